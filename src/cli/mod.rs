@@ -1,0 +1,1 @@
+//! syncctl: one file per command.

@@ -1,0 +1,1 @@
+//! The configuration as one typed value; errors with file, line and remedy.

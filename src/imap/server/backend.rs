@@ -1,0 +1,247 @@
+//! The seam: what the engine asks of the one who keeps the mail. In the words of mail, not of IMAP syntax or of SQL.
+//!
+//! Every call is synchronous and complete when it returns; a change is durable when it returns `Ok`. Nothing is
+//! cached by the session but its view of the selected mailbox (a list of UIDs), which it brings up to date with
+//! [`Account::changes`].
+
+use std::sync::Arc;
+
+use crate::message::Summary;
+use crate::message::search::Query;
+use crate::sasl::Credentials;
+use crate::types::{
+    ContentId, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, UidSet, UidValidity,
+};
+
+/// Who knows the users.
+pub trait Backend: Send + 'static {
+    type Account: Account;
+
+    /// Opens the account of a user who proved who they are. From then on the session is woken when anything in
+    /// the account changes.
+    fn login(&mut self, credentials: &Credentials) -> Result<Self::Account, LoginError>;
+}
+
+/// Why a login failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// Wrong user or password; which of the two is not told (RFC 5530: AUTHENTICATIONFAILED).
+    #[error("invalid user name or password")]
+    Refused,
+    /// May not act as the other user (RFC 5530: AUTHORIZATIONFAILED).
+    #[error("not allowed to act as that user")]
+    NotAuthorized,
+    /// Not now (RFC 5530: UNAVAILABLE).
+    #[error("the mail store is not available now")]
+    Unavailable,
+}
+
+/// One user's mail.
+pub trait Account: Send + 'static {
+    type Upload: Upload;
+
+    /// Every mailbox, sorted by name, INBOX among them. Parents that exist only as part of a name are not listed.
+    fn list(&mut self) -> Result<Vec<Mailbox>, Error>;
+    /// Every subscribed name, sorted, whether or not such a mailbox exists (RFC 3501 section 6.3.9).
+    fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error>;
+    fn set_subscribed(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error>;
+    /// Makes a mailbox and the missing ones above it.
+    fn create(&mut self, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<(), Error>;
+    /// Deletes a mailbox and its messages. One with mailboxes below it stays as a name that cannot be selected.
+    fn delete(&mut self, name: &MailboxName) -> Result<(), Error>;
+    /// Renames with everything below. Renaming INBOX moves its messages and leaves INBOX empty (RFC 3501 section 6.3.5).
+    fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error>;
+    fn status(&mut self, name: &MailboxName) -> Result<Status, Error>;
+
+    /// Opens a mailbox. With `claim_recent` the messages that no session has seen yet are this session's recent ones.
+    fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error>;
+    /// What changed in an open mailbox after `since`. Fails with `NoSuchMailbox` once it is deleted.
+    fn changes(&mut self, mailbox: MailboxId, since: ModSeq, claim_recent: bool) -> Result<Changes, Error>;
+    /// Those of `uids` (ascending) that exist, ascending. Call it in batches: the answer is held in memory.
+    fn messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], with: With) -> Result<Vec<Message>, Error>;
+    /// Which of the messages with UIDs in `among` match, ascending.
+    fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error>;
+    /// At most `max` bytes of a message from `offset` on; empty only at the end.
+    fn read(&mut self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>, Error>;
+
+    /// Changes flags. With `unchanged_since`, messages with a later mod-sequence are left alone and returned in
+    /// `modified` (RFC 7162 section 3.1.3).
+    fn store(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &[LocalUid],
+        change: &FlagChange,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<Stored, Error>;
+    /// Removes those messages with `\Deleted` for good: all, or those among `uids`. Returns what went, ascending.
+    fn expunge(&mut self, mailbox: MailboxId, uids: Option<&UidSet<LocalUid>>) -> Result<Vec<LocalUid>, Error>;
+    /// Copies all of them or none; flags and INTERNALDATE go along.
+    fn copy(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error>;
+    /// Moves all of them or none (RFC 6851 section 3.3).
+    fn move_messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error>;
+
+    /// Begins to take in a message of `size` bytes. Fails early where the mailbox does not exist (TRYCREATE) or
+    /// the size is too large, before the client sends the bytes.
+    fn upload(&mut self, to: &MailboxName, size: u64) -> Result<Self::Upload, Error>;
+    /// Adds the uploaded messages, all or none (RFC 3502), in order.
+    fn append(&mut self, to: &MailboxName, messages: Vec<Append<Self::Upload>>) -> Result<Appended, Error>;
+}
+
+/// Message bytes on their way in. Dropped unfinished, nothing remains.
+pub trait Upload: Send {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+}
+
+/// Why a request failed. The engine turns each into the NO and the response code of RFC 5530.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no such mailbox")]
+    NoSuchMailbox,
+    #[error("the mailbox exists already")]
+    AlreadyExists,
+    #[error("the mailbox cannot be selected")]
+    NotSelectable,
+    #[error("the mailbox is read-only")]
+    ReadOnly,
+    /// Never possible, as the reason says (RFC 5530: CANNOT).
+    #[error("{0}")]
+    Cannot(&'static str),
+    #[error("the message is larger than {limit_bytes} bytes")]
+    TooBig { limit_bytes: u64 },
+    #[error("over quota, or the disk is full")]
+    OverQuota,
+    /// The message's bytes are not here and cannot be had now (RFC 5530: UNAVAILABLE).
+    #[error("the message is not available offline")]
+    Unavailable,
+    /// A limit of this server (RFC 5530: LIMIT).
+    #[error("{0}")]
+    Limit(&'static str),
+    /// The store failed; the cause is logged, the client is told SERVERBUG.
+    #[error("the mail store failed")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A mailbox as LIST shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    pub name: MailboxName,
+    pub selectable: bool,
+    pub special_use: Option<SpecialUse>,
+    pub subscribed: bool,
+}
+
+/// STATUS (RFC 3501 section 6.3.10, RFC 8438, RFC 7162).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub messages: u32,
+    pub recent: u32,
+    pub unseen: u32,
+    pub deleted: u32,
+    pub size: u64,
+    pub uid_next: LocalUid,
+    pub uid_validity: UidValidity,
+    pub highest_mod_seq: ModSeq,
+}
+
+/// A mailbox just opened. `uids` and `highest_mod_seq` are of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    pub id: MailboxId,
+    /// All messages, ascending. Their places are the sequence numbers.
+    pub uids: Vec<LocalUid>,
+    /// The first message without `\Seen`.
+    pub first_unseen: Option<LocalUid>,
+    pub uid_next: LocalUid,
+    pub uid_validity: UidValidity,
+    pub highest_mod_seq: ModSeq,
+    /// Messages from this UID on are recent to this session.
+    pub recent_from: LocalUid,
+    /// Keywords in use.
+    pub keywords: Flags,
+    pub read_only: bool,
+}
+
+/// What changed since a mod-sequence, of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    pub highest_mod_seq: ModSeq,
+    pub uid_next: LocalUid,
+    /// New messages and messages with other flags, ascending.
+    pub changed: Vec<Changed>,
+    /// Messages that went, ascending. May name some that this session never saw.
+    pub vanished: Vec<LocalUid>,
+    /// New messages from this UID on are recent to this session.
+    pub recent_from: LocalUid,
+}
+
+/// A message with its flags now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    pub uid: LocalUid,
+    pub flags: Flags,
+    pub mod_seq: ModSeq,
+}
+
+/// What [`Account::messages`] should include beside the cheap columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum With {
+    /// Flags, dates, sizes.
+    Columns,
+    /// The summary as well, for ENVELOPE, BODYSTRUCTURE and sections.
+    Summary,
+}
+
+/// A message.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub uid: LocalUid,
+    pub flags: Flags,
+    pub mod_seq: ModSeq,
+    pub internal_date: InternalDate,
+    pub size_bytes: u64,
+    /// `None` where the bytes are not here.
+    pub content: Option<ContentId>,
+    /// Present with [`With::Summary`], unless neither bytes nor summary are here.
+    pub summary: Option<Arc<Summary>>,
+}
+
+/// STORE's three forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlagChange {
+    Add(Flags),
+    Remove(Flags),
+    Replace(Flags),
+}
+
+/// The outcome of [`Account::store`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Every message named and present, with its flags now, ascending.
+    pub now: Vec<Changed>,
+    /// Messages left alone because of `unchanged_since`, ascending.
+    pub modified: Vec<LocalUid>,
+}
+
+/// COPYUID (RFC 4315 section 3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    pub uid_validity: UidValidity,
+    /// (source, target), ascending by source.
+    pub uids: Vec<(LocalUid, LocalUid)>,
+}
+
+/// A message to append.
+#[derive(Debug)]
+pub struct Append<U> {
+    pub upload: U,
+    pub flags: Flags,
+    /// `None`: now.
+    pub internal_date: Option<InternalDate>,
+}
+
+/// APPENDUID (RFC 4315 section 3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    pub uid_validity: UidValidity,
+    pub uids: Vec<LocalUid>,
+}

@@ -1,0 +1,1 @@
+//! The IMAP grammar, server side, both directions: commands parsed, responses written (RFC 3501 section 9).

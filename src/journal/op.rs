@@ -1,0 +1,47 @@
+//! What the user did, in terms of local ids, so that it means the same whatever happens to names and UIDs meanwhile.
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Flags, MailboxId, MailboxName, MessageId};
+
+/// One act of the user on the local store, to be replayed upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Op {
+    /// Set `add` and unset `remove` on each message. Flags that were set already and were named all the same are in
+    /// `add`: the user asserted them.
+    Flags { messages: Vec<MessageId>, add: Flags, remove: Flags },
+    /// Each message is now in `to`.
+    Move { messages: Vec<MessageId>, from: MailboxId, to: MailboxId },
+    /// New messages in `to` with the bytes of others: (source, copy).
+    Copy { copies: Vec<(MessageId, MessageId)>, from: MailboxId, to: MailboxId },
+    /// A new message. Its bytes, flags and date are the message's own.
+    Append { message: MessageId, mailbox: MailboxId },
+    /// The messages are gone from `from`, for good as far as the user is concerned.
+    Expunge { messages: Vec<MessageId>, from: MailboxId },
+    /// A new mailbox.
+    CreateMailbox { mailbox: MailboxId, name: MailboxName },
+    /// The mailbox, and those below it, got another name.
+    RenameMailbox { mailbox: MailboxId, from: MailboxName, to: MailboxName },
+    /// The mailbox is gone with the messages in it.
+    DeleteMailbox { mailbox: MailboxId, name: MailboxName },
+    /// The name is (or is no longer) on the list of subscriptions.
+    Subscribe { name: MailboxName, subscribed: bool },
+}
+
+impl Op {
+    /// The messages the act is about; of a copy, the new ones.
+    pub fn messages(&self) -> Vec<MessageId> {
+        match self {
+            Self::Flags { messages, .. } | Self::Move { messages, .. } | Self::Expunge { messages, .. } => {
+                messages.clone()
+            }
+            Self::Copy { copies, .. } => copies.iter().map(|(_, copy)| *copy).collect(),
+            Self::Append { message, .. } => vec![*message],
+            Self::CreateMailbox { .. }
+            | Self::RenameMailbox { .. }
+            | Self::DeleteMailbox { .. }
+            | Self::Subscribe { .. } => Vec::new(),
+        }
+    }
+}

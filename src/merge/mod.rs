@@ -1,0 +1,2 @@
+//! What becomes of one message or mailbox when both sides changed it: flags as observed-remove sets, places, the policy
+//! table. Pure.

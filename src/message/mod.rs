@@ -1,0 +1,10 @@
+//! Reading mail: RFC 5322 and MIME (RFC 2045 to 2049, 2231) as mail is in the wild. Pure.
+//!
+//! Rules: any bytes give an answer, never a panic, in bounded memory and linear time; raw values are kept raw
+//! (ENVELOPE and BODYSTRUCTURE show what stands in the message, not what it decodes to); every part knows its byte
+//! range, so a section is a slice of the stored bytes.
+
+pub mod search;
+pub mod summary;
+
+pub use summary::{Address, Body, Disposition, Envelope, Parameters, Part, Summary};

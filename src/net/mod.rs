@@ -1,0 +1,1 @@
+//! Listeners, TLS, the pump that drives any `Conversation`, clock, shutdown.

@@ -1,0 +1,81 @@
+//! The seam to an upstream submission server.
+
+use std::future::Future;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::ByteSource;
+
+/// The envelope of one message, as it was submitted (RFC 5321 section 2.3.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// MAIL FROM; empty is the null reverse-path.
+    pub mail_from: String,
+    pub recipients: Vec<Recipient>,
+    /// BODY=8BITMIME was asked for, or the bytes need it.
+    pub eight_bit: bool,
+    pub smtp_utf8: bool,
+    /// DSN parameters of MAIL, as text after `RET=` and `ENVID=` (RFC 3461 section 4.3).
+    pub ret: Option<String>,
+    pub envid: Option<String>,
+}
+
+/// One recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    pub address: String,
+    /// As after `NOTIFY=` and `ORCPT=` (RFC 3461 section 4.1).
+    pub notify: Option<String>,
+    pub orcpt: Option<String>,
+}
+
+/// What the server said to one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Taken over: the server is responsible now.
+    Accepted(Reply),
+    /// Not now (4yz).
+    Deferred(Reply),
+    /// Never (5yz).
+    Failed(Reply),
+}
+
+/// An SMTP reply (RFC 5321 section 4.2), text without control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    pub code: u16,
+    /// RFC 3463, for instance `5.1.1`, where the server gave it.
+    pub enhanced: Option<String>,
+    pub text: String,
+}
+
+/// Why nothing is known of any recipient of this attempt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// No connection, or it broke before the bytes of the message were complete: nothing was taken over.
+    #[error("connection to {host} lost: {cause}")]
+    Lost { host: String, cause: String },
+    /// It broke after the bytes of the message and before the answer: the server may have taken it over.
+    #[error("connection to {host} lost before its answer to the message: {cause}")]
+    AnswerLost { host: String, cause: String },
+    #[error("no secure connection to {host}: {cause}")]
+    Insecure { host: String, cause: String },
+    #[error("{host} refused the login: {text}")]
+    LoginRefused { host: String, text: String },
+    /// The server refuses service for now, or the transaction as a whole with 4yz.
+    #[error("{host} refused: {} {}", reply.code, reply.text)]
+    Refused { host: String, reply: Reply },
+    #[error("cannot read the queued message: {0}")]
+    Local(String),
+}
+
+/// An upstream submission server.
+pub trait Sender: Send + Sync {
+    /// Hands one message over. The bytes are those to be sent (Bcc already gone), line ends CRLF.
+    /// One outcome for each recipient, in order.
+    fn send(
+        &self,
+        envelope: &Envelope,
+        bytes: &mut dyn ByteSource,
+    ) -> impl Future<Output = Result<Vec<Outcome>, SendError>> + Send;
+}

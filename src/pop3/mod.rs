@@ -1,0 +1,1 @@
+//! POP3: the grammar and the server session (RFC 1939, 2449).

@@ -1,0 +1,1 @@
+//! The root of refserver: users, listeners, delivery, relay.

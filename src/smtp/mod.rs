@@ -1,0 +1,1 @@
+//! SMTP: the grammar and the server session (RFC 5321, 6409).

@@ -1,0 +1,74 @@
+//! Every limit by name, with its reason. Units are in the names.
+
+/// What a session gives its driver at once: large enough for few writes, small enough that a thousand slow
+/// readers fit in memory.
+pub const OUTPUT_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Pieces in which message content is stored and moved: bounds memory whatever a message's size.
+pub const CONTENT_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Largest message taken from anyone: a 2 GB literal is refused when announced.
+pub const MESSAGE_MAX_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Longest command line, literals not counted (RFC 7162 section 4 asks for 8192 at least; UID sets need more).
+pub const IMAP_LINE_MAX_BYTES: usize = 64 * 1024;
+
+/// Literals other than message data in one command, together.
+pub const IMAP_ARGUMENT_LITERALS_MAX_BYTES: usize = 256 * 1024;
+
+/// Nesting of parentheses and SEARCH keys in a command: the parser recurses.
+pub const IMAP_NESTING_MAX: usize = 64;
+
+/// Longest line taken from an upstream server outside literals. Real ENVELOPEs and FLAGS lists reach tens of KB.
+pub const UPSTREAM_LINE_MAX_BYTES: usize = 1024 * 1024;
+
+/// Parentheses in an upstream response: a deeper one overflows a recursive parser's stack.
+pub const UPSTREAM_NESTING_MAX: usize = 64;
+
+/// Literals of an upstream response that are not message data, each.
+pub const UPSTREAM_LITERAL_MAX_BYTES: usize = 1024 * 1024;
+
+/// Longest SMTP command line: RFC 5321 section 4.5.3.1.4 asks for 512, RFC 4954 section 4 for 12288 with AUTH.
+pub const SMTP_LINE_MAX_BYTES: usize = 12 * 1024 + 512;
+
+/// Recipients of one message (RFC 5321 section 4.5.3.1.8 asks for 100 at least).
+pub const SMTP_RECIPIENTS_MAX: usize = 1000;
+
+/// Longest POP3 command line: RFC 2449 section 4 asks for 255; SASL needs more (RFC 5034 section 4).
+pub const POP3_LINE_MAX_BYTES: usize = 12 * 1024 + 512;
+
+/// Header bytes of one message that are parsed; the rest of a larger header is body to the parser.
+pub const HEADER_MAX_BYTES: usize = 1024 * 1024;
+
+/// MIME parts of one message that are told apart; deeper or later ones are opaque.
+pub const MIME_PARTS_MAX: usize = 10_000;
+
+/// Depth of nested multiparts and message/rfc822.
+pub const MIME_NESTING_MAX: usize = 100;
+
+/// Bytes of a mailbox name in UTF-8.
+pub const MAILBOX_NAME_MAX_BYTES: usize = 1000;
+
+/// Keywords on one message.
+pub const KEYWORDS_MAX: usize = 256;
+
+/// Bytes of one keyword.
+pub const KEYWORD_MAX_BYTES: usize = 256;
+
+/// Mailboxes of one account.
+pub const MAILBOXES_MAX: usize = 100_000;
+
+/// How long a login may take before the server hangs up.
+pub const PRE_LOGIN_TIMEOUT_MS: i64 = 60_000;
+
+/// How long an authenticated IMAP session may be silent (RFC 3501 section 5.4: at least 30 minutes).
+pub const IMAP_IDLE_TIMEOUT_MS: i64 = 35 * 60_000;
+
+/// How long a POP3 session may be silent (RFC 1939 section 3: at least 10 minutes).
+pub const POP3_IDLE_TIMEOUT_MS: i64 = 10 * 60_000;
+
+/// How long an SMTP session may be silent (RFC 5321 section 4.5.3.2.7: at least 5 minutes).
+pub const SMTP_IDLE_TIMEOUT_MS: i64 = 5 * 60_000;
+
+/// Failed logins after which a session is closed.
+pub const LOGIN_FAILURES_MAX: u32 = 3;

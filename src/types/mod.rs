@@ -1,0 +1,28 @@
+//! The words every other room speaks: ids, flags, names, sets, dates, secrets, limits.
+//!
+//! Rules: nothing here does input or output, reads a clock or an environment; a value that exists is valid
+//! (fields are private, construction parses); the two UID spaces are two types.
+
+pub mod content;
+pub mod conversation;
+pub mod date;
+pub mod flags;
+pub mod id;
+pub mod limits;
+pub mod mailbox;
+pub mod secret;
+pub mod stream;
+pub mod uid_set;
+
+pub use content::ContentHash;
+pub use conversation::{Conversation, Event, Step, TlsFacts};
+pub use date::{InternalDate, Timestamp};
+pub use flags::{Flag, Flags, Keyword, SystemFlag};
+pub use id::{
+    AccountId, ConflictId, ContentId, EntryId, LocalUid, MailboxId, MessageId, ModSeq, RemoteUid, SubmissionId,
+    UidValidity,
+};
+pub use mailbox::{MailboxName, SpecialUse};
+pub use secret::Secret;
+pub use stream::ByteSource;
+pub use uid_set::{Uid, UidSet};

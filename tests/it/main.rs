@@ -1,0 +1,3 @@
+//! Tests without socket and without sleep.
+
+mod house;
