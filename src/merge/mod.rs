@@ -1,2 +1,6 @@
 //! What becomes of one message or mailbox when both sides changed it: flags as observed-remove sets, places, the policy
 //! table. Pure.
+
+pub mod flags;
+
+pub use flags::FlagReplicas;
