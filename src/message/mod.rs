@@ -5,6 +5,8 @@
 //! range, so a section is a slice of the stored bytes.
 
 pub mod search;
+pub mod section;
 pub mod summary;
 
+pub use section::{Section, SectionText};
 pub use summary::{Address, Body, Disposition, Envelope, Parameters, Part, Summary};
