@@ -72,3 +72,21 @@ pub const SMTP_IDLE_TIMEOUT_MS: i64 = 5 * 60_000;
 
 /// Failed logins after which a session is closed.
 pub const LOGIN_FAILURES_MAX: u32 = 3;
+
+/// Connections served at once by one program: descriptors and memory are finite.
+pub const CONNECTIONS_MAX: usize = 1000;
+
+/// Connections served at once from one address that is not loopback: one peer cannot shut the others out.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 50;
+
+/// Bytes read from a peer at once.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long a TLS handshake may take.
+pub const TLS_HANDSHAKE_TIMEOUT_MS: u64 = 30_000;
+
+/// How long a peer may take to read one [`OUTPUT_CHUNK_BYTES`]: a reader slower than this is gone.
+pub const WRITE_STALL_TIMEOUT_MS: u64 = 5 * 60_000;
+
+/// How long sessions may take to say goodbye when the program stops.
+pub const SHUTDOWN_GRACE_MS: u64 = 3_000;

@@ -1,3 +1,4 @@
 //! Tests without socket and without sleep.
 
 mod house;
+mod pump;
