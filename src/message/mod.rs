@@ -4,9 +4,28 @@
 //! (ENVELOPE and BODYSTRUCTURE show what stands in the message, not what it decodes to); every part knows its byte
 //! range, so a section is a slice of the stored bytes.
 
+mod address;
+mod content_type;
+mod date;
+mod entity;
+pub mod header;
+mod lexical;
+pub mod scan;
 pub mod search;
 pub mod section;
 pub mod summary;
 
+mod address;
+mod content_type;
+mod date;
+mod entity;
+pub mod header;
+mod lexical;
+pub mod scan;
+pub mod search;
+pub mod section;
+pub mod summary;
+
+pub use scan::Scanner;
 pub use section::{Section, SectionText};
 pub use summary::{Address, Body, Disposition, Envelope, Parameters, Part, Summary};

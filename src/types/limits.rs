@@ -43,6 +43,19 @@ pub const HEADER_MAX_BYTES: usize = 1024 * 1024;
 /// MIME parts of one message that are told apart; deeper or later ones are opaque.
 pub const MIME_PARTS_MAX: usize = 10_000;
 
+/// Bytes of all headers of one message, those of its parts included, that are turned into values: bounds the summary.
+pub const MIME_HEADERS_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Addresses of one message, nested messages included, that its envelopes show: a list of nothing but commas would
+/// otherwise take a hundred times its size in memory.
+pub const ENVELOPE_ADDRESSES_MAX: usize = 50_000;
+
+/// Parameters of one Content-Type or Content-Disposition.
+pub const MIME_PARAMETERS_MAX: usize = 256;
+
+/// Bytes of a boundary that are compared (RFC 2046 section 5.1.1 allows 70).
+pub const MIME_BOUNDARY_MAX_BYTES: usize = 256;
+
 /// Depth of nested multiparts and message/rfc822.
 pub const MIME_NESTING_MAX: usize = 100;
 
