@@ -15,17 +15,6 @@ pub mod search;
 pub mod section;
 pub mod summary;
 
-mod address;
-mod content_type;
-mod date;
-mod entity;
-pub mod header;
-mod lexical;
-pub mod scan;
-pub mod search;
-pub mod section;
-pub mod summary;
-
 pub use scan::Scanner;
 pub use section::{Section, SectionText};
 pub use summary::{Address, Body, Disposition, Envelope, Parameters, Part, Summary};
