@@ -28,6 +28,44 @@ pub const UPSTREAM_NESTING_MAX: usize = 64;
 /// Literals of an upstream response that are not message data, each.
 pub const UPSTREAM_LITERAL_MAX_BYTES: usize = 1024 * 1024;
 
+/// One upstream response with its literals, message data not counted: header fields of a hostile message and the rest
+/// of its FETCH fit.
+pub const UPSTREAM_RESPONSE_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest command line sent upstream, unless the server is known to want less (RFC 7162 section 4 has servers take
+/// 8192; QUIRKS.md row 40).
+pub const UPSTREAM_COMMAND_LINE_MAX_BYTES: usize = 8000;
+
+/// Commands on their way to an upstream server at once: Exchange answers BAD to fifty (QUIRKS.md row 16).
+pub const UPSTREAM_PIPELINE_MAX: usize = 25;
+
+/// UIDs asked of in one UID SEARCH where ESEARCH is missing: the answer stays below [`UPSTREAM_LINE_MAX_BYTES`].
+pub const UPSTREAM_SEARCH_WINDOW_UIDS: u32 = 80_000;
+
+/// Longest SMTP reply taken, all lines together: RFC 5321 section 4.5.3.1.5 asks for 512 a line.
+pub const UPSTREAM_REPLY_MAX_BYTES: usize = 64 * 1024;
+
+/// How long making a connection to an upstream server may take, TLS handshake included.
+pub const UPSTREAM_CONNECT_TIMEOUT_MS: u64 = 30_000;
+
+/// How long an upstream server may take to greet: some look up the client's name first.
+pub const UPSTREAM_GREETING_TIMEOUT_MS: u64 = 60_000;
+
+/// How long an upstream server may be silent while a command is running: searching a large mailbox takes its time.
+pub const UPSTREAM_SILENCE_TIMEOUT_MS: u64 = 120_000;
+
+/// How long an upstream SMTP server may think about a message after its last byte (RFC 5321 section 4.5.3.2.6).
+pub const UPSTREAM_DATA_TIMEOUT_MS: u64 = 10 * 60_000;
+
+/// After how long IDLE is issued anew: servers hang up at 30 minutes (RFC 2177 section 3), address translators sooner.
+pub const UPSTREAM_IDLE_REISSUE_MS: u64 = 25 * 60_000;
+
+/// How often a server without IDLE is asked for changes.
+pub const UPSTREAM_POLL_MS: u64 = 60_000;
+
+/// How long a goodbye may take.
+pub const UPSTREAM_LOGOUT_TIMEOUT_MS: u64 = 5_000;
+
 /// Longest SMTP command line: RFC 5321 section 4.5.3.1.4 asks for 512, RFC 4954 section 4 for 12288 with AUTH.
 pub const SMTP_LINE_MAX_BYTES: usize = 12 * 1024 + 512;
 

@@ -1,2 +1,15 @@
-//! The servers we are a client of: IMAP on async-imap, submission on async-smtp. Implements `sync::Remote` and
-//! `outbox::Sender`.
+//! The servers we are a client of: IMAP on async-imap ([`imap`]), submission on async-smtp ([`smtp`]). Implements
+//! `sync::Remote` and `outbox::Sender` over any byte stream ([`dial`]), under TLS ([`tls`]).
+//!
+//! Rules: only what a server confirmed is an answer, so a refusal, a broken line and an end of file are errors; nothing
+//! a server sends is kept in memory beyond a named limit; a secret is in no log, no error and no trace.
+
+pub mod dial;
+pub mod imap;
+pub mod smtp;
+pub mod tls;
+
+pub use dial::{Dial, Endpoint, Tcp, Timeouts, TlsMode};
+pub use imap::Connector;
+pub use smtp::{Login, SmtpSender};
+pub use tls::{ClientTls, TrustError};

@@ -1,0 +1,5 @@
+//! IMAP as a client.
+
+mod connector;
+
+pub use connector::Connector;
