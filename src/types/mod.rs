@@ -7,6 +7,7 @@ pub mod content;
 pub mod conversation;
 pub mod date;
 pub mod flags;
+pub mod folder_filter;
 pub mod id;
 pub mod limits;
 pub mod mailbox;
@@ -18,6 +19,7 @@ pub use content::ContentHash;
 pub use conversation::{Conversation, Event, Step, TlsFacts};
 pub use date::{InternalDate, Timestamp};
 pub use flags::{Flag, Flags, Keyword, SystemFlag};
+pub use folder_filter::{FolderFilter, Glob};
 pub use id::{
     AccountId, ConflictId, ContentId, EntryId, LocalUid, MailboxId, MessageId, ModSeq, RemoteUid, SubmissionId,
     UidValidity,
