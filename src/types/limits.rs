@@ -69,6 +69,10 @@ pub const UPSTREAM_LOGOUT_TIMEOUT_MS: u64 = 5_000;
 /// Longest SMTP command line: RFC 5321 section 4.5.3.1.4 asks for 512, RFC 4954 section 4 for 12288 with AUTH.
 pub const SMTP_LINE_MAX_BYTES: usize = 12 * 1024 + 512;
 
+/// Things a client should not have sent, refused recipients among them, after which an SMTP session is closed: one
+/// who guesses names or speaks another protocol is cut off, a long recipient list with a few dead names is not.
+pub const SMTP_MISTAKES_MAX: u32 = 20;
+
 /// Recipients of one message (RFC 5321 section 4.5.3.1.8 asks for 100 at least).
 pub const SMTP_RECIPIENTS_MAX: usize = 1000;
 

@@ -1,0 +1,52 @@
+//! The seam: what the session asks of the one who takes the mail. Every call is synchronous.
+
+use crate::sasl::Credentials;
+use crate::smtp::command::{MailFrom, RcptTo};
+use crate::smtp::reply::Refusal;
+use crate::smtp::trace::Trace;
+use crate::types::Timestamp;
+
+/// Who takes the mail.
+pub trait Backend: Send + 'static {
+    type Upload: Upload;
+
+    /// Checks a login. Gives the name by which the user is known from now on in this session's [`Trace`].
+    fn login(&mut self, credentials: &Credentials) -> Result<String, LoginError>;
+
+    /// May the client send as this sender?
+    fn sender(&mut self, trace: &Trace, from: &MailFrom) -> Result<(), Refusal>;
+
+    /// Would mail for this recipient be taken? Nothing is remembered: the envelope comes as a whole with
+    /// [`Self::begin`].
+    fn recipient(&mut self, trace: &Trace, from: &MailFrom, to: &RcptTo) -> Result<(), Refusal>;
+
+    /// The client is about to send the bytes.
+    fn begin(&mut self, trace: &Trace, envelope: &Envelope, now: Timestamp) -> Result<Self::Upload, Refusal>;
+}
+
+/// An envelope each part of which was taken. At least one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    pub from: MailFrom,
+    pub to: Vec<RcptTo>,
+}
+
+/// A message on its way in. Dropped unfinished, nothing remains.
+pub trait Upload: Send {
+    /// Takes the next bytes. After a refusal the session throws the rest away and answers with it.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal>;
+
+    /// The message is complete. When this returns `Ok` the message is durable and ours to deliver; the text names it
+    /// to people (a queue id).
+    fn finish(self, now: Timestamp) -> Result<String, Refusal>;
+}
+
+/// Why a login failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    #[error("invalid user name or password")]
+    Refused,
+    /// Not now.
+    #[error("logins cannot be checked now")]
+    Unavailable,
+}

@@ -1,0 +1,253 @@
+//! The commands one by one: what the standard asks, the call, the reply.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::backend::{Backend, Envelope, LoginError};
+use super::receiving::{Receiving, too_big};
+use super::{Client, Phase, Role, Session, Tls, Transaction};
+use crate::sasl::Credentials;
+use crate::sasl::server::{Exchange, Mechanism, Progress};
+use crate::smtp::command::{Command, CommandError, MailFrom, RcptTo};
+use crate::smtp::reply::{Refusal, Reply};
+use crate::smtp::trace::Trace;
+use crate::types::{Timestamp, limits};
+
+impl<B: Backend> Session<B> {
+    pub(super) fn handle_command(&mut self, line: &str, now: Timestamp) {
+        let command = match Command::parse(line) {
+            Ok(command) => command,
+            Err(error) => return self.mistake(bad_command(&error)),
+        };
+        match command {
+            Command::Ehlo(name) => self.ehlo(name),
+            Command::Helo(name) => self.helo(name),
+            Command::StartTls => self.start_tls(),
+            Command::Auth(mechanism, initial) => self.auth(&mechanism, initial.as_deref()),
+            Command::Mail(from) => self.mail(from),
+            Command::Rcpt(to) => self.rcpt(to),
+            Command::Data => self.data(now),
+            Command::Rset => {
+                self.transaction = None;
+                self.reply(&Reply::new(250, "2.0.0", "Forgotten"));
+            }
+            Command::Noop => self.reply(&Reply::new(250, "2.0.0", "OK")),
+            // RFC 5321 section 3.5.3: who is here is not told.
+            Command::Vrfy => self.reply(&Reply::new(252, "2.5.0", "Send mail and see")),
+            Command::Expn => self.mistake(Reply::new(502, "5.5.1", "Not implemented")),
+            Command::Help => self.reply(&Reply::new(214, "2.0.0", "See RFC 5321")),
+            Command::Quit => self.close(&Reply::new(221, "2.0.0", "Goodbye")),
+        }
+    }
+
+    /// RFC 5321 section 4.1.1.1. What is listed is what this session does at this moment.
+    fn ehlo(&mut self, name: String) {
+        let size = format!("SIZE {}", self.config.message_max_bytes);
+        let mut reply = Reply::bare(250, &self.config.hostname);
+        for keyword in ["PIPELINING", size.as_str(), "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN"] {
+            reply = reply.and(keyword);
+        }
+        if self.config.tls == Tls::Offered {
+            reply = reply.and("STARTTLS");
+        }
+        if self.may_auth() {
+            reply = reply.and(format!("AUTH {}", Mechanism::ALL.map(Mechanism::name).join(" ")));
+        }
+        self.greet(Client { name, extended: true }, &reply);
+    }
+
+    fn helo(&mut self, name: String) {
+        let reply = Reply::bare(250, &self.config.hostname);
+        self.greet(Client { name, extended: false }, &reply);
+    }
+
+    /// EHLO and HELO end a transaction (RFC 5321 section 4.1.4).
+    fn greet(&mut self, client: Client, reply: &Reply) {
+        self.client = Some(client);
+        self.transaction = None;
+        self.reply(reply);
+    }
+
+    /// RFC 3207 section 4.
+    fn start_tls(&mut self) {
+        match self.config.tls {
+            Tls::Offered => {
+                self.reply(&Reply::new(220, "2.0.0", "Ready for TLS"));
+                self.phase = Phase::StartingTls;
+            }
+            Tls::Active(_) => self.mistake(Reply::new(503, "5.5.1", "TLS is active")),
+            Tls::Absent => self.mistake(Reply::new(502, "5.5.1", "Not implemented")),
+        }
+    }
+
+    fn may_auth(&self) -> bool {
+        let protected = self.config.plaintext_auth || self.tls_facts().is_some();
+        matches!(self.config.role, Role::Submission { .. }) && protected
+    }
+
+    /// RFC 4954 section 4.
+    fn auth(&mut self, mechanism: &str, initial: Option<&str>) {
+        if self.config.role == Role::Mx {
+            return self.mistake(Reply::new(502, "5.5.1", "Not implemented"));
+        }
+        if !self.may_auth() {
+            return self.mistake(Reply::new(538, "5.7.11", "Encryption required: say STARTTLS first"));
+        }
+        if self.client.is_none() || self.user.is_some() || self.transaction.is_some() {
+            return self.mistake(Reply::new(503, "5.5.1", "AUTH after EHLO, once, outside a transaction"));
+        }
+        let Some(mechanism) = Mechanism::parse(mechanism) else {
+            return self.mistake(Reply::new(504, "5.5.4", "Mechanism not offered"));
+        };
+        match initial {
+            None => self.sasl(Exchange::start(mechanism, None)),
+            Some("=") => self.sasl(Exchange::start(mechanism, Some(b""))),
+            Some(initial) => match BASE64.decode(initial) {
+                Ok(initial) => self.sasl(Exchange::start(mechanism, Some(&initial))),
+                Err(_) => self.mistake(bad_base64()),
+            },
+        }
+    }
+
+    /// The client's answer to a challenge; `*` gives up (RFC 4954 section 4).
+    pub(super) fn continue_auth(&mut self, exchange: Exchange, line: &str) {
+        match BASE64.decode(line) {
+            Ok(response) => self.sasl(exchange.respond(&response)),
+            Err(_) if line == "*" => self.reply(&Reply::new(501, "5.7.0", "Cancelled")),
+            Err(_) => self.mistake(bad_base64()),
+        }
+    }
+
+    fn sasl(&mut self, progress: Progress) {
+        match progress {
+            Progress::Challenge(exchange, challenge) => {
+                self.reply(&Reply::bare(334, BASE64.encode(challenge)));
+                self.phase = Phase::Sasl(exchange);
+            }
+            Progress::Credentials(credentials) => self.login(&credentials),
+            Progress::Malformed => self.mistake(Reply::new(501, "5.5.2", "Not a response of this mechanism")),
+        }
+    }
+
+    fn login(&mut self, credentials: &Credentials) {
+        match self.backend.login(credentials) {
+            Ok(user) => {
+                self.user = Some(user);
+                self.reply(&Reply::new(235, "2.7.0", "Welcome"));
+            }
+            Err(LoginError::Unavailable) => {
+                self.reply(&Reply::new(454, "4.7.0", "Logins cannot be checked now"));
+            }
+            Err(LoginError::Refused) => {
+                self.reply(&Reply::new(535, "5.7.8", "Wrong user name or password"));
+                self.login_failures += 1;
+                if self.login_failures >= limits::LOGIN_FAILURES_MAX {
+                    self.close(&Reply::new(421, "4.7.0", "Too many failed logins"));
+                }
+            }
+        }
+    }
+
+    /// RFC 5321 section 4.1.1.2.
+    fn mail(&mut self, from: MailFrom) {
+        let Some(client) = &self.client else {
+            return self.mistake(Reply::new(503, "5.5.1", "EHLO first"));
+        };
+        if self.transaction.is_some() {
+            return self.mistake(Reply::new(503, "5.5.1", "A transaction is under way"));
+        }
+        if self.user.is_none() && self.config.role == (Role::Submission { anonymous: false }) {
+            return self.mistake(Reply::new(530, "5.7.0", "Authentication required"));
+        }
+        if from.size.is_some_and(|size| size > self.config.message_max_bytes) {
+            return self.reply(too_big().reply());
+        }
+        if !from.smtp_utf8 && from.address.as_ref().is_some_and(|address| !address.is_ascii()) {
+            return self.mistake(Reply::new(550, "5.6.7", "A non-ASCII address needs SMTPUTF8"));
+        }
+        let trace = Trace {
+            helo: client.name.clone(),
+            extended: client.extended,
+            peer: self.config.peer.clone(),
+            tls: self.tls_facts().cloned(),
+            user: self.user.clone(),
+        };
+        match self.backend.sender(&trace, &from) {
+            Ok(()) => {
+                self.transaction = Some(Transaction { trace, envelope: Envelope { from, to: Vec::new() } });
+                self.reply(&Reply::new(250, "2.1.0", "Sender OK"));
+            }
+            Err(refusal) => self.reply(refusal.reply()),
+        }
+    }
+
+    /// RFC 5321 section 4.1.1.3.
+    fn rcpt(&mut self, to: RcptTo) {
+        let Some(Transaction { trace, envelope }) = &mut self.transaction else {
+            return self.mistake(Reply::new(503, "5.5.1", "MAIL first"));
+        };
+        if envelope.to.len() >= limits::SMTP_RECIPIENTS_MAX {
+            // RFC 5321 section 4.5.3.1.10.
+            return self.reply(&Reply::new(452, "4.5.3", "Too many recipients: send these, then the others"));
+        }
+        if !envelope.from.smtp_utf8 && !to.address.is_ascii() {
+            return self.mistake(Reply::new(553, "5.6.7", "A non-ASCII address needs SMTPUTF8"));
+        }
+        match self.backend.recipient(trace, &envelope.from, &to) {
+            Ok(()) => {
+                envelope.to.push(to);
+                self.reply(&Reply::new(250, "2.1.5", "Recipient OK"));
+            }
+            // A refused recipient counts as a mistake: one who guesses names is cut off.
+            Err(refusal) if refusal.reply().code() >= 500 => self.mistake(refusal.reply().clone()),
+            Err(refusal) => self.reply(refusal.reply()),
+        }
+    }
+
+    /// RFC 5321 section 4.1.1.4.
+    fn data(&mut self, now: Timestamp) {
+        let Some(Transaction { trace, envelope }) = &self.transaction else {
+            return self.mistake(Reply::new(503, "5.5.1", "MAIL first"));
+        };
+        if envelope.to.is_empty() {
+            return self.mistake(Reply::new(554, "5.5.1", "No valid recipients"));
+        }
+        match self.backend.begin(trace, envelope, now) {
+            Ok(upload) => {
+                self.reply(&Reply::bare(354, "Send the message, end it with a line holding only a dot"));
+                self.phase = Phase::Data(Receiving::new(upload, self.config.message_max_bytes));
+            }
+            Err(refusal) => {
+                self.transaction = None;
+                self.reply(refusal.reply());
+            }
+        }
+    }
+
+    /// The end of data. The transaction is over whatever comes of it.
+    pub(super) fn finish_data(&mut self, now: Timestamp) {
+        self.transaction = None;
+        if let Phase::Data(receiving) = std::mem::replace(&mut self.phase, Phase::Commands) {
+            match receiving.finish(now) {
+                Ok(id) => self.reply(&Reply::new(250, "2.0.0", format!("Taken as {id}"))),
+                Err(refusal) => self.reply(refusal.reply()),
+            }
+        }
+    }
+}
+
+fn bad_command(error: &CommandError) -> Reply {
+    let text = error.to_string();
+    match error {
+        CommandError::Unknown => Reply::new(500, "5.5.1", text),
+        CommandError::Syntax(_) => Reply::new(501, "5.5.4", text),
+        CommandError::BadSender => Reply::new(501, "5.1.7", text),
+        CommandError::BadRecipient => Reply::new(501, "5.1.3", text),
+        CommandError::BadParameter(_) => Reply::new(501, "5.5.4", text),
+        CommandError::UnknownParameter(_) => Reply::new(555, "5.5.4", text),
+    }
+}
+
+fn bad_base64() -> Reply {
+    Refusal::permanent(501, "5.5.2", "Not base64").reply().clone()
+}

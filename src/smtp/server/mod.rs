@@ -1,0 +1,240 @@
+//! The SMTP session as a value (RFC 5321), for both roles: the MX port and submission (RFC 6409).
+//!
+//! Rules: a command is a line ended by CRLF and nothing else; one that holds a bare CR or LF is refused. What the
+//! client sent behind STARTTLS in the clear is thrown away. A message is ours from the moment its 250 is said, and
+//! it is said only after the backend made it durable.
+
+pub mod backend;
+mod commands;
+mod receiving;
+
+use crate::sasl::server::Exchange;
+use crate::smtp::reply::Reply;
+use crate::smtp::trace::Trace;
+use crate::types::{Conversation, Event, Step, Timestamp, TlsFacts, limits};
+
+use backend::{Backend, Envelope};
+use receiving::Receiving;
+
+/// What a session is told at its beginning.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our name, in the greeting and the trace.
+    pub hostname: String,
+    /// The client's address.
+    pub peer: String,
+    pub role: Role,
+    pub tls: Tls,
+    /// Passwords are taken without TLS: loopback only.
+    pub plaintext_auth: bool,
+    pub message_max_bytes: u64,
+}
+
+/// Which of the two services this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Mail from other servers, for users of ours. No AUTH.
+    Mx,
+    /// Mail from users of ours, for anyone (RFC 6409).
+    Submission {
+        /// Whether mail is taken without a login. For loopback only.
+        anonymous: bool,
+    },
+}
+
+/// The TLS layer below the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// There from the first byte.
+    Active(TlsFacts),
+    /// STARTTLS is offered (RFC 3207).
+    Offered,
+    Absent,
+}
+
+/// A session.
+pub struct Session<B: Backend> {
+    backend: B,
+    config: Config,
+    phase: Phase<B>,
+    /// Who the client says it is, once it did.
+    client: Option<Client>,
+    user: Option<String>,
+    transaction: Option<Transaction>,
+    /// Input not used yet: a partial line.
+    input: Vec<u8>,
+    output: Vec<u8>,
+    last_heard: Option<Timestamp>,
+    mistakes: u32,
+    login_failures: u32,
+}
+
+/// What the next bytes from the client are.
+enum Phase<B: Backend> {
+    Commands,
+    /// The rest of a line too long to keep.
+    SkippingLine,
+    /// The answer to a SASL challenge.
+    Sasl(Exchange),
+    /// A message.
+    Data(Receiving<B::Upload>),
+    /// Nothing, before the TLS handshake is done.
+    StartingTls,
+    /// Nothing: the session is over.
+    Over,
+}
+
+/// Who the client says it is.
+struct Client {
+    name: String,
+    extended: bool,
+}
+
+/// A transaction under way: MAIL was taken.
+struct Transaction {
+    trace: Trace,
+    envelope: Envelope,
+}
+
+impl<B: Backend> Session<B> {
+    /// A session that begins with its greeting.
+    pub fn new(backend: B, config: Config) -> Self {
+        let mut output = Vec::new();
+        Reply::bare(220, format!("{} ESMTP Mailtide", config.hostname)).write(&mut output);
+        Self {
+            backend,
+            config,
+            phase: Phase::Commands,
+            client: None,
+            user: None,
+            transaction: None,
+            input: Vec::new(),
+            output,
+            last_heard: None,
+            mistakes: 0,
+            login_failures: 0,
+        }
+    }
+
+    /// Uses up `input`, what was kept from before in front of it.
+    fn take(&mut self, mut input: &[u8], now: Timestamp) {
+        while !input.is_empty() {
+            match &mut self.phase {
+                Phase::Over | Phase::StartingTls => return,
+                Phase::Data(receiving) => {
+                    let used = receiving.receive(input);
+                    input = &input[used..];
+                    if receiving.is_complete() {
+                        self.finish_data(now);
+                    }
+                }
+                Phase::SkippingLine => {
+                    let end = input.iter().position(|byte| *byte == b'\n');
+                    input = end.map_or(&[], |end| &input[end + 1..]);
+                    if end.is_some() {
+                        self.phase = Phase::Commands;
+                    }
+                }
+                Phase::Commands | Phase::Sasl(_) => input = self.take_line(input, now),
+            }
+        }
+    }
+
+    /// Uses input up to the first line end and handles that line.
+    fn take_line<'a>(&mut self, input: &'a [u8], now: Timestamp) -> &'a [u8] {
+        let end = input.iter().position(|byte| *byte == b'\n').map(|place| place + 1);
+        let (line, rest) = input.split_at(end.unwrap_or(input.len()));
+        if self.input.len() + line.len() > limits::SMTP_LINE_MAX_BYTES {
+            self.input.clear();
+            // RFC 5321 section 4.5.3.1.9 and RFC 4954 section 4 (an AUTH exchange ends).
+            self.phase = if end.is_some() { Phase::Commands } else { Phase::SkippingLine };
+            self.mistake(Reply::new(500, "5.5.6", "Line too long"));
+            return rest;
+        }
+        self.input.extend_from_slice(line);
+        if end.is_some() {
+            let line = std::mem::take(&mut self.input);
+            self.handle_line(&line, now);
+        }
+        rest
+    }
+
+    fn handle_line(&mut self, line: &[u8], now: Timestamp) {
+        let text = line.strip_suffix(b"\r\n").filter(|text| !text.iter().any(|byte| b"\r\n\0".contains(byte)));
+        let Some(text) = text else {
+            return self.mistake(Reply::new(500, "5.5.2", "Lines end with CRLF and hold no bare CR, LF or NUL"));
+        };
+        let Ok(text) = std::str::from_utf8(text) else {
+            return self.mistake(Reply::new(500, "5.5.2", "A command is ASCII or UTF-8"));
+        };
+        match std::mem::replace(&mut self.phase, Phase::Commands) {
+            Phase::Sasl(exchange) => self.continue_auth(exchange, text),
+            phase => {
+                self.phase = phase;
+                self.handle_command(text, now);
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: &Reply) {
+        reply.write(&mut self.output);
+    }
+
+    /// Answers something the client should not have sent. Too many of those and it is no mail client.
+    fn mistake(&mut self, reply: Reply) {
+        self.reply(&reply);
+        self.mistakes += 1;
+        if self.mistakes >= limits::SMTP_MISTAKES_MAX {
+            self.close(&Reply::new(421, "4.7.0", "Too many errors"));
+        }
+    }
+
+    /// Says a last word.
+    fn close(&mut self, reply: &Reply) {
+        self.reply(reply);
+        self.phase = Phase::Over;
+    }
+
+    fn tls_facts(&self) -> Option<&TlsFacts> {
+        match &self.config.tls {
+            Tls::Active(facts) => Some(facts),
+            Tls::Offered | Tls::Absent => None,
+        }
+    }
+}
+
+impl<B: Backend> Conversation for Session<B> {
+    fn handle_input(&mut self, input: &[u8], now: Timestamp) {
+        self.last_heard = Some(now);
+        self.take(input, now);
+    }
+
+    fn handle_event(&mut self, event: Event, now: Timestamp) {
+        match event {
+            Event::Changed => {}
+            Event::PeerClosed => self.phase = Phase::Over,
+            Event::TlsStarted(facts) => {
+                // RFC 3207 section 4.2: everything known of the client before the handshake is forgotten.
+                self.config.tls = Tls::Active(facts);
+                self.last_heard = Some(now);
+                (self.client, self.transaction, self.phase) = (None, None, Phase::Commands);
+            }
+            Event::Shutdown => self.close(&Reply::new(421, "4.3.2", "Stopping, try again later")),
+            Event::Deadline => self.close(&Reply::new(421, "4.4.2", "Silent for too long")),
+        }
+    }
+
+    fn poll_output(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Step {
+        self.last_heard.get_or_insert(now);
+        out.append(&mut self.output);
+        match self.phase {
+            Phase::Over => Step::Close,
+            Phase::StartingTls => Step::StartTls,
+            Phase::Commands | Phase::SkippingLine | Phase::Sasl(_) | Phase::Data(_) => Step::Wait,
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.last_heard.map(|heard| heard.plus_ms(limits::SMTP_IDLE_TIMEOUT_MS))
+    }
+}
