@@ -1,0 +1,51 @@
+//! The seam: what the session asks of the one who keeps the mail. Every call is synchronous.
+
+use crate::sasl::Credentials;
+use crate::types::Timestamp;
+
+/// Who knows the users.
+pub trait Backend: Send + 'static {
+    type Maildrop: Maildrop;
+
+    /// Opens and locks the maildrop of a user who proved who they are. The lock goes with the maildrop's drop.
+    fn login(&mut self, credentials: &Credentials) -> Result<Self::Maildrop, LoginError>;
+}
+
+/// Why there is no maildrop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// RFC 3206: AUTH.
+    #[error("wrong user name or password")]
+    Refused,
+    /// Another session has it (RFC 2449 section 8.1.1: IN-USE).
+    #[error("the maildrop is in use by another session")]
+    InUse,
+    /// Ours and not the user's fault (RFC 3206: SYS/TEMP).
+    #[error("the maildrop cannot be opened now")]
+    Unavailable,
+}
+
+/// A maildrop as it was when it was opened: messages that come later are for the next session.
+pub trait Maildrop: Send + 'static {
+    /// The messages, in the order of their numbers.
+    fn messages(&self) -> &[Message];
+
+    /// At most `max` bytes of the message at `place` (from 0) from `offset` on; empty only at the end.
+    fn read(&mut self, place: usize, offset: u64, max: usize) -> Result<Vec<u8>, Error>;
+
+    /// Removes the messages at these places, for good and all of them or none; one gone already is no error.
+    fn delete(self, places: &[usize], now: Timestamp) -> Result<(), Error>;
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// 1 to 70 characters from 0x21 to 0x7e, the same in every session and never used twice (RFC 1939 section 7, UIDL).
+    pub unique_id: String,
+    pub size_bytes: u64,
+}
+
+/// The one who keeps the mail failed, or the message is gone or not here.
+#[derive(Debug, thiserror::Error)]
+#[error("the message cannot be had now")]
+pub struct Error(#[source] pub Box<dyn std::error::Error + Send + Sync>);

@@ -1,0 +1,329 @@
+//! The commands one by one: what the standard asks, the call, the reply.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::backend::{Backend, LoginError, Maildrop, Message};
+use super::{Session, State, Tls, Transaction};
+use crate::pop3::command::Command;
+use crate::pop3::lines::Stuffer;
+use crate::sasl::Credentials;
+use crate::sasl::server::{Exchange, Mechanism, Progress};
+use crate::types::{Secret, Timestamp, limits};
+
+/// A multi-line response on its way out.
+pub(super) enum Outgoing {
+    Message {
+        place: usize,
+        offset: u64,
+        stuffer: Stuffer,
+    },
+    /// The messages from `next` on.
+    Listing {
+        next: usize,
+        column: Column,
+    },
+}
+
+/// What a listing shows of each message.
+#[derive(Clone, Copy)]
+pub(super) enum Column {
+    Size,
+    UniqueId,
+}
+
+impl Column {
+    fn of(self, message: &Message) -> String {
+        match self {
+            Self::Size => message.size_bytes.to_string(),
+            Self::UniqueId => message.unique_id.clone(),
+        }
+    }
+}
+
+impl<B: Backend> Session<B> {
+    pub(super) fn handle_line(&mut self, line: &str, now: Timestamp) {
+        match std::mem::replace(&mut self.state, State::Authorization { user: None }) {
+            State::Sasl(exchange) => self.continue_auth(exchange, line),
+            State::Authorization { user } => match Command::parse(line) {
+                Ok(command) => self.authorization(command, user),
+                Err(error) => self.say(format!("-ERR {error}")),
+            },
+            State::Transaction(mut transaction) => match Command::parse(line) {
+                Ok(Command::Quit) => self.update(*transaction, now),
+                Ok(Command::Capa) => {
+                    self.state = State::Transaction(transaction);
+                    self.capa();
+                }
+                Ok(command) => {
+                    transaction.handle(&command, &mut self.output);
+                    self.state = State::Transaction(transaction);
+                }
+                Err(error) => {
+                    self.state = State::Transaction(transaction);
+                    self.say(format!("-ERR {error}"));
+                }
+            },
+            over @ (State::StartingTls | State::Over) => self.state = over,
+        }
+    }
+
+    /// Before the login (RFC 1939 section 4). `user` is what USER just said.
+    fn authorization(&mut self, command: Command, user: Option<String>) {
+        match command {
+            Command::Quit => self.close("+OK goodbye"),
+            Command::Capa => self.capa(),
+            Command::Noop => self.say("+OK"),
+            Command::Stls => match self.config.tls {
+                Tls::Offered => {
+                    self.say("+OK ready for TLS");
+                    // RFC 2595 section 4: what came behind the command in the clear is not the client's.
+                    self.input.clear();
+                    self.state = State::StartingTls;
+                }
+                Tls::Active => self.say("-ERR TLS is active"),
+                Tls::Absent => self.say("-ERR no TLS here"),
+            },
+            Command::Auth(None, _) => {
+                self.say("+OK");
+                if self.may_auth() {
+                    self.say(Mechanism::Plain.name());
+                }
+                self.say(".");
+            }
+            Command::User(_) | Command::Pass(_) | Command::Auth(..) if !self.may_auth() => {
+                self.say("-ERR encryption required: say STLS first");
+            }
+            Command::User(name) => {
+                // Whether there is such a user is told with the password (RFC 1939 section 13).
+                self.say("+OK");
+                self.state = State::Authorization { user: Some(name) };
+            }
+            Command::Pass(password) => match user {
+                Some(user) => self.login(&Credentials { user, authorize_as: None, password: Secret::new(password) }),
+                None => self.say("-ERR say USER first"),
+            },
+            Command::Auth(Some(mechanism), initial) => self.auth(&mechanism, initial.as_deref()),
+            Command::Stat
+            | Command::List(_)
+            | Command::Uidl(_)
+            | Command::Retr(_)
+            | Command::Top(..)
+            | Command::Dele(_)
+            | Command::Rset => self.say("-ERR log in first"),
+        }
+    }
+
+    fn may_auth(&self) -> bool {
+        self.config.plaintext_auth || self.config.tls == Tls::Active
+    }
+
+    /// RFC 2449 section 5. What is listed is what this session does at this moment.
+    fn capa(&mut self) {
+        let before_login = matches!(self.state, State::Authorization { .. });
+        self.say("+OK");
+        for capability in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"] {
+            self.say(capability);
+        }
+        if before_login && self.may_auth() {
+            self.say("USER");
+            self.say("SASL PLAIN");
+        }
+        if before_login && self.config.tls == Tls::Offered {
+            self.say("STLS");
+        }
+        self.say("IMPLEMENTATION Mailtide");
+        self.say(".");
+    }
+
+    /// RFC 5034 section 4.
+    fn auth(&mut self, mechanism: &str, initial: Option<&str>) {
+        if Mechanism::parse(mechanism) != Some(Mechanism::Plain) {
+            return self.say("-ERR mechanism not offered");
+        }
+        match initial {
+            None => self.sasl(Exchange::start(Mechanism::Plain, None)),
+            Some("=") => self.sasl(Exchange::start(Mechanism::Plain, Some(b""))),
+            Some(initial) => match BASE64.decode(initial) {
+                Ok(initial) => self.sasl(Exchange::start(Mechanism::Plain, Some(&initial))),
+                Err(_) => self.say("-ERR not base64"),
+            },
+        }
+    }
+
+    fn continue_auth(&mut self, exchange: Exchange, line: &str) {
+        match BASE64.decode(line) {
+            Ok(response) => self.sasl(exchange.respond(&response)),
+            Err(_) if line == "*" => self.say("-ERR cancelled"),
+            Err(_) => self.say("-ERR not base64"),
+        }
+    }
+
+    fn sasl(&mut self, progress: Progress) {
+        match progress {
+            Progress::Challenge(exchange, challenge) => {
+                self.say(format!("+ {}", BASE64.encode(challenge)));
+                self.state = State::Sasl(exchange);
+            }
+            Progress::Credentials(credentials) => self.login(&credentials),
+            Progress::Malformed => self.say("-ERR not a response of this mechanism"),
+        }
+    }
+
+    fn login(&mut self, credentials: &Credentials) {
+        match self.backend.login(credentials) {
+            Ok(maildrop) => {
+                let deleted = vec![false; maildrop.messages().len()];
+                self.say(format!("+OK {} messages", deleted.len()));
+                self.state = State::Transaction(Box::new(Transaction { maildrop, deleted, outgoing: None }));
+            }
+            Err(LoginError::InUse) => self.say(format!("-ERR [IN-USE] {}", LoginError::InUse)),
+            Err(LoginError::Unavailable) => self.say(format!("-ERR [SYS/TEMP] {}", LoginError::Unavailable)),
+            Err(LoginError::Refused) => {
+                self.say(format!("-ERR [AUTH] {}", LoginError::Refused));
+                self.login_failures += 1;
+                if self.login_failures >= limits::LOGIN_FAILURES_MAX {
+                    self.state = State::Over;
+                }
+            }
+        }
+    }
+
+    /// QUIT after the login: the UPDATE state (RFC 1939 section 6).
+    fn update(&mut self, transaction: Transaction<B::Maildrop>, now: Timestamp) {
+        let marked: Vec<usize> =
+            transaction.deleted.iter().enumerate().filter_map(|(place, deleted)| deleted.then_some(place)).collect();
+        let done = if marked.is_empty() { Ok(()) } else { transaction.maildrop.delete(&marked, now) };
+        match done {
+            Ok(()) => self.close("+OK goodbye"),
+            Err(_) => self.close("-ERR [SYS/TEMP] the messages could not be removed"),
+        }
+    }
+
+    /// Appends a piece of the response on its way out; false where there is none.
+    pub(super) fn poll_outgoing(&mut self, out: &mut Vec<u8>) -> bool {
+        let State::Transaction(transaction) = &mut self.state else { return false };
+        match transaction.outgoing.take() {
+            None => return false,
+            Some(Outgoing::Listing { next, column }) => transaction.poll_listing(next, column, out),
+            Some(Outgoing::Message { place, offset, stuffer }) => {
+                if transaction.poll_message(place, offset, stuffer, out).is_err() {
+                    // The response has begun and cannot be taken back; an end would pass half a message for a whole one.
+                    self.state = State::Over;
+                }
+            }
+        }
+        true
+    }
+}
+
+impl<M: Maildrop> Transaction<M> {
+    /// The commands of the TRANSACTION state (RFC 1939 section 5) other than QUIT and CAPA.
+    fn handle(&mut self, command: &Command, out: &mut Vec<u8>) {
+        match *command {
+            Command::Noop => say(out, "+OK"),
+            Command::Stat => {
+                let (count, size) = self
+                    .present()
+                    .fold((0, 0), |(count, size), (_, message)| (count + 1, message.size_bytes.saturating_add(size)));
+                say(out, format!("+OK {count} {size}"));
+            }
+            Command::List(number) => self.listing(number, Column::Size, out),
+            Command::Uidl(number) => self.listing(number, Column::UniqueId, out),
+            Command::Retr(number) => self.send(number, None, out),
+            Command::Top(number, lines) => self.send(number, Some(lines), out),
+            Command::Dele(number) => match self.place(number) {
+                Some(place) => {
+                    self.deleted[place] = true;
+                    say(out, "+OK");
+                }
+                None => no_such_message(out),
+            },
+            Command::Rset => {
+                self.deleted.fill(false);
+                say(out, "+OK");
+            }
+            Command::Quit | Command::Capa | Command::User(_) | Command::Pass(_) | Command::Auth(..) | Command::Stls => {
+                say(out, "-ERR not after the login")
+            }
+        }
+    }
+
+    /// LIST and UIDL: of one message on the first line, of all in a multi-line response.
+    fn listing(&mut self, number: Option<usize>, column: Column, out: &mut Vec<u8>) {
+        let Some(number) = number else {
+            say(out, "+OK");
+            self.outgoing = Some(Outgoing::Listing { next: 0, column });
+            return;
+        };
+        match self.place(number) {
+            Some(place) => say(out, format!("+OK {number} {}", column.of(&self.maildrop.messages()[place]))),
+            None => no_such_message(out),
+        }
+    }
+
+    fn poll_listing(&mut self, next: usize, column: Column, out: &mut Vec<u8>) {
+        let mut unfinished = None;
+        for (place, message) in self.present().skip_while(|(place, _)| *place < next) {
+            if out.len() >= limits::OUTPUT_CHUNK_BYTES {
+                unfinished = Some(Outgoing::Listing { next: place, column });
+                break;
+            }
+            say(out, format!("{} {}", place + 1, column.of(message)));
+        }
+        match unfinished {
+            None => say(out, "."),
+            Some(_) => self.outgoing = unfinished,
+        }
+    }
+
+    fn poll_message(
+        &mut self,
+        place: usize,
+        offset: u64,
+        mut stuffer: Stuffer,
+        out: &mut Vec<u8>,
+    ) -> Result<(), super::backend::Error> {
+        let piece = self.maildrop.read(place, offset, limits::OUTPUT_CHUNK_BYTES)?;
+        stuffer.write(&piece, out);
+        if piece.is_empty() || stuffer.is_satisfied() {
+            stuffer.finish(out);
+        } else {
+            let offset = offset + piece.len() as u64;
+            self.outgoing = Some(Outgoing::Message { place, offset, stuffer });
+        }
+        Ok(())
+    }
+
+    /// RETR and TOP. The first piece is read before +OK is said, so that a message that is not here is refused.
+    fn send(&mut self, number: usize, body_lines: Option<u64>, out: &mut Vec<u8>) {
+        let Some(place) = self.place(number) else { return no_such_message(out) };
+        match self.maildrop.read(place, 0, 1) {
+            Ok(_) => {
+                say(out, "+OK");
+                self.outgoing = Some(Outgoing::Message { place, offset: 0, stuffer: Stuffer::new(body_lines) });
+            }
+            Err(error) => say(out, format!("-ERR [SYS/TEMP] {error}")),
+        }
+    }
+
+    /// The messages not marked deleted, with their places.
+    fn present(&self) -> impl Iterator<Item = (usize, &Message)> {
+        self.maildrop.messages().iter().enumerate().filter(|(place, _)| !self.deleted[*place])
+    }
+
+    /// The place of the message with this number, unless it is marked deleted.
+    fn place(&self, number: usize) -> Option<usize> {
+        let place = number.checked_sub(1)?;
+        self.deleted.get(place).is_some_and(|deleted| !deleted).then_some(place)
+    }
+}
+
+fn say(out: &mut Vec<u8>, line: impl AsRef<str>) {
+    out.extend_from_slice(line.as_ref().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn no_such_message(out: &mut Vec<u8>) {
+    say(out, "-ERR no such message");
+}

@@ -1,0 +1,164 @@
+//! The POP3 session as a value (RFC 1939): AUTHORIZATION, TRANSACTION, UPDATE.
+//!
+//! Rules: nothing is deleted but by QUIT; a connection that just ends, a timeout or a stop deletes nothing (section 6).
+//! Messages and listings stream: while one goes out, commands already received wait.
+
+pub mod backend;
+mod commands;
+
+use crate::sasl::server::Exchange;
+use crate::types::{Conversation, Event, Step, Timestamp, limits};
+
+use backend::Backend;
+use commands::Outgoing;
+
+/// What a session is told at its beginning.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our name, in the greeting.
+    pub hostname: String,
+    pub tls: Tls,
+    /// Passwords are taken without TLS: loopback only.
+    pub plaintext_auth: bool,
+}
+
+/// The TLS layer below the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    Active,
+    /// STLS is offered (RFC 2595 section 4).
+    Offered,
+    Absent,
+}
+
+/// A session.
+pub struct Session<B: Backend> {
+    backend: B,
+    config: Config,
+    state: State<B::Maildrop>,
+    /// Input not used yet: whole lines that wait for a message to go out, and a partial line.
+    input: Vec<u8>,
+    output: Vec<u8>,
+    last_heard: Option<Timestamp>,
+    login_failures: u32,
+}
+
+/// Where the session stands.
+enum State<M> {
+    /// Before the login; the name after USER.
+    Authorization {
+        user: Option<String>,
+    },
+    /// Before the login, a challenge was sent.
+    Sasl(Exchange),
+    /// STLS was answered; nothing is read before the handshake is done.
+    StartingTls,
+    /// Logged in.
+    Transaction(Box<Transaction<M>>),
+    Over,
+}
+
+/// The maildrop with what was done to it in this session.
+struct Transaction<M> {
+    maildrop: M,
+    /// Which messages are marked to be deleted, by their places.
+    deleted: Vec<bool>,
+    outgoing: Option<Outgoing>,
+}
+
+impl<B: Backend> Session<B> {
+    /// A session that begins with its greeting.
+    pub fn new(backend: B, config: Config) -> Self {
+        let output = format!("+OK {} POP3 Mailtide\r\n", config.hostname).into_bytes();
+        let state = State::Authorization { user: None };
+        Self { backend, config, state, input: Vec::new(), output, last_heard: None, login_failures: 0 }
+    }
+
+    /// Handles whole lines as long as no message is going out.
+    fn advance(&mut self, now: Timestamp) {
+        while self.takes_commands() {
+            let Some(end) = self.input.iter().position(|byte| *byte == b'\n') else {
+                if self.input.len() > limits::POP3_LINE_MAX_BYTES {
+                    self.close("-ERR line too long");
+                }
+                return;
+            };
+            let line: Vec<u8> = self.input.drain(..=end).collect();
+            let line = &line[..end];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            match std::str::from_utf8(line) {
+                Ok(text) if line.len() <= limits::POP3_LINE_MAX_BYTES && !text.contains(['\r', '\0']) => {
+                    self.handle_line(text, now);
+                }
+                _ => self.say("-ERR not a command line"),
+            }
+        }
+    }
+
+    fn takes_commands(&self) -> bool {
+        match &self.state {
+            State::Authorization { .. } | State::Sasl(_) => true,
+            State::Transaction(transaction) => transaction.outgoing.is_none(),
+            State::StartingTls | State::Over => false,
+        }
+    }
+
+    fn say(&mut self, line: impl AsRef<str>) {
+        self.output.extend_from_slice(line.as_ref().as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+    }
+
+    /// Says a last word. Nothing is deleted.
+    fn close(&mut self, line: &str) {
+        self.say(line);
+        self.state = State::Over;
+    }
+}
+
+impl<B: Backend> Conversation for Session<B> {
+    fn handle_input(&mut self, input: &[u8], now: Timestamp) {
+        self.last_heard = Some(now);
+        if !matches!(self.state, State::StartingTls | State::Over) {
+            self.input.extend_from_slice(input);
+            self.advance(now);
+        }
+    }
+
+    fn handle_event(&mut self, event: Event, now: Timestamp) {
+        match event {
+            Event::Changed => {}
+            Event::PeerClosed => self.state = State::Over,
+            Event::TlsStarted(_) => {
+                self.config.tls = Tls::Active;
+                self.last_heard = Some(now);
+                self.state = State::Authorization { user: None };
+            }
+            Event::Shutdown => self.close("-ERR [SYS/TEMP] stopping, try again later"),
+            // RFC 1939 section 3: close without UPDATE and without a reply.
+            Event::Deadline => self.state = State::Over,
+        }
+    }
+
+    fn poll_output(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Step {
+        self.last_heard.get_or_insert(now);
+        out.append(&mut self.output);
+        if self.poll_outgoing(out) {
+            self.last_heard = Some(now);
+            self.advance(now);
+            return Step::Continue;
+        }
+        match self.state {
+            State::Over => Step::Close,
+            State::StartingTls => Step::StartTls,
+            State::Authorization { .. } | State::Sasl(_) | State::Transaction(_) => Step::Wait,
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        let patience_ms = match self.state {
+            State::Transaction(_) => limits::POP3_IDLE_TIMEOUT_MS,
+            _ => limits::PRE_LOGIN_TIMEOUT_MS,
+        };
+        self.last_heard.map(|heard| heard.plus_ms(patience_ms))
+    }
+}
