@@ -1,4 +1,5 @@
 //! Tests without socket and without sleep.
 
+mod config;
 mod house;
 mod pump;

@@ -1,0 +1,281 @@
+//! `config.toml` of syncd.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::{ConfigError, Problem, Source};
+use super::value::{Bodies, Credential, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, TlsMode, credential};
+use crate::types::{FolderFilter, Glob};
+
+/// Everything syncd is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub local: Local,
+    pub accounts: Vec<Account>,
+}
+
+/// What mail clients connect to.
+#[derive(Debug, Clone)]
+pub struct Local {
+    pub imap: SocketAddr,
+    pub smtp: SocketAddr,
+    pub pop3: Option<SocketAddr>,
+    /// `None`: one is made at first start and kept in the data folder.
+    pub password: Option<Credential>,
+    /// With it STARTTLS is offered, and the listeners may be off loopback.
+    pub tls: Option<TlsIdentity>,
+}
+
+/// One upstream account.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The user name at the local servers.
+    pub name: String,
+    /// The mail address.
+    pub address: String,
+    pub imap: Server,
+    /// `None`: mail cannot be submitted for this account.
+    pub smtp: Option<Server>,
+    /// The user name upstream.
+    pub user: String,
+    pub password: Credential,
+    /// A PEM file with one more trust root.
+    pub tls_ca: Option<PathBuf>,
+    pub folders: FolderFilter,
+    /// How often to look into mailboxes that nobody watches.
+    pub poll_seconds: u32,
+}
+
+/// An upstream server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub tls: TlsMode,
+}
+
+/// Where mail clients connect when the configuration does not say.
+const DEFAULT_IMAP: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1143);
+const DEFAULT_SMTP: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1025);
+
+/// A look at all mailboxes is a handful of round trips: once a minute is little traffic and soon enough for mailboxes
+/// that are not watched.
+const DEFAULT_POLL_SECONDS: u32 = 60;
+
+impl Config {
+    /// Reads a configuration. Relative paths in it are meant from the folder of `file`, which is otherwise only a name
+    /// for errors.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let source = Source { file, text };
+        let raw: Raw = toml::from_str(text).map_err(|error| source.unreadable(&error))?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let local = local(&source, folder, raw.local)?;
+        let mut accounts = Vec::new();
+        let mut lines = BTreeMap::new();
+        for account in raw.account {
+            let (name, span) = (account.get_ref().name.get_ref().clone(), account.get_ref().name.span());
+            if let Some(first_line) = lines.insert(name.clone(), source.line(&span)) {
+                return Err(source.error(&span, Problem::DuplicateAccount { name, first_line }));
+            }
+            accounts.push(self::account(&source, folder, account)?);
+        }
+        Ok(Self { local, accounts })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    local: RawLocal,
+    #[serde(default, deserialize_with = "accounts")]
+    account: Vec<Spanned<RawAccount>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table [local]")]
+struct RawLocal {
+    imap: Option<Spanned<Listen>>,
+    smtp: Option<Spanned<Listen>>,
+    pop3: Option<Spanned<Listen>>,
+    password: Option<Spanned<Password>>,
+    password_command: Option<Spanned<Vec<String>>>,
+    tls: Option<OwnTls>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table")]
+struct RawAccount {
+    name: Spanned<String>,
+    address: Spanned<String>,
+    imap: RawServer,
+    smtp: Option<RawServer>,
+    user: Option<String>,
+    password: Option<Spanned<Password>>,
+    password_command: Option<Spanned<Vec<String>>>,
+    keyring: Option<Spanned<bool>>,
+    oauth2: Option<Spanned<serde::de::IgnoredAny>>,
+    tls_ca: Option<PathBuf>,
+    #[serde(default)]
+    mirror: RawMirror,
+    #[serde(default)]
+    allow_plaintext: bool,
+    poll_seconds: Option<PollSeconds>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table such as { host = \"mail.example.org\", port = 993, tls = \"implicit\" }"
+)]
+struct RawServer {
+    host: Spanned<String>,
+    port: Option<Port>,
+    tls: Option<Spanned<TlsMode>>,
+    #[serde(default)]
+    allow_plaintext: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table such as { folders = [\"*\"], exclude = [\"Junk\"], bodies = \"all\" }"
+)]
+struct RawMirror {
+    folders: Option<Vec<String>>,
+    #[serde(default)]
+    exclude: Vec<String>,
+    bodies: Option<Spanned<Bodies>>,
+}
+
+/// `[account]` in place of `[[account]]` is what people write first: the error says so.
+fn accounts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Spanned<RawAccount>>, D::Error> {
+    struct Reader;
+    impl<'de> serde::de::Visitor<'de> for Reader {
+        type Value = Vec<Spanned<RawAccount>>;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("[[account]] in double brackets, once for each account")
+        }
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut accounts = Vec::new();
+            while let Some(account) = seq.next_element()? {
+                accounts.push(account);
+            }
+            Ok(accounts)
+        }
+    }
+    deserializer.deserialize_any(Reader)
+}
+
+fn local(source: &Source<'_>, folder: &Path, raw: RawLocal) -> Result<Local, ConfigError> {
+    let tls = raw.tls.and_then(|tls| tls.0).map(|tls| tls.within(folder));
+    let listen = |address: Option<Spanned<Listen>>| match address {
+        Some(address) if tls.is_none() && !address.get_ref().0.ip().to_canonical().is_loopback() => {
+            Err(source.error(&address.span(), Problem::ListensInPlain { address: address.get_ref().0 }))
+        }
+        Some(address) => Ok(Some(address.into_inner().0)),
+        None => Ok(None),
+    };
+    Ok(Local {
+        imap: listen(raw.imap)?.unwrap_or(DEFAULT_IMAP),
+        smtp: listen(raw.smtp)?.unwrap_or(DEFAULT_SMTP),
+        pop3: listen(raw.pop3)?,
+        password: credential(source, raw.password, raw.password_command)?,
+        tls,
+    })
+}
+
+fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Result<Account, ConfigError> {
+    let place = raw.span();
+    let raw = raw.into_inner();
+    unavailable(source, &raw)?;
+    let name = raw.name.get_ref();
+    if name.is_empty() || name.chars().any(|character| character.is_control() || character.is_whitespace()) {
+        return Err(source.error(&raw.name.span(), Problem::BadAccountName { name: name.clone() }));
+    }
+    let address = raw.address.get_ref();
+    if !is_address(address) {
+        return Err(source.error(&raw.address.span(), Problem::BadAddress { address: address.clone() }));
+    }
+    let password = credential(source, raw.password, raw.password_command)?
+        .ok_or_else(|| source.error(&place, Problem::NoPassword))?;
+    let folders = raw.mirror.folders.unwrap_or_else(|| vec!["*".to_owned()]);
+    Ok(Account {
+        imap: server(source, raw.imap, raw.allow_plaintext, Ports { implicit: 993, other: 143 })?,
+        smtp: raw
+            .smtp
+            .map(|smtp| server(source, smtp, raw.allow_plaintext, Ports { implicit: 465, other: 587 }))
+            .transpose()?,
+        user: raw.user.unwrap_or_else(|| address.clone()),
+        name: raw.name.into_inner(),
+        address: raw.address.into_inner(),
+        password,
+        tls_ca: raw.tls_ca.map(|path| folder.join(path)),
+        folders: FolderFilter {
+            folders: folders.iter().map(|glob| Glob::new(glob)).collect(),
+            exclude: raw.mirror.exclude.iter().map(|glob| Glob::new(glob)).collect(),
+        },
+        poll_seconds: raw.poll_seconds.map_or(DEFAULT_POLL_SECONDS, |seconds| seconds.0),
+    })
+}
+
+/// Options of later versions are refused, never ignored.
+fn unavailable(source: &Source<'_>, raw: &RawAccount) -> Result<(), ConfigError> {
+    let refuse =
+        |span: Range<usize>, option, instead| Err(source.error(&span, Problem::NotAvailable { option, instead }));
+    if let Some(keyring) = raw.keyring.as_ref().filter(|keyring| *keyring.get_ref()) {
+        return refuse(keyring.span(), "keyring", "password or password-command");
+    }
+    if let Some(oauth2) = &raw.oauth2 {
+        return refuse(oauth2.span(), "oauth2", "password or password-command");
+    }
+    if let Some(bodies) = &raw.mirror.bodies {
+        let option = match bodies.get_ref() {
+            Bodies::All => return Ok(()),
+            Bodies::Headers => "bodies = \"headers\"",
+            Bodies::RecentDays => "bodies = { recent-days = .. }",
+            Bodies::MaxSize => "bodies = { max-size = .. }",
+        };
+        return refuse(bodies.span(), option, "bodies = \"all\"");
+    }
+    Ok(())
+}
+
+/// The usual ports of a protocol (RFC 8314 section 3).
+struct Ports {
+    implicit: u16,
+    other: u16,
+}
+
+fn server(source: &Source<'_>, raw: RawServer, allow_plaintext: bool, ports: Ports) -> Result<Server, ConfigError> {
+    let span = raw.tls.as_ref().map_or_else(|| raw.host.span(), Spanned::span);
+    let tls = raw.tls.map(Spanned::into_inner).unwrap_or_default();
+    let host = raw.host.get_ref().clone();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+    if host.is_empty() || !host.bytes().all(allowed) {
+        return Err(source.error(&raw.host.span(), Problem::BadHost { host }));
+    }
+    if tls == TlsMode::None && !is_loopback(&host) && !allow_plaintext && !raw.allow_plaintext {
+        return Err(source.error(&span, Problem::Plaintext { host }));
+    }
+    let usual = if tls == TlsMode::Implicit { ports.implicit } else { ports.other };
+    Ok(Server { host, port: raw.port.map_or(usual, |port| port.0), tls })
+}
+
+/// Only what cannot be resolved to another machine: `localhost` (RFC 6761 section 6.3) and loopback addresses.
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// Enough to catch slips: something, an at sign, something, and nothing that would break a header or a command.
+fn is_address(text: &str) -> bool {
+    let broken = |character: char| character.is_control() || character.is_whitespace() || "<>,".contains(character);
+    text.rsplit_once('@').is_some_and(|(user, domain)| !user.is_empty() && !domain.is_empty()) && !text.contains(broken)
+}

@@ -1,0 +1,109 @@
+//! `--config` of refserver.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::{ConfigError, Problem, Source};
+use super::value::{Credential, Listen, OwnTls, Password, TlsIdentity, credential};
+
+/// Everything refserver can be told in a file. What the command line says as well, it says louder.
+#[derive(Debug, Clone, Default)]
+pub struct ServerConfig {
+    pub data: Option<PathBuf>,
+    pub domain: Option<String>,
+    pub listen: Listeners,
+    /// `None`: a certificate of its own, made at first start.
+    pub tls: Option<TlsIdentity>,
+    pub users: Vec<User>,
+    /// Domains whose mail goes to a given host and port, in lower case; others are found by their MX records.
+    pub routes: BTreeMap<String, String>,
+    /// IMAP capabilities that are not to be offered.
+    pub without: Vec<String>,
+}
+
+/// Addresses to listen on; what is absent is not served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Listeners {
+    pub imap: Option<SocketAddr>,
+    pub imaps: Option<SocketAddr>,
+    pub pop3: Option<SocketAddr>,
+    pub pop3s: Option<SocketAddr>,
+    pub smtp: Option<SocketAddr>,
+    pub submission: Option<SocketAddr>,
+    pub submissions: Option<SocketAddr>,
+}
+
+/// A user made or updated at start.
+#[derive(Debug, Clone)]
+pub struct User {
+    pub name: String,
+    pub password: Credential,
+}
+
+impl ServerConfig {
+    /// Reads a configuration. Relative paths are meant from the folder of `file`.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let source = Source { file, text };
+        let raw: Raw = toml::from_str(text).map_err(|error| source.unreadable(&error))?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let mut users = Vec::new();
+        for user in raw.user {
+            let place = user.span();
+            let user = user.into_inner();
+            let password = credential(&source, user.password, user.password_command)?
+                .ok_or_else(|| source.error(&place, Problem::NoPassword))?;
+            users.push(User { name: user.name, password });
+        }
+        let address = |listen: Option<Listen>| listen.map(|listen| listen.0);
+        Ok(Self {
+            data: raw.data.map(|path| folder.join(path)),
+            domain: raw.domain,
+            listen: Listeners {
+                imap: address(raw.imap),
+                imaps: address(raw.imaps),
+                pop3: address(raw.pop3),
+                pop3s: address(raw.pop3s),
+                smtp: address(raw.smtp),
+                submission: address(raw.submission),
+                submissions: address(raw.submissions),
+            },
+            tls: raw.tls.and_then(|tls| tls.0).map(|tls| tls.within(folder)),
+            users,
+            routes: raw.routes.into_iter().map(|(domain, to)| (domain.to_ascii_lowercase(), to)).collect(),
+            without: raw.without,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Raw {
+    data: Option<PathBuf>,
+    domain: Option<String>,
+    imap: Option<Listen>,
+    imaps: Option<Listen>,
+    pop3: Option<Listen>,
+    pop3s: Option<Listen>,
+    smtp: Option<Listen>,
+    submission: Option<Listen>,
+    submissions: Option<Listen>,
+    tls: Option<OwnTls>,
+    #[serde(default)]
+    user: Vec<Spanned<RawUser>>,
+    #[serde(default)]
+    routes: BTreeMap<String, String>,
+    #[serde(default)]
+    without: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table [[user]]")]
+struct RawUser {
+    name: String,
+    password: Option<Spanned<Password>>,
+    password_command: Option<Spanned<Vec<String>>>,
+}

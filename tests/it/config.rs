@@ -1,0 +1,254 @@
+//! Configurations: what the good ones mean, and exactly what is said of the broken ones.
+
+use std::path::{Path, PathBuf};
+
+use mailtide::config::{Config, ConfigError, Credential, ServerConfig, TlsIdentity, TlsMode};
+use mailtide::types::MailboxName;
+
+const GOOD: &str = r#"
+[local]
+imap = "127.0.0.1:1143"
+smtp = "127.0.0.1:1025"
+pop3 = "127.0.0.1:1110"
+password = "local secret"
+
+[[account]]
+name = "work"
+address = "me@example.org"
+imap = { host = "imap.example.org", port = 993, tls = "implicit" }
+smtp = { host = "smtp.example.org", port = 465, tls = "implicit" }
+user = "me@example.org"
+password = "upstream secret"
+tls-ca = "ca.pem"
+mirror = { folders = ["*"], exclude = ["[Gmail]/All Mail"], bodies = "all" }
+
+[[account]]
+name = "home"
+address = "me@home.test"
+imap = { host = "localhost", tls = "none" }
+password-command = ["pass", "show", "home"]
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/mailtide/config.toml"))
+}
+
+#[test]
+fn a_whole_configuration_is_read() {
+    let config = parse(GOOD).expect("a good configuration");
+    assert_eq!(config.local.pop3, "127.0.0.1:1110".parse().ok());
+    let [work, home] = &config.accounts[..] else { panic!("two accounts") };
+    assert_eq!((work.imap.host.as_str(), work.imap.port, work.imap.tls), ("imap.example.org", 993, TlsMode::Implicit));
+    assert!(matches!(&work.password, Credential::Password(secret) if secret.matches("upstream secret")));
+    assert_eq!(work.tls_ca, Some(PathBuf::from("/etc/mailtide/ca.pem")));
+    let name = |text| MailboxName::parse(text).expect("a valid name");
+    assert!(work.folders.includes(&name("INBOX")) && !work.folders.includes(&name("[Gmail]/All Mail")));
+    assert_eq!((home.imap.port, home.user.as_str()), (143, "me@home.test"));
+    assert!(home.smtp.is_none());
+    assert!(matches!(&home.password, Credential::Command(argv) if argv[..] == ["pass", "show", "home"]));
+}
+
+#[test]
+fn an_empty_configuration_serves_on_loopback() {
+    let config = parse("").expect("nothing is required");
+    assert_eq!(config.local.imap, "127.0.0.1:1143".parse().expect("an address"));
+    assert_eq!(config.local.smtp, "127.0.0.1:1025".parse().expect("an address"));
+    assert!(config.local.pop3.is_none() && config.local.password.is_none() && config.accounts.is_empty());
+}
+
+#[test]
+fn tls_lets_the_local_listeners_leave_loopback() {
+    let config = parse("[local]\nimap = \"0.0.0.0:143\"\ntls = true").expect("tls is set");
+    assert_eq!(config.local.tls, Some(TlsIdentity::Own));
+    let files = parse("[local]\ntls = { certificate = \"c.pem\", key = \"/k.pem\" }").expect("files are given");
+    let (certificate, key) = (PathBuf::from("/etc/mailtide/c.pem"), PathBuf::from("/k.pem"));
+    assert_eq!(files.local.tls, Some(TlsIdentity::Files { certificate, key }));
+}
+
+#[test]
+fn plaintext_off_loopback_needs_to_be_allowed() {
+    for rest in [
+        "imap = { host = \"h\", tls = \"none\", allow-plaintext = true }\npassword = \"p\"",
+        "imap = { host = \"h\", tls = \"none\" }\nallow-plaintext = true\npassword = \"p\"",
+        "imap = { host = \"127.0.0.9\", tls = \"none\" }\npassword = \"p\"",
+        "imap = { host = \"::1\", tls = \"none\" }\npassword = \"p\"",
+    ] {
+        let text = format!("[[account]]\nname = \"a\"\naddress = \"a@b\"\n{rest}");
+        assert!(parse(&text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn a_broken_configuration_says_where_and_what_is_accepted() {
+    for (text, expected) in BROKEN {
+        let error = parse(text).map(|_| ()).expect_err(text);
+        assert_eq!(error.to_string(), format!("/etc/mailtide/config.toml:{expected}"), "{text}");
+    }
+}
+
+#[test]
+fn no_error_repeats_what_may_be_a_password() {
+    for password in ["4711", "4711.5", "true", "4711_secret", "\"4711", "[\"4711\"]", "{ a = \"4711\" }", "\"x\" 4711"]
+    {
+        let error = parse(&format!("[local]\npassword = {password}")).map(|_| ()).expect_err(password);
+        assert!(!error.to_string().contains("4711"), "{error}");
+    }
+}
+
+#[test]
+fn a_configuration_of_refserver_is_read() {
+    let text = r#"
+        domain = "here.test"
+        imap = "127.0.0.1:0"
+        tls = true
+        without = ["MOVE"]
+        [[user]]
+        name = "alice"
+        password = "p"
+        [routes]
+        "There.test" = "127.0.0.1:2525"
+    "#;
+    let config = ServerConfig::parse(text, Path::new("refserver.toml")).expect("a good configuration");
+    assert_eq!(config.users.len(), 1);
+    assert_eq!(config.routes.get("there.test").map(String::as_str), Some("127.0.0.1:2525"));
+    let broken = ServerConfig::parse("[[user]]\nname = \"bob\"", Path::new("f")).map(|_| ()).expect_err("no password");
+    assert!(broken.to_string().starts_with("f:1:1: there is no password"), "{broken}");
+}
+
+/// Text, and what is said of it after the name of the file.
+const BROKEN: &[(&str, &str)] = &[
+    ("colour = 1", "1:1: unknown key `colour`, expected `local` or `account`"),
+    (
+        "[local]\nimpa = 1",
+        "2:1: unknown key `impa`, expected one of `imap`, `smtp`, `pop3`, `password`, `password-command`, `tls`",
+    ),
+    ("[local\nimap = 1", "1:7: unclosed table, expected `]`"),
+    (
+        "[local]\nimap = \"example.org\"",
+        r#"2:8: invalid value: string "example.org", expected an address and a port such as "127.0.0.1:1143" or "[::1]:1143""#,
+    ),
+    (
+        "[local]\nimap = 1143",
+        r#"2:8: invalid type: integer `1143`, expected an address and a port such as "127.0.0.1:1143" or "[::1]:1143""#,
+    ),
+    (
+        "[local]\nimap = \"192.0.2.1:143\"",
+        "2:8: 192.0.2.1:143 can be reached from other machines; give a loopback address such as 127.0.0.1, or set tls",
+    ),
+    (
+        "[local]\ntls = \"yes\"",
+        r#"2:7: invalid type: string "yes", expected true (a certificate of its own) or { certificate = "chain.pem", key = "key.pem" }"#,
+    ),
+    ("[local]\ntls = { certificate = \"c\" }", "2:7: missing key `key`"),
+    ("[local]\npassword = 123456", "2:12: invalid type: integer, expected a password in quotes"),
+    ("[local]\npassword = \"\"", "2:12: invalid value: empty string, expected a password in quotes"),
+    ("[local]\npassword = secret", "2:12: string values must be quoted, expected literal string"),
+    ("[local]\npassword = \"secret", r#"2:19: invalid basic string, expected `"`"#),
+    (
+        "[local]\npassword = \"p\"\npassword-command = [\"x\"]",
+        "3:20: there are both password and password-command; keep one of them",
+    ),
+    (
+        "[local]\npassword-command = []",
+        r#"2:20: password-command needs a program: password-command = ["pass", "show", "mail"]"#,
+    ),
+    (
+        "[local]\npassword-command = \"pass show\"",
+        r#"2:20: invalid type: string "pass show", expected an array of strings such as ["one", "two"]"#,
+    ),
+    ("local = 3", "1:9: invalid type: integer `3`, expected a table [local]"),
+    ("[local]\nimap = \"127.0.0.1:1\"\nimap = \"127.0.0.1:1\"", "3:1: duplicate key"),
+    (
+        "[account]\nname = \"a\"",
+        "1:1: invalid type: table, expected [[account]] in double brackets, once for each account",
+    ),
+    ("[[account]]\nname = \"a\"", "1:1: missing key `address`"),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = \"h\"\npassword = \"p\"\n",
+        r#"4:8: invalid type: string "h", expected a table such as { host = "mail.example.org", port = 993, tls = "implicit" }"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { port = 1 }\npassword = \"p\"\n",
+        "4:8: missing key `host`",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"\" }\npassword = \"p\"\n",
+        r#"4:17: "" is not a host name"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\", port = 0 }\npassword = \"p\"\n",
+        "4:29: invalid value: integer `0`, expected a port from 1 to 65535",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\", port = \"993\" }\npassword = \"p\"\n",
+        r#"4:29: invalid type: string "993", expected a port from 1 to 65535"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\", tls = \"ssl\" }\npassword = \"p\"\n",
+        r#"4:28: invalid value: string "ssl", expected one of "implicit", "starttls", "none""#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\", tls = \"none\" }\npassword = \"p\"\n",
+        r#"4:28: h is not this machine, so tls = "none" would send password and mail readable by others; use tls = "implicit" or "starttls", or say allow-plaintext = true"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\", tlss = \"none\" }\npassword = \"p\"\n",
+        "4:22: unknown key `tlss`, expected one of `host`, `port`, `tls`, `allow-plaintext`",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\n",
+        r#"1:1: there is no password; give one of password = "..." and password-command = ["program", "argument"]"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\n[[account]]\nname = \"a\"\naddress = \"a@c\"\nimap = {host = \"h\"}\npassword = \"p\"",
+        r#"7:8: there is an account "a" already, at line 2; give each account its own name"#,
+    ),
+    (
+        "[[account]]\nname = \"a b\"\naddress = \"a@b\"\nimap = {host = \"h\"}\npassword = \"p\"",
+        r#"2:8: the account name "a b" cannot be used to log in: it must be without spaces and control characters"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"b\"\nimap = {host = \"h\"}\npassword = \"p\"",
+        r#"3:11: "b" is not a mail address such as me@example.org"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nkeyring = true\n",
+        "6:11: keyring is not available in this version; use password or password-command",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nkeyring = 1\n",
+        "6:11: invalid type: integer `1`, expected true or false",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\noauth2 = { client = \"x\" }\n",
+        "6:10: oauth2 is not available in this version; use password or password-command",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = \"headers\" }\n",
+        r#"6:21: bodies = "headers" is not available in this version; use bodies = "all""#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = { recent-days = 90 } }\n",
+        r#"6:21: bodies = { recent-days = .. } is not available in this version; use bodies = "all""#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = { max-size = \"1M\" } }\n",
+        r#"6:21: bodies = { max-size = .. } is not available in this version; use bodies = "all""#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = \"some\" }\n",
+        r#"6:21: invalid value: string "some", expected one of "all", "headers", { recent-days = 90 }, { max-size = "1M" }"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { folders = \"*\" }\n",
+        r#"6:22: invalid type: string "*", expected an array of strings such as ["one", "two"]"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = [\"*\"]\n",
+        r#"6:11: invalid type: string "*", expected an array of strings such as ["one", "two"]"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\npoll-seconds = 0\n",
+        "6:16: invalid value: integer `0`, expected a number of seconds from 1 to 86400",
+    ),
+];
