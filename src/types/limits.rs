@@ -19,6 +19,24 @@ pub const IMAP_ARGUMENT_LITERALS_MAX_BYTES: usize = 256 * 1024;
 /// Nesting of parentheses and SEARCH keys in a command: the parser recurses.
 pub const IMAP_NESTING_MAX: usize = 64;
 
+/// Items of one FETCH: each `BODY[]` is a whole message sent once more for every message named.
+pub const IMAP_FETCH_ITEMS_MAX: usize = 256;
+
+/// Rows of a mailbox that a session asks of its backend at once where only columns are wanted.
+pub const IMAP_ROWS_BATCH: usize = 500;
+
+/// Rows at once where each brings its message's summary (some KB, at worst some hundred).
+pub const IMAP_SUMMARIES_BATCH: usize = 32;
+
+/// Messages searched at once: keeps one step short whatever the mailbox's size.
+pub const IMAP_SEARCH_BATCH: usize = 2000;
+
+/// Messages of one APPEND (RFC 3502).
+pub const IMAP_APPEND_MESSAGES_MAX: usize = 100;
+
+/// Commands refused as BAD in a row after which a session is closed: whoever speaks here does not speak IMAP.
+pub const IMAP_BAD_COMMANDS_MAX: u32 = 50;
+
 /// Longest line taken from an upstream server outside literals. Real ENVELOPEs and FLAGS lists reach tens of KB.
 pub const UPSTREAM_LINE_MAX_BYTES: usize = 1024 * 1024;
 

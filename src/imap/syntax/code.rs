@@ -1,0 +1,118 @@
+//! Response codes (RFC 3501 section 7.1; RFC 4315, 4469, 5530, 7162).
+
+use std::fmt;
+
+use crate::types::{LocalUid, ModSeq, UidSet, UidValidity};
+
+/// `resp-text-code`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Code {
+    AlreadyExists,
+    AppendUid(UidValidity, Vec<LocalUid>),
+    AuthenticationFailed,
+    AuthorizationFailed,
+    BadCharset,
+    Cannot,
+    /// The capability list, separated by spaces.
+    Capability(String),
+    Closed,
+    /// (source, target) in the order of the sources.
+    CopyUid(UidValidity, Vec<(LocalUid, LocalUid)>),
+    ExpungeIssued,
+    HighestModSeq(ModSeq),
+    Limit,
+    /// Sequence numbers or UIDs, as the command used them.
+    Modified(UidSet<LocalUid>),
+    NonExistent,
+    NoPerm,
+    OverQuota,
+    /// Flags, separated by spaces.
+    PermanentFlags(String),
+    PrivacyRequired,
+    ReadOnly,
+    ReadWrite,
+    ServerBug,
+    TooBig,
+    TryCreate,
+    UidNext(LocalUid),
+    UidValidity(UidValidity),
+    Unavailable,
+    /// A sequence number.
+    Unseen(u32),
+    UseAttr,
+}
+
+impl fmt::Display for Code {
+    /// Without the brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyExists => f.write_str("ALREADYEXISTS"),
+            Self::AppendUid(validity, uids) => write!(f, "APPENDUID {validity} {}", Run(uids.iter())),
+            Self::AuthenticationFailed => f.write_str("AUTHENTICATIONFAILED"),
+            Self::AuthorizationFailed => f.write_str("AUTHORIZATIONFAILED"),
+            Self::BadCharset => f.write_str("BADCHARSET (US-ASCII UTF-8)"),
+            Self::Cannot => f.write_str("CANNOT"),
+            Self::Capability(list) => write!(f, "CAPABILITY {list}"),
+            Self::Closed => f.write_str("CLOSED"),
+            Self::CopyUid(validity, uids) => {
+                let (sources, targets) = (uids.iter().map(|(source, _)| source), uids.iter().map(|(_, target)| target));
+                write!(f, "COPYUID {validity} {} {}", Run(sources), Run(targets))
+            }
+            Self::ExpungeIssued => f.write_str("EXPUNGEISSUED"),
+            Self::HighestModSeq(mod_seq) => write!(f, "HIGHESTMODSEQ {mod_seq}"),
+            Self::Limit => f.write_str("LIMIT"),
+            Self::Modified(set) => write!(f, "MODIFIED {set}"),
+            Self::NonExistent => f.write_str("NONEXISTENT"),
+            Self::NoPerm => f.write_str("NOPERM"),
+            Self::OverQuota => f.write_str("OVERQUOTA"),
+            Self::PermanentFlags(flags) => write!(f, "PERMANENTFLAGS ({flags})"),
+            Self::PrivacyRequired => f.write_str("PRIVACYREQUIRED"),
+            Self::ReadOnly => f.write_str("READ-ONLY"),
+            Self::ReadWrite => f.write_str("READ-WRITE"),
+            Self::ServerBug => f.write_str("SERVERBUG"),
+            Self::TooBig => f.write_str("TOOBIG"),
+            Self::TryCreate => f.write_str("TRYCREATE"),
+            Self::UidNext(uid) => write!(f, "UIDNEXT {uid}"),
+            Self::UidValidity(validity) => write!(f, "UIDVALIDITY {validity}"),
+            Self::Unavailable => f.write_str("UNAVAILABLE"),
+            Self::Unseen(number) => write!(f, "UNSEEN {number}"),
+            Self::UseAttr => f.write_str("USEATTR"),
+        }
+    }
+}
+
+/// UIDs in their given order as a uid-set, ascending runs as ranges: the two sets of COPYUID match place by place
+/// (RFC 4315 section 3), so they must not be sorted.
+struct Run<I>(I);
+
+impl<'a, I: Iterator<Item = &'a LocalUid> + Clone> fmt::Display for Run<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut uids = self.0.clone().map(|uid| uid.get()).peekable();
+        let mut comma = "";
+        while let Some(first) = uids.next() {
+            let mut last = first;
+            while let Some(next) = uids.next_if(|next| Some(*next) == last.checked_add(1)) {
+                last = next;
+            }
+            match first == last {
+                true => write!(f, "{comma}{first}")?,
+                false => write!(f, "{comma}{first}:{last}")?,
+            }
+            comma = ",";
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copyuid_keeps_the_order_of_the_targets() {
+        let pair = |source, target| (LocalUid::new(source), LocalUid::new(target));
+        let pairs = vec![pair(304, 3956), pair(319, 3957), pair(320, 3958), pair(325, 12)];
+        let code = Code::CopyUid(UidValidity::new(38505), pairs);
+        assert_eq!(code.to_string(), "COPYUID 38505 304,319:320,325 3956:3958,12");
+    }
+}
