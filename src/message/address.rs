@@ -79,6 +79,13 @@ fn element(cursor: &mut Cursor<'_>, mut comment: Option<Vec<u8>>, in_group: bool
             cursor.skip_cfws(&mut comment);
             Element::Mailbox(Address { name: comment, route: None, mailbox: Some(words), host: Some(host) })
         }
+        // A word alone is a local mailbox; several are somebody's name.
+        _ if words.contains(&b' ') => Element::Mailbox(Address {
+            name: Some(words),
+            route: None,
+            mailbox: Some(Vec::new()),
+            host: Some(Vec::new()),
+        }),
         _ => Element::Mailbox(Address { name: comment, route: None, mailbox: Some(words), host: Some(Vec::new()) }),
     }
 }
@@ -209,12 +216,13 @@ mod tests {
             ),
             ("unended: joe@example.org", vec!["-|-|unended|-", "-|-|joe|example.org", "-|-|-|-"]),
             ("root", vec!["-|-|root|"]),
+            ("Joe Doe", vec!["Joe Doe|-||"]),
             ("<>", vec!["-|-||"]),
             ("Joe <joe@example.org", vec!["Joe|-|joe|example.org"]),
             ("Joe joe@example.org", vec!["-|-|Joe joe|example.org"]),
             ("joe@example.org junk, jane@example.org", vec!["-|-|joe|example.org", "-|-|jane|example.org"]),
             (",, joe@example.org,;", vec!["-|-|joe|example.org"]),
-            ("\"never ends <joe@example.org>", vec!["-|-|never ends <joe@example.org>|"]),
+            ("\"never ends <joe@example.org>", vec!["never ends <joe@example.org>|-||"]),
             ("", vec![]),
         ] {
             assert_eq!(shown(list), expected, "{list:?}");

@@ -43,6 +43,10 @@ pub(super) fn describe(header: &[u8], default: Default) -> Part {
     {
         part.encoding = String::from_utf8_lossy(&token).to_ascii_uppercase();
     }
+    // The default of RFC 2045 section 5.2 and RFC 2046 section 4.1.2, which clients see with other servers, too.
+    if part.media_type == "TEXT" && !part.parameters.iter().any(|(name, _)| name == "CHARSET") {
+        part.parameters.push(("CHARSET".to_owned(), b"us-ascii".to_vec()));
+    }
     part
 }
 
@@ -72,21 +76,20 @@ fn undescribed(default: Default) -> Part {
 }
 
 /// The envelope that a message's header gives. `room` is how many more addresses may be kept. A field of addresses
-/// that occurs twice is read as one list, so that a second From cannot hide; of other fields the first counts.
+/// that occurs twice is read as one list, so that a second From cannot hide; of other fields the last counts: what is
+/// added on the way is put on top.
 pub(super) fn envelope(header: &[u8], room: &mut usize) -> Envelope {
     let mut envelope = Envelope::default();
     for field in fields(header) {
-        let once = |place: &mut Option<Vec<u8>>| {
-            place.get_or_insert_with(|| field.unfolded());
-        };
+        let value = |place: &mut Option<Vec<u8>>| *place = Some(field.unfolded());
         let addresses = |list: &mut Vec<Address>, room: &mut usize| {
             list.extend(address::parse_list(&field.unfolded(), room));
         };
         match field.name.to_ascii_lowercase().as_slice() {
-            b"date" => once(&mut envelope.date),
-            b"subject" => once(&mut envelope.subject),
-            b"in-reply-to" => once(&mut envelope.in_reply_to),
-            b"message-id" => once(&mut envelope.message_id),
+            b"date" => value(&mut envelope.date),
+            b"subject" => value(&mut envelope.subject),
+            b"in-reply-to" => value(&mut envelope.in_reply_to),
+            b"message-id" => value(&mut envelope.message_id),
             b"from" => addresses(&mut envelope.from, room),
             b"sender" => addresses(&mut envelope.sender, room),
             b"reply-to" => addresses(&mut envelope.reply_to, room),
@@ -98,9 +101,8 @@ pub(super) fn envelope(header: &[u8], room: &mut usize) -> Envelope {
     }
     for list in [&mut envelope.sender, &mut envelope.reply_to] {
         if list.is_empty() {
-            let kept = envelope.from.len().min(*room);
-            *room -= kept;
-            list.clone_from(&envelope.from[..kept].to_vec());
+            *list = envelope.from.iter().take(*room).cloned().collect();
+            *room -= list.len();
         }
     }
     envelope.sent = envelope.date.as_deref().and_then(date::parse);

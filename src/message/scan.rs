@@ -278,7 +278,7 @@ impl Scanner {
         if open.part.media_type == "MULTIPART" {
             open.kind = Kind::Multipart { parts: Vec::new() };
             let text = open.part.parameters.iter().find(|(name, _)| name == "BOUNDARY");
-            let text = text.map(|(_, text)| text.trim_ascii_end()).filter(|text| !text.is_empty());
+            let text = text.map(|(_, text)| text).filter(|text| !text.is_empty());
             self.boundaries.extend(text.map(|text| Boundary { depth, text: start_of(text).to_vec() }));
         } else if is_message(&open.part) && self.parts < limits::MIME_PARTS_MAX {
             let root = Box::new(entity::describe(&[], Default::TextPlain));

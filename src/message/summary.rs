@@ -48,7 +48,7 @@ pub struct Part {
     pub body_start: u64,
     /// Where its body ends: before the line break that belongs to the next boundary (RFC 2046 section 5.1.1).
     pub end: u64,
-    /// Lines in the body: line breaks, and one more for a last line without.
+    /// Line breaks in the body.
     pub lines: u64,
     /// Media type, upper case: `TEXT`, `MULTIPART`. Defaults as RFC 2045 section 5.2, and `MESSAGE` within digests.
     pub media_type: String,
