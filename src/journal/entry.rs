@@ -5,7 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Op;
-use crate::types::{AccountId, ContentHash, EntryId, MailboxId, MessageId, RemoteUid, Timestamp, UidSet, UidValidity};
+use crate::types::{
+    AccountId, ContentHash, EntryId, Flags, MailboxId, MessageId, RemoteUid, Timestamp, UidSet, UidValidity,
+};
 
 /// A journal entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,10 @@ pub struct Evidence {
     pub source: Option<EvidenceSource>,
     /// What to look for: (message, its bytes' hash, its size).
     pub messages: Vec<(MessageId, ContentHash, u64)>,
+    /// The flags that the messages arrive with, in the same order: the base until upstream is looked at again.
+    pub flags: Vec<Flags>,
+    /// The entries that are done, for those messages, once the step is.
+    pub settles: Vec<EntryId>,
 }
 
 /// The source of a COPY or MOVE.

@@ -1,8 +1,10 @@
 //! Offline actions as values: what the user did ([`op`]), the life of an entry ([`entry`]), what is left to do once
 //! actions that cancel are gone ([`coalesce`]). Pure: no store, no server, no clock.
 
+pub mod coalesce;
 pub mod entry;
 pub mod op;
 
+pub use coalesce::{Made, Net, Place, Segment, coalesce};
 pub use entry::{Entry, Evidence, State};
 pub use op::Op;

@@ -2,5 +2,7 @@
 //! table. Pure.
 
 pub mod flags;
+pub mod policy;
 
 pub use flags::FlagReplicas;
+pub use policy::ConflictKind;

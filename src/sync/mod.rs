@@ -2,4 +2,6 @@
 //!
 //! Talks to the server only through [`remote::Remote`], to the disk only through `store`.
 
+pub mod backoff;
+pub mod plan;
 pub mod remote;

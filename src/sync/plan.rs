@@ -1,0 +1,259 @@
+//! From one run of the journal to the steps that do it: pure, sorted, printable.
+//!
+//! Rules: what adds comes before what takes away (appends and copies, then moves, then expunges), so a cut leaves too
+//! much rather than too little; flags are stored where the message is now, before it moves, and travel along; steps on
+//! one mailbox follow each other, so it is selected once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::journal::{Made, Net, Place};
+use crate::types::{EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, UidSet};
+
+/// What is known of a message when a run is planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Where it is here; `None` if it is gone.
+    pub place: Option<MailboxId>,
+    /// Its flags here.
+    pub flags: Flags,
+    pub upstream: Option<Upstream>,
+    /// Another open entry, parked or in flight, is still to bring it upstream.
+    pub is_awaited: bool,
+}
+
+/// Where upstream has a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    pub mailbox: MailboxId,
+    pub uid: RemoteUid,
+    /// Its flags there, as last seen.
+    pub base: Flags,
+}
+
+/// Which flags a mailbox keeps upstream (PERMANENTFLAGS, RFC 3501 section 7.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keeps {
+    pub flags: Flags,
+    pub any_keyword: bool,
+}
+
+impl Keeps {
+    /// Those of `flags` that it keeps.
+    pub fn of(&self, flags: &Flags) -> Flags {
+        let keeps = |flag: &Flag| self.flags.contains(flag) || (self.any_keyword && matches!(flag, Flag::Keyword(_)));
+        flags.iter().filter(keeps).collect()
+    }
+}
+
+impl Default for Keeps {
+    /// A mailbox never looked into: it is taken to keep everything.
+    fn default() -> Self {
+        Self { flags: Flags::from_columns(u8::MAX, ""), any_keyword: true }
+    }
+}
+
+/// Everything that [`plan`] looks at beside the run.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    pub messages: BTreeMap<MessageId, Facts>,
+    pub keeps: BTreeMap<MailboxId, Keeps>,
+}
+
+/// A message of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub message: MessageId,
+    /// Where it is upstream before the step; of a copy, its source.
+    pub uid: RemoteUid,
+    /// The entries whose part for this message is done with the step.
+    pub settles: Vec<EntryId>,
+}
+
+/// One step: at most a command or two to the server, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Upstream is as wanted already.
+    Settle {
+        message: MessageId,
+        entries: Vec<EntryId>,
+    },
+    Append {
+        message: MessageId,
+        to: MailboxId,
+        settles: Vec<EntryId>,
+    },
+    RemoveFlags {
+        mailbox: MailboxId,
+        flags: Flags,
+        items: Vec<Item>,
+    },
+    AddFlags {
+        mailbox: MailboxId,
+        flags: Flags,
+        items: Vec<Item>,
+    },
+    Copy {
+        from: MailboxId,
+        to: MailboxId,
+        items: Vec<Item>,
+    },
+    Move {
+        from: MailboxId,
+        to: MailboxId,
+        items: Vec<Item>,
+    },
+    Expunge {
+        from: MailboxId,
+        items: Vec<Item>,
+    },
+}
+
+/// The steps of a run. Messages that wait for something have none.
+pub fn plan(run: &[Net], view: &View) -> Vec<Step> {
+    let mut planner = Planner { view, steps: BTreeMap::new() };
+    run.iter().for_each(|net| planner.add(net));
+    planner.steps.into_iter().map(|(key, items)| key.into_step(items)).collect()
+}
+
+/// Steps in their order. Messages with an equal key go into one step.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Settle(MessageId),
+    Append(MailboxId, MessageId),
+    On(MailboxId, Act),
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Act {
+    /// The flags as text: a key must be ordered.
+    RemoveFlags(String),
+    AddFlags(String),
+    /// The number tells apart the copies of one message to one mailbox: a set of UIDs names each once.
+    Copy(MailboxId, usize),
+    Move(MailboxId),
+    Expunge,
+}
+
+impl Key {
+    fn into_step(self, items: Vec<Item>) -> Step {
+        let settles = |mut items: Vec<Item>| items.pop().map(|item| item.settles).unwrap_or_default();
+        let flags = |text: &str| text.split(' ').filter_map(Flag::parse).collect();
+        match self {
+            Self::Settle(message) => Step::Settle { message, entries: settles(items) },
+            Self::Append(to, message) => Step::Append { message, to, settles: settles(items) },
+            Self::On(mailbox, Act::RemoveFlags(text)) => Step::RemoveFlags { mailbox, flags: flags(&text), items },
+            Self::On(mailbox, Act::AddFlags(text)) => Step::AddFlags { mailbox, flags: flags(&text), items },
+            Self::On(from, Act::Copy(to, _)) => Step::Copy { from, to, items },
+            Self::On(from, Act::Move(to)) => Step::Move { from, to, items },
+            Self::On(from, Act::Expunge) => Step::Expunge { from, items },
+        }
+    }
+}
+
+struct Planner<'a> {
+    view: &'a View,
+    steps: BTreeMap<Key, Vec<Item>>,
+}
+
+impl Planner<'_> {
+    fn add(&mut self, net: &Net) {
+        let Some(facts) = self.view.messages.get(&net.message) else {
+            return self.settle(net.message, net.entries());
+        };
+        match (&facts.upstream, net.place) {
+            (Some(upstream), Place::Gone) => {
+                self.push(Key::On(upstream.mailbox, Act::Expunge), net.message, upstream.uid, net.entries());
+            }
+            (Some(upstream), Place::In(to)) if to != upstream.mailbox => {
+                self.flags(net.message, facts, upstream, net.flag_entries.clone());
+                let key = Key::On(upstream.mailbox, Act::Move(to));
+                self.push(key, net.message, upstream.uid, net.place_entries.clone());
+            }
+            (Some(upstream), Place::In(_) | Place::Unchanged) => {
+                self.flags(net.message, facts, upstream, net.entries());
+            }
+            (None, Place::Gone) => self.settle(net.message, net.entries()),
+            (None, Place::In(_) | Place::Unchanged) if facts.place.is_none() => {
+                self.settle(net.message, net.entries());
+            }
+            (None, Place::In(_) | Place::Unchanged) if facts.is_awaited && net.made == Made::Before => {}
+            (None, Place::In(to)) => self.make(net, facts, to),
+            // Nothing of it is upstream, and nothing is to be: only its flags were changed.
+            (None, Place::Unchanged) => self.settle(net.message, net.entries()),
+        }
+    }
+
+    /// Brings a message upstream: by COPY if its source is there, else by APPEND.
+    fn make(&mut self, net: &Net, facts: &Facts, to: MailboxId) {
+        let source = match net.made {
+            Made::Copied { from } => self.view.messages.get(&from).and_then(|source| source.upstream.as_ref()),
+            Made::Before | Made::Appended => None,
+        };
+        match source {
+            Some(source) => {
+                // The copy has its source's flags. If it is to have others, they are stored next, and only that ends
+                // the entries.
+                let is_same = self.keeps(to).of(&facts.flags) == self.keeps(to).of(&source.base);
+                let settles = if is_same { net.entries() } else { Vec::new() };
+                let is_taken = |key: &Key| {
+                    self.steps.get(key).is_some_and(|items| items.iter().any(|item| item.uid == source.uid))
+                };
+                let mut keys = (0..).map(|nth| Key::On(source.mailbox, Act::Copy(to, nth)));
+                let key = keys.find(|key| !is_taken(key)).expect("there are more numbers than steps");
+                self.push(key, net.message, source.uid, settles);
+            }
+            None => self.push(Key::Append(to, net.message), net.message, RemoteUid::new(0), net.entries()),
+        }
+    }
+
+    /// The difference between the flags here and there; `settles` goes with the last part of it.
+    fn flags(&mut self, message: MessageId, facts: &Facts, upstream: &Upstream, settles: Vec<EntryId>) {
+        let keeps = self.keeps(upstream.mailbox);
+        let add = keeps.of(&facts.flags.difference(&upstream.base));
+        let remove = upstream.base.difference(&facts.flags);
+        let key = |act| Key::On(upstream.mailbox, act);
+        match (remove.is_empty(), add.is_empty()) {
+            (true, true) => self.settle(message, settles),
+            (true, false) => self.push(key(Act::AddFlags(add.to_string())), message, upstream.uid, settles),
+            (false, true) => self.push(key(Act::RemoveFlags(remove.to_string())), message, upstream.uid, settles),
+            (false, false) => {
+                self.push(key(Act::RemoveFlags(remove.to_string())), message, upstream.uid, Vec::new());
+                self.push(key(Act::AddFlags(add.to_string())), message, upstream.uid, settles);
+            }
+        }
+    }
+
+    fn keeps(&self, mailbox: MailboxId) -> Keeps {
+        self.view.keeps.get(&mailbox).cloned().unwrap_or_default()
+    }
+
+    fn settle(&mut self, message: MessageId, entries: Vec<EntryId>) {
+        if !entries.is_empty() {
+            self.push(Key::Settle(message), message, RemoteUid::new(0), entries);
+        }
+    }
+
+    fn push(&mut self, key: Key, message: MessageId, uid: RemoteUid, settles: Vec<EntryId>) {
+        self.steps.entry(key).or_default().push(Item { message, uid, settles });
+    }
+}
+
+/// The UIDs of `items`.
+pub fn uids(items: &[Item]) -> UidSet<RemoteUid> {
+    items.iter().map(|item| item.uid).collect()
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settle { message, .. } => write!(f, "settle {message}"),
+            Self::Append { message, to, .. } => write!(f, "append {message} to mailbox {to}"),
+            Self::RemoveFlags { mailbox, flags, items } => write!(f, "in {mailbox}, {}: -({flags})", uids(items)),
+            Self::AddFlags { mailbox, flags, items } => write!(f, "in {mailbox}, {}: +({flags})", uids(items)),
+            Self::Copy { from, to, items } => write!(f, "in {from}, {}: copy to {to}", uids(items)),
+            Self::Move { from, to, items } => write!(f, "in {from}, {}: move to {to}", uids(items)),
+            Self::Expunge { from, items } => write!(f, "in {from}, {}: expunge", uids(items)),
+        }
+    }
+}
