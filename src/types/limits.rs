@@ -163,3 +163,9 @@ pub const WRITE_STALL_TIMEOUT_MS: u64 = 5 * 60_000;
 
 /// How long sessions may take to say goodbye when the program stops.
 pub const SHUTDOWN_GRACE_MS: u64 = 3_000;
+
+/// One line from syncctl: a method with a few names.
+pub const CONTROL_REQUEST_MAX_BYTES: usize = 64 * 1024;
+
+/// One line from syncd: the status of [`MAILBOXES_MAX`] mailboxes, each with a name of usual length.
+pub const CONTROL_ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;

@@ -1,5 +1,6 @@
 //! Tests without socket and without sleep.
 
 mod config;
+mod control;
 mod house;
 mod pump;

@@ -1,0 +1,45 @@
+//! What can be asked of the daemon.
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{ConflictId, EntryId, SubmissionId};
+
+/// A request: the method with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params", rename_all = "kebab-case")]
+pub enum Request {
+    /// Answered by [`super::report::Status`].
+    Status,
+    /// As `Status`, and again, as a notification of that method, after every change until the connection is closed.
+    Follow,
+    /// A complete sync of one account or of all, answered by [`super::report::Synced`] once it is done or has failed.
+    Sync { account: Option<String> },
+    /// Stop (or take up again) talking to the servers of one account or of all. Kept over restarts.
+    SetOnline { account: Option<String>, online: bool },
+    /// Answered by a list of [`super::report::Entry`].
+    JournalList { account: Option<String> },
+    /// Answered by an [`super::report::Entry`].
+    JournalShow { id: EntryId },
+    /// Try parked entries again: one, or all.
+    JournalRetry { id: Option<EntryId> },
+    /// Give up an entry: what it would have done upstream is not done.
+    JournalDiscard { id: EntryId },
+    /// Answered by a list of [`super::report::Submission`].
+    OutboxList { account: Option<String> },
+    /// Answered by a [`super::report::Submission`].
+    OutboxShow { id: SubmissionId },
+    /// Do not send for now.
+    OutboxHold { id: SubmissionId },
+    /// Send a held message, or try a parked one again.
+    OutboxRelease { id: SubmissionId },
+    /// Never send.
+    OutboxCancel { id: SubmissionId },
+    /// Answered by a list of [`super::report::Conflict`].
+    Conflicts { account: Option<String> },
+    /// Seen, and not to be listed any more: one, or all.
+    DismissConflicts { id: Option<ConflictId> },
+    /// The user's word on a removal that the guard held back.
+    Guard { account: String, mailbox: Option<String>, confirm: bool },
+    /// Answered by [`super::report::ClientConfig`].
+    ClientConfig,
+}

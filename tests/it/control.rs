@@ -1,0 +1,126 @@
+//! The control protocol, both ends over an in-memory stream.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mailtide::control::client::{CallError, Client};
+use mailtide::control::report::Status;
+use mailtide::control::server::{Handler, converse};
+use mailtide::control::{Failure, Request};
+use mailtide::types::{EntryId, limits};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex};
+use tokio::sync::watch;
+
+/// Answers the status with a counter in place of the version, and knows one journal entry.
+struct Daemon {
+    asked: AtomicU64,
+    changed: watch::Sender<u64>,
+}
+
+impl Daemon {
+    fn new() -> Self {
+        Self { asked: AtomicU64::new(0), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Handler for Daemon {
+    async fn call(&self, request: Request) -> Result<Value, Failure> {
+        match request {
+            Request::Status => Ok(json!({"version": self.asked.fetch_add(1, Ordering::SeqCst), "accounts": []})),
+            Request::JournalDiscard { id } if id == EntryId::new(7) => Ok(Value::Null),
+            Request::JournalDiscard { id } => Err(Failure::not_found(format!("no entry {id}"))),
+            other => Err(Failure::not_possible(format!("{other:?}"))),
+        }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+/// Sends lines, gives the answers.
+async fn answers(lines: &str) -> Vec<Value> {
+    let (mut peer, ours) = duplex(1024 * 1024);
+    peer.write_all(lines.as_bytes()).await.expect("written");
+    peer.shutdown().await.expect("closed");
+    converse(ours, &Daemon::new()).await.expect("a clean end");
+    let mut answers = Vec::new();
+    let mut read = BufReader::new(peer).lines();
+    while let Some(line) = read.next_line().await.expect("a line") {
+        answers.push(serde_json::from_str(&line).expect("JSON"));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn every_line_is_answered_as_json_rpc_asks() {
+    for (line, expected) in [
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"status"}"#,
+            json!({"jsonrpc":"2.0","id":1,"result":{"version":0,"accounts":[]}}),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":"x","method":"status","params":{}}"#,
+            json!({"jsonrpc":"2.0","id":"x","result":{"version":0,"accounts":[]}}),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":2,"method":"journal-discard","params":{"id":7}}"#,
+            json!({"jsonrpc":"2.0","id":2,"result":null}),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":3,"method":"journal-discard","params":{"id":8}}"#,
+            json!({"jsonrpc":"2.0","id":3,"error":{"code":1,"message":"no entry 8"}}),
+        ),
+    ] {
+        assert_eq!(answers(&format!("{line}\n")).await, [expected], "{line}");
+    }
+    for (line, code) in [
+        ("{", -32700),
+        ("[]", -32600),
+        (r#"{"id":1,"method":"status"}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"fly"}"#, -32601),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"journal-discard"}"#, -32602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"journal-discard","params":{"id":"x"}}"#, -32602),
+    ] {
+        let answers = answers(&format!("{line}\n")).await;
+        assert_eq!(answers.first().map(|answer| &answer["error"]["code"]), Some(&json!(code)), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_without_end_is_not_kept() {
+    let (mut peer, ours) = duplex(1024 * 1024);
+    peer.write_all(&vec![b'x'; limits::CONTROL_REQUEST_MAX_BYTES + 1]).await.expect("written");
+    let error = converse(ours, &Daemon::new()).await.expect_err("refused");
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+}
+
+#[tokio::test]
+async fn a_follower_is_told_every_change() {
+    let (peer, ours) = duplex(64 * 1024);
+    let daemon = Daemon::new();
+    let changed = daemon.changed.clone();
+    let server = tokio::spawn(async move { converse(ours, &daemon).await });
+    let mut client = Client::over(peer, Path::new("control.sock"));
+    let first: Status = client.call(&Request::Follow).await.expect("the status");
+    changed.send_modify(|count| *count += 1);
+    let second: Status = client.notification().await.expect("the change");
+    assert_eq!((first.version, second.version), (0, 1));
+    drop(client);
+    server.await.expect("no panic").expect("a clean end");
+}
+
+#[tokio::test]
+async fn a_client_knows_a_refusal_from_an_absent_daemon() {
+    let (peer, ours) = duplex(64 * 1024);
+    let mut client = Client::over(peer, Path::new("control.sock"));
+    let server = tokio::spawn(async move { converse(ours, &Daemon::new()).await });
+    let refused = client.call::<()>(&Request::JournalDiscard { id: EntryId::new(1) }).await;
+    assert!(matches!(refused, Err(CallError::Failed(failure)) if failure.code == Failure::NOT_FOUND));
+    server.abort();
+    assert!(server.await.is_err_and(|error| error.is_cancelled()));
+    let gone = client.call::<Status>(&Request::Status).await;
+    assert!(matches!(gone, Err(CallError::Unavailable { .. })));
+}
