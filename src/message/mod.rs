@@ -8,13 +8,16 @@ mod address;
 mod content_type;
 mod date;
 mod entity;
+pub mod fingerprint;
 pub mod header;
 mod lexical;
 pub mod scan;
 pub mod search;
 pub mod section;
 pub mod summary;
+mod text;
 
+pub use fingerprint::fingerprint;
 pub use scan::Scanner;
 pub use section::{Section, SectionText};
 pub use summary::{Address, Body, Disposition, Envelope, Parameters, Part, Summary};

@@ -119,6 +119,9 @@ pub const MIME_BOUNDARY_MAX_BYTES: usize = 256;
 /// Depth of nested multiparts and message/rfc822.
 pub const MIME_NESTING_MAX: usize = 100;
 
+/// Bytes of a part that are decoded at once for SEARCH.
+pub const SEARCH_WINDOW_BYTES: usize = 1024 * 1024;
+
 /// Bytes of a mailbox name in UTF-8.
 pub const MAILBOX_NAME_MAX_BYTES: usize = 1000;
 
