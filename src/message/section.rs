@@ -128,7 +128,7 @@ mod tests {
     /// A multipart of a text and a message that is itself a multipart of one text.
     fn summary() -> Summary {
         let inner = part(60, 70, 95, Body::Multipart(vec![part(75, 80, 90, Body::Leaf)]));
-        let message = part(50, 60, 95, Body::Message(Box::new(Envelope::default()), Box::new(inner)));
+        let message = part(50, 60, 95, Body::Message(Box::default(), Box::new(inner)));
         let root = part(0, 20, 100, Body::Multipart(vec![part(25, 30, 40, Body::Leaf), message]));
         Summary { envelope: Envelope::default(), root }
     }
