@@ -1,4 +1,67 @@
-//! The one SQLite store. Every write names its [`Origin`].
+//! The one SQLite store: accounts, mailboxes, messages and their bytes, the remote map, journal, outbox, conflicts.
+//!
+//! Two databases in one folder: `mailtide.db` is small and hot, `content.db` holds the bytes of messages. Every write
+//! names its [`Origin`] and goes through one writer that groups commits ([`writer`]); readers see one moment each and
+//! never wait for it ([`readers`]).
+//!
+//! Rules:
+//!
+//! - A call that returns `Ok` is durable (by [`Origin::Upstream`]: it may be lost in a power cut, never torn; it is
+//!   fetched again). A call that fails changed nothing.
+//! - Bytes are durable in `content.db` before anything durable in `mailtide.db` refers to them ([`contents`]).
+//! - Locks, in the order in which they may be taken: writer, contents, reader pool, watchers. No closure given to
+//!   [`Store::write`] or [`Store::read`] may call back into `write`.
+//! - SQL stands beside the type it fills; columns by name.
+
+mod accounts;
+mod check;
+mod conflicts;
+mod contents;
+mod discard;
+mod files;
+mod flags;
+mod gone;
+mod handle;
+mod heal;
+mod journal;
+mod lock;
+mod mailbox_acts;
+mod mailboxes;
+mod message_acts;
+mod messages;
+mod migrate;
+mod overview;
+mod reader;
+mod readers;
+mod source;
+mod sweep;
+mod txn;
+mod upload;
+mod view;
+mod watch;
+mod writer;
+
+mod error;
+
+pub use accounts::Account;
+pub use check::check;
+pub use conflicts::{Conflict, NewConflict};
+pub use error::{Error, Result};
+pub use flags::{FlagChange, Stored};
+pub use gone::Gone;
+pub use handle::{Executor, Options, Store};
+pub use heal::Healed;
+pub use mailboxes::Mailbox;
+pub use message_acts::{Appended, Copied, NewMessage};
+pub use messages::{Message, With};
+pub use overview::{JournalCounts, MailboxCounts, OutboxCounts, Overview};
+pub use reader::Reader;
+pub use source::ContentSource;
+pub use sweep::Swept;
+pub use txn::Txn;
+pub use upload::{StoredContent, Upload};
+pub use view::{Changed, Changes, Opened, Status};
+pub use watch::{Wake, Watch};
 
 /// On whose behalf a transaction writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,4 +72,14 @@ pub enum Origin {
     Upstream,
     /// refserver: the change alone.
     Authority,
+}
+
+impl Origin {
+    /// Must a commit survive a power cut? What upstream said can be asked again.
+    const fn is_durable(self) -> bool {
+        match self {
+            Self::LocalUser | Self::Authority => true,
+            Self::Upstream => false,
+        }
+    }
 }

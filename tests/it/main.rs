@@ -4,3 +4,4 @@ mod config;
 mod control;
 mod house;
 mod pump;
+mod store;

@@ -69,6 +69,8 @@ CREATE TABLE message (
 CREATE UNIQUE INDEX message_place   ON message (mailbox_id, uid) WHERE mailbox_id IS NOT NULL;
 CREATE INDEX        message_mod_seq ON message (mailbox_id, mod_seq) WHERE mailbox_id IS NOT NULL;
 CREATE INDEX        message_unseen  ON message (mailbox_id, uid) WHERE mailbox_id IS NOT NULL AND system_flags & 1 = 0;
+CREATE INDEX        message_deleted ON message (mailbox_id, uid) WHERE mailbox_id IS NOT NULL AND system_flags & 8 <> 0;
+CREATE INDEX        message_keyword ON message (mailbox_id, keywords) WHERE mailbox_id IS NOT NULL AND keywords <> '';
 CREATE INDEX        message_content ON message (content_id);
 CREATE INDEX        message_gone    ON message (account_id, gone_ms) WHERE gone_ms IS NOT NULL;
 
@@ -114,6 +116,7 @@ CREATE TABLE journal (
   id         INTEGER PRIMARY KEY AUTOINCREMENT,
   account_id INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
   created_ms INTEGER NOT NULL,
+  kind       TEXT    NOT NULL,                       -- the Op's variant in its kebab-case name
   op         TEXT    NOT NULL,                       -- journal::Op in JSON
   state      TEXT    NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'in-flight', 'parked')),
   evidence   TEXT,                                   -- journal::Evidence in JSON
@@ -159,6 +162,7 @@ CREATE TABLE submission (
   next_attempt_ms INTEGER NOT NULL,
   last_error      TEXT
 ) STRICT;
+CREATE INDEX submission_content ON submission (content_id);
 CREATE INDEX submission_due ON submission (account_id, state, next_attempt_ms);
 
 -- Recipients of a submission by their place in the envelope.

@@ -1,0 +1,247 @@
+//! Every invariant of the data as a query. An empty answer is a sound store.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row};
+
+use super::messages::flags_from_row;
+use super::{Result, Store};
+use crate::journal::{Evidence, Op};
+use crate::merge::FlagReplicas;
+use crate::types::{Flag, Flags, MailboxName};
+
+/// What is wrong with the store, one sentence each; nothing is wrong if it is empty.
+pub fn check(store: &Store) -> Result<Vec<String>> {
+    store.read_both(|hot, content| {
+        let mut wrong = Vec::new();
+        for (rule, sql) in RULES {
+            let mut select = hot.prepare_cached(sql)?;
+            let found = select.query_map([], |row| row.get::<_, String>("what"))?;
+            for what in found {
+                wrong.push(format!("{rule}: {}", what?));
+            }
+        }
+        check_names(hot, &mut wrong)?;
+        check_contents(hot, content, &mut wrong)?;
+        check_journal(hot, &mut wrong)?;
+        check_replicas(hot, &mut wrong)?;
+        check_flags_against_base(hot, &mut wrong)?;
+        Ok(wrong)
+    })
+}
+
+/// Each rule with a query for what breaks it.
+const RULES: &[(&str, &str)] = &[
+    (
+        "references hold",
+        "SELECT 'row ' || coalesce(rowid, '?') || ' of ' || \"table\" || ' refers to a missing row of ' || parent AS what
+         FROM pragma_foreign_key_check",
+    ),
+    (
+        "a UID is below its mailbox's UIDNEXT",
+        "SELECT 'message ' || m.id || ' has UID ' || m.uid || ' in mailbox ' || b.id AS what
+         FROM message AS m JOIN mailbox AS b ON b.id = m.mailbox_id WHERE m.uid >= b.uid_next OR m.uid < 1",
+    ),
+    (
+        "a mod-sequence is not above its mailbox's highest",
+        "SELECT 'message ' || m.id || ' in mailbox ' || b.id AS what
+         FROM message AS m JOIN mailbox AS b ON b.id = m.mailbox_id WHERE m.mod_seq > b.highest_mod_seq OR m.mod_seq < 1
+         UNION ALL
+         SELECT 'expunged UID ' || e.uid || ' of mailbox ' || b.id AS what
+         FROM expunged AS e JOIN mailbox AS b ON b.id = e.mailbox_id WHERE e.mod_seq > b.highest_mod_seq",
+    ),
+    (
+        "an expunged UID names no message",
+        "SELECT 'UID ' || e.uid || ' of mailbox ' || e.mailbox_id AS what
+         FROM expunged AS e JOIN message AS m ON m.mailbox_id = e.mailbox_id AND m.uid = e.uid",
+    ),
+    (
+        "a message is in a mailbox of its account",
+        "SELECT 'message ' || m.id AS what FROM message AS m JOIN mailbox AS b ON b.id = m.mailbox_id
+         WHERE m.account_id <> b.account_id",
+    ),
+    (
+        "a deleted mailbox holds no message",
+        "SELECT 'message ' || m.id || ' in mailbox ' || b.id AS what
+         FROM message AS m JOIN mailbox AS b ON b.id = m.mailbox_id WHERE b.name IS NULL",
+    ),
+    (
+        "an account has an INBOX",
+        "SELECT 'account ' || a.name AS what FROM account AS a
+         WHERE NOT EXISTS (SELECT 1 FROM mailbox AS b WHERE b.account_id = a.id AND b.name = 'INBOX')",
+    ),
+    (
+        "a UIDVALIDITY is used once in an account",
+        "SELECT 'UIDVALIDITY ' || b.uid_validity || ' of account ' || a.name AS what
+         FROM mailbox AS b JOIN account AS a ON a.id = b.account_id
+         GROUP BY a.id, b.uid_validity HAVING count(*) > 1 OR max(b.uid_validity) > a.last_uid_validity",
+    ),
+    (
+        "a message's size is its bytes' size",
+        "SELECT 'message ' || m.id AS what FROM message AS m JOIN content AS c ON c.id = m.content_id
+         WHERE m.size_bytes <> c.size_bytes",
+    ),
+    (
+        "upstream's copy is in a mailbox of the message's account",
+        "SELECT 'message ' || m.id AS what FROM remote_message AS r JOIN message AS m ON m.id = r.message_id
+         JOIN remote_mailbox AS b ON b.mailbox_id = r.mailbox_id WHERE b.account_id <> m.account_id",
+    ),
+    (
+        "a mailbox bound upstream is of the account",
+        "SELECT 'mailbox ' || b.id AS what FROM remote_mailbox AS r JOIN mailbox AS b ON b.id = r.mailbox_id
+         WHERE r.account_id <> b.account_id",
+    ),
+    (
+        "a deleted mailbox waits for its confirmation",
+        "SELECT 'mailbox ' || b.id AS what FROM mailbox AS b WHERE b.name IS NULL
+         AND NOT EXISTS (SELECT 1 FROM journal AS j WHERE j.account_id = b.account_id AND j.kind = 'delete-mailbox'
+                         AND json_extract(j.op, '$.mailbox') = b.id)",
+    ),
+    (
+        "an entry about messages has some left",
+        "SELECT 'entry ' || j.id || ' (' || j.kind || ')' AS what FROM journal AS j
+         WHERE j.kind IN ('flags', 'move', 'copy', 'append', 'expunge')
+         AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.entry_id = j.id)",
+    ),
+    (
+        "flags are kept in two replicas only while unsettled",
+        "SELECT 'message ' || f.message_id AS what FROM flag_merge AS f
+         WHERE NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = f.message_id)",
+    ),
+    (
+        "a message is elsewhere than upstream only while that is in the journal",
+        "SELECT 'message ' || m.id AS what FROM remote_message AS r JOIN message AS m ON m.id = r.message_id
+         WHERE m.mailbox_id IS NOT r.mailbox_id
+         AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = m.id)
+         AND NOT EXISTS (SELECT 1 FROM journal AS j WHERE j.account_id = m.account_id AND j.kind = 'delete-mailbox'
+                         AND json_extract(j.op, '$.mailbox') = r.mailbox_id)",
+    ),
+    (
+        "a message that upstream does not have is in the journal",
+        "SELECT 'message ' || m.id AS what FROM message AS m JOIN remote_mailbox AS b ON b.mailbox_id = m.mailbox_id
+         WHERE NOT EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = m.id)
+         AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = m.id)",
+    ),
+    (
+        "a message without bytes can be fetched",
+        "SELECT 'message ' || m.id AS what FROM message AS m WHERE m.content_id IS NULL AND m.mailbox_id IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = m.id)
+         AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = m.id)",
+    ),
+];
+
+fn check_names(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
+    let mut select = hot.prepare_cached("SELECT id, name FROM mailbox WHERE name IS NOT NULL")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get("name")?;
+        if MailboxName::parse(&name).map(String::from).as_ref() != Ok(&name) {
+            wrong.push(format!("a mailbox name is well formed: mailbox {} is {name:?}", row.get::<_, i64>("id")?));
+        }
+    }
+    Ok(())
+}
+
+fn check_contents(hot: &Connection, content: &Connection, wrong: &mut Vec<String>) -> Result<()> {
+    let mut stored = BTreeMap::new();
+    let mut select = content.prepare_cached(
+        "SELECT c.id, coalesce(sum(length(k.bytes)), 0) AS size, coalesce(max(k.start + length(k.bytes)), 0) AS end
+         FROM content AS c LEFT JOIN chunk AS k ON k.content_id = c.id WHERE c.complete = 1 GROUP BY c.id",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        stored.insert(row.get::<_, i64>("id")?, (row.get::<_, i64>("size")?, row.get::<_, i64>("end")?));
+    }
+    let mut select = hot.prepare_cached("SELECT id, size_bytes FROM content")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, size): (i64, i64) = (row.get("id")?, row.get("size_bytes")?);
+        match stored.get(&id) {
+            Some(found) if *found == (size, size) => {}
+            Some(_) => wrong.push(format!("stored bytes are complete: content {id} has not {size} bytes")),
+            None => wrong.push(format!("stored bytes are complete: content {id} is missing")),
+        }
+    }
+    Ok(())
+}
+
+fn check_journal(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
+    let mut select = hot.prepare_cached("SELECT id, kind, op, evidence FROM journal")?;
+    let mut open = hot.prepare_cached("SELECT message_id FROM journal_message WHERE entry_id = ?1")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get("id")?;
+        let Ok(op) = serde_json::from_str::<Op>(&row.get::<_, String>("op")?) else {
+            wrong.push(format!("a journal entry can be read: entry {id} cannot"));
+            continue;
+        };
+        if super::journal::kind(&op) != row.get::<_, String>("kind")? {
+            wrong.push(format!("a journal entry's kind is its act's: entry {id}"));
+        }
+        let evidence: Option<String> = row.get("evidence")?;
+        if evidence.is_some_and(|evidence| serde_json::from_str::<Evidence>(&evidence).is_err()) {
+            wrong.push(format!("evidence can be read: that of entry {id} cannot"));
+        }
+        let named: std::collections::BTreeSet<i64> = op.messages().iter().map(|message| message.get()).collect();
+        for message in open.query_map([id], |row| row.get::<_, i64>("message_id"))? {
+            let message = message?;
+            if !named.contains(&message) {
+                wrong.push(format!("an entry's open messages are its act's: entry {id}, message {message}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_replicas(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
+    let mut select = hot.prepare_cached(
+        "SELECT m.id, m.system_flags, m.keywords, f.replicas
+         FROM flag_merge AS f JOIN message AS m ON m.id = f.message_id",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get("id")?;
+        match FlagReplicas::from_bytes(&row.get::<_, Vec<u8>>("replicas")?) {
+            Ok(replicas) if replicas.value() == flags_from_row(row)? => {}
+            Ok(replicas) => wrong.push(format!(
+                "a message's flags are its replicas' value: message {id} has {}, not {}",
+                flags_from_row(row)?,
+                replicas.value()
+            )),
+            Err(_) => wrong.push(format!("flag replicas can be read: those of message {id} cannot")),
+        }
+    }
+    Ok(())
+}
+
+/// A local change of flags is in the journal, but for flags that the server does not keep.
+fn check_flags_against_base(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
+    let mut select = hot.prepare_cached(
+        "SELECT m.id, m.system_flags, m.keywords, r.system_flags AS base_system, r.keywords AS base_keywords,
+           b.permanent_flags, b.any_keyword
+         FROM remote_message AS r JOIN message AS m ON m.id = r.message_id
+         JOIN remote_mailbox AS b ON b.mailbox_id = r.mailbox_id
+         WHERE m.mailbox_id IS NOT NULL AND (m.system_flags <> r.system_flags OR m.keywords <> r.keywords)
+         AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = m.id)",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let here = flags_from_row(row)?;
+        let base = Flags::from_columns(row.get("base_system")?, &row.get::<_, String>("base_keywords")?);
+        let changed = here.difference(&base).union(&base.difference(&here));
+        let kept: Vec<Flag> = changed.iter().filter(|flag| is_kept(row, flag).unwrap_or(true)).collect();
+        if !kept.is_empty() {
+            let id: i64 = row.get("id")?;
+            wrong.push(format!("a change of flags is in the journal: message {id} has {here}, upstream {base}"));
+        }
+    }
+    Ok(())
+}
+
+/// Does the server keep the flag? An empty list of permanent flags says nothing: it was never told.
+fn is_kept(row: &Row<'_>, flag: &Flag) -> rusqlite::Result<bool> {
+    let permanent: String = row.get("permanent_flags")?;
+    let any_keyword: bool = row.get("any_keyword")?;
+    let named = permanent.split(' ').filter_map(Flag::parse).any(|kept| kept == *flag);
+    Ok(permanent.is_empty() || named || (any_keyword && matches!(flag, Flag::Keyword(_))))
+}

@@ -1,0 +1,289 @@
+//! `content.db`: the bytes of messages in pieces, and who holds on to which of them.
+//!
+//! All writing shares one connection and one open transaction, which is committed by the writer just before the hot
+//! commit that may refer to the bytes, and synced to disk when that commit is to be durable. So a bulk of mirrored
+//! messages costs one commit, and nothing durable ever refers to bytes that are not.
+//!
+//! When the disk is full SQLite may take back the whole open transaction; transactions are numbered, and an upload
+//! that wrote in a lost one knows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::readers::Readers;
+use super::{Error, Result};
+use crate::types::{ContentHash, ContentId};
+
+/// Uncommitted bytes after which the open transaction is committed, whoever needs it: SQLite spills what exceeds its
+/// cache, and this bounds what a rollback can lose.
+const TRANSACTION_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// The content database.
+pub(super) struct Contents {
+    wal: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    conn: Connection,
+    /// Number of the open transaction, or of the next one.
+    transaction: u64,
+    is_open: bool,
+    open_bytes: usize,
+    /// Something is committed but not synced.
+    is_unsynced: bool,
+    /// Transactions that were taken back.
+    lost: BTreeSet<u64>,
+    /// Contents that someone is writing, or has finished and not referred to yet: never swept.
+    pins: BTreeMap<ContentId, u32>,
+    /// Contents that a sweep is about to remove: not to be shared any more.
+    doomed: BTreeSet<ContentId>,
+}
+
+/// The transactions in which one upload wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    span: Option<(u64, u64)>,
+}
+
+impl Written {
+    fn add(&mut self, transaction: u64) {
+        self.span = Some((self.span.map_or(transaction, |(first, _)| first), transaction));
+    }
+}
+
+impl Contents {
+    pub(super) fn new(conn: Connection, path: &Path) -> Self {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let state = State {
+            conn,
+            transaction: 1,
+            is_open: false,
+            open_bytes: 0,
+            is_unsynced: false,
+            lost: BTreeSet::new(),
+            pins: BTreeMap::new(),
+            doomed: BTreeSet::new(),
+        };
+        Self { wal: PathBuf::from(wal), state: Mutex::new(state) }
+    }
+
+    /// A new content without bytes, pinned.
+    pub(super) fn begin(&self, written: &mut Written) -> Result<ContentId> {
+        let mut state = self.lock();
+        let id = state.change(written, 0, |conn| {
+            conn.prepare_cached("INSERT INTO content (complete) VALUES (0)")?.execute([])?;
+            Ok(ContentId::new(conn.last_insert_rowid()))
+        })?;
+        state.pin(id);
+        Ok(id)
+    }
+
+    /// Adds a piece.
+    pub(super) fn add(&self, id: ContentId, start: u64, bytes: &[u8], written: &mut Written) -> Result<()> {
+        self.lock().change(written, bytes.len(), |conn| {
+            let mut insert = conn.prepare_cached("INSERT INTO chunk (content_id, start, bytes) VALUES (?1, ?2, ?3)")?;
+            insert.execute(params![id.get(), start.cast_signed(), bytes])?;
+            Ok(())
+        })
+    }
+
+    /// The bytes are complete. If the hot database has the same bytes already, these are dropped and the pin goes over
+    /// to those: the answer says which content to refer to.
+    pub(super) fn complete(
+        &self,
+        id: ContentId,
+        hash: &ContentHash,
+        hot: &Readers,
+        written: &mut Written,
+    ) -> Result<ContentId> {
+        let mut state = self.lock();
+        let same = hot.read(|conn| find(conn, hash))?.filter(|same| !state.doomed.contains(same));
+        if let Some(same) = same {
+            let shares = state.change(written, 0, |conn| share(conn, id, same))?;
+            state.pin(same);
+            state.unpin(id);
+            if shares {
+                *written = Written::default();
+            }
+            return Ok(same);
+        }
+        state.change(written, 0, |conn| {
+            conn.prepare_cached("UPDATE content SET complete = 1 WHERE id = ?1")?.execute([id.get()])?;
+            Ok(())
+        })?;
+        Ok(id)
+    }
+
+    /// Drops an upload that was not finished.
+    pub(super) fn abandon(&self, id: ContentId, written: &mut Written) {
+        let mut state = self.lock();
+        state.unpin(id);
+        // After a lost transaction the number may name another upload's content: what is left is swept.
+        if !state.is_lost(*written) {
+            let _ = state.change(written, 0, |conn| remove(conn, id));
+        }
+    }
+
+    /// Was any of it lost?
+    pub(super) fn is_lost(&self, written: Written) -> bool {
+        self.lock().is_lost(written)
+    }
+
+    pub(super) fn unpin(&self, id: ContentId) {
+        self.lock().unpin(id);
+    }
+
+    /// Commits what is open; with `durable` everything committed so far survives a power cut.
+    pub(super) fn commit(&self, durable: bool) -> Result<()> {
+        let mut state = self.lock();
+        state.commit()?;
+        if durable && state.is_unsynced {
+            // What SQLite itself does after a commit with `synchronous = FULL`. The pages of a checkpoint are synced
+            // by the checkpoint.
+            File::open(&self.wal).and_then(|wal| wal.sync_data()).map_err(|error| Error::io(&self.wal, error))?;
+            state.is_unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Of `candidates`, marks those that nobody holds as about to go, and returns them.
+    pub(super) fn doom(&self, mut candidates: Vec<ContentId>) -> Vec<ContentId> {
+        let mut state = self.lock();
+        candidates.retain(|id| !state.pins.contains_key(id));
+        state.doomed.extend(candidates.iter().copied());
+        candidates
+    }
+
+    /// They stay after all.
+    pub(super) fn spare(&self, ids: &[ContentId]) {
+        let mut state = self.lock();
+        state.doomed.retain(|id| !ids.contains(id));
+    }
+
+    /// Removes the bytes of contents that nothing in the hot database refers to any more, a few at a time so that
+    /// uploads get their turn.
+    pub(super) fn remove(&self, ids: &[ContentId]) -> Result<()> {
+        for id in ids {
+            let mut state = self.lock();
+            state.change(&mut Written::default(), 0, |conn| remove(conn, *id))?;
+            state.doomed.remove(id);
+        }
+        self.commit(false)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while it was held leaves at worst an open transaction, which the next commit ends.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Changes something within the open transaction, which is begun if there is none.
+    fn change<T>(
+        &mut self,
+        written: &mut Written,
+        bytes: usize,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        if self.is_lost(*written) {
+            return Err(Error::UploadLost);
+        }
+        if !self.is_open {
+            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+            self.is_open = true;
+        }
+        written.add(self.transaction);
+        match work(&self.conn) {
+            Ok(value) => {
+                self.open_bytes += bytes;
+                if self.open_bytes > TRANSACTION_MAX_BYTES {
+                    self.commit()?;
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                if self.conn.is_autocommit() {
+                    self.lose();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        if !self.is_open {
+            return Ok(());
+        }
+        if let Err(error) = self.conn.execute_batch("COMMIT") {
+            if !self.conn.is_autocommit() {
+                self.conn.execute_batch("ROLLBACK")?;
+            }
+            self.lose();
+            return Err(error.into());
+        }
+        self.next_transaction();
+        self.is_unsynced = true;
+        Ok(())
+    }
+
+    fn lose(&mut self) {
+        self.lost.insert(self.transaction);
+        self.next_transaction();
+    }
+
+    fn next_transaction(&mut self) {
+        self.transaction += 1;
+        self.is_open = false;
+        self.open_bytes = 0;
+    }
+
+    fn is_lost(&self, written: Written) -> bool {
+        written.span.is_some_and(|(first, last)| self.lost.range(first..=last).next().is_some())
+    }
+
+    fn pin(&mut self, id: ContentId) {
+        *self.pins.entry(id).or_insert(0) += 1;
+    }
+
+    fn unpin(&mut self, id: ContentId) {
+        if let Some(count) = self.pins.get_mut(&id) {
+            *count -= 1;
+            if *count == 0 {
+                self.pins.remove(&id);
+            }
+        }
+    }
+}
+
+/// The hot database's content with that hash.
+pub(super) fn find(hot: &Connection, hash: &ContentHash) -> Result<Option<ContentId>> {
+    let mut select = hot.prepare_cached("SELECT id FROM content WHERE hash = ?1")?;
+    let id = select.query_row([hash.as_bytes()], |row| row.get::<_, i64>("id")).optional()?;
+    Ok(id.map(ContentId::new))
+}
+
+/// Drops the bytes of `id` in favour of the equal ones of `same`; true if those are there. After a power cut they may
+/// not be: then the new bytes take that number.
+fn share(conn: &Connection, id: ContentId, same: ContentId) -> Result<bool> {
+    let mut select = conn.prepare_cached("SELECT 1 AS one FROM content WHERE id = ?1 AND complete = 1")?;
+    let is_there = select.exists([same.get()])?;
+    if !is_there {
+        remove(conn, same)?;
+        conn.prepare_cached("INSERT INTO content (id, complete) VALUES (?1, 1)")?.execute([same.get()])?;
+        let mut update = conn.prepare_cached("UPDATE chunk SET content_id = ?2 WHERE content_id = ?1")?;
+        update.execute([id.get(), same.get()])?;
+    }
+    remove(conn, id)?;
+    Ok(is_there)
+}
+
+fn remove(conn: &Connection, id: ContentId) -> Result<()> {
+    conn.prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([id.get()])?;
+    Ok(())
+}

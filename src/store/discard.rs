@@ -1,0 +1,117 @@
+//! Taking an act of the user back before upstream heard of it: the local copy becomes again what upstream has.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::messages::flags_from_row;
+use super::{Error, Origin, Result, Txn};
+use crate::journal::{Op, State};
+use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId};
+
+/// Where upstream has a message, and with which flags.
+struct Base {
+    mailbox: MailboxId,
+    flags: Flags,
+}
+
+impl Txn<'_> {
+    /// Removes an entry from the journal and takes back what it stands for. A message about which other entries are
+    /// open is left to them. Write it by [`Origin::Upstream`]: taking an act back is none.
+    pub fn discard(&mut self, entry: EntryId) -> Result<()> {
+        if self.origin() != Origin::Upstream {
+            return Err(Error::Cannot("an entry is discarded on behalf of upstream"));
+        }
+        let entry = self.reader().entry(entry)?;
+        if matches!(entry.state, State::InFlight { .. }) {
+            return Err(Error::Cannot("the entry is being sent; it is known soon what became of it"));
+        }
+        self.settle(entry.id, &entry.open)?;
+        self.conn().prepare_cached("DELETE FROM journal WHERE id = ?1")?.execute([entry.id.get()])?;
+        match &entry.op {
+            Op::Flags { .. } | Op::Move { .. } | Op::Copy { .. } | Op::Append { .. } | Op::Expunge { .. } => {
+                entry.open.iter().try_for_each(|message| self.take_back(*message))
+            }
+            Op::CreateMailbox { mailbox, .. } => self.discard_creation(*mailbox),
+            Op::DeleteMailbox { mailbox, name } => {
+                if self.reader().mailbox_named(entry.account, name)?.is_some_and(|other| other.id != *mailbox) {
+                    return Err(Error::Cannot("another mailbox has its name now"));
+                }
+                let mut update =
+                    self.conn().prepare_cached("UPDATE mailbox SET name = ?2, selectable = 1 WHERE id = ?1")?;
+                update.execute(params![mailbox.get(), name.as_str()])?;
+                self.messages_upstream(*mailbox)?.into_iter().try_for_each(|message| self.take_back(message))
+            }
+            Op::RenameMailbox { from, to, .. } => self.rename_mailbox(entry.account, to, from),
+            Op::Subscribe { name, subscribed } => self.set_subscribed(entry.account, name, !subscribed),
+        }
+    }
+
+    fn discard_creation(&mut self, mailbox: MailboxId) -> Result<()> {
+        let mailbox = self.reader().mailbox(mailbox)?;
+        if self.reader().status(mailbox.id)?.messages > 0 {
+            return Err(Error::Cannot("the mailbox holds messages: move or delete them first"));
+        }
+        match mailbox.name {
+            Some(name) => self.delete_mailbox(mailbox.account, &name),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the message again what upstream has; one that upstream does not have goes, recoverable.
+    fn take_back(&mut self, id: MessageId) -> Result<()> {
+        if self.reader().is_pending(id)? {
+            return Ok(());
+        }
+        let message = self.reader().message(id)?;
+        let Some(base) = self.base(id)? else {
+            let Some(message) = message else { return Ok(()) };
+            let mailbox = self.reader().mailbox(message.mailbox)?;
+            self.take_out(&mailbox, &[message], "it was discarded from the journal")?;
+            return Ok(());
+        };
+        let target = self.reader().mailbox(base.mailbox)?;
+        if target.name.is_none() {
+            return Ok(());
+        }
+        match &message {
+            Some(message) if message.mailbox == target.id => {}
+            Some(message) => {
+                self.place(message.mailbox, std::slice::from_ref(message), &target)?;
+            }
+            None => self.bring_back(id, target.account, target.id)?,
+        }
+        let mod_seq = self.next_mod_seq(target.id)?;
+        self.set_flags(id, &base.flags, mod_seq)?;
+        self.conn().prepare_cached("DELETE FROM flag_merge WHERE message_id = ?1")?.execute([id.get()])?;
+        Ok(())
+    }
+
+    /// Puts a gone message into a mailbox again, under a new UID.
+    pub(in crate::store) fn bring_back(&mut self, id: MessageId, account: AccountId, to: MailboxId) -> Result<()> {
+        let mod_seq = self.next_mod_seq(to)?;
+        let uid = self.take_uids(to, 1)?;
+        let mut update = self.conn().prepare_cached(
+            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5, gone_ms = NULL,
+               gone_from = NULL, gone_why = NULL WHERE id = ?1",
+        )?;
+        update.execute(params![id.get(), to.get(), uid.get(), mod_seq.get().cast_signed(), self.now().unix_ms()])?;
+        self.touch(account);
+        Ok(())
+    }
+
+    fn base(&self, message: MessageId) -> Result<Option<Base>> {
+        let mut select = self
+            .conn()
+            .prepare_cached("SELECT mailbox_id, system_flags, keywords FROM remote_message WHERE message_id = ?1")?;
+        let base = select.query_row([message.get()], |row| {
+            Ok(Base { mailbox: MailboxId::new(row.get("mailbox_id")?), flags: flags_from_row(row)? })
+        });
+        Ok(base.optional()?)
+    }
+
+    fn messages_upstream(&self, mailbox: MailboxId) -> Result<Vec<MessageId>> {
+        let mut select =
+            self.conn().prepare_cached("SELECT message_id FROM remote_message WHERE mailbox_id = ?1 ORDER BY uid")?;
+        let ids = select.query_map([mailbox.get()], |row| row.get("message_id").map(MessageId::new))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+}

@@ -1,0 +1,100 @@
+//! Why the store could not do what was asked, told by whose fault it is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The answer of every call to the store.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call failed. Nothing of a failed transaction remains; the store itself stays usable.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("no such account")]
+    NoSuchAccount,
+    #[error("no such mailbox")]
+    NoSuchMailbox,
+    #[error("no such message")]
+    NoSuchMessage,
+    #[error("no such journal entry")]
+    NoSuchEntry,
+    /// Of the outbox, of the conflicts.
+    #[error("there is no {0} with that number")]
+    NoSuchRow(&'static str),
+    #[error("the mailbox exists already")]
+    AlreadyExists,
+    #[error("the mailbox cannot be selected")]
+    NotSelectable,
+    #[error("the mailbox is read-only")]
+    ReadOnly,
+    /// Never possible, as the reason says.
+    #[error("{0}")]
+    Cannot(&'static str),
+    /// A limit of this program.
+    #[error("{0}")]
+    Limit(&'static str),
+    #[error("the message is larger than {limit_bytes} bytes")]
+    TooBig { limit_bytes: u64 },
+    /// The bytes of the message are not here.
+    #[error("the bytes of the message are not here")]
+    NoContent,
+    /// The disk (or the store's size limit) is full. Nothing was changed; free some space and do it again.
+    #[error("the disk is full: free some space in the data folder")]
+    DiskFull,
+    /// Bytes taken in earlier were lost when the disk was full: take them in again.
+    #[error("the uploaded bytes were lost when the disk was full")]
+    UploadLost,
+    /// Another process has the store open.
+    #[error("{} is in use by {holder}", path.display())]
+    InUse { path: PathBuf, holder: String },
+    /// The store was written by a later version of this program. It was not touched.
+    #[error(
+        "{} is of version {version}, this program knows versions up to {known}: use a newer program, or another --data",
+        path.display()
+    )]
+    Newer { path: PathBuf, version: i64, known: i64 },
+    /// A file of the store cannot be opened, made or locked.
+    #[error("cannot use {}: {cause}", path.display())]
+    Io { path: PathBuf, cause: Arc<std::io::Error> },
+    /// What is stored cannot be what this program stored.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    #[error("database error: {0}")]
+    Database(Arc<rusqlite::Error>),
+    /// The transaction's own code panicked; it was rolled back. A bug.
+    #[error("internal error in a transaction: {0}")]
+    Panicked(String),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Could the same call succeed later, without anyone changing the request?
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::DiskFull | Self::UploadLost | Self::InUse { .. } | Self::Io { .. })
+    }
+
+    /// An error of the file system at `path`.
+    pub(super) fn io(path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
+        let path = path.into();
+        match cause.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::Io { path, cause: Arc::new(cause) },
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
+            _ => Self::Database(Arc::new(error)),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Damaged(format!("unreadable JSON: {error}"))
+    }
+}

@@ -1,0 +1,70 @@
+//! The files of the store and how their connections are set up.
+
+use std::fs::DirBuilder;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::migrate::{self, CONTENT, HOT};
+use super::{Error, Options, Result};
+
+/// Prepared statements kept by a connection: more than this room has.
+pub(super) const STATEMENTS_MAX: usize = 256;
+
+/// How long a connection waits for another of the same process: only schema changes and checkpoints make it wait.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The files in a data folder.
+pub(super) struct Files {
+    pub(super) hot: PathBuf,
+    pub(super) content: PathBuf,
+    pub(super) lock: PathBuf,
+}
+
+impl Files {
+    pub(super) fn of(folder: &Path) -> Self {
+        Self { hot: folder.join("mailtide.db"), content: folder.join("content.db"), lock: folder.join("mailtide.lock") }
+    }
+}
+
+/// Makes the folder, for its owner only: it holds mail.
+pub(super) fn make_folder(folder: &Path) -> Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| Error::io(folder, error))
+}
+
+/// Opens both databases for writing, at the newest version. A store of a later version is refused before anything is
+/// written to either file.
+pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connection, Connection)> {
+    migrate::refuse_newer(&files.hot, HOT)?;
+    migrate::refuse_newer(&files.content, CONTENT)?;
+    let mut hot = open(&files.hot, options)?;
+    let mut content = open(&files.content, options)?;
+    migrate::migrate(&mut content, CONTENT)?;
+    migrate::migrate(&mut hot, HOT)?;
+    Ok((hot, content))
+}
+
+fn open(path: &Path, options: &Options) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.execute_batch(
+        "PRAGMA page_size = 8192;
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = NORMAL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -16000;
+         PRAGMA journal_size_limit = 67108864;",
+    )?;
+    if let Some(max_bytes) = options.max_bytes {
+        conn.pragma_update(None, "max_page_count", (max_bytes / 8192).cast_signed())?;
+    }
+    Ok(conn)
+}

@@ -1,0 +1,143 @@
+//! Changing the flags of messages.
+//!
+//! What the user changes is kept in two ways until it is settled: as a journal entry, and, for a message that upstream
+//! has, in its [`FlagReplicas`], by which it is merged with what others change there.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::message_acts::check_keywords;
+use super::messages::{With, flags_from_row};
+use super::{Changed, Error, Message, Origin, Result, Txn};
+use crate::journal::Op;
+use crate::merge::FlagReplicas;
+use crate::types::{Flags, LocalUid, MailboxId, MessageId, ModSeq};
+
+/// STORE's three forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlagChange {
+    Add(Flags),
+    Remove(Flags),
+    Replace(Flags),
+}
+
+/// What came of [`Txn::store_flags`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Every message named and present, with its flags now, ascending; without those in `modified`.
+    pub now: Vec<Changed>,
+    /// Messages left alone because of `unchanged_since`, ascending.
+    pub modified: Vec<LocalUid>,
+}
+
+/// What a change means for one message: (flags it sets, flags it unsets).
+type Delta = (Flags, Flags);
+
+impl FlagChange {
+    /// Flags named in an addition count as set by the user even where they are set already: an assertion, which a
+    /// removal elsewhere does not take away. What a replacement leaves as it is was not said by anyone.
+    fn delta(&self, before: &Flags) -> Delta {
+        match self {
+            Self::Add(flags) => (flags.clone(), Flags::none()),
+            Self::Remove(flags) => (Flags::none(), flags.difference(&flags.difference(before))),
+            Self::Replace(flags) => (flags.difference(before), before.difference(flags)),
+        }
+    }
+}
+
+impl Txn<'_> {
+    /// Changes flags of the messages in `uids` that exist. With `unchanged_since`, messages with a later mod-sequence
+    /// are left alone (RFC 7162 section 3.1.3). A message whose flags do not change keeps its mod-sequence.
+    pub fn store_flags(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &[LocalUid],
+        change: &FlagChange,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<Stored> {
+        let account = self.writable(mailbox)?.account;
+        let mut stored = Stored::default();
+        let mut said: BTreeMap<String, (Delta, Vec<MessageId>)> = BTreeMap::new();
+        let mut taken = None;
+        for message in self.reader().messages(mailbox, uids, With::Columns)? {
+            if unchanged_since.is_some_and(|since| message.mod_seq > since) {
+                stored.modified.push(message.uid);
+                continue;
+            }
+            let delta = change.delta(&message.flags);
+            let flags = message.flags.difference(&delta.1).union(&delta.0);
+            let mut mod_seq = message.mod_seq;
+            if flags != message.flags {
+                check_keywords(&flags)?;
+                mod_seq = match taken {
+                    Some(mod_seq) => mod_seq,
+                    None => *taken.insert(self.next_mod_seq(mailbox)?),
+                };
+                self.set_flags(message.id, &flags, mod_seq)?;
+            }
+            if self.origin() == Origin::LocalUser && !(delta.0.is_empty() && delta.1.is_empty()) {
+                self.record_in_replicas(&message, &delta)?;
+                let key = format!("+{} -{}", delta.0, delta.1);
+                said.entry(key).or_insert_with(|| (delta, Vec::new())).1.push(message.id);
+            }
+            stored.now.push(Changed { uid: message.uid, flags, mod_seq });
+        }
+        for ((add, remove), messages) in said.into_values() {
+            self.journal(account, &Op::Flags { messages, add, remove })?;
+        }
+        Ok(stored)
+    }
+
+    /// Writes the flags of a message.
+    pub(in crate::store) fn set_flags(&self, message: MessageId, flags: &Flags, mod_seq: ModSeq) -> Result<()> {
+        let mut update = self
+            .conn()
+            .prepare_cached("UPDATE message SET system_flags = ?2, keywords = ?3, mod_seq = ?4 WHERE id = ?1")?;
+        let mod_seq = mod_seq.get().cast_signed();
+        update.execute(params![message.get(), flags.system_bits(), flags.keywords_text(), mod_seq])?;
+        Ok(())
+    }
+
+    /// The two replicas of a message's flags, while anything about them is unsettled.
+    pub(in crate::store) fn replicas(&self, message: MessageId) -> Result<Option<FlagReplicas>> {
+        let mut select = self.conn().prepare_cached("SELECT replicas FROM flag_merge WHERE message_id = ?1")?;
+        let bytes: Option<Vec<u8>> = select.query_row([message.get()], |row| row.get("replicas")).optional()?;
+        let unreadable = |error| Error::Damaged(format!("flags of message {message}: {error}"));
+        bytes.map(|bytes| FlagReplicas::from_bytes(&bytes).map_err(unreadable)).transpose()
+    }
+
+    /// Stores them.
+    pub(in crate::store) fn set_replicas(&self, message: MessageId, replicas: &FlagReplicas) -> Result<()> {
+        let mut insert = self.conn().prepare_cached(
+            "INSERT INTO flag_merge (message_id, replicas) VALUES (?1, ?2)
+             ON CONFLICT (message_id) DO UPDATE SET replicas = excluded.replicas",
+        )?;
+        insert.execute(params![message.get(), replicas.to_bytes()])?;
+        Ok(())
+    }
+
+    /// Of a message that upstream does not have yet nobody else can change the flags: they go along with it.
+    fn record_in_replicas(&self, message: &Message, (add, remove): &Delta) -> Result<()> {
+        let replicas = match self.replicas(message.id)? {
+            Some(replicas) => Some(replicas),
+            None => self.seed_replicas(message)?,
+        };
+        if let Some(mut replicas) = replicas {
+            replicas.set_local(add, remove);
+            self.set_replicas(message.id, &replicas)?;
+        }
+        Ok(())
+    }
+
+    fn seed_replicas(&self, message: &Message) -> Result<Option<FlagReplicas>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT r.system_flags, r.keywords, s.generation FROM remote_message AS r, store_info AS s
+             WHERE r.message_id = ?1",
+        )?;
+        let base = select
+            .query_row([message.id.get()], |row| Ok((flags_from_row(row)?, row.get::<_, i64>("generation")?)))
+            .optional()?;
+        Ok(base.map(|(base, generation)| FlagReplicas::new(&base, &message.flags, generation)))
+    }
+}

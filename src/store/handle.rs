@@ -1,0 +1,135 @@
+//! The handle by which everyone else uses the store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::contents::Contents;
+use super::files::{self, Files};
+use super::heal::{self, Healed};
+use super::lock::Lock;
+use super::readers::Readers;
+use super::watch::{Wake, Watchers};
+use super::writer::Writer;
+use super::{ContentSource, Origin, Reader, Result, Txn, Upload, Watch};
+use crate::types::{AccountId, ContentId, Timestamp};
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where write transactions run.
+    pub executor: Executor,
+    /// The program's name, told to a second process that wants the same store.
+    pub program: String,
+    /// Largest size of each database; a write beyond it fails like a full disk.
+    pub max_bytes: Option<u64>,
+}
+
+/// Where write transactions run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executor {
+    /// On a thread of the store's own, which groups what waits into one commit.
+    Thread,
+    /// In the caller, one by one: for simulations, where a free thread would break determinism.
+    Inline,
+}
+
+/// The store. Clones share it; it is closed when the last one is dropped.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    writer: Writer,
+    shared: Arc<Shared>,
+    healed: Healed,
+    _lock: Lock,
+}
+
+/// What the writer and the callers share.
+pub(super) struct Shared {
+    pub(super) contents: Contents,
+    pub(super) hot: Readers,
+    pub(super) content: Readers,
+    pub(super) watchers: Arc<Watchers>,
+}
+
+impl Store {
+    /// Opens (or makes) the store in `folder`. After a stop that was not clean it is healed first.
+    pub fn open(folder: &Path, options: &Options, now: Timestamp) -> Result<Self> {
+        files::make_folder(folder)?;
+        let paths = Files::of(folder);
+        let lock = Lock::take(&paths.lock, &options.program)?;
+        let (mut hot, mut content) = files::open_writing(&paths, options)?;
+        let healed = heal::heal(&mut hot, &mut content, now)?;
+        let shared = Arc::new(Shared {
+            contents: Contents::new(content, &paths.content),
+            hot: Readers::new(paths.hot),
+            content: Readers::new(paths.content),
+            watchers: Arc::new(Watchers::default()),
+        });
+        let writer = Writer::start(hot, options.executor, Arc::clone(&shared))?;
+        Ok(Self { inner: Arc::new(Inner { writer, shared, healed, _lock: lock }) })
+    }
+
+    /// What was done at opening because the last stop was not clean.
+    pub fn healed(&self) -> Healed {
+        self.inner.healed
+    }
+
+    /// Runs `work` in a write transaction and returns once it is committed (see [`Origin`] for how durably). If `work`
+    /// fails or panics nothing of it remains. `work` must not call the store.
+    pub fn write<T, F>(&self, origin: Origin, now: Timestamp, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Txn<'_>) -> Result<T> + Send + 'static,
+    {
+        self.inner.writer.write(origin, now, work)
+    }
+
+    /// Runs `work` on the store as it is at one moment. Never waits for a writer.
+    pub fn read<T>(&self, work: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        self.inner.shared.hot.read(|conn| work(&Reader::new(conn)))
+    }
+
+    /// Begins to take in the bytes of a message.
+    pub fn upload(&self) -> Upload {
+        Upload::new(Arc::clone(&self.inner.shared))
+    }
+
+    /// At most `max` bytes of a content from `offset` on; empty only at the end.
+    pub fn read_content(&self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>> {
+        self.inner.shared.read_content(content, offset, max)
+    }
+
+    /// The bytes of a content, to be read in pieces.
+    pub fn source(&self, content: ContentId) -> Result<ContentSource> {
+        ContentSource::open(self.clone(), content)
+    }
+
+    /// Calls `wake` after every commit that changed the account, in commit order, until the watch is dropped.
+    pub fn watch(&self, account: AccountId, wake: Wake) -> Watch {
+        self.inner.shared.watchers.watch(account, wake)
+    }
+
+    /// Runs `work` with both databases attached (`content.…` is the content database), for checks.
+    pub(super) fn read_both<T>(&self, work: impl FnOnce(&Connection, &Connection) -> Result<T>) -> Result<T> {
+        let shared = &self.inner.shared;
+        shared.contents.commit(false)?;
+        shared.hot.read(|hot| shared.content.read(|content| work(hot, content)))
+    }
+
+    pub(super) fn contents(&self) -> &Contents {
+        &self.inner.shared.contents
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.hot.close();
+        self.shared.content.close();
+        self.writer.stop();
+    }
+}

@@ -1,0 +1,76 @@
+//! What is done at opening when the last stop was not clean.
+//!
+//! After a power cut commits by [`super::Origin::Upstream`] may be lost, in each database on its own: the hot one may
+//! refer to bytes that are not there. Such messages lose their bytes, not their place, and are fetched again. Bytes to
+//! which nothing refers (an upload cut short) are swept.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::Result;
+use crate::types::Timestamp;
+
+/// What [`heal`] found and did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Healed {
+    /// The last stop was not clean.
+    pub was_needed: bool,
+    /// Messages whose bytes will be fetched again.
+    pub to_fetch_again: usize,
+    /// Contents to which nothing referred.
+    pub swept: usize,
+    /// Contents that are missing and that upstream cannot give again: damage, which `store::check` tells in detail.
+    pub lost: usize,
+}
+
+/// Marks the store as in use; before that, if it was not stopped cleanly, makes the two databases agree.
+pub(super) fn heal(hot: &mut Connection, content: &mut Connection, now: Timestamp) -> Result<Healed> {
+    let clean: bool = hot.query_row("SELECT clean FROM store_info WHERE id = 1", [], |row| row.get("clean"))?;
+    let mut healed = Healed { was_needed: !clean, ..Healed::default() };
+    hot.pragma_update(None, "synchronous", "FULL")?;
+    let transaction = hot.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if !clean {
+        make_agree(&transaction, content, &mut healed)?;
+        tracing::warn!(at = %now.to_rfc3339(), ?healed, "the store was not stopped cleanly; it was checked");
+    }
+    transaction.execute("UPDATE store_info SET clean = 0 WHERE id = 1", [])?;
+    transaction.commit()?;
+    Ok(healed)
+}
+
+fn make_agree(hot: &Connection, content: &mut Connection, healed: &mut Healed) -> Result<()> {
+    let complete = ids(content, "SELECT id FROM content WHERE complete = 1")?;
+    let referred = ids(hot, "SELECT id FROM content")?;
+    for missing in referred.difference(&complete) {
+        let mut forget = hot.prepare_cached(
+            "UPDATE message SET content_id = NULL
+             WHERE content_id = ?1 AND EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = message.id)",
+        )?;
+        healed.to_fetch_again += forget.execute([missing])?;
+        let mut delete = hot.prepare_cached(
+            "DELETE FROM content WHERE id = ?1
+             AND NOT EXISTS (SELECT 1 FROM message AS m WHERE m.content_id = content.id)
+             AND NOT EXISTS (SELECT 1 FROM submission AS s WHERE s.content_id = content.id)",
+        )?;
+        healed.lost += usize::from(delete.execute([missing])? == 0);
+    }
+    let all = ids(content, "SELECT id FROM content")?;
+    let transaction = content.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for orphan in all.difference(&referred) {
+        transaction.prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([orphan])?;
+        healed.swept += 1;
+    }
+    // Numbers given out before the power cut are not given out again.
+    transaction.execute(
+        "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'content'",
+        [referred.last().copied().unwrap_or(0)],
+    )?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn ids(conn: &Connection, sql: &str) -> Result<BTreeSet<i64>> {
+    let mut select = conn.prepare(sql)?;
+    Ok(select.query_map([], |row| row.get("id"))?.collect::<rusqlite::Result<_>>()?)
+}

@@ -1,0 +1,184 @@
+//! The journal as the sync engine uses it: what is to be done, what is under way, what is done.
+//!
+//! An entry goes with the last of its messages; one without messages when it is settled as a whole.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Error, Reader, Result, Txn};
+use crate::journal::{Entry, Evidence, Op, State};
+use crate::types::{AccountId, EntryId, MessageId, Timestamp};
+
+const SELECT: &str = "SELECT id, account_id, created_ms, op, state, evidence, why, attempts FROM journal";
+
+impl Reader<'_> {
+    /// Every entry of the account, oldest first.
+    pub fn entries(&self, account: AccountId) -> Result<Vec<Entry>> {
+        let mut select = self.conn().prepare_cached(&format!("{SELECT} WHERE account_id = ?1 ORDER BY id"))?;
+        let mut rows = select.query([account.get()])?;
+        let mut open = self.open_messages(account)?;
+        let mut entries = Vec::new();
+        while let Some(row) = rows.next()? {
+            let id = EntryId::new(row.get("id")?);
+            entries.push(entry_from_row(row, open.remove(&id).unwrap_or_default())?);
+        }
+        Ok(entries)
+    }
+
+    /// The entry.
+    pub fn entry(&self, entry: EntryId) -> Result<Entry> {
+        let mut select = self
+            .conn()
+            .prepare_cached("SELECT message_id FROM journal_message WHERE entry_id = ?1 ORDER BY message_id")?;
+        let open = select.query_map([entry.get()], |row| row.get("message_id").map(MessageId::new))?;
+        let open = open.collect::<rusqlite::Result<Vec<_>>>()?;
+        let mut select = self.conn().prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+        let mut rows = select.query([entry.get()])?;
+        entry_from_row(rows.next()?.ok_or(Error::NoSuchEntry)?, open)
+    }
+
+    /// Is anything about the message still to be done upstream?
+    pub fn is_pending(&self, message: MessageId) -> Result<bool> {
+        let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM journal_message WHERE message_id = ?1")?;
+        Ok(select.exists([message.get()])?)
+    }
+
+    fn open_messages(&self, account: AccountId) -> Result<BTreeMap<EntryId, Vec<MessageId>>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT jm.entry_id, jm.message_id FROM journal AS j JOIN journal_message AS jm ON jm.entry_id = j.id
+             WHERE j.account_id = ?1 ORDER BY jm.entry_id, jm.message_id",
+        )?;
+        let mut open: BTreeMap<EntryId, Vec<MessageId>> = BTreeMap::new();
+        let mut rows = select.query([account.get()])?;
+        while let Some(row) = rows.next()? {
+            let entry = EntryId::new(row.get("entry_id")?);
+            open.entry(entry).or_default().push(MessageId::new(row.get("message_id")?));
+        }
+        Ok(open)
+    }
+}
+
+impl Txn<'_> {
+    /// The entries are about to be sent. With the evidence it can be found out later whether they were done.
+    pub fn mark_in_flight(&mut self, entries: &[EntryId], evidence: &Evidence) -> Result<()> {
+        let evidence = serde_json::to_string(evidence)?;
+        for entry in entries {
+            self.change_entry(
+                *entry,
+                "UPDATE journal SET state = 'in-flight', evidence = ?2, why = NULL WHERE id = ?1 RETURNING account_id",
+                &evidence,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// What is still open of the entry is to be done (again). `failed` counts an attempt.
+    pub fn reopen(&mut self, entry: EntryId, failed: bool) -> Result<()> {
+        self.change_entry(
+            entry,
+            "UPDATE journal SET state = 'pending', evidence = NULL, why = NULL, attempts = attempts + ?2 WHERE id = ?1
+             RETURNING account_id",
+            failed,
+        )
+    }
+
+    /// Sets the entry aside: it cannot be done as it is.
+    pub fn park(&mut self, entry: EntryId, why: &str) -> Result<()> {
+        self.change_entry(
+            entry,
+            "UPDATE journal SET state = 'parked', evidence = NULL, why = ?2 WHERE id = ?1 RETURNING account_id",
+            why,
+        )
+    }
+
+    /// The user wants a parked entry tried again.
+    pub fn retry(&mut self, entry: EntryId) -> Result<()> {
+        self.change_entry(
+            entry,
+            "UPDATE journal SET state = 'pending', why = NULL, attempts = ?2 WHERE id = ?1 AND state = 'parked'
+             RETURNING account_id",
+            0,
+        )
+    }
+
+    /// The entry is done for these messages. Flags of a message about which no entry is left are settled.
+    pub fn settle(&mut self, entry: EntryId, messages: &[MessageId]) -> Result<()> {
+        let account = self.reader().entry_account(entry)?;
+        let mut delete =
+            self.conn().prepare_cached("DELETE FROM journal_message WHERE message_id = ?1 AND entry_id = ?2")?;
+        let mut settle_flags = self.conn().prepare_cached(
+            "DELETE FROM flag_merge WHERE message_id = ?1 AND NOT EXISTS (
+               SELECT 1 FROM journal_message AS jm JOIN journal AS j ON j.id = jm.entry_id
+               WHERE jm.message_id = ?1 AND j.kind = 'flags')",
+        )?;
+        for message in messages {
+            delete.execute([message.get(), entry.get()])?;
+            settle_flags.execute([message.get()])?;
+        }
+        let mut delete = self.conn().prepare_cached(
+            "DELETE FROM journal WHERE id = ?1
+             AND NOT EXISTS (SELECT 1 FROM journal_message WHERE entry_id = ?1)",
+        )?;
+        delete.execute([entry.get()])?;
+        self.touch(account);
+        Ok(())
+    }
+
+    /// The entry is done as a whole.
+    pub fn settle_op(&mut self, entry: EntryId) -> Result<()> {
+        let open = self.reader().entry(entry)?.open;
+        self.settle(entry, &open)
+    }
+
+    fn change_entry(&mut self, entry: EntryId, sql: &str, value: impl rusqlite::ToSql) -> Result<()> {
+        let mut update = self.conn().prepare_cached(sql)?;
+        let account: Option<i64> =
+            update.query_row(params![entry.get(), value], |row| row.get("account_id")).optional()?;
+        self.touch(AccountId::new(account.ok_or(Error::NoSuchEntry)?));
+        Ok(())
+    }
+}
+
+impl Reader<'_> {
+    fn entry_account(&self, entry: EntryId) -> Result<AccountId> {
+        let mut select = self.conn().prepare_cached("SELECT account_id FROM journal WHERE id = ?1")?;
+        let account: Option<i64> = select.query_row([entry.get()], |row| row.get("account_id")).optional()?;
+        account.map(AccountId::new).ok_or(Error::NoSuchEntry)
+    }
+}
+
+fn entry_from_row(row: &Row<'_>, open: Vec<MessageId>) -> Result<Entry> {
+    let state = match (
+        row.get_ref("state")?.as_str().map_err(rusqlite::Error::from)?,
+        row.get::<_, Option<String>>("evidence")?,
+    ) {
+        ("in-flight", Some(evidence)) => State::InFlight { evidence: serde_json::from_str(&evidence)? },
+        ("parked", _) => State::Parked { why: row.get::<_, Option<String>>("why")?.unwrap_or_default() },
+        _ => State::Pending,
+    };
+    Ok(Entry {
+        id: EntryId::new(row.get("id")?),
+        account: AccountId::new(row.get("account_id")?),
+        created: Timestamp::from_unix_ms(row.get("created_ms")?),
+        op: serde_json::from_str(row.get_ref("op")?.as_str().map_err(rusqlite::Error::from)?)?,
+        state,
+        attempts: row.get("attempts")?,
+        open,
+    })
+}
+
+/// What is in the column `kind`: the name that the op's JSON bears as well.
+pub(in crate::store) const fn kind(op: &Op) -> &'static str {
+    match op {
+        Op::Flags { .. } => "flags",
+        Op::Move { .. } => "move",
+        Op::Copy { .. } => "copy",
+        Op::Append { .. } => "append",
+        Op::Expunge { .. } => "expunge",
+        Op::CreateMailbox { .. } => "create-mailbox",
+        Op::RenameMailbox { .. } => "rename-mailbox",
+        Op::DeleteMailbox { .. } => "delete-mailbox",
+        Op::Subscribe { .. } => "subscribe",
+    }
+}

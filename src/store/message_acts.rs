@@ -1,0 +1,269 @@
+//! Messages come, are copied and moved, and go.
+
+use rusqlite::params;
+
+use super::messages::With;
+use super::{Error, Mailbox, Message, Origin, Result, StoredContent, Txn, contents};
+use crate::journal::Op;
+use crate::types::{
+    ContentId, Flags, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, SystemFlag, UidSet, UidValidity, limits,
+};
+
+/// A message to add.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    pub content: StoredContent,
+    pub flags: Flags,
+    pub internal_date: InternalDate,
+    /// EMAILID or X-GM-MSGID, from upstream.
+    pub email_id: Option<String>,
+}
+
+/// Messages that came into a mailbox, in the order in which they were given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    pub uid_validity: UidValidity,
+    pub messages: Vec<(MessageId, LocalUid)>,
+}
+
+/// Messages that were copied or moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    pub uid_validity: UidValidity,
+    /// (source, target), ascending by source.
+    pub uids: Vec<(LocalUid, LocalUid)>,
+}
+
+impl Txn<'_> {
+    /// Adds messages in order.
+    pub fn append(&mut self, mailbox: MailboxId, messages: &[NewMessage]) -> Result<Appended> {
+        let target = self.writable(mailbox)?;
+        let mod_seq = self.next_mod_seq(mailbox)?;
+        let first = self.take_uids(mailbox, messages.len())?;
+        let mut placed = Vec::with_capacity(messages.len());
+        for (message, uid) in messages.iter().zip(first.get()..) {
+            check_keywords(&message.flags)?;
+            let content = self.link(&message.content)?;
+            let mut insert = self.conn().prepare_cached(
+                "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
+                   internal_offset, size_bytes, content_id, email_id, saved_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?;
+            insert.execute(params![
+                target.account.get(),
+                mailbox.get(),
+                uid,
+                mod_seq.get().cast_signed(),
+                message.flags.system_bits(),
+                message.flags.keywords_text(),
+                message.internal_date.unix_seconds(),
+                message.internal_date.offset_minutes(),
+                message.content.size_bytes.cast_signed(),
+                content.get(),
+                message.email_id,
+                self.now().unix_ms(),
+            ])?;
+            let id = MessageId::new(self.conn().last_insert_rowid());
+            self.journal(target.account, &Op::Append { message: id, mailbox })?;
+            placed.push((id, LocalUid::new(uid)));
+        }
+        Ok(Appended { uid_validity: target.uid_validity, messages: placed })
+    }
+
+    /// Copies messages; flags and INTERNALDATE go along. UIDs without a message are passed over.
+    pub fn copy(&mut self, from: MailboxId, uids: &[LocalUid], to: MailboxId) -> Result<Copied> {
+        let target = self.writable(to)?;
+        let sources = self.reader().messages(from, uids, With::Columns)?;
+        if sources.is_empty() {
+            return Ok(Copied { uid_validity: target.uid_validity, uids: Vec::new() });
+        }
+        let mod_seq = self.next_mod_seq(to)?;
+        let first = self.take_uids(to, sources.len())?;
+        let mut copy = self.conn().prepare_cached(
+            "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
+               internal_offset, size_bytes, content_id, email_id, saved_ms)
+             SELECT account_id, ?2, ?3, ?4, system_flags, keywords, internal_s,
+               internal_offset, size_bytes, content_id, email_id, ?5
+             FROM message WHERE id = ?1",
+        )?;
+        let (mut copies, mut uids) = (Vec::with_capacity(sources.len()), Vec::with_capacity(sources.len()));
+        for (source, uid) in sources.iter().zip(first.get()..) {
+            let now = self.now().unix_ms();
+            copy.execute(params![source.id.get(), to.get(), uid, mod_seq.get().cast_signed(), now])?;
+            copies.push((source.id, MessageId::new(self.conn().last_insert_rowid())));
+            uids.push((source.uid, LocalUid::new(uid)));
+        }
+        self.journal(target.account, &Op::Copy { copies, from, to })?;
+        Ok(Copied { uid_validity: target.uid_validity, uids })
+    }
+
+    /// Moves messages. UIDs without a message are passed over.
+    pub fn move_messages(&mut self, from: MailboxId, uids: &[LocalUid], to: MailboxId) -> Result<Copied> {
+        self.writable(from)?;
+        let target = self.writable(to)?;
+        let messages = self.reader().messages(from, uids, With::Columns)?;
+        self.place(from, &messages, &target)
+    }
+
+    /// Moves everything.
+    pub(in crate::store) fn move_all(&mut self, from: &Mailbox, to: MailboxId) -> Result<Copied> {
+        let target = self.writable(to)?;
+        let messages = self.reader().messages_in(from.id, &everything(), With::Columns)?;
+        self.place(from.id, &messages, &target)
+    }
+
+    /// Removes the messages with `\Deleted`, all or those among `uids`. Returns what went, ascending.
+    pub fn expunge(&mut self, mailbox: MailboxId, uids: Option<&UidSet<LocalUid>>) -> Result<Vec<LocalUid>> {
+        let source = self.writable(mailbox)?;
+        let mut select = self.conn().prepare_cached(
+            "SELECT uid FROM message
+             WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0 ORDER BY uid",
+        )?;
+        let deleted = select.query_map([mailbox.get()], |row| row.get("uid").map(LocalUid::new))?;
+        let mut deleted = deleted.collect::<rusqlite::Result<Vec<_>>>()?;
+        deleted.retain(|uid| uids.is_none_or(|uids| uids.contains(*uid)));
+        let messages = self.reader().messages(mailbox, &deleted, With::Columns)?;
+        debug_assert!(messages.iter().all(|message| message.flags.has(SystemFlag::Deleted)));
+        self.remove(&source, &messages, "expunged")
+    }
+
+    /// Removes messages whatever their flags (POP3 DELE). Returns what went, ascending.
+    pub fn remove_messages(&mut self, mailbox: MailboxId, uids: &UidSet<LocalUid>) -> Result<Vec<LocalUid>> {
+        let source = self.writable(mailbox)?;
+        let messages = self.reader().messages_in(mailbox, uids, With::Columns)?;
+        self.remove(&source, &messages, "deleted")
+    }
+
+    /// Removes everything, without a journal entry of its own: the mailbox itself goes.
+    pub(in crate::store) fn remove_all(&mut self, mailbox: &Mailbox, why: &str) -> Result<()> {
+        let messages = self.reader().messages_in(mailbox.id, &everything(), With::Columns)?;
+        self.take_out(mailbox, &messages, why)?;
+        Ok(())
+    }
+
+    /// Removes messages from their mailbox, and writes that to the journal.
+    pub(in crate::store) fn remove(
+        &mut self,
+        mailbox: &Mailbox,
+        messages: &[Message],
+        why: &str,
+    ) -> Result<Vec<LocalUid>> {
+        let gone = self.take_out(mailbox, messages, why)?;
+        if !gone.is_empty() {
+            let messages = messages.iter().map(|message| message.id).collect();
+            self.journal(mailbox.account, &Op::Expunge { messages, from: mailbox.id })?;
+        }
+        Ok(gone)
+    }
+
+    /// Takes messages out of their mailbox. Their rows stay, gone but recoverable; those of [`Origin::Authority`] go.
+    pub(in crate::store) fn take_out(
+        &mut self,
+        mailbox: &Mailbox,
+        messages: &[Message],
+        why: &str,
+    ) -> Result<Vec<LocalUid>> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mod_seq = self.next_mod_seq(mailbox.id)?;
+        let name = mailbox.name.as_ref().map(crate::types::MailboxName::as_str);
+        for message in messages {
+            if self.origin() == Origin::Authority {
+                self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([message.id.get()])?;
+            } else {
+                let mut update = self.conn().prepare_cached(
+                    "UPDATE message SET mailbox_id = NULL, uid = NULL, mod_seq = ?2, gone_ms = ?3, gone_from = ?4,
+                       gone_why = ?5 WHERE id = ?1",
+                )?;
+                let mod_seq = mod_seq.get().cast_signed();
+                update.execute(params![message.id.get(), mod_seq, self.now().unix_ms(), name, why])?;
+            }
+            self.vanish(mailbox.id, mod_seq, message.uid)?;
+        }
+        Ok(messages.iter().map(|message| message.uid).collect())
+    }
+
+    /// Puts messages of `from` into `target`, and writes that to the journal.
+    pub(in crate::store) fn place(
+        &mut self,
+        from: MailboxId,
+        messages: &[Message],
+        target: &Mailbox,
+    ) -> Result<Copied> {
+        if messages.is_empty() {
+            return Ok(Copied { uid_validity: target.uid_validity, uids: Vec::new() });
+        }
+        let left = self.next_mod_seq(from)?;
+        let came = if from == target.id { left } else { self.next_mod_seq(target.id)? };
+        let first = self.take_uids(target.id, messages.len())?;
+        let mut update = self.conn().prepare_cached(
+            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5 WHERE id = ?1",
+        )?;
+        let mut uids = Vec::with_capacity(messages.len());
+        for (message, uid) in messages.iter().zip(first.get()..) {
+            let now = self.now().unix_ms();
+            update.execute(params![message.id.get(), target.id.get(), uid, came.get().cast_signed(), now])?;
+            self.vanish(from, left, message.uid)?;
+            uids.push((message.uid, LocalUid::new(uid)));
+        }
+        if from != target.id {
+            let messages = messages.iter().map(|message| message.id).collect();
+            self.journal(target.account, &Op::Move { messages, from, to: target.id })?;
+        }
+        Ok(Copied { uid_validity: target.uid_validity, uids })
+    }
+
+    /// Records that a UID went.
+    pub(in crate::store) fn vanish(&self, mailbox: MailboxId, mod_seq: ModSeq, uid: LocalUid) -> Result<()> {
+        let mut insert =
+            self.conn().prepare_cached("INSERT INTO expunged (mailbox_id, mod_seq, uid) VALUES (?1, ?2, ?3)")?;
+        insert.execute(params![mailbox.get(), mod_seq.get().cast_signed(), uid.get()])?;
+        Ok(())
+    }
+
+    /// The hot row of an uploaded content: that of equal bytes if there is one, else a new one.
+    pub(in crate::store) fn link(&self, stored: &StoredContent) -> Result<ContentId> {
+        if let Some(same) = contents::find(self.conn(), &stored.hash)? {
+            return Ok(same);
+        }
+        if self.contents().is_lost(stored.written()) {
+            return Err(Error::UploadLost);
+        }
+        let summary = postcard::to_stdvec(stored.summary.as_ref())
+            .map_err(|error| Error::Damaged(format!("a summary that cannot be written: {error}")))?;
+        let mut insert = self
+            .conn()
+            .prepare_cached("INSERT INTO content (id, hash, size_bytes, summary) VALUES (?1, ?2, ?3, ?4)")?;
+        let size = stored.size_bytes.cast_signed();
+        insert.execute(params![stored.content().get(), stored.hash.as_bytes(), size, summary])?;
+        Ok(stored.content())
+    }
+
+    /// The mailbox, if its messages may be changed on this transaction's behalf.
+    pub(in crate::store) fn writable(&self, mailbox: MailboxId) -> Result<Mailbox> {
+        let mailbox = self.reader().mailbox(mailbox)?;
+        if mailbox.name.is_none() {
+            return Err(Error::NoSuchMailbox);
+        }
+        if self.origin() == Origin::Upstream {
+            return Ok(mailbox);
+        }
+        match (mailbox.selectable, mailbox.read_only) {
+            (false, _) => Err(Error::NotSelectable),
+            (true, true) => Err(Error::ReadOnly),
+            (true, false) => Ok(mailbox),
+        }
+    }
+}
+
+pub(in crate::store) fn check_keywords(flags: &Flags) -> Result<()> {
+    match flags.keywords().count() > limits::KEYWORDS_MAX {
+        true => Err(Error::Limit("too many keywords on a message")),
+        false => Ok(()),
+    }
+}
+
+fn everything() -> UidSet<LocalUid> {
+    UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX))
+}

@@ -1,0 +1,156 @@
+//! Messages as rows.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Error, Reader, Result};
+use crate::message::Summary;
+use crate::types::{
+    AccountId, ContentId, Flags, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, Timestamp, UidSet,
+};
+
+/// Gaps between wanted UIDs up to this wide are read through rather than looked up around.
+const GAP_MAX: u32 = 64;
+
+/// What to read beside the cheap columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum With {
+    /// Flags, dates, sizes.
+    Columns,
+    /// The summary as well.
+    Summary,
+}
+
+/// A message in a mailbox.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub id: MessageId,
+    pub account: AccountId,
+    pub mailbox: MailboxId,
+    pub uid: LocalUid,
+    pub mod_seq: ModSeq,
+    pub flags: Flags,
+    pub internal_date: InternalDate,
+    pub size_bytes: u64,
+    /// `None`: the bytes are not here.
+    pub content: Option<ContentId>,
+    /// EMAILID or X-GM-MSGID.
+    pub email_id: Option<String>,
+    /// When it came into its mailbox (RFC 8514).
+    pub saved: Timestamp,
+    /// With [`With::Summary`], if the bytes are here.
+    pub summary: Option<Arc<Summary>>,
+}
+
+const COLUMNS: &str = "m.id, m.account_id, m.mailbox_id, m.uid, m.mod_seq, m.system_flags, m.keywords, m.internal_s,
+    m.internal_offset, m.size_bytes, m.content_id, m.email_id, m.saved_ms";
+
+impl Message {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: MessageId::new(row.get("id")?),
+            account: AccountId::new(row.get("account_id")?),
+            mailbox: MailboxId::new(row.get("mailbox_id")?),
+            uid: LocalUid::new(row.get("uid")?),
+            mod_seq: ModSeq::new(row.get::<_, i64>("mod_seq")?.unsigned_abs()),
+            flags: flags_from_row(row)?,
+            internal_date: InternalDate::new(row.get("internal_s")?, row.get("internal_offset")?),
+            size_bytes: row.get::<_, i64>("size_bytes")?.unsigned_abs(),
+            content: row.get::<_, Option<i64>>("content_id")?.map(ContentId::new),
+            email_id: row.get("email_id")?,
+            saved: Timestamp::from_unix_ms(row.get("saved_ms")?),
+            summary: None,
+        })
+    }
+}
+
+/// The flags in the columns `system_flags` and `keywords`.
+pub(in crate::store) fn flags_from_row(row: &Row<'_>) -> rusqlite::Result<Flags> {
+    Ok(Flags::from_columns(row.get("system_flags")?, row.get_ref("keywords")?.as_str()?))
+}
+
+/// A stored summary.
+pub(in crate::store) fn summary_from_bytes(bytes: &[u8]) -> Result<Arc<Summary>> {
+    let summary = postcard::from_bytes(bytes);
+    summary.map(Arc::new).map_err(|error| Error::Damaged(format!("unreadable summary: {error}")))
+}
+
+impl Reader<'_> {
+    /// Those of `uids` (in any order) that exist, ascending. Call it in batches: the answer is held in memory.
+    pub fn messages(&self, mailbox: MailboxId, uids: &[LocalUid], with: With) -> Result<Vec<Message>> {
+        self.messages_in(mailbox, &uids.iter().copied().collect(), with)
+    }
+
+    /// Those messages whose UIDs are in the set, ascending.
+    pub fn messages_in(&self, mailbox: MailboxId, uids: &UidSet<LocalUid>, with: With) -> Result<Vec<Message>> {
+        let mut messages = Vec::new();
+        self.for_each_message(mailbox, uids, with, |message| {
+            messages.push(message);
+            Ok(())
+        })?;
+        Ok(messages)
+    }
+
+    /// Shows `visit` each message whose UID is in the set, ascending, one at a time.
+    pub fn for_each_message(
+        &self,
+        mailbox: MailboxId,
+        uids: &UidSet<LocalUid>,
+        with: With,
+        mut visit: impl FnMut(Message) -> Result<()>,
+    ) -> Result<()> {
+        let (summary, join) = match with {
+            With::Columns => ("NULL", ""),
+            With::Summary => ("c.summary", "LEFT JOIN content AS c ON c.id = m.content_id"),
+        };
+        let mut select = self.conn().prepare_cached(&format!(
+            "SELECT {COLUMNS}, {summary} AS summary FROM message AS m {join}
+             WHERE m.mailbox_id = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid"
+        ))?;
+        for (first, last) in wide_ranges(uids) {
+            let mut rows = select.query(params![mailbox.get(), first, last])?;
+            while let Some(row) = rows.next()? {
+                if !uids.contains(LocalUid::new(row.get("uid")?)) {
+                    continue;
+                }
+                let mut message = Message::from_row(row)?;
+                message.summary = row
+                    .get_ref("summary")?
+                    .as_blob_or_null()
+                    .map_err(rusqlite::Error::from)?
+                    .map(summary_from_bytes)
+                    .transpose()?;
+                visit(message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The message, if it is in a mailbox.
+    pub fn message(&self, message: MessageId) -> Result<Option<Message>> {
+        let mut select = self.conn().prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM message AS m WHERE m.id = ?1 AND m.mailbox_id IS NOT NULL"
+        ))?;
+        Ok(select.query_row([message.get()], Message::from_row).optional()?)
+    }
+
+    /// The summary of a content.
+    pub fn summary(&self, content: ContentId) -> Result<Arc<Summary>> {
+        let mut select = self.conn().prepare_cached("SELECT summary FROM content WHERE id = ?1")?;
+        let bytes: Option<Vec<u8>> = select.query_row([content.get()], |row| row.get("summary")).optional()?;
+        summary_from_bytes(&bytes.ok_or(Error::NoContent)?)
+    }
+}
+
+/// The set's ranges, those with small gaps between them joined.
+fn wide_ranges(uids: &UidSet<LocalUid>) -> Vec<(u32, u32)> {
+    let mut wide: Vec<(u32, u32)> = Vec::new();
+    for (first, last) in uids.ranges() {
+        match wide.last_mut() {
+            Some(before) if first - before.1 <= GAP_MAX => before.1 = *last,
+            _ => wide.push((*first, *last)),
+        }
+    }
+    wide
+}

@@ -1,0 +1,56 @@
+//! Read connections: as many as there are readers at one time, a few kept for the next.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::Result;
+
+/// Idle connections kept open: each holds a page cache.
+const IDLE_MAX: usize = 4;
+
+/// Read connections to one database file.
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Runs `work` in a read transaction: all it sees is of one moment.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let conn = match self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            Some(conn) => conn,
+            None => self.open()?,
+        };
+        // A panic drops the connection with its transaction.
+        let transaction = conn.unchecked_transaction()?;
+        let value = work(&transaction);
+        transaction.finish()?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(conn);
+        }
+        value
+    }
+
+    /// Closes the idle ones.
+    pub(super) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn open(&self) -> Result<Connection> {
+        let conn = Connection::open_with_flags(
+            &self.path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        conn.set_prepared_statement_cache_capacity(super::files::STATEMENTS_MAX);
+        conn.execute_batch("PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000")?;
+        conn.busy_timeout(super::files::BUSY_TIMEOUT)?;
+        Ok(conn)
+    }
+}

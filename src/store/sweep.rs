@@ -1,0 +1,57 @@
+//! Giving back the space of what nobody needs: messages gone long enough, bytes to which nothing refers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Origin, Result, Store};
+use crate::types::{ContentId, Timestamp};
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub messages: usize,
+    pub contents: usize,
+}
+
+impl Store {
+    /// Forgets the messages that went before `before`, and every content to which nothing refers.
+    pub fn sweep(&self, before: Timestamp, now: Timestamp) -> Result<Swept> {
+        let unreferred = self.read_both(|_, content| {
+            let mut select = content.prepare_cached("SELECT id FROM content ORDER BY id")?;
+            Ok(select.query_map([], |row| row.get("id").map(ContentId::new))?.collect::<rusqlite::Result<Vec<_>>>()?)
+        })?;
+        let doomed = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&doomed);
+        // Durable, whoever put the messages there: the bytes are removed next, and must not be referred to again after
+        // a power cut.
+        let messages = self.write(Origin::Authority, now, move |txn| {
+            let messages = txn.purge_gone(before)?;
+            let mut is_used = txn.conn().prepare_cached(
+                "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM message WHERE content_id = ?1)
+                                    OR EXISTS (SELECT 1 FROM submission WHERE content_id = ?1)",
+            )?;
+            let mut unused = Vec::new();
+            for id in unreferred {
+                if !is_used.exists([id.get()])? {
+                    unused.push(id);
+                }
+            }
+            let unused = txn.contents().doom(unused);
+            told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&unused);
+            for id in unused {
+                txn.conn().prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([id.get()])?;
+            }
+            Ok(messages)
+        });
+        let doomed = std::mem::take(&mut *doomed.lock().unwrap_or_else(PoisonError::into_inner));
+        match messages {
+            Ok(messages) => {
+                self.contents().remove(&doomed)?;
+                Ok(Swept { messages, contents: doomed.len() })
+            }
+            Err(error) => {
+                self.contents().spare(&doomed);
+                Err(error)
+            }
+        }
+    }
+}

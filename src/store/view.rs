@@ -1,0 +1,151 @@
+//! A mailbox as a mail client's session sees it: opened, counted, and what changed since.
+
+use rusqlite::params;
+
+use super::messages::flags_from_row;
+use super::{Error, Mailbox, Reader, Result, Txn};
+use crate::types::{Flags, LocalUid, MailboxId, ModSeq, UidValidity};
+
+/// STATUS (RFC 3501 section 6.3.10, RFC 8438, RFC 7162).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub messages: u32,
+    pub recent: u32,
+    pub unseen: u32,
+    pub deleted: u32,
+    pub size_bytes: u64,
+    pub uid_next: LocalUid,
+    pub uid_validity: UidValidity,
+    pub highest_mod_seq: ModSeq,
+}
+
+/// A mailbox just opened: everything of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    pub mailbox: Mailbox,
+    /// All messages, ascending. Their places are the sequence numbers.
+    pub uids: Vec<LocalUid>,
+    /// The first message without `\Seen`.
+    pub first_unseen: Option<LocalUid>,
+    /// Keywords in use.
+    pub keywords: Flags,
+}
+
+/// What changed since a mod-sequence: everything of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    pub mailbox: Mailbox,
+    /// New messages and messages with other flags, ascending.
+    pub changed: Vec<Changed>,
+    /// Messages that went, ascending. May name some that a session never saw.
+    pub vanished: Vec<LocalUid>,
+}
+
+/// A message with its flags now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    pub uid: LocalUid,
+    pub flags: Flags,
+    pub mod_seq: ModSeq,
+}
+
+impl Reader<'_> {
+    /// Opens a mailbox. A session that claims the recent messages follows with [`Txn::claim_recent`] where
+    /// `recent_from < uid_next`.
+    pub fn open(&self, mailbox: MailboxId) -> Result<Opened> {
+        let mailbox = self.open_mailbox(mailbox)?;
+        let id = [mailbox.id.get()];
+        let mut select = self.conn().prepare_cached("SELECT uid FROM message WHERE mailbox_id = ?1 ORDER BY uid")?;
+        let uids = select.query_map(id, uid)?.collect::<rusqlite::Result<_>>()?;
+        let mut select = self.conn().prepare_cached(
+            "SELECT min(uid) AS uid FROM message
+             WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 1 = 0",
+        )?;
+        let first_unseen = select.query_row(id, |row| row.get::<_, Option<u32>>("uid"))?.map(LocalUid::new);
+        let mut select = self.conn().prepare_cached(
+            "SELECT DISTINCT 0 AS system_flags, keywords FROM message
+             WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND keywords <> ''",
+        )?;
+        let mut keywords = Flags::none();
+        for some in select.query_map(id, flags_from_row)? {
+            keywords = keywords.union(&some?);
+        }
+        Ok(Opened { mailbox, uids, first_unseen, keywords })
+    }
+
+    /// Counts of a mailbox.
+    pub fn status(&self, mailbox: MailboxId) -> Result<Status> {
+        let mailbox = self.open_mailbox(mailbox)?;
+        let mut select = self.conn().prepare_cached(
+            "SELECT count(*) AS messages, total(size_bytes) AS size,
+               (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND uid >= ?2) AS recent,
+               (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 1 = 0) AS unseen,
+               (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0) AS deleted
+             FROM message WHERE mailbox_id = ?1",
+        )?;
+        Ok(select.query_row(params![mailbox.id.get(), mailbox.recent_from.get()], |row| {
+            Ok(Status {
+                messages: row.get("messages")?,
+                recent: row.get("recent")?,
+                unseen: row.get("unseen")?,
+                deleted: row.get("deleted")?,
+                size_bytes: row.get::<_, f64>("size")? as u64,
+                uid_next: mailbox.uid_next,
+                uid_validity: mailbox.uid_validity,
+                highest_mod_seq: mailbox.highest_mod_seq,
+            })
+        })?)
+    }
+
+    /// What changed in an open mailbox after `since`. Fails with `NoSuchMailbox` once it is deleted.
+    pub fn changes(&self, mailbox: MailboxId, since: ModSeq) -> Result<Changes> {
+        let mailbox = self.open_mailbox(mailbox)?;
+        let after = params![mailbox.id.get(), since.get().cast_signed()];
+        let mut select = self.conn().prepare_cached(
+            "SELECT uid, mod_seq, system_flags, keywords FROM message
+             WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND mod_seq > ?2 ORDER BY uid",
+        )?;
+        let changed = select.query_map(after, Changed::from_row)?.collect::<rusqlite::Result<_>>()?;
+        let mut select = self
+            .conn()
+            .prepare_cached("SELECT uid FROM expunged WHERE mailbox_id = ?1 AND mod_seq > ?2 ORDER BY uid")?;
+        let vanished = select.query_map(after, uid)?.collect::<rusqlite::Result<_>>()?;
+        Ok(Changes { mailbox, changed, vanished })
+    }
+
+    fn open_mailbox(&self, mailbox: MailboxId) -> Result<Mailbox> {
+        let mailbox = self.mailbox(mailbox)?;
+        match (&mailbox.name, mailbox.selectable) {
+            (None, _) => Err(Error::NoSuchMailbox),
+            (Some(_), false) => Err(Error::NotSelectable),
+            (Some(_), true) => Ok(mailbox),
+        }
+    }
+}
+
+impl Txn<'_> {
+    /// The messages below `up_to` that no session was shown yet are recent to the caller alone: those from the
+    /// returned UID on. Tells nobody: what is recent is no change of the mailbox.
+    pub fn claim_recent(&mut self, mailbox: MailboxId, up_to: LocalUid) -> Result<LocalUid> {
+        let before = self.reader().mailbox(mailbox)?.recent_from;
+        let mut update = self
+            .conn()
+            .prepare_cached("UPDATE mailbox SET recent_from_uid = max(recent_from_uid, ?2) WHERE id = ?1")?;
+        update.execute(params![mailbox.get(), up_to.get()])?;
+        Ok(before)
+    }
+}
+
+impl Changed {
+    pub(in crate::store) fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            uid: uid(row)?,
+            flags: flags_from_row(row)?,
+            mod_seq: ModSeq::new(row.get::<_, i64>("mod_seq")?.unsigned_abs()),
+        })
+    }
+}
+
+fn uid(row: &rusqlite::Row<'_>) -> rusqlite::Result<LocalUid> {
+    row.get("uid").map(LocalUid::new)
+}
