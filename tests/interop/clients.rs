@@ -1,0 +1,316 @@
+//! Ordinary mail clients at the local face, with Dovecot upstream.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::agent::LOCAL_PASSWORD;
+use crate::support::corpus;
+use crate::support::dovecot::Options;
+use crate::support::peers;
+use crate::support::process::{Process, read_lossy};
+use crate::support::snapshot::{self, Snapshot};
+use crate::support::wait::{SOON, try_wait_for, wait_for, wait_until};
+use crate::world::{USER, World};
+
+const FOLDERS: [&str; 5] = ["INBOX", "Archive|2026", "With spaces two", "Größe", "日本語のフォルダ"];
+
+fn world(seed: u64) -> Option<World> {
+    let mail: Vec<_> = corpus::demo().into_iter().chain((0..30).map(corpus::small)).collect();
+    World::mirrored(&Options::default(), &FOLDERS, &mail, seed)
+}
+
+#[test]
+fn pythons_imaplib_finds_an_ordinary_server() {
+    let Some(world) = python_session("imaplib_session.py", |world| world.agent.imap) else { return };
+    // What it did there happens on the server, too.
+    world.agent.sync();
+    world.await_equal();
+    let inbox = snapshot::take(&mut world.server()).remove("INBOX").expect("an INBOX");
+    let moved = inbox.iter().filter(|entry| entry.flags.contains("\\flagged") && entry.flags.contains("py"));
+    assert_eq!(moved.count(), 1, "the copied message arrived upstream with its flags");
+}
+
+#[test]
+fn pythons_poplib_finds_an_ordinary_server() {
+    let Some(world) = python_session("poplib_session.py", |world| world.agent.pop3) else { return };
+    world.agent.sync();
+    world.await_equal();
+}
+
+#[test]
+fn pythons_smtplib_finds_an_ordinary_server() {
+    let Some(world) = python_session("smtplib_session.py", |world| world.agent.smtp) else { return };
+    let delivered = wait_for("two deliveries", SOON, || Some(world.sink.delivered()).filter(|all| all.len() == 2));
+    let first = delivered.iter().find(|delivered| delivered.to.len() == 2).expect("the one to two people");
+    assert!(first.to.contains(&"eve@far.example".to_owned()), "{:?}", first.to);
+    assert!(first.bytes.windows(7).any(|window| window == b"b.bin\"\r"), "the attachment is there");
+    assert!(delivered.iter().all(|delivered| delivered.bytes.ends_with(b"\r\n")));
+    wait_until("both to be filed in Sent", SOON, || {
+        snapshot::take(&mut world.server()).get("Sent").is_some_and(|sent| sent.len() == 2)
+    });
+}
+
+/// Runs one of the scripts beside this file; it must end with `ok`.
+fn python_session(script: &str, face: fn(&World) -> std::net::SocketAddr) -> Option<World> {
+    let python = peers::find("python3")?;
+    let world = world(3)?;
+    let address = face(&world);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script);
+    let log = world.agent.folder().join("python.log");
+    let mut command = Command::new(python);
+    command.arg(script).args([&address.ip().to_string(), &address.port().to_string(), USER, LOCAL_PASSWORD]);
+    let status = Process::start(&mut command, "python", &log).wait_end(SOON);
+    let said = read_lossy(&log);
+    assert!(status.success() && said.trim_end() == "ok", "{said}");
+    Some(world)
+}
+
+#[test]
+fn mbsync_mirrors_the_local_face_both_ways_and_then_has_nothing_to_do() {
+    let Some(program) = peers::find("mbsync") else { return };
+    let Some(world) = world(4) else { return };
+    let folder = world.agent.folder().join("mbsync");
+    let mail = folder.join("mail");
+    std::fs::create_dir_all(&mail).expect("a writable folder");
+    let config = folder.join("mbsyncrc");
+    let text = format!(
+        "IMAPAccount local\nHost {}\nPort {}\nUser {USER}\nPass \"{LOCAL_PASSWORD}\"\nSSLType None\nAuthMechs LOGIN\n\n\
+         IMAPStore local\nAccount local\n\n\
+         MaildirStore files\nPath {mail}/\nInbox {mail}/INBOX\nSubFolders Verbatim\n\n\
+         Channel all\nFar :local:\nNear :files:\nPatterns *\nCreate Both\nExpunge Both\nSyncState *\nSync All\n",
+        world.agent.imap.ip(),
+        world.agent.imap.port(),
+        mail = mail.display(),
+    );
+    std::fs::write(&config, text).expect("a writable folder");
+    let run = || {
+        let mut command = Command::new(&program);
+        run_to_end(command.arg("-c").arg(&config).arg("-a").env("HOME", &folder), "mbsync", &folder.join("log"));
+    };
+    maildir_client_goes_both_ways(&world, &mail, run);
+}
+
+#[test]
+fn offlineimap_mirrors_the_local_face_both_ways_and_then_has_nothing_to_do() {
+    let Some(program) = peers::find("offlineimap") else { return };
+    let Some(world) = world(5) else { return };
+    let folder = world.agent.folder().join("offlineimap");
+    let mail = folder.join("mail");
+    std::fs::create_dir_all(&mail).expect("a writable folder");
+    let config = folder.join("offlineimaprc");
+    let text = format!(
+        "[general]\naccounts = test\nmetadata = {folder}/meta\nui = basic\n\n\
+         [Account test]\nlocalrepository = files\nremoterepository = local\n\n\
+         [Repository files]\ntype = Maildir\nlocalfolders = {mail}\nsep = /\n\n\
+         [Repository local]\ntype = IMAP\nremotehost = {}\nremoteport = {}\nremoteuser = {USER}\n\
+         remotepass = {LOCAL_PASSWORD}\nssl = no\nstarttls = no\nauth_mechanisms = PLAIN, LOGIN\n",
+        world.agent.imap.ip(),
+        world.agent.imap.port(),
+        folder = folder.display(),
+        mail = mail.display(),
+    );
+    std::fs::write(&config, text).expect("a writable folder");
+    let run = || {
+        let mut command = Command::new(&program);
+        command.arg("-c").arg(&config).arg("-o").env("HOME", &folder);
+        run_to_end(&mut command, "offlineimap", &folder.join("log"));
+    };
+    maildir_client_goes_both_ways(&world, &mail, run);
+}
+
+/// What any client with a Maildir must see: all the mail; a second run that changes nothing on either side; changes that
+/// go up and down.
+fn maildir_client_goes_both_ways(world: &World, mail: &Path, run: impl Fn()) {
+    let before = snapshot::take(&mut world.local());
+    run();
+    assert_eq!(
+        mail_files(mail).len(),
+        before.values().map(Vec::len).sum::<usize>(),
+        "each message once in the Maildir"
+    );
+    assert_eq!(hashes(mail), hashes_of(&before), "each message byte for byte, but for line ends");
+    let (files, local) = (mail_files(mail), snapshot::take(&mut world.local()));
+    run();
+    assert_eq!(mail_files(mail), files, "the second run leaves the Maildir alone");
+    assert_eq!(snapshot::take(&mut world.local()), local, "and the agent's mail");
+    world.agent.sync();
+    world.await_equal();
+
+    // Flagged and deleted in the Maildir, and something new.
+    let inbox: Vec<&PathBuf> = files.keys().filter(|file| folder_of(mail, file) == "INBOX").collect();
+    let (flagged, deleted) = (inbox[0], inbox[1]);
+    let flagged_hash = hash_of_file(flagged);
+    std::fs::rename(flagged, with_flag(flagged, 'F')).expect("our own file");
+    std::fs::rename(deleted, with_flag(deleted, 'T')).expect("our own file");
+    let deleted_hash = files[deleted].clone();
+    std::fs::write(mail.join("INBOX/new/1.new.here"), corpus::small(777)).expect("our own folder");
+    run();
+    world.agent.sync();
+    world.await_equal();
+    let inbox = snapshot::take(&mut world.server()).remove("INBOX").expect("an INBOX");
+    let is_flagged = |hash: &str| inbox.iter().any(|entry| entry.hash == hash && entry.flags.contains("\\flagged"));
+    assert!(is_flagged(&flagged_hash), "a flag set in the Maildir arrives upstream");
+    assert!(!inbox.iter().any(|entry| entry.hash == deleted_hash), "a message deleted in the Maildir goes upstream");
+    let written = snapshot::hash(&corpus::small(777));
+    assert!(inbox.iter().any(|entry| entry.hash == written), "a message put into the Maildir arrives upstream");
+
+    world.server().append("INBOX", &[], 1_100_000_000, &corpus::small(778));
+    world.agent.sync();
+    run();
+    let arrived = snapshot::hash(&corpus::small(778));
+    assert!(mail_files(mail).values().any(|hash| *hash == arrived), "new mail upstream arrives in the Maildir");
+}
+
+/// Every message file below a Maildir tree with the hash of its bytes, line ends made CRLF.
+fn mail_files(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if !path.is_dir() {
+            continue;
+        }
+        if ["cur", "new"].iter().any(|name| path.ends_with(name)) {
+            let files = std::fs::read_dir(&path).expect("a readable folder");
+            found.extend(files.map(|file| file.expect("a readable entry").path()).map(|file| {
+                let hash = hash_of_file(&file);
+                (file, hash)
+            }));
+        } else {
+            found.extend(mail_files(&path));
+        }
+    }
+    found
+}
+
+fn hashes(mail: &Path) -> Vec<String> {
+    let mut hashes: Vec<String> = mail_files(mail).into_values().collect();
+    hashes.sort();
+    hashes
+}
+
+fn hashes_of(snapshot: &Snapshot) -> Vec<String> {
+    let mut hashes: Vec<String> = snapshot.values().flatten().map(|entry| entry.hash.clone()).collect();
+    hashes.sort();
+    hashes
+}
+
+fn hash_of_file(file: &Path) -> String {
+    snapshot::hash(&corpus::with_crlf(&std::fs::read(file).expect("a readable file")))
+}
+
+fn folder_of(mail: &Path, file: &Path) -> String {
+    let inside = file.strip_prefix(mail).expect("a file of the Maildir").parent().and_then(Path::parent);
+    inside.expect("folder/cur/file").display().to_string()
+}
+
+/// The file name of a Maildir message with one more flag; flags stand in ASCII order after `:2,`.
+fn with_flag(file: &Path, flag: char) -> PathBuf {
+    let name = file.file_name().and_then(|name| name.to_str()).expect("a readable name");
+    let (base, flags) = name.split_once(":2,").unwrap_or((name, ""));
+    let flags: BTreeSet<char> = flags.chars().chain([flag]).collect();
+    let cur = file.parent().and_then(Path::parent).expect("folder/cur/file").join("cur");
+    cur.join(format!("{base}:2,{}", flags.into_iter().collect::<String>()))
+}
+
+fn run_to_end(command: &mut Command, name: &str, log: &Path) {
+    let mut process = Process::start(command, name, log);
+    let status = process.wait_end(SOON);
+    assert!(status.success(), "{name} ended with {status}:\n{}", process.log());
+}
+
+#[test]
+fn neomutt_reads_flags_and_sends() {
+    let (Some(tmux), Some(neomutt)) = (peers::find("tmux"), peers::find("neomutt")) else { return };
+    let Some(world) = world(6) else { return };
+    world.server().append("INBOX", &[], 2_000_000_000, &corpus::small(4711));
+    world.agent.sync();
+    let folder = world.agent.folder().join("neomutt");
+    std::fs::create_dir_all(&folder).expect("a writable folder");
+    let (imap, smtp) = (world.agent.imap, world.agent.smtp);
+    let config = folder.join("muttrc");
+    let text = format!(
+        "set folder = \"imap://{USER}@{imap}/\"\nset spoolfile = \"+INBOX\"\nset imap_pass = \"{LOCAL_PASSWORD}\"\n\
+         set smtp_url = \"smtp://{USER}@{smtp}/\"\nset smtp_pass = \"{LOCAL_PASSWORD}\"\nset smtp_authenticators = \"plain\"\n\
+         set ssl_starttls = no\nset ssl_force_tls = no\nset from = \"ada@home.example\"\nset realname = \"Ada\"\n\
+         set copy = no\nset sort = reverse-date-received\nset sleep_time = 0\nset timeout = 1\nset mail_check = 1\n\
+         set abort_nosubject = no\nset abort_unmodified = no\nset editor = \"echo Written in an editor. >>\"\n\
+         set tmpdir = \"{folder}\"\nset wait_key = no\nset confirmcreate = no\nset markers = no\n",
+        folder = folder.display(),
+    );
+    std::fs::write(&config, text).expect("a writable folder");
+    let start = format!("env HOME={} {} -F {}", folder.display(), neomutt.display(), config.display());
+    let screen = Screen::start(&tmux, &folder.join("tmux.sock"), &start);
+
+    screen.wait_shows("4711");
+    screen.keys(&["g", "g"]); // Unbound in the index; harmless, and shows that keys arrive.
+    screen.keys(&["=", "Enter"]);
+    screen.wait_shows("About the");
+    screen.keys(&["q"]);
+    screen.wait_shows("q:Quit");
+    screen.keys(&["F"]);
+    screen.keys(&["$"]);
+    let read = snapshot::hash(&corpus::small(4711));
+    wait_until("reading and flagging to arrive upstream", SOON, || {
+        let inbox = snapshot::take(&mut world.server()).remove("INBOX").expect("an INBOX");
+        let wanted = ["\\flagged", "\\seen"];
+        inbox.iter().any(|entry| entry.hash == read && wanted.iter().all(|flag| entry.flags.contains(*flag)))
+    });
+
+    screen.keys(&["m"]);
+    screen.wait_shows("To:");
+    screen.keys(&["bob@far.example", "Enter"]);
+    screen.wait_shows("Subject:");
+    screen.keys(&["Under tmux", "Enter"]);
+    screen.wait_shows("y:Send");
+    screen.keys(&["y"]);
+    let delivered = wait_for("the delivery", SOON, || world.sink.delivered().pop());
+    let text = String::from_utf8_lossy(&delivered.bytes).into_owned();
+    assert!(text.contains("Subject: Under tmux") && text.contains("Written in an editor."), "{text}");
+    wait_until("it to be filed in Sent", SOON, || {
+        snapshot::take(&mut world.server()).get("Sent").is_some_and(|sent| sent.len() == 1)
+    });
+}
+
+/// A program on a terminal that nobody looks at.
+struct Screen {
+    tmux: PathBuf,
+    socket: PathBuf,
+}
+
+impl Screen {
+    fn start(tmux: &Path, socket: &Path, program: &str) -> Self {
+        let screen = Self { tmux: tmux.to_owned(), socket: socket.to_owned() };
+        screen.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", program]);
+        screen
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys"], keys].concat());
+    }
+
+    fn wait_shows(&self, text: &str) {
+        let mut last = String::new();
+        let shown = try_wait_for(SOON, || {
+            last = self.tmux(&["capture-pane", "-p"]);
+            last.contains(text).then_some(())
+        });
+        assert!(shown.is_some(), "the screen shows no {text:?}:\n{last}");
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(&self.tmux);
+        command.arg("-S").arg(&self.socket).args(arguments).env_remove("TMUX").env("TERM", "screen");
+        command.env("LC_ALL", "C.UTF-8");
+        let output = command.output().expect("tmux runs");
+        assert!(output.status.success(), "tmux {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // Gone already when the program has ended.
+        let _ = Command::new(&self.tmux).arg("-S").arg(&self.socket).arg("kill-server").output();
+    }
+}

@@ -1,0 +1,97 @@
+//! The replay of offline work while the agent is killed, or the connection cut, again and again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::load::FOLDERS;
+use crate::support::corpus;
+use crate::support::dovecot::Options;
+use crate::support::random::Random;
+use crate::world::{Scale, World};
+
+const KILLS: u64 = 100;
+const CUTS: u64 = 100;
+
+/// Small, so that a hundred interruptions fall into replays that are running.
+const SHORT_OFFLINE: Scale = Scale {
+    flags: 40,
+    moves: 25,
+    deletes: 10,
+    appends: 10,
+    folders: 2,
+    renames: 1,
+    submissions: 3,
+    server_new: 10,
+    server_flags: 10,
+};
+
+fn world(seed: u64) -> Option<World> {
+    let mail: Vec<_> = corpus::demo().into_iter().chain((0..160).map(corpus::small)).collect();
+    World::mirrored(&Options::default(), &FOLDERS, &mail, seed)
+}
+
+#[test]
+fn a_replay_killed_at_a_hundred_random_moments_ends_the_same() {
+    let seed = 7;
+    let Some(mut world) = world(seed) else { return };
+    let mut random = Random::new(seed);
+    let (mut kills, mut rounds) = (0, 0);
+    while kills < KILLS {
+        rounds += 1;
+        world.act(SHORT_OFFLINE);
+        world.imap_line.set_delay(Duration::from_millis(2));
+        world.join();
+        // Half of them some bytes into the talk with the server, half at some time after the start.
+        while kills < KILLS && world.agent.unsettled() > 0 {
+            if random.below(2) == 0 {
+                let bytes = world.imap_line.bytes() + random.below(20_000);
+                world.imap_line.wait_bytes(bytes, Duration::from_millis(500));
+            } else {
+                std::thread::sleep(Duration::from_millis(random.below(300)));
+            }
+            world.agent.kill();
+            kills += 1;
+            world.agent.start();
+        }
+        world.imap_line.set_delay(Duration::ZERO);
+        world.agent.sync();
+        let delivered = world.await_settled();
+        assert_delivered(&delivered, &world.submitted(), kills);
+    }
+    println!("{kills} kills in {rounds} rounds");
+}
+
+#[test]
+fn a_replay_cut_after_random_bytes_a_hundred_times_ends_the_same() {
+    let seed = 8;
+    let Some(mut world) = world(seed) else { return };
+    let mut rounds = 0;
+    while world.imap_line.cuts() < CUTS {
+        rounds += 1;
+        world.act(SHORT_OFFLINE);
+        world.imap_line.cut_each_below(Random::new(seed + rounds), 8_000);
+        world.join();
+        while world.imap_line.cuts() < CUTS && world.agent.unsettled() > 0 {
+            // Whether this one succeeds is chance; it must come back either way.
+            world.agent.ctl(&["sync", "--wait", "--timeout", "10"]);
+        }
+        world.imap_line.stop_cutting();
+        world.imap_line.break_connections();
+        world.agent.sync();
+        let delivered = world.await_settled();
+        assert_delivered(&delivered, &world.submitted(), 0);
+    }
+    println!("{} cuts in {rounds} rounds", world.imap_line.cuts());
+}
+
+/// Every message, and none twice; but a client killed between the final dot and the answer must send again
+/// (RFC 5321 section 4.5.4.1), so as many may come twice as there were kills, under the same Message-ID.
+fn assert_delivered(delivered: &[String], submitted: &[String], kills: u64) {
+    let mut counts: BTreeMap<&String, u64> = BTreeMap::new();
+    for id in delivered {
+        *counts.entry(id).or_default() += 1;
+    }
+    assert_eq!(counts.keys().map(|id| (*id).clone()).collect::<Vec<_>>(), submitted);
+    let again = counts.values().map(|count| count - 1).sum::<u64>();
+    assert!(again <= kills, "{again} messages were delivered again with {kills} kills: {delivered:?}");
+}

@@ -1,0 +1,189 @@
+//! Debian's Dovecot with a configuration of its own, on a loopback address of its own.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::certificate::{self, Validity};
+use super::imap::Imap;
+use super::net::free_address;
+use super::peers;
+use super::process::{Process, read_lossy};
+use super::wait::{SOON, wait_until};
+
+pub const PASSWORD: &str = "sesame";
+
+pub struct Dovecot {
+    process: Process,
+    pub imap: SocketAddr,
+    pub imaps: SocketAddr,
+    /// The one certificate to trust.
+    pub certificate: PathBuf,
+    // Deleted after the process has ended: fields drop in order.
+    _folder: tempfile::TempDir,
+}
+
+/// What differs between instances.
+pub struct Options {
+    /// Between the parts of a mailbox name.
+    pub delimiter: char,
+    /// Capabilities to hide from the client.
+    pub without: &'static [&'static str],
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { delimiter: '/', without: &[] }
+    }
+}
+
+impl Dovecot {
+    /// `None` after a printed SKIP where it is not installed.
+    pub fn start(options: &Options) -> Option<Self> {
+        let program = peers::find("dovecot")?;
+        // Its socket paths must stay below 108 bytes: the system's temporary folder, not the target folder's.
+        let folder = tempfile::Builder::new().prefix("dovecot").tempdir().expect("a temporary folder");
+        let (imap, imaps) = (free_address(), free_address());
+        let certificate = certificate::make(folder.path(), &imaps.ip().to_string(), Validity::Now);
+        let config = folder.path().join("dovecot.conf");
+        std::fs::create_dir(folder.path().join("home")).expect("a writable folder");
+        let text = configuration(folder.path(), imap, imaps, options, is_root());
+        std::fs::File::create(&config).and_then(|mut file| file.write_all(text.as_bytes())).expect("a writable folder");
+        for open in [folder.path().to_owned(), folder.path().join("home")] {
+            set_mode(&open, 0o777);
+        }
+        let log = folder.path().join("dovecot.log");
+        let mut process = Process::start(Command::new(program).arg("-F").arg("-c").arg(&config), "dovecot", &log);
+        wait_until("Dovecot to listen", SOON, || {
+            assert!(process.ended().is_none(), "Dovecot ended:\n{}", read_lossy(&log));
+            Imap::connect(imap).is_ok()
+        });
+        Some(Self { process, imap, imaps, certificate: certificate.chain, _folder: folder })
+    }
+
+    /// Any user exists, with [`PASSWORD`].
+    pub fn login(&self, user: &str) -> Imap {
+        let mut imap = Imap::connect(self.imap).expect("Dovecot listens");
+        let reply = imap.login(user, PASSWORD).expect("Dovecot answers");
+        assert_eq!(reply.status, "OK", "{}; {}", reply.text, self.process.log());
+        imap
+    }
+}
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        // Its children end with it only when it is asked; killed, it would leave them behind.
+        if self.process.ended().is_none() {
+            self.process.ask_to_stop();
+            self.process.wait_end(SOON);
+        }
+    }
+}
+
+fn configuration(folder: &Path, imap: SocketAddr, imaps: SocketAddr, options: &Options, root: bool) -> String {
+    let folder = folder.display();
+    // As root the mail belongs to nobody; otherwise everything to the one who runs the test.
+    let users = if root {
+        "mail_uid = nobody\nmail_gid = nogroup\nfirst_valid_uid = 1\n".to_owned()
+    } else {
+        let (user, group) = (identity("-un"), identity("-gn"));
+        format!(
+            "default_internal_user = {user}\ndefault_login_user = {user}\ndefault_internal_group = {group}\n\
+             mail_uid = {user}\nmail_gid = {group}\nfirst_valid_uid = 1\n\
+             service anvil {{\n chroot =\n}}\nservice imap-login {{\n chroot =\n}}\n"
+        )
+    };
+    let capability = if options.without.is_empty() { String::new() } else { capability_without(options.without) };
+    let delimiter = options.delimiter;
+    let (imap_address, imap_port) = (imap.ip(), imap.port());
+    let (imaps_address, imaps_port) = (imaps.ip(), imaps.port());
+    format!(
+        "base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/dovecot.log
+protocols = imap
+ssl = yes
+ssl_cert = <{folder}/cert.pem
+ssl_key = <{folder}/key.pem
+disable_plaintext_auth = no
+default_vsz_limit = 0
+{users}mail_location = mdbox:~/mdbox
+mail_fsync = never
+mail_max_userip_connections = 200
+mail_plugins = listescape
+{capability}
+service imap-login {{
+  inet_listener imap {{
+    address = {imap_address}
+    port = {imap_port}
+  }}
+  inet_listener imaps {{
+    address = {imaps_address}
+    port = {imaps_port}
+    ssl = yes
+  }}
+}}
+namespace inbox {{
+  inbox = yes
+  separator = {delimiter}
+  mailbox Sent {{
+    special_use = \\Sent
+    auto = subscribe
+  }}
+  mailbox Drafts {{
+    special_use = \\Drafts
+    auto = subscribe
+  }}
+}}
+passdb {{
+  driver = static
+  args = password={PASSWORD}
+}}
+userdb {{
+  driver = static
+  args = home={folder}/home/%u
+}}
+"
+    )
+}
+
+/// Dovecot says what it can in one setting; these are the ones of 2.3 that a sync agent may use.
+fn capability_without(hidden: &[&str]) -> String {
+    const ALL: &[&str] = &[
+        "IMAP4rev1",
+        "SASL-IR",
+        "LOGIN-REFERRALS",
+        "ID",
+        "ENABLE",
+        "IDLE",
+        "SPECIAL-USE",
+        "NAMESPACE",
+        "LITERAL+",
+        "UNSELECT",
+        "CHILDREN",
+        "UIDPLUS",
+        "LIST-EXTENDED",
+        "CONDSTORE",
+        "QRESYNC",
+        "ESEARCH",
+        "MOVE",
+        "LIST-STATUS",
+    ];
+    let shown: Vec<&str> = ALL.iter().copied().filter(|name| !hidden.contains(name)).collect();
+    format!("protocol imap {{\n  imap_capability = {}\n}}", shown.join(" "))
+}
+
+pub fn is_root() -> bool {
+    identity("-u") == "0"
+}
+
+fn identity(option: &str) -> String {
+    let output = Command::new("id").arg(option).output().expect("id(1) is there");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("our own folder");
+}
