@@ -1,1 +1,32 @@
-//! Where protocols meet the store: the one IMAP `Backend`, POP3 maildrops, submission; change broadcast.
+//! Where protocols meet the store: the one IMAP [`imap::MailBackend`], used by the agent's local face and by refserver
+//! alike. They differ in two values: the [`Origin`](crate::store::Origin) of their transactions and their [`Users`].
+//!
+//! Rules: no state of its own beside a session's account; a change is durable before the answer; what the store
+//! refuses is turned into the protocol's own words here and nowhere else.
+
+pub mod imap;
+
+use std::sync::Arc;
+
+use crate::sasl::Credentials;
+use crate::types::{AccountId, Timestamp};
+
+/// What time it is. Sessions ask when a change is made.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Who may log in.
+pub trait Users: Send + Sync {
+    /// Whose account the credentials open. May take its time on purpose (password hashing); is called off the runtime.
+    fn check(&self, credentials: &Credentials) -> Result<AccountId, Refused>;
+}
+
+/// Why nobody is logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("invalid user name or password")]
+    Credentials,
+    #[error("not allowed to act as that user")]
+    NotAuthorized,
+    #[error("logins cannot be checked now")]
+    Unavailable,
+}

@@ -1,0 +1,324 @@
+//! The IMAP `Backend` over the store.
+
+use std::sync::Arc;
+
+use super::{Clock, Refused, Users};
+use crate::imap::server::backend::{
+    Account, Append, Appended, Backend, Changed, Changes, Copied, Error, FlagChange, LoginError, Mailbox, Message,
+    Opened, Status, Stored, Upload, With,
+};
+use crate::message::search::{Candidate, Query};
+use crate::sasl::Credentials;
+use crate::store::{self, Origin, Store, Txn};
+use crate::types::{
+    AccountId, ByteSource, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, UidSet, limits,
+};
+
+/// Messages looked at between two reads of the store in a search: bounds how long one read lasts.
+const SEARCH_BATCH: usize = 500;
+
+/// Makes accounts for sessions. One for each session.
+pub struct MailBackend {
+    store: Store,
+    origin: Origin,
+    users: Arc<dyn Users>,
+    clock: Clock,
+    wake: store::Wake,
+}
+
+impl MailBackend {
+    /// A backend whose changes are made on behalf of `origin`; `wake` is called when the account may have changed.
+    pub fn new(store: Store, origin: Origin, users: Arc<dyn Users>, clock: Clock, wake: store::Wake) -> Self {
+        Self { store, origin, users, clock, wake }
+    }
+}
+
+impl Backend for MailBackend {
+    type Account = MailAccount;
+
+    fn login(&mut self, credentials: &Credentials) -> Result<MailAccount, LoginError> {
+        let account = self.users.check(credentials).map_err(|refused| match refused {
+            Refused::Credentials => LoginError::Refused,
+            Refused::NotAuthorized => LoginError::NotAuthorized,
+            Refused::Unavailable => LoginError::Unavailable,
+        })?;
+        Ok(MailAccount {
+            store: self.store.clone(),
+            origin: self.origin,
+            clock: Arc::clone(&self.clock),
+            account,
+            _watch: self.store.watch(account, Arc::clone(&self.wake)),
+        })
+    }
+}
+
+/// One user's mail in the store.
+pub struct MailAccount {
+    store: Store,
+    origin: Origin,
+    clock: Clock,
+    account: AccountId,
+    _watch: store::Watch,
+}
+
+impl MailAccount {
+    fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Txn<'_>) -> store::Result<T> + Send + 'static,
+    {
+        self.store.write(self.origin, (self.clock)(), work).map_err(Error::from)
+    }
+
+    fn mailbox(&self, name: &MailboxName) -> Result<MailboxId, Error> {
+        let found = self.store.read(|reader| reader.mailbox_named(self.account, name))?;
+        found.map(|mailbox| mailbox.id).ok_or(Error::NoSuchMailbox)
+    }
+
+    /// The UID from which messages are recent to this session. A mailbox whose messages were all shown costs no write;
+    /// a claim lost in a power cut only makes them recent once more.
+    fn recent_from(&self, mailbox: &store::Mailbox, claim: bool) -> Result<LocalUid, Error> {
+        if !claim || mailbox.recent_from >= mailbox.uid_next {
+            return Ok(mailbox.recent_from);
+        }
+        let (id, up_to) = (mailbox.id, mailbox.uid_next);
+        Ok(self.store.write(Origin::Upstream, (self.clock)(), move |txn| txn.claim_recent(id, up_to))?)
+    }
+}
+
+impl Account for MailAccount {
+    type Upload = MailUpload;
+
+    fn list(&mut self) -> Result<Vec<Mailbox>, Error> {
+        let mailboxes = self.store.read(|reader| reader.mailboxes(self.account))?;
+        let shown = |mailbox: store::Mailbox| {
+            let store::Mailbox { name, selectable, special_use, subscribed, .. } = mailbox;
+            name.map(|name| Mailbox { name, selectable, special_use, subscribed })
+        };
+        Ok(mailboxes.into_iter().filter_map(shown).collect())
+    }
+
+    fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
+        Ok(self.store.read(|reader| reader.subscriptions(self.account))?)
+    }
+
+    fn set_subscribed(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
+        let (account, name) = (self.account, name.clone());
+        self.write(move |txn| txn.set_subscribed(account, &name, subscribed))
+    }
+
+    fn create(&mut self, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<(), Error> {
+        let (account, name) = (self.account, name.clone());
+        self.write(move |txn| txn.create_mailbox(account, &name, special_use).map(drop))
+    }
+
+    fn delete(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let (account, name) = (self.account, name.clone());
+        self.write(move |txn| txn.delete_mailbox(account, &name))
+    }
+
+    fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
+        let (account, from, to) = (self.account, from.clone(), to.clone());
+        self.write(move |txn| txn.rename_mailbox(account, &from, &to))
+    }
+
+    fn status(&mut self, name: &MailboxName) -> Result<Status, Error> {
+        let mailbox = self.mailbox(name)?;
+        let status = self.store.read(|reader| reader.status(mailbox))?;
+        Ok(Status {
+            messages: status.messages,
+            recent: status.recent,
+            unseen: status.unseen,
+            deleted: status.deleted,
+            size: status.size_bytes,
+            uid_next: status.uid_next,
+            uid_validity: status.uid_validity,
+            highest_mod_seq: status.highest_mod_seq,
+        })
+    }
+
+    fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error> {
+        let mailbox = self.mailbox(name)?;
+        let opened = self.store.read(|reader| reader.open(mailbox))?;
+        let recent_from = self.recent_from(&opened.mailbox, claim_recent)?;
+        Ok(Opened {
+            id: mailbox,
+            uids: opened.uids,
+            first_unseen: opened.first_unseen,
+            uid_next: opened.mailbox.uid_next,
+            uid_validity: opened.mailbox.uid_validity,
+            highest_mod_seq: opened.mailbox.highest_mod_seq,
+            recent_from,
+            keywords: opened.keywords,
+            read_only: opened.mailbox.read_only,
+        })
+    }
+
+    fn changes(&mut self, mailbox: MailboxId, since: ModSeq, claim_recent: bool) -> Result<Changes, Error> {
+        let changes = self.store.read(|reader| reader.changes(mailbox, since))?;
+        let recent_from = self.recent_from(&changes.mailbox, claim_recent)?;
+        Ok(Changes {
+            highest_mod_seq: changes.mailbox.highest_mod_seq,
+            uid_next: changes.mailbox.uid_next,
+            changed: changes.changed.into_iter().map(Changed::from).collect(),
+            vanished: changes.vanished,
+            recent_from,
+        })
+    }
+
+    fn messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], with: With) -> Result<Vec<Message>, Error> {
+        let with = match with {
+            With::Columns => store::With::Columns,
+            With::Summary => store::With::Summary,
+        };
+        let messages = self.store.read(|reader| reader.messages(mailbox, uids, with))?;
+        Ok(messages.into_iter().map(Message::from).collect())
+    }
+
+    fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error> {
+        let with = if query.needs_summary() { store::With::Summary } else { store::With::Columns };
+        let mut found = Vec::new();
+        let mut wanted = self.store.read(|reader| reader.open(mailbox))?.uids;
+        wanted.retain(|uid| among.contains(*uid));
+        for batch in wanted.chunks(SEARCH_BATCH) {
+            for message in self.store.read(|reader| reader.messages(mailbox, batch, with))? {
+                if self.is_match(&message, query)? {
+                    found.push(message.uid);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&mut self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>, Error> {
+        Ok(self.store.read_content(content, offset, max)?)
+    }
+
+    fn store(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &[LocalUid],
+        change: &FlagChange,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<Stored, Error> {
+        let change = match change.clone() {
+            FlagChange::Add(flags) => store::FlagChange::Add(flags),
+            FlagChange::Remove(flags) => store::FlagChange::Remove(flags),
+            FlagChange::Replace(flags) => store::FlagChange::Replace(flags),
+        };
+        let uids = uids.to_vec();
+        let stored = self.write(move |txn| txn.store_flags(mailbox, &uids, &change, unchanged_since))?;
+        Ok(Stored { now: stored.now.into_iter().map(Changed::from).collect(), modified: stored.modified })
+    }
+
+    fn expunge(&mut self, mailbox: MailboxId, uids: Option<&UidSet<LocalUid>>) -> Result<Vec<LocalUid>, Error> {
+        let uids = uids.cloned();
+        self.write(move |txn| txn.expunge(mailbox, uids.as_ref()))
+    }
+
+    fn copy(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error> {
+        let (to, uids) = (self.mailbox(to)?, uids.to_vec());
+        let copied = self.write(move |txn| txn.copy(mailbox, &uids, to))?;
+        Ok(Copied { uid_validity: copied.uid_validity, uids: copied.uids })
+    }
+
+    fn move_messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error> {
+        let (to, uids) = (self.mailbox(to)?, uids.to_vec());
+        let moved = self.write(move |txn| txn.move_messages(mailbox, &uids, to))?;
+        Ok(Copied { uid_validity: moved.uid_validity, uids: moved.uids })
+    }
+
+    fn upload(&mut self, to: &MailboxName, size: u64) -> Result<MailUpload, Error> {
+        let mailbox = self.mailbox(to)?;
+        if size > limits::MESSAGE_MAX_BYTES {
+            return Err(Error::TooBig { limit_bytes: limits::MESSAGE_MAX_BYTES });
+        }
+        let mailbox = self.store.read(|reader| reader.mailbox(mailbox))?;
+        match (mailbox.selectable, mailbox.read_only) {
+            (false, _) => Err(Error::NotSelectable),
+            (true, true) => Err(Error::ReadOnly),
+            (true, false) => Ok(MailUpload(self.store.upload())),
+        }
+    }
+
+    fn append(&mut self, to: &MailboxName, messages: Vec<Append<MailUpload>>) -> Result<Appended, Error> {
+        let mailbox = self.mailbox(to)?;
+        let now = (self.clock)();
+        let new = |append: Append<MailUpload>| {
+            let internal_date = append.internal_date.unwrap_or_else(|| InternalDate::from(now));
+            let content = append.upload.0.finish()?;
+            Ok(store::NewMessage { content, flags: append.flags, internal_date, email_id: None })
+        };
+        let new = messages.into_iter().map(new).collect::<store::Result<Vec<_>>>()?;
+        let appended = self.write(move |txn| txn.append(mailbox, &new))?;
+        Ok(Appended {
+            uid_validity: appended.uid_validity,
+            uids: appended.messages.into_iter().map(|(_, uid)| uid).collect(),
+        })
+    }
+}
+
+impl MailAccount {
+    fn is_match(&self, message: &store::Message, query: &Query) -> Result<bool, Error> {
+        let mut bytes = match message.content {
+            Some(content) if query.needs_summary() => Some(self.store.source(content)?),
+            _ => None,
+        };
+        let mut candidate = Candidate {
+            uid: message.uid,
+            flags: &message.flags,
+            mod_seq: message.mod_seq,
+            internal_date: message.internal_date,
+            size_bytes: message.size_bytes,
+            summary: message.summary.as_deref(),
+            bytes: bytes.as_mut().map(|bytes| bytes as &mut dyn ByteSource),
+        };
+        query.matches(&mut candidate).map_err(|error| Error::Store(Box::new(error)))
+    }
+}
+
+/// Message bytes on their way into the store.
+pub struct MailUpload(store::Upload);
+
+impl Upload for MailUpload {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        Ok(self.0.write(bytes)?)
+    }
+}
+
+impl From<store::Changed> for Changed {
+    fn from(changed: store::Changed) -> Self {
+        Self { uid: changed.uid, flags: changed.flags, mod_seq: changed.mod_seq }
+    }
+}
+
+impl From<store::Message> for Message {
+    fn from(message: store::Message) -> Self {
+        Self {
+            uid: message.uid,
+            flags: message.flags,
+            mod_seq: message.mod_seq,
+            internal_date: message.internal_date,
+            size_bytes: message.size_bytes,
+            content: message.content,
+            summary: message.summary,
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::NoSuchMailbox | store::Error::NoSuchAccount => Self::NoSuchMailbox,
+            store::Error::AlreadyExists => Self::AlreadyExists,
+            store::Error::NotSelectable => Self::NotSelectable,
+            store::Error::ReadOnly => Self::ReadOnly,
+            store::Error::Cannot(why) => Self::Cannot(why),
+            store::Error::Limit(why) => Self::Limit(why),
+            store::Error::TooBig { limit_bytes } => Self::TooBig { limit_bytes },
+            store::Error::DiskFull | store::Error::UploadLost => Self::OverQuota,
+            store::Error::NoContent => Self::Unavailable,
+            other => Self::Store(Box::new(other)),
+        }
+    }
+}
