@@ -1,0 +1,46 @@
+//! How the programs end: the exit codes of all three, in one place (sysexits.h where it has a word for it).
+
+use std::process::ExitCode;
+
+/// Why a program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything that was asked for is done.
+    Done,
+    /// It was looked at, and it is not as it should be.
+    Differs,
+    /// EX_USAGE: the command line is wrong, or names what is not there.
+    Usage,
+    /// EX_UNAVAILABLE: no daemon answers.
+    Unavailable,
+    /// EX_SOFTWARE: our own fault.
+    Software,
+    /// EX_TEMPFAIL: not now; later it may work.
+    TempFail,
+    /// EX_NOPERM: a login was refused.
+    NoPermission,
+    /// EX_CONFIG: the configuration, or the data it names, must be changed first.
+    Config,
+}
+
+impl Exit {
+    /// As the shell sees it.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Differs => 1,
+            Self::Usage => 64,
+            Self::Unavailable => 69,
+            Self::Software => 70,
+            Self::TempFail => 75,
+            Self::NoPermission => 77,
+            Self::Config => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

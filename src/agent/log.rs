@@ -1,0 +1,120 @@
+//! What the programs log, and to where. Secrets never come here (they cannot be printed), but two crates we use would
+//! log the wire as it is: they are capped in code, whatever the filter asks for.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, filter, fmt};
+
+/// The target of the wire trace: protocol lines with secrets taken out by those who write them.
+pub const WIRE_TARGET: &str = "mailtide::wire";
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// For people and journald.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// What to log.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Options {
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: Format,
+    /// What is logged, for instance "debug" or "warn,mailtide::sync=debug"
+    #[arg(long, env = "RUST_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Write what is said to and by the servers (without passwords) to FILE
+    #[arg(long, value_name = "FILE")]
+    pub trace_wire: Option<PathBuf>,
+}
+
+/// Why logging cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("--log {filter:?} is not a filter: {cause}; try \"debug\" or \"info,mailtide::sync=debug\"")]
+    Filter { filter: String, cause: filter::ParseError },
+    #[error("cannot write the wire trace to {}: {cause}", path.display())]
+    Trace { path: PathBuf, cause: io::Error },
+    #[error("logging was begun before")]
+    Twice,
+}
+
+/// Begins logging to standard error for the rest of the program.
+pub fn begin(options: &Options) -> Result<(), LogError> {
+    let filter = match options.log.as_deref().filter(|filter| !filter.is_empty()) {
+        Some(filter) => {
+            EnvFilter::try_new(filter).map_err(|cause| LogError::Filter { filter: filter.to_owned(), cause })?
+        }
+        None => EnvFilter::new("info"),
+    };
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match options.log_format {
+        Format::Json => fmt::layer().json().flatten_event(true).with_writer(io::stderr).with_filter(filter).boxed(),
+        Format::Text => {
+            let terminal =
+                io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let layer = fmt::layer().with_target(false).with_ansi(terminal).with_writer(io::stderr);
+            // journald notes the time of each line by itself.
+            match std::env::var_os("JOURNAL_STREAM").is_some() {
+                true => layer.without_time().with_filter(filter).boxed(),
+                false => layer.with_filter(filter).boxed(),
+            }
+        }
+    };
+    let wire = options.trace_wire.as_deref().map(wire_layer).transpose()?;
+    tracing_subscriber::registry().with(lines.and_then(wire)).with(Cap).try_init().map_err(|_| LogError::Twice)
+}
+
+/// The wire trace in a file of its own, readable by its owner: it holds mail.
+fn wire_layer<S: Subscriber + for<'a> LookupSpan<'a>>(path: &Path) -> Result<impl Layer<S>, LogError> {
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|cause| LogError::Trace { path: path.to_owned(), cause })?;
+    let only_wire = filter::Targets::new().with_target(WIRE_TARGET, Level::TRACE);
+    Ok(fmt::layer().with_ansi(false).with_target(false).with_writer(Arc::new(file)).with_filter(only_wire))
+}
+
+/// Refuses what would show secrets: async-imap logs LOGIN and literals at trace, async-smtp the AUTH exchange at debug.
+struct Cap;
+
+impl<S: Subscriber> Layer<S> for Cap {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        *metadata.level() <= loudest(metadata.target())
+    }
+}
+
+fn loudest(target: &str) -> Level {
+    let of = |name: &str| target == name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
+    match () {
+        () if of("async_smtp") => Level::WARN,
+        () if of("async_imap") || of("imap_proto") => Level::DEBUG,
+        () => Level::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_that_would_log_secrets_are_capped() {
+        assert_eq!(loudest("async_smtp::stream"), Level::WARN);
+        assert_eq!(loudest("async_imap::imap_stream"), Level::DEBUG);
+        assert_eq!(loudest("async_imaps"), Level::TRACE);
+        assert_eq!(loudest("mailtide::sync"), Level::TRACE);
+    }
+}

@@ -1,0 +1,68 @@
+//! Where the files are: the XDG folders, or what the command line says.
+
+use std::path::{Path, PathBuf};
+
+use directories::ProjectDirs;
+
+/// The places of one daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    pub config: PathBuf,
+    pub data: PathBuf,
+    /// `$XDG_RUNTIME_DIR/mailtide/control.sock`, where there is such a folder.
+    pub runtime_socket: Option<PathBuf>,
+    /// The data folder was named on the command line.
+    data_is_named: bool,
+}
+
+/// Neither a home folder nor the options to do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no home folder; say --config FILE and --data DIR")]
+pub struct NoHome;
+
+impl Paths {
+    /// Each place from its option, else from the environment.
+    pub fn find(config: Option<PathBuf>, data: Option<PathBuf>) -> Result<Self, NoHome> {
+        let folders = ProjectDirs::from("", "", "mailtide");
+        let folders = folders.as_ref();
+        let data_is_named = data.is_some();
+        Ok(Self {
+            config: config.or_else(|| folders.map(|folders| folders.config_dir().join("config.toml"))).ok_or(NoHome)?,
+            data: data.or_else(|| folders.map(|folders| folders.data_dir().to_owned())).ok_or(NoHome)?,
+            runtime_socket: folders
+                .and_then(ProjectDirs::runtime_dir)
+                .map(|folder| folder.join("control.sock"))
+                .filter(|path| path.is_absolute()),
+            data_is_named,
+        })
+    }
+
+    /// Only what is under `data`, so that daemons started for a while do not take the user's own socket.
+    pub fn within(config: PathBuf, data: PathBuf) -> Self {
+        Self { config, data, runtime_socket: None, data_is_named: true }
+    }
+
+    /// The socket every daemon has beside its data: with `--data` alone syncctl finds the right daemon.
+    pub fn data_socket(&self) -> PathBuf {
+        self.data.join("control.sock")
+    }
+
+    /// Where syncctl looks for the daemon.
+    pub fn client_socket(&self) -> PathBuf {
+        match (&self.runtime_socket, self.data_is_named) {
+            (Some(socket), false) => socket.clone(),
+            _ => self.data_socket(),
+        }
+    }
+
+    /// The password of the local servers, where the configuration names none.
+    pub fn local_password(&self) -> PathBuf {
+        self.data.join("local-password")
+    }
+}
+
+/// The text of a file, or an error that names it.
+pub fn read_to_string(path: &Path) -> std::io::Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))
+}
