@@ -172,3 +172,12 @@ pub const CONTROL_REQUEST_MAX_BYTES: usize = 64 * 1024;
 
 /// One line from syncd: the status of [`MAILBOXES_MAX`] mailboxes, each with a name of usual length.
 pub const CONTROL_ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long a server may say "not now" to a message before that is a failure (RFC 5321 section 4.5.4.1: 4 to 5 days).
+pub const SUBMISSION_RETRY_MS: i64 = 5 * 24 * 60 * 60_000;
+
+/// Wait before the second attempt to send a message: greylisting servers want a few minutes, and most troubles last less.
+pub const SUBMISSION_RETRY_FIRST_MS: i64 = 60_000;
+
+/// Longest wait between two attempts (RFC 5321 section 4.5.4.1 asks for 30 minutes at least, for hosts that keep failing).
+pub const SUBMISSION_RETRY_LAST_MS: i64 = 60 * 60_000;

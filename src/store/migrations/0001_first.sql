@@ -149,18 +149,21 @@ CREATE TABLE conflict (
 ) STRICT;
 CREATE INDEX conflict_open ON conflict (account_id) WHERE dismissed = 0;
 
+-- Three separate facts: the row (it is queued), handed_over_ms (a server took it over for some recipient), filed.
 CREATE TABLE submission (
-  id              INTEGER PRIMARY KEY AUTOINCREMENT,
-  account_id      INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
-  created_ms      INTEGER NOT NULL,
-  content_id      INTEGER NOT NULL REFERENCES content (id),
-  envelope        TEXT    NOT NULL,                  -- outbox::sender::Envelope in JSON
-  message_id      TEXT    NOT NULL,                  -- the Message-ID header, frozen here
-  state           TEXT    NOT NULL CHECK (state IN ('queued', 'sending', 'handed-over', 'held', 'parked')),
-  filed           INTEGER NOT NULL DEFAULT 0,        -- a copy is in Sent
-  attempts        INTEGER NOT NULL DEFAULT 0,
-  next_attempt_ms INTEGER NOT NULL,
-  last_error      TEXT
+  id                INTEGER PRIMARY KEY AUTOINCREMENT,
+  account_id        INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+  created_ms        INTEGER NOT NULL,
+  content_id        INTEGER NOT NULL REFERENCES content (id),
+  envelope          TEXT    NOT NULL,                -- outbox::sender::Envelope in JSON
+  message_id        TEXT    NOT NULL,                -- the Message-ID header, frozen here
+  state             TEXT    NOT NULL CHECK (state IN ('queued', 'sending', 'settled', 'held', 'parked')),
+  handed_over_ms    INTEGER,
+  filed             INTEGER NOT NULL DEFAULT 0,      -- a copy is in Sent, or none is wanted
+  attempts          INTEGER NOT NULL DEFAULT 0,
+  next_attempt_ms   INTEGER NOT NULL,
+  first_deferred_ms INTEGER,                         -- when a server first said "not now"
+  last_error        TEXT
 ) STRICT;
 CREATE INDEX submission_content ON submission (content_id);
 CREATE INDEX submission_due ON submission (account_id, state, next_attempt_ms);

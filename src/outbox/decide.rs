@@ -1,0 +1,201 @@
+//! What becomes of a submission after an attempt to send it. Pure: the time and the chance are arguments.
+//!
+//! Rules: an answer that says "not now" is asked again for five days from the first such answer, then it is a failure
+//! (RFC 5321 section 4.5.4.1). Time without a connection does not count: a message written at sea waits for the
+//! harbour, however long the voyage. What the user must mend (login, TLS) waits for the user.
+
+use super::sender::{Outcome, Reply, SendError};
+use crate::store::RecipientState;
+use crate::types::{Timestamp, limits};
+
+/// A submission just tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Tried<'a> {
+    /// The places in the envelope of the recipients tried, in the order in which the sender got them.
+    pub places: &'a [usize],
+    /// How often it was tried, this attempt included.
+    pub attempts: u32,
+    /// When a server first said "not now".
+    pub first_deferred: Option<Timestamp>,
+}
+
+/// What is to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The recipients tried, by their places in the envelope.
+    pub recipients: Vec<Ruling>,
+    pub next: Next,
+    pub first_deferred: Option<Timestamp>,
+    /// For people; none once nothing is left to send.
+    pub last_error: Option<String>,
+}
+
+/// One recipient's part of a [`Verdict`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    pub place: usize,
+    pub state: RecipientState,
+    /// What the server said last.
+    pub reply: Option<Reply>,
+}
+
+/// When it is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Never: each recipient was accepted or failed.
+    Settled,
+    At(Timestamp),
+    /// When the user says so: its bytes cannot be read here.
+    Parked,
+}
+
+/// Decides. `chance` is any number, evenly spread.
+pub fn after_attempt(
+    tried: Tried<'_>,
+    result: &Result<Vec<Outcome>, SendError>,
+    now: Timestamp,
+    chance: u32,
+) -> Verdict {
+    match result {
+        Ok(outcomes) => after_answers(tried, outcomes, now, chance),
+        Err(SendError::Refused { reply, .. }) => {
+            let outcomes = vec![Outcome::Deferred(reply.clone()); tried.places.len()];
+            after_answers(tried, &outcomes, now, chance)
+        }
+        Err(error) => Verdict {
+            recipients: Vec::new(),
+            next: match error {
+                SendError::Local(_) => Next::Parked,
+                _ => Next::At(now.plus_ms(delay_ms(tried.attempts, chance))),
+            },
+            first_deferred: tried.first_deferred,
+            last_error: Some(error.to_string()),
+        },
+    }
+}
+
+fn after_answers(tried: Tried<'_>, outcomes: &[Outcome], now: Timestamp, chance: u32) -> Verdict {
+    let deferred = |outcome: Option<&Outcome>| matches!(outcome, Some(Outcome::Deferred(_)) | None);
+    let any_deferred = (0..tried.places.len()).any(|index| deferred(outcomes.get(index)));
+    let first_deferred = if any_deferred { tried.first_deferred.or(Some(now)) } else { tried.first_deferred };
+    let expired = first_deferred.is_some_and(|first| first.plus_ms(limits::SUBMISSION_RETRY_MS) <= now);
+    let ruling = |(index, place): (usize, &usize)| {
+        let (state, reply) = match outcomes.get(index) {
+            Some(Outcome::Accepted(reply)) => (RecipientState::Accepted, Some(reply.clone())),
+            Some(Outcome::Failed(reply)) => (RecipientState::Failed, Some(reply.clone())),
+            Some(Outcome::Deferred(reply)) if expired => (RecipientState::Failed, Some(gave_up(reply))),
+            Some(Outcome::Deferred(reply)) => (RecipientState::Waiting, Some(reply.clone())),
+            // The sender owes an answer for each; what it forgot is asked again.
+            None => (RecipientState::Waiting, None),
+        };
+        Ruling { place: *place, state, reply }
+    };
+    let recipients: Vec<Ruling> = tried.places.iter().enumerate().map(ruling).collect();
+    let waiting = recipients.iter().find(|ruling| ruling.state == RecipientState::Waiting);
+    let last_error = waiting.map(|ruling| match &ruling.reply {
+        Some(reply) => format!("deferred: {} {}", reply.code, reply.text),
+        None => "deferred without an answer".to_owned(),
+    });
+    let next = match waiting {
+        None => Next::Settled,
+        Some(_) => Next::At(now.plus_ms(delay_ms(tried.attempts, chance))),
+    };
+    Verdict { recipients, next, first_deferred, last_error }
+}
+
+/// The failure of one who said "not now" for too long (RFC 3463: X.4.7, delivery time expired).
+fn gave_up(reply: &Reply) -> Reply {
+    let text = format!("Not delivered in five days; the last answer was: {} {}", reply.code, reply.text);
+    Reply { code: reply.code, enhanced: Some("4.4.7".to_owned()), text }
+}
+
+/// A minute, doubled with each attempt up to an hour; between half and the whole of it by chance, so that many
+/// messages deferred at once do not come back at once.
+fn delay_ms(attempts: u32, chance: u32) -> i64 {
+    let doublings = attempts.saturating_sub(1).min(16);
+    let whole = (limits::SUBMISSION_RETRY_FIRST_MS << doublings).min(limits::SUBMISSION_RETRY_LAST_MS);
+    whole / 2 + (whole / 2) * i64::from(chance) / i64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
+    const MINUTE: i64 = 60_000;
+    const DAY: i64 = 24 * 60 * MINUTE;
+
+    fn reply(code: u16, text: &str) -> Reply {
+        Reply { code, enhanced: None, text: text.to_owned() }
+    }
+
+    fn decide(first_deferred: Option<Timestamp>, result: &Result<Vec<Outcome>, SendError>) -> Verdict {
+        after_attempt(Tried { places: &[0, 2], attempts: 1, first_deferred }, result, NOW, u32::MAX)
+    }
+
+    fn states(verdict: &Verdict) -> Vec<(usize, RecipientState)> {
+        verdict.recipients.iter().map(|ruling| (ruling.place, ruling.state)).collect()
+    }
+
+    #[test]
+    fn each_recipient_has_an_outcome_of_its_own() {
+        use Outcome::{Accepted, Deferred, Failed};
+        use RecipientState as State;
+        let (yes, not_now, never) = (reply(250, "ok"), reply(451, "busy"), reply(550, "no"));
+        let soon = Next::At(NOW.plus_ms(MINUTE));
+        let long_ago = Some(NOW.plus_ms(-5 * DAY));
+        for (first, outcomes, expected, next) in [
+            (
+                None,
+                vec![Accepted(yes.clone()), Accepted(yes.clone())],
+                [State::Accepted, State::Accepted],
+                Next::Settled,
+            ),
+            (None, vec![Accepted(yes.clone()), Failed(never.clone())], [State::Accepted, State::Failed], Next::Settled),
+            (None, vec![Deferred(not_now.clone()), Failed(never.clone())], [State::Waiting, State::Failed], soon),
+            (None, vec![Accepted(yes.clone())], [State::Accepted, State::Waiting], soon),
+            (Some(NOW.plus_ms(-4 * DAY)), vec![Deferred(not_now.clone()); 2], [State::Waiting; 2], soon),
+            (long_ago, vec![Deferred(not_now.clone()); 2], [State::Failed; 2], Next::Settled),
+            (long_ago, vec![Deferred(not_now), Accepted(yes)], [State::Failed, State::Accepted], Next::Settled),
+        ] {
+            let verdict = decide(first, &Ok(outcomes.clone()));
+            assert_eq!(states(&verdict), vec![(0, expected[0]), (2, expected[1])], "{outcomes:?}");
+            assert_eq!(verdict.next, next, "{outcomes:?}");
+            assert_eq!(verdict.last_error.is_none(), next == Next::Settled);
+        }
+    }
+
+    #[test]
+    fn what_went_wrong_decides_when_it_is_tried_again() {
+        let (host, cause) = ("h".to_owned(), "c".to_owned());
+        let later = Next::At(NOW.plus_ms(MINUTE));
+        for (error, next, deferred) in [
+            (SendError::Lost { host: host.clone(), cause: cause.clone() }, later, false),
+            (SendError::AnswerLost { host: host.clone(), cause: cause.clone() }, later, false),
+            (SendError::Insecure { host: host.clone(), cause: cause.clone() }, later, false),
+            (SendError::LoginRefused { host: host.clone(), text: cause }, later, false),
+            (SendError::Refused { host, reply: reply(421, "busy") }, later, true),
+            (SendError::Local("gone".to_owned()), Next::Parked, false),
+        ] {
+            let verdict = decide(None, &Err(error.clone()));
+            assert_eq!((verdict.next, verdict.first_deferred.is_some()), (next, deferred), "{error}");
+            assert!(verdict.last_error.is_some());
+        }
+    }
+
+    #[test]
+    fn time_without_a_connection_never_fails_a_message() {
+        let lost = SendError::Lost { host: "h".to_owned(), cause: "no route".to_owned() };
+        let verdict = decide(Some(NOW.plus_ms(-30 * DAY)), &Err(lost));
+        assert_eq!(verdict.recipients, Vec::new());
+        assert_eq!(verdict.next, Next::At(NOW.plus_ms(MINUTE)));
+    }
+
+    #[test]
+    fn attempts_come_further_and_further_apart_up_to_an_hour() {
+        let minutes: Vec<i64> = (1..10).map(|attempts| delay_ms(attempts, u32::MAX) / MINUTE).collect();
+        assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(delay_ms(1, 0), MINUTE / 2);
+        assert_eq!(delay_ms(u32::MAX, 0), 30 * MINUTE);
+    }
+}

@@ -1,0 +1,286 @@
+//! Has the outbox sent, over a [`Sender`]. No runtime, no clock: the time and the chance are arguments.
+//!
+//! Rules: that an attempt begins is durable before a byte goes out, its outcome before anything follows from it; a
+//! failure's report and the note that it was reported are one transaction, as are the copy in Sent and its note. So a
+//! crash at any point loses nothing and files nothing twice; only a message whose answer was lost goes out again, with
+//! the Message-ID it had. One message that cannot be sent holds up no other.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::decide::{self, Next, Tried, Verdict};
+use super::dsn::{self, Action, Original, Report, Told};
+use super::sender::{Envelope, Outcome, SendError, Sender};
+use super::wire::Wire;
+use crate::store::{
+    AttemptOutcome, Error, NewMessage, Origin, RecipientState, Result, Store, StoredContent, Submission,
+    SubmissionState,
+};
+use crate::types::{
+    AccountId, ByteSource, Flags, InternalDate, MailboxName, SubmissionId, SystemFlag, Timestamp, limits,
+};
+
+use super::sent;
+
+/// Sends the outbox of one account. There is at most one for an account.
+pub struct Engine<S> {
+    store: Store,
+    account: AccountId,
+    sender: S,
+    settings: Settings,
+    /// Outcomes that could not be recorded (a full disk): they must be before the message is tried again.
+    unrecorded: Mutex<Vec<(SubmissionId, AttemptOutcome)>>,
+}
+
+/// What an engine is told at its beginning.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// On whose behalf reports and Sent copies are written.
+    pub origin: Origin,
+    /// Our name in reports.
+    pub hostname: String,
+    /// When the copy in Sent is made.
+    pub sent_copy: SentCopy,
+}
+
+/// When the copy in Sent is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentCopy {
+    /// After a look whether the provider made one itself, once the mirror is of a later moment than the hand-over.
+    AfterLooking,
+    /// With the hand-over.
+    AtOnce,
+}
+
+/// Where time and chance come from.
+#[derive(Clone, Copy)]
+pub struct World<'w> {
+    pub now: &'w (dyn Fn() -> Timestamp + Send + Sync),
+    /// Any number, evenly spread.
+    pub chance: &'w (dyn Fn() -> u32 + Send + Sync),
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Submissions that a server took over for some recipient.
+    pub sent: usize,
+    /// Submissions that are tried again later, or parked.
+    pub waiting: usize,
+    /// Failures reported.
+    pub reported: usize,
+    /// Copies made in Sent.
+    pub filed: usize,
+    /// The last attempt's error that no recipient is to blame for: no connection, login refused.
+    pub trouble: Option<SendError>,
+}
+
+impl<S: Sender> Engine<S> {
+    /// An engine for the account's outbox. What was being sent when the program last stopped is queued again.
+    pub fn new(store: Store, account: AccountId, sender: S, settings: Settings, now: Timestamp) -> Result<Self> {
+        store.write(settings.origin, now, move |txn| txn.requeue_interrupted(account))?;
+        Ok(Self { store, account, sender, settings, unrecorded: Mutex::default() })
+    }
+
+    /// Sends everything that is due, reports failures, and files copies where none need be looked for first.
+    pub async fn run_due(&self, world: World<'_>) -> Result<Progress> {
+        let mut progress = Progress::default();
+        self.record_late((world.now)())?;
+        let now = (world.now)();
+        for submission in self.store.read(|reader| reader.submissions_due(self.account, now))? {
+            self.attempt(submission, world, &mut progress).await?;
+        }
+        self.report_failures((world.now)(), &mut progress)?;
+        if self.settings.sent_copy == SentCopy::AtOnce {
+            self.file((world.now)(), (world.now)(), &mut progress)?;
+        }
+        Ok(progress)
+    }
+
+    /// A complete look at the server that began at `since` is in the store: files the copies of what was handed over
+    /// before, unless the server has them already.
+    pub fn file_copies(&self, since: Timestamp, now: Timestamp) -> Result<Progress> {
+        let mut progress = Progress::default();
+        self.file(since, now, &mut progress)?;
+        Ok(progress)
+    }
+
+    /// When [`Self::run_due`] has something to do next.
+    pub fn next_due(&self) -> Result<Option<Timestamp>> {
+        self.store.read(|reader| reader.next_submission_due(self.account))
+    }
+
+    async fn attempt(&self, id: SubmissionId, world: World<'_>, progress: &mut Progress) -> Result<()> {
+        let begun = self.write((world.now)(), move |txn| txn.begin_attempt(id))?;
+        let Some(submission) = begun else { return Ok(()) };
+        let places = submission.places(RecipientState::Waiting);
+        let result = self.send(&submission, &places).await;
+        let now = (world.now)();
+        let tried = Tried { places: &places, attempts: submission.attempts, first_deferred: submission.first_deferred };
+        let verdict = decide::after_attempt(tried, &result, now, (world.chance)());
+        let taken = verdict.recipients.iter().filter(|ruling| ruling.state == RecipientState::Accepted).count();
+        tracing::info!(
+            submission = %id, message_id = submission.message_id, recipients = places.len(), taken,
+            trouble = verdict.last_error.as_deref(), "tried to send"
+        );
+        progress.sent += usize::from(taken > 0);
+        progress.waiting += usize::from(verdict.next != Next::Settled);
+        if let Err(error) = result {
+            progress.trouble = Some(error);
+        }
+        self.record(id, outcome_of(verdict, now), now)
+    }
+
+    async fn send(&self, submission: &Submission, places: &[usize]) -> std::result::Result<Vec<Outcome>, SendError> {
+        let local = |error: &dyn std::fmt::Display| SendError::Local(error.to_string());
+        let source = self.store.source(submission.content).map_err(|error| local(&error))?;
+        let summary = self.store.read(|reader| reader.summary(submission.content)).map_err(|error| local(&error))?;
+        let mut wire = Wire::without_bcc(source, summary.root.body_start).map_err(|error| local(&error))?;
+        let recipients = places.iter().filter_map(|place| submission.envelope.recipients.get(*place).cloned());
+        let envelope = Envelope { recipients: recipients.collect(), ..submission.envelope.clone() };
+        self.sender.send(&envelope, &mut wire).await
+    }
+
+    /// Records an outcome, or keeps it until it can be.
+    fn record(&self, id: SubmissionId, outcome: AttemptOutcome, now: Timestamp) -> Result<()> {
+        let recorded = outcome.clone();
+        match self.write(now, move |txn| txn.end_attempt(id, &recorded)) {
+            // Whoever removed it meanwhile wants nothing recorded.
+            Ok(()) | Err(Error::NoSuchRow(_)) => Ok(()),
+            Err(error) => {
+                self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).push((id, outcome));
+                Err(error)
+            }
+        }
+    }
+
+    fn record_late(&self, now: Timestamp) -> Result<()> {
+        let late = std::mem::take(&mut *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner));
+        late.into_iter().map(|(id, outcome)| self.record(id, outcome, now)).fold(Ok(()), Result::and)
+    }
+
+    /// Puts a report into INBOX for each submission with failures that were not reported.
+    fn report_failures(&self, now: Timestamp, progress: &mut Progress) -> Result<()> {
+        for id in self.store.read(|reader| reader.submissions_untold(self.account))? {
+            let Some(submission) = self.store.read(|reader| reader.submission(id))? else { continue };
+            let mut places = submission.places(RecipientState::Failed);
+            places.retain(|place| !submission.recipients[*place].told);
+            let report = self.report(&submission, &places, now)?;
+            let account = self.account;
+            let reported = self.write(now, move |txn| {
+                let reported = txn.mark_told(id, &places)?;
+                if let Some(content) = report.filter(|_| reported) {
+                    let inbox = txn.reader().mailbox_named(account, &MailboxName::inbox())?;
+                    let inbox = inbox.ok_or(Error::NoSuchMailbox)?;
+                    txn.append(inbox.id, &[new_message(content, Flags::none(), now)])?;
+                }
+                Ok(reported)
+            })?;
+            progress.reported += usize::from(reported);
+        }
+        Ok(())
+    }
+
+    /// The report of those failures that the sender wants to know of, if any.
+    fn report(&self, submission: &Submission, places: &[usize], now: Timestamp) -> Result<Option<StoredContent>> {
+        let wanted = places.iter().copied().filter(|place| dsn::wants(&submission.envelope, *place, Action::Failed));
+        let told: Vec<Told<'_>> = wanted
+            .map(|place| Told { place, action: Action::Failed, reply: submission.recipients[place].reply.as_ref() })
+            .collect();
+        if told.is_empty() {
+            return Ok(None);
+        }
+        let dsn = dsn::build(&Report {
+            reporting_mta: &self.settings.hostname,
+            submission: submission.id,
+            envelope: &submission.envelope,
+            message_id: &submission.message_id,
+            arrived: submission.created,
+            now,
+            recipients: &told,
+        });
+        let mut source = self.store.source(submission.content)?;
+        let bytes = match dsn.original {
+            Original::Whole => source.size(),
+            Original::Header => self.store.read(|reader| reader.summary(submission.content))?.root.body_start,
+        };
+        let mut upload = self.store.upload();
+        upload.write(&dsn.head)?;
+        copy(&mut source, bytes, |piece| upload.write(piece))?;
+        upload.write(&dsn.tail)?;
+        upload.finish().map(Some)
+    }
+
+    /// Makes the copies in Sent of what was handed over before `before`.
+    fn file(&self, before: Timestamp, now: Timestamp, progress: &mut Progress) -> Result<()> {
+        for id in self.store.read(|reader| reader.submissions_unfiled(self.account, before))? {
+            let Some(submission) = self.store.read(|reader| reader.submission(id))? else { continue };
+            let content = self.again(&submission)?;
+            let account = self.account;
+            let look = self.settings.sent_copy == SentCopy::AfterLooking;
+            let filed = self.write(now, move |txn| {
+                let there = look && sent::holds(&txn.reader(), &submission)?;
+                if !txn.mark_filed(id)? || there {
+                    return Ok(false);
+                }
+                let mailbox = sent::mailbox_to_file_in(txn, account)?;
+                let seen = Flags::from_iter([SystemFlag::Seen.into()]);
+                txn.append(mailbox, &[new_message(content, seen, submission.created)])?;
+                Ok(true)
+            })?;
+            progress.filed += usize::from(filed);
+        }
+        Ok(())
+    }
+
+    /// The submission's bytes as something a message can be made of; equal bytes are stored once.
+    fn again(&self, submission: &Submission) -> Result<StoredContent> {
+        let mut source = self.store.source(submission.content)?;
+        let mut upload = self.store.upload();
+        let size = source.size();
+        copy(&mut source, size, |piece| upload.write(piece))?;
+        upload.finish()
+    }
+
+    fn write<T, F>(&self, now: Timestamp, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut crate::store::Txn<'_>) -> Result<T> + Send + 'static,
+    {
+        self.store.write(self.settings.origin, now, work)
+    }
+}
+
+fn outcome_of(verdict: Verdict, now: Timestamp) -> AttemptOutcome {
+    let (state, next_attempt) = match verdict.next {
+        Next::Settled => (SubmissionState::Settled, now),
+        Next::At(when) => (SubmissionState::Queued, when),
+        Next::Parked => (SubmissionState::Parked, now),
+    };
+    let recipients = verdict.recipients.into_iter().map(|ruling| (ruling.place, ruling.state, ruling.reply));
+    AttemptOutcome {
+        recipients: recipients.collect(),
+        state,
+        next_attempt,
+        first_deferred: verdict.first_deferred,
+        last_error: verdict.last_error,
+    }
+}
+
+fn new_message(content: StoredContent, flags: Flags, date: Timestamp) -> NewMessage {
+    NewMessage { content, flags, internal_date: InternalDate::from(date), email_id: None }
+}
+
+/// Hands the first `bytes` bytes of a source on, in pieces.
+fn copy(source: &mut impl ByteSource, bytes: u64, mut write: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut offset = 0;
+    while offset < bytes {
+        let max = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(limits::CONTENT_CHUNK_BYTES);
+        let piece = source.read_at(offset, max).map_err(|_| Error::NoContent)?;
+        if piece.is_empty() {
+            return Err(Error::NoContent);
+        }
+        write(&piece)?;
+        offset += piece.len() as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! The outbox as rows: submissions and what became of each recipient.
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::{Error, Reader, Result};
+use crate::outbox::sender::{Envelope, Reply};
+use crate::types::{AccountId, ContentId, SubmissionId, Timestamp};
+
+/// A message on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    pub id: SubmissionId,
+    pub account: AccountId,
+    pub created: Timestamp,
+    pub content: ContentId,
+    pub envelope: Envelope,
+    /// The Message-ID header, frozen when the message was taken.
+    pub message_id: String,
+    pub state: SubmissionState,
+    /// When a server first took it over for some recipient.
+    pub handed_over: Option<Timestamp>,
+    /// A copy is in Sent, or none is wanted.
+    pub filed: bool,
+    pub attempts: u32,
+    pub next_attempt: Timestamp,
+    /// When a server first said "not now".
+    pub first_deferred: Option<Timestamp>,
+    pub last_error: Option<String>,
+    /// As many as the envelope has recipients, in their order.
+    pub recipients: Vec<RecipientStatus>,
+}
+
+/// Where a submission stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubmissionState {
+    /// Some recipient waits; it goes out when it is due.
+    Queued,
+    /// An attempt has begun and its outcome is not recorded.
+    Sending,
+    /// Each recipient was accepted or failed: nothing is left to send.
+    Settled,
+    /// Waits for the user to release it.
+    Held,
+    /// It cannot be sent as it is; waits for the user.
+    Parked,
+}
+
+impl SubmissionState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Sending, Self::Settled, Self::Held, Self::Parked];
+
+    /// Its name, as stored and as shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Settled => "settled",
+            Self::Held => "held",
+            Self::Parked => "parked",
+        }
+    }
+}
+
+/// What became of one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientStatus {
+    pub state: RecipientState,
+    /// What a server said last.
+    pub reply: Option<Reply>,
+    /// Its failure was reported, or no report is wanted.
+    pub told: bool,
+}
+
+/// Where a recipient stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecipientState {
+    Waiting,
+    Accepted,
+    Failed,
+}
+
+impl RecipientState {
+    /// Its name, as stored and as shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Accepted => "accepted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Submission {
+    /// The places of the recipients in that state.
+    pub fn places(&self, state: RecipientState) -> Vec<usize> {
+        let in_state = self.recipients.iter().enumerate().filter(|(_, recipient)| recipient.state == state);
+        in_state.map(|(place, _)| place).collect()
+    }
+
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        let state = row.get_ref("state")?.as_str().map_err(rusqlite::Error::from)?;
+        let known = SubmissionState::ALL.into_iter().find(|known| known.as_str() == state);
+        let time = |column| row.get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp::from_unix_ms));
+        Ok(Self {
+            id: SubmissionId::new(row.get("id")?),
+            account: AccountId::new(row.get("account_id")?),
+            created: Timestamp::from_unix_ms(row.get("created_ms")?),
+            content: ContentId::new(row.get("content_id")?),
+            envelope: serde_json::from_str(row.get_ref("envelope")?.as_str().map_err(rusqlite::Error::from)?)?,
+            message_id: row.get("message_id")?,
+            state: known.ok_or_else(|| Error::Damaged(format!("a submission is {state:?}")))?,
+            handed_over: time("handed_over_ms")?,
+            filed: row.get("filed")?,
+            attempts: row.get("attempts")?,
+            next_attempt: Timestamp::from_unix_ms(row.get("next_attempt_ms")?),
+            first_deferred: time("first_deferred_ms")?,
+            last_error: row.get("last_error")?,
+            recipients: Vec::new(),
+        })
+    }
+}
+
+const SELECT: &str =
+    "SELECT id, account_id, created_ms, content_id, envelope, message_id, state, handed_over_ms, filed,
+    attempts, next_attempt_ms, first_deferred_ms, last_error FROM submission";
+
+impl Reader<'_> {
+    /// The submission.
+    pub fn submission(&self, submission: SubmissionId) -> Result<Option<Submission>> {
+        let mut select = self.conn().prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+        let found =
+            select.query_row([submission.get()], |row| Ok(Submission::from_row(row))).optional()?.transpose()?;
+        let Some(mut found) = found else { return Ok(None) };
+        found.recipients = self.recipients(submission)?;
+        Ok(Some(found))
+    }
+
+    /// Every submission of the account, oldest first.
+    pub fn submissions(&self, account: AccountId) -> Result<Vec<Submission>> {
+        let ids = self.submission_ids("account_id = ?1 AND ?2 = ?2", account, Timestamp::from_unix_ms(0))?;
+        ids.into_iter().filter_map(|id| self.submission(id).transpose()).collect()
+    }
+
+    /// The submissions to be tried now, oldest first.
+    pub fn submissions_due(&self, account: AccountId, now: Timestamp) -> Result<Vec<SubmissionId>> {
+        self.submission_ids("account_id = ?1 AND state = 'queued' AND next_attempt_ms <= ?2", account, now)
+    }
+
+    /// The submissions with failures that were not reported, oldest first.
+    pub fn submissions_untold(&self, account: AccountId) -> Result<Vec<SubmissionId>> {
+        let untold = "account_id = ?1 AND ?2 = ?2 AND id IN
+            (SELECT submission_id FROM submission_recipient WHERE state = 'failed' AND told = 0)";
+        self.submission_ids(untold, account, Timestamp::from_unix_ms(0))
+    }
+
+    /// The submissions handed over up to `now` of which no copy is in Sent, oldest first.
+    pub fn submissions_unfiled(&self, account: AccountId, now: Timestamp) -> Result<Vec<SubmissionId>> {
+        self.submission_ids("account_id = ?1 AND filed = 0 AND handed_over_ms <= ?2", account, now)
+    }
+
+    /// When the next submission is due; the past where one is already.
+    pub fn next_submission_due(&self, account: AccountId) -> Result<Option<Timestamp>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT min(next_attempt_ms) AS due FROM submission WHERE account_id = ?1 AND state = 'queued'",
+        )?;
+        let due: Option<i64> = select.query_row([account.get()], |row| row.get("due"))?;
+        Ok(due.map(Timestamp::from_unix_ms))
+    }
+
+    fn submission_ids(&self, which: &str, account: AccountId, now: Timestamp) -> Result<Vec<SubmissionId>> {
+        let mut select = self.conn().prepare_cached(&format!("SELECT id FROM submission WHERE {which} ORDER BY id"))?;
+        let ids = select.query_map([account.get(), now.unix_ms()], |row| row.get("id").map(SubmissionId::new))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn recipients(&self, submission: SubmissionId) -> Result<Vec<RecipientStatus>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT state, reply, told FROM submission_recipient WHERE submission_id = ?1 ORDER BY place",
+        )?;
+        let mut rows = select.query([submission.get()])?;
+        let mut recipients = Vec::new();
+        while let Some(row) = rows.next()? {
+            let state = match row.get_ref("state")?.as_str().map_err(rusqlite::Error::from)? {
+                "waiting" => RecipientState::Waiting,
+                "accepted" => RecipientState::Accepted,
+                "failed" => RecipientState::Failed,
+                other => return Err(Error::Damaged(format!("a recipient is {other:?}"))),
+            };
+            let reply: Option<String> = row.get("reply")?;
+            let reply = reply.as_deref().map(serde_json::from_str).transpose()?;
+            recipients.push(RecipientStatus { state, reply, told: row.get("told")? });
+        }
+        Ok(recipients)
+    }
+}

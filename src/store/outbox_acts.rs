@@ -1,0 +1,213 @@
+//! What happens to submissions: taken, tried, settled, filed; held, released, cancelled by the user.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::outbox::{RecipientState, Submission, SubmissionState};
+use super::{Error, Result, StoredContent, Txn};
+use crate::outbox::sender::{Envelope, Reply};
+use crate::types::{AccountId, SubmissionId, Timestamp};
+
+/// A message to send.
+#[derive(Debug, Clone)]
+pub struct NewSubmission {
+    pub account: AccountId,
+    pub content: StoredContent,
+    pub envelope: Envelope,
+    /// The Message-ID header.
+    pub message_id: String,
+    /// A copy belongs in Sent once it is handed over.
+    pub file: bool,
+}
+
+/// The outcome of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptOutcome {
+    /// Place in the envelope, where it stands now, what the server said.
+    pub recipients: Vec<(usize, RecipientState, Option<Reply>)>,
+    /// `Queued`, `Settled` or `Parked`.
+    pub state: SubmissionState,
+    pub next_attempt: Timestamp,
+    pub first_deferred: Option<Timestamp>,
+    pub last_error: Option<String>,
+}
+
+const NO_SUBMISSION: Error = Error::NoSuchRow("message in the outbox");
+
+impl Txn<'_> {
+    /// Takes a message: from the commit on it is ours to deliver. Due at once.
+    pub fn enqueue(&mut self, new: &NewSubmission) -> Result<SubmissionId> {
+        let content = self.link(&new.content)?;
+        let mut insert = self.conn().prepare_cached(
+            "INSERT INTO submission (account_id, created_ms, content_id, envelope, message_id, state, filed,
+               next_attempt_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?2)",
+        )?;
+        let envelope = serde_json::to_string(&new.envelope)?;
+        let (account, now) = (new.account.get(), self.now().unix_ms());
+        insert.execute(params![account, now, content.get(), envelope, new.message_id, !new.file])?;
+        let submission = SubmissionId::new(self.conn().last_insert_rowid());
+        let mut insert = self.conn().prepare_cached(
+            "INSERT INTO submission_recipient (submission_id, place, state) VALUES (?1, ?2, 'waiting')",
+        )?;
+        for place in 0..new.envelope.recipients.len() {
+            insert.execute(params![submission.get(), place as i64])?;
+        }
+        self.touch(new.account);
+        Ok(submission)
+    }
+
+    /// An attempt begins: the submission is `Sending` once this is committed. `None`: it is not queued and due any more.
+    pub fn begin_attempt(&mut self, submission: SubmissionId) -> Result<Option<Submission>> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission SET state = 'sending', attempts = attempts + 1
+             WHERE id = ?1 AND state = 'queued' AND next_attempt_ms <= ?2",
+        )?;
+        if update.execute([submission.get(), self.now().unix_ms()])? == 0 {
+            return Ok(None);
+        }
+        let found = self.submission_now(submission)?;
+        self.touch(found.account);
+        Ok(Some(found))
+    }
+
+    /// The attempt's outcome, all of it at once.
+    pub fn end_attempt(&mut self, submission: SubmissionId, outcome: &AttemptOutcome) -> Result<()> {
+        let accepted = outcome.recipients.iter().any(|(_, state, _)| *state == RecipientState::Accepted);
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission SET state = ?2, next_attempt_ms = ?3, first_deferred_ms = ?4, last_error = ?5,
+               handed_over_ms = iif(?6, coalesce(handed_over_ms, ?7), handed_over_ms)
+             WHERE id = ?1 AND state = 'sending' RETURNING account_id",
+        )?;
+        let account: Option<i64> = update
+            .query_row(
+                params![
+                    submission.get(),
+                    outcome.state.as_str(),
+                    outcome.next_attempt.unix_ms(),
+                    outcome.first_deferred.map(Timestamp::unix_ms),
+                    outcome.last_error,
+                    accepted,
+                    self.now().unix_ms(),
+                ],
+                |row| row.get("account_id"),
+            )
+            .optional()?;
+        let account = AccountId::new(account.ok_or(NO_SUBMISSION)?);
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission_recipient SET state = ?3, reply = ?4 WHERE submission_id = ?1 AND place = ?2",
+        )?;
+        for (place, state, reply) in &outcome.recipients {
+            let reply = reply.as_ref().map(serde_json::to_string).transpose()?;
+            update.execute(params![submission.get(), *place as i64, state.as_str(), reply])?;
+        }
+        self.touch(account);
+        Ok(())
+    }
+
+    /// After a crash: what was being sent is queued again. Its server may or may not have taken it over; it goes out
+    /// again with the same Message-ID.
+    pub fn requeue_interrupted(&mut self, account: AccountId) -> Result<usize> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission SET state = 'queued', next_attempt_ms = ?2 WHERE account_id = ?1 AND state = 'sending'",
+        )?;
+        Ok(update.execute([account.get(), self.now().unix_ms()])?)
+    }
+
+    /// Everything queued is due now: there is a connection again, or the user asked.
+    pub fn hasten_submissions(&mut self, account: AccountId) -> Result<()> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission SET next_attempt_ms = ?2
+             WHERE account_id = ?1 AND state = 'queued' AND next_attempt_ms > ?2",
+        )?;
+        update.execute([account.get(), self.now().unix_ms()])?;
+        Ok(())
+    }
+
+    /// The failures of these recipients are reported. False if that was known already.
+    pub fn mark_told(&mut self, submission: SubmissionId, places: &[usize]) -> Result<bool> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission_recipient SET told = 1
+             WHERE submission_id = ?1 AND place = ?2 AND state = 'failed' AND told = 0",
+        )?;
+        let mut marked = 0;
+        for place in places {
+            marked += update.execute(params![submission.get(), *place as i64])?;
+        }
+        Ok(marked > 0)
+    }
+
+    /// A copy is in Sent. False if that was known already.
+    pub fn mark_filed(&mut self, submission: SubmissionId) -> Result<bool> {
+        let mut update = self.conn().prepare_cached("UPDATE submission SET filed = 1 WHERE id = ?1 AND filed = 0")?;
+        Ok(update.execute([submission.get()])? == 1)
+    }
+
+    /// The user keeps it back.
+    pub fn hold_submission(&mut self, submission: SubmissionId) -> Result<()> {
+        let found = self.submission_now(submission)?;
+        still_here(found.state)?;
+        self.set_submission_state(submission, SubmissionState::Held)?;
+        self.touch(found.account);
+        Ok(())
+    }
+
+    /// The user lets it go: due at once.
+    pub fn release_submission(&mut self, submission: SubmissionId) -> Result<()> {
+        let found = self.submission_now(submission)?;
+        still_here(found.state)?;
+        self.set_submission_state(submission, SubmissionState::Queued)?;
+        self.hasten_submissions(found.account)?;
+        self.touch(found.account);
+        Ok(())
+    }
+
+    /// The user takes it back: it is forgotten. One that went out to some of its recipients already is not sent to the
+    /// others.
+    pub fn cancel_submission(&mut self, submission: SubmissionId) -> Result<()> {
+        let found = self.submission_now(submission)?;
+        still_here(found.state)?;
+        if found.handed_over.is_none() {
+            let mut delete = self.conn().prepare_cached("DELETE FROM submission WHERE id = ?1")?;
+            delete.execute([submission.get()])?;
+        } else {
+            let mut update = self.conn().prepare_cached(
+                "UPDATE submission_recipient SET state = 'failed', told = 1
+                 WHERE submission_id = ?1 AND state = 'waiting'",
+            )?;
+            update.execute([submission.get()])?;
+            self.set_submission_state(submission, SubmissionState::Settled)?;
+        }
+        self.touch(found.account);
+        Ok(())
+    }
+
+    /// Forgets submissions that are done in every way and were made before `before`.
+    pub fn forget_submissions(&mut self, account: AccountId, before: Timestamp) -> Result<usize> {
+        let mut delete = self.conn().prepare_cached(
+            "DELETE FROM submission AS s WHERE account_id = ?1 AND created_ms < ?2 AND state = 'settled'
+             AND (filed = 1 OR handed_over_ms IS NULL)
+             AND NOT EXISTS (SELECT 1 FROM submission_recipient AS r
+                             WHERE r.submission_id = s.id AND r.state = 'failed' AND r.told = 0)",
+        )?;
+        Ok(delete.execute([account.get(), before.unix_ms()])?)
+    }
+
+    fn set_submission_state(&mut self, submission: SubmissionId, state: SubmissionState) -> Result<()> {
+        let mut update = self.conn().prepare_cached("UPDATE submission SET state = ?2 WHERE id = ?1")?;
+        update.execute(params![submission.get(), state.as_str()])?;
+        Ok(())
+    }
+
+    fn submission_now(&self, submission: SubmissionId) -> Result<Submission> {
+        self.reader().submission(submission)?.ok_or(NO_SUBMISSION)
+    }
+}
+
+/// Is it still with us to be held, released or cancelled?
+const fn still_here(state: SubmissionState) -> Result<()> {
+    match state {
+        SubmissionState::Queued | SubmissionState::Held | SubmissionState::Parked => Ok(()),
+        SubmissionState::Sending => Err(Error::Cannot("the message is being sent")),
+        SubmissionState::Settled => Err(Error::Cannot("the message was sent")),
+    }
+}
