@@ -9,14 +9,17 @@ use crate::support::corpus;
 use crate::support::dovecot::Options;
 use crate::support::peers;
 use crate::support::process::{Process, read_lossy};
-use crate::support::snapshot::{self, Snapshot};
+use crate::support::snapshot;
 use crate::support::wait::{SOON, try_wait_for, wait_for, wait_until};
 use crate::world::{USER, World};
 
 const FOLDERS: [&str; 5] = ["INBOX", "Archive|2026", "With spaces two", "Größe", "日本語のフォルダ"];
 
+/// Messages of our own beside the demonstration's.
+const SMALL: u64 = 40;
+
 fn world(seed: u64) -> Option<World> {
-    let mail: Vec<_> = corpus::demo().into_iter().chain((0..30).map(corpus::small)).collect();
+    let mail: Vec<_> = corpus::demo().into_iter().chain((0..SMALL).map(corpus::small)).collect();
     World::mirrored(&Options::default(), &FOLDERS, &mail, seed)
 }
 
@@ -88,7 +91,7 @@ fn mbsync_mirrors_the_local_face_both_ways_and_then_has_nothing_to_do() {
         let mut command = Command::new(&program);
         run_to_end(command.arg("-c").arg(&config).arg("-a").env("HOME", &folder), "mbsync", &folder.join("log"));
     };
-    maildir_client_goes_both_ways(&world, &mail, run);
+    maildir_client_goes_both_ways(&world, &mail, Rewrites::Nothing, run);
 }
 
 #[test]
@@ -116,21 +119,30 @@ fn offlineimap_mirrors_the_local_face_both_ways_and_then_has_nothing_to_do() {
         command.arg("-c").arg(&config).arg("-o").env("HOME", &folder);
         run_to_end(&mut command, "offlineimap", &folder.join("log"));
     };
-    maildir_client_goes_both_ways(&world, &mail, run);
+    maildir_client_goes_both_ways(&world, &mail, Rewrites::OddMail, run);
+}
+
+/// What a client does to the bytes of the mail it stores.
+#[derive(PartialEq, Eq)]
+enum Rewrites {
+    Nothing,
+    /// OfflineIMAP passes mail through Python's email package, which folds some headers anew.
+    OddMail,
 }
 
 /// What any client with a Maildir must see: all the mail; a second run that changes nothing on either side; changes that
 /// go up and down.
-fn maildir_client_goes_both_ways(world: &World, mail: &Path, run: impl Fn()) {
+fn maildir_client_goes_both_ways(world: &World, mail: &Path, rewrites: Rewrites, run: impl Fn()) {
     let before = snapshot::take(&mut world.local());
     run();
-    assert_eq!(
-        mail_files(mail).len(),
-        before.values().map(Vec::len).sum::<usize>(),
-        "each message once in the Maildir"
-    );
-    assert_eq!(hashes(mail), hashes_of(&before), "each message byte for byte, but for line ends");
-    let (files, local) = (mail_files(mail), snapshot::take(&mut world.local()));
+    let files = mail_files(mail);
+    assert_eq!(files.len(), before.values().map(Vec::len).sum::<usize>(), "each message once in the Maildir");
+    let here: BTreeSet<&String> = files.values().collect();
+    let plain: BTreeSet<String> = (0..SMALL).map(|number| snapshot::hash(&corpus::small(number))).collect();
+    let unlike = before.values().flatten().filter(|entry| !here.contains(&entry.hash));
+    let unlike: Vec<_> = unlike.filter(|entry| rewrites == Rewrites::Nothing || plain.contains(&entry.hash)).collect();
+    assert!(unlike.is_empty(), "not byte for byte in the Maildir: {unlike:?}");
+    let local = snapshot::take(&mut world.local());
     run();
     assert_eq!(mail_files(mail), files, "the second run leaves the Maildir alone");
     assert_eq!(snapshot::take(&mut world.local()), local, "and the agent's mail");
@@ -138,24 +150,24 @@ fn maildir_client_goes_both_ways(world: &World, mail: &Path, run: impl Fn()) {
     world.await_equal();
 
     // Flagged and deleted in the Maildir, and something new.
-    let inbox: Vec<&PathBuf> = files.keys().filter(|file| folder_of(mail, file) == "INBOX").collect();
-    let (flagged, deleted) = (inbox[0], inbox[1]);
-    let flagged_hash = hash_of_file(flagged);
-    std::fs::rename(flagged, with_flag(flagged, 'F')).expect("our own file");
-    std::fs::rename(deleted, with_flag(deleted, 'T')).expect("our own file");
-    let deleted_hash = files[deleted].clone();
+    let mut inbox = files.iter().filter(|(file, hash)| folder_of(mail, file) == "INBOX" && plain.contains(*hash));
+    let (flagged, deleted) = (inbox.next().expect("mail in INBOX"), inbox.next().expect("more mail in INBOX"));
+    std::fs::rename(flagged.0, with_flag(flagged.0, 'F')).expect("our own file");
+    std::fs::rename(deleted.0, with_flag(deleted.0, 'T')).expect("our own file");
     std::fs::write(mail.join("INBOX/new/1.new.here"), corpus::small(777)).expect("our own folder");
     run();
     world.agent.sync();
     world.await_equal();
     let inbox = snapshot::take(&mut world.server()).remove("INBOX").expect("an INBOX");
     let is_flagged = |hash: &str| inbox.iter().any(|entry| entry.hash == hash && entry.flags.contains("\\flagged"));
-    assert!(is_flagged(&flagged_hash), "a flag set in the Maildir arrives upstream");
-    assert!(!inbox.iter().any(|entry| entry.hash == deleted_hash), "a message deleted in the Maildir goes upstream");
-    let written = snapshot::hash(&corpus::small(777));
-    assert!(inbox.iter().any(|entry| entry.hash == written), "a message put into the Maildir arrives upstream");
+    assert!(is_flagged(flagged.1), "a flag set in the Maildir arrives upstream");
+    assert!(!inbox.iter().any(|entry| entry.hash == *deleted.1), "a message deleted in the Maildir goes upstream");
+    let mut server = world.server();
+    server.select("INBOX");
+    let found = server.ok("UID SEARCH HEADER Message-ID <777@far.example>").found();
+    assert_eq!(found.len(), 1, "a message put into the Maildir arrives upstream once");
 
-    world.server().append("INBOX", &[], 1_100_000_000, &corpus::small(778));
+    server.append("INBOX", &[], 1_100_000_000, &corpus::small(778));
     world.agent.sync();
     run();
     let arrived = snapshot::hash(&corpus::small(778));
@@ -183,20 +195,12 @@ fn mail_files(folder: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-fn hashes(mail: &Path) -> Vec<String> {
-    let mut hashes: Vec<String> = mail_files(mail).into_values().collect();
-    hashes.sort();
-    hashes
-}
-
-fn hashes_of(snapshot: &Snapshot) -> Vec<String> {
-    let mut hashes: Vec<String> = snapshot.values().flatten().map(|entry| entry.hash.clone()).collect();
-    hashes.sort();
-    hashes
-}
-
+/// Of the message as it was sent: CRLF line ends, without the mark that mbsync puts into what it stores.
 fn hash_of_file(file: &Path) -> String {
-    snapshot::hash(&corpus::with_crlf(&std::fs::read(file).expect("a readable file")))
+    let bytes = corpus::with_crlf(&std::fs::read(file).expect("a readable file"));
+    let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    lines.retain(|line| !line.starts_with(b"X-TUID: "));
+    snapshot::hash(&lines.concat())
 }
 
 fn folder_of(mail: &Path, file: &Path) -> String {
@@ -233,7 +237,7 @@ fn neomutt_reads_flags_and_sends() {
         "set folder = \"imap://{USER}@{imap}/\"\nset spoolfile = \"+INBOX\"\nset imap_pass = \"{LOCAL_PASSWORD}\"\n\
          set smtp_url = \"smtp://{USER}@{smtp}/\"\nset smtp_pass = \"{LOCAL_PASSWORD}\"\nset smtp_authenticators = \"plain\"\n\
          set ssl_starttls = no\nset ssl_force_tls = no\nset from = \"ada@home.example\"\nset realname = \"Ada\"\n\
-         set copy = no\nset sort = reverse-date-received\nset sleep_time = 0\nset timeout = 1\nset mail_check = 1\n\
+         set copy = no\nset sort = reverse-mailbox-order\nset sleep_time = 0\nset timeout = 1\nset mail_check = 1\n\
          set abort_nosubject = no\nset abort_unmodified = no\nset editor = \"echo Written in an editor. >>\"\n\
          set tmpdir = \"{folder}\"\nset wait_key = no\nset confirmcreate = no\nset markers = no\n",
         folder = folder.display(),
@@ -243,7 +247,6 @@ fn neomutt_reads_flags_and_sends() {
     let screen = Screen::start(&tmux, &folder.join("tmux.sock"), &start);
 
     screen.wait_shows("4711");
-    screen.keys(&["g", "g"]); // Unbound in the index; harmless, and shows that keys arrive.
     screen.keys(&["=", "Enter"]);
     screen.wait_shows("About the");
     screen.keys(&["q"]);
