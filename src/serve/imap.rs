@@ -11,7 +11,8 @@ use crate::message::search::{Candidate, Query};
 use crate::sasl::Credentials;
 use crate::store::{self, Origin, Store, Txn};
 use crate::types::{
-    AccountId, ByteSource, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, UidSet, limits,
+    AccountId, ByteSource, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, UidSet,
+    limits,
 };
 
 /// Messages looked at between two reads of the store in a search: bounds how long one read lasts.

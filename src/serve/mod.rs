@@ -1,10 +1,14 @@
-//! Where protocols meet the store: the one IMAP [`imap::MailBackend`], used by the agent's local face and by refserver
-//! alike. They differ in two values: the [`Origin`](crate::store::Origin) of their transactions and their [`Users`].
+//! Where protocols meet the store: the one IMAP backend ([`imap::MailBackend`]) and the one POP3 backend
+//! ([`pop3::MaildropBackend`]), used by the agent's local face and by refserver alike, and the agent's submission
+//! ([`submission::SubmissionBackend`]). The faces differ in two values: the [`Origin`](crate::store::Origin) of their
+//! transactions and their [`Users`].
 //!
 //! Rules: no state of its own beside a session's account; a change is durable before the answer; what the store
 //! refuses is turned into the protocol's own words here and nowhere else.
 
 pub mod imap;
+pub mod pop3;
+pub mod submission;
 
 use std::sync::Arc;
 
