@@ -100,10 +100,32 @@ CREATE TABLE remote_mailbox (
 CREATE TABLE remote_message (
   message_id   INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
   mailbox_id   INTEGER NOT NULL REFERENCES remote_mailbox (mailbox_id),  -- which holds it upstream, not where the user put it
-  uid          INTEGER NOT NULL,
+  uid          INTEGER NOT NULL,                     -- or the message's id, negative: UIDVALIDITY changed, not found yet
   system_flags INTEGER NOT NULL,                     -- the base: what upstream was last seen to have
   keywords     TEXT    NOT NULL,
   UNIQUE (mailbox_id, uid)
+) STRICT;
+
+-- UIDs upstream that are not mirrored: their bytes were not given, or they are left to themselves.
+CREATE TABLE remote_skipped (
+  mailbox_id INTEGER NOT NULL REFERENCES remote_mailbox (mailbox_id) ON DELETE CASCADE,
+  uid        INTEGER NOT NULL,
+  attempts   INTEGER NOT NULL,
+  why        TEXT    NOT NULL,
+  PRIMARY KEY (mailbox_id, uid)
+) STRICT, WITHOUT ROWID;
+
+-- Messages that arrived in a round that is not closed: one of them may be what vanished from another mailbox.
+CREATE TABLE remote_arrival (
+  message_id INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE
+) STRICT;
+
+-- Mailboxes whose mail vanished upstream in a mass: nothing goes here until the user decides.
+CREATE TABLE quarantine (
+  mailbox_id INTEGER PRIMARY KEY REFERENCES mailbox (id) ON DELETE CASCADE,
+  since_ms   INTEGER NOT NULL,
+  vanished   INTEGER NOT NULL,
+  verdict    TEXT    NOT NULL DEFAULT 'open' CHECK (verdict IN ('open', 'confirmed', 'rejected'))
 ) STRICT;
 
 -- Flag sets of messages whose flags are not settled: two replicas as merge::FlagReplicas in postcard.

@@ -1,0 +1,398 @@
+//! Where upstream has the messages, what it was last seen to have of each, and what it says of them.
+//!
+//! A message is bound while upstream has it, wherever the user put it here and even if it is gone here. The flags of a
+//! binding are the base: what upstream was last seen to have.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::messages::flags_from_row;
+use super::{Error, NewMessage, Reader, Result, StoredContent, Txn};
+use crate::journal::Op;
+use crate::merge::FlagReplicas;
+use crate::types::{
+    AccountId, ContentHash, ContentId, Flags, InternalDate, MailboxId, MessageId, ModSeq, RemoteUid, UidSet,
+    UidValidity,
+};
+
+/// A message that upstream has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    pub message: MessageId,
+    /// `None`: UIDVALIDITY changed, and it was not found again.
+    pub uid: Option<RemoteUid>,
+    pub base: Flags,
+    /// It is in some mailbox here.
+    pub is_here: bool,
+    pub has_bytes: bool,
+}
+
+/// What is known of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageFacts {
+    pub message: MessageId,
+    /// Where it is here; `None` if it is gone.
+    pub place: Option<MailboxId>,
+    pub flags: Flags,
+    pub internal_date: InternalDate,
+    pub size_bytes: u64,
+    pub content: Option<ContentId>,
+    pub hash: Option<ContentHash>,
+    pub email_id: Option<String>,
+    pub upstream: Option<Binding>,
+}
+
+/// Where upstream has a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    pub mailbox: MailboxId,
+    /// `None`: UIDVALIDITY changed, and it was not found again.
+    pub uid: Option<RemoteUid>,
+    pub base: Flags,
+}
+
+/// A message that arrived upstream.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    pub uid: RemoteUid,
+    pub message: NewMessage,
+}
+
+const FACTS: &str = "SELECT m.id, m.mailbox_id, m.system_flags, m.keywords, m.internal_s, m.internal_offset, m.size_bytes,
+    m.content_id, c.hash, m.email_id, r.mailbox_id AS bound_to, r.uid AS bound_uid, r.system_flags AS base_flags,
+    r.keywords AS base_keywords
+    FROM message AS m LEFT JOIN remote_message AS r ON r.message_id = m.id LEFT JOIN content AS c ON c.id = m.content_id";
+
+impl MessageFacts {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let upstream = match row.get::<_, Option<i64>>("bound_to")? {
+            Some(mailbox) => Some(Binding {
+                mailbox: MailboxId::new(mailbox),
+                uid: uid_from(row.get("bound_uid")?),
+                base: Flags::from_columns(row.get("base_flags")?, row.get_ref("base_keywords")?.as_str()?),
+            }),
+            None => None,
+        };
+        Ok(Self {
+            message: MessageId::new(row.get("id")?),
+            place: row.get::<_, Option<i64>>("mailbox_id")?.map(MailboxId::new),
+            flags: flags_from_row(row)?,
+            internal_date: InternalDate::new(row.get("internal_s")?, row.get("internal_offset")?),
+            size_bytes: row.get::<_, i64>("size_bytes")?.unsigned_abs(),
+            content: row.get::<_, Option<i64>>("content_id")?.map(ContentId::new),
+            hash: row.get::<_, Option<[u8; 32]>>("hash")?.map(ContentHash::from_bytes),
+            email_id: row.get("email_id")?,
+            upstream,
+        })
+    }
+}
+
+/// Bindings whose UIDs are void bear the message's id, negative, in their place.
+fn uid_from(column: i64) -> Option<RemoteUid> {
+    u32::try_from(column).ok().filter(|uid| *uid > 0).map(RemoteUid::new)
+}
+
+impl Reader<'_> {
+    /// The messages that upstream has in the mailbox, by their UIDs there; those without first.
+    pub fn bound(&self, mailbox: MailboxId) -> Result<Vec<Bound>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT r.message_id, r.uid, r.system_flags, r.keywords, m.mailbox_id, m.content_id
+             FROM remote_message AS r JOIN message AS m ON m.id = r.message_id WHERE r.mailbox_id = ?1 ORDER BY r.uid",
+        )?;
+        let bound = select.query_map([mailbox.get()], |row| {
+            Ok(Bound {
+                message: MessageId::new(row.get("message_id")?),
+                uid: uid_from(row.get("uid")?),
+                base: flags_from_row(row)?,
+                is_here: row.get::<_, Option<i64>>("mailbox_id")?.is_some(),
+                has_bytes: row.get::<_, Option<i64>>("content_id")?.is_some(),
+            })
+        })?;
+        Ok(bound.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// What is known of the message, if there is such a row.
+    pub fn message_facts(&self, message: MessageId) -> Result<Option<MessageFacts>> {
+        let mut select = self.conn().prepare_cached(&format!("{FACTS} WHERE m.id = ?1"))?;
+        Ok(select.query_row([message.get()], MessageFacts::from_row).optional()?)
+    }
+
+    /// What is known of the messages that upstream has in the mailbox.
+    pub fn bound_facts(&self, mailbox: MailboxId) -> Result<Vec<MessageFacts>> {
+        let mut select = self.conn().prepare_cached(&format!("{FACTS} WHERE r.mailbox_id = ?1 ORDER BY r.uid"))?;
+        Ok(select.query_map([mailbox.get()], MessageFacts::from_row)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Messages that arrived since the last round was closed and that upstream still has.
+    pub fn fresh_arrivals(&self, account: AccountId) -> Result<Vec<MessageFacts>> {
+        let mut select = self.conn().prepare_cached(&format!(
+            "{FACTS} JOIN remote_arrival AS a ON a.message_id = m.id
+             WHERE m.account_id = ?1 AND r.message_id IS NOT NULL ORDER BY m.id"
+        ))?;
+        Ok(select.query_map([account.get()], MessageFacts::from_row)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// UIDs upstream that are not mirrored, with how often they were tried.
+    pub fn skipped(&self, mailbox: MailboxId) -> Result<Vec<(RemoteUid, u32)>> {
+        let mut select = self
+            .conn()
+            .prepare_cached("SELECT uid, attempts FROM remote_skipped WHERE mailbox_id = ?1 ORDER BY uid")?;
+        let rows = select
+            .query_map([mailbox.get()], |row| Ok((RemoteUid::new(row.get("uid")?), row.get::<_, u32>("attempts")?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+impl Txn<'_> {
+    /// Messages arrived. One that is bound already is passed over; of one whose bytes were lost here the bytes are
+    /// taken. Returns how many are new.
+    pub fn arrive(&mut self, mailbox: MailboxId, arrivals: &[Arrival]) -> Result<usize> {
+        let mut new = Vec::new();
+        for arrival in arrivals {
+            match self.bound_at(mailbox, arrival.uid)? {
+                Some(message) => self.refill(message, &arrival.message.content)?,
+                None => new.push(arrival),
+            }
+        }
+        let messages: Vec<NewMessage> = new.iter().map(|arrival| arrival.message.clone()).collect();
+        if messages.is_empty() {
+            return Ok(0);
+        }
+        let appended = self.append(mailbox, &messages)?;
+        for ((message, _), arrival) in appended.messages.iter().zip(&new) {
+            self.bind(*message, mailbox, arrival.uid, &arrival.message.flags)?;
+            self.conn()
+                .prepare_cached("INSERT INTO remote_arrival (message_id) VALUES (?1)")?
+                .execute([message.get()])?;
+            self.unskip(mailbox, arrival.uid)?;
+        }
+        Ok(new.len())
+    }
+
+    /// Upstream named the message but gave no bytes, or it is left to itself: it is not mirrored.
+    pub fn skip(&mut self, mailbox: MailboxId, uid: RemoteUid, why: &str) -> Result<()> {
+        let mut insert = self.conn().prepare_cached(
+            "INSERT INTO remote_skipped (mailbox_id, uid, attempts, why) VALUES (?1, ?2, 1, ?3)
+             ON CONFLICT (mailbox_id, uid) DO UPDATE SET attempts = attempts + 1, why = excluded.why",
+        )?;
+        insert.execute(params![mailbox.get(), uid.get(), why])?;
+        Ok(())
+    }
+
+    /// The message with this UID is mirrored now, or upstream has it no more.
+    pub fn unskip(&mut self, mailbox: MailboxId, uid: RemoteUid) -> Result<()> {
+        let mut delete = self.conn().prepare_cached("DELETE FROM remote_skipped WHERE mailbox_id = ?1 AND uid = ?2")?;
+        delete.execute(params![mailbox.get(), uid.get()])?;
+        Ok(())
+    }
+
+    /// Upstream has the message there, with these flags.
+    pub fn bind(&mut self, message: MessageId, mailbox: MailboxId, uid: RemoteUid, base: &Flags) -> Result<()> {
+        let mut insert = self.conn().prepare_cached(
+            "INSERT INTO remote_message (message_id, mailbox_id, uid, system_flags, keywords) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (message_id) DO UPDATE SET mailbox_id = excluded.mailbox_id, uid = excluded.uid,
+               system_flags = excluded.system_flags, keywords = excluded.keywords",
+        )?;
+        insert.execute(params![message.get(), mailbox.get(), uid.get(), base.system_bits(), base.keywords_text()])?;
+        Ok(())
+    }
+
+    /// Upstream has the message no more.
+    pub fn unbind(&mut self, message: MessageId) -> Result<()> {
+        for sql in ["DELETE FROM remote_message WHERE message_id = ?1", "DELETE FROM flag_merge WHERE message_id = ?1"]
+        {
+            self.conn().prepare_cached(sql)?.execute([message.get()])?;
+        }
+        Ok(())
+    }
+
+    /// Upstream shows these flags on a bound message: what changed there since the base is merged with what the user
+    /// changed here. Returns whether upstream changed anything.
+    pub fn observe_flags(&mut self, message: MessageId, now: &Flags) -> Result<bool> {
+        let Some(facts) = self.reader().message_facts(message)? else { return Ok(false) };
+        let Some(binding) = facts.upstream.filter(|binding| binding.base != *now) else { return Ok(false) };
+        let merged = match self.replicas(message)? {
+            Some(mut replicas) => {
+                replicas.observe_upstream(&binding.base, now);
+                self.set_replicas(message, &replicas)?;
+                replicas.value()
+            }
+            None => facts.flags.difference(&binding.base.difference(now)).union(&now.difference(&binding.base)),
+        };
+        if merged != facts.flags {
+            // A message that is gone is in no mailbox whose mod-sequence could grow.
+            let mod_seq = facts.place.map_or(Ok(ModSeq::new(1)), |place| self.next_mod_seq(place))?;
+            self.set_flags(message, &merged, mod_seq)?;
+        }
+        self.set_base(message, now)?;
+        Ok(true)
+    }
+
+    /// The message goes from here, recoverable: upstream has it no more.
+    pub fn goes(&mut self, message: MessageId, why: &str) -> Result<()> {
+        if let Some(here) = self.reader().message(message)? {
+            let mailbox = self.reader().mailbox(here.mailbox)?;
+            self.take_out(&mailbox, &[here], why)?;
+        }
+        Ok(())
+    }
+
+    /// `arrival` is `message`, moved upstream: the message takes its place, its UID here and its binding.
+    pub fn absorb(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
+        let came = self.reader().message(arrival)?.ok_or(Error::NoSuchMessage)?;
+        self.take_binding(message, arrival)?;
+        if let Some(here) = self.reader().message(message)? {
+            let left = self.next_mod_seq(here.mailbox)?;
+            self.vanish(here.mailbox, left, here.uid)?;
+        }
+        self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([arrival.get()])?;
+        let mod_seq = self.next_mod_seq(came.mailbox)?;
+        let mut update = self.conn().prepare_cached(
+            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5, gone_ms = NULL,
+               gone_from = NULL, gone_why = NULL WHERE id = ?1",
+        )?;
+        let saved = self.now().unix_ms();
+        update.execute(params![
+            message.get(),
+            came.mailbox.get(),
+            came.uid.get(),
+            mod_seq.get().cast_signed(),
+            saved
+        ])?;
+        Ok(())
+    }
+
+    /// `arrival` is `message`, moved upstream, but the message stays where the user put it: it takes the binding.
+    pub fn absorb_binding(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
+        let came = self.reader().message(arrival)?.ok_or(Error::NoSuchMessage)?;
+        self.take_binding(message, arrival)?;
+        let left = self.next_mod_seq(came.mailbox)?;
+        self.vanish(came.mailbox, left, came.uid)?;
+        self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([arrival.get()])?;
+        Ok(())
+    }
+
+    /// Every mailbox was covered, and what vanished was accounted for: arrivals are no candidates any more.
+    pub fn close_round(&mut self, account: AccountId) -> Result<()> {
+        let mut delete = self.conn().prepare_cached(
+            "DELETE FROM remote_arrival WHERE message_id IN (SELECT id FROM message WHERE account_id = ?1)",
+        )?;
+        delete.execute([account.get()])?;
+        Ok(())
+    }
+
+    /// UIDVALIDITY changed: the messages in `found` have these UIDs now, the others none. Nothing else is covered.
+    pub fn rematch(
+        &mut self,
+        mailbox: MailboxId,
+        uid_validity: UidValidity,
+        found: &[(MessageId, RemoteUid)],
+    ) -> Result<()> {
+        for sql in [
+            "UPDATE remote_message SET uid = -message_id WHERE mailbox_id = ?1",
+            "DELETE FROM remote_skipped WHERE mailbox_id = ?1",
+        ] {
+            self.conn().prepare_cached(sql)?.execute([mailbox.get()])?;
+        }
+        for (message, uid) in found {
+            let mut update = self
+                .conn()
+                .prepare_cached("UPDATE remote_message SET uid = ?3 WHERE message_id = ?1 AND mailbox_id = ?2")?;
+            update.execute(params![message.get(), mailbox.get(), uid.get()])?;
+        }
+        self.set_cursor(mailbox, &super::Cursor::start(Some(uid_validity)))
+    }
+
+    /// The user wants back upstream what vanished there: it is appended anew. By [`super::Origin::LocalUser`].
+    pub fn append_anew(&mut self, message: MessageId) -> Result<()> {
+        self.unbind(message)?;
+        let Some(here) = self.reader().message(message)? else { return Ok(()) };
+        if !self.reader().is_pending(message)? {
+            self.journal(here.account, &Op::Append { message, mailbox: here.mailbox })?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::store) fn set_base(&mut self, message: MessageId, base: &Flags) -> Result<()> {
+        let mut update = self
+            .conn()
+            .prepare_cached("UPDATE remote_message SET system_flags = ?2, keywords = ?3 WHERE message_id = ?1")?;
+        update.execute(params![message.get(), base.system_bits(), base.keywords_text()])?;
+        Ok(())
+    }
+
+    /// The replicas anew from the base, with the open entries' changes on top; none if no entry is open.
+    pub(in crate::store) fn rebuild_replicas(&mut self, message: MessageId) -> Result<()> {
+        self.conn().prepare_cached("DELETE FROM flag_merge WHERE message_id = ?1")?.execute([message.get()])?;
+        let Some(facts) = self.reader().message_facts(message)? else { return Ok(()) };
+        let Some(binding) = facts.upstream else { return Ok(()) };
+        let open = self.open_flag_ops(message)?;
+        if open.is_empty() {
+            return Ok(());
+        }
+        let mut replicas = FlagReplicas::new(&binding.base, &binding.base, self.generation()?);
+        for op in open {
+            if let Op::Flags { add, remove, .. } = op {
+                replicas.set_local(&add, &remove);
+            }
+        }
+        let value = replicas.value();
+        replicas.set_local(&facts.flags.difference(&value), &value.difference(&facts.flags));
+        self.set_replicas(message, &replicas)
+    }
+
+    fn take_binding(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
+        let came = self.reader().message_facts(arrival)?.ok_or(Error::NoSuchMessage)?;
+        let binding = came.upstream.ok_or(Error::NoSuchMessage)?;
+        let uid = binding.uid.ok_or(Error::NoSuchMessage)?;
+        self.observe_flags(message, &binding.base)?;
+        self.conn().prepare_cached("DELETE FROM remote_message WHERE message_id = ?1")?.execute([arrival.get()])?;
+        self.bind(message, binding.mailbox, uid, &binding.base)?;
+        let mut update =
+            self.conn().prepare_cached("UPDATE message SET email_id = coalesce(?2, email_id) WHERE id = ?1")?;
+        update.execute(params![message.get(), came.email_id])?;
+        Ok(())
+    }
+
+    fn bound_at(&self, mailbox: MailboxId, uid: RemoteUid) -> Result<Option<MessageId>> {
+        let mut select =
+            self.conn().prepare_cached("SELECT message_id FROM remote_message WHERE mailbox_id = ?1 AND uid = ?2")?;
+        let message = select.query_row(params![mailbox.get(), uid.get()], |row| row.get("message_id"));
+        Ok(message.optional()?.map(MessageId::new))
+    }
+
+    /// The bytes of a message that has none here.
+    fn refill(&mut self, message: MessageId, stored: &StoredContent) -> Result<()> {
+        let facts = self.reader().message_facts(message)?;
+        if facts.is_none_or(|facts| facts.content.is_some()) {
+            return Ok(());
+        }
+        let content = self.link(stored)?;
+        let mut update =
+            self.conn().prepare_cached("UPDATE message SET content_id = ?2, size_bytes = ?3 WHERE id = ?1")?;
+        update.execute(params![message.get(), content.get(), stored.size_bytes.cast_signed()])?;
+        if let Some(here) = self.reader().message(message)? {
+            self.touch(here.account);
+        }
+        Ok(())
+    }
+
+    fn open_flag_ops(&self, message: MessageId) -> Result<Vec<Op>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT j.op FROM journal_message AS jm JOIN journal AS j ON j.id = jm.entry_id
+             WHERE jm.message_id = ?1 AND j.kind = 'flags' ORDER BY j.id",
+        )?;
+        let ops = select.query_map([message.get()], |row| row.get::<_, String>("op"))?;
+        let ops = ops.collect::<rusqlite::Result<Vec<_>>>()?;
+        ops.iter().map(|op| Ok(serde_json::from_str(op)?)).collect()
+    }
+
+    fn generation(&self) -> Result<i64> {
+        let mut select = self.conn().prepare_cached("SELECT generation FROM store_info WHERE id = 1")?;
+        Ok(select.query_row([], |row| row.get("generation"))?)
+    }
+}
+
+/// UIDs as a set.
+pub fn bound_uids(bound: &[Bound]) -> UidSet<RemoteUid> {
+    bound.iter().filter_map(|bound| bound.uid).collect()
+}

@@ -1,0 +1,110 @@
+//! What came of what was sent: the new base and the entries that it settles, in one transaction.
+
+use rusqlite::params;
+
+use super::{Error, Result, Txn};
+use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId, RemoteUid};
+
+/// A message that reached its mailbox upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Landed {
+    pub message: MessageId,
+    pub uid: RemoteUid,
+    pub base: Flags,
+}
+
+impl Txn<'_> {
+    /// Messages were appended, copied or moved: upstream has them in `mailbox` now. `carrier` is the entry that held
+    /// the evidence; what is left of it is to be done again.
+    pub fn landed(
+        &mut self,
+        carrier: EntryId,
+        mailbox: MailboxId,
+        landed: &[Landed],
+        settles: &[EntryId],
+    ) -> Result<()> {
+        self.not_in_flight(carrier)?;
+        for message in landed {
+            self.bind(message.message, mailbox, message.uid, &message.base)?;
+            self.unskip(mailbox, message.uid)?;
+            self.settle_parts(message.message, settles)?;
+        }
+        Ok(())
+    }
+
+    /// The step whose evidence `carrier` holds is over; what it did not do is to be done again.
+    pub fn not_in_flight(&mut self, carrier: EntryId) -> Result<()> {
+        match self.reopen(carrier, false) {
+            Err(Error::NoSuchEntry) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Upstream added and removed these flags.
+    pub fn flags_stored(&mut self, message: MessageId, add: &Flags, remove: &Flags, settles: &[EntryId]) -> Result<()> {
+        let facts = self.reader().message_facts(message)?;
+        if let Some(binding) = facts.and_then(|facts| facts.upstream) {
+            self.set_base(message, &binding.base.difference(remove).union(add))?;
+        }
+        self.settle_parts(message, settles)
+    }
+
+    /// Upstream expunged the message at the user's wish.
+    pub fn expunged_upstream(&mut self, message: MessageId, settles: &[EntryId]) -> Result<()> {
+        self.unbind(message)?;
+        self.settle_parts(message, settles)
+    }
+
+    /// The entries' parts for one message are done.
+    pub fn settle_parts(&mut self, message: MessageId, entries: &[EntryId]) -> Result<()> {
+        for entry in entries {
+            match self.settle(*entry, &[message]) {
+                Ok(()) | Err(Error::NoSuchEntry) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.rebuild_replicas(message)
+    }
+
+    /// Everything about the message is done.
+    pub fn settle_message(&mut self, message: MessageId) -> Result<()> {
+        let mut select = self.conn().prepare_cached("SELECT entry_id FROM journal_message WHERE message_id = ?1")?;
+        let entries = select.query_map([message.get()], |row| row.get("entry_id").map(EntryId::new))?;
+        let entries = entries.collect::<rusqlite::Result<Vec<_>>>()?;
+        self.settle_parts(message, &entries)
+    }
+
+    /// Sets the entries' parts for one message aside; the rest of each entry goes on.
+    pub fn park_parts(&mut self, message: MessageId, entries: &[EntryId], why: &str) -> Result<()> {
+        for entry in entries {
+            let open = match self.reader().entry(*entry) {
+                Ok(entry) => entry.open,
+                Err(Error::NoSuchEntry) => continue,
+                Err(error) => return Err(error),
+            };
+            match open.as_slice() {
+                [only] if *only == message => self.park(*entry, why)?,
+                open if open.contains(&message) => self.park_one_of(*entry, message, why)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Splits the message's part off into an entry of its own.
+    fn park_one_of(&mut self, entry: EntryId, message: MessageId, why: &str) -> Result<()> {
+        let mut insert = self.conn().prepare_cached(
+            "INSERT INTO journal (account_id, created_ms, kind, op, state, why, attempts)
+             SELECT account_id, created_ms, kind, op, 'parked', ?2, attempts + 1 FROM journal WHERE id = ?1
+             RETURNING id, account_id",
+        )?;
+        let (split, account): (i64, i64) =
+            insert.query_row(params![entry.get(), why], |row| Ok((row.get("id")?, row.get("account_id")?)))?;
+        let mut update = self
+            .conn()
+            .prepare_cached("UPDATE journal_message SET entry_id = ?3 WHERE entry_id = ?1 AND message_id = ?2")?;
+        update.execute(params![entry.get(), message.get(), split])?;
+        self.touch(AccountId::new(account));
+        Ok(())
+    }
+}
