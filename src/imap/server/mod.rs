@@ -1,4 +1,36 @@
 //! The IMAP engine: one session as a value over a [`backend::Backend`]. The agent's localhost face and refserver run
 //! this same engine.
+//!
+//! How a command runs: [`framer`] cuts the input into commands, literals and message bytes; [`session`] finds the
+//! command's row in [`table`], checks its state and calls its function; the function (one file per command family)
+//! parses its arguments, acts, and answers at once or leaves a [`reply::Task`] that writes its responses piece by
+//! piece; then [`telling`] brings the [`view`] of the selected mailbox up to date as far as the command allows, and
+//! the tagged response ends it. Pipelined commands wait in the framer, so they run in order.
+//!
+//! Rules: a command sees a [`reply::Context`] (what is the same in every state), and beside it only what its state
+//! has; the sequence numbers of the view change only in [`telling`]; nothing but one batch or one chunk is ever held in
+//! memory of what a command writes.
 
 pub mod backend;
+pub mod config;
+mod framer;
+mod reply;
+mod session;
+mod table;
+mod telling;
+mod view;
+
+mod append;
+mod auth;
+mod copy;
+mod expunge;
+mod fetch;
+mod list;
+mod mailbox;
+mod search;
+mod select;
+mod status;
+mod store;
+
+pub use config::{Capabilities, Capability, SessionConfig};
+pub use session::Session;

@@ -1,0 +1,85 @@
+//! CHECK, CLOSE, UNSELECT, EXPUNGE, UID EXPUNGE (RFC 3501 sections 6.4.1 to 6.4.3; RFC 3691; RFC 4315).
+//!
+//! What EXPUNGE removed is told as everything else is, by bringing the view up to date at the command's end.
+
+use super::backend::{Account, Backend};
+use super::config::Capability;
+use super::reply::{Context, Done, Refusal, Reply, User};
+use super::table::Outcome;
+use super::view::{By, View};
+use crate::imap::syntax::Parser;
+use crate::imap::syntax::code::Code;
+
+/// Every change is durable when it is answered: there is nothing to check.
+pub fn check<B: Backend>(
+    _: &mut Context,
+    _: &mut B::Account,
+    _: &mut View,
+    args: &mut Parser<'_>,
+    _: By,
+) -> Outcome<B> {
+    args.end()?;
+    Done::ok("Checked")
+}
+
+/// Removes the messages with `\Deleted` without telling which, unless the mailbox is read-only.
+pub fn close<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    args.end()?;
+    let (account, view) = user.selected()?;
+    if !view.read_only {
+        account.expunge(view.mailbox, None)?;
+    }
+    // No HIGHESTMODSEQ: the client did not learn what went (RFC 7162 section 3.2.8).
+    user.selected = None;
+    Done::ok("Closed")
+}
+
+pub fn unselect<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    args.end()?;
+    user.selected()?;
+    user.selected = None;
+    Done::ok("Unselected")
+}
+
+pub fn expunge<B: Backend>(
+    context: &mut Context,
+    account: &mut B::Account,
+    view: &mut View,
+    args: &mut Parser<'_>,
+    _: By,
+) -> Outcome<B> {
+    args.end()?;
+    refuse_read_only(view)?;
+    account.expunge(view.mailbox, None)?;
+    expunged::<B>(context, account, view)
+}
+
+pub fn uid_expunge<B: Backend>(
+    context: &mut Context,
+    account: &mut B::Account,
+    view: &mut View,
+    args: &mut Parser<'_>,
+    _: By,
+) -> Outcome<B> {
+    let set = args.only_set()?;
+    refuse_read_only(view)?;
+    account.expunge(view.mailbox, Some(&view.uids_of_uids(&set)))?;
+    expunged::<B>(context, account, view)
+}
+
+/// The tagged OK, with the mod-sequence after the expunge where the client knows of them (RFC 7162 section 3.2.7).
+fn expunged<B: Backend>(context: &Context, account: &mut B::Account, view: &View) -> Outcome<B> {
+    if !context.condstore || !context.has(Capability::CondStore) {
+        return Done::ok("Expunged");
+    }
+    let mod_seq = account.changes(view.mailbox, view.mod_seq(), false)?.highest_mod_seq;
+    Ok(Done::Reply(Reply::with(Code::HighestModSeq(mod_seq), "Expunged")))
+}
+
+/// EXAMINE selects for reading only (RFC 3501 section 6.3.2).
+pub fn refuse_read_only(view: &View) -> Result<(), Refusal> {
+    match view.read_only {
+        true => Err(Refusal::no(Code::ReadOnly, "The mailbox is selected for reading only")),
+        false => Ok(()),
+    }
+}

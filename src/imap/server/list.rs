@@ -1,0 +1,300 @@
+//! LIST, LSUB, NAMESPACE (RFC 3501 sections 6.3.8, 6.3.9; RFC 2342, 3348, 5258, 5819, 6154).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::backend::{Account, Backend, Mailbox};
+use super::config::Capability;
+use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
+use super::status::{check_items, write_status};
+use super::table::Outcome;
+use crate::imap::syntax::Parser;
+use crate::imap::syntax::mailbox::{List, ListForms, StatusItem};
+use crate::imap::syntax::quote::write_mailbox;
+use crate::imap::syntax::utf7;
+use crate::types::{MailboxName, limits};
+
+/// One personal namespace, no others (RFC 2342 section 5).
+pub fn namespace<B: Backend>(context: &mut Context, _: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    args.end()?;
+    context.untagged(format_args!("NAMESPACE ((\"\" \"{}\")) NIL NIL", MailboxName::DELIMITER));
+    Done::ok("Namespaces told")
+}
+
+pub fn list<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    let forms = ListForms {
+        extended: context.has(Capability::ListExtended),
+        status: context.has(Capability::ListStatus),
+        special_use: context.has(Capability::SpecialUse),
+    };
+    let wanted = args.list_command(forms)?;
+    check_items(context, user, &wanted.returns.status)?;
+    if !wanted.extended && wanted.patterns.iter().all(Vec::is_empty) {
+        // A request for the delimiter (RFC 3501 section 6.3.8).
+        context.untagged(format_args!("LIST (\\Noselect) \"{}\" \"\"", MailboxName::DELIMITER));
+        return Done::ok("Listed");
+    }
+    let names = Names::of(user.account.list()?, subscriptions_wanted(&wanted, &mut user.account)?);
+    let lines = names.listed(&wanted, context);
+    Ok(Done::Run(Box::new(Listing { lines: lines.into_iter(), status: wanted.returns.status })))
+}
+
+/// Subscribed names, where the command asks for them: they need not exist.
+fn subscriptions_wanted<A: Account>(wanted: &List, account: &mut A) -> Result<Vec<MailboxName>, Refusal> {
+    match wanted.select.subscribed {
+        true => Ok(account.subscriptions()?),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// Subscribed names. With `%` a name that is not subscribed but has subscribed ones below shows as `\Noselect`
+/// (RFC 3501 section 6.3.9).
+pub fn lsub<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    let wanted = args.lsub()?;
+    let pattern = Pattern::new(&wanted.reference, &wanted.patterns[0]);
+    let subscribed = user.account.subscriptions()?;
+    let mut shown: BTreeMap<MailboxName, bool> = BTreeMap::new();
+    for name in &subscribed {
+        if pattern.matches(name) {
+            shown.insert(name.clone(), true);
+            continue;
+        }
+        let above = ancestors(name).into_iter().filter(|above| pattern.ends_in_percent && pattern.matches(above));
+        for above in above {
+            shown.entry(above).or_insert(false);
+        }
+    }
+    let lines = shown.into_iter().map(|(name, subscribed)| {
+        let attributes = if subscribed { "" } else { "\\Noselect" };
+        Line { text: line("LSUB", attributes, &name, ""), status_of: None }
+    });
+    let lines = lines.collect::<Vec<_>>().into_iter();
+    Ok(Done::Run(Box::new(Listing { lines, status: Vec::new() })))
+}
+
+/// Responses made and not yet written.
+struct Listing {
+    lines: std::vec::IntoIter<Line>,
+    status: Vec<StatusItem>,
+}
+
+struct Line {
+    text: Vec<u8>,
+    /// STATUS follows (RFC 5819).
+    status_of: Option<MailboxName>,
+}
+
+impl<A: Account> Task<A> for Listing {
+    fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {
+        let Some(line) = self.lines.next() else { return Ok(Progress::Done(Reply::new("Listed"))) };
+        context.out.extend_from_slice(&line.text);
+        // "If the server runs into unexpected problems while trying to look up the STATUS information, it MAY drop the
+        // corresponding STATUS reply" (RFC 5819 section 2).
+        if let Some(name) = line.status_of.filter(|_| !self.status.is_empty())
+            && let Ok(status) = user.account.status(&name)
+        {
+            write_status(context, &name, &self.status, &status);
+        }
+        Ok(Progress::More)
+    }
+}
+
+/// Every name that can be listed: mailboxes, subscribed names without one, and the levels between.
+struct Names {
+    names: BTreeMap<MailboxName, Option<Mailbox>>,
+    subscribed: BTreeSet<MailboxName>,
+    /// Names with others below.
+    parents: BTreeSet<MailboxName>,
+}
+
+impl Names {
+    fn of(mailboxes: Vec<Mailbox>, subscribed: Vec<MailboxName>) -> Self {
+        let mut names: BTreeMap<MailboxName, Option<Mailbox>> = BTreeMap::new();
+        let mut parents = BTreeSet::new();
+        for mailbox in mailboxes {
+            for above in ancestors(&mailbox.name) {
+                names.entry(above.clone()).or_insert(None);
+                parents.insert(above);
+            }
+            names.insert(mailbox.name.clone(), Some(mailbox));
+        }
+        for name in &subscribed {
+            names.entry(name.clone()).or_insert(None);
+            for above in ancestors(name) {
+                names.entry(above).or_insert(None);
+            }
+        }
+        Self { names, subscribed: subscribed.into_iter().collect(), parents }
+    }
+
+    /// The LIST responses, in the order of the names.
+    fn listed(&self, wanted: &List, context: &Context) -> Vec<Line> {
+        let patterns: Vec<Pattern> =
+            wanted.patterns.iter().map(|pattern| Pattern::new(&wanted.reference, pattern)).collect();
+        let selected = self
+            .names
+            .iter()
+            .filter(|(name, mailbox)| wanted.select.recursive_match && self.selects(wanted, name, mailbox.as_ref()));
+        let have_selected_below: BTreeSet<MailboxName> = selected.flat_map(|(name, _)| ancestors(name)).collect();
+        let matching = self.names.iter().filter(|(name, _)| patterns.iter().any(|pattern| pattern.matches(name)));
+        matching
+            .filter_map(|(name, mailbox)| {
+                let below = have_selected_below.contains(name);
+                let itself = self.selects(wanted, name, mailbox.as_ref());
+                (itself || below).then(|| self.line(wanted, context, name, mailbox.as_ref(), below))
+            })
+            .collect()
+    }
+
+    /// Does the name meet the selection options?
+    fn selects(&self, wanted: &List, name: &MailboxName, mailbox: Option<&Mailbox>) -> bool {
+        let select = wanted.select;
+        if !select.subscribed && !select.special_use {
+            // A name that is no mailbox stands for a level of hierarchy, which only plain listing shows.
+            return mailbox.is_some() || self.parents.contains(name);
+        }
+        (!select.subscribed || self.subscribed.contains(name))
+            && (!select.special_use || mailbox.is_some_and(|mailbox| mailbox.special_use.is_some()))
+    }
+
+    fn line(
+        &self,
+        wanted: &List,
+        context: &Context,
+        name: &MailboxName,
+        mailbox: Option<&Mailbox>,
+        child_info: bool,
+    ) -> Line {
+        let mut attributes: Vec<&str> = Vec::new();
+        match mailbox {
+            // RFC 5258 section 3: \NonExistent implies \Noselect; a client of the old form knows only the latter.
+            None if wanted.extended => attributes.push("\\NonExistent"),
+            None => attributes.push("\\Noselect"),
+            Some(mailbox) if !mailbox.selectable => attributes.push("\\Noselect"),
+            Some(_) => {}
+        }
+        if context.has(Capability::Children) || wanted.returns.children {
+            attributes.push(if self.parents.contains(name) { "\\HasChildren" } else { "\\HasNoChildren" });
+        }
+        let subscribed = self.subscribed.contains(name) || mailbox.is_some_and(|mailbox| mailbox.subscribed);
+        if subscribed && (wanted.select.subscribed || wanted.returns.subscribed) {
+            attributes.push("\\Subscribed");
+        }
+        let special_use = mailbox.and_then(|mailbox| mailbox.special_use);
+        if let Some(special_use) = special_use.filter(|_| context.has(Capability::SpecialUse)) {
+            attributes.push(special_use.as_str());
+        }
+        let criteria = match (wanted.select.subscribed, wanted.select.special_use) {
+            (true, true) => "\"SUBSCRIBED\" \"SPECIAL-USE\"",
+            (true, false) => "\"SUBSCRIBED\"",
+            (false, _) => "\"SPECIAL-USE\"",
+        };
+        let extra = if child_info { format!(" (\"CHILDINFO\" ({criteria}))") } else { String::new() };
+        let status_of = mailbox.filter(|mailbox| mailbox.selectable).map(|mailbox| mailbox.name.clone());
+        Line { text: line("LIST", &attributes.join(" "), name, &extra), status_of }
+    }
+}
+
+/// `mailbox-list = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox [SP mbox-list-extended]`
+fn line(command: &str, attributes: &str, name: &MailboxName, extra: &str) -> Vec<u8> {
+    let mut line = format!("* {command} ({attributes}) \"{}\" ", MailboxName::DELIMITER).into_bytes();
+    write_mailbox(&mut line, name);
+    line.extend_from_slice(extra.as_bytes());
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+/// The names above, nearest first.
+fn ancestors(name: &MailboxName) -> Vec<MailboxName> {
+    std::iter::successors(name.parent(), MailboxName::parent).collect()
+}
+
+/// Reference and pattern put together, in the wire form: so a pattern need not be valid modified UTF-7 as a whole.
+struct Pattern {
+    wire: Vec<u8>,
+    ends_in_percent: bool,
+}
+
+impl Pattern {
+    fn new(reference: &[u8], pattern: &[u8]) -> Self {
+        let mut wire = [reference, pattern].concat();
+        wire.dedup_by(|next, before| *next == b'*' && *before == b'*');
+        let ends_in_percent = wire.last() == Some(&b'%');
+        Self { wire, ends_in_percent }
+    }
+
+    /// `*` matches anything, `%` anything within one level. Takes time in proportion to name and pattern, whatever
+    /// they hold: `reached` keeps every place of the pattern that the name read so far can stand at.
+    fn matches(&self, name: &MailboxName) -> bool {
+        // Longer than any name can be in modified UTF-7, wildcards or not.
+        if self.wire.len() > 4 * limits::MAILBOX_NAME_MAX_BYTES {
+            return false;
+        }
+        let wire = utf7::encode(name.as_str());
+        // INBOX is known in any case, other names only in their own (RFC 3501 section 5.1).
+        let folded = if name.components().next() == Some("INBOX") { "INBOX".len() } else { 0 };
+        let mut reached = vec![false; self.wire.len() + 1];
+        reached[0] = true;
+        self.pass_wildcards(&mut reached);
+        for (place, byte) in wire.bytes().enumerate() {
+            let mut next = vec![false; self.wire.len() + 1];
+            for (at, wanted) in self.wire.iter().enumerate().filter(|(at, _)| reached[*at]) {
+                match wanted {
+                    b'*' => next[at] = true,
+                    b'%' => next[at] |= char::from(byte) != MailboxName::DELIMITER,
+                    _ if place < folded => next[at + 1] |= wanted.eq_ignore_ascii_case(&byte),
+                    _ => next[at + 1] |= *wanted == byte,
+                }
+            }
+            self.pass_wildcards(&mut next);
+            reached = next;
+        }
+        reached[self.wire.len()]
+    }
+
+    /// A wildcard may match nothing.
+    fn pass_wildcards(&self, reached: &mut [bool]) {
+        for (at, wanted) in self.wire.iter().enumerate() {
+            if reached[at] && matches!(wanted, b'*' | b'%') {
+                reached[at + 1] = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_match_as_the_standard_says() {
+        let rows = [
+            ("*", "a/b/c", true),
+            ("%", "a", true),
+            ("%", "a/b", false),
+            ("a/%", "a/b", true),
+            ("a/%", "a", false),
+            ("%/%", "a/b", true),
+            ("*b", "a/b", true),
+            ("%b", "a/b", false),
+            ("a*c", "a/b/c", true),
+            ("inbox", "INBOX", true),
+            ("iNbOx/a", "INBOX/a", true),
+            ("INBOX/A", "INBOX/a", false),
+            ("sent", "Sent", false),
+            ("Entw&APw-r%", "Entwürfe", true),
+            ("Entw&*", "Entwürfe", true),
+            ("", "a", false),
+        ];
+        for (pattern, name, matches) in rows {
+            let name = MailboxName::parse(name).expect("a valid name");
+            assert_eq!(Pattern::new(b"", pattern.as_bytes()).matches(&name), matches, "{pattern} on {name}");
+        }
+    }
+
+    #[test]
+    fn no_pattern_takes_long() {
+        let name = MailboxName::parse(&"a".repeat(1000)).expect("a valid name");
+        let pattern = "*a".repeat(2000);
+        assert!(!Pattern::new(b"", format!("{pattern}b").as_bytes()).matches(&name));
+    }
+}

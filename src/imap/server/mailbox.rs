@@ -1,0 +1,69 @@
+//! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 sections 6.3.3 to 6.3.7; RFC 6154 section 3).
+
+use super::backend::{Account, Backend, Error};
+use super::config::Capability;
+use super::reply::{Context, Done, Refusal, User, mailbox_name};
+use super::table::Outcome;
+use crate::imap::syntax::code::Code;
+use crate::imap::syntax::{MailboxArgument, Parser};
+use crate::types::{MailboxName, ModSeq};
+
+pub fn create<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    let (mailbox, uses) = args.create(context.has(Capability::CreateSpecialUse))?;
+    let name = new_name(mailbox)?;
+    if name.is_inbox() {
+        return Err(Refusal::no(Code::AlreadyExists, "INBOX exists already"));
+    }
+    let special_use = match uses.as_slice() {
+        [] => None,
+        [only] => Some(*only),
+        _ => return Err(Refusal::no(Code::UseAttr, "A mailbox can have one special use")),
+    };
+    user.account.create(&name, special_use)?;
+    Done::ok("Created")
+}
+
+/// A delimiter at the end only says that the client will make mailboxes below (RFC 3501 section 6.3.3).
+fn new_name(MailboxArgument(mut wire): MailboxArgument) -> Result<MailboxName, Refusal> {
+    if wire.last().copied().map(char::from) == Some(MailboxName::DELIMITER) {
+        wire.pop();
+    }
+    mailbox_name(&MailboxArgument(wire))
+}
+
+pub fn delete<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    let name = mailbox_name(&args.only_mailbox()?)?;
+    if name.is_inbox() {
+        return Err(Refusal::no(Code::Cannot, "INBOX cannot be deleted"));
+    }
+    user.account.delete(&name)?;
+    // A client that deletes what it has selected has nothing selected any more.
+    let deleted = user.selected.as_ref().is_some_and(|view| {
+        let changes = user.account.changes(view.mailbox, ModSeq::new(i64::MAX as u64), false);
+        matches!(changes, Err(Error::NoSuchMailbox))
+    });
+    if deleted {
+        user.selected = None;
+    }
+    Done::ok("Deleted")
+}
+
+pub fn rename<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    let (from, to) = args.rename()?;
+    let (from, to) = (mailbox_name(&from)?, new_name(to)?);
+    if to.is_below(&from) && !from.is_inbox() {
+        return Err(Refusal::no(Code::Cannot, "A mailbox cannot go below itself"));
+    }
+    user.account.rename(&from, &to)?;
+    Done::ok("Renamed")
+}
+
+pub fn subscribe<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    user.account.set_subscribed(&mailbox_name(&args.only_mailbox()?)?, true)?;
+    Done::ok("Subscribed")
+}
+
+pub fn unsubscribe<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    user.account.set_subscribed(&mailbox_name(&args.only_mailbox()?)?, false)?;
+    Done::ok("Unsubscribed")
+}

@@ -1,0 +1,130 @@
+//! SELECT, EXAMINE, ENABLE, IDLE (RFC 3501 sections 6.3.1, 6.3.2; RFC 5161, 2177, 7162).
+
+use super::backend::{Account, Backend};
+use super::config::Capability;
+use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User, mailbox_name};
+use super::table::Outcome;
+use super::telling::Telling;
+use super::view::View;
+use crate::imap::syntax::Parser;
+use crate::imap::syntax::code::Code;
+use crate::imap::syntax::mailbox::Qresync;
+use crate::types::{LocalUid, UidSet};
+
+pub fn select<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    open::<B>(context, user, args, false)
+}
+
+pub fn examine<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    open::<B>(context, user, args, true)
+}
+
+fn open<B: Backend>(
+    context: &mut Context,
+    user: &mut User<B::Account>,
+    args: &mut Parser<'_>,
+    examine: bool,
+) -> Outcome<B> {
+    let wanted = args.select(context.has(Capability::CondStore), context.has(Capability::QResync))?;
+    if wanted.qresync.is_some() && !context.qresync {
+        return Err(Refusal::bad("ENABLE QRESYNC first"));
+    }
+    // "The SELECT command automatically deselects any currently selected mailbox before attempting the new selection"
+    // (RFC 3501 section 6.3.1).
+    if user.selected.take().is_some() && context.qresync {
+        context.untagged_ok(&Code::Closed, "The mailbox before is closed");
+    }
+    context.condstore |= wanted.condstore;
+    let opened = user.account.open(&mailbox_name(&wanted.mailbox)?, !examine)?;
+    let (first_unseen, uid_next) = (opened.first_unseen, opened.uid_next);
+    let (uid_validity, mod_seq) = (opened.uid_validity, opened.highest_mod_seq);
+    let view = View::new(opened, examine, !examine);
+    view.write_flags(context);
+    context.untagged(format_args!("{} EXISTS", view.uids().len()));
+    context.untagged(format_args!("{} RECENT", view.recent_count()));
+    if let Some(number) = first_unseen.and_then(|uid| view.number(uid)).and_then(|number| u32::try_from(number).ok()) {
+        context.untagged_ok(&Code::Unseen(number), "The first message without \\Seen");
+    }
+    context.untagged_ok(&Code::UidValidity(uid_validity), "UIDs are valid");
+    context.untagged_ok(&Code::UidNext(uid_next), "The next UID");
+    if context.has(Capability::CondStore) {
+        context.untagged_ok(&Code::HighestModSeq(mod_seq), "The highest mod-sequence");
+    }
+    let code = if view.read_only { Code::ReadOnly } else { Code::ReadWrite };
+    let reply = Reply::with(code, if examine { "Examined" } else { "Selected" });
+    let resync = wanted.qresync.filter(|known| known.uid_validity == uid_validity);
+    let done = match resync {
+        Some(known) => resync_since::<B>(context, &mut user.account, &view, &known, reply)?,
+        None => Done::Reply(reply),
+    };
+    user.selected = Some(view);
+    Ok(done)
+}
+
+/// VANISHED (EARLIER) and the flags of what changed since the client looked last (RFC 7162 section 3.2.5).
+fn resync_since<B: Backend>(
+    context: &mut Context,
+    account: &mut B::Account,
+    view: &View,
+    known: &Qresync,
+    reply: Reply,
+) -> Outcome<B> {
+    let changes = account.changes(view.mailbox, known.mod_seq, false)?;
+    let among = known.known_uids.as_ref().map(|set| view.uids_of_uids(set));
+    let wanted = |uid: LocalUid| among.as_ref().is_none_or(|among| among.contains(uid));
+    let vanished: UidSet<LocalUid> = changes.vanished.into_iter().filter(|uid| wanted(*uid)).collect();
+    if !vanished.is_empty() {
+        context.untagged(format_args!("VANISHED (EARLIER) {vanished}"));
+    }
+    let flags = changes.changed.into_iter().filter(|changed| wanted(changed.uid)).collect();
+    Ok(Done::Run(Box::new(Resyncing { telling: Telling::flags_only(flags), reply })))
+}
+
+struct Resyncing {
+    telling: Telling,
+    reply: Reply,
+}
+
+impl<A: Account> Task<A> for Resyncing {
+    fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {
+        let (_, view) = user.selected()?;
+        Ok(match self.telling.step(context, view) {
+            true => Progress::More,
+            false => Progress::Done(self.reply.clone()),
+        })
+    }
+}
+
+/// What the server does not know is passed over (RFC 5161 section 3.1).
+pub fn enable<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    let mut enabled = String::new();
+    for name in args.enable()? {
+        let capability = match name.as_str() {
+            "CONDSTORE" => Capability::CondStore,
+            "QRESYNC" => Capability::QResync,
+            _ => continue,
+        };
+        if context.has(capability) {
+            enable_condstore(context, user.selected.as_ref());
+            context.qresync |= capability == Capability::QResync;
+            enabled.push(' ');
+            enabled.push_str(&name);
+        }
+    }
+    context.untagged(format_args!("ENABLED{enabled}"));
+    Done::ok("Enabled")
+}
+
+/// A CONDSTORE-enabling command was given: from now on FETCH responses bear MODSEQ, and the client is told where the
+/// selected mailbox stands (RFC 7162 section 3.1).
+pub fn enable_condstore(context: &mut Context, view: Option<&View>) {
+    if let Some(view) = view.filter(|_| !context.condstore) {
+        context.untagged_ok(&Code::HighestModSeq(view.mod_seq()), "The highest mod-sequence");
+    }
+    context.condstore = true;
+}
+
+pub fn idle<B: Backend>(_: &mut Context, _: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    args.end()?;
+    Ok(Done::Idle)
+}

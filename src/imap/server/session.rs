@@ -1,0 +1,455 @@
+//! The session: takes input and events, runs one command after the other, gives output (see [`Conversation`]).
+
+use super::append::{self, Appending, Begun};
+use super::auth;
+use super::backend::{Account, Backend};
+use super::config::{Capability, SessionConfig};
+use super::framer::{Announced, Frame, Framer};
+use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
+use super::table::{Outcome, Row, Run};
+use super::telling::{MailboxGone, Telling, Tells};
+use crate::imap::syntax::Parser;
+use crate::imap::syntax::code::Code;
+use crate::sasl::server::Exchange;
+use crate::types::{Conversation, Event, Step, Timestamp, limits};
+
+/// An IMAP session as the server.
+pub struct Session<B: Backend> {
+    context: Context,
+    backend: B,
+    user: Option<User<B::Account>>,
+    framer: Framer,
+    awaiting: Awaiting<B::Account>,
+    work: Work<B::Account>,
+    login_failures: u32,
+    bad_commands: u32,
+    /// To be said, and the end, once the running command is done.
+    goodbye: Option<&'static str>,
+    /// When a login has to be complete.
+    login_deadline: Timestamp,
+    last_input: Timestamp,
+}
+
+/// What the next input is.
+enum Awaiting<A: Account> {
+    Command,
+    /// The bytes of messages, or what stands between and behind them.
+    Append(Appending<A>),
+    /// The rest of a command that is refused; then its tagged response.
+    Refused {
+        tag: String,
+        refusal: Refusal,
+    },
+    /// The answer to a challenge.
+    Sasl {
+        tag: String,
+        exchange: Exchange,
+    },
+    /// DONE. News are looked for when `changed`.
+    Idle {
+        tag: String,
+        changed: bool,
+    },
+    /// A TLS handshake.
+    Tls,
+    /// Nothing any more.
+    End,
+}
+
+/// What is to be written before any more input is looked at.
+enum Work<A: Account> {
+    None,
+    Command {
+        tells: Tells,
+        task: Box<dyn Task<A>>,
+    },
+    /// News of the selected mailbox, then the tagged response.
+    Telling {
+        telling: Telling,
+        then: Option<Result<Reply, Refusal>>,
+    },
+}
+
+impl<B: Backend> Session<B> {
+    /// A session that begins now, with its greeting.
+    pub fn new(config: SessionConfig, backend: B, now: Timestamp) -> Self {
+        let framer = Framer::new(config.capabilities.has(Capability::LiteralPlus));
+        let greeting = format!("OK [CAPABILITY {}] {} ready", config.capability_list(false), config.name);
+        let mut context = Context { config, tag: String::new(), condstore: false, qresync: false, out: Vec::new() };
+        context.untagged(greeting);
+        Self {
+            context,
+            backend,
+            user: None,
+            framer,
+            awaiting: Awaiting::Command,
+            work: Work::None,
+            login_failures: 0,
+            bad_commands: 0,
+            goodbye: None,
+            login_deadline: now.plus_ms(limits::PRE_LOGIN_TIMEOUT_MS),
+            last_input: now,
+        }
+    }
+
+    /// Works until output is due or input is needed.
+    fn advance(&mut self) -> Step {
+        loop {
+            if self.context.out.len() >= limits::OUTPUT_CHUNK_BYTES {
+                return Step::Continue;
+            }
+            match std::mem::replace(&mut self.work, Work::None) {
+                Work::Command { tells, task } => self.step_command(tells, task),
+                Work::Telling { telling, then } => self.step_telling(telling, then),
+                Work::None => {
+                    if let Some(step) = self.take_up_work() {
+                        return step;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Finds something to do; `Some`: there is nothing before the driver did that.
+    fn take_up_work(&mut self) -> Option<Step> {
+        match &mut self.awaiting {
+            Awaiting::End => return Some(Step::Close),
+            _ if self.goodbye.is_some() => {
+                let why = self.goodbye.take().unwrap_or_default();
+                self.context.untagged(format_args!("BYE {why}"));
+                self.awaiting = Awaiting::End;
+            }
+            Awaiting::Tls => return Some(Step::StartTls),
+            Awaiting::Idle { changed: changed @ true, .. } => {
+                *changed = false;
+                self.tell(Tells::All, None);
+            }
+            _ => return (!self.take_frame()).then_some(Step::Wait),
+        }
+        None
+    }
+
+    fn step_command(&mut self, tells: Tells, mut task: Box<dyn Task<B::Account>>) {
+        let Some(user) = &mut self.user else { return };
+        match task.step(&mut self.context, user) {
+            Ok(Progress::More) => self.work = Work::Command { tells, task },
+            Ok(Progress::Done(reply)) => self.tell(tells, Some(Ok(reply))),
+            Ok(Progress::Broken) => self.awaiting = Awaiting::End,
+            Err(refusal) => self.tell(tells, Some(Err(refusal))),
+        }
+    }
+
+    fn step_telling(&mut self, mut telling: Telling, then: Option<Result<Reply, Refusal>>) {
+        let view = self.user.as_ref().and_then(|user| user.selected.as_ref());
+        if view.is_some_and(|view| telling.step(&mut self.context, view)) {
+            self.work = Work::Telling { telling, then };
+        } else if let Some(result) = then {
+            self.context.tagged(&result);
+        }
+    }
+
+    /// Brings the view up to date as far as the command allows, then ends the command with `then`.
+    fn tell(&mut self, tells: Tells, then: Option<Result<Reply, Refusal>>) {
+        let selected = self.user.as_mut().and_then(|user| user.selected.as_mut().map(|view| (&mut user.account, view)));
+        let Some((account, view)) = selected.filter(|_| tells != Tells::Nothing) else {
+            if let Some(result) = then {
+                self.context.tagged(&result);
+            }
+            return;
+        };
+        match Telling::begin(account, view, tells, &mut self.context) {
+            Ok(telling) => self.work = Work::Telling { telling, then },
+            Err(MailboxGone) => {
+                if let Some(result) = then {
+                    self.context.tagged(&result);
+                }
+                self.goodbye = Some("The selected mailbox was deleted");
+            }
+        }
+    }
+
+    /// Looks at the next piece of input; false where there is none.
+    fn take_frame(&mut self) -> bool {
+        match self.framer.next() {
+            Frame::NeedInput => return false,
+            Frame::Command(line) => self.take_line(&line),
+            Frame::Announced(announced) => self.take_announcement(announced),
+            Frame::Streamed(bytes) => self.take_message_bytes(&bytes),
+            Frame::TooLong(beginning) => {
+                self.context.tag = match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
+                    Awaiting::Append(Appending { tag, .. })
+                    | Awaiting::Sasl { tag, .. }
+                    | Awaiting::Idle { tag, .. } => tag,
+                    _ => Parser::new(&beginning).tag().unwrap_or_default(),
+                };
+                self.finish(
+                    Tells::All,
+                    Err(Refusal { code: Some(Code::TooBig), ..Refusal::bad("The line is too long") }),
+                );
+            }
+            Frame::Refused => self.end_refused(),
+        }
+        true
+    }
+
+    /// Takes a line that announces no literal: the end of a command, or an answer that was asked for.
+    fn take_line(&mut self, line: &[u8]) {
+        match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
+            Awaiting::Command | Awaiting::Tls | Awaiting::End | Awaiting::Refused { .. } => self.run_command(line),
+            Awaiting::Append(appending) => {
+                self.context.tag.clone_from(&appending.tag);
+                let outcome = match &mut self.user {
+                    Some(user) => appending.finish::<B>(&self.context, &mut user.account, line),
+                    None => Err(Refusal::bad("Log in first")),
+                };
+                self.finish(Tells::All, outcome);
+            }
+            Awaiting::Sasl { tag, exchange } => {
+                self.context.tag = tag;
+                let outcome = auth::answer(&mut self.backend, exchange, line);
+                self.finish(Tells::Nothing, outcome);
+            }
+            Awaiting::Idle { tag, .. } => {
+                self.context.tag = tag;
+                let outcome = match line.eq_ignore_ascii_case(b"DONE") {
+                    true => Done::ok("Idled"),
+                    false => Err(Refusal::bad("Expected DONE")),
+                };
+                self.finish(Tells::All, outcome);
+            }
+        }
+    }
+
+    /// Runs a whole command.
+    fn run_command(&mut self, command: &[u8]) {
+        let mut parser = Parser::new(command);
+        self.context.tag.clear();
+        let (tells, outcome) = match self.recognise(&mut parser) {
+            Ok(row) => (row.tells, self.run_row(row, &mut parser)),
+            Err(refusal) => (Tells::All, Err(refusal)),
+        };
+        self.finish(tells, outcome);
+    }
+
+    /// `tag SP command-name`, where `UID` belongs to the name behind it.
+    fn recognise(&mut self, parser: &mut Parser<'_>) -> Result<&'static Row<B>, Refusal> {
+        self.context.tag = parser.tag()?;
+        parser.sp()?;
+        let mut name = parser.word()?;
+        if name == "UID" {
+            parser.sp()?;
+            name = format!("UID {}", parser.word()?);
+        }
+        Row::find(&name, &self.context).ok_or_else(|| Refusal::bad("Unknown command"))
+    }
+
+    fn run_row(&mut self, row: &Row<B>, parser: &mut Parser<'_>) -> Outcome<B> {
+        let logged_in = self.user.is_some();
+        match (&row.run, &mut self.user) {
+            (Run::Always(run), _) => run(&mut self.context, logged_in, parser),
+            (Run::BeforeLogin(run), None) => run(&mut self.context, &mut self.backend, parser),
+            (Run::BeforeLogin(_), Some(_)) => Err(Refusal::bad("Already logged in")),
+            (Run::LoggedIn(_) | Run::Selected(..), None) => Err(Refusal::bad("Log in first")),
+            (Run::LoggedIn(run), Some(user)) => run(&mut self.context, user, parser),
+            (Run::Selected(run, by), Some(user)) => {
+                let (account, view) = user.selected()?;
+                run(&mut self.context, account, view, parser, *by)
+            }
+        }
+    }
+
+    /// Does what a command's function left to be done.
+    fn finish(&mut self, tells: Tells, outcome: Outcome<B>) {
+        let tag = self.context.tag.clone();
+        self.count_bad(&outcome);
+        match outcome {
+            Ok(Done::Reply(reply)) => self.tell(tells, Some(Ok(reply))),
+            Ok(Done::Run(task)) => self.work = Work::Command { tells, task },
+            Ok(Done::Challenge(exchange, challenge)) => {
+                let challenge = auth::encoded(&challenge);
+                self.context.out.extend_from_slice(format!("+ {challenge}\r\n").as_bytes());
+                self.awaiting = Awaiting::Sasl { tag, exchange };
+            }
+            Ok(Done::LoggedIn(account)) => {
+                self.user = Some(User { account, selected: None });
+                let list = self.context.config.capability_list(true);
+                self.context.tagged(&Ok(Reply::with(Code::Capability(list), "Logged in")));
+            }
+            Ok(Done::Idle) => {
+                self.context.out.extend_from_slice(b"+ Idling\r\n");
+                self.awaiting = Awaiting::Idle { tag, changed: true };
+            }
+            Ok(Done::StartTls) => {
+                self.context.tagged(&Ok(Reply::new("Begin TLS now")));
+                // What came before the handshake was not protected (RFC 9051 section 6.2.1).
+                self.framer.discard_input();
+                self.awaiting = Awaiting::Tls;
+            }
+            Ok(Done::Logout) => {
+                self.context.tagged(&Ok(Reply::new("Logged out")));
+                self.awaiting = Awaiting::End;
+            }
+            Err(refusal) => self.finish_refused(tells, refusal),
+        }
+    }
+
+    fn finish_refused(&mut self, tells: Tells, refusal: Refusal) {
+        let failed_login = matches!(refusal.code, Some(Code::AuthenticationFailed | Code::AuthorizationFailed));
+        self.tell(tells, Some(Err(refusal)));
+        self.login_failures += u32::from(failed_login);
+        if self.login_failures >= limits::LOGIN_FAILURES_MAX {
+            self.goodbye = Some("Too many failed logins");
+        } else if self.bad_commands >= limits::IMAP_BAD_COMMANDS_MAX {
+            self.goodbye = Some("Too many bad commands");
+        }
+    }
+
+    /// A peer that sends nothing but what is no command does not speak IMAP (or is made to speak it, as by a form that
+    /// a browser posts).
+    fn count_bad(&mut self, outcome: &Outcome<B>) {
+        match outcome {
+            Err(refusal) if refusal.bad => self.bad_commands += 1,
+            _ => self.bad_commands = 0,
+        }
+    }
+
+    /// A line ends with the announcement of a literal.
+    fn take_announcement(&mut self, announced: Announced) {
+        match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
+            Awaiting::Append(mut appending) => {
+                let line = self.framer.so_far().to_vec();
+                let begun = match &mut self.user {
+                    Some(user) => appending.next_message(&self.context, &mut user.account, &line),
+                    None => Err(Refusal::bad("Log in first")),
+                };
+                match begun {
+                    Ok(()) => self.stream(announced, appending),
+                    Err(refusal) => self.refuse(announced, appending.tag, refusal),
+                }
+            }
+            Awaiting::Sasl { tag, .. } => self.refuse(announced, tag, Refusal::bad("Not BASE64")),
+            Awaiting::Idle { tag, .. } => self.refuse(announced, tag, Refusal::bad("Expected DONE")),
+            Awaiting::Command | Awaiting::Refused { .. } | Awaiting::Tls | Awaiting::End => {
+                let command = self.framer.so_far().to_vec();
+                let begun = match append::recognise(&command) {
+                    Some((args, tag)) => {
+                        append::begin(self.user.as_mut(), args, tag.clone()).map_err(|refusal| (tag, refusal))
+                    }
+                    None => Ok(Begun::Argument),
+                };
+                match begun {
+                    Ok(Begun::Message(appending)) => self.stream(announced, appending),
+                    Ok(Begun::Argument) => self.collect(announced, &command),
+                    Err((tag, refusal)) => self.refuse(announced, tag, refusal),
+                }
+            }
+        }
+    }
+
+    fn stream(&mut self, announced: Announced, appending: Appending<B::Account>) {
+        self.ask_for(announced);
+        self.framer.stream();
+        self.awaiting = Awaiting::Append(appending);
+    }
+
+    fn collect(&mut self, announced: Announced, command: &[u8]) {
+        let allowed = limits::IMAP_ARGUMENT_LITERALS_MAX_BYTES - self.framer.literal_bytes();
+        if announced.size_bytes > allowed as u64 {
+            let tag = Parser::new(command).tag().unwrap_or_default();
+            return self.refuse(
+                announced,
+                tag,
+                Refusal { bad: true, ..Refusal::no(Code::TooBig, "The literal is too large") },
+            );
+        }
+        self.ask_for(announced);
+        self.framer.collect();
+    }
+
+    fn ask_for(&mut self, announced: Announced) {
+        if announced.waits {
+            self.context.out.extend_from_slice(b"+ Go ahead\r\n");
+        }
+    }
+
+    /// Refuses a command at a literal. A client that waits for `+` gets the tagged response in its place; of one that
+    /// does not wait the rest of the command is thrown away first, unless that is without end.
+    fn refuse(&mut self, announced: Announced, tag: String, refusal: Refusal) {
+        if !append::worth_discarding(announced) {
+            self.context.tag = tag;
+            self.context.tagged(&Err(refusal));
+            self.goodbye = Some("The literal is too large to wait for");
+            return;
+        }
+        self.framer.refuse();
+        self.awaiting = Awaiting::Refused { tag, refusal };
+        if announced.waits {
+            self.end_refused();
+        }
+    }
+
+    fn end_refused(&mut self) {
+        if let Awaiting::Refused { tag, refusal } = std::mem::replace(&mut self.awaiting, Awaiting::Command) {
+            self.context.tag = tag;
+            self.finish(Tells::All, Err(refusal));
+        }
+    }
+
+    fn take_message_bytes(&mut self, bytes: &[u8]) {
+        let Awaiting::Append(appending) = &mut self.awaiting else { return };
+        if let Err(refusal) = appending.write(bytes) {
+            let tag = appending.tag.clone();
+            self.framer.refuse();
+            self.awaiting = Awaiting::Refused { tag, refusal };
+        }
+    }
+}
+
+impl<B: Backend> Conversation for Session<B> {
+    fn handle_input(&mut self, input: &[u8], now: Timestamp) {
+        self.last_input = now;
+        self.framer.push(input);
+    }
+
+    fn handle_event(&mut self, event: Event, now: Timestamp) {
+        match event {
+            Event::Changed => {
+                if let Awaiting::Idle { changed, .. } = &mut self.awaiting {
+                    *changed = true;
+                }
+            }
+            Event::PeerClosed => {
+                self.work = Work::None;
+                self.awaiting = Awaiting::End;
+            }
+            Event::TlsStarted(facts) => {
+                tracing::debug!(version = %facts.version, cipher = %facts.cipher_suite, "TLS started");
+                if matches!(self.awaiting, Awaiting::Tls) {
+                    self.framer.discard_input();
+                    self.context.config.starttls = false;
+                    self.context.config.plaintext_login = true;
+                    self.awaiting = Awaiting::Command;
+                }
+            }
+            Event::Shutdown => self.goodbye = Some("The server is stopping"),
+            Event::Deadline => {
+                if self.deadline().is_some_and(|deadline| deadline <= now) {
+                    self.goodbye = Some("Too long without a word");
+                }
+            }
+        }
+    }
+
+    fn poll_output(&mut self, _: Timestamp, out: &mut Vec<u8>) -> Step {
+        let step = self.advance();
+        out.append(&mut self.context.out);
+        step
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        match &self.user {
+            None => Some(self.login_deadline),
+            Some(_) => Some(self.last_input.plus_ms(limits::IMAP_IDLE_TIMEOUT_MS)),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! STORE (RFC 3501 section 6.4.6; UNCHANGEDSINCE: RFC 7162 section 3.1.3; expunged messages: RFC 2180 section 4.2).
+
+use super::backend::{Account, Backend, FlagChange};
+use super::config::Capability;
+use super::expunge::refuse_read_only;
+use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
+use super::select::enable_condstore;
+use super::table::Outcome;
+use super::view::{By, Places, View};
+use crate::imap::syntax::Parser;
+use crate::imap::syntax::code::Code;
+use crate::imap::syntax::fetch::StoreAction;
+use crate::types::{LocalUid, ModSeq, UidSet, limits};
+
+pub fn store<B: Backend>(
+    context: &mut Context,
+    _: &mut B::Account,
+    view: &mut View,
+    args: &mut Parser<'_>,
+    by: By,
+) -> Outcome<B> {
+    let wanted = args.store(context.has(Capability::CondStore))?;
+    refuse_read_only(view)?;
+    if wanted.flags.keywords().count() > limits::KEYWORDS_MAX {
+        return Err(Refusal::no(Code::Limit, format!("A message can have {} keywords", limits::KEYWORDS_MAX)));
+    }
+    let places = view.select(&wanted.set, by)?;
+    if wanted.unchanged_since.is_some() {
+        enable_condstore(context, Some(view));
+    }
+    let change = match wanted.action {
+        StoreAction::Replace => FlagChange::Replace(wanted.flags),
+        StoreAction::Add => FlagChange::Add(wanted.flags),
+        StoreAction::Remove => FlagChange::Remove(wanted.flags),
+    };
+    Ok(Done::Run(Box::new(Storing {
+        places,
+        by,
+        change,
+        silent: wanted.silent,
+        unchanged_since: wanted.unchanged_since,
+        modified: Vec::new(),
+        missing: false,
+    })))
+}
+
+struct Storing {
+    places: Places,
+    by: By,
+    change: FlagChange,
+    silent: bool,
+    unchanged_since: Option<ModSeq>,
+    modified: Vec<LocalUid>,
+    /// A message went meanwhile.
+    missing: bool,
+}
+
+impl<A: Account> Task<A> for Storing {
+    fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {
+        let (account, view) = user.selected()?;
+        let uids = self.places.next_batch(view, limits::IMAP_ROWS_BATCH);
+        if uids.is_empty() {
+            return self.finish(view).map(Progress::Done);
+        }
+        let stored = account.store(view.mailbox, &uids, &self.change, self.unchanged_since)?;
+        self.missing |= stored.now.len() < uids.len();
+        if !self.silent {
+            view.announce_keywords(context, stored.now.iter().map(|changed| &changed.flags));
+        }
+        for changed in &stored.now {
+            // Left alone: the client did not change it and learns its flags by asking (RFC 7162 section 3.1.3).
+            if stored.modified.binary_search(&changed.uid).is_ok() {
+                continue;
+            }
+            view.told(changed.uid, changed.mod_seq);
+            // Even a silent STORE tells the new mod-sequence (RFC 7162 section 3.1.3).
+            if self.silent && !context.condstore {
+                continue;
+            }
+            let Some(number) = view.number(changed.uid) else { continue };
+            let mut items = Vec::new();
+            if self.by == By::Uid || context.qresync {
+                items.push(format!("UID {}", changed.uid).into_bytes());
+            }
+            if !self.silent {
+                let mut flags = Vec::new();
+                view.write_message_flags(&mut flags, changed.uid, &changed.flags);
+                items.push(flags);
+            }
+            if context.condstore {
+                items.push(format!("MODSEQ ({})", changed.mod_seq).into_bytes());
+            }
+            context.out.extend_from_slice(format!("* {number} FETCH (").as_bytes());
+            context.out.extend_from_slice(&items.join(&b' '));
+            context.out.extend_from_slice(b")\r\n");
+        }
+        self.modified.extend(stored.modified);
+        Ok(Progress::More)
+    }
+}
+
+impl Storing {
+    fn finish(&mut self, view: &View) -> Result<Reply, Refusal> {
+        if !self.modified.is_empty() {
+            let named = self.modified.iter().filter_map(|uid| match self.by {
+                By::Uid => Some(*uid),
+                By::Sequence => view.number(*uid).and_then(|number| u32::try_from(number).ok()).map(LocalUid::new),
+            });
+            let set: UidSet<LocalUid> = named.collect();
+            return Ok(Reply::with(Code::Modified(set), "Some were changed meanwhile"));
+        }
+        // A UID that names nothing is no error (RFC 3501 section 6.4.8).
+        match self.missing && self.by == By::Sequence {
+            true => Err(Refusal::no(Code::ExpungeIssued, "Some of the messages no longer exist")),
+            false => Ok(Reply::new("Stored")),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Tells the client what changed in the selected mailbox (RFC 3501 section 5.2, section 7.3, section 7.4), at the
+//! moments when it may be told: EXPUNGE never at the end of FETCH, STORE or SEARCH (section 7.4.1), everything else at
+//! the end of every command and during IDLE.
+
+use super::backend::{Account, Changed, Error};
+use super::reply::Context;
+use super::view::View;
+use crate::imap::syntax::code::Code;
+use crate::types::{LocalUid, ModSeq, UidSet};
+
+/// What may be told at a command's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tells {
+    Nothing,
+    AllButExpunge,
+    All,
+}
+
+/// News on their way to the client, written piece by piece.
+#[derive(Debug, Default)]
+pub struct Telling {
+    /// Numbers as they were before the first of these expunges, ascending.
+    expunged: Vec<(usize, LocalUid)>,
+    expunges_told: usize,
+    exists: Option<(usize, usize)>,
+    flags: Vec<Changed>,
+    flags_told: usize,
+    /// Up to where a client that resynchronises may take itself to be up to date.
+    safe_up_to: Option<ModSeq>,
+}
+
+/// The mailbox is gone: RFC 2180 section 3.3 leaves the session no other way than to end.
+#[derive(Debug)]
+pub struct MailboxGone;
+
+/// Responses of one step.
+const STEP: usize = 500;
+
+impl Telling {
+    /// Brings the view up to date.
+    pub fn begin<A: Account>(
+        account: &mut A,
+        view: &mut View,
+        tells: Tells,
+        context: &mut Context,
+    ) -> Result<Self, MailboxGone> {
+        let changes = match account.changes(view.mailbox, view.mod_seq(), view.claim_recent) {
+            Ok(changes) => changes,
+            Err(Error::NoSuchMailbox) => return Err(MailboxGone),
+            Err(error) => {
+                // The command itself was done. What is new is told when it can be read again.
+                tracing::warn!(error = %error, "changes of the selected mailbox cannot be read");
+                return Ok(Self::default());
+            }
+        };
+        let news = view.apply(changes);
+        let (expunged, safe_up_to) = match tells {
+            Tells::All => view.forget_gone(),
+            Tells::AllButExpunge | Tells::Nothing => (Vec::new(), view.delayed_since()),
+        };
+        view.announce_keywords(context, news.flags.iter().map(|changed| &changed.flags));
+        let exists = news.arrived.then(|| (view.uids().len(), view.recent_count()));
+        let safe_up_to = safe_up_to.filter(|_| context.qresync);
+        Ok(Self { expunged, expunges_told: 0, exists, flags: news.flags, flags_told: 0, safe_up_to })
+    }
+
+    /// Only the flags of some messages: for SELECT (QRESYNC ...).
+    pub fn flags_only(flags: Vec<Changed>) -> Self {
+        Self { flags, ..Self::default() }
+    }
+
+    /// Writes the next piece; false at the end.
+    pub fn step(&mut self, context: &mut Context, view: &View) -> bool {
+        if self.expunges_told < self.expunged.len() {
+            self.write_expunges(context);
+            return true;
+        }
+        if let Some((exists, recent)) = self.exists.take() {
+            context.untagged(format_args!("{exists} EXISTS"));
+            context.untagged(format_args!("{recent} RECENT"));
+            return true;
+        }
+        let rest = &self.flags[self.flags_told.min(self.flags.len())..];
+        let piece = &rest[..rest.len().min(STEP)];
+        for changed in piece {
+            write_flags(context, view, changed);
+        }
+        self.flags_told += piece.len();
+        if self.flags_told < self.flags.len() {
+            return true;
+        }
+        // While VANISHED is held back, the mod-sequences of FETCH responses must not lead the client beyond it
+        // (RFC 7162 section 3.2).
+        if let Some(mod_seq) = self.safe_up_to.take() {
+            context.untagged_ok(&Code::HighestModSeq(mod_seq), "Up to here everything was told");
+        }
+        false
+    }
+
+    fn write_expunges(&mut self, context: &mut Context) {
+        // RFC 7162 section 3.2.10: VANISHED takes the place of EXPUNGE.
+        if context.qresync {
+            let uids: UidSet<LocalUid> = self.expunged.iter().map(|(_, uid)| *uid).collect();
+            context.untagged(format_args!("VANISHED {uids}"));
+            self.expunges_told = self.expunged.len();
+            return;
+        }
+        let rest = self.expunged.iter().enumerate().skip(self.expunges_told).take(STEP);
+        for (before, (number, _)) in rest {
+            // Each of those before moved this one up by one.
+            context.untagged(format_args!("{} EXPUNGE", number - before));
+        }
+        self.expunges_told = (self.expunges_told + STEP).min(self.expunged.len());
+    }
+}
+
+/// A FETCH response that nobody asked for: flags, with the UID where RFC 7162 section 3.2.4 wants it, and MODSEQ where
+/// the client knows mod-sequences.
+fn write_flags(context: &mut Context, view: &View, changed: &Changed) {
+    let Some(number) = view.number(changed.uid) else { return };
+    let mut line = format!("{number} FETCH (");
+    if context.qresync {
+        line.push_str(&format!("UID {} ", changed.uid));
+    }
+    let mut line = line.into_bytes();
+    view.write_message_flags(&mut line, changed.uid, &changed.flags);
+    if context.condstore {
+        line.extend_from_slice(format!(" MODSEQ ({})", changed.mod_seq).as_bytes());
+    }
+    context.out.extend_from_slice(b"* ");
+    context.out.extend_from_slice(&line);
+    context.out.extend_from_slice(b")\r\n");
+}

@@ -1,0 +1,267 @@
+//! The selected mailbox as the client knows it: which message bears which sequence number (RFC 3501 section 2.3.1.2).
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::backend::{Changed, Changes, Opened};
+use super::reply::{Context, Refusal};
+use crate::imap::syntax::code::Code;
+use crate::imap::syntax::sequence::SequenceSet;
+use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, SystemFlag, Uid, UidSet};
+
+/// How a command names messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Sequence,
+    Uid,
+}
+
+/// The view. It changes only by [`View::apply`] and [`View::forget_gone`], which `telling` calls.
+#[derive(Debug)]
+pub struct View {
+    pub mailbox: MailboxId,
+    /// EXAMINE, or a mailbox that cannot be changed.
+    pub read_only: bool,
+    /// The messages that no session has seen become this session's recent ones.
+    pub claim_recent: bool,
+    uids: Vec<LocalUid>,
+    recent: UidSet<LocalUid>,
+    keywords: Flags,
+    mod_seq: ModSeq,
+    /// Messages that went and whose EXPUNGE is not told yet, ascending.
+    gone: Vec<LocalUid>,
+    /// Where the view stood before the first of those went.
+    gone_since: Option<ModSeq>,
+    /// Flags the client was told since `mod_seq`, by the mod-sequence they had: not to be told again.
+    told: BTreeMap<LocalUid, ModSeq>,
+}
+
+/// What is new in the view.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct News {
+    pub arrived: bool,
+    /// Messages whose flags the client does not know.
+    pub flags: Vec<Changed>,
+}
+
+impl View {
+    pub fn new(opened: Opened, read_only: bool, claim_recent: bool) -> Self {
+        Self {
+            mailbox: opened.id,
+            read_only: read_only || opened.read_only,
+            claim_recent,
+            recent: recent_between(opened.recent_from, opened.uid_next),
+            keywords: opened.keywords.keywords().cloned().map(Flag::Keyword).collect(),
+            mod_seq: opened.highest_mod_seq,
+            uids: opened.uids,
+            gone: Vec::new(),
+            gone_since: None,
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Every message, in the order of the sequence numbers.
+    pub fn uids(&self) -> &[LocalUid] {
+        &self.uids
+    }
+
+    /// How far the view is brought up to date.
+    pub const fn mod_seq(&self) -> ModSeq {
+        self.mod_seq
+    }
+
+    pub fn is_recent(&self, uid: LocalUid) -> bool {
+        // A session without recent messages is the rule: spare it the search.
+        !self.recent.ranges().is_empty() && self.recent.contains(uid)
+    }
+
+    /// The recent messages; some may be gone.
+    pub const fn recent(&self) -> &UidSet<LocalUid> {
+        &self.recent
+    }
+
+    pub fn recent_count(&self) -> usize {
+        self.recent.ranges().iter().map(|(low, high)| self.places_between(*low, *high).len()).sum()
+    }
+
+    /// The sequence number of a message.
+    pub fn number(&self, uid: LocalUid) -> Option<usize> {
+        self.uids.binary_search(&uid).ok().map(|place| place + 1)
+    }
+
+    /// The messages a set names. A sequence number that no message has is the client's error; a UID is not
+    /// (RFC 3501 section 6.4.8).
+    pub fn select(&self, set: &SequenceSet, by: By) -> Result<Places, Refusal> {
+        let ranges = match by {
+            By::Uid => {
+                let largest = self.uids.last().map_or(0, |uid| uid.get());
+                let set = set.resolve(largest);
+                set.ranges().iter().map(|(low, high)| self.places_between(*low, *high)).collect()
+            }
+            By::Sequence => {
+                let count = self.uids.len();
+                let set = set.resolve(u32::try_from(count).unwrap_or(u32::MAX));
+                let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+                if count > 0 && set.ranges().last().is_some_and(|(_, high)| place(*high) > count) {
+                    return Err(Refusal::bad("No message has that sequence number"));
+                }
+                let within =
+                    |(low, high): &(u32, u32)| place(*low).saturating_sub(1).min(count)..place(*high).min(count);
+                set.ranges().iter().map(within).collect()
+            }
+        };
+        Ok(Places { ranges })
+    }
+
+    /// The UIDs a set of sequence numbers names; numbers that no message has name nothing.
+    pub fn uids_of_sequence(&self, set: &SequenceSet) -> UidSet<LocalUid> {
+        let count = self.uids.len();
+        let set = set.resolve(u32::try_from(count).unwrap_or(u32::MAX));
+        let uid = |number: u32| self.uids.get(usize::try_from(number).ok()?.checked_sub(1)?).map(|uid| uid.get());
+        let last = self.uids.last().map(|uid| uid.get());
+        // The messages between two neighbours of the view are no gaps: the set is used within the view only.
+        UidSet::from_ranges(set.ranges().iter().filter_map(|(low, high)| Some((uid(*low)?, uid(*high).or(last)?))))
+    }
+
+    /// The UIDs a set of UIDs names.
+    pub fn uids_of_uids(&self, set: &SequenceSet) -> UidSet<LocalUid> {
+        set.resolve(self.uids.last().map_or(0, |uid| uid.get()))
+    }
+
+    fn places_between(&self, low: u32, high: u32) -> Range<usize> {
+        let first = self.uids.partition_point(|uid| uid.get() < low);
+        let end = self.uids.partition_point(|uid| uid.get() <= high);
+        first..end.max(first)
+    }
+
+    /// Takes in what changed, all but the removal of messages that went.
+    pub fn apply(&mut self, changes: Changes) -> News {
+        let mut news = News::default();
+        let vanished = changes.vanished.into_iter().filter(|uid| self.uids.binary_search(uid).is_ok());
+        self.gone.extend(vanished.collect::<Vec<_>>());
+        self.gone.sort_unstable();
+        self.gone.dedup();
+        if !self.gone.is_empty() {
+            self.gone_since.get_or_insert(self.mod_seq);
+        }
+        for changed in changes.changed {
+            if self.uids.last().is_none_or(|last| changed.uid > *last) {
+                self.uids.push(changed.uid);
+                news.arrived = true;
+            } else if self.uids.binary_search(&changed.uid).is_ok()
+                && self.told.get(&changed.uid).is_none_or(|told| *told < changed.mod_seq)
+            {
+                news.flags.push(changed);
+            }
+        }
+        if changes.recent_from < changes.uid_next {
+            let ranges = self.recent.ranges().iter().copied();
+            let more = recent_between(changes.recent_from, changes.uid_next);
+            self.recent = UidSet::from_ranges(ranges.chain(more.ranges().iter().copied()));
+        }
+        self.mod_seq = self.mod_seq.max(changes.highest_mod_seq);
+        self.told.clear();
+        news
+    }
+
+    /// Where the view stood before the first message went whose EXPUNGE is not told yet.
+    pub const fn delayed_since(&self) -> Option<ModSeq> {
+        self.gone_since
+    }
+
+    /// Removes the messages that went and gives their UIDs with the numbers they had, ascending; and where the view
+    /// stands now, if there were any.
+    pub fn forget_gone(&mut self) -> (Vec<(usize, LocalUid)>, Option<ModSeq>) {
+        let stands = self.gone_since.take().map(|_| self.mod_seq);
+        let gone = std::mem::take(&mut self.gone);
+        let numbered = gone.iter().filter_map(|uid| Some((self.number(*uid)?, *uid))).collect();
+        if !gone.is_empty() {
+            self.uids.retain(|uid| gone.binary_search(uid).is_err());
+        }
+        (numbered, stands)
+    }
+
+    /// Remembers that the client knows the flags this message had at that mod-sequence.
+    pub fn told(&mut self, uid: LocalUid, mod_seq: ModSeq) {
+        if mod_seq > self.mod_seq {
+            self.told.insert(uid, mod_seq);
+        }
+    }
+
+    /// Tells of keywords the client has not heard of, before a FETCH shows them (RFC 3501 section 7.2.6).
+    pub fn announce_keywords<'a>(&mut self, context: &mut Context, flags: impl IntoIterator<Item = &'a Flags>) {
+        let known = self.keywords.keywords().count();
+        for flags in flags {
+            for keyword in flags.keywords() {
+                self.keywords.insert(Flag::Keyword(keyword.clone()));
+            }
+        }
+        if self.keywords.keywords().count() > known {
+            self.write_flags(context);
+        }
+    }
+
+    /// Writes FLAGS and PERMANENTFLAGS.
+    pub fn write_flags(&self, context: &mut Context) {
+        let system = SystemFlag::ALL.map(SystemFlag::as_str).join(" ");
+        let known = match self.keywords.is_empty() {
+            true => system,
+            false => format!("{system} {}", self.keywords),
+        };
+        context.untagged(format_args!("FLAGS ({known})"));
+        match self.read_only {
+            true => context.untagged_ok(&Code::PermanentFlags(String::new()), "Nothing can be changed"),
+            false => context.untagged_ok(&Code::PermanentFlags(format!("{known} \\*")), "Flags are kept"),
+        }
+    }
+
+    /// Writes `FLAGS (...)`.
+    pub fn write_message_flags(&self, out: &mut Vec<u8>, uid: LocalUid, flags: &Flags) {
+        out.extend_from_slice(b"FLAGS (");
+        out.extend_from_slice(flags.to_string().as_bytes());
+        if self.is_recent(uid) {
+            out.extend_from_slice(if flags.is_empty() { b"\\Recent" } else { b" \\Recent" });
+        }
+        out.push(b')');
+    }
+}
+
+fn recent_between(from: LocalUid, next: LocalUid) -> UidSet<LocalUid> {
+    match next.get().checked_sub(1) {
+        Some(last) if from.get() <= last => UidSet::range(from, LocalUid::from_number(last)),
+        _ => UidSet::new(),
+    }
+}
+
+/// Places in the view, to be walked in batches.
+#[derive(Debug)]
+pub struct Places {
+    ranges: Vec<Range<usize>>,
+}
+
+impl Places {
+    /// The UIDs of the next places, at most `max`; empty at the end.
+    pub fn next_batch(&mut self, view: &View, max: usize) -> Vec<LocalUid> {
+        let mut batch = Vec::new();
+        // Ranges are used up from the front; there are few, or each holds few.
+        let mut used = 0;
+        for range in &mut self.ranges {
+            let end = range.end.min(range.start + (max - batch.len()));
+            batch.extend_from_slice(view.uids.get(range.start..end).unwrap_or_default());
+            range.start = end;
+            if range.start >= range.end {
+                used += 1;
+            }
+            if batch.len() == max {
+                break;
+            }
+        }
+        self.ranges.drain(..used);
+        batch
+    }
+
+    /// All of them.
+    pub fn all(mut self, view: &View) -> Vec<LocalUid> {
+        self.next_batch(view, usize::MAX)
+    }
+}
