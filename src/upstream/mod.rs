@@ -10,6 +10,6 @@ pub mod smtp;
 pub mod tls;
 
 pub use dial::{Dial, Endpoint, Tcp, Timeouts, TlsMode};
-pub use imap::Connector;
+pub use imap::{Connector, ImapRemote, WIRE_TRACE_TARGET};
 pub use smtp::{Login, SmtpSender};
 pub use tls::{ClientTls, TrustError};

@@ -1,7 +1,14 @@
 //! Opens connections to one IMAP account.
 
+use super::command::Command;
+use super::driver::{Driver, Heard};
+use super::login::{self, Login};
+use super::profile::{Capabilities, Profile, facts};
+use super::remote::ImapRemote;
+use super::untagged::Untagged;
+use crate::sync::remote::{Connect, RemoteError};
 use crate::types::Secret;
-use crate::upstream::dial::{Endpoint, Tcp, Timeouts};
+use crate::upstream::dial::{self, Dial, Endpoint, Tcp, Timeouts};
 use crate::upstream::tls::ClientTls;
 
 /// One IMAP account: where it is and how to log in. A value; each connection is made from it anew.
@@ -20,4 +27,76 @@ impl Connector {
     pub fn new(endpoint: Endpoint, tls: ClientTls, user: impl Into<String>, password: Secret) -> Self {
         Self { dial: Tcp, endpoint, tls, user: user.into(), password, timeouts: Timeouts::default() }
     }
+}
+
+impl<D: Dial> Connect for Connector<D> {
+    type Remote = ImapRemote;
+
+    async fn connect(&self) -> Result<ImapRemote, RemoteError> {
+        let Self { dial, endpoint, tls, user, password, timeouts } = self;
+        let stream =
+            dial::open(dial, endpoint, tls, *timeouts).await.map_err(|error| login::dial_error(endpoint, error))?;
+        let login = Login { endpoint, tls, user, password, timeouts: *timeouts };
+        let logged_in = login::log_in(stream, &login).await?;
+        let mut driver = Driver::new(logged_in.session, endpoint.host.clone(), *timeouts);
+        // What was named before the login may have changed with it, and iCloud's proxy has put words of its own into it
+        // (QUIRKS.md row 4).
+        let capabilities = capabilities(&mut driver).await?;
+        let (profile, enabled) = introduce(&mut driver, &capabilities, &logged_in.greeting).await?;
+        driver.non_sync = capabilities.non_sync();
+        let facts = facts(&capabilities, &enabled);
+        tracing::debug!(host = %endpoint.host, greeting = %logged_in.greeting, ?facts, "logged in");
+        Ok(ImapRemote::new(driver, facts, capabilities, profile))
+    }
+}
+
+async fn capabilities(driver: &mut Driver) -> Result<Capabilities, RemoteError> {
+    let mut named = Capabilities::default();
+    driver
+        .run_one(Command::new("CAPABILITY", "CAPABILITY"), &mut |heard| {
+            if let Heard::Untagged(Untagged::Capability(words)) = heard {
+                named = Capabilities::new(&words);
+            }
+            Ok(true)
+        })
+        .await?;
+    Ok(named)
+}
+
+/// ID, which some want before anything else (QUIRKS.md row 27), and ENABLE. Servers refuse either at times: then it is
+/// as if it were not offered.
+async fn introduce(
+    driver: &mut Driver,
+    capabilities: &Capabilities,
+    greeting: &str,
+) -> Result<(Profile, Capabilities), RemoteError> {
+    let mut id = Vec::new();
+    if capabilities.has("ID") {
+        let version = env!("CARGO_PKG_VERSION");
+        let command = Command::new("ID", format!("ID (\"name\" \"Mailtide\" \"version\" \"{version}\")"));
+        let hear = &mut |heard| {
+            if let Heard::Untagged(Untagged::Id(pairs)) = heard {
+                id = pairs;
+            }
+            Ok(true)
+        };
+        driver.run(vec![command], hear).await?;
+    }
+    let profile = Profile::of(driver.host(), greeting, &id);
+    let mut enabled = Vec::new();
+    let wanted = match (capabilities.has("QRESYNC") && profile.trusts_qresync, capabilities.has("CONDSTORE")) {
+        (true, _) => Some("ENABLE QRESYNC"),
+        (false, true) => Some("ENABLE CONDSTORE"),
+        (false, false) => None,
+    };
+    if let Some(command) = wanted.filter(|_| capabilities.has("ENABLE")) {
+        let hear = &mut |heard| {
+            if let Heard::Untagged(Untagged::Enabled(words)) = heard {
+                enabled.extend(words);
+            }
+            Ok(true)
+        };
+        driver.run(vec![Command::new("ENABLE", command)], hear).await?;
+    }
+    Ok((profile, Capabilities::new(&enabled)))
 }

@@ -1,5 +1,36 @@
-//! IMAP as a client.
+//! IMAP as a client, on async-imap.
+//!
+//! What goes through what: [`Connector`] dials and logs in (`login`, the part async-imap leads); [`ImapRemote`]
+//! speaks in the words of `sync::remote` and asks in `list`, `select`, `messages`, `transfer`, `append`, `wait`; they
+//! send [commands](command) through the `driver`, which owns the async-imap session; under it the `shim` cuts the
+//! stream into responses (`frame`), reads what async-imap cannot (`untagged`, `code`) and rewrites FETCH so that it
+//! can (`fetch`).
+//!
+//! Not used are async-imap's typed calls: they read a tagged NO and an end of file as an empty answer, throw response codes
+//! away, and hold whole messages in memory.
 
+mod append;
+mod code;
+mod command;
 mod connector;
+mod driver;
+mod fetch;
+mod folders;
+mod frame;
+mod list;
+mod login;
+mod messages;
+mod profile;
+mod refusal;
+mod remote;
+mod select;
+mod shim;
+mod token;
+mod trace;
+mod transfer;
+mod untagged;
+mod wait;
 
 pub use connector::Connector;
+pub use remote::ImapRemote;
+pub use trace::TARGET as WIRE_TRACE_TARGET;

@@ -1,0 +1,105 @@
+//! Mailboxes as things to make, rename and delete, and the spelling of their names.
+
+use super::command::Command;
+use super::remote::ImapRemote;
+use crate::imap::syntax::utf7;
+use crate::sync::remote::{RefusalCode, RemoteError, RemoteName};
+use crate::types::SpecialUse;
+
+/// The name on the server of the mailbox with these components.
+pub(super) fn name_for(components: &[&str], delimiter: Option<char>) -> Result<RemoteName, RemoteError> {
+    let impossible = |why: String| Err(RemoteError::Impossible(why));
+    let Some(delimiter) = delimiter else {
+        return match components {
+            [only] => Ok(RemoteName(utf7::encode(only))),
+            _ => impossible("this server's mailbox names have no hierarchy".to_owned()),
+        };
+    };
+    if let Some(component) = components.iter().find(|component| component.contains(delimiter)) {
+        return impossible(format!("{component:?} holds {delimiter:?}, which separates the levels on this server"));
+    }
+    let encoded: Vec<String> = components.iter().map(|component| utf7::encode(component)).collect();
+    Ok(RemoteName(encoded.join(&delimiter.to_string())))
+}
+
+/// A server's name taken apart. What is no modified UTF-7 is kept as it is: it is a name all the same.
+pub(super) fn components(name: &str, delimiter: Option<char>) -> Vec<String> {
+    let decoded = |part: &str| utf7::decode(part.as_bytes()).unwrap_or_else(|_| part.to_owned());
+    match delimiter {
+        Some(delimiter) => name.split(delimiter).filter(|part| !part.is_empty()).map(decoded).collect(),
+        None => vec![decoded(name)],
+    }
+}
+
+/// CREATE, with its special use where the server can keep one (RFC 6154 section 3).
+pub(super) async fn create(
+    remote: &mut ImapRemote,
+    name: &RemoteName,
+    special_use: Option<SpecialUse>,
+) -> Result<(), RemoteError> {
+    let create = || Command::new("CREATE", "CREATE ").mailbox(name);
+    if let Some(special_use) = special_use.filter(|_| remote.capabilities.has("CREATE-SPECIAL-USE")) {
+        let with_use = create().text(format!(" (USE ({}))", special_use.as_str()));
+        match remote.plain(with_use).await {
+            // [USEATTR] or something like it: the mailbox counts for more than its use.
+            Err(RemoteError::Refused { code: None | Some(RefusalCode::Other), .. }) => {}
+            done => return done,
+        }
+    }
+    remote.plain(create()).await
+}
+
+pub(super) async fn rename(remote: &mut ImapRemote, from: &RemoteName, to: &RemoteName) -> Result<(), RemoteError> {
+    leave(remote, from).await?;
+    remote.plain(Command::new("RENAME", "RENAME ").mailbox(from).text(" ").mailbox(to)).await
+}
+
+pub(super) async fn delete(remote: &mut ImapRemote, name: &RemoteName) -> Result<(), RemoteError> {
+    leave(remote, name).await?;
+    remote.plain(Command::new("DELETE", "DELETE ").mailbox(name)).await
+}
+
+pub(super) async fn set_subscribed(
+    remote: &mut ImapRemote,
+    name: &RemoteName,
+    subscribed: bool,
+) -> Result<(), RemoteError> {
+    let (request, text) = if subscribed { ("SUBSCRIBE", "SUBSCRIBE ") } else { ("UNSUBSCRIBE", "UNSUBSCRIBE ") };
+    remote.plain(Command::new(request, text).mailbox(name)).await
+}
+
+/// Leaves a selected mailbox before its name goes: some servers hang up otherwise. Never by CLOSE, which expunges.
+async fn leave(remote: &mut ImapRemote, name: &RemoteName) -> Result<(), RemoteError> {
+    let is_selected = remote.selected.as_ref().is_some_and(|selected| selected.name == *name);
+    if is_selected && remote.capabilities.has("UNSELECT") {
+        remote.plain(Command::new("UNSELECT", "UNSELECT")).await?;
+        remote.selected = None;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_and_come_back() {
+        let rows: [(&[&str], Option<char>, &str); 4] = [
+            (&["INBOX", "Entwürfe"], Some('.'), "INBOX.Entw&APw-rfe"),
+            (&["a&b", "c"], Some('/'), "a&-b/c"),
+            (&["a/b"], None, "a/b"),
+            (&["a/b"], Some('.'), "a/b"),
+        ];
+        for (parts, delimiter, name) in rows {
+            assert_eq!(name_for(parts, delimiter), Ok(RemoteName(name.to_owned())));
+            assert_eq!(components(name, delimiter), parts);
+        }
+        assert!(name_for(&["a/b"], Some('/')).is_err());
+        assert!(name_for(&["a", "b"], None).is_err());
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_decoded_is_kept() {
+        assert_eq!(components("&bad/Gel&APY-scht/", Some('/')), ["&bad", "Gelöscht"]);
+    }
+}

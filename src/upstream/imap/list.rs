@@ -1,0 +1,184 @@
+//! Which mailboxes there are and how full they are: LIST, LSUB, STATUS, and all in one (RFC 5258, RFC 5819, RFC 6154).
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::code::Condition;
+use super::command::Command;
+use super::driver::Heard;
+use super::folders;
+use super::remote::ImapRemote;
+use super::untagged::{ListLine, MailboxStatus, Untagged};
+use crate::sync::remote::{Listed, RemoteError, RemoteName, Status};
+use crate::types::{SpecialUse, limits};
+
+/// Every mailbox.
+pub(super) async fn list(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
+    if remote.profile.trusts_list_return && remote.capabilities.has("LIST-EXTENDED") {
+        if let Some(listed) = list_extended(remote).await? {
+            return Ok(listed);
+        }
+        // Old Cyrus and Kolab refuse what they offer (QUIRKS.md row 24); so it is not tried again.
+        remote.profile.trusts_list_return = false;
+    }
+    list_plain(remote).await
+}
+
+/// One LIST that tells all. `None`: the server refuses it.
+async fn list_extended(remote: &mut ImapRemote) -> Result<Option<Vec<Listed>>, RemoteError> {
+    let mut options = vec!["SUBSCRIBED".to_owned()];
+    if remote.capabilities.has("SPECIAL-USE") {
+        options.push("SPECIAL-USE".to_owned());
+    }
+    let with_status = remote.capabilities.has("LIST-STATUS");
+    if with_status {
+        options.push(format!("STATUS ({})", status_items(remote)));
+    }
+    let command = Command::new("LIST", format!("LIST \"\" \"*\" RETURN ({})", options.join(" ")));
+    let (mut lines, mut statuses) = (Vec::new(), Vec::new());
+    let answers = remote.driver.run(vec![command], &mut |heard| collect(heard, &mut lines, &mut statuses)).await?;
+    if answers.iter().any(|answer| answer.condition != Condition::Ok) {
+        return Ok(None);
+    }
+    let mut listed = mailboxes(&lines)?;
+    if with_status {
+        let by_name: HashMap<Vec<u8>, &MailboxStatus> =
+            statuses.iter().map(|status| (folded(&status.name), status)).collect();
+        for mailbox in &mut listed {
+            mailbox.status = by_name.get(&folded(mailbox.name.0.as_bytes())).and_then(|status| told(status));
+        }
+    }
+    Ok(Some(listed))
+}
+
+/// LIST and LSUB.
+async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
+    let commands = vec![Command::new("LIST", "LIST \"\" \"*\""), Command::new("LSUB", "LSUB \"\" \"*\"")];
+    let (mut lines, mut subscribed) = (Vec::new(), BTreeSet::new());
+    let hear = &mut |heard| match heard {
+        Heard::Untagged(Untagged::Lsub(line)) => {
+            // \Noselect here means: not subscribed itself, something below it is (RFC 3501 section 6.3.9).
+            if !line.has("\\Noselect") {
+                subscribed.insert(folded(&line.name));
+            }
+            Ok(true)
+        }
+        heard => collect(heard, &mut lines, &mut Vec::new()),
+    };
+    for (answer, request) in remote.driver.run(commands, hear).await?.into_iter().zip(["LIST", "LSUB"]) {
+        remote.driver.check(request, answer)?;
+    }
+    let mut listed = mailboxes(&lines)?;
+    for mailbox in &mut listed {
+        mailbox.subscribed = subscribed.contains(&folded(mailbox.name.0.as_bytes()));
+    }
+    Ok(listed)
+}
+
+fn collect(heard: Heard, lines: &mut Vec<ListLine>, statuses: &mut Vec<MailboxStatus>) -> Result<bool, RemoteError> {
+    match heard {
+        Heard::Untagged(Untagged::List(line)) => lines.push(line),
+        Heard::Untagged(Untagged::MailboxStatus(status)) => statuses.push(status),
+        _ => return Ok(false),
+    }
+    if lines.len() > limits::MAILBOXES_MAX || statuses.len() > limits::MAILBOXES_MAX {
+        let text = format!("more than {} mailboxes", limits::MAILBOXES_MAX);
+        return Err(RemoteError::Protocol { request: "LIST", text });
+    }
+    Ok(true)
+}
+
+/// The mailboxes of LIST lines, each once, without status.
+fn mailboxes(lines: &[ListLine]) -> Result<Vec<Listed>, RemoteError> {
+    let mut seen = BTreeSet::new();
+    let mut listed = Vec::new();
+    for line in lines {
+        let Ok(name) = String::from_utf8(line.name.clone()) else {
+            tracing::warn!(name = %String::from_utf8_lossy(&line.name), "a mailbox name is not text; it is left out");
+            continue;
+        };
+        let components = folders::components(&name, line.delimiter);
+        if components.is_empty() || !seen.insert(folded(&line.name)) {
+            continue;
+        }
+        listed.push(Listed {
+            name: RemoteName(name),
+            delimiter: line.delimiter,
+            components,
+            selectable: !line.has("\\Noselect") && !line.has("\\NonExistent"),
+            special_use: line.attributes.iter().find_map(|attribute| SpecialUse::parse(attribute)),
+            subscribed: line.has("\\Subscribed"),
+            status: None,
+        });
+    }
+    // There is always INBOX: an empty list is a failure, whatever the server calls it.
+    match listed.is_empty() {
+        true => Err(RemoteError::Protocol { request: "LIST", text: "no mailbox is listed, not even INBOX".to_owned() }),
+        false => Ok(listed),
+    }
+}
+
+/// STATUS of each, pipelined.
+pub(super) async fn status(
+    remote: &mut ImapRemote,
+    names: &[RemoteName],
+) -> Result<Vec<Result<Status, RemoteError>>, RemoteError> {
+    let items = status_items(remote);
+    let command = |name| Command::new("STATUS", "STATUS ").mailbox(name).text(format!(" ({items})"));
+    let mut told_of: Vec<Option<MailboxStatus>> = names.iter().map(|_| None).collect();
+    let mut unclaimed: Vec<MailboxStatus> = Vec::new();
+    let hear = &mut |heard| match heard {
+        Heard::Untagged(Untagged::MailboxStatus(status)) => {
+            match names.iter().position(|name| is_named(&status.name, name)) {
+                Some(place) => told_of[place] = Some(status),
+                None => unclaimed.push(status),
+            }
+            Ok(true)
+        }
+        // Spelt otherwise than we asked: it is the answer to the command that was answered next.
+        Heard::Answered(place) => {
+            if told_of[place].is_none() && unclaimed.len() == 1 {
+                told_of[place] = unclaimed.pop();
+            }
+            unclaimed.clear();
+            Ok(true)
+        }
+        _ => Ok(false),
+    };
+    let answers = remote.driver.run(names.iter().map(command).collect(), hear).await?;
+    let status = |(answer, status): (_, Option<MailboxStatus>)| {
+        remote.driver.check("STATUS", answer)?;
+        status.as_ref().and_then(told).ok_or_else(|| RemoteError::Refused {
+            request: "STATUS",
+            code: None,
+            text: "OK without UIDVALIDITY and the number of messages".to_owned(),
+        })
+    };
+    Ok(answers.into_iter().zip(told_of).map(status).collect())
+}
+
+/// What is asked of a mailbox.
+fn status_items(remote: &ImapRemote) -> &'static str {
+    match remote.facts.cond_store {
+        true => "MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ",
+        false => "MESSAGES UIDNEXT UIDVALIDITY",
+    }
+}
+
+/// `None`: too little was told to be of use.
+fn told(status: &MailboxStatus) -> Option<Status> {
+    Some(Status {
+        messages: status.messages?,
+        uid_next: status.uid_next,
+        uid_validity: status.uid_validity?,
+        highest_mod_seq: status.highest_mod_seq,
+    })
+}
+
+fn is_named(spelling: &[u8], name: &RemoteName) -> bool {
+    folded(spelling) == folded(name.0.as_bytes())
+}
+
+/// A name as names compare: INBOX in any case is one (RFC 3501 section 5.1).
+fn folded(name: &[u8]) -> Vec<u8> {
+    if name.eq_ignore_ascii_case(b"INBOX") { b"INBOX".to_vec() } else { name.to_vec() }
+}

@@ -1,0 +1,200 @@
+//! Asking of messages: which there are, their flags, what to know them by, their bytes (RFC 3501 sections 6.4.4, 6.4.5).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::command::Command;
+use super::driver::Heard;
+use super::fetch::{Body, FetchedItems};
+use super::remote::ImapRemote;
+use super::untagged::Untagged;
+use crate::sync::remote::{Fetched, Fingerprinted, MessageSink, RemoteError, Scanned};
+use crate::types::{ModSeq, RemoteUid, UidSet, limits};
+
+/// UID SEARCH. An answer without its SEARCH response is no answer: "nothing found" would read as "all is gone".
+pub(super) async fn search(remote: &mut ImapRemote, key: &str) -> Result<UidSet<RemoteUid>, RemoteError> {
+    let commands: Vec<Command<'_>> =
+        searches(remote, key).into_iter().map(|text| Command::new("SEARCH", text)).collect();
+    let asked = commands.len();
+    let (mut found, mut heard_of) = (Vec::new(), 0);
+    let hear = &mut |heard| match heard {
+        Heard::Untagged(Untagged::Search(uids)) => {
+            found.extend_from_slice(uids.ranges());
+            heard_of += 1;
+            Ok(true)
+        }
+        _ => Ok(false),
+    };
+    for answer in remote.driver.run(commands, hear).await? {
+        remote.driver.check("SEARCH", answer)?;
+    }
+    if heard_of < asked {
+        return Err(RemoteError::Protocol { request: "SEARCH", text: "OK without a SEARCH response".to_owned() });
+    }
+    Ok(UidSet::from_ranges(found))
+}
+
+/// The commands that ask for `key`. Without ESEARCH the answer lists every UID, so a large mailbox is asked in windows.
+fn searches(remote: &ImapRemote, key: &str) -> Vec<String> {
+    const WINDOW: u32 = limits::UPSTREAM_SEARCH_WINDOW_UIDS;
+    if remote.capabilities.has("ESEARCH") {
+        return vec![format!("UID SEARCH RETURN (ALL) {key}")];
+    }
+    let uid_next = remote.selected.as_ref().and_then(|selected| selected.uid_next).map_or(1, RemoteUid::get);
+    if uid_next <= WINDOW {
+        return vec![format!("UID SEARCH {key}")];
+    }
+    let starts = (1..uid_next).step_by(WINDOW as usize);
+    let window = |start: u32| match start.checked_add(WINDOW).filter(|next| *next < uid_next) {
+        Some(next) => format!("UID SEARCH UID {start}:{} {key}", next - 1),
+        None => format!("UID SEARCH UID {start}:* {key}"),
+    };
+    starts.map(window).collect()
+}
+
+/// Flags of messages.
+pub(super) async fn scan(
+    remote: &mut ImapRemote,
+    uids: &UidSet<RemoteUid>,
+    changed_since: Option<ModSeq>,
+) -> Result<Vec<Scanned>, RemoteError> {
+    let items = if remote.facts.cond_store { "(UID FLAGS MODSEQ)" } else { "(UID FLAGS)" };
+    let items = match changed_since {
+        Some(mod_seq) if remote.facts.cond_store => format!("{items} (CHANGEDSINCE {mod_seq})"),
+        _ => items.to_owned(),
+    };
+    let mut scanned = BTreeMap::new();
+    ask(remote, uids, &items, &mut |heard| match heard {
+        Heard::Fetch(FetchedItems { uid: Some(uid), flags: Some(flags), mod_seq, .. }) if uids.contains(uid) => {
+            scanned.insert(uid, Scanned { uid, flags, mod_seq });
+            Ok(true)
+        }
+        _ => Ok(false),
+    })
+    .await?;
+    Ok(scanned.into_values().collect())
+}
+
+/// What messages are known by without their bytes.
+pub(super) async fn fingerprints(
+    remote: &mut ImapRemote,
+    uids: &UidSet<RemoteUid>,
+) -> Result<Vec<Fingerprinted>, RemoteError> {
+    let items = format!(
+        "(UID RFC822.SIZE INTERNALDATE{} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])",
+        email_id_item(remote)
+    );
+    let mut found = BTreeMap::new();
+    ask(remote, uids, &items, &mut |heard| match heard {
+        Heard::Fetch(FetchedItems {
+            uid: Some(uid),
+            size_bytes: Some(size_bytes),
+            header: Some(header),
+            internal_date,
+            email_id,
+            ..
+        }) if uids.contains(uid) => {
+            let fields = header_fields(&header);
+            found.insert(uid, Fingerprinted { uid, size_bytes, internal_date, fields, email_id });
+            Ok(true)
+        }
+        _ => Ok(false),
+    })
+    .await?;
+    Ok(found.into_values().collect())
+}
+
+/// The bytes of messages.
+pub(super) async fn fetch(
+    remote: &mut ImapRemote,
+    uids: &UidSet<RemoteUid>,
+    sink: &mut dyn MessageSink,
+) -> Result<(), RemoteError> {
+    let mod_seq = if remote.facts.cond_store { " MODSEQ" } else { "" };
+    let items = format!("(UID FLAGS INTERNALDATE{mod_seq}{} BODY.PEEK[])", email_id_item(remote));
+    let mut had = BTreeSet::new();
+    ask(remote, uids, &items, &mut |heard| {
+        let local = |error: std::io::Error| RemoteError::Local(error.to_string());
+        match heard {
+            Heard::BodyBegins(size_bytes) => sink.begin(size_bytes).map_err(local)?,
+            Heard::Body(bytes) => sink.write(&bytes).map_err(local)?,
+            Heard::BodyEnds => {}
+            Heard::Fetch(items) if items.body != Body::Unmentioned => {
+                let uid = items.uid.filter(|uid| uids.contains(*uid) && had.insert(*uid));
+                let uid = uid.ok_or_else(|| wrong("a message that was not asked for, or sent twice"))?;
+                match (items.body, items.flags) {
+                    (Body::Nil, _) => sink.absent(uid).map_err(local)?,
+                    (_, None) => return Err(wrong("a message without its flags")),
+                    (_, Some(flags)) => {
+                        let FetchedItems { mod_seq, internal_date, email_id, .. } = items;
+                        sink.end(Fetched { uid, flags, mod_seq, internal_date, email_id }).map_err(local)?;
+                    }
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })
+    .await
+}
+
+/// UID FETCH in as many commands as the set needs; anything but OK to all of them is an error.
+async fn ask(
+    remote: &mut ImapRemote,
+    uids: &UidSet<RemoteUid>,
+    items: &str,
+    hear: &mut (dyn FnMut(Heard) -> Result<bool, RemoteError> + Send),
+) -> Result<(), RemoteError> {
+    let pieces = remote.pieces(uids, items.len());
+    let command = |piece| Command::new("FETCH", format!("UID FETCH {piece} {items}"));
+    for answer in remote.driver.run(pieces.iter().map(command).collect(), hear).await? {
+        remote.driver.check("FETCH", answer)?;
+    }
+    Ok(())
+}
+
+/// The item that gives a message's identity on this server, with a space before it.
+fn email_id_item(remote: &ImapRemote) -> &'static str {
+    match (remote.capabilities.has("OBJECTID"), remote.capabilities.has("X-GM-EXT-1")) {
+        (true, _) => " EMAILID",
+        (false, true) => " X-GM-MSGID",
+        (false, false) => "",
+    }
+}
+
+fn wrong(what: &str) -> RemoteError {
+    RemoteError::Protocol { request: "FETCH", text: what.to_owned() }
+}
+
+/// Header fields by upper-case name, the first of each, unfolded (RFC 5322 section 2.2.3).
+fn header_fields(header: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
+    for line in header.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match (line.first(), line.iter().position(|byte| *byte == b':')) {
+            (Some(b' ' | b'\t'), _) => {
+                if let Some((_, value)) = fields.last_mut() {
+                    value.extend_from_slice(line);
+                }
+            }
+            (_, Some(colon)) => {
+                let name = String::from_utf8_lossy(line[..colon].trim_ascii_end()).to_ascii_uppercase();
+                fields.push((name, line[colon + 1..].to_vec()));
+            }
+            (_, None) => {}
+        }
+    }
+    let trimmed = |(name, value): (String, Vec<u8>)| (name, value.trim_ascii().to_vec());
+    fields.into_iter().rev().map(trimmed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_fields_are_unfolded_and_the_first_counts() {
+        let fields = header_fields(b"Subject: a\r\n b\r\nDATE : x\nsubject: c\r\nno field\r\n\r\n");
+        let expected = [("SUBJECT", &b"a b"[..]), ("DATE", b"x")];
+        assert_eq!(fields, expected.map(|(name, value)| (name.to_owned(), value.to_vec())).into());
+    }
+}

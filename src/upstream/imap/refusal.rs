@@ -1,0 +1,130 @@
+//! What a refusal means for whoever asked: whether to wait, to log in anew, or to give this one request up.
+
+use super::code::{Condition, StatusLine};
+use crate::sync::remote::{RefusalCode, RemoteError};
+
+/// Texts by which servers say "too much, too fast" without a code (QUIRKS.md rows 7, 12 and 19).
+const THROTTLING_TEXTS: &[&str] = &[
+    "[throttled]",
+    "request is throttled",
+    "rate limit hit",
+    "too many simultaneous connections",
+    "bandwidth limits",
+    "server busy",
+];
+
+/// What a tagged NO or BAD to `request` means.
+pub(super) fn refusal(host: &str, request: &'static str, status: &StatusLine) -> RemoteError {
+    if let Some(wait) = wait(status) {
+        return wait;
+    }
+    let text = status.text.clone();
+    // Exchange accepts a login and then denies it (QUIRKS.md row 11).
+    if text.to_ascii_lowercase().contains("authenticated but not connected") {
+        return RemoteError::LoginRefused { host: host.to_owned(), text };
+    }
+    let code = status.code_name().map(refusal_code);
+    match status.condition {
+        // Gmail answers BAD to a message that is too large (QUIRKS.md row 10).
+        Condition::Bad if !matches!(code, Some(known) if known != RefusalCode::Other) => {
+            RemoteError::Protocol { request, text }
+        }
+        _ => RemoteError::Refused { request, code, text },
+    }
+}
+
+/// What a refused login means. `secret` is taken out of the server's text, should it repeat it.
+pub(super) fn login_refusal(host: &str, status: &StatusLine, secrets: &[&str]) -> RemoteError {
+    if let Some(wait) = wait(status) {
+        return wait;
+    }
+    let code = status.code_name().map(|code| format!("[{code}] ")).unwrap_or_default();
+    let mut text = format!("{code}{}", status.text);
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "...");
+    }
+    RemoteError::LoginRefused { host: host.to_owned(), text }
+}
+
+/// Whether the server asks to wait, whatever it was asked.
+pub(super) fn wait(status: &StatusLine) -> Option<RemoteError> {
+    let text = status.text.to_ascii_lowercase();
+    let retry_after_ms = suggested_backoff_ms(&text);
+    let by_code = matches!(status.code_name(), Some("THROTTLED" | "LIMIT" | "UNAVAILABLE"));
+    let by_text = THROTTLING_TEXTS.iter().any(|known| text.contains(known));
+    (by_code || by_text || retry_after_ms.is_some())
+        .then(|| RemoteError::Wait { retry_after_ms, text: status.text.clone() })
+}
+
+/// "Suggested Backoff Time: 299961 milliseconds" (QUIRKS.md row 12).
+fn suggested_backoff_ms(lower_case_text: &str) -> Option<u64> {
+    let (_, rest) = lower_case_text.split_once("suggested backoff time:")?;
+    let rest = rest.trim_start();
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+/// The codes of RFC 5530 and RFC 3501 that decide something, and APPENDLIMIT's TOOBIG (RFC 7889 section 4).
+fn refusal_code(name: &str) -> RefusalCode {
+    match name {
+        "TRYCREATE" => RefusalCode::TryCreate,
+        "NONEXISTENT" => RefusalCode::NonExistent,
+        "ALREADYEXISTS" => RefusalCode::AlreadyExists,
+        "OVERQUOTA" => RefusalCode::OverQuota,
+        "TOOBIG" => RefusalCode::TooBig,
+        "NOPERM" => RefusalCode::NoPerm,
+        "CANNOT" => RefusalCode::Cannot,
+        "READ-ONLY" => RefusalCode::ReadOnly,
+        "INUSE" => RefusalCode::InUse,
+        "EXPUNGEISSUED" => RefusalCode::ExpungeIssued,
+        _ => RefusalCode::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(line: &str) -> StatusLine {
+        StatusLine::parse(line.as_bytes()).expect("a status line")
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_next() {
+        let refused = |code, text: &str| RemoteError::Refused { request: "APPEND", code, text: text.to_owned() };
+        let wait = |retry_after_ms, text: &str| RemoteError::Wait { retry_after_ms, text: text.to_owned() };
+        let rows = [
+            ("NO no", refused(None, "no")),
+            ("NO [OVERQUOTA] full", refused(Some(RefusalCode::OverQuota), "full")),
+            ("BAD [TOOBIG] Message too large", refused(Some(RefusalCode::TooBig), "Message too large")),
+            ("NO [INUSE] locked", refused(Some(RefusalCode::InUse), "locked")),
+            ("NO [X-OWN] what", refused(Some(RefusalCode::Other), "what")),
+            ("BAD what?", RemoteError::Protocol { request: "APPEND", text: "what?".to_owned() }),
+            ("NO [UNAVAILABLE] later", wait(None, "later")),
+            ("NO [LIMIT] UID FETCH Rate limit hit", wait(None, "UID FETCH Rate limit hit")),
+            (
+                "BAD Request is throttled. Suggested Backoff Time: 299961 milliseconds",
+                wait(Some(299_961), "Request is throttled. Suggested Backoff Time: 299961 milliseconds"),
+            ),
+            (
+                "BAD User is authenticated but not connected.",
+                RemoteError::LoginRefused {
+                    host: "h".to_owned(),
+                    text: "User is authenticated but not connected.".to_owned(),
+                },
+            ),
+        ];
+        for (line, error) in rows {
+            assert_eq!(refusal("h", "APPEND", &status(line)), error, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_refused_login_never_repeats_the_secret() {
+        let line = status("NO [AUTHENTICATIONFAILED] password hunter2 is wrong");
+        let RemoteError::LoginRefused { text, .. } = login_refusal("h", &line, &["", "hunter2"]) else {
+            panic!("a refused login")
+        };
+        assert_eq!(text, "[AUTHENTICATIONFAILED] password ... is wrong");
+    }
+}

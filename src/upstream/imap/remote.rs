@@ -1,0 +1,151 @@
+//! [`ImapRemote`]: one connection to an account, as the rest of the program sees it.
+
+use super::command::Command;
+use super::driver::Driver;
+use super::profile::{Capabilities, Profile};
+use super::{append, folders, list, messages, select, transfer, wait};
+use crate::sync::remote::{
+    AppendUid, CopyUid, Facts, Fingerprinted, Interrupt, Known, Listed, MessageSink, Outgoing, Remote, RemoteError,
+    RemoteName, Scanned, Selected, Status, Woken,
+};
+use crate::types::{Flags, ModSeq, RemoteUid, SpecialUse, UidSet};
+
+/// A connection to an IMAP account, logged in. Made by [`super::Connector`].
+pub struct ImapRemote {
+    pub(super) driver: Driver,
+    pub(super) facts: Facts,
+    pub(super) capabilities: Capabilities,
+    pub(super) profile: Profile,
+    pub(super) selected: Option<SelectedMailbox>,
+}
+
+/// The mailbox selected.
+pub(super) struct SelectedMailbox {
+    pub name: RemoteName,
+    pub uid_next: Option<RemoteUid>,
+}
+
+impl ImapRemote {
+    pub(super) const fn new(driver: Driver, facts: Facts, capabilities: Capabilities, profile: Profile) -> Self {
+        Self { driver, facts, capabilities, profile, selected: None }
+    }
+
+    /// The set in pieces that fit a command line, beside so many other bytes.
+    pub(super) fn pieces(&self, uids: &UidSet<RemoteUid>, other_bytes: usize) -> Vec<UidSet<RemoteUid>> {
+        uids.split(self.profile.command_line_max_bytes.saturating_sub(other_bytes + 20).max(100))
+    }
+
+    /// Runs a command that is answered by its tagged line alone.
+    pub(super) async fn plain(&mut self, command: Command<'_>) -> Result<(), RemoteError> {
+        self.driver.run_plain(command).await.map(|_| ())
+    }
+}
+
+impl Remote for ImapRemote {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    async fn list(&mut self) -> Result<Vec<Listed>, RemoteError> {
+        list::list(self).await
+    }
+
+    async fn status(&mut self, names: &[RemoteName]) -> Result<Vec<Result<Status, RemoteError>>, RemoteError> {
+        list::status(self, names).await
+    }
+
+    fn name_for(&self, components: &[&str], delimiter: Option<char>) -> Result<RemoteName, RemoteError> {
+        folders::name_for(components, delimiter)
+    }
+
+    async fn create(&mut self, name: &RemoteName, special_use: Option<SpecialUse>) -> Result<(), RemoteError> {
+        folders::create(self, name, special_use).await
+    }
+
+    async fn rename(&mut self, from: &RemoteName, to: &RemoteName) -> Result<(), RemoteError> {
+        folders::rename(self, from, to).await
+    }
+
+    async fn delete(&mut self, name: &RemoteName) -> Result<(), RemoteError> {
+        folders::delete(self, name).await
+    }
+
+    async fn set_subscribed(&mut self, name: &RemoteName, subscribed: bool) -> Result<(), RemoteError> {
+        folders::set_subscribed(self, name, subscribed).await
+    }
+
+    async fn select(&mut self, name: &RemoteName, known: Option<Known>) -> Result<Selected, RemoteError> {
+        select::select(self, name, known).await
+    }
+
+    async fn uids(&mut self) -> Result<UidSet<RemoteUid>, RemoteError> {
+        messages::search(self, "ALL").await
+    }
+
+    async fn deleted_uids(&mut self) -> Result<UidSet<RemoteUid>, RemoteError> {
+        messages::search(self, "DELETED").await
+    }
+
+    async fn scan(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        changed_since: Option<ModSeq>,
+    ) -> Result<Vec<Scanned>, RemoteError> {
+        messages::scan(self, uids, changed_since).await
+    }
+
+    async fn fingerprints(&mut self, uids: &UidSet<RemoteUid>) -> Result<Vec<Fingerprinted>, RemoteError> {
+        messages::fingerprints(self, uids).await
+    }
+
+    async fn fetch(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
+        messages::fetch(self, uids, sink).await
+    }
+
+    fn take_vanished(&mut self) -> UidSet<RemoteUid> {
+        self.driver.take_vanished()
+    }
+
+    async fn add_flags(&mut self, uids: &UidSet<RemoteUid>, flags: &Flags) -> Result<(), RemoteError> {
+        transfer::store(self, uids, '+', flags).await
+    }
+
+    async fn remove_flags(&mut self, uids: &UidSet<RemoteUid>, flags: &Flags) -> Result<(), RemoteError> {
+        transfer::store(self, uids, '-', flags).await
+    }
+
+    async fn expunge(&mut self, uids: &UidSet<RemoteUid>) -> Result<(), RemoteError> {
+        transfer::expunge(self, uids).await
+    }
+
+    async fn expunge_all_deleted(&mut self) -> Result<(), RemoteError> {
+        self.plain(Command::new("EXPUNGE", "EXPUNGE")).await
+    }
+
+    async fn copy(&mut self, uids: &UidSet<RemoteUid>, to: &RemoteName) -> Result<Option<CopyUid>, RemoteError> {
+        transfer::copy(self, "COPY", uids, to).await
+    }
+
+    async fn move_messages(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        to: &RemoteName,
+    ) -> Result<Option<CopyUid>, RemoteError> {
+        if !self.facts.r#move {
+            return Err(RemoteError::Impossible("this server has no MOVE".to_owned()));
+        }
+        transfer::copy(self, "MOVE", uids, to).await
+    }
+
+    async fn append(&mut self, to: &RemoteName, message: Outgoing<'_>) -> Result<Option<AppendUid>, RemoteError> {
+        append::append(self, to, message).await
+    }
+
+    async fn wait(&mut self, max_ms: u64, interrupt: Interrupt<'_>) -> Result<Woken, RemoteError> {
+        wait::wait(self, max_ms, interrupt).await
+    }
+
+    async fn logout(&mut self) {
+        wait::logout(self).await;
+    }
+}

@@ -1,0 +1,129 @@
+//! Changing messages: flags, expunging, copying, moving (RFC 3501 sections 6.4.6, 6.4.7; RFC 4315; RFC 6851).
+
+use super::code::{Code, StatusLine};
+use super::command::Command;
+use super::driver::Heard;
+use super::remote::ImapRemote;
+use super::untagged::Untagged;
+use crate::sync::remote::{CopyUid, RemoteError, RemoteName};
+use crate::types::{Flags, RemoteUid, UidSet};
+
+/// UID STORE ±FLAGS.SILENT.
+pub(super) async fn store(
+    remote: &mut ImapRemote,
+    uids: &UidSet<RemoteUid>,
+    sign: char,
+    flags: &Flags,
+) -> Result<(), RemoteError> {
+    if flags.is_empty() {
+        return Ok(());
+    }
+    let arguments = format!("{sign}FLAGS.SILENT ({flags})");
+    let pieces = remote.pieces(uids, arguments.len());
+    let command = |piece| Command::new("STORE", format!("UID STORE {piece} {arguments}"));
+    // What the server tells of these messages is our own doing: mod-sequences, and flags despite .SILENT (QUIRKS.md row 10).
+    let hear = &mut |heard| Ok(matches!(heard, Heard::Fetch(items) if items.uid.is_some_and(|uid| uids.contains(uid))));
+    for answer in remote.driver.run(pieces.iter().map(command).collect(), hear).await? {
+        remote.driver.check("STORE", answer)?;
+    }
+    Ok(())
+}
+
+/// UID EXPUNGE. Without the NOOP some Dovecot forgets what was just flagged (QUIRKS.md row 41).
+pub(super) async fn expunge(remote: &mut ImapRemote, uids: &UidSet<RemoteUid>) -> Result<(), RemoteError> {
+    if !remote.facts.uid_plus {
+        return Err(RemoteError::Impossible("this server cannot expunge single messages".to_owned()));
+    }
+    let mut commands = vec![Command::new("NOOP", "NOOP")];
+    for piece in remote.pieces(uids, 0) {
+        commands.push(Command::new("EXPUNGE", format!("UID EXPUNGE {piece}")));
+    }
+    let hear = &mut |heard| Ok(matches!(heard, Heard::Untagged(Untagged::Expunge) | Heard::Vanished(_)));
+    for answer in remote.driver.run(commands, hear).await? {
+        remote.driver.check("EXPUNGE", answer)?;
+    }
+    Ok(())
+}
+
+/// UID COPY or UID MOVE. A set too long for one line goes in several commands, one after the other: after a refusal
+/// nothing more is done.
+pub(super) async fn copy(
+    remote: &mut ImapRemote,
+    request: &'static str,
+    uids: &UidSet<RemoteUid>,
+    to: &RemoteName,
+) -> Result<Option<CopyUid>, RemoteError> {
+    let mut codes = Vec::new();
+    for piece in remote.pieces(uids, to.0.len() * 2) {
+        let command = Command::new(request, format!("UID {request} {piece} ")).mailbox(to);
+        let answer = remote
+            .driver
+            .run_one(command, &mut |heard| match heard {
+                // MOVE tells it before the expunges (RFC 6851 section 4.3).
+                Heard::Untagged(Untagged::Status(StatusLine { code: Some(code @ Code::CopyUid(..)), .. })) => {
+                    codes.push(code);
+                    Ok(true)
+                }
+                Heard::Untagged(Untagged::Expunge) | Heard::Vanished(_) => Ok(request == "MOVE"),
+                _ => Ok(false),
+            })
+            .await?;
+        codes.extend(answer.code);
+    }
+    Ok(pairs(&codes, uids))
+}
+
+/// Where each of `uids` went. `None` where it was not told, or what was told contradicts itself.
+fn pairs(codes: &[Code], uids: &UidSet<RemoteUid>) -> Option<CopyUid> {
+    let mut told: Option<CopyUid> = None;
+    for code in codes {
+        let Code::CopyUid(validity, from, to) = code else { continue };
+        let told = told.get_or_insert_with(CopyUid::default);
+        if told.uid_validity.get_or_insert(*validity) != validity || count(from) != count(to) {
+            return None;
+        }
+        for (from, to) in each(from).zip(each(to)) {
+            // Bounded by what was asked, whatever ranges the server names.
+            if !uids.contains(from) {
+                return None;
+            }
+            told.uids.insert(from, to);
+        }
+    }
+    told
+}
+
+fn count(ranges: &[(u32, u32)]) -> u64 {
+    ranges.iter().map(|(low, high)| u64::from(high - low) + 1).sum()
+}
+
+fn each(ranges: &[(u32, u32)]) -> impl Iterator<Item = RemoteUid> + '_ {
+    ranges.iter().flat_map(|(low, high)| (*low..=*high).map(RemoteUid::new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::UidValidity;
+
+    #[test]
+    fn copyuid_pairs_in_the_order_given() {
+        let uids = UidSet::parse("1:9").expect("a valid set");
+        let code = |validity, from: &[(u32, u32)], to: &[(u32, u32)]| {
+            Code::CopyUid(UidValidity::new(validity), from.to_vec(), to.to_vec())
+        };
+        let shown = |codes: &[Code]| {
+            pairs(codes, &uids)
+                .map(|told| told.uids.iter().map(|(from, to)| format!("{from}>{to}")).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(shown(&[code(5, &[(7, 7), (2, 4)], &[(20, 23)])]).as_deref(), Some("2>21 3>22 4>23 7>20"));
+        assert_eq!(
+            shown(&[code(5, &[(1, 1)], &[(20, 20)]), code(5, &[(2, 2)], &[(21, 21)])]).as_deref(),
+            Some("1>20 2>21")
+        );
+        assert_eq!(shown(&[]), None);
+        assert_eq!(shown(&[code(5, &[(1, 2)], &[(20, 20)])]), None);
+        assert_eq!(shown(&[code(5, &[(1, 1)], &[(9, 9)]), code(6, &[(2, 2)], &[(9, 9)])]), None);
+        assert_eq!(shown(&[code(5, &[(1, u32::MAX)], &[(1, u32::MAX)])]), None);
+    }
+}
