@@ -12,6 +12,7 @@ use super::imap::Imap;
 use super::net::free_address;
 use super::pop3::Pop3;
 use super::process::Process;
+use super::refserver::{self, RefServer};
 use super::smtp::Smtp;
 use super::wait::{SOON, wait_for, wait_until};
 
@@ -33,21 +34,35 @@ pub struct Account<'a> {
     pub address: &'a str,
     pub imap: SocketAddr,
     pub smtp: SocketAddr,
-    /// `none`, `starttls`, `implicit`; for IMAP.
+    /// `none`, `starttls`, `implicit`; for both.
     pub tls: &'a str,
     pub user: &'a str,
     pub password: &'a str,
     pub more: &'a str,
 }
 
-impl Account<'_> {
+impl<'a> Account<'a> {
+    /// The account of a refserver's user, in plaintext; the IMAP address may be a proxy's.
+    pub fn at(server: &RefServer, user: &'a str, imap: SocketAddr) -> Self {
+        Self {
+            name: user,
+            address: user,
+            imap,
+            smtp: server.address("submission"),
+            tls: "none",
+            user,
+            password: refserver::PASSWORD,
+            more: "",
+        }
+    }
+
     pub fn text(&self) -> String {
         let Self { name, address, imap, smtp, tls, user, password, more } = self;
         let (imap_host, imap_port, smtp_host, smtp_port) = (imap.ip(), imap.port(), smtp.ip(), smtp.port());
         format!(
             "[[account]]\nname = \"{name}\"\naddress = \"{address}\"\n\
              imap = {{ host = \"{imap_host}\", port = {imap_port}, tls = \"{tls}\" }}\n\
-             smtp = {{ host = \"{smtp_host}\", port = {smtp_port}, tls = \"none\" }}\n\
+             smtp = {{ host = \"{smtp_host}\", port = {smtp_port}, tls = \"{tls}\" }}\n\
              user = \"{user}\"\npassword = \"{password}\"\n{more}\n"
         )
     }

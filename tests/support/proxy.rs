@@ -14,12 +14,12 @@ pub struct Proxy {
 }
 
 struct Shared {
-    target: SocketAddr,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 struct State {
+    target: SocketAddr,
     mode: Mode,
     /// Both ends of every connection ever made; shutting down a closed one does no harm.
     ends: Vec<TcpStream>,
@@ -27,8 +27,8 @@ struct State {
     bytes: u64,
     /// Waits before each piece forwarded: the latency of a real line.
     delay: Duration,
-    /// Lets each new connection live for a random number of bytes below the limit.
-    fate: Option<(Random, u64)>,
+    /// Says after how many bytes a new connection is cut.
+    fate: Option<Box<dyn FnMut() -> u64 + Send>>,
     /// Connections that met their fate.
     cuts: u64,
     closed: bool,
@@ -48,6 +48,7 @@ impl Proxy {
         let address = free_address();
         let listener = TcpListener::bind(address).expect("an address of our own");
         let state = State {
+            target,
             mode: Mode::Open,
             ends: Vec::new(),
             bytes: 0,
@@ -56,7 +57,7 @@ impl Proxy {
             cuts: 0,
             closed: false,
         };
-        let shared = Arc::new(Shared { target, state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let accepting = shared.clone();
         std::thread::spawn(move || accept(&listener, &accepting));
         Self { address, shared }
@@ -86,20 +87,31 @@ impl Proxy {
         }
     }
 
+    /// From now on new connections go elsewhere.
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.state().target = target;
+        self.break_connections();
+    }
+
     pub fn set_delay(&self, delay: Duration) {
         self.state().delay = delay;
     }
 
     /// From now on each new connection is cut after a random number of bytes below `limit`.
-    pub fn cut_each_below(&self, random: Random, limit: u64) {
-        self.state().fate = Some((random, limit));
+    pub fn cut_each_below(&self, mut random: Random, limit: u64) {
+        self.state().fate = Some(Box::new(move || random.below(limit)));
+    }
+
+    /// From now on each new connection is cut after this many bytes.
+    pub fn cut_each_after(&self, bytes: u64) {
+        self.state().fate = Some(Box::new(move || bytes));
     }
 
     pub fn stop_cutting(&self) {
         self.state().fate = None;
     }
 
-    /// Connections cut by [`Self::cut_each_below`].
+    /// Connections cut by [`Self::cut_each_below`] and [`Self::cut_each_after`].
     pub fn cuts(&self) -> u64 {
         self.state().cuts
     }
@@ -154,12 +166,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             return;
         }
         let (Ok(client), true) = (client, state.mode != Mode::Cut) else { continue };
-        let Ok(server) = TcpStream::connect(shared.target) else { continue };
+        let Ok(server) = TcpStream::connect(state.target) else { continue };
         for end in [&client, &server] {
             end.set_nodelay(true).expect("a TCP socket");
             state.ends.push(end.try_clone().expect("a second handle"));
         }
-        let fate = state.fate.as_mut().map(|(random, limit)| random.below(*limit));
+        let fate = state.fate.as_mut().map(|fate| fate());
         let left = Arc::new(Mutex::new(fate));
         for (from, to) in [(&client, &server), (&server, &client)] {
             let (from, to) = (from.try_clone().expect("a second handle"), to.try_clone().expect("a second handle"));

@@ -12,6 +12,8 @@ use super::imap::Imap;
 use super::net::free_address;
 use super::process::Process;
 
+pub const PASSWORD: &str = "sesame";
+
 pub struct RefServer {
     process: Option<Process>,
     arguments: Vec<String>,
@@ -19,22 +21,45 @@ pub struct RefServer {
     folder: tempfile::TempDir,
 }
 
+/// What differs between servers.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// Each with the password [`PASSWORD`].
+    pub users: &'a [&'a str],
+    pub domain: Option<&'a str>,
+    /// Where the MX port is to be; else the server chooses.
+    pub smtp: Option<SocketAddr>,
+    /// More lines of its config file.
+    pub config: String,
+}
+
 /// Every listener it knows.
 const LISTENERS: [&str; 7] = ["imap", "imaps", "pop3", "pop3s", "smtp", "submission", "submissions"];
 
 impl RefServer {
-    /// With these users, each with the password `sesame`, and every listener on a port of its own choice.
-    pub fn start(users: &[&str], more: &[&str]) -> Self {
+    pub fn with_users(users: &[&str]) -> Self {
+        Self::start(&Options { users, ..Options::default() })
+    }
+
+    pub fn start(options: &Options) -> Self {
         let folder = tempfile::Builder::new().prefix("refserver").tempdir().expect("a temporary folder");
         let ip = free_address().ip();
         let mut arguments = vec!["--data".to_owned(), folder.path().join("data").display().to_string()];
         for listener in LISTENERS {
-            arguments.extend([format!("--{listener}"), format!("{ip}:0")]);
+            let chosen = options.smtp.filter(|_| listener == "smtp").map(|address| address.to_string());
+            arguments.extend([format!("--{listener}"), chosen.unwrap_or_else(|| format!("{ip}:0"))]);
         }
-        for user in users {
-            arguments.extend(["--user".to_owned(), format!("{user}:sesame")]);
+        for user in options.users {
+            arguments.extend(["--user".to_owned(), format!("{user}:{PASSWORD}")]);
         }
-        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        if let Some(domain) = options.domain {
+            arguments.extend(["--domain".to_owned(), domain.to_owned()]);
+        }
+        if !options.config.is_empty() {
+            let file = folder.path().join("refserver.toml");
+            std::fs::write(&file, &options.config).expect("a writable folder");
+            arguments.extend(["--config".to_owned(), file.display().to_string()]);
+        }
         let mut server = Self { process: None, arguments, addresses: BTreeMap::new(), folder };
         server.restart();
         server
@@ -42,6 +67,8 @@ impl RefServer {
 
     /// Starts it (again) on the same data. The second time on the ports of the first.
     pub fn restart(&mut self) {
+        // The one before must be gone: it holds the data and the ports.
+        self.process = None;
         let mut arguments = self.arguments.clone();
         for (name, address) in &self.addresses {
             let option = format!("--{name}");
@@ -78,14 +105,23 @@ impl RefServer {
         self.folder.path()
     }
 
-    /// The certificate made at first start.
-    pub fn certificate(&self) -> PathBuf {
-        self.folder.path().join("data/cert.pem")
+    /// What to trust to trust the certificate made at first start.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("data/tls-ca.pem")
+    }
+
+    /// As [`Self::kill`] while others talk to it.
+    pub fn signal(&self, name: &str) {
+        self.process.as_ref().expect("a started server").signal(name);
+    }
+
+    pub fn kill(&mut self) {
+        self.process().kill();
     }
 
     pub fn login(&self, user: &str) -> Imap {
         let mut imap = Imap::connect(self.address("imap")).expect("refserver listens");
-        let reply = imap.login(user, "sesame").expect("refserver answers");
+        let reply = imap.login(user, PASSWORD).expect("refserver answers");
         assert_eq!(reply.status, "OK", "{}", reply.text);
         imap
     }

@@ -1,0 +1,130 @@
+//! A configuration that cannot be used is told with its place and the remedy; one that is changed is taken up.
+
+use std::net::SocketAddr;
+
+use crate::support::agent::{Account, Agent};
+use crate::support::refserver::RefServer;
+use crate::support::wait::{SOON, wait_until};
+
+/// What is wrong, the text after `[local]`, the line of the whole file that is to be named, and words of the remedy.
+const BROKEN: &[(&str, &str, usize, &[&str])] = &[
+    ("not TOML", "[[account]\nname = \"a\"\n", 6, &[]),
+    ("an unknown key", "[[account]]\nname = \"a\"\ncolour = \"red\"\n", 8, &["colour"]),
+    ("a missing key", "[[account]]\nname = \"a\"\n", 6, &["address"]),
+    (
+        "a wrong type",
+        "[[account]]\nname = \"a\"\naddress = \"a@b.example\"\npassword = \"x\"\nimap = { host = \"h\", port = \"many\" }\n",
+        10,
+        &[],
+    ),
+    (
+        "an unreadable value",
+        "[[account]]\nname = \"a\"\naddress = \"a@b.example\"\npassword = \"x\"\nimap = { host = \"h\", tls = \"maybe\" }\n",
+        10,
+        &["implicit", "starttls", "none"],
+    ),
+    (
+        "plaintext to another machine",
+        "[[account]]\nname = \"a\"\naddress = \"a@b.example\"\npassword = \"x\"\nimap = { host = \"imap.b.example\", tls = \"none\" }\n",
+        10,
+        &["allow-plaintext"],
+    ),
+    (
+        "no password",
+        "[[account]]\nname = \"a\"\naddress = \"a@b.example\"\nimap = { host = \"imap.b.example\" }\n",
+        6,
+        &["password-command"],
+    ),
+    (
+        "two accounts of one name",
+        "[[account]]\nname = \"a\"\naddress = \"a@b.example\"\npassword = \"x\"\nimap = { host = \"h\" }\n\
+         [[account]]\nname = \"a\"\naddress = \"a@c.example\"\npassword = \"x\"\nimap = { host = \"h\" }\n",
+        12,
+        &["line"],
+    ),
+];
+
+#[test]
+fn a_broken_configuration_ends_with_78_and_names_the_line() {
+    for (what, text, line, words) in BROKEN {
+        let agent = Agent::new(text);
+        let said = agent.once();
+        assert_eq!(said.code, 78, "{what}: {said:?}");
+        let place = format!("config.toml:{line}:");
+        assert!(said.err.contains(&place), "{what}: no {place} in {said:?}");
+        for word in *words {
+            assert!(said.err.contains(word), "{what}: no {word} in {said:?}");
+        }
+        assert!(!agent.data.join("mailtide.db").exists(), "{what}: no store is made");
+    }
+}
+
+#[test]
+fn a_missing_configuration_ends_with_78_and_names_the_file() {
+    let agent = Agent::new("");
+    std::fs::remove_file(agent.config()).expect("it was written");
+    let said = agent.once();
+    assert_eq!(said.code, 78, "{said:?}");
+    assert!(said.err.contains(&agent.config().display().to_string()), "{said:?}");
+}
+
+#[test]
+fn a_password_never_appears_in_what_is_printed() {
+    let agent = Agent::new("[[account]]\nname = \"a\"\npassword = \"hush hush\"\npasword = \"hush hush\"\n");
+    let said = agent.once();
+    assert_eq!(said.code, 78);
+    assert!(!said.err.contains("hush") && !said.out.contains("hush"), "{said:?}");
+}
+
+#[test]
+fn a_changed_configuration_is_taken_up_and_a_broken_one_is_not() {
+    let server = RefServer::with_users(&["ada", "bob"]);
+    let text = |user| Account::at(&server, user, server.address("imap")).text();
+    let agent = Agent::started(&text("ada"));
+    let names = || {
+        let status = agent.status();
+        let accounts = status["accounts"].as_array().expect("a list");
+        accounts.iter().map(|account| account["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["ada"]);
+
+    agent.configure(&format!("{}\n{}", text("ada"), text("bob")));
+    wait_until("the second account to appear", SOON, || names() == ["ada", "bob"]);
+    agent.sync();
+    agent.login("bob").select("INBOX");
+
+    agent.configure("[[account]]\nname = 7\n");
+    wait_until("the complaint about the broken file", SOON, || agent.log().contains("config.toml:7:"));
+    assert_eq!(names(), ["ada", "bob"], "the last good configuration stays");
+    agent.login("ada").select("INBOX");
+
+    agent.configure(&text("bob"));
+    wait_until("the first account to go", SOON, || names() == ["bob"]);
+    assert!(agent.try_login("ada").is_err());
+}
+
+#[test]
+fn a_wrong_password_ends_with_77_and_is_told_apart_from_a_bad_line() {
+    let server = RefServer::with_users(&["ada"]);
+    let account = Account { password: "wrong", ..Account::at(&server, "ada", server.address("imap")) };
+    let mut agent = Agent::new(&account.text());
+    let said = agent.once();
+    assert_eq!(said.code, 77, "{said:?}");
+
+    agent.start();
+    wait_until("the state to say so", SOON, || agent.account()["state"] == "auth-failed");
+    assert!(agent.account()["last_error"].is_string());
+    // Mended in the file: no restart.
+    agent.configure(&Account::at(&server, "ada", server.address("imap")).text());
+    wait_until("the account to come online", SOON, || agent.account()["state"] == "online");
+}
+
+#[test]
+fn nobody_there_ends_with_75() {
+    let server = RefServer::with_users(&["ada"]);
+    let nobody: SocketAddr = crate::support::net::free_address();
+    let agent = Agent::new(&Account::at(&server, "ada", nobody).text());
+    let said = agent.once();
+    assert_eq!(said.code, 75, "{said:?}");
+    assert!(said.err.contains(&nobody.port().to_string()), "it says where nobody is: {said:?}");
+}

@@ -1,0 +1,138 @@
+//! syncctl: what it shows, what it steers, and how it ends.
+
+use serde_json::Value;
+
+use crate::support::agent::{Account, Agent, LOCAL_PASSWORD};
+use crate::support::corpus;
+use crate::support::refserver::{Options, RefServer};
+use crate::support::wait::{SOON, wait_until};
+
+const USER: &str = "ada@home.example";
+
+fn server() -> RefServer {
+    RefServer::start(&Options {
+        users: &[USER, "bob@home.example"],
+        domain: Some("home.example"),
+        ..Options::default()
+    })
+}
+
+fn agent(server: &RefServer) -> Agent {
+    let agent = Agent::started(&Account::at(server, USER, server.address("imap")).text());
+    agent.sync();
+    agent
+}
+
+#[test]
+fn without_a_daemon_it_ends_with_69_and_a_wrong_word_with_64() {
+    let agent = Agent::new("");
+    for command in [&["status"][..], &["sync", "--wait"], &["journal", "list"], &["outbox"], &["offline"]] {
+        let said = agent.ctl(command);
+        assert_eq!(said.code, 69, "{command:?}: {said:?}");
+        assert!(said.err.contains("syncd"), "{command:?}: {said:?}");
+    }
+    for command in [&["dance"][..], &["sync", "--loudly"], &["journal", "show", "seven"]] {
+        let said = agent.ctl(command);
+        assert_eq!(said.code, 64, "{command:?}: {said:?}");
+    }
+}
+
+#[test]
+fn status_holds_what_scripts_read() {
+    let server = server();
+    server.login(USER).append("INBOX", &[], 1_000_000_000, &corpus::small(1));
+    let agent = agent(&server);
+    let status = agent.status();
+    assert_eq!(status["version"], 1);
+    let account = &status["accounts"][0];
+    assert_eq!(account["name"], USER);
+    assert_eq!(account["state"], "online");
+    assert_eq!(account["last_error"], Value::Null);
+    let time = account["last_sync"].as_str().expect("a time");
+    chrono::DateTime::parse_from_rfc3339(time).expect("a time as in RFC 3339");
+    assert_eq!(account["journal"], serde_json::json!({"pending": 0, "in_flight": 0, "parked": 0}));
+    for count in ["queued", "sending", "parked"] {
+        assert_eq!(account["outbox"][count], 0, "{count}");
+    }
+    assert_eq!(account["conflicts"], 0);
+    let mailboxes = account["mailboxes"].as_array().expect("a list");
+    let inbox = mailboxes.iter().find(|mailbox| mailbox["name"] == "INBOX").expect("an INBOX");
+    assert_eq!((&inbox["messages"], &inbox["unseen"], &inbox["pending"]), (&1.into(), &1.into(), &0.into()));
+    assert!(inbox["uidvalidity"].as_u64().is_some_and(|validity| validity > 0));
+    let text = agent.ctl_ok(&["status"]);
+    assert!(text.contains(USER) && !text.contains('\u{1b}'), "for people, without colours off a terminal: {text:?}");
+}
+
+#[test]
+fn offline_keeps_everything_here_until_online() {
+    let server = server();
+    let agent = agent(&server);
+    agent.ctl_ok(&["offline"]);
+    wait_until("the state to say so", SOON, || agent.account()["state"] == "paused");
+    agent.login(USER).append("INBOX", &["\\Seen"], 1_000_000_000, &corpus::small(1));
+    assert_eq!(agent.account()["journal"]["pending"], 1);
+    let listed = agent.ctl_json(&["journal", "list", "--json"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    let id = listed[0]["id"].to_string();
+    assert!(agent.ctl_ok(&["journal", "show", &id]).contains("INBOX"));
+    assert_eq!(server.login(USER).select("INBOX").exists(), 0);
+    agent.ctl_ok(&["online"]);
+    wait_until("the message to go up", SOON, || server.login(USER).select("INBOX").exists() == 1);
+    wait_until("the journal to be empty", SOON, || agent.unsettled() == 0);
+}
+
+#[test]
+fn a_message_in_the_outbox_is_held_released_and_cancelled() {
+    let server = server();
+    let agent = agent(&server);
+    agent.ctl_ok(&["offline"]);
+    for subject in ["one", "two"] {
+        let text = format!("From: {USER}\r\nTo: bob@home.example\r\nSubject: {subject}\r\n\r\nx\r\n");
+        let answer = agent.login_smtp(USER).send(USER, &["bob@home.example"], text.as_bytes());
+        assert_eq!(answer.expect("the local server stays").code, 250);
+    }
+    let list = || agent.ctl_json(&["outbox", "list", "--json"]);
+    let ids: Vec<String> = list().as_array().expect("a list").iter().map(|row| row["id"].to_string()).collect();
+    assert_eq!(ids.len(), 2);
+    agent.ctl_ok(&["outbox", "hold", &ids[0]]);
+    agent.ctl_ok(&["outbox", "cancel", &ids[1]]);
+    agent.ctl_ok(&["online"]);
+    agent.sync();
+    assert_eq!(server.login("bob@home.example").select("INBOX").exists(), 0, "neither goes out");
+    agent.ctl_ok(&["outbox", "release", &ids[0]]);
+    wait_until("the released one to arrive", SOON, || server.login("bob@home.example").select("INBOX").exists() == 1);
+    let mut bob = server.login("bob@home.example");
+    bob.select("INBOX");
+    assert_eq!(bob.ok("SEARCH SUBJECT one").found(), [1]);
+}
+
+#[test]
+fn client_config_says_what_a_mail_client_needs() {
+    let server = server();
+    let agent = agent(&server);
+    let text = agent.ctl_ok(&["client-config"]);
+    for wanted in [&agent.imap.port().to_string(), &agent.smtp.port().to_string(), USER, LOCAL_PASSWORD] {
+        assert!(text.contains(wanted), "no {wanted} in {text}");
+    }
+    let config = agent.ctl_json(&["client-config", "--json"]);
+    assert_eq!(config["imap"], agent.imap.to_string());
+}
+
+#[test]
+fn a_sync_that_cannot_be_done_ends_with_75() {
+    let mut server = server();
+    let agent = agent(&server);
+    server.kill();
+    let said = agent.ctl(&["sync", "--wait", "--timeout", "20"]);
+    assert_eq!(said.code, 75, "{said:?}");
+    // Mail is still there to be read.
+    agent.login(USER).select("INBOX");
+}
+
+#[test]
+fn accounts_are_listed_and_tested() {
+    let server = server();
+    let agent = agent(&server);
+    assert!(agent.ctl_ok(&["account", "list"]).contains(USER));
+    agent.ctl_ok(&["account", "test", USER]);
+}

@@ -1,0 +1,104 @@
+//! A full disk: a small tmpfs as the data folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::agent::{Account, Agent};
+use crate::support::corpus;
+use crate::support::peers;
+use crate::support::refserver::RefServer;
+use crate::support::snapshot;
+
+struct SmallDisk {
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    /// `None` after a printed SKIP where mounting is not allowed.
+    fn mount(folder: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(folder).expect("a writable folder");
+        let options = format!("size={size},mode=0700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self { folder: folder.to_owned() });
+        }
+        peers::skip("a tmpfs cannot be mounted here");
+        None
+    }
+
+    fn grow(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        let status = Command::new("mount").args(["-o", &options]).arg(&self.folder).status();
+        assert!(status.is_ok_and(|status| status.success()), "what was mounted can be remounted");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: whoever still has it open gets rid of it in a moment.
+        let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
+    }
+}
+
+/// Mail of this size each.
+const PIECE: usize = 1024 * 1024;
+
+fn large(number: u64) -> Vec<u8> {
+    let mut message = corpus::small(number);
+    // Unlike one another, so that nothing is stored only once.
+    let line = format!("{number:070}\r\n");
+    message.extend(line.bytes().cycle().take(PIECE / 72 * 72));
+    message
+}
+
+#[test]
+fn a_full_disk_stops_the_mirror_with_a_clear_word_and_loses_nothing() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut upstream = server.login("ada");
+    for number in 0..24 {
+        upstream.append("INBOX", &[], 1_000_000_000, &large(number));
+    }
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    let Some(disk) = SmallDisk::mount(&agent.data, "12M") else { return };
+    let said = agent.once();
+    assert_eq!(said.code, 75, "{said:?}");
+    assert!(said.err.contains("full") || said.err.contains("space"), "{said:?}");
+
+    disk.grow("200M");
+    let said = agent.once();
+    assert_eq!(said.code, 0, "{said:?}");
+    agent.start();
+    assert_eq!(snapshot::take(&mut agent.login("ada")), snapshot::take(&mut upstream));
+}
+
+#[test]
+fn a_client_on_a_full_disk_is_refused_and_keeps_what_it_has() {
+    let server = RefServer::with_users(&["ada"]);
+    server.login("ada").append("INBOX", &[], 1_000_000_000, &corpus::small(1));
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    let Some(disk) = SmallDisk::mount(&agent.data, "12M") else { return };
+    agent.start();
+    agent.sync();
+    agent.ctl_ok(&["offline"]);
+    let mut local = agent.login("ada");
+    let mut taken = Vec::new();
+    for number in 0..24 {
+        let reply = local.try_append("INBOX", &[], 1_000_000_000, &large(number)).expect("syncd goes on serving");
+        if reply.status != "OK" {
+            assert_eq!(reply.status, "NO", "{}", reply.text);
+            break;
+        }
+        taken.push(number);
+    }
+    assert!(taken.len() < 24, "12 MB do not hold 24");
+    let mut smtp = agent.login_smtp("ada");
+    let answer = smtp.send("ada@example.org", &["bob@example.org"], &large(99)).expect("syncd goes on serving");
+    assert_eq!(answer.code / 100, 4, "come back later: {answer:?}");
+
+    disk.grow("200M");
+    agent.ctl_ok(&["online"]);
+    agent.sync();
+    let (here, there) = (snapshot::take(&mut agent.login("ada")), snapshot::take(&mut server.login("ada")));
+    assert_eq!(here, there);
+    assert_eq!(here["INBOX"].len(), 1 + taken.len(), "what was answered OK is there, what was refused is not");
+}

@@ -1,0 +1,79 @@
+//! While the line is up: changes go both ways within seconds, and several sessions see one another.
+
+use std::time::{Duration, Instant};
+
+use crate::support::agent::{Account, Agent};
+use crate::support::corpus;
+use crate::support::refserver::RefServer;
+use crate::support::wait::wait_until;
+
+/// A change may take this long to reach the other side.
+const SECONDS: Duration = Duration::from_secs(20);
+
+#[test]
+fn changes_go_both_ways_within_seconds() {
+    let server = RefServer::with_users(&["ada"]);
+    let agent = Agent::started(&Account::at(&server, "ada", server.address("imap")).text());
+    agent.sync();
+    let mut upstream = server.login("ada");
+    upstream.append("INBOX", &[], 1_000_000_000, &corpus::small(1));
+    wait_until("new mail to arrive here", SECONDS, || agent.login("ada").select("INBOX").exists() == 1);
+
+    let mut local = agent.login("ada");
+    local.select("INBOX");
+    local.ok("STORE 1 +FLAGS (\\Flagged)");
+    wait_until("the flag to arrive there", SECONDS, || {
+        upstream.select("INBOX");
+        upstream.fetch_flags()[0].flags.contains("\\Flagged")
+    });
+
+    upstream.ok("STORE 1 +FLAGS (\\Answered)");
+    wait_until("the flag to arrive here", SECONDS, || {
+        local.ok("NOOP");
+        local.fetch_flags()[0].flags.contains("\\Answered")
+    });
+
+    local.ok("CREATE Archive");
+    local.ok("UID MOVE 1:* Archive");
+    wait_until("the move to arrive there", SECONDS, || {
+        upstream.list().iter().any(|mailbox| mailbox.name == "Archive") && upstream.select("Archive").exists() == 1
+    });
+}
+
+#[test]
+fn a_client_in_idle_is_told_of_what_another_client_does() {
+    let server = RefServer::with_users(&["ada"]);
+    let agent = Agent::started(&Account::at(&server, "ada", server.address("imap")).text());
+    agent.sync();
+    let (mut idle, mut other) = (agent.login("ada"), agent.login("ada"));
+    idle.select("INBOX");
+    let tag = idle.send("IDLE").expect("syncd serves");
+    assert!(idle.line().expect("a continuation").text.starts_with('+'));
+    let start = Instant::now();
+    other.append("INBOX", &["\\Seen"], 1_000_000_000, &corpus::small(1));
+    while !idle.line().expect("to be told").text.ends_with(" EXISTS") {}
+    other.select("INBOX");
+    other.ok("STORE 1 +FLAGS (\\Deleted)");
+    while !idle.line().expect("to be told").text.contains("\\Deleted") {}
+    other.ok("EXPUNGE");
+    while idle.line().expect("to be told").text != "* 1 EXPUNGE" {}
+    assert!(start.elapsed() < Duration::from_secs(10));
+    idle.write(b"DONE\r\n").expect("syncd serves");
+    assert_eq!(idle.answer(&tag).expect("an answer").status, "OK");
+}
+
+#[test]
+fn two_accounts_live_side_by_side() {
+    let server = RefServer::with_users(&["ada", "bob"]);
+    server.login("ada").append("INBOX", &[], 1_000_000_000, &corpus::small(1));
+    server.login("bob").append("INBOX", &[], 1_000_000_000, &corpus::small(2));
+    let text = |user| Account::at(&server, user, server.address("imap")).text();
+    let agent = Agent::started(&format!("{}\n{}", text("ada"), text("bob")));
+    agent.sync();
+    for (user, number) in [("ada", 1), ("bob", 2)] {
+        let mut local = agent.login(user);
+        local.select("INBOX");
+        let bodies: Vec<Vec<u8>> = local.fetch_all().into_iter().map(|message| message.body).collect();
+        assert_eq!(bodies, [corpus::small(number)], "{user} sees only what is {user}'s");
+    }
+}

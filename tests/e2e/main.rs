@@ -1,0 +1,17 @@
+//! Real binaries over real sockets: syncd, syncctl and refserver as people run them, and what happens when input, peers,
+//! disks and processes fail.
+
+mod big;
+mod config;
+mod control;
+mod demo;
+mod disk;
+mod hostile;
+mod live;
+mod pop3;
+mod relay;
+mod store;
+mod tls;
+
+#[path = "../support/mod.rs"]
+mod support;

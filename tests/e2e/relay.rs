@@ -1,0 +1,134 @@
+//! refserver as a mail server: two of them exchange mail, and what was acknowledged survives kill -9.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::support::imap::Imap;
+use crate::support::net::free_address;
+use crate::support::random::Random;
+use crate::support::refserver::{self, Options, RefServer};
+use crate::support::smtp::Smtp;
+use crate::support::wait::{SOON, wait_until};
+
+/// Two servers, for a.example and b.example, that know the way to each other.
+fn pair() -> (RefServer, RefServer) {
+    let (at_a, at_b) = (free_address(), free_address());
+    let start = |user: &str, domain: &str, smtp: SocketAddr, other: &str, there: SocketAddr| {
+        RefServer::start(&Options {
+            users: &[user],
+            domain: Some(domain),
+            smtp: Some(smtp),
+            config: format!("[routes]\n\"{other}\" = \"{there}\"\n"),
+        })
+    };
+    let a = start("ada@a.example", "a.example", at_a, "b.example", at_b);
+    let b = start("bob@b.example", "b.example", at_b, "a.example", at_a);
+    (a, b)
+}
+
+fn message(number: u64, to: &str) -> Vec<u8> {
+    format!(
+        "From: ada@a.example\r\nTo: {to}\r\nSubject: number {number}\r\nMessage-ID: <{number}@a.example>\r\n\r\nHi.\r\n"
+    )
+    .into_bytes()
+}
+
+fn submit(server: &RefServer, number: u64, to: &str) -> std::io::Result<u16> {
+    let mut smtp = Smtp::connect(server.address("submission"))?;
+    assert_eq!(smtp.login("ada@a.example", refserver::PASSWORD)?.code, 235);
+    Ok(smtp.send("ada@a.example", &[to], &message(number, to))?.code)
+}
+
+/// The numbers in an INBOX; one may stand there more than once.
+fn numbers(imap: &mut Imap) -> Vec<u64> {
+    if imap.select("INBOX").exists() == 0 {
+        return Vec::new();
+    }
+    let subject = |body: &[u8]| {
+        let text = String::from_utf8_lossy(body).into_owned();
+        let number = text.lines().find_map(|line| line.strip_prefix("Subject: number ")?.parse().ok());
+        number.expect("one of our messages")
+    };
+    let mut numbers: Vec<u64> = imap.fetch_all().iter().map(|message| subject(&message.body)).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn two_servers_exchange_mail() {
+    let (a, b) = pair();
+    assert_eq!(submit(&a, 1, "bob@b.example").expect("a serves"), 250);
+    assert_eq!(submit(&a, 2, "ada@a.example").expect("a serves"), 250);
+    wait_until("mail to reach the other domain", SOON, || numbers(&mut b.login("bob@b.example")) == [1]);
+    wait_until("mail to reach our own user", SOON, || numbers(&mut a.login("ada@a.example")) == [2]);
+}
+
+#[test]
+fn the_mx_port_takes_mail_for_its_users_and_relays_for_nobody() {
+    let (a, _b) = pair();
+    let mut smtp = Smtp::connect(a.address("smtp")).expect("a serves");
+    for (recipient, code) in [("ada@a.example", 250), ("nobody@a.example", 550), ("eve@far.example", 550)] {
+        smtp.expect(250, "MAIL FROM:<x@y.example>");
+        let answer = smtp.try_command(&format!("RCPT TO:<{recipient}>")).expect("a serves");
+        assert_eq!(answer.code / 100, code / 100, "{recipient}: {answer:?}");
+        smtp.expect(250, "RSET");
+    }
+    // Submission is for those who say who they are.
+    let mut smtp = Smtp::connect(a.address("submission")).expect("a serves");
+    assert_eq!(smtp.try_command("MAIL FROM:<ada@a.example>").expect("a serves").code, 530);
+}
+
+#[test]
+fn mail_for_a_server_that_is_down_waits_for_it() {
+    let (a, mut b) = pair();
+    b.kill();
+    assert_eq!(submit(&a, 1, "bob@b.example").expect("a serves"), 250);
+    b.restart();
+    wait_until("the mail to arrive after all", SOON, || numbers(&mut b.login("bob@b.example")) == [1]);
+}
+
+#[test]
+fn a_server_killed_in_the_midst_of_deliveries_loses_nothing_it_acknowledged() {
+    let (mut a, mut b) = pair();
+    let mut random = Random::new(11);
+    let (mut near, mut far) = (BTreeSet::new(), BTreeSet::new());
+    let mut number = 0;
+    for _ in 0..10 {
+        std::thread::scope(|scope| {
+            let submitting = scope.spawn(|| {
+                let mut taken = Vec::new();
+                for number in number..number + 40 {
+                    let to = if number % 2 == 0 { "ada@a.example" } else { "bob@b.example" };
+                    match submit(&a, number, to) {
+                        Ok(250) => taken.push(number),
+                        // Killed meanwhile: this one was not acknowledged.
+                        _ => break,
+                    }
+                }
+                taken
+            });
+            std::thread::sleep(Duration::from_millis(random.below(400)));
+            a.signal("KILL");
+            b.signal("KILL");
+            for number in submitting.join().expect("no panic while submitting") {
+                if number % 2 == 0 {
+                    near.insert(number)
+                } else {
+                    far.insert(number)
+                };
+            }
+        });
+        number += 40;
+        a.restart();
+        b.restart();
+    }
+    println!("{} and {} messages acknowledged", near.len(), far.len());
+    for (server, user, acknowledged) in [(&a, "ada@a.example", &near), (&b, "bob@b.example", &far)] {
+        let mut imap = server.login(user);
+        wait_until("every acknowledged message to be delivered", SOON, || {
+            let here: BTreeSet<u64> = numbers(&mut imap).into_iter().collect();
+            acknowledged.is_subset(&here)
+        });
+    }
+}
