@@ -7,8 +7,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Everything that was asked for is done.
     Done,
-    /// It was looked at, and it is not as it should be.
-    Differs,
+    /// It was tried or looked at, and it is not as it should be.
+    Failed,
     /// EX_USAGE: the command line is wrong, or names what is not there.
     Usage,
     /// EX_UNAVAILABLE: no daemon answers.
@@ -28,7 +28,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Differs => 1,
+            Self::Failed => 1,
             Self::Usage => 64,
             Self::Unavailable => 69,
             Self::Software => 70,
@@ -43,4 +43,13 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
     }
+}
+
+/// Reads the command line. Help and version are printed and end well; a mistake is told and is EX_USAGE.
+pub fn parse_arguments<A: clap::Parser>() -> Result<A, Exit> {
+    A::try_parse().map_err(|told| {
+        // Whoever closed our output does not want to be told.
+        let _ = told.print();
+        if told.use_stderr() { Exit::Usage } else { Exit::Done }
+    })
 }

@@ -1,1 +1,116 @@
-//! syncctl: one file per command.
+//! syncctl: shows and steers the daemon. One file a command.
+//!
+//! Rules: what is read by people goes through [`screen`]; `--json` gives the daemon's own answer, unchanged; colour only
+//! on a terminal and never with `NO_COLOR`; every command ends with an [`Exit`].
+
+mod account;
+mod client_config;
+mod completions;
+mod conflicts;
+mod daemon;
+mod failure;
+mod guard;
+mod journal;
+mod online;
+mod outbox;
+mod screen;
+mod status;
+mod sync;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::agent::Exit;
+use screen::Screen;
+
+/// Show and steer Mailtide, the offline-first mail sync agent.
+#[derive(Debug, Parser)]
+#[command(name = "syncctl", version, max_term_width = 100)]
+pub struct Arguments {
+    /// The configuration [default: ~/.config/mailtide/config.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder with the daemon's data [default: ~/.local/share/mailtide]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The daemon's control socket [default: $XDG_RUNTIME_DIR/mailtide/control.sock]
+    #[arg(long, global = true, value_name = "FILE")]
+    socket: Option<PathBuf>,
+    /// Print JSON, for scripts
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what each account is doing
+    Status(status::Arguments),
+    /// Sync now
+    Sync(sync::Arguments),
+    /// Stop talking to the servers; mail stays usable
+    Offline(online::Arguments),
+    /// Talk to the servers again
+    Online(online::Arguments),
+    /// Show and steer what waits to be done on the servers
+    Journal(journal::Arguments),
+    /// Show and steer outgoing mail
+    Outbox(outbox::Arguments),
+    /// Show what was changed on both sides, and what came of it
+    Conflicts(conflicts::Arguments),
+    /// Accept a mass removal on the server that was held back
+    Confirm(guard::Arguments),
+    /// Refuse a mass removal on the server that was held back: what is here is kept
+    Reject(guard::Arguments),
+    /// Show what to enter in a mail client
+    ClientConfig,
+    /// List the accounts, or try to log in to their servers
+    Account(account::Arguments),
+    /// Print completions for a shell
+    Completions(completions::Arguments),
+}
+
+/// What every command gets.
+struct Context {
+    socket: Option<PathBuf>,
+    config: Option<PathBuf>,
+    data: Option<PathBuf>,
+    json: bool,
+    screen: Screen,
+}
+
+/// Runs the command and says how it ended.
+pub async fn run(arguments: Arguments) -> Exit {
+    let mut context = Context {
+        socket: arguments.socket,
+        config: arguments.config,
+        data: arguments.data,
+        json: arguments.json,
+        screen: Screen::stdout(),
+    };
+    let outcome = match arguments.command {
+        Command::Status(arguments) => status::run(&mut context, arguments).await,
+        Command::Sync(arguments) => sync::run(&mut context, arguments).await,
+        Command::Offline(arguments) => online::run(&mut context, arguments, false).await,
+        Command::Online(arguments) => online::run(&mut context, arguments, true).await,
+        Command::Journal(arguments) => journal::run(&mut context, arguments).await,
+        Command::Outbox(arguments) => outbox::run(&mut context, arguments).await,
+        Command::Conflicts(arguments) => conflicts::run(&mut context, arguments).await,
+        Command::Confirm(arguments) => guard::run(&mut context, arguments, true).await,
+        Command::Reject(arguments) => guard::run(&mut context, arguments, false).await,
+        Command::ClientConfig => client_config::run(&mut context).await,
+        Command::Account(arguments) => account::run(&mut context, arguments).await,
+        Command::Completions(arguments) => completions::run(&mut context, arguments),
+    };
+    match outcome {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                eprintln!("syncctl: {message}");
+            }
+            failure.exit()
+        }
+    }
+}

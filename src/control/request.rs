@@ -12,8 +12,9 @@ pub enum Request {
     Status,
     /// As `Status`, and again, as a notification of that method, after every change until the connection is closed.
     Follow,
-    /// A complete sync of one account or of all, answered by [`super::report::Synced`] once it is done or has failed.
-    Sync { account: Option<String> },
+    /// A complete sync of one account or of all. With `wait` it is answered by [`super::report::Synced`] once it is done
+    /// or has failed, else at once.
+    Sync { account: Option<String>, wait: bool },
     /// Stop (or take up again) talking to the servers of one account or of all. Kept over restarts.
     SetOnline { account: Option<String>, online: bool },
     /// Answered by a list of [`super::report::Entry`].

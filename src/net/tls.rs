@@ -45,9 +45,9 @@ impl Identity {
     /// the authority trusts this one certificate and nothing that could be made later.
     pub fn in_folder(folder: &Path, names: &[String]) -> Result<Self, TlsError> {
         let identity = Self {
-            certificate: folder.join("tls-certificate.pem"),
-            key: folder.join("tls-key.pem"),
-            authority: Some(folder.join("tls-ca.pem")),
+            certificate: folder.join("cert.pem"),
+            key: folder.join("key.pem"),
+            authority: Some(folder.join("ca.pem")),
         };
         if !(identity.certificate.exists() && identity.key.exists()) {
             make(&identity, folder, names)?;

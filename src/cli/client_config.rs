@@ -1,0 +1,31 @@
+//! `syncctl client-config`.
+
+use super::Context;
+use super::failure::Failure;
+use crate::agent::Exit;
+use crate::control::Request;
+use crate::control::report::ClientConfig;
+
+pub(super) async fn run(context: &mut Context) -> Result<Exit, Failure> {
+    let config: ClientConfig = context.ask(&Request::ClientConfig).await?;
+    if context.json {
+        context.screen.json(&config)?;
+        return Ok(Exit::Done);
+    }
+    let screen = &mut context.screen;
+    for user in &config.users {
+        screen.line(&format!("address:   {}", user.address))?;
+        screen.line(&format!("user:      {}", user.user))?;
+        screen.line(&format!("password:  {}", config.password))?;
+        screen.line(&format!("IMAP:      {} ({})", config.imap, config.security))?;
+        screen.line(&format!("SMTP:      {} ({})", config.smtp, config.security))?;
+        if let Some(pop3) = &config.pop3 {
+            screen.line(&format!("POP3:      {pop3} ({})", config.security))?;
+        }
+        if let Some(authority) = &config.certificate_authority {
+            screen.line(&format!("trust:     {authority}"))?;
+        }
+        screen.line("")?;
+    }
+    Ok(Exit::Done)
+}

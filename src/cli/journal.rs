@@ -1,0 +1,88 @@
+//! `syncctl journal`.
+
+use clap::Subcommand;
+
+use super::Context;
+use super::failure::Failure;
+use crate::agent::Exit;
+use crate::control::Request;
+use crate::control::report::Entry;
+use crate::types::EntryId;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    act: Option<Act>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Show what is still to be done on the servers
+    List {
+        /// Only this account
+        account: Option<String>,
+    },
+    /// Show one entry
+    Show { number: i64 },
+    /// Try a parked entry again
+    Retry {
+        #[arg(required_unless_present = "all")]
+        number: Option<i64>,
+        /// Try all parked entries again
+        #[arg(long, conflicts_with = "number")]
+        all: bool,
+    },
+    /// Give up an entry: it will not be done on the server
+    Discard { number: i64 },
+}
+
+pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
+    match arguments.act.unwrap_or(Act::List { account: None }) {
+        Act::List { account } => list(context, account).await?,
+        Act::Show { number } => show(context, number).await?,
+        Act::Retry { number, .. } => {
+            context.ask::<()>(&Request::JournalRetry { id: number.map(EntryId::new) }).await?;
+        }
+        Act::Discard { number } => {
+            context.ask::<()>(&Request::JournalDiscard { id: EntryId::new(number) }).await?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn list(context: &mut Context, account: Option<String>) -> Result<(), Failure> {
+    let entries: Vec<Entry> = context.ask(&Request::JournalList { account }).await?;
+    if context.json {
+        return Ok(context.screen.json(&entries)?);
+    }
+    if entries.is_empty() {
+        return Ok(context.screen.line("Nothing waits to be done on the servers.")?);
+    }
+    let rows: Vec<Vec<String>> = entries
+        .into_iter()
+        .map(|entry| {
+            let what = entry.why.map_or_else(|| entry.what.clone(), |why| format!("{}: {why}", entry.what));
+            vec![entry.id.to_string(), entry.account, entry.state, entry.created, what]
+        })
+        .collect();
+    Ok(context.screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "WHAT"], &rows, &[0])?)
+}
+
+async fn show(context: &mut Context, number: i64) -> Result<(), Failure> {
+    let entry: Entry = context.ask(&Request::JournalShow { id: EntryId::new(number) }).await?;
+    if context.json {
+        return Ok(context.screen.json(&entry)?);
+    }
+    let screen = &mut context.screen;
+    screen.line(&format!("number:    {}", entry.id))?;
+    screen.line(&format!("account:   {}", entry.account))?;
+    screen.line(&format!("since:     {}", entry.created))?;
+    screen.line(&format!("what:      {}", entry.what))?;
+    screen.line(&format!("state:     {}", entry.state))?;
+    screen.line(&format!("messages:  {} still to be done", entry.open_messages))?;
+    screen.line(&format!("attempts:  {}", entry.attempts))?;
+    if let Some(why) = &entry.why {
+        screen.line(&format!("parked:    {why}"))?;
+    }
+    Ok(())
+}

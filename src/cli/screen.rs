@@ -1,0 +1,181 @@
+//! What people read: lines, tables, colour where it is wanted.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+/// Standard output.
+pub(super) struct Screen {
+    out: Box<dyn Write + Send>,
+    colour: bool,
+}
+
+/// How a piece of text is shown where there is colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    Bold,
+    Good,
+    Busy,
+    Bad,
+}
+
+impl Tone {
+    const fn sequence(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Bold => "\x1b[1m",
+            Self::Good => "\x1b[32m",
+            Self::Busy => "\x1b[33m",
+            Self::Bad => "\x1b[31m",
+        }
+    }
+}
+
+impl Screen {
+    /// With colour on a terminal, unless `NO_COLOR` is set (no-color.org) or the terminal is dumb.
+    pub fn stdout() -> Self {
+        let unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let colour = io::stdout().is_terminal() && unset("NO_COLOR") && !dumb;
+        Self { out: Box::new(io::stdout()), colour }
+    }
+
+    /// The same, into memory.
+    #[cfg(test)]
+    pub fn to(out: impl Write + Send + 'static, colour: bool) -> Self {
+        Self { out: Box::new(out), colour }
+    }
+
+    /// One line.
+    pub fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{}", printable(text))?;
+        self.out.flush()
+    }
+
+    /// One line of pieces, each in its tone.
+    pub fn toned(&mut self, pieces: &[(Tone, &str)]) -> io::Result<()> {
+        for (tone, text) in pieces {
+            match self.colour && *tone != Tone::Plain {
+                true => write!(self.out, "{}{}\x1b[0m", tone.sequence(), printable(text))?,
+                false => write!(self.out, "{}", printable(text))?,
+            }
+        }
+        writeln!(self.out)?;
+        self.out.flush()
+    }
+
+    /// One JSON value on one line.
+    pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        writeln!(self.out, "{}", serde_json::to_string(value)?)?;
+        self.out.flush()
+    }
+
+    /// Clears a terminal before the next frame of something that is followed.
+    pub fn new_frame(&mut self) -> io::Result<()> {
+        if self.colour {
+            write!(self.out, "\x1b[H\x1b[2J")?;
+        }
+        Ok(())
+    }
+
+    /// Bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)?;
+        self.out.flush()
+    }
+
+    /// Rows under a heading, each column as wide as its widest cell; columns in `right` are flush right.
+    pub fn table(&mut self, indent: &str, heading: &[&str], rows: &[Vec<String>], right: &[usize]) -> io::Result<()> {
+        let mut widths: Vec<usize> = heading.iter().map(|cell| width(cell)).collect();
+        for row in rows {
+            for (column, cell) in row.iter().enumerate() {
+                widths[column] = widths[column].max(width(cell));
+            }
+        }
+        let format = |cells: &[&str]| {
+            let mut text = indent.to_owned();
+            for (column, cell) in cells.iter().enumerate() {
+                let padding = " ".repeat(widths[column].saturating_sub(width(cell)));
+                match right.contains(&column) {
+                    true => text.extend([padding.as_str(), cell]),
+                    false => text.extend([*cell, padding.as_str()]),
+                }
+                text.push_str("  ");
+            }
+            text.trim_end().to_owned()
+        };
+        self.toned(&[(Tone::Bold, &format(heading))])?;
+        for row in rows {
+            self.line(&format(&row.iter().map(String::as_str).collect::<Vec<_>>()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Text from servers and messages could carry terminal sequences: control characters are shown, never sent.
+fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| match character.is_control() {
+            true => character.escape_default().collect::<Vec<_>>(),
+            false => vec![character],
+        })
+        .collect()
+}
+
+/// Columns on a terminal: wide East Asian characters take two, combining marks none.
+fn width(text: &str) -> usize {
+    text.chars()
+        .map(|character| match u32::from(character) {
+            0x300..=0x36f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
+            0x1100..=0x115f
+            | 0x2e80..=0xa4cf
+            | 0xac00..=0xd7a3
+            | 0xf900..=0xfaff
+            | 0xfe30..=0xfe6f
+            | 0xff00..=0xff60
+            | 0xffe0..=0xffe6
+            | 0x1f300..=0x1faff
+            | 0x20000..=0x3fffd => 2,
+            _ => 1,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("not poisoned").write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn shown(draw: impl FnOnce(&mut Screen) -> io::Result<()>) -> String {
+        let memory = Memory::default();
+        draw(&mut Screen::to(memory.clone(), false)).expect("memory takes all");
+        let bytes = memory.0.lock().expect("not poisoned").clone();
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn columns_line_up_whatever_the_script() {
+        let rows = [vec!["受信箱".to_owned(), "7".to_owned()], vec!["Sent".to_owned(), "120".to_owned()]];
+        let text = shown(|screen| screen.table("", &["MAILBOX", "N"], &rows, &[1]));
+        assert_eq!(text, "MAILBOX    N\n受信箱     7\nSent     120\n");
+    }
+
+    #[test]
+    fn a_terminal_sequence_in_foreign_text_is_shown_not_sent() {
+        assert_eq!(shown(|screen| screen.line("a\x1b[2Jb")), "a\\u{1b}[2Jb\n");
+    }
+}

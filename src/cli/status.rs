@@ -1,0 +1,94 @@
+//! `syncctl status`.
+
+use super::Context;
+use super::failure::Failure;
+use super::screen::{Screen, Tone};
+use crate::agent::Exit;
+use crate::control::Request;
+use crate::control::report::{Account, State, Status};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Show every change until interrupted
+    #[arg(long)]
+    follow: bool,
+}
+
+pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
+    let mut daemon = context.daemon().await?;
+    let request = if arguments.follow { Request::Follow } else { Request::Status };
+    let mut status: Status = daemon.call(&request).await?;
+    loop {
+        match context.json {
+            true => context.screen.json(&status)?,
+            false => {
+                if arguments.follow {
+                    context.screen.new_frame()?;
+                }
+                show(&mut context.screen, &status)?;
+            }
+        }
+        if !arguments.follow {
+            return Ok(Exit::Done);
+        }
+        status = daemon.notification().await?;
+    }
+}
+
+fn show(screen: &mut Screen, status: &Status) -> std::io::Result<()> {
+    if status.accounts.is_empty() {
+        return screen.line("There is no account in the configuration.");
+    }
+    status.accounts.iter().try_for_each(|account| show_account(screen, account))
+}
+
+fn show_account(screen: &mut Screen, account: &Account) -> std::io::Result<()> {
+    let last_sync = account.last_sync.as_deref().unwrap_or("never");
+    screen.toned(&[
+        (Tone::Bold, &account.name),
+        (Tone::Plain, "  "),
+        (tone(account.state), account.state.as_str()),
+        (Tone::Plain, &format!("  last sync: {last_sync}")),
+    ])?;
+    if let Some(error) = &account.last_error {
+        screen.toned(&[(Tone::Bad, &format!("  {error}"))])?;
+    }
+    for blocked in &account.blocked {
+        let text = format!("  {}: {} (`syncctl confirm` or `reject`)", blocked.mailbox, blocked.why);
+        screen.toned(&[(Tone::Bad, &text)])?;
+    }
+    let journal = &account.journal;
+    screen.line(&format!(
+        "  journal: {} pending, {} in flight, {} parked",
+        journal.pending, journal.in_flight, journal.parked
+    ))?;
+    let outbox = &account.outbox;
+    screen.line(&format!(
+        "  outbox: {} queued, {} sending, {} held, {} parked",
+        outbox.queued, outbox.sending, outbox.held, outbox.parked
+    ))?;
+    if account.conflicts > 0 {
+        screen.line(&format!("  conflicts: {} (`syncctl conflicts`)", account.conflicts))?;
+    }
+    let rows: Vec<Vec<String>> = account
+        .mailboxes
+        .iter()
+        .map(|mailbox| {
+            vec![
+                mailbox.name.clone(),
+                mailbox.messages.to_string(),
+                mailbox.unseen.to_string(),
+                mailbox.pending.to_string(),
+            ]
+        })
+        .collect();
+    screen.table("  ", &["MAILBOX", "MESSAGES", "UNSEEN", "PENDING"], &rows, &[1, 2, 3])
+}
+
+pub(super) const fn tone(state: State) -> Tone {
+    match state {
+        State::Online => Tone::Good,
+        State::Syncing | State::Offline | State::Paused => Tone::Busy,
+        State::AuthFailed | State::Blocked => Tone::Bad,
+    }
+}

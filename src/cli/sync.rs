@@ -1,0 +1,62 @@
+//! `syncctl sync`.
+
+use std::time::Duration;
+
+use super::Context;
+use super::failure::Failure;
+use super::screen::Tone;
+use super::status::tone;
+use crate::agent::Exit;
+use crate::control::Request;
+use crate::control::report::{State, Synced};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Only this account
+    account: Option<String>,
+    /// Wait until the sync is complete
+    #[arg(long)]
+    wait: bool,
+    /// Wait no longer than this
+    #[arg(long, requires = "wait", value_name = "SECONDS")]
+    timeout: Option<u64>,
+}
+
+pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
+    let request = Request::Sync { account: arguments.account, wait: arguments.wait };
+    let asked = context.ask::<Synced>(&request);
+    let synced = match arguments.timeout {
+        None => asked.await?,
+        Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), asked).await.unwrap_or_else(|_| {
+            Err(Failure::Said {
+                message: format!("the sync is not complete after {seconds} s; it goes on"),
+                exit: Exit::TempFail,
+            })
+        })?,
+    };
+    if context.json {
+        context.screen.json(&synced)?;
+    } else {
+        for account in &synced.accounts {
+            let error = account.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            let outcome = if account.complete { "complete" } else { account.state.as_str() };
+            let tone = if account.complete { Tone::Good } else { tone(account.state) };
+            context.screen.toned(&[
+                (Tone::Bold, &account.name),
+                (Tone::Plain, "  "),
+                (tone, outcome),
+                (Tone::Plain, &error),
+            ])?;
+        }
+    }
+    Ok(exit(&synced))
+}
+
+fn exit(synced: &Synced) -> Exit {
+    let incomplete = || synced.accounts.iter().filter(|account| !account.complete);
+    match () {
+        () if incomplete().any(|account| account.state == State::AuthFailed) => Exit::NoPermission,
+        () if incomplete().next().is_some() => Exit::TempFail,
+        () => Exit::Done,
+    }
+}
