@@ -1,4 +1,4 @@
-//! What the programs log, and to where. Secrets never come here (they cannot be printed), but two crates we use would
+//! What the programs log, and to where. Secrets never come here (they cannot be printed), but some crates we use would
 //! log the wire as it is: they are capped in code, whatever the filter asks for.
 
 use std::fs::File;
@@ -12,6 +12,8 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, filter, fmt};
+
+use crate::upstream::LOG_CAPS;
 
 /// The target of the wire trace: protocol lines with secrets taken out by those who write them.
 pub const WIRE_TARGET: &str = "mailtide::wire";
@@ -88,7 +90,7 @@ fn wire_layer<S: Subscriber + for<'a> LookupSpan<'a>>(path: &Path) -> Result<imp
     Ok(fmt::layer().with_ansi(false).with_target(false).with_writer(Arc::new(file)).with_filter(only_wire))
 }
 
-/// Refuses what would show secrets: async-imap logs LOGIN and literals at trace, async-smtp the AUTH exchange at debug.
+/// Refuses what would show secrets, see [`LOG_CAPS`].
 struct Cap;
 
 impl<S: Subscriber> Layer<S> for Cap {
@@ -98,12 +100,9 @@ impl<S: Subscriber> Layer<S> for Cap {
 }
 
 fn loudest(target: &str) -> Level {
-    let of = |name: &str| target == name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
-    match () {
-        () if of("async_smtp") => Level::WARN,
-        () if of("async_imap") || of("imap_proto") => Level::DEBUG,
-        () => Level::TRACE,
-    }
+    let is_within =
+        |name| target.strip_prefix(name).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with("::"));
+    LOG_CAPS.iter().find(|(name, _)| is_within(*name)).map_or(Level::TRACE, |(_, level)| *level)
 }
 
 #[cfg(test)]
@@ -112,9 +111,10 @@ mod tests {
 
     #[test]
     fn crates_that_would_log_secrets_are_capped() {
-        assert_eq!(loudest("async_smtp::stream"), Level::WARN);
-        assert_eq!(loudest("async_imap::imap_stream"), Level::DEBUG);
-        assert_eq!(loudest("async_imaps"), Level::TRACE);
+        for (name, level) in LOG_CAPS {
+            assert_eq!(loudest(&format!("{name}::stream")), level);
+            assert_eq!(loudest(&format!("{name}s")), Level::TRACE);
+        }
         assert_eq!(loudest("mailtide::sync"), Level::TRACE);
     }
 }

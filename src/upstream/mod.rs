@@ -13,3 +13,11 @@ pub use dial::{Dial, Endpoint, Tcp, Timeouts, TlsMode};
 pub use imap::{Connector, ImapRemote, WIRE_TRACE_TARGET};
 pub use smtp::{Login, SmtpSender};
 pub use tls::{ClientTls, TrustError};
+
+/// Log targets of the crates under this room, each with the loudest level that shows no secret: async-imap logs LOGIN
+/// and literals at trace, async-smtp the AUTH exchange at debug. The program that logs holds them to it.
+pub const LOG_CAPS: [(&str, tracing::Level); 3] = [
+    ("async_imap", tracing::Level::DEBUG),
+    ("imap_proto", tracing::Level::DEBUG),
+    ("async_smtp", tracing::Level::WARN),
+];
