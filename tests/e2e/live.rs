@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
+use crate::support::proxy::Proxy;
 use crate::support::refserver::RefServer;
+use crate::support::snapshot;
 use crate::support::wait::wait_until;
 
 /// A change may take this long to reach the other side.
@@ -76,4 +78,30 @@ fn two_accounts_live_side_by_side() {
         let bodies: Vec<Vec<u8>> = local.fetch_all().into_iter().map(|message| message.body).collect();
         assert_eq!(bodies, [corpus::small(number)], "{user} sees only what is {user}'s");
     }
+}
+
+#[test]
+fn a_first_mirror_that_was_cut_goes_on_where_it_stopped() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut upstream = server.login("ada");
+    let total: usize = (0..120)
+        .map(|number| {
+            let mut message = corpus::small(number);
+            message.extend(format!("{number:070}\r\n").repeat(300).into_bytes());
+            upstream.append("INBOX", &[], 1_000_000_000, &message);
+            message.len()
+        })
+        .sum();
+    let total = total as u64;
+    let line = Proxy::to(server.address("imap"));
+    let mut agent = Agent::new(&Account::at(&server, "ada", line.address).text());
+    line.cut_each_after(total / 2);
+    assert_eq!(agent.once().code, 75);
+    line.stop_cutting();
+    let before = line.bytes();
+    assert_eq!(agent.once().code, 0);
+    let again = line.bytes() - before;
+    assert!(again < total * 6 / 10, "{again} of {total} bytes after half of it had come");
+    agent.start();
+    assert_eq!(snapshot::take(&mut agent.login("ada")), snapshot::take(&mut upstream));
 }

@@ -8,6 +8,7 @@ mod demo;
 mod disk;
 mod hostile;
 mod live;
+mod outgoing;
 mod pop3;
 mod relay;
 mod store;

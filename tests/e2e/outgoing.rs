@@ -1,0 +1,102 @@
+//! Mail handed to the local server: delivered once, filed once, refused with a report.
+
+use crate::support::agent::{Account, Agent};
+use crate::support::proxy::Proxy;
+use crate::support::refserver::RefServer;
+use crate::support::sink::Sink;
+use crate::support::wait::{SOON, wait_until};
+
+const FROM: &str = "ada@home.example";
+
+struct Outgoing {
+    agent: Agent,
+    server: RefServer,
+    sink: Sink,
+    line: Proxy,
+}
+
+fn outgoing() -> Outgoing {
+    let server = RefServer::with_users(&["ada"]);
+    let sink = Sink::start();
+    let line = Proxy::to(sink.address);
+    let account = Account { address: FROM, smtp: line.address, ..Account::at(&server, "ada", server.address("imap")) };
+    let agent = Agent::started(&account.text());
+    agent.sync();
+    Outgoing { agent, server, sink, line }
+}
+
+impl Outgoing {
+    fn send(&self, to: &[&str], subject: &str) {
+        let text = format!(
+            "From: {FROM}\r\nTo: {}\r\nSubject: {subject}\r\nMessage-ID: <{subject}@home.example>\r\n\r\n.dot\r\n",
+            to.join(", ")
+        );
+        let answer = self.agent.login_smtp("ada").send(FROM, to, text.as_bytes()).expect("the local server stays");
+        assert_eq!(answer.code, 250, "{answer:?}");
+    }
+
+    fn found_upstream(&self, mailbox: &str, criteria: &str) -> usize {
+        let mut imap = self.server.login("ada");
+        if imap.list().iter().all(|listed| listed.name != mailbox) {
+            return 0;
+        }
+        imap.select(mailbox);
+        imap.ok(&format!("SEARCH {criteria}")).found().len()
+    }
+}
+
+#[test]
+fn a_message_is_delivered_once_and_filed_once() {
+    let out = outgoing();
+    out.line.cut();
+    out.send(&["bob@far.example", "eve@far.example"], "first");
+    assert_eq!(out.sink.delivered().len(), 0);
+    out.line.join();
+    out.agent.sync();
+    wait_until("the delivery", SOON, || !out.sink.delivered().is_empty());
+    wait_until("the copy in Sent", SOON, || out.found_upstream("Sent", "SUBJECT first") == 1);
+    out.agent.sync();
+    let delivered = out.sink.delivered();
+    assert_eq!(delivered.len(), 1, "{delivered:?}");
+    assert_eq!(delivered[0].to, ["bob@far.example", "eve@far.example"]);
+    assert_eq!(delivered[0].from, FROM);
+    assert!(delivered[0].bytes.ends_with(b"\r\n\r\n.dot\r\n"), "the text is as it was written");
+    assert_eq!(out.found_upstream("Sent", "ALL"), 1);
+}
+
+#[test]
+fn a_permanent_refusal_comes_back_as_a_report_with_the_message_and_the_others_are_served() {
+    let out = outgoing();
+    out.sink.answer_recipient("nobody", "550 5.1.1 no such user here");
+    out.send(&["bob@far.example", "nobody@far.example"], "mixed");
+    wait_until("the report in INBOX", SOON, || out.found_upstream("INBOX", "ALL") == 1);
+    let mut imap = out.agent.login("ada");
+    imap.select("INBOX");
+    let report = String::from_utf8_lossy(&imap.fetch_all()[0].body).into_owned();
+    for wanted in ["multipart/report", "message/delivery-status", "nobody@far.example", "5.1.1", "Subject: mixed"] {
+        assert!(report.contains(wanted), "no {wanted} in {report}");
+    }
+    assert!(!report.contains("Final-Recipient: rfc822;bob@far.example"), "bob got it: {report}");
+    let delivered = out.sink.delivered();
+    assert_eq!(delivered.len(), 1);
+    assert_eq!(delivered[0].to, ["bob@far.example"]);
+}
+
+#[test]
+fn a_temporary_refusal_is_tried_again_and_delivered_once() {
+    let out = outgoing();
+    out.sink.answer_recipient("bob", "451 4.7.1 greylisted, come back later");
+    out.send(&["bob@far.example"], "patience");
+    let row = || out.agent.ctl_json(&["outbox", "list", "--json"])[0].clone();
+    wait_until("the first attempt", SOON, || row()["last_error"].is_string());
+    assert_eq!(row()["recipients"][0]["state"], "waiting");
+    assert!(row()["next_attempt"].is_string(), "it says when it comes back: {}", row());
+    out.sink.welcome_all();
+    let id = row()["id"].to_string();
+    // Not waiting for the time to come: the user says now.
+    out.agent.ctl_ok(&["outbox", "hold", &id]);
+    out.agent.ctl_ok(&["outbox", "release", &id]);
+    wait_until("the delivery", SOON, || out.sink.delivered().len() == 1);
+    wait_until("the copy in Sent", SOON, || out.found_upstream("Sent", "SUBJECT patience") == 1);
+    assert_eq!(out.found_upstream("INBOX", "ALL"), 0, "no report about a delay that short");
+}
