@@ -3,15 +3,18 @@
 //!
 //! Built as what goes before and after the original, which streams in between: no message is held in memory whole.
 
+use super::copy::copy;
 use super::sender::{Envelope, Reply};
-use crate::types::{SubmissionId, Timestamp};
+use crate::store::{Result, Store, StoredContent};
+use crate::types::{ByteSource, ContentId, Timestamp};
 
 /// A report to be made.
 #[derive(Debug)]
 pub struct Report<'a> {
     /// The server that reports, a domain name.
     pub reporting_mta: &'a str,
-    pub submission: SubmissionId,
+    /// Tells this report's message apart from others of the same moment, in its Message-ID.
+    pub unique: &'a str,
     pub envelope: &'a Envelope,
     /// The original's Message-ID.
     pub message_id: &'a str,
@@ -96,14 +99,29 @@ pub fn build(report: &Report<'_>) -> Dsn {
     Dsn { head: head.into_bytes(), original, tail: format!("\r\n--{boundary}--\r\n").into_bytes() }
 }
 
+/// Builds the report on the message in `original` and stores its bytes.
+pub fn store(store: &Store, report: &Report<'_>, original: ContentId) -> Result<StoredContent> {
+    let dsn = build(report);
+    let mut source = store.source(original)?;
+    let bytes = match dsn.original {
+        Original::Whole => source.size(),
+        Original::Header => store.read(|reader| reader.summary(original))?.root.body_start,
+    };
+    let mut upload = store.upload();
+    upload.write(&dsn.head)?;
+    copy(&mut source, bytes, |piece| upload.write(piece))?;
+    upload.write(&dsn.tail)?;
+    upload.finish()
+}
+
 /// The same for the same report, and in no original that was not made to hold it.
 fn boundary(report: &Report<'_>) -> String {
-    let seed = format!("{}/{}/{}", report.message_id, report.submission, report.now.unix_ms());
+    let seed = format!("{}/{}/{}", report.message_id, report.unique, report.now.unix_ms());
     format!("report-{}", &blake3::hash(seed.as_bytes()).to_hex()[..32])
 }
 
 fn header(report: &Report<'_>, failed: bool, boundary: &str) -> String {
-    let Report { reporting_mta, submission, now, .. } = report;
+    let Report { reporting_mta, unique, now, .. } = report;
     let subject = if failed { "Undelivered mail returned to sender" } else { "Your message was delivered" };
     let references = match printable(report.message_id, 900) {
         id if id.is_empty() => String::new(),
@@ -111,7 +129,7 @@ fn header(report: &Report<'_>, failed: bool, boundary: &str) -> String {
     };
     format!(
         "Date: {date}\r\nFrom: Mail delivery <mailer-daemon@{reporting_mta}>\r\nTo: <{to}>\r\nSubject: {subject}\r\n\
-         Message-ID: <{ms}.{submission}.report@{reporting_mta}>\r\n{references}Auto-Submitted: auto-replied\r\n\
+         Message-ID: <{ms}.{unique}.report@{reporting_mta}>\r\n{references}Auto-Submitted: auto-replied\r\n\
          MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n",
         date = now.to_rfc5322(),
         to = report.envelope.mail_from,
@@ -230,7 +248,7 @@ mod tests {
     fn report_of(envelope: &Envelope, told: &[Told<'_>]) -> Dsn {
         build(&Report {
             reporting_mta: "mx.here",
-            submission: SubmissionId::new(7),
+            unique: "7",
             envelope,
             message_id: "<1@here>",
             arrived: Timestamp::from_unix_ms(1_000_000_000_000),

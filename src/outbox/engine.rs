@@ -7,19 +7,17 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::copy::copy;
 use super::decide::{self, Next, Tried, Verdict};
-use super::dsn::{self, Action, Original, Report, Told};
+use super::dsn::{self, Action, Report, Told};
 use super::sender::{Envelope, Outcome, SendError, Sender};
+use super::sent;
 use super::wire::Wire;
 use crate::store::{
     AttemptOutcome, Error, NewMessage, Origin, RecipientState, Result, Store, StoredContent, Submission,
     SubmissionState,
 };
-use crate::types::{
-    AccountId, ByteSource, Flags, InternalDate, MailboxName, SubmissionId, SystemFlag, Timestamp, limits,
-};
-
-use super::sent;
+use crate::types::{AccountId, ByteSource, Flags, InternalDate, MailboxName, SubmissionId, SystemFlag, Timestamp};
 
 /// Sends the outbox of one account. There is at most one for an account.
 pub struct Engine<S> {
@@ -189,25 +187,17 @@ impl<S: Sender> Engine<S> {
         if told.is_empty() {
             return Ok(None);
         }
-        let dsn = dsn::build(&Report {
+        let unique = submission.id.to_string();
+        let report = Report {
             reporting_mta: &self.settings.hostname,
-            submission: submission.id,
+            unique: &unique,
             envelope: &submission.envelope,
             message_id: &submission.message_id,
             arrived: submission.created,
             now,
             recipients: &told,
-        });
-        let mut source = self.store.source(submission.content)?;
-        let bytes = match dsn.original {
-            Original::Whole => source.size(),
-            Original::Header => self.store.read(|reader| reader.summary(submission.content))?.root.body_start,
         };
-        let mut upload = self.store.upload();
-        upload.write(&dsn.head)?;
-        copy(&mut source, bytes, |piece| upload.write(piece))?;
-        upload.write(&dsn.tail)?;
-        upload.finish().map(Some)
+        dsn::store(&self.store, &report, submission.content).map(Some)
     }
 
     /// Makes the copies in Sent of what was handed over before `before`.
@@ -268,19 +258,4 @@ fn outcome_of(verdict: Verdict, now: Timestamp) -> AttemptOutcome {
 
 fn new_message(content: StoredContent, flags: Flags, date: Timestamp) -> NewMessage {
     NewMessage { content, flags, internal_date: InternalDate::from(date), email_id: None }
-}
-
-/// Hands the first `bytes` bytes of a source on, in pieces.
-fn copy(source: &mut impl ByteSource, bytes: u64, mut write: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let mut offset = 0;
-    while offset < bytes {
-        let max = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(limits::CONTENT_CHUNK_BYTES);
-        let piece = source.read_at(offset, max).map_err(|_| Error::NoContent)?;
-        if piece.is_empty() {
-            return Err(Error::NoContent);
-        }
-        write(&piece)?;
-        offset += piece.len() as u64;
-    }
-    Ok(())
 }

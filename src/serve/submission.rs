@@ -182,8 +182,11 @@ pub fn outgoing(envelope: &backend::Envelope) -> Envelope {
     let mut known = std::collections::BTreeSet::new();
     for to in &envelope.to {
         if known.insert(to.address.as_str()) {
-            let address = to.address.as_str().to_owned();
-            recipients.push(Recipient { address, notify: to.notify.clone(), orcpt: to.orcpt.clone() });
+            recipients.push(Recipient {
+                address: to.address.as_str().to_owned(),
+                notify: to.notify.clone(),
+                orcpt: to.orcpt.clone(),
+            });
         }
     }
     Envelope {

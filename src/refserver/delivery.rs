@@ -1,0 +1,244 @@
+//! The SMTP `Backend` of refserver: mail for our users goes into their INBOX, mail of our users for others into the
+//! queue that [`super::relay`] works off.
+//!
+//! Rules: all of a message's local deliveries and its place in the queue are one transaction, durable before 250. A
+//! trace header goes in front of every message taken, Return-Path in front of that where it is delivered (RFC 5321
+//! section 4.4); not another byte is touched.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::users::Users;
+use crate::outbox::dsn::{self, Action, Report, Told};
+use crate::outbox::sender::{Envelope, Recipient};
+use crate::sasl::Credentials;
+use crate::serve::Users as _;
+use crate::serve::submission::{login_error, outgoing, refusal};
+use crate::smtp::address::Address;
+use crate::smtp::command::{MailFrom, RcptTo};
+use crate::smtp::reply::Refusal;
+use crate::smtp::server::Role;
+use crate::smtp::server::backend::{self, Backend, LoginError};
+use crate::smtp::trace::{self, Trace};
+use crate::store::{Error, NewMessage, NewSubmission, Origin, Store, StoredContent, Upload};
+use crate::types::{AccountId, Flags, InternalDate, MailboxName, Timestamp};
+
+/// What every session shares.
+pub struct Delivery {
+    pub store: Store,
+    pub users: Arc<Users>,
+    /// Our name in the trace and in reports.
+    pub hostname: String,
+}
+
+/// Takes mail. One for each session.
+pub struct DeliveryBackend {
+    delivery: Arc<Delivery>,
+    role: Role,
+    /// Set by a login.
+    account: Option<AccountId>,
+}
+
+impl DeliveryBackend {
+    /// A backend for a session in that role.
+    pub const fn new(delivery: Arc<Delivery>, role: Role) -> Self {
+        Self { delivery, role, account: None }
+    }
+
+    /// Our user of that address. `None`: it is not in our domain.
+    fn local(&self, to: &RcptTo) -> Option<Result<AccountId, Refusal>> {
+        let users = &self.delivery.users;
+        let is_local = to.address.domain().is_none_or(|domain| users.is_local(domain));
+        is_local.then(|| users.mailbox(&to.address.local_part()).ok_or_else(Refusal::no_such_user))
+    }
+}
+
+impl Backend for DeliveryBackend {
+    type Upload = DeliveryUpload;
+
+    fn login(&mut self, credentials: &Credentials) -> Result<String, LoginError> {
+        let account = self.delivery.users.check(credentials).map_err(login_error)?;
+        self.account = Some(account);
+        Ok(credentials.user.clone())
+    }
+
+    /// A user sends as nobody else of ours.
+    fn sender(&mut self, _: &Trace, from: &MailFrom) -> Result<(), Refusal> {
+        let (Some(account), Some(address)) = (self.account, &from.address) else { return Ok(()) };
+        let users = &self.delivery.users;
+        let ours = address.domain().is_some_and(|domain| users.is_local(domain));
+        match ours && users.mailbox(&address.local_part()) != Some(account) {
+            true => Err(Refusal::permanent(553, "5.7.1", "That address is not yours")),
+            false => Ok(()),
+        }
+    }
+
+    fn recipient(&mut self, _: &Trace, _: &MailFrom, to: &RcptTo) -> Result<(), Refusal> {
+        match (self.local(to), self.role) {
+            (Some(found), _) => found.map(drop),
+            (None, Role::Submission { .. }) => Ok(()),
+            (None, Role::Mx) => Err(Refusal::relaying()),
+        }
+    }
+
+    fn begin(
+        &mut self,
+        trace: &Trace,
+        envelope: &backend::Envelope,
+        now: Timestamp,
+    ) -> Result<DeliveryUpload, Refusal> {
+        let split = |is_local: bool| {
+            let to = envelope.to.iter().filter(|to| self.local(to).is_some() == is_local).cloned().collect();
+            backend::Envelope { from: envelope.from.clone(), to }
+        };
+        let (local, remote) = (split(true), split(false));
+        let accounts = local.to.iter().filter_map(|to| self.local(to)).collect::<Result<BTreeSet<_>, _>>()?;
+        let addresses: Vec<_> = envelope.to.iter().map(|to| to.address.clone()).collect();
+        let received = trace.received(&self.delivery.hostname, &addresses, now);
+        let return_path = trace::return_path(envelope.from.address.as_ref());
+        let begin = |head: String| -> Result<Upload, Refusal> {
+            let mut upload = self.delivery.store.upload();
+            upload.write(head.as_bytes()).map_err(|error| refusal(&error))?;
+            Ok(upload)
+        };
+        Ok(DeliveryUpload {
+            to_deliver: if accounts.is_empty() { None } else { Some(begin(return_path + &received)?) },
+            to_relay: if remote.to.is_empty() { None } else { Some(begin(received)?) },
+            delivery: Arc::clone(&self.delivery),
+            sender: self.account,
+            accounts,
+            local: outgoing(&local),
+            remote: outgoing(&remote),
+            arrived: now,
+        })
+    }
+}
+
+/// A message on its way in.
+pub struct DeliveryUpload {
+    delivery: Arc<Delivery>,
+    /// Who logged in.
+    sender: Option<AccountId>,
+    /// Whose INBOX it goes into.
+    accounts: BTreeSet<AccountId>,
+    /// The envelope of those recipients, and of the others.
+    local: Envelope,
+    remote: Envelope,
+    to_deliver: Option<Upload>,
+    to_relay: Option<Upload>,
+    arrived: Timestamp,
+}
+
+impl backend::Upload for DeliveryUpload {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.remote.eight_bit |= !bytes.is_ascii();
+        let mut uploads = self.to_deliver.iter_mut().chain(&mut self.to_relay);
+        uploads.try_for_each(|upload| upload.write(bytes)).map_err(|error| refusal(&error))
+    }
+
+    fn finish(mut self, now: Timestamp) -> Result<String, Refusal> {
+        let finish = |upload: Option<Upload>| upload.map(Upload::finish).transpose().map_err(|error| refusal(&error));
+        let (delivered, queued) = (finish(self.to_deliver.take())?, finish(self.to_relay.take())?);
+        let id = queue_id(delivered.as_ref().or(queued.as_ref()));
+        let mut posts = Vec::new();
+        if let Some(content) = &delivered {
+            posts.extend(self.accounts.iter().map(|account| Post::Inbox(*account, content.clone())));
+        }
+        if let (Some(content), Some(account)) = (queued, self.sender) {
+            posts.push(Post::queue(account, content, self.remote.clone()));
+        }
+        self.delivery.post(posts, now).map_err(|error| refusal(&error))?;
+        let (here, relayed) = (self.local.recipients.len(), self.remote.recipients.len());
+        tracing::info!(id, from = self.local.mail_from, here, relayed, "message taken");
+        if let Some(content) = delivered
+            && let Err(error) = self.report_success(&content, &id, now)
+        {
+            tracing::warn!(id, %error, "the delivery could not be reported to the sender");
+        }
+        Ok(id)
+    }
+}
+
+impl DeliveryUpload {
+    /// Tells the sender of those deliveries of which they asked to hear (RFC 3461 section 5.2.2).
+    fn report_success(&self, content: &StoredContent, id: &str, now: Timestamp) -> Result<(), Error> {
+        let places = 0..self.local.recipients.len();
+        let wanted = places.filter(|place| dsn::wants(&self.local, *place, Action::Delivered));
+        let told: Vec<Told<'_>> = wanted.map(|place| Told { place, action: Action::Delivered, reply: None }).collect();
+        let (Some(sender), Some(first), false) =
+            (Address::parse(&self.local.mail_from), self.accounts.first(), told.is_empty())
+        else {
+            return Ok(());
+        };
+        let report = Report {
+            reporting_mta: &self.delivery.hostname,
+            unique: id,
+            envelope: &self.local,
+            message_id: &message_id(content),
+            arrived: self.arrived,
+            now,
+            recipients: &told,
+        };
+        let report = dsn::store(&self.delivery.store, &report, content.content())?;
+        let users = &self.delivery.users;
+        let post = match sender.domain().is_some_and(|domain| users.is_local(domain)) {
+            true => users.mailbox(&sender.local_part()).map(|account| Post::Inbox(account, report)),
+            // From the null reverse-path, so that nothing is reported of the report.
+            false => Some(Post::queue(*first, report, report_envelope(&self.local))),
+        };
+        self.delivery.post(post.into_iter().collect(), now)
+    }
+}
+
+/// One thing that becomes of a message.
+enum Post {
+    Inbox(AccountId, StoredContent),
+    Queue(NewSubmission),
+}
+
+impl Post {
+    fn queue(account: AccountId, content: StoredContent, envelope: Envelope) -> Self {
+        let message_id = message_id(&content);
+        Self::Queue(NewSubmission { account, content, envelope, message_id, file: false })
+    }
+}
+
+impl Delivery {
+    /// Does all of it in one transaction.
+    fn post(&self, posts: Vec<Post>, now: Timestamp) -> Result<(), Error> {
+        self.store.write(Origin::Authority, now, move |txn| {
+            posts.into_iter().try_for_each(|post| match post {
+                Post::Queue(new) => txn.enqueue(&new).map(drop),
+                Post::Inbox(account, content) => {
+                    let inbox = txn.reader().mailbox_named(account, &MailboxName::inbox())?;
+                    let inbox = inbox.ok_or(Error::NoSuchMailbox)?;
+                    let (flags, internal_date) = (Flags::none(), InternalDate::from(now));
+                    txn.append(inbox.id, &[NewMessage { content, flags, internal_date, email_id: None }]).map(drop)
+                }
+            })
+        })
+    }
+}
+
+/// The envelope of a report to the sender of `envelope`.
+fn report_envelope(envelope: &Envelope) -> Envelope {
+    let to = Recipient { address: envelope.mail_from.clone(), notify: None, orcpt: None };
+    Envelope {
+        mail_from: String::new(),
+        recipients: vec![to],
+        eight_bit: true,
+        smtp_utf8: envelope.smtp_utf8,
+        ret: None,
+        envid: None,
+    }
+}
+
+fn message_id(content: &StoredContent) -> String {
+    let raw = content.summary.envelope.message_id.as_deref().unwrap_or_default();
+    String::from_utf8_lossy(raw).trim().to_owned()
+}
+
+/// What a message is called in the log and the reply.
+fn queue_id(content: Option<&StoredContent>) -> String {
+    content.map(|content| content.hash.to_string()[..16].to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,144 @@
+//! Mail of our users for other domains: one engine a user works off their queue, each domain's mail goes to that
+//! domain's servers, what fails comes back as a report in the user's INBOX.
+//!
+//! The queue is the store's outbox; states, retries and reports are `outbox`'s. Here is only where mail goes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::route::{self, Resolve, Route, Routes};
+use crate::outbox::engine::{Engine, SentCopy, Settings, World};
+use crate::outbox::sender::{Envelope, Outcome, Reply, SendError, Sender};
+use crate::store::{Origin, Store};
+use crate::types::{AccountId, ByteSource, Timestamp};
+
+/// Sends mail to whoever takes mail for its recipients' domains.
+pub struct RelaySender<R, H> {
+    pub routes: Routes,
+    pub dns: R,
+    /// Our name: in EHLO, and to know ourselves among a domain's mail exchangers.
+    pub hostname: String,
+    pub hosts: H,
+}
+
+/// Makes the sender for one host: a seam for tests.
+pub trait Hosts: Send + Sync {
+    type Host: Sender;
+
+    fn host(&self, host: &str, port: u16, hello_name: &str) -> Self::Host;
+}
+
+impl<R: Resolve, H: Hosts> Sender for RelaySender<R, H> {
+    async fn send(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<Vec<Outcome>, SendError> {
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; envelope.recipients.len()];
+        for (domain, places) in by_domain(envelope) {
+            let recipients = places.iter().map(|place| envelope.recipients[*place].clone()).collect();
+            let part = Envelope { recipients, ..envelope.clone() };
+            for (place, outcome) in places.iter().zip(self.send_to_domain(&domain, &part, bytes).await?) {
+                outcomes[*place] = Some(outcome);
+            }
+        }
+        let forgotten = || Outcome::Deferred(reply(451, "4.3.0", "no answer for this recipient".to_owned()));
+        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(forgotten)).collect())
+    }
+}
+
+impl<R: Resolve, H: Hosts> RelaySender<R, H> {
+    /// Tries the domain's hosts in order until one answers. Only trouble with our own disk is an error.
+    async fn send_to_domain(
+        &self,
+        domain: &str,
+        envelope: &Envelope,
+        bytes: &mut dyn ByteSource,
+    ) -> Result<Vec<Outcome>, SendError> {
+        let all = |outcome: Outcome| Ok(vec![outcome; envelope.recipients.len()]);
+        let hosts = match route::find(domain, &self.routes, &self.dns, &self.hostname).await {
+            Route::Hosts(hosts) => hosts,
+            Route::Never(reply) => return all(Outcome::Failed(reply)),
+            Route::Later(reply) => return all(Outcome::Deferred(reply)),
+        };
+        let mut last = reply(451, "4.4.1", format!("no mail server of {domain} answers"));
+        for (host, port) in hosts {
+            match self.hosts.host(&host, port, &self.hostname).send(envelope, bytes).await {
+                Ok(outcomes) => return Ok(outcomes),
+                Err(error @ SendError::Local(_)) => return Err(error),
+                // It may have taken the message: another of its hosts must not get it as well.
+                Err(error @ SendError::AnswerLost { .. }) => {
+                    return all(Outcome::Deferred(reply(451, "4.4.2", error.to_string())));
+                }
+                Err(SendError::Refused { reply, .. }) => last = reply,
+                Err(error) => last = reply(451, "4.4.1", error.to_string()),
+            }
+        }
+        all(Outcome::Deferred(last))
+    }
+}
+
+/// The places of the recipients in each domain.
+fn by_domain(envelope: &Envelope) -> BTreeMap<String, Vec<usize>> {
+    let mut domains: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (place, recipient) in envelope.recipients.iter().enumerate() {
+        let domain = recipient.address.rsplit_once('@').map_or("", |(_, domain)| domain);
+        domains.entry(domain.to_lowercase()).or_default().push(place);
+    }
+    domains
+}
+
+fn reply(code: u16, enhanced: &str, text: String) -> Reply {
+    Reply { code, enhanced: Some(enhanced.to_owned()), text }
+}
+
+/// Shares one sender among the users' engines.
+struct Shared<S>(Arc<S>);
+
+impl<S: Sender> Sender for Shared<S> {
+    fn send(
+        &self,
+        envelope: &Envelope,
+        bytes: &mut dyn ByteSource,
+    ) -> impl Future<Output = Result<Vec<Outcome>, SendError>> + Send {
+        self.0.send(envelope, bytes)
+    }
+}
+
+/// How long the queue rests at most: a clock that was set back must not make it sleep for days.
+const REST_MAX: Duration = Duration::from_secs(600);
+
+/// Rest after our own disk failed.
+const REST_AFTER_TROUBLE: Duration = Duration::from_secs(30);
+
+/// Works off the queue of one user until dropped. Dropped in the middle of an attempt, that attempt is made again at
+/// the next start. Waits for the store: to be driven by a thread that may block.
+pub async fn work_off<S: Sender>(
+    store: Store,
+    account: AccountId,
+    sender: Arc<S>,
+    hostname: String,
+    now: impl Fn() -> Timestamp + Send + Sync,
+    chance: impl Fn() -> u32 + Send + Sync,
+) -> crate::store::Result<()> {
+    let settings = Settings { origin: Origin::Authority, hostname, sent_copy: SentCopy::AfterLooking };
+    let woken = Arc::new(Notify::new());
+    let wake = Arc::clone(&woken);
+    let _watch = store.watch(account, Arc::new(move || wake.notify_one()));
+    let engine = Engine::new(store, account, Shared(sender), settings, now())?;
+    loop {
+        let rest = match engine.run_due(World { now: &now, chance: &chance }).await {
+            Ok(_) => match engine.next_due()? {
+                Some(due) => {
+                    Duration::from_millis((due.unix_ms() - now().unix_ms()).max(0).unsigned_abs()).min(REST_MAX)
+                }
+                None => REST_MAX,
+            },
+            Err(error) => {
+                tracing::error!(%account, %error, "the queue cannot be worked off");
+                REST_AFTER_TROUBLE
+            }
+        };
+        // A wake that came while the engine ran is kept by `Notify`; mail for INBOX wakes as well and finds nothing due.
+        let _ = tokio::time::timeout(rest, woken.notified()).await;
+    }
+}

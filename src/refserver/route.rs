@@ -1,0 +1,173 @@
+//! Where mail for another domain goes: a static route, or DNS (RFC 5321 section 5, RFC 7505).
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::rr::RData;
+
+use crate::outbox::sender::Reply;
+
+/// SMTP's port (RFC 5321 section 4.5.4.2).
+const SMTP_PORT: u16 = 25;
+
+/// Servers tried for one message; a domain with more lists most of them for other days.
+const HOSTS_MAX: usize = 8;
+
+/// What DNS says of a domain's mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailRecords {
+    /// Preference and host of each MX record. A host of `""` is the root: null MX.
+    Mx(Vec<(u16, String)>),
+    /// The domain exists without MX records.
+    NoMx,
+    NoDomain,
+    /// DNS did not answer.
+    Unknown(String),
+}
+
+/// Asks DNS.
+pub trait Resolve: Send + Sync {
+    fn mail_records(&self, domain: &str) -> impl Future<Output = MailRecords> + Send;
+}
+
+/// Where mail for a domain goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// Host and port, in the order in which they are tried. Never empty.
+    Hosts(Vec<(String, u16)>),
+    /// Nowhere, for good.
+    Never(Reply),
+    /// It cannot be told now.
+    Later(Reply),
+}
+
+/// Static routes: domains in lower case, each with `host` or `host:port`.
+pub type Routes = BTreeMap<String, String>;
+
+/// The route to `domain` as DNS records say it, for a server called `own_name`.
+pub fn by_records(domain: &str, records: MailRecords, own_name: &str) -> Route {
+    let mut records = match records {
+        // RFC 5321 section 5.1: the domain itself is its own mail exchanger.
+        MailRecords::NoMx => vec![(0, domain.to_owned())],
+        MailRecords::Mx(records) => records,
+        MailRecords::NoDomain => return Route::Never(reply(550, "5.1.2", format!("There is no domain {domain}"))),
+        MailRecords::Unknown(cause) => {
+            return Route::Later(reply(451, "4.4.3", format!("DNS does not answer for {domain}: {cause}")));
+        }
+    };
+    if records.iter().all(|(_, host)| host.is_empty()) {
+        return Route::Never(reply(556, "5.1.10", format!("{domain} takes no mail (null MX)")));
+    }
+    records.retain(|(_, host)| !host.is_empty());
+    records.sort();
+    // RFC 5321 section 5.1: what is not better than ourselves would bring the mail back here.
+    let own = records.iter().find(|(_, host)| host.eq_ignore_ascii_case(own_name)).map(|(preference, _)| *preference);
+    records.retain(|(preference, _)| own.is_none_or(|own| *preference < own));
+    if records.is_empty() {
+        return Route::Never(reply(554, "5.4.6", format!("Mail for {domain} would come back here")));
+    }
+    Route::Hosts(records.into_iter().take(HOSTS_MAX).map(|(_, host)| (host, SMTP_PORT)).collect())
+}
+
+/// The route to `domain`: static, an address literal, or by DNS.
+pub async fn find(domain: &str, routes: &Routes, dns: &impl Resolve, own_name: &str) -> Route {
+    if let Some(route) = routes.get(&domain.to_ascii_lowercase()) {
+        return Route::Hosts(vec![host_and_port(route)]);
+    }
+    if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let tagged = literal.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("IPv6:"));
+        let address = if tagged { &literal[5..] } else { literal };
+        return Route::Hosts(vec![(address.to_owned(), SMTP_PORT)]);
+    }
+    by_records(domain, dns.mail_records(domain).await, own_name)
+}
+
+/// `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
+fn host_and_port(text: &str) -> (String, u16) {
+    let split = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    match split {
+        Some((host, port)) if !host.contains(':') => (host.to_owned(), port),
+        Some((host, port)) if host.starts_with('[') && host.ends_with(']') => {
+            (host[1..host.len() - 1].to_owned(), port)
+        }
+        _ => (text.trim_start_matches('[').trim_end_matches(']').to_owned(), SMTP_PORT),
+    }
+}
+
+fn reply(code: u16, enhanced: &str, text: String) -> Reply {
+    Reply { code, enhanced: Some(enhanced.to_owned()), text }
+}
+
+/// The system's DNS.
+pub struct Dns(Option<TokioResolver>);
+
+impl Dns {
+    /// As `/etc/resolv.conf` says. Without a usable one every question is left open, and mail waits.
+    pub fn of_the_system() -> Self {
+        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+        if let Err(error) = &resolver {
+            tracing::warn!(%error, "DNS cannot be used: mail for domains without a static route waits");
+        }
+        Self(resolver.ok())
+    }
+}
+
+impl Resolve for Dns {
+    async fn mail_records(&self, domain: &str) -> MailRecords {
+        let Some(resolver) = &self.0 else { return MailRecords::Unknown("no DNS server is configured".to_owned()) };
+        // The dot at the end: search domains are for people, not for mail.
+        match resolver.mx_lookup(format!("{}.", domain.trim_end_matches('.'))).await {
+            Ok(found) => {
+                let records = found.answers().iter().filter_map(|record| match &record.data {
+                    RData::MX(mx) => Some((mx.preference, mx.exchange.to_ascii().trim_end_matches('.').to_owned())),
+                    _ => None,
+                });
+                MailRecords::Mx(records.collect())
+            }
+            Err(error) if error.is_nx_domain() => MailRecords::NoDomain,
+            Err(error) if error.is_no_records_found() => MailRecords::NoMx,
+            Err(error) => MailRecords::Unknown(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_become_hosts_in_order_or_a_reason() {
+        let mx = |records: &[(u16, &str)]| {
+            MailRecords::Mx(records.iter().map(|(preference, host)| (*preference, (*host).to_owned())).collect())
+        };
+        let hosts = |route: Route| match route {
+            Route::Hosts(hosts) => hosts.into_iter().map(|(host, _)| host).collect::<Vec<_>>().join(" "),
+            Route::Never(reply) | Route::Later(reply) => reply.enhanced.unwrap_or_default(),
+        };
+        for (records, expected) in [
+            (mx(&[(20, "b"), (10, "a"), (30, "c")]), "a b c"),
+            (mx(&[(20, "b"), (10, "a"), (20, "ME"), (30, "c")]), "a"),
+            (mx(&[(10, "me")]), "5.4.6"),
+            (mx(&[(0, "")]), "5.1.10"),
+            (MailRecords::NoMx, "x.example"),
+            (MailRecords::NoDomain, "5.1.2"),
+            (MailRecords::Unknown("timeout".to_owned()), "4.4.3"),
+        ] {
+            assert_eq!(hosts(by_records("x.example", records.clone(), "me")), expected, "{records:?}");
+        }
+    }
+
+    #[test]
+    fn a_static_route_names_host_and_port() {
+        for (text, host, port) in [
+            ("mx.example", "mx.example", 25),
+            ("127.0.0.1:2525", "127.0.0.1", 2525),
+            ("[::1]:2525", "::1", 2525),
+            ("::1", "::1", 25),
+            ("[::1]", "::1", 25),
+        ] {
+            assert_eq!(host_and_port(text), (host.to_owned(), port), "{text}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The users: names and argon2 hashes in a file of their own, one `NAME:HASH` a line, beside the store that keeps their
+//! mail.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
+use argon2::{Argon2, password_hash};
+
+use crate::net::tls::write_private;
+use crate::sasl::Credentials;
+use crate::serve::{self, Refused};
+use crate::smtp::address::Address;
+use crate::store::{Origin, Store};
+use crate::types::{AccountId, Secret, Timestamp};
+
+/// Every user.
+pub struct Users {
+    file: PathBuf,
+    domain: String,
+    /// By name, in lower case.
+    users: BTreeMap<String, User>,
+    /// Verifies a password nobody has, so that an unknown name takes as long to refuse as a known one.
+    nobody: String,
+    /// Held while a password is hashed: each hash takes 19 MB, and a crowd at the door must not take them all at once.
+    hashing: Mutex<()>,
+}
+
+struct User {
+    hash: String,
+    account: AccountId,
+}
+
+/// Why the users cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    #[error("cannot use {}: {cause}", path.display())]
+    File { path: PathBuf, cause: io::Error },
+    #[error("{}, line {line}: not NAME:HASH with an argon2 hash", path.display())]
+    Line { path: PathBuf, line: usize },
+    /// It must fit an address and a login.
+    #[error("{0:?} is no user name: letters, digits and -._ only")]
+    Name(String),
+    #[error("cannot hash a password: {0}")]
+    Hash(password_hash::Error),
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+}
+
+impl Users {
+    /// Reads the users in `file`, none if there is no such file; each gets an account in the store. `salt` is random.
+    pub fn open(file: &Path, domain: &str, store: &Store, salt: [u8; 16], now: Timestamp) -> Result<Self, UsersError> {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(cause) => return Err(UsersError::File { path: file.to_owned(), cause }),
+        };
+        let mut users = BTreeMap::new();
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+            let wrong = || UsersError::Line { path: file.to_owned(), line: index + 1 };
+            let (name, hash) = line.split_once(':').ok_or_else(wrong)?;
+            PasswordHash::new(hash).map_err(|_| wrong())?;
+            users.insert(name.to_owned(), User { hash: hash.to_owned(), account: ensure_account(store, name, now)? });
+        }
+        let nobody = hash(&Secret::new("nobody"), salt)?;
+        Ok(Self { file: file.to_owned(), domain: domain.to_owned(), users, nobody, hashing: Mutex::default() })
+    }
+
+    /// Adds a user, or gives one another password. `salt` is random.
+    pub fn set_password(
+        &mut self,
+        name: &str,
+        password: &Secret,
+        store: &Store,
+        salt: [u8; 16],
+        now: Timestamp,
+    ) -> Result<(), UsersError> {
+        let name = name.to_ascii_lowercase();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        if !name.bytes().all(fits) || name.starts_with('.') || Address::parse(&format!("{name}@localhost")).is_none() {
+            return Err(UsersError::Name(name));
+        }
+        if self.users.get(&name).is_some_and(|user| self.verify(password, &user.hash)) {
+            return Ok(());
+        }
+        let account = ensure_account(store, &name, now)?;
+        self.users.insert(name, User { hash: hash(password, salt)?, account });
+        let lines: String = self.users.iter().map(|(name, user)| format!("{name}:{}\n", user.hash)).collect();
+        write_private(&self.file, lines.as_bytes()).map_err(|cause| UsersError::File { path: self.file.clone(), cause })
+    }
+
+    /// Every user's account, by name.
+    pub fn accounts(&self) -> impl Iterator<Item = (&str, AccountId)> {
+        self.users.iter().map(|(name, user)| (name.as_str(), user.account))
+    }
+
+    /// Is it our own domain?
+    pub fn is_local(&self, domain: &str) -> bool {
+        domain.eq_ignore_ascii_case(&self.domain)
+    }
+
+    /// Whose mailbox a local part means: a name in any case, anything after a `+` ignored. Mail to the postmaster goes
+    /// to the first user where no user is called so (RFC 5321 section 4.5.1).
+    pub fn mailbox(&self, local_part: &str) -> Option<AccountId> {
+        let name = local_part.to_ascii_lowercase();
+        let base = name.split_once('+').map_or(name.as_str(), |(base, _)| base);
+        let user = self.users.get(&name).or_else(|| self.users.get(base));
+        let postmaster = || self.users.values().next().filter(|_| name == "postmaster");
+        user.or_else(postmaster).map(|user| user.account)
+    }
+
+    /// The user who logs in as `login`: a name, with or without our domain.
+    fn named(&self, login: &str) -> Option<&User> {
+        let name = match login.rsplit_once('@') {
+            Some((name, domain)) if self.is_local(domain) => name,
+            _ => login,
+        };
+        self.users.get(&name.to_ascii_lowercase())
+    }
+
+    fn verify(&self, password: &Secret, hash: &str) -> bool {
+        let _one_at_a_time = self.hashing.lock().unwrap_or_else(PoisonError::into_inner);
+        let parsed = PasswordHash::new(hash);
+        parsed.is_ok_and(|hash| Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
+    }
+}
+
+impl serve::Users for Users {
+    fn check(&self, credentials: &Credentials) -> Result<AccountId, Refused> {
+        let user = self.named(&credentials.user);
+        let right = self.verify(&credentials.password, user.map_or(&self.nobody, |user| &user.hash));
+        let user = user.filter(|_| right).ok_or(Refused::Credentials)?;
+        // Nobody acts as another; naming oneself twice is no other.
+        let as_whom = credentials.authorize_as.as_deref().map(|name| self.named(name).map(|other| other.account));
+        match as_whom {
+            Some(other) if other != Some(user.account) => Err(Refused::NotAuthorized),
+            _ => Ok(user.account),
+        }
+    }
+}
+
+fn ensure_account(store: &Store, name: &str, now: Timestamp) -> crate::store::Result<AccountId> {
+    let name = name.to_owned();
+    store.write(Origin::Authority, now, move |txn| txn.ensure_account(&name))
+}
+
+fn hash(password: &Secret, salt: [u8; 16]) -> Result<String, UsersError> {
+    let salt = SaltString::encode_b64(&salt).map_err(UsersError::Hash)?;
+    let hash = Argon2::default().hash_password(password.expose().as_bytes(), &salt);
+    hash.map(|hash| hash.to_string()).map_err(UsersError::Hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::Users as _;
+    use crate::store::{Executor, Options};
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
+
+    fn credentials(user: &str, authorize_as: Option<&str>, password: &str) -> Credentials {
+        let (user, authorize_as) = (user.to_owned(), authorize_as.map(str::to_owned));
+        Credentials { user, authorize_as, password: Secret::new(password) }
+    }
+
+    #[test]
+    fn users_log_in_by_name_or_address_and_outlive_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
+        let store = Store::open(&folder.path().join("store"), &options, NOW).expect("a store");
+        let file = folder.path().join("users");
+        let open = || Users::open(&file, "Example.org", &store, [1; 16], NOW).expect("readable users");
+        let mut users = open();
+        for (name, password) in [("Alice", "pw-a"), ("bob", "pw:b"), ("alice", "pw-a")] {
+            users.set_password(name, &Secret::new(password), &store, [2; 16], NOW).expect("a fine name");
+        }
+        for name in ["", "a b", "a:b", "a@b", ".a", "a..b"] {
+            let refused = users.set_password(name, &Secret::new("x"), &store, [2; 16], NOW);
+            assert!(matches!(refused, Err(UsersError::Name(_))), "{name:?}");
+        }
+        let users = open();
+        let alice = users.mailbox("ALICE+list").expect("alice has a mailbox");
+        for (given, expected) in [
+            (credentials("alice", None, "pw-a"), Ok(alice)),
+            (credentials("Alice@EXAMPLE.org", Some("alice"), "pw-a"), Ok(alice)),
+            (credentials("alice", Some("bob"), "pw-a"), Err(Refused::NotAuthorized)),
+            (credentials("alice@elsewhere", None, "pw-a"), Err(Refused::Credentials)),
+            (credentials("alice", None, "pw:b"), Err(Refused::Credentials)),
+            (credentials("nobody", None, "nobody"), Err(Refused::Credentials)),
+        ] {
+            assert_eq!(users.check(&given), expected, "{given:?}");
+        }
+        assert_eq!(users.mailbox("Postmaster"), Some(alice));
+        assert_eq!(users.mailbox("carol"), None);
+        let text = std::fs::read_to_string(&file).expect("readable");
+        assert!(!text.contains("pw-a") && text.contains("bob:$argon2id$"));
+    }
+}
