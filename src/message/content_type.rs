@@ -32,20 +32,28 @@ pub(super) fn disposition(value: &[u8]) -> Option<Disposition> {
     Some(Disposition { kind: token(&mut cursor)?, parameters: parameters(&mut cursor) })
 }
 
-/// Content-Transfer-Encoding's `mechanism`, or the tags of Content-Language: tokens separated by commas.
-pub(super) fn tokens(value: &[u8]) -> Vec<Vec<u8>> {
+/// `mechanism` of Content-Transfer-Encoding (RFC 2045 section 6.1). What is no single token (`8 bit`) is none; a
+/// semicolon after it occurs.
+pub(super) fn mechanism(value: &[u8]) -> Option<String> {
     let mut cursor = Cursor::new(value);
-    let mut tokens = Vec::new();
-    while tokens.len() < MIME_PARAMETERS_MAX && cursor.peek().is_some() {
+    let mechanism = token(&mut cursor)?;
+    matches!(cursor.peek(), None | Some(b';')).then_some(mechanism)
+}
+
+/// `language-list` of Content-Language (RFC 3282 section 2): tags separated by commas.
+pub(super) fn languages(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut cursor = Cursor::new(value);
+    let mut tags = Vec::new();
+    while tags.len() < MIME_PARAMETERS_MAX && cursor.peek().is_some() {
         cursor.skip_blank();
-        let token = cursor.take_while(is_token_byte);
-        if !token.is_empty() {
-            tokens.push(token.to_vec());
+        let tag = cursor.take_while(is_token_byte);
+        if !tag.is_empty() {
+            tags.push(tag.to_vec());
         }
         cursor.skip_to(|byte| byte == b',');
         cursor.bump();
     }
-    tokens
+    tags
 }
 
 /// A token in upper case, and the blanks round it.
@@ -181,9 +189,17 @@ mod tests {
     }
 
     #[test]
-    fn tokens_between_commas_are_told_apart() {
-        assert_eq!(tokens(b"en, de (German), fr-CH"), [b"en".to_vec(), b"de".to_vec(), b"fr-CH".to_vec()]);
-        assert_eq!(tokens(b" base64 "), [b"base64".to_vec()]);
-        assert!(tokens(b"").is_empty());
+    fn languages_between_commas_are_told_apart() {
+        assert_eq!(languages(b"en, de (German), fr-CH"), [b"en".to_vec(), b"de".to_vec(), b"fr-CH".to_vec()]);
+        assert!(languages(b"").is_empty());
+    }
+
+    #[test]
+    fn a_transfer_encoding_is_one_token() {
+        for (value, expected) in
+            [("base64", Some("BASE64")), (" 8bit (c) ", Some("8BIT")), ("base64; x", Some("BASE64")), ("8 bit", None)]
+        {
+            assert_eq!(mechanism(value.as_bytes()).as_deref(), expected, "{value:?}");
+        }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn describe(header: &[u8], default: Default) -> Part {
             b"disposition" if part.disposition.is_none() => {
                 part.disposition = content_type::disposition(&field.unfolded());
             }
-            b"language" if part.language.is_empty() => part.language = content_type::tokens(&field.unfolded()),
+            b"language" if part.language.is_empty() => part.language = content_type::languages(&field.unfolded()),
             _ => {}
         }
     }
@@ -39,9 +39,8 @@ pub(super) fn describe(header: &[u8], default: Default) -> Part {
         part.media_subtype = found.media_subtype;
         part.parameters = found.parameters;
     }
-    if let Some(token) = encoding.map(|value| content_type::tokens(&value)).and_then(|tokens| tokens.into_iter().next())
-    {
-        part.encoding = String::from_utf8_lossy(&token).to_ascii_uppercase();
+    if let Some(mechanism) = encoding.as_deref().and_then(content_type::mechanism) {
+        part.encoding = mechanism;
     }
     // The default of RFC 2045 section 5.2 and RFC 2046 section 4.1.2, which clients see with other servers, too.
     if part.media_type == "TEXT" && !part.parameters.iter().any(|(name, _)| name == "CHARSET") {

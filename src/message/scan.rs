@@ -379,4 +379,81 @@ mod tests {
             assert_eq!(shown(&Scanner::scan(message.as_bytes()).root), expected, "{message:?}");
         }
     }
+
+    /// Scans and returns how many bytes were compared with boundaries.
+    fn compared(message: &[u8]) -> (Summary, u64) {
+        let mut scanner = Scanner::new();
+        scanner.push(message);
+        let compared = scanner.compared.get();
+        (scanner.finish(), compared)
+    }
+
+    fn count(part: &Part) -> usize {
+        1 + match &part.body {
+            Body::Leaf => 0,
+            Body::Multipart(parts) => parts.iter().map(count).sum(),
+            Body::Message(_, root) => count(root),
+        }
+    }
+
+    fn depth(part: &Part) -> usize {
+        1 + match &part.body {
+            Body::Leaf => 0,
+            Body::Multipart(parts) => parts.iter().map(depth).max().unwrap_or(0),
+            Body::Message(_, root) => depth(root),
+        }
+    }
+
+    #[test]
+    fn no_message_makes_more_work_than_its_size_times_the_nesting() {
+        let nested: String = (0..1000)
+            .map(|level| {
+                let boundary = format!("{}{level}", "b".repeat(200));
+                format!("Content-Type: multipart/mixed; boundary={boundary}\n\n--{boundary}\n")
+            })
+            .collect();
+        let nearly = format!("--{}\n", "b".repeat(250)).repeat(1000);
+        let messages = "Content-Type: message/rfc822\n\n".repeat(10_000);
+        let boundaries = format!("Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n".repeat(100_000));
+        let fields = format!("{}\n{}", "To: a,\n".repeat(100_000), "--x\n".repeat(1000));
+        for (name, message) in [
+            ("nested", nested.clone()),
+            ("nearly", nested + &nearly),
+            ("messages", messages),
+            ("boundaries", boundaries),
+            ("fields", fields),
+        ] {
+            let (summary, compared) = compared(message.as_bytes());
+            assert!(compared <= message.len() as u64 * limits::MIME_NESTING_MAX as u64, "{name}: {compared}");
+            assert!(count(&summary.root) <= limits::MIME_PARTS_MAX, "{name}");
+            assert!(depth(&summary.root) <= limits::MIME_NESTING_MAX + 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_header_too_large_goes_on_as_body() {
+        let line = format!("X: {}\n", "x".repeat(996));
+        let lines = Scanner::scan(line.repeat(2000).as_bytes()).root;
+        let fitting = limits::HEADER_MAX_BYTES / line.len() * line.len();
+        assert_eq!(lines.body_start, fitting as u64);
+        assert_eq!(lines.lines, 2000 - (fitting / line.len()) as u64);
+
+        let one_line = "x".repeat(limits::HEADER_MAX_BYTES + 1);
+        assert_eq!(Scanner::scan(one_line.as_bytes()).root.body_start, 0);
+
+        let boundary_after = format!("Content-Type: multipart/x; boundary=b\n{}--b\n\nfound", line.repeat(2000));
+        assert!(
+            matches!(Scanner::scan(boundary_after.as_bytes()).root.body, Body::Multipart(parts) if parts.len() == 1)
+        );
+    }
+
+    #[test]
+    fn headers_beyond_the_room_keep_their_place_and_say_nothing() {
+        let part = format!("--b\nContent-Type: a/b; c={}\n\n", "x".repeat(limits::HEADER_MAX_BYTES - 100));
+        let message = format!("Content-Type: multipart/x; boundary=b\n\n{}", part.repeat(6));
+        let Body::Multipart(parts) = Scanner::scan(message.as_bytes()).root.body else { panic!("a multipart") };
+        let types: Vec<&str> = parts.iter().map(|part| part.media_type.as_str()).collect();
+        assert_eq!(types, ["A", "A", "A", "A", "TEXT", "TEXT"]);
+        assert!(parts.iter().all(|part| part.body_start - part.header_start > limits::HEADER_MAX_BYTES as u64 / 2));
+    }
 }

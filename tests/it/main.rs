@@ -3,5 +3,6 @@
 mod config;
 mod control;
 mod house;
+mod message;
 mod pump;
 mod store;

@@ -4,7 +4,7 @@ use super::quote::{write_nstring, write_string};
 use crate::message::{Address, Body, Disposition, Envelope, Part};
 
 /// A text that holds nothing: where the grammar wants a part and the message has none.
-const EMPTY_TEXT: &[u8] = b"(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 0 0)";
+const EMPTY_TEXT: &[u8] = b"(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 0 0)";
 
 /// `envelope = "(" env-date SP env-subject SP env-from SP env-sender SP env-reply-to SP env-to SP env-cc SP env-bcc SP
 /// env-in-reply-to SP env-message-id ")"`
@@ -220,7 +220,10 @@ mod tests {
         );
         let mut empty = leaf("MULTIPART", "MIXED");
         empty.body = Body::Multipart(Vec::new());
-        assert_eq!(written(&empty, false), "((\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 0 0) \"MIXED\")");
+        assert_eq!(
+            written(&empty, false),
+            "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 0 0) \"MIXED\")"
+        );
     }
 
     #[test]
