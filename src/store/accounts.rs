@@ -14,9 +14,11 @@ pub struct Account {
     pub delimiter: Option<char>,
     pub last_sync: Option<Timestamp>,
     pub last_error: Option<String>,
+    /// The user wants no connection to its servers.
+    pub paused: bool,
 }
 
-const COLUMNS: &str = "id, name, delimiter, last_sync_ms, last_error";
+const COLUMNS: &str = "id, name, delimiter, last_sync_ms, last_error, paused";
 
 impl Account {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -26,6 +28,7 @@ impl Account {
             delimiter: row.get::<_, String>("delimiter")?.chars().next(),
             last_sync: row.get::<_, Option<i64>>("last_sync_ms")?.map(Timestamp::from_unix_ms),
             last_error: row.get("last_error")?,
+            paused: row.get("paused")?,
         })
     }
 }
@@ -76,6 +79,13 @@ impl Txn<'_> {
             "UPDATE account SET last_error = ?2, last_sync_ms = iif(?2 IS NULL, ?3, last_sync_ms) WHERE id = ?1",
         )?;
         update.execute(params![account.get(), error, self.now().unix_ms()])?;
+        Ok(())
+    }
+
+    /// The user wants (or wants no more) to be offline.
+    pub fn set_paused(&mut self, account: AccountId, paused: bool) -> Result<()> {
+        let mut update = self.conn().prepare_cached("UPDATE account SET paused = ?2 WHERE id = ?1")?;
+        update.execute(params![account.get(), paused])?;
         Ok(())
     }
 

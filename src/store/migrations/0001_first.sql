@@ -14,7 +14,8 @@ CREATE TABLE account (
   last_uid_validity INTEGER NOT NULL DEFAULT 0,   -- local UIDVALIDITY values are never used twice
   delimiter         TEXT    NOT NULL DEFAULT '',  -- upstream's hierarchy delimiter; '' while unknown, or flat
   last_sync_ms      INTEGER,
-  last_error        TEXT
+  last_error        TEXT,
+  paused            INTEGER NOT NULL DEFAULT 0    -- the user said "offline"
 ) STRICT;
 
 CREATE TABLE mailbox (
