@@ -1,6 +1,12 @@
 //! The root of refserver: users, listeners, delivery, relay.
+//!
+//! [`command`] is the program, [`options`] what it is told, [`server`] the running whole. [`users`] may log in;
+//! [`delivery`] takes mail in; [`relay`] hands on what is for others, on the way that [`route`] finds.
 
+pub mod command;
 pub mod delivery;
+pub mod options;
 pub mod relay;
 pub mod route;
+pub mod server;
 pub mod users;

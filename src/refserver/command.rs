@@ -1,0 +1,70 @@
+//! The program: options in, a ready line out, then service until a signal.
+
+use std::io::Write;
+
+use clap::Parser;
+
+use super::options::{Arguments, OptionsError, Settings};
+use super::server::{Server, StartError};
+use crate::agent::Exit;
+use crate::agent::log;
+use crate::net::{Clock, shutdown};
+
+/// Runs refserver with the process's arguments.
+pub fn run() -> Exit {
+    let options = Arguments::parse();
+    if let Err(error) = log::begin(&options.log) {
+        return fail(&error, Exit::Usage);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, Exit::Software),
+    };
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: Arguments) -> Exit {
+    let settings = match Settings::gather(options).await {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error, exit_of_options(&error)),
+    };
+    let server = match Server::start(settings, Clock::system()).await {
+        Ok(server) => server,
+        Err(error) => return fail(&error, exit_of_start(&error)),
+    };
+    let ready = serde_json::to_string(server.ready()).expect("addresses and paths are fine JSON");
+    let mut out = std::io::stdout();
+    if let Err(error) = writeln!(out, "{ready}").and_then(|()| out.flush()) {
+        return fail(&error, Exit::TempFail);
+    }
+    let stopped = shutdown::signal().await;
+    server.stop().await;
+    match stopped {
+        Ok(_) => Exit::Done,
+        Err(error) => fail(&error, Exit::Software),
+    }
+}
+
+fn exit_of_options(error: &OptionsError) -> Exit {
+    match error {
+        OptionsError::NoData | OptionsError::NoListener | OptionsError::Capability { .. } => Exit::Usage,
+        OptionsError::Read { .. } | OptionsError::Config(_) | OptionsError::Password { .. } => Exit::Config,
+    }
+}
+
+fn exit_of_start(error: &StartError) -> Exit {
+    match error {
+        StartError::Store(error) if error.is_temporary() => Exit::TempFail,
+        StartError::Listen { .. } | StartError::Chance(_) => Exit::TempFail,
+        StartError::Store(_) | StartError::Users(_) | StartError::Tls(_) => Exit::Config,
+    }
+}
+
+fn fail(error: &dyn std::error::Error, exit: Exit) -> Exit {
+    tracing::error!("{error}");
+    // A bad --log leaves nobody to log to.
+    if !tracing::dispatcher::has_been_set() {
+        let _ = writeln!(std::io::stderr(), "refserver: {error}");
+    }
+    exit
+}

@@ -1,0 +1,169 @@
+//! What refserver is told: the command line, the file named by `--config`, and the one value that comes of both.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+use super::route::Routes;
+use crate::agent::password::{self, PasswordError};
+use crate::config::server::Listeners;
+use crate::config::{ConfigError, Credential, ServerConfig, TlsIdentity};
+use crate::imap::server::config::{Capabilities, Capability};
+use crate::types::Secret;
+
+/// A small mail server: SMTP, submission, POP3 and IMAP over one store.
+#[derive(Debug, Parser)]
+#[command(name = "refserver", version)]
+pub struct Arguments {
+    /// Where mail, users and the certificate are kept
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// A file with the same settings, and more
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// IMAP with STARTTLS (port 0 picks a free one)
+    #[arg(long, value_name = "ADDRESS")]
+    pub imap: Option<SocketAddr>,
+    /// IMAP under TLS
+    #[arg(long, value_name = "ADDRESS")]
+    pub imaps: Option<SocketAddr>,
+    /// POP3 with STLS
+    #[arg(long, value_name = "ADDRESS")]
+    pub pop3: Option<SocketAddr>,
+    /// POP3 under TLS
+    #[arg(long, value_name = "ADDRESS")]
+    pub pop3s: Option<SocketAddr>,
+    /// SMTP from other servers
+    #[arg(long, value_name = "ADDRESS")]
+    pub smtp: Option<SocketAddr>,
+    /// Submission with STARTTLS
+    #[arg(long, value_name = "ADDRESS")]
+    pub submission: Option<SocketAddr>,
+    /// Submission under TLS
+    #[arg(long, value_name = "ADDRESS")]
+    pub submissions: Option<SocketAddr>,
+    /// The domain whose mail is taken in
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// Makes a user, or gives one another password. Others on this machine can read arguments: for more than a test
+    /// name users in --config, with password-command
+    #[arg(long = "user", value_name = "NAME:PASSWORD", value_parser = name_and_password)]
+    pub users: Vec<(String, Secret)>,
+    /// Hands mail for a domain to that server, in place of DNS
+    #[arg(long = "route", value_name = "DOMAIN=HOST:PORT", value_parser = domain_and_host)]
+    pub routes: Vec<(String, String)>,
+    /// IMAP capabilities not to be offered, for instance MOVE,UIDPLUS
+    #[arg(long, value_name = "CAPABILITIES", value_delimiter = ',')]
+    pub without: Vec<String>,
+    #[command(flatten)]
+    pub log: crate::agent::log::Options,
+}
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub data: PathBuf,
+    pub domain: String,
+    pub listen: Listeners,
+    pub tls: TlsIdentity,
+    pub users: Vec<(String, Secret)>,
+    pub routes: Routes,
+    pub capabilities: Capabilities,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    #[error("cannot read {}: {cause}", path.display())]
+    Read { path: PathBuf, cause: io::Error },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("user {name}: {cause}")]
+    Password { name: String, cause: PasswordError },
+    #[error("no data folder: say --data DIR")]
+    NoData,
+    #[error(
+        "nothing to listen on: say at least one of --imap, --imaps, --pop3, --pop3s, --smtp, --submission, --submissions"
+    )]
+    NoListener,
+    #[error("{name:?} is no capability that can be left out; these can: {}", known_capabilities())]
+    Capability { name: String },
+}
+
+impl Settings {
+    /// The settings that the command line and its configuration file give together; the command line says it louder.
+    pub async fn gather(options: Arguments) -> Result<Self, OptionsError> {
+        let file = match &options.config {
+            Some(path) => read_config(path)?,
+            None => ServerConfig::default(),
+        };
+        let mut users = Vec::new();
+        for user in file.users {
+            let password = resolve(&user.name, &user.password).await?;
+            users.push((user.name, password));
+        }
+        users.extend(options.users);
+        let mut routes = file.routes;
+        routes.extend(options.routes);
+        let listen = Listeners {
+            imap: options.imap.or(file.listen.imap),
+            imaps: options.imaps.or(file.listen.imaps),
+            pop3: options.pop3.or(file.listen.pop3),
+            pop3s: options.pop3s.or(file.listen.pop3s),
+            smtp: options.smtp.or(file.listen.smtp),
+            submission: options.submission.or(file.listen.submission),
+            submissions: options.submissions.or(file.listen.submissions),
+        };
+        if listen == Listeners::default() {
+            return Err(OptionsError::NoListener);
+        }
+        let mut capabilities = Capabilities::all();
+        for name in file.without.iter().chain(&options.without) {
+            let known = Capability::ALL.into_iter().find(|capability| capability.name().eq_ignore_ascii_case(name));
+            let capability = known.ok_or_else(|| OptionsError::Capability { name: name.clone() })?;
+            capabilities = capabilities.without(capability);
+        }
+        Ok(Self {
+            data: options.data.or(file.data).ok_or(OptionsError::NoData)?,
+            domain: options.domain.or(file.domain).unwrap_or_else(|| "localhost".to_owned()),
+            listen,
+            tls: file.tls.unwrap_or(TlsIdentity::Own),
+            users,
+            routes,
+            capabilities,
+        })
+    }
+}
+
+fn read_config(path: &Path) -> Result<ServerConfig, OptionsError> {
+    let text = std::fs::read_to_string(path).map_err(|cause| OptionsError::Read { path: path.to_owned(), cause })?;
+    Ok(ServerConfig::parse(&text, path)?)
+}
+
+async fn resolve(name: &str, credential: &Credential) -> Result<Secret, OptionsError> {
+    password::resolve(credential).await.map_err(|cause| OptionsError::Password { name: name.to_owned(), cause })
+}
+
+fn known_capabilities() -> String {
+    Capability::ALL.map(Capability::name).join(", ")
+}
+
+fn name_and_password(text: &str) -> Result<(String, Secret), &'static str> {
+    match text.split_once(':') {
+        Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+            Ok((name.to_owned(), Secret::new(password)))
+        }
+        _ => Err("not NAME:PASSWORD"),
+    }
+}
+
+fn domain_and_host(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((domain, host)) if !domain.is_empty() && !host.is_empty() => {
+            Ok((domain.to_ascii_lowercase(), host.to_owned()))
+        }
+        _ => Err("not DOMAIN=HOST:PORT"),
+    }
+}

@@ -1,0 +1,282 @@
+//! A running server: the store and its listeners.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::delivery::{Delivery, DeliveryBackend};
+use super::options::Settings;
+use super::users::{Users, UsersError};
+use crate::config::TlsIdentity;
+use crate::imap::server::Session as ImapSession;
+use crate::imap::server::config::SessionConfig;
+use crate::net::listener::{Accepted, Admission, MakeSession, Security, Service, serve};
+use crate::net::tls::{Identity, TlsError};
+use crate::net::{Clock, Shutdown};
+use crate::pop3::server as pop3;
+use crate::serve::imap::MailBackend;
+use crate::serve::pop3::{MaildropBackend, Maildrops};
+use crate::smtp::server as smtp;
+use crate::store::{Executor, Options as StoreOptions, Origin, Store, Txn};
+use crate::types::{AccountId, MailboxName, SpecialUse, limits};
+
+/// A server that takes connections until it is stopped.
+pub struct Server {
+    ready: Ready,
+    shutdown: Shutdown,
+    listeners: JoinSet<()>,
+}
+
+/// What a server says of itself once it is ready: one JSON object.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Ready {
+    pub domain: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imap: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imaps: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pop3: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pop3s: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smtp: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submission: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submissions: Option<SocketAddr>,
+    /// What clients trust to trust the certificate, where it was made here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("cannot listen on {address}: {cause}")]
+    Listen { address: SocketAddr, cause: io::Error },
+    #[error("no random numbers: {0}")]
+    Chance(getrandom::Error),
+}
+
+/// What every session is made from.
+struct Parts {
+    store: Store,
+    users: Arc<Users>,
+    delivery: Arc<Delivery>,
+    maildrops: Maildrops,
+    settings: Settings,
+    clock: Clock,
+}
+
+/// A protocol on a port, in its role.
+#[derive(Clone, Copy)]
+enum Face {
+    Imap,
+    Pop3,
+    Smtp(smtp::Role),
+}
+
+impl Server {
+    /// Opens the store, binds every address, and begins to serve.
+    pub async fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        let now = clock.now();
+        let store_options =
+            StoreOptions { executor: Executor::Thread, program: "refserver".to_owned(), max_bytes: None };
+        let store = Store::open(&settings.data, &store_options, now)?;
+        let users = Arc::new(open_users(&settings, &store, &clock)?);
+        let identity = match &settings.tls {
+            TlsIdentity::Own => Identity::in_folder(&settings.data, &names(&settings.domain))?,
+            TlsIdentity::Files { certificate, key } => {
+                Identity { certificate: certificate.clone(), key: key.clone(), authority: None }
+            }
+        };
+        let acceptor = identity.acceptor()?;
+        let delivery = Delivery { store: store.clone(), users: Arc::clone(&users), hostname: settings.domain.clone() };
+        let parts = Arc::new(Parts {
+            store,
+            users,
+            delivery: Arc::new(delivery),
+            maildrops: Maildrops::default(),
+            settings,
+            clock,
+        });
+        let shutdown = Shutdown::new();
+        let mut ready = Ready { domain: parts.settings.domain.clone(), ca: identity.authority, ..Ready::default() };
+        let listeners = parts.listen(&acceptor, &shutdown, &mut ready).await?;
+        tracing::info!(domain = ready.domain, data = %parts.settings.data.display(), "serving");
+        Ok(Self { ready, shutdown, listeners })
+    }
+
+    /// Where it listens.
+    pub const fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Says goodbye to every session and stops. What was acknowledged is durable already.
+    pub async fn stop(mut self) {
+        self.shutdown.request();
+        while self.listeners.join_next().await.is_some() {}
+        tracing::info!("stopped");
+    }
+}
+
+impl Parts {
+    async fn listen(
+        self: &Arc<Self>,
+        acceptor: &TlsAcceptor,
+        shutdown: &Shutdown,
+        ready: &mut Ready,
+    ) -> Result<JoinSet<()>, StartError> {
+        let listen = self.settings.listen;
+        let submission = Face::Smtp(smtp::Role::Submission { anonymous: false });
+        let (plain, implicit) = (Security::Upgradable(acceptor.clone()), Security::Implicit(acceptor.clone()));
+        let ports = [
+            ("imap", Face::Imap, &plain, listen.imap, &mut ready.imap),
+            ("imaps", Face::Imap, &implicit, listen.imaps, &mut ready.imaps),
+            ("pop3", Face::Pop3, &plain, listen.pop3, &mut ready.pop3),
+            ("pop3s", Face::Pop3, &implicit, listen.pop3s, &mut ready.pop3s),
+            ("smtp", Face::Smtp(smtp::Role::Mx), &plain, listen.smtp, &mut ready.smtp),
+            ("submission", submission, &plain, listen.submission, &mut ready.submission),
+            ("submissions", submission, &implicit, listen.submissions, &mut ready.submissions),
+        ];
+        let admission = Admission::new();
+        let mut listeners = JoinSet::new();
+        for (name, face, security, address, bound) in ports {
+            let Some(address) = address else { continue };
+            let failed = |cause| StartError::Listen { address, cause };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            *bound = Some(listener.local_addr().map_err(failed)?);
+            let service = Service { name, security: security.clone(), make: self.sessions(face), busy: face.busy() };
+            listeners.spawn(serve(listener, service, admission.clone(), self.clock.clone(), shutdown.clone()));
+        }
+        Ok(listeners)
+    }
+
+    fn sessions(self: &Arc<Self>, face: Face) -> MakeSession {
+        let parts = Arc::clone(self);
+        match face {
+            Face::Imap => Arc::new(move |accepted| Box::new(parts.imap(&accepted))),
+            Face::Pop3 => Arc::new(move |accepted| Box::new(parts.pop3(&accepted))),
+            Face::Smtp(role) => Arc::new(move |accepted| Box::new(parts.smtp(accepted, role))),
+        }
+    }
+
+    fn imap(&self, accepted: &Accepted) -> ImapSession<MailBackend> {
+        let users: Arc<dyn crate::serve::Users> = Arc::clone(&self.users) as _;
+        let clock = self.clock.clone();
+        let backend = MailBackend::new(
+            self.store.clone(),
+            Origin::Authority,
+            users,
+            Arc::new(move || clock.now()),
+            accepted.wake.callback(),
+        );
+        let config = SessionConfig {
+            name: "Mailtide refserver".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            plaintext_login: is_private(accepted),
+            starttls: accepted.can_upgrade,
+            capabilities: self.settings.capabilities,
+        };
+        ImapSession::new(config, backend, self.clock.now())
+    }
+
+    fn pop3(&self, accepted: &Accepted) -> pop3::Session<MaildropBackend> {
+        let users: Arc<dyn crate::serve::Users> = Arc::clone(&self.users) as _;
+        let backend = MaildropBackend::new(self.store.clone(), Origin::Authority, users, self.maildrops.clone());
+        let tls = match (&accepted.tls, accepted.can_upgrade) {
+            (Some(_), _) => pop3::Tls::Active,
+            (None, true) => pop3::Tls::Offered,
+            (None, false) => pop3::Tls::Absent,
+        };
+        let hostname = self.settings.domain.clone();
+        pop3::Session::new(backend, pop3::Config { hostname, tls, plaintext_auth: is_private(accepted) })
+    }
+
+    fn smtp(&self, accepted: Accepted, role: smtp::Role) -> smtp::Session<DeliveryBackend> {
+        let plaintext_auth = is_private(&accepted);
+        let tls = match (accepted.tls, accepted.can_upgrade) {
+            (Some(facts), _) => smtp::Tls::Active(facts),
+            (None, true) => smtp::Tls::Offered,
+            (None, false) => smtp::Tls::Absent,
+        };
+        let config = smtp::Config {
+            hostname: self.settings.domain.clone(),
+            peer: accepted.peer.ip().to_string(),
+            role,
+            tls,
+            plaintext_auth,
+            message_max_bytes: limits::MESSAGE_MAX_BYTES,
+        };
+        smtp::Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
+    }
+}
+
+impl Face {
+    /// What who is not admitted is told.
+    const fn busy(self) -> &'static [u8] {
+        match self {
+            Self::Imap => b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n",
+            Self::Pop3 => b"-ERR [SYS/TEMP] Too many connections, try again later\r\n",
+            Self::Smtp(_) => b"421 4.7.0 Too many connections, try again later\r\n",
+        }
+    }
+}
+
+/// May a password travel in the clear? Under TLS it does not, and on loopback nobody listens in between.
+fn is_private(accepted: &Accepted) -> bool {
+    accepted.tls.is_some() || accepted.is_loopback()
+}
+
+fn names(domain: &str) -> Vec<String> {
+    let mut names = vec![domain.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    names.dedup();
+    names
+}
+
+/// Reads the users and makes those that are named; a new one gets the usual mailboxes.
+fn open_users(settings: &Settings, store: &Store, clock: &Clock) -> Result<Users, StartError> {
+    let now = clock.now();
+    let mut users = Users::open(&settings.data.join("users"), &settings.domain, store, salt()?, now)?;
+    for (name, password) in &settings.users {
+        let known = users.accounts().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        users.set_password(name, password, store, salt()?, now)?;
+        let new = users.accounts().find(|(name, _)| !known.iter().any(|known| known == name));
+        if let Some((_, account)) = new {
+            store.write(Origin::Authority, now, move |txn| make_usual_mailboxes(txn, account))?;
+        }
+    }
+    Ok(users)
+}
+
+fn make_usual_mailboxes(txn: &mut Txn<'_>, account: AccountId) -> crate::store::Result<()> {
+    let usual = [SpecialUse::Archive, SpecialUse::Drafts, SpecialUse::Junk, SpecialUse::Sent, SpecialUse::Trash];
+    for special_use in usual {
+        let name =
+            MailboxName::parse(special_use.as_str().trim_start_matches('\\')).expect("a special use is a fine name");
+        if txn.reader().mailbox_named(account, &name)?.is_none() {
+            txn.create_mailbox(account, &name, Some(special_use))?;
+            txn.set_subscribed(account, &name, true)?;
+        }
+    }
+    txn.set_subscribed(account, &MailboxName::inbox(), true)
+}
+
+fn salt() -> Result<[u8; 16], StartError> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(StartError::Chance)?;
+    Ok(salt)
+}
