@@ -62,10 +62,11 @@ fn make_agree(hot: &Connection, content: &mut Connection, healed: &mut Healed) -
         healed.swept += 1;
     }
     // Numbers given out before the power cut are not given out again.
-    transaction.execute(
-        "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'content'",
-        [referred.last().copied().unwrap_or(0)],
-    )?;
+    let highest = referred.last().copied().unwrap_or(0);
+    let raised = "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'content'";
+    if transaction.execute(raised, [highest])? == 0 {
+        transaction.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('content', ?1)", [highest])?;
+    }
     transaction.commit()?;
     Ok(())
 }

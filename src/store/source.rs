@@ -42,11 +42,11 @@ impl ByteSource for ContentSource {
 
 impl Shared {
     pub(super) fn read_content(&self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>> {
-        if let Some(bytes) = self.content.read(|conn| read(conn, content, offset, max))? {
-            return Ok(bytes);
+        match self.content.read(|conn| read(conn, content, offset, max))? {
+            Some(bytes) if !bytes.is_empty() || max == 0 => return Ok(bytes),
+            // The end, or just uploaded and not committed yet.
+            Some(_) | None => self.contents.commit(false)?,
         }
-        // Just uploaded, and not committed yet.
-        self.contents.commit(false)?;
         self.content.read(|conn| read(conn, content, offset, max))?.ok_or(Error::NoContent)
     }
 }

@@ -1,6 +1,9 @@
 //! The store: acts by origin, bytes, reopening, locks, limits; and against a model.
 
+mod acts;
+mod model;
 mod place;
+mod safety;
 
 use mailtide::store::{Executor, Origin, With, check};
 use place::{Place, flags};

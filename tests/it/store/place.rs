@@ -84,4 +84,19 @@ impl Place {
         }
         bytes
     }
+
+    /// The bytes of an upload that nothing refers to: `source` asks the hot database, which does not know it.
+    pub fn bytes_of(&self, store: &Store, stored: &StoredContent) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < stored.size_bytes {
+            bytes.extend(store.read_content(stored.content(), bytes.len() as u64, 100_000).expect("bytes"));
+        }
+        bytes
+    }
+
+    /// A database of the store, made by `sql`.
+    pub fn make_database(&self, file: &str, sql: &str) {
+        let conn = rusqlite::Connection::open(self.folder.path().join(file)).expect("a new database");
+        conn.execute_batch(sql).expect("valid SQL");
+    }
 }

@@ -1,0 +1,335 @@
+//! What the store does when something goes wrong: a crash, a second process, a later version, a full disk, a bug.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use mailtide::store::{Error, Executor, FlagChange, NewMessage, Options, Origin, Store, check};
+use mailtide::types::{InternalDate, LocalUid, Timestamp};
+
+use super::place::{Place, flags, message, name, now};
+
+fn sound(store: &Store) {
+    assert_eq!(check(store).expect("a check"), Vec::<String>::new());
+}
+
+#[test]
+fn a_store_is_as_it_was_when_opened_again() {
+    for executor in [Executor::Thread, Executor::Inline] {
+        let place = Place::new();
+        let store = place.open(executor);
+        let account = place.account(&store, "me");
+        let inbox = place.inbox(&store, account);
+        place.append(&store, Origin::LocalUser, inbox, &message(1, 1000), "\\Seen x");
+        let before = store.read(|reader| Ok((reader.open(inbox)?, reader.entries(account)?))).expect("a read");
+        drop(store);
+        let store = place.open(executor);
+        assert!(!store.healed().was_needed);
+        assert_eq!(place.account(&store, "me"), account);
+        assert_eq!(store.read(|reader| Ok((reader.open(inbox)?, reader.entries(account)?))).expect("a read"), before);
+        sound(&store);
+    }
+}
+
+#[test]
+fn a_second_opener_is_refused_and_told_who_has_the_store() {
+    let place = Place::new();
+    let store = place.open(Executor::Inline);
+    let options = Options { program: "syncd".to_owned(), ..Place::options(Executor::Inline) };
+    let refused = Store::open(place.folder.path(), &options, now()).err().expect("a refusal");
+    let text = refused.to_string();
+    assert!(matches!(refused, Error::InUse { .. }), "{text}");
+    assert!(text.contains(&format!("tests (process {})", std::process::id())), "{text}");
+    drop(store);
+    drop(Store::open(place.folder.path(), &options, now()).expect("the lock is free again"));
+}
+
+#[test]
+fn a_store_of_a_later_version_is_refused_and_not_touched() {
+    for file in ["mailtide.db", "content.db"] {
+        let place = Place::new();
+        drop(place.open(Executor::Inline));
+        let path = place.folder.path().join(file);
+        // `user_version` stands at offset 60 of the file (SQLite file format, section 1.3).
+        let mut bytes = fs::read(&path).expect("a database");
+        bytes[60..64].copy_from_slice(&999_u32.to_be_bytes());
+        fs::write(&path, &bytes).expect("a writable file");
+        let refused = Store::open(place.folder.path(), &Place::options(Executor::Inline), now()).err();
+        let refused = refused.expect("a refusal");
+        assert!(matches!(refused, Error::Newer { version: 999, .. }), "{refused}");
+        assert_eq!(fs::read(&path).expect("a database"), bytes, "{file}");
+    }
+}
+
+#[test]
+fn a_store_of_every_earlier_version_opens() {
+    const HOT: [&str; 1] = [include_str!("../../../src/store/migrations/0001_first.sql")];
+    const CONTENT: &str = include_str!("../../../src/store/migrations/content_0001_first.sql");
+    // Rows as version 1 wrote them; one message without bytes, waiting to be fetched.
+    const ROWS: &str = "
+        INSERT INTO account (id, name, last_uid_validity) VALUES (1, 'me', 5);
+        INSERT INTO mailbox (id, account_id, name, uid_validity, uid_next, highest_mod_seq) VALUES (1, 1, 'INBOX', 5, 2, 9);
+        INSERT INTO message (id, account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s, internal_offset,
+            size_bytes, saved_ms) VALUES (1, 1, 1, 1, 9, 1, 'work', 0, 0, 100, 0);
+        INSERT INTO remote_mailbox (mailbox_id, account_id, name) VALUES (1, 1, 'INBOX');
+        INSERT INTO remote_message (message_id, mailbox_id, uid, system_flags, keywords) VALUES (1, 1, 7, 1, 'work');";
+    for version in 1..=HOT.len() {
+        let place = Place::new();
+        let hot = format!("{}{ROWS} PRAGMA user_version = {version};", HOT[..version].concat());
+        place.make_database("mailtide.db", &hot);
+        place.make_database("content.db", &format!("{CONTENT} PRAGMA user_version = 1;"));
+        let store = place.open(Executor::Inline);
+        let account = store.read(|reader| reader.account_named("me")).expect("a read").expect("an account").id;
+        let inbox = place.inbox(&store, account);
+        assert_eq!(store.read(|reader| reader.open(inbox)).expect("an open mailbox").uids, [LocalUid::new(1)]);
+        sound(&store);
+    }
+}
+
+/// The files of an open store as a crash would leave them.
+fn crash(from: &Path, to: &Path, files: &[&str]) {
+    for file in files {
+        for suffix in ["", "-wal"] {
+            let source = from.join(format!("{file}{suffix}"));
+            if source.exists() {
+                fs::copy(source, to.join(format!("{file}{suffix}"))).expect("a copy");
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_crash_what_was_answered_is_there_and_what_was_half_uploaded_is_swept() {
+    let place = Place::new();
+    let store = place.open(Executor::Thread);
+    let account = place.account(&store, "me");
+    let inbox = place.inbox(&store, account);
+    let mut cut_short = store.upload();
+    cut_short.write(&message(7, 600_000)).expect("room");
+    let uid = place.append(&store, Origin::LocalUser, inbox, &message(1, 300_000), "");
+    let after = Place::new();
+    crash(place.folder.path(), after.folder.path(), &["content.db", "mailtide.db"]);
+    let store = after.open(Executor::Thread);
+    assert_eq!((store.healed().was_needed, store.healed().swept, store.healed().lost), (true, 1, 0));
+    let content = store.read(|reader| reader.messages(inbox, &[uid], mailtide::store::With::Columns));
+    let content = content.expect("a read")[0].content.expect("bytes");
+    assert_eq!(after.bytes(&store, content), message(1, 300_000));
+    sound(&store);
+}
+
+#[test]
+fn bytes_lost_in_a_power_cut_are_told_and_a_new_upload_mends_them() {
+    let place = Place::new();
+    let store = place.open(Executor::Inline);
+    let account = place.account(&store, "me");
+    let inbox = place.inbox(&store, account);
+    let after = Place::new();
+    crash(place.folder.path(), after.folder.path(), &["content.db"]);
+    place.append(&store, Origin::Authority, inbox, &message(1, 1000), "");
+    crash(place.folder.path(), after.folder.path(), &["mailtide.db"]);
+    let store = after.open(Executor::Inline);
+    assert_eq!((store.healed().lost, store.healed().to_fetch_again), (1, 0));
+    assert_eq!(check(&store).expect("a check").len(), 1);
+    place.append(&store, Origin::Authority, inbox, &message(1, 1000), "");
+    sound(&store);
+}
+
+#[test]
+fn equal_bytes_are_stored_once() {
+    let place = Place::new();
+    let store = place.open(Executor::Inline);
+    let account = place.account(&store, "me");
+    let inbox = place.inbox(&store, account);
+    // The second is uploaded before the first is referred to, the third after.
+    let early = [place.upload(&store, &message(1, 1000)), place.upload(&store, &message(1, 1000))];
+    for content in early {
+        let new = NewMessage { content, flags: flags(""), internal_date: InternalDate::new(0, 0), email_id: None };
+        store.write(Origin::LocalUser, now(), move |txn| txn.append(inbox, &[new])).expect("an append");
+    }
+    place.append(&store, Origin::LocalUser, inbox, &message(1, 1000), "");
+    let all: Vec<_> = (1..=3).map(LocalUid::new).collect();
+    let messages = store.read(|reader| reader.messages(inbox, &all, mailtide::store::With::Columns)).expect("a read");
+    assert!(messages.iter().all(|message| message.content == messages[0].content));
+    assert_eq!(store.sweep(Timestamp::from_unix_ms(0), now()).expect("a sweep").contents, 1);
+    sound(&store);
+}
+
+#[test]
+fn a_sweep_takes_what_nobody_needs_and_nothing_else() {
+    let place = Place::new();
+    let store = place.open(Executor::Thread);
+    let account = place.account(&store, "me");
+    let inbox = place.inbox(&store, account);
+    for number in 1..=3 {
+        let flags = if number == 2 { "\\Deleted" } else { "" };
+        place.append(&store, Origin::Upstream, inbox, &message(number, 1000), flags);
+    }
+    let kept = place.upload(&store, &message(4, 1000));
+    let mut running = store.upload();
+    running.write(&message(5, 600_000)).expect("room");
+    store.write(Origin::Upstream, now(), move |txn| txn.expunge(inbox, None)).expect("an expunge");
+    let swept = |before: Timestamp| store.sweep(before, now()).expect("a sweep");
+    assert_eq!((swept(now()).messages, swept(now()).contents), (0, 0), "gone just now");
+    let later = swept(now().plus_ms(1));
+    assert_eq!((later.messages, later.contents), (1, 1));
+    let finished = running.finish().expect("room");
+    assert_eq!(place.bytes_of(&store, &finished), message(5, 600_000));
+    assert_eq!(place.bytes_of(&store, &kept), message(4, 1000));
+    drop((kept, finished));
+    assert_eq!(swept(now()).contents, 2, "nothing refers to the uploads");
+    sound(&store);
+}
+
+#[test]
+fn a_full_disk_is_told_tears_nothing_and_goes_by() {
+    for executor in [Executor::Thread, Executor::Inline] {
+        let place = Place::new();
+        let options = Options { max_bytes: Some(1024 * 1024), ..Place::options(executor) };
+        let store = Store::open(place.folder.path(), &options, now()).expect("a store");
+        let account = place.account(&store, "me");
+        let inbox = place.inbox(&store, account);
+        let waiting = place.upload(&store, &message(0, 1000));
+        let mut stored = 0;
+        let full = loop {
+            let mut upload = store.upload();
+            let outcome = upload.write(&message(stored + 1, 200_000)).and_then(|()| upload.finish());
+            let outcome = outcome.and_then(|content| {
+                let new =
+                    NewMessage { content, flags: flags(""), internal_date: InternalDate::new(0, 0), email_id: None };
+                store.write(Origin::Authority, now(), move |txn| txn.append(inbox, &[new]))
+            });
+            match outcome {
+                Ok(_) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, Error::DiskFull), "{full}");
+        assert!(stored >= 2, "{stored}");
+        sound(&store);
+        assert_eq!(place.bytes_of(&store, &waiting), message(0, 1000));
+        let change = FlagChange::Add(flags("\\Deleted"));
+        let first = [LocalUid::new(1), LocalUid::new(2)];
+        store.write(Origin::Authority, now(), move |txn| txn.store_flags(inbox, &first, &change, None)).expect("flags");
+        store.write(Origin::Authority, now(), move |txn| txn.expunge(inbox, None)).expect("an expunge");
+        assert_eq!(store.sweep(now(), now()).expect("a sweep").contents, 2);
+        place.append(&store, Origin::Authority, inbox, &message(100, 200_000), "");
+        sound(&store);
+    }
+}
+
+#[test]
+fn a_full_hot_database_fails_the_act_and_not_the_store() {
+    let place = Place::new();
+    let options = Options { max_bytes: Some(512 * 1024), ..Place::options(Executor::Thread) };
+    let store = Store::open(place.folder.path(), &options, now()).expect("a store");
+    let account = place.account(&store, "me");
+    let full = (0..10_000).find_map(|number| {
+        let name = name(&format!("a mailbox with a long name {number}"));
+        store.write(Origin::LocalUser, now(), move |txn| txn.create_mailbox(account, &name, None)).err()
+    });
+    assert!(matches!(full, Some(Error::DiskFull)), "{full:?}");
+    let listed = store.read(|reader| Ok((reader.mailboxes(account)?.len(), reader.entries(account)?.len())));
+    let (mailboxes, entries) = listed.expect("a read");
+    assert_eq!(mailboxes, entries + 1, "an act and its entry are one");
+    sound(&store);
+}
+
+#[test]
+fn a_panic_in_a_transaction_undoes_it_and_no_other() {
+    for executor in [Executor::Thread, Executor::Inline] {
+        let place = Place::new();
+        let store = place.open(executor);
+        let account = place.account(&store, "me");
+        let panicked = store.write(Origin::LocalUser, now(), move |txn| {
+            txn.create_mailbox(account, &name("half"), None)?;
+            if account.get() > 0 {
+                panic!("a bug");
+            }
+            Ok(())
+        });
+        assert!(matches!(&panicked, Err(Error::Panicked(text)) if text == "a bug"), "{panicked:?}");
+        store
+            .write(Origin::LocalUser, now(), move |txn| txn.create_mailbox(account, &name("whole"), None))
+            .expect("ok");
+        let names = store.read(|reader| reader.mailboxes(account)).expect("a list");
+        assert_eq!(names.len(), 2);
+        sound(&store);
+    }
+}
+
+#[test]
+fn writers_at_the_same_time_all_succeed_and_failures_are_their_own() {
+    let place = Place::new();
+    let store = place.open(Executor::Thread);
+    let account = place.account(&store, "me");
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let store = store.clone();
+            scope.spawn(move || {
+                for number in 0..20 {
+                    let name = name(&format!("{thread}-{number}"));
+                    let outcome = store.write(Origin::LocalUser, now(), move |txn| {
+                        txn.create_mailbox(account, &name, None)?;
+                        if number % 5 == 0 { Err(Error::ReadOnly) } else { Ok(()) }
+                    });
+                    assert_eq!(outcome.is_err(), number % 5 == 0, "{outcome:?}");
+                }
+            });
+        }
+    });
+    assert_eq!(store.read(|reader| reader.mailboxes(account)).expect("a list").len(), 1 + 8 * 16);
+    sound(&store);
+}
+
+#[test]
+fn watchers_are_woken_after_the_commit_of_their_account_in_order() {
+    for executor in [Executor::Thread, Executor::Inline] {
+        let place = Place::new();
+        let store = place.open(executor);
+        let (mine, other) = (place.account(&store, "me"), place.account(&store, "other"));
+        let inbox = place.inbox(&store, mine);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let wake = {
+            let (seen, store) = (Arc::clone(&seen), store.clone());
+            Arc::new(move || {
+                let highest = store.read(|reader| reader.mailbox(inbox)).expect("a mailbox").highest_mod_seq;
+                seen.lock().expect("no panic").push(highest.get());
+            })
+        };
+        let watch = store.watch(mine, wake);
+        let others = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&others);
+        let _watch = store.watch(other, Arc::new(move || _ = count.fetch_add(1, Ordering::SeqCst)));
+        for number in 1..=5 {
+            place.append(&store, Origin::LocalUser, inbox, &message(number, 100), "");
+            assert_eq!(seen.lock().expect("no panic").len(), number, "before the answer");
+        }
+        assert_eq!(*seen.lock().expect("no panic"), [2, 3, 4, 5, 6]);
+        let _ = store.write(Origin::LocalUser, now(), move |txn| {
+            txn.set_subscribed(mine, &name("INBOX"), true)?;
+            Err::<(), _>(Error::ReadOnly)
+        });
+        drop(watch);
+        place.append(&store, Origin::LocalUser, inbox, &message(6, 100), "");
+        assert_eq!(seen.lock().expect("no panic").len(), 5, "neither for a failure nor after the watch");
+        assert_eq!(others.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[test]
+fn a_reader_sees_one_moment_while_others_write() {
+    let place = Place::new();
+    let store = place.open(Executor::Thread);
+    let account = place.account(&store, "me");
+    let inbox = place.inbox(&store, account);
+    store
+        .read(|reader| {
+            let before = reader.open(inbox)?;
+            place.append(&store, Origin::LocalUser, inbox, &message(1, 100), "");
+            assert_eq!(reader.open(inbox)?, before);
+            Ok(())
+        })
+        .expect("a read");
+    assert_eq!(store.read(|reader| reader.open(inbox)).expect("a read").uids.len(), 1);
+}
