@@ -85,9 +85,9 @@ pub fn coalesce(entries: &[Entry]) -> Vec<Segment> {
 }
 
 /// What became of `message` in all of `entries`, barriers or not, parked or not: what the user wants of it.
-pub fn intent(entries: &[Entry], message: MessageId) -> Option<Net> {
+pub fn intent<'e>(entries: impl IntoIterator<Item = &'e Entry>, message: MessageId) -> Option<Net> {
     let mut run = Run::default();
-    for entry in entries.iter().filter(|entry| entry.open.contains(&message)) {
+    for entry in entries.into_iter().filter(|entry| entry.open.binary_search(&message).is_ok()) {
         run.add_for(entry, &[message]);
     }
     run.nets.into_values().next().map(|draft| draft.net)

@@ -19,7 +19,7 @@ pub struct Entry {
     pub state: State,
     /// How often it was tried and failed.
     pub attempts: u32,
-    /// Of the op's messages, those whose part is not done yet.
+    /// Of the op's messages, those whose part is not done yet; ascending.
     pub open: Vec<MessageId>,
 }
 

@@ -131,6 +131,23 @@ impl Reader<'_> {
         Ok(select.query_map([account.get()], MessageFacts::from_row)?.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Mailboxes that must be looked into though upstream shows no change: bytes are missing, messages have no UID any
+    /// more, the user decided about a quarantine.
+    pub fn restless_mailboxes(&self, account: AccountId, attempts_max: u32) -> Result<Vec<MailboxId>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT b.mailbox_id FROM remote_mailbox AS b WHERE b.account_id = ?1 AND (
+               EXISTS (SELECT 1 FROM remote_message AS r WHERE r.mailbox_id = b.mailbox_id AND r.uid < 0)
+               OR EXISTS (SELECT 1 FROM message AS m JOIN remote_message AS r ON r.message_id = m.id
+                          WHERE m.content_id IS NULL AND r.mailbox_id = b.mailbox_id)
+               OR EXISTS (SELECT 1 FROM remote_skipped AS s WHERE s.mailbox_id = b.mailbox_id AND s.attempts < ?2)
+               OR EXISTS (SELECT 1 FROM quarantine AS q WHERE q.mailbox_id = b.mailbox_id AND q.verdict <> 'open'))
+             ORDER BY b.mailbox_id",
+        )?;
+        let ids =
+            select.query_map(params![account.get(), attempts_max], |row| row.get("mailbox_id").map(MailboxId::new))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// UIDs upstream that are not mirrored, with how often they were tried.
     pub fn skipped(&self, mailbox: MailboxId) -> Result<Vec<(RemoteUid, u32)>> {
         let mut select = self

@@ -1,6 +1,7 @@
 //! How long to wait before the next try. Pure: chance is an argument.
 
-use crate::sync::remote::RemoteError;
+use super::Error;
+use super::remote::RemoteError;
 
 /// The first wait: long enough for a router to come back, short enough not to be noticed.
 const FIRST_MS: u64 = 2_000;
@@ -28,19 +29,14 @@ impl Backoff {
 
     /// How long to wait after `error`, in milliseconds. `chance` is any number, best a random one: it spreads the
     /// tries of many clients over the second half of the wait.
-    pub fn wait_ms(&mut self, error: &RemoteError, chance: u64) -> u64 {
+    pub fn wait_ms(&mut self, error: &Error, chance: u64) -> u64 {
         let first = match error {
-            RemoteError::Wait { retry_after_ms: Some(asked), .. } => {
+            Error::Remote(RemoteError::Wait { retry_after_ms: Some(asked), .. }) => {
                 // Never before the time the server named.
                 return (*asked).min(ASKED_MAX_MS) + chance % FIRST_MS;
             }
-            RemoteError::LoginRefused { .. } | RemoteError::Insecure { .. } => REFUSED_FIRST_MS,
-            RemoteError::Wait { .. }
-            | RemoteError::Lost { .. }
-            | RemoteError::Refused { .. }
-            | RemoteError::Protocol { .. }
-            | RemoteError::Local(_)
-            | RemoteError::Impossible(_) => FIRST_MS,
+            Error::Remote(RemoteError::LoginRefused { .. } | RemoteError::Insecure { .. }) => REFUSED_FIRST_MS,
+            Error::Remote(_) | Error::Store(_) => FIRST_MS,
         };
         let wait = first.saturating_mul(1 << self.failures.min(16)).min(MAX_MS);
         self.failures = self.failures.saturating_add(1);
@@ -52,8 +48,8 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    fn lost() -> RemoteError {
-        RemoteError::Lost { host: "h".to_owned(), cause: "c".to_owned() }
+    fn lost() -> Error {
+        Error::Remote(RemoteError::Lost { host: "h".to_owned(), cause: "c".to_owned() })
     }
 
     #[test]
@@ -75,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_the_server_asks_is_obeyed() {
-        let asked = RemoteError::Wait { retry_after_ms: Some(299_961), text: String::new() };
+        let asked = Error::Remote(RemoteError::Wait { retry_after_ms: Some(299_961), text: String::new() });
         assert!(Backoff::default().wait_ms(&asked, 5) >= 299_961);
     }
 }

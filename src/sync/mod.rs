@@ -1,7 +1,49 @@
 //! Keeping the local store and an upstream account the same: recover what was in flight, pull, push, and when.
 //!
-//! Talks to the server only through [`remote::Remote`], to the disk only through `store`.
+//! Talks to the server only through [`remote::Remote`], to the disk only through `store`. One [`Engine`] an account,
+//! one sync of it at a time.
+//!
+//! Rules:
+//!
+//! - What was in flight is found out first ([`recover`]), before upstream's changes are read: else a message that we
+//!   moved there would look like one that came.
+//! - Nothing is taken as deleted but what a complete, confirmed answer shows, and only after all arrivals of the round
+//!   are here, so that a move upstream is seen as one ([`cover`], [`vanish`], [`guard`]).
+//! - Before a step that must not be done twice the evidence by which it can be found again is durable ([`push`]).
+//! - What a transaction decides it decides on what it sees itself: a client may act at any moment.
 
 pub mod backoff;
+mod cover;
+pub mod engine;
+mod fetch;
+mod folders;
+pub mod guard;
+pub mod identity;
+pub mod names;
+mod pass;
 pub mod plan;
+mod pull;
+mod push;
+mod recover;
 pub mod remote;
+mod report;
+mod send;
+mod vanish;
+
+pub use engine::{Clock, Engine};
+pub use report::Report;
+
+use crate::store;
+use remote::RemoteError;
+
+/// Why a sync ended before its end.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// The answer of everything that syncs.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -66,6 +66,10 @@ pub struct Item {
     pub message: MessageId,
     /// Where it is upstream before the step; of a copy, its source.
     pub uid: RemoteUid,
+    /// Its flags upstream before the step; of a copy, its source's.
+    pub base: Flags,
+    /// The entry that holds the evidence of a step that must not be done twice.
+    pub carrier: Option<EntryId>,
     /// The entries whose part for this message is done with the step.
     pub settles: Vec<EntryId>,
 }
@@ -159,28 +163,28 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn add(&mut self, net: &Net) {
         let Some(facts) = self.view.messages.get(&net.message) else {
-            return self.settle(net.message, net.entries());
+            return self.settle(net, net.entries());
         };
         match (&facts.upstream, net.place) {
             (Some(upstream), Place::Gone) => {
-                self.push(Key::On(upstream.mailbox, Act::Expunge), net.message, upstream.uid, net.entries());
+                self.push(Key::On(upstream.mailbox, Act::Expunge), net, Some(upstream), net.entries());
             }
             (Some(upstream), Place::In(to)) if to != upstream.mailbox => {
-                self.flags(net.message, facts, upstream, net.flag_entries.clone());
+                self.flags(net, facts, upstream, net.flag_entries.clone());
                 let key = Key::On(upstream.mailbox, Act::Move(to));
-                self.push(key, net.message, upstream.uid, net.place_entries.clone());
+                self.push(key, net, Some(upstream), net.place_entries.clone());
             }
             (Some(upstream), Place::In(_) | Place::Unchanged) => {
-                self.flags(net.message, facts, upstream, net.entries());
+                self.flags(net, facts, upstream, net.entries());
             }
-            (None, Place::Gone) => self.settle(net.message, net.entries()),
+            (None, Place::Gone) => self.settle(net, net.entries()),
             (None, Place::In(_) | Place::Unchanged) if facts.place.is_none() => {
-                self.settle(net.message, net.entries());
+                self.settle(net, net.entries());
             }
             (None, Place::In(_) | Place::Unchanged) if facts.is_awaited && net.made == Made::Before => {}
             (None, Place::In(to)) => self.make(net, facts, to),
             // Nothing of it is upstream, and nothing is to be: only its flags were changed.
-            (None, Place::Unchanged) => self.settle(net.message, net.entries()),
+            (None, Place::Unchanged) => self.settle(net, net.entries()),
         }
     }
 
@@ -201,25 +205,25 @@ impl Planner<'_> {
                 };
                 let mut keys = (0..).map(|nth| Key::On(source.mailbox, Act::Copy(to, nth)));
                 let key = keys.find(|key| !is_taken(key)).expect("there are more numbers than steps");
-                self.push(key, net.message, source.uid, settles);
+                self.push(key, net, Some(source), settles);
             }
-            None => self.push(Key::Append(to, net.message), net.message, RemoteUid::new(0), net.entries()),
+            None => self.push(Key::Append(to, net.message), net, None, net.entries()),
         }
     }
 
     /// The difference between the flags here and there; `settles` goes with the last part of it.
-    fn flags(&mut self, message: MessageId, facts: &Facts, upstream: &Upstream, settles: Vec<EntryId>) {
+    fn flags(&mut self, net: &Net, facts: &Facts, upstream: &Upstream, settles: Vec<EntryId>) {
         let keeps = self.keeps(upstream.mailbox);
         let add = keeps.of(&facts.flags.difference(&upstream.base));
         let remove = upstream.base.difference(&facts.flags);
         let key = |act| Key::On(upstream.mailbox, act);
         match (remove.is_empty(), add.is_empty()) {
-            (true, true) => self.settle(message, settles),
-            (true, false) => self.push(key(Act::AddFlags(add.to_string())), message, upstream.uid, settles),
-            (false, true) => self.push(key(Act::RemoveFlags(remove.to_string())), message, upstream.uid, settles),
+            (true, true) => self.settle(net, settles),
+            (true, false) => self.push(key(Act::AddFlags(add.to_string())), net, Some(upstream), settles),
+            (false, true) => self.push(key(Act::RemoveFlags(remove.to_string())), net, Some(upstream), settles),
             (false, false) => {
-                self.push(key(Act::RemoveFlags(remove.to_string())), message, upstream.uid, Vec::new());
-                self.push(key(Act::AddFlags(add.to_string())), message, upstream.uid, settles);
+                self.push(key(Act::RemoveFlags(remove.to_string())), net, Some(upstream), Vec::new());
+                self.push(key(Act::AddFlags(add.to_string())), net, Some(upstream), settles);
             }
         }
     }
@@ -228,14 +232,16 @@ impl Planner<'_> {
         self.view.keeps.get(&mailbox).cloned().unwrap_or_default()
     }
 
-    fn settle(&mut self, message: MessageId, entries: Vec<EntryId>) {
+    fn settle(&mut self, net: &Net, entries: Vec<EntryId>) {
         if !entries.is_empty() {
-            self.push(Key::Settle(message), message, RemoteUid::new(0), entries);
+            self.push(Key::Settle(net.message), net, None, entries);
         }
     }
 
-    fn push(&mut self, key: Key, message: MessageId, uid: RemoteUid, settles: Vec<EntryId>) {
-        self.steps.entry(key).or_default().push(Item { message, uid, settles });
+    fn push(&mut self, key: Key, net: &Net, upstream: Option<&Upstream>, settles: Vec<EntryId>) {
+        let (uid, base) = upstream.map_or((RemoteUid::new(0), Flags::none()), |known| (known.uid, known.base.clone()));
+        let carrier = net.place_entries.first().copied();
+        self.steps.entry(key).or_default().push(Item { message: net.message, uid, base, carrier, settles });
     }
 }
 

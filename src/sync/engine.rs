@@ -1,0 +1,69 @@
+//! The engine of one account: a value that syncs it with whatever `Remote` it is given.
+
+use super::pass::Pass;
+use super::remote::Remote;
+use super::{Report, Result};
+use crate::store::{Origin, Store, Verdict};
+use crate::types::{AccountId, FolderFilter, MailboxId, Timestamp};
+
+/// What time it is.
+pub type Clock<'a> = &'a (dyn Fn() -> Timestamp + Sync);
+
+/// Pulls and pushes in one sync: what others change meanwhile is left to the next one.
+const ROUNDS_MAX: usize = 8;
+
+/// Syncs one account. Only one sync of an account at a time.
+#[derive(Clone)]
+pub struct Engine {
+    store: Store,
+    account: AccountId,
+    filter: FolderFilter,
+}
+
+impl Engine {
+    /// The engine of an account that is in the store.
+    pub const fn new(store: Store, account: AccountId, filter: FolderFilter) -> Self {
+        Self { store, account, filter }
+    }
+
+    /// Syncs until both sides are quiet: finds out what was in flight, pulls, pushes. What was done before an error is
+    /// recorded, and counted in `report`.
+    pub async fn sync_once<R: Remote>(&self, remote: &mut R, clock: Clock<'_>, report: &mut Report) -> Result<()> {
+        for _ in 0..ROUNDS_MAX {
+            let mut round = Report::default();
+            let mut pass = Pass {
+                store: &self.store,
+                account: self.account,
+                filter: &self.filter,
+                remote: &mut *remote,
+                clock,
+                report: &mut round,
+                selected: None,
+            };
+            let outcome = run(&mut pass).await;
+            let has_more = round.has_pushed() || round.has_restored();
+            report.add(round);
+            outcome?;
+            if !has_more {
+                break;
+            }
+        }
+        let quarantined = self.store.read(|reader| reader.quarantined(self.account))?;
+        let open = quarantined.into_iter().filter(|quarantine| quarantine.verdict == Verdict::Open);
+        report.blocked = open.filter_map(|quarantine| quarantine.name).map(String::from).collect();
+        Ok(())
+    }
+
+    /// The user decided about a mailbox in quarantine: what vanished upstream may go here too, or is wanted back there.
+    /// It is done by the next sync.
+    pub fn decide(&self, mailbox: MailboxId, verdict: Verdict, now: Timestamp) -> Result<()> {
+        let account = self.account;
+        Ok(self.store.write(Origin::LocalUser, now, move |txn| txn.decide_quarantine(account, mailbox, verdict))?)
+    }
+}
+
+async fn run<R: Remote>(pass: &mut Pass<'_, R>) -> Result<()> {
+    pass.recover().await?;
+    pass.pull().await?;
+    pass.push().await
+}

@@ -1,0 +1,163 @@
+//! Bytes on their way from the server: into the store, or only through the hash.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::Result;
+use super::pass::{Pass, refusal};
+use super::remote::{Fetched, MessageSink, Remote};
+use crate::store::{self, Arrival, NewMessage, Origin, Store, Upload};
+use crate::types::{ContentHash, InternalDate, MailboxId, RemoteUid, Timestamp, UidSet};
+
+/// UIDs in one FETCH: enough that round trips do not count, few enough that a server can plan it.
+const FETCH_MAX: usize = 500;
+
+/// Arrivals in one commit: what a cut can cost is fetched twice at most within the bounds of these.
+const COMMIT_MAX_MESSAGES: usize = 50;
+const COMMIT_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+impl<R: Remote> Pass<'_, R> {
+    /// Takes in the messages with these UIDs of the selected mailbox, ascending. Whatever came before a cut stays.
+    /// Those that the server does not give are skipped, and tried again another day.
+    pub(super) async fn take_in(&mut self, mailbox: MailboxId, uids: &[RemoteUid]) -> Result<()> {
+        let mut todo: Vec<Vec<RemoteUid>> = uids.chunks(FETCH_MAX).rev().map(<[RemoteUid]>::to_vec).collect();
+        while let Some(wanted) = todo.pop() {
+            let mut sink = ArrivalSink::new(self.store.clone(), mailbox, self.now());
+            let answer = self.remote.fetch(&wanted.iter().copied().collect(), &mut sink).await;
+            let committed = sink.commit();
+            self.report.arrived += sink.arrived;
+            committed?;
+            let refused = refusal(answer)?.err();
+            let missing: Vec<RemoteUid> = wanted.into_iter().filter(|uid| !sink.came.contains(uid)).collect();
+            match refused {
+                // Which of them it does not give is found out by asking for fewer.
+                Some(_) if missing.len() > 1 => {
+                    let (first, second) = missing.split_at(missing.len() / 2);
+                    todo.extend([second.to_vec(), first.to_vec()]);
+                }
+                refused => {
+                    let why = refused.map_or_else(|| "the server gave no bytes".to_owned(), |refused| refused.text);
+                    self.skip(mailbox, missing, why)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, mailbox: MailboxId, uids: Vec<RemoteUid>, why: String) -> Result<()> {
+        if uids.is_empty() {
+            return Ok(());
+        }
+        self.report.skipped += uids.len();
+        self.write(move |txn| uids.iter().try_for_each(|uid| txn.skip(mailbox, *uid, &why)))
+    }
+
+    /// The hash of the bytes of each of these messages of the selected mailbox.
+    pub(super) async fn hashes(&mut self, uids: &UidSet<RemoteUid>) -> Result<BTreeMap<RemoteUid, ContentHash>> {
+        let mut sink = HashSink::default();
+        if !uids.is_empty() {
+            self.remote.fetch(uids, &mut sink).await?;
+        }
+        Ok(sink.hashes)
+    }
+}
+
+/// Puts messages into the store, in small commits.
+struct ArrivalSink {
+    store: Store,
+    mailbox: MailboxId,
+    now: Timestamp,
+    upload: Option<Upload>,
+    batch: Vec<Arrival>,
+    batch_bytes: u64,
+    arrived: usize,
+    came: std::collections::BTreeSet<RemoteUid>,
+}
+
+impl ArrivalSink {
+    fn new(store: Store, mailbox: MailboxId, now: Timestamp) -> Self {
+        let came = std::collections::BTreeSet::new();
+        Self { store, mailbox, now, upload: None, batch: Vec::new(), batch_bytes: 0, arrived: 0, came }
+    }
+
+    fn commit(&mut self) -> store::Result<()> {
+        let (mailbox, batch) = (self.mailbox, std::mem::take(&mut self.batch));
+        self.batch_bytes = 0;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        match self.store.write(Origin::Upstream, self.now, move |txn| txn.arrive(mailbox, &batch)) {
+            Ok(arrived) => self.arrived += arrived,
+            // The user deleted the mailbox meanwhile: what is upstream is looked at before it is deleted there.
+            Err(store::Error::NoSuchMailbox) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl MessageSink for ArrivalSink {
+    fn begin(&mut self, _size_bytes: u64) -> io::Result<()> {
+        self.upload = Some(self.store.upload());
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(upload) = &mut self.upload else { return Ok(()) };
+        match upload.write(bytes) {
+            Ok(()) => Ok(()),
+            // It is passed over; its UID is skipped then.
+            Err(store::Error::TooBig { .. }) => {
+                self.upload = None;
+                Ok(())
+            }
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    fn end(&mut self, message: Fetched) -> io::Result<()> {
+        let Some(upload) = self.upload.take() else { return Ok(()) };
+        let content = upload.finish().map_err(io::Error::other)?;
+        self.batch_bytes += content.size_bytes;
+        let internal_date = message.internal_date.unwrap_or_else(|| InternalDate::from(self.now));
+        let new = NewMessage { content, flags: message.flags, internal_date, email_id: message.email_id };
+        self.came.insert(message.uid);
+        self.batch.push(Arrival { uid: message.uid, message: new });
+        match self.batch.len() >= COMMIT_MAX_MESSAGES || self.batch_bytes >= COMMIT_MAX_BYTES {
+            true => self.commit().map_err(io::Error::other),
+            false => Ok(()),
+        }
+    }
+
+    fn absent(&mut self, _uid: RemoteUid) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps only the hash of each message.
+#[derive(Default)]
+struct HashSink {
+    hasher: blake3::Hasher,
+    hashes: BTreeMap<RemoteUid, ContentHash>,
+}
+
+impl MessageSink for HashSink {
+    fn begin(&mut self, _size_bytes: u64) -> io::Result<()> {
+        self.hasher = blake3::Hasher::new();
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self, message: Fetched) -> io::Result<()> {
+        self.hashes.insert(message.uid, ContentHash::from_bytes(*self.hasher.finalize().as_bytes()));
+        Ok(())
+    }
+
+    fn absent(&mut self, _uid: RemoteUid) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! The user's acts on mailboxes and subscriptions, done upstream. What is so already is done: a mailbox that exists was
+//! created, one that does not was deleted.
+
+use super::Result;
+use super::pass::{Pass, Refusal, refusal};
+use super::remote::{RefusalCode, Remote, RemoteName};
+use super::send::Did;
+use crate::journal::Op;
+use crate::merge::policy::{self, FolderDecision, FolderHere, FolderThere};
+use crate::store::bound_uids;
+use crate::types::{EntryId, MailboxId, MailboxName, RemoteUid};
+
+impl<R: Remote> Pass<'_, R> {
+    pub(super) async fn change_folder(&mut self, entry: EntryId, op: Op) -> Result<Did> {
+        let done = match op {
+            Op::CreateMailbox { mailbox, name } => self.create(mailbox, &name).await?,
+            Op::RenameMailbox { mailbox, to, .. } => self.rename(mailbox, &to).await?,
+            Op::DeleteMailbox { mailbox, name } => return self.delete(entry, mailbox, &name).await,
+            Op::Subscribe { name, subscribed } => self.subscribe(&name, subscribed).await?,
+            Op::Flags { .. } | Op::Move { .. } | Op::Copy { .. } | Op::Append { .. } | Op::Expunge { .. } => {
+                unreachable!("an act on messages is no barrier")
+            }
+        };
+        match done {
+            Ok(()) => {
+                self.report.folders += 1;
+                self.write(move |txn| txn.settle_op(entry))?;
+                Ok(Did::Something)
+            }
+            Err(refused) => self.park_folder(entry, refused.text),
+        }
+    }
+
+    /// Makes the mailbox upstream, or finds it there, and records its name.
+    pub(super) async fn create_upstream(
+        &mut self,
+        mailbox: MailboxId,
+        name: &MailboxName,
+    ) -> Result<std::result::Result<RemoteName, Refusal>> {
+        let remote_name = match refusal(self.name_upstream_or_refusal(name))? {
+            Ok(remote_name) => remote_name,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let special_use = self.read(|reader| reader.mailbox(mailbox))?.special_use;
+        let special_use = special_use.filter(|_| self.remote.facts().special_use);
+        if let Err(refused) = refusal(self.remote.create(&remote_name, special_use).await)?
+            && refused.code != Some(RefusalCode::AlreadyExists)
+            && !self.is_listed(&remote_name).await?
+        {
+            return Ok(Err(refused));
+        }
+        let (account, stored) = (self.account, remote_name.0.clone());
+        let holder = self.read(|reader| reader.remote_mailboxes(account))?;
+        if holder.iter().any(|known| known.remote_name == stored && known.mailbox != mailbox) {
+            let text = format!("{name} is another mailbox of the server");
+            return Ok(Err(Refusal { code: None, text }));
+        }
+        self.write(move |txn| txn.link_mailbox(account, mailbox, &stored))?;
+        Ok(Ok(remote_name))
+    }
+
+    /// Is an open entry to make the mailbox?
+    pub(super) fn is_to_be_created(&self, mailbox: MailboxId) -> Result<bool> {
+        let entries = self.read(|reader| reader.entries(self.account))?;
+        let creates = |op: &Op| matches!(op, Op::CreateMailbox { mailbox: id, .. } if *id == mailbox);
+        Ok(entries.iter().any(|entry| creates(&entry.op)))
+    }
+
+    async fn create(&mut self, mailbox: MailboxId, name: &MailboxName) -> Result<std::result::Result<(), Refusal>> {
+        let is_known = self.remote_mailbox(mailbox)?.is_some();
+        let local = self.read(|reader| match reader.mailbox(mailbox) {
+            Ok(mailbox) => Ok(Some(mailbox)),
+            Err(crate::store::Error::NoSuchMailbox) => Ok(None),
+            Err(error) => Err(error),
+        })?;
+        let Some(local) = local.filter(|_| !is_known) else { return Ok(Ok(())) };
+        // It may have got another name by an entry that was done with while this one was parked.
+        let is_renamed_later = self.is_renamed_later(mailbox)?;
+        let name = local.name.filter(|_| !is_renamed_later).unwrap_or_else(|| name.clone());
+        Ok(self.create_upstream(mailbox, &name).await?.map(drop))
+    }
+
+    async fn rename(&mut self, mailbox: MailboxId, to: &MailboxName) -> Result<std::result::Result<(), Refusal>> {
+        // Nothing to rename: it is created under its last name.
+        let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(Ok(())) };
+        let new = match refusal(self.name_upstream_or_refusal(to))? {
+            Ok(new) => new,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let old = RemoteName(known.remote_name);
+        if old == new {
+            return Ok(Ok(()));
+        }
+        self.selected = None;
+        if let Err(refused) = refusal(self.remote.rename(&old, &new).await)? {
+            // The answer to an earlier try may have been lost.
+            let is_done = self.is_listed(&new).await? && !self.is_listed(&old).await?;
+            if !is_done {
+                return Ok(Err(refused));
+            }
+        }
+        let account = self.account;
+        self.write(move |txn| {
+            let delimiter = txn.reader().account(account)?.delimiter;
+            txn.renamed_upstream(account, &old.0, &new.0, delimiter)
+        })?;
+        Ok(Ok(()))
+    }
+
+    /// Deletes a mailbox upstream, if it holds no mail that was never here.
+    async fn delete(&mut self, entry: EntryId, mailbox: MailboxId, name: &MailboxName) -> Result<Did> {
+        let Some(known) = self.remote_mailbox(mailbox)? else { return self.deleted(entry, mailbox, false) };
+        let remote_name = RemoteName(known.remote_name);
+        self.selected = None;
+        match refusal(self.remote.select(&remote_name, None).await)? {
+            Ok(selected) => {
+                let cursor = self.cursor_for(mailbox, known.cursor, &selected).await?;
+                if known.cursor.uid_validity != cursor.uid_validity && known.cursor.uid_validity.is_some() {
+                    tracing::info!(account = %self.account, mailbox = %name, "UIDVALIDITY changed before its deletion");
+                }
+                let upstream = self.remote.uids().await?;
+                let bound = self.read(|reader| reader.bound(mailbox))?;
+                let skipped = self.read(|reader| reader.skipped(mailbox))?;
+                let (ours, is_skipped) = (bound_uids(&bound), |uid| skipped.iter().any(|(skipped, _)| *skipped == uid));
+                if upstream.iter().any(|uid: RemoteUid| !ours.contains(uid) && !is_skipped(uid)) {
+                    return self.restore(entry, mailbox, name);
+                }
+                if self.holds_what_is_elsewhere(mailbox, &bound)? {
+                    return self.park_folder(entry, "messages in it are still to be moved out of it".to_owned());
+                }
+                // A selected mailbox cannot be deleted everywhere.
+                let inbox = self.name_upstream(&MailboxName::inbox())?;
+                let _ = refusal(self.remote.select(&inbox, None).await)?;
+            }
+            Err(Refusal { code: Some(RefusalCode::NonExistent), .. }) => return self.deleted(entry, mailbox, true),
+            // It cannot be selected: a name only, or a mailbox that is gone. DELETE tells.
+            Err(_) => {}
+        }
+        match refusal(self.remote.delete(&remote_name).await)? {
+            Ok(()) => self.deleted(entry, mailbox, true),
+            Err(refused) if refused.code == Some(RefusalCode::NonExistent) || !self.is_listed(&remote_name).await? => {
+                self.deleted(entry, mailbox, true)
+            }
+            Err(refused) => self.park_folder(entry, refused.text),
+        }
+    }
+
+    fn deleted(&mut self, entry: EntryId, mailbox: MailboxId, was_there: bool) -> Result<Did> {
+        self.report.folders += usize::from(was_there);
+        self.write(move |txn| {
+            txn.settle_op(entry)?;
+            match txn.reader().mailbox(mailbox) {
+                Ok(_) => txn.mailbox_deleted(mailbox),
+                Err(crate::store::Error::NoSuchMailbox) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })?;
+        Ok(Did::Something)
+    }
+
+    /// New mail came into the mailbox upstream: it stays, and is back here.
+    fn restore(&mut self, entry: EntryId, mailbox: MailboxId, name: &MailboxName) -> Result<Did> {
+        let (decision, conflict) = policy::folder(FolderHere::Deleted, FolderThere::NewMail);
+        debug_assert_eq!(decision, FolderDecision::Restored);
+        let (account, name) = (self.account, name.clone());
+        self.report.parked += 1;
+        self.report.conflicts += usize::from(conflict.is_some());
+        self.write(move |txn| {
+            let name = txn.restore_mailbox(mailbox, &name)?;
+            if let Some(kind) = conflict {
+                txn.tell(account, kind, None, name.as_str())?;
+            }
+            txn.park(entry, "new mail came into it on the server; retry to delete it all the same")
+        })?;
+        Ok(Did::Something)
+    }
+
+    /// Does upstream still have messages in it that the user put elsewhere?
+    fn holds_what_is_elsewhere(&self, mailbox: MailboxId, bound: &[crate::store::Bound]) -> Result<bool> {
+        self.read(|reader| {
+            for bound in bound.iter().filter(|bound| bound.is_here) {
+                let facts = reader.message_facts(bound.message)?;
+                if facts.is_some_and(|facts| facts.place.is_some_and(|place| place != mailbox)) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    async fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<std::result::Result<(), Refusal>> {
+        let mailbox = self.read(|reader| reader.mailbox_named(self.account, name))?;
+        let known = match mailbox {
+            Some(mailbox) => self.remote_mailbox(mailbox.id)?,
+            None => None,
+        };
+        let remote_name = match known {
+            Some(known) => RemoteName(known.remote_name),
+            None => match refusal(self.name_upstream_or_refusal(name))? {
+                Ok(remote_name) => remote_name,
+                Err(refused) => return Ok(Err(refused)),
+            },
+        };
+        match refusal(self.remote.set_subscribed(&remote_name, subscribed).await)? {
+            Err(refused) if subscribed => Ok(Err(refused)),
+            // What does not exist is not subscribed to.
+            Ok(()) | Err(_) => Ok(Ok(())),
+        }
+    }
+
+    fn is_renamed_later(&self, mailbox: MailboxId) -> Result<bool> {
+        let entries = self.read(|reader| reader.entries(self.account))?;
+        Ok(entries.iter().any(|entry| match &entry.op {
+            Op::RenameMailbox { mailbox: renamed, .. } => *renamed == mailbox,
+            _ => false,
+        }))
+    }
+
+    async fn is_listed(&mut self, name: &RemoteName) -> Result<bool> {
+        Ok(self.remote.list().await?.iter().any(|listed| listed.name == *name))
+    }
+
+    fn name_upstream_or_refusal(
+        &self,
+        name: &MailboxName,
+    ) -> std::result::Result<RemoteName, super::remote::RemoteError> {
+        match self.name_upstream(name) {
+            Ok(name) => Ok(name),
+            Err(super::Error::Remote(error)) => Err(error),
+            Err(super::Error::Store(error)) => Err(super::remote::RemoteError::Local(error.to_string())),
+        }
+    }
+
+    fn park_folder(&mut self, entry: EntryId, why: String) -> Result<Did> {
+        self.report.parked += 1;
+        self.write(move |txn| txn.park(entry, &why))?;
+        Ok(Did::Something)
+    }
+}

@@ -1,0 +1,182 @@
+//! Which message upstream is which of ours, when UIDs do not tell. Pure.
+//!
+//! By EMAILID where both have one; else by a fingerprint (Message-ID, Date, Subject, internal date, size) where it can
+//! mean only one content; else by the hash of the bytes. Message-ID alone is never identity: it may be missing or
+//! repeated. Equal messages are interchangeable, but each is matched once.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::remote::Fingerprinted;
+use crate::message::Envelope;
+use crate::types::{ContentHash, InternalDate, MessageId, RemoteUid, UidSet};
+
+/// A message of ours that is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought {
+    pub message: MessageId,
+    /// `None`: its bytes are not here.
+    pub hash: Option<ContentHash>,
+    pub size_bytes: u64,
+    pub internal_date: InternalDate,
+    pub email_id: Option<String>,
+    /// Message-ID, Date and Subject, where the message was read.
+    pub fields: [Vec<u8>; 3],
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    pub pairs: Vec<(MessageId, RemoteUid)>,
+    /// Messages upstream that may be one of several of ours: only their bytes tell.
+    pub doubtful: UidSet<RemoteUid>,
+}
+
+/// The header fields of a fingerprint, as the message has them.
+pub fn fields_of(envelope: &Envelope) -> [Vec<u8>; 3] {
+    [&envelope.message_id, &envelope.date, &envelope.subject].map(|field| trimmed(field.as_deref().unwrap_or_default()))
+}
+
+/// Matches by what is known without the bytes.
+pub fn by_fingerprint(sought: &[Sought], shown: &[Fingerprinted]) -> Found {
+    let mut pairs = Vec::new();
+    let (known, unknown): (Vec<&Fingerprinted>, Vec<&Fingerprinted>) =
+        shown.iter().partition(|shown| shown.email_id.is_some());
+    let mut by_email_id: BTreeMap<&str, VecDeque<RemoteUid>> = BTreeMap::new();
+    for shown in &known {
+        by_email_id.entry(shown.email_id.as_deref().unwrap_or_default()).or_default().push_back(shown.uid);
+    }
+    let mut left = Vec::new();
+    for sought in sought {
+        let uid = sought.email_id.as_deref().and_then(|id| by_email_id.get_mut(id)?.pop_front());
+        match uid {
+            Some(uid) => pairs.push((sought.message, uid)),
+            None => left.push(sought),
+        }
+    }
+    let taken: std::collections::BTreeSet<RemoteUid> = pairs.iter().map(|(_, uid)| *uid).collect();
+    let free = known.into_iter().chain(unknown).filter(|shown| !taken.contains(&shown.uid));
+    let mut groups: BTreeMap<Key, (Vec<&Sought>, Vec<RemoteUid>)> = BTreeMap::new();
+    for sought in left {
+        groups.entry(Key::of_sought(sought)).or_default().0.push(sought);
+    }
+    for shown in free {
+        groups.entry(Key::of_shown(shown)).or_default().1.push(shown.uid);
+    }
+    let mut doubtful = Vec::new();
+    for (key, (ours, mut theirs)) in groups {
+        theirs.sort_unstable();
+        let is_one_content = ours.iter().all(|sought| sought.hash == ours[0].hash);
+        match is_one_content && !key.fields[0].is_empty() {
+            true => pairs.extend(ours.iter().map(|sought| sought.message).zip(theirs)),
+            false if !ours.is_empty() => doubtful.extend(theirs),
+            false => {}
+        }
+    }
+    pairs.sort_unstable();
+    Found { pairs, doubtful: doubtful.into_iter().collect() }
+}
+
+/// Matches by the bytes: each candidate is one message at most.
+pub fn by_hash(
+    sought: impl IntoIterator<Item = (MessageId, ContentHash)>,
+    hashes: &BTreeMap<RemoteUid, ContentHash>,
+) -> Vec<(MessageId, RemoteUid)> {
+    let mut candidates: BTreeMap<ContentHash, VecDeque<RemoteUid>> = BTreeMap::new();
+    for (uid, hash) in hashes {
+        candidates.entry(*hash).or_default().push_back(*uid);
+    }
+    let mut find = |(message, hash)| Some((message, candidates.get_mut(&hash)?.pop_front()?));
+    sought.into_iter().filter_map(&mut find).collect()
+}
+
+/// A fingerprint. Seconds since 1970 suffice of the internal date: servers write the zone as they like.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    size_bytes: u64,
+    internal_s: Option<i64>,
+    fields: [Vec<u8>; 3],
+}
+
+impl Key {
+    fn of_sought(sought: &Sought) -> Self {
+        let internal_s = Some(sought.internal_date.unix_seconds());
+        Self { size_bytes: sought.size_bytes, internal_s, fields: sought.fields.clone() }
+    }
+
+    fn of_shown(shown: &Fingerprinted) -> Self {
+        let field = |name: &str| shown.fields.get(name).map(|value| trimmed(value)).unwrap_or_default();
+        Self {
+            size_bytes: shown.size_bytes,
+            internal_s: shown.internal_date.map(InternalDate::unix_seconds),
+            fields: [field("MESSAGE-ID"), field("DATE"), field("SUBJECT")],
+        }
+    }
+}
+
+fn trimmed(value: &[u8]) -> Vec<u8> {
+    value.trim_ascii().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sought(message: i64, bytes: &str, message_id: &str, email_id: Option<&str>) -> Sought {
+        Sought {
+            message: MessageId::new(message),
+            hash: Some(ContentHash::of(bytes.as_bytes())),
+            size_bytes: 10,
+            internal_date: InternalDate::new(100, 60),
+            email_id: email_id.map(str::to_owned),
+            fields: [message_id.as_bytes().to_vec(), Vec::new(), Vec::new()],
+        }
+    }
+
+    fn shown(uid: u32, message_id: &str, email_id: Option<&str>) -> Fingerprinted {
+        Fingerprinted {
+            uid: RemoteUid::new(uid),
+            size_bytes: 10,
+            internal_date: Some(InternalDate::new(100, 0)),
+            fields: [("MESSAGE-ID".to_owned(), format!(" {message_id}").into_bytes())].into(),
+            email_id: email_id.map(str::to_owned),
+        }
+    }
+
+    fn pairs(found: &Found) -> Vec<(i64, u32)> {
+        found.pairs.iter().map(|(message, uid)| (message.get(), uid.get())).collect()
+    }
+
+    #[test]
+    fn an_email_id_is_identity_before_anything_else() {
+        let found = by_fingerprint(
+            &[sought(1, "a", "<x>", Some("E1")), sought(2, "b", "<x>", Some("E2"))],
+            &[shown(7, "<x>", Some("E2")), shown(8, "<x>", Some("E1"))],
+        );
+        assert_eq!(pairs(&found), [(1, 8), (2, 7)]);
+    }
+
+    #[test]
+    fn equal_messages_are_matched_once_each() {
+        let found = by_fingerprint(
+            &[sought(1, "a", "<x>", None), sought(2, "a", "<x>", None)],
+            &[shown(7, "<x>", None), shown(8, "<x>", None), shown(9, "<x>", None)],
+        );
+        assert_eq!(pairs(&found), [(1, 7), (2, 8)]);
+    }
+
+    #[test]
+    fn one_fingerprint_of_two_contents_is_left_to_the_bytes() {
+        let ours = [sought(1, "a", "<x>", None), sought(2, "b", "<x>", None)];
+        let found = by_fingerprint(&ours, &[shown(7, "<x>", None)]);
+        assert_eq!((found.pairs.len(), found.doubtful.to_string()), (0, "7".to_owned()));
+        let hashes = [(RemoteUid::new(7), ContentHash::of(b"b"))].into();
+        let wanted = ours.iter().filter_map(|sought| Some((sought.message, sought.hash?)));
+        assert_eq!(by_hash(wanted, &hashes), [(MessageId::new(2), RemoteUid::new(7))]);
+    }
+
+    #[test]
+    fn without_a_message_id_the_bytes_decide() {
+        let found = by_fingerprint(&[sought(1, "a", "", None)], &[shown(7, "", None)]);
+        assert_eq!((found.pairs.len(), found.doubtful.to_string()), (0, "7".to_owned()));
+    }
+}

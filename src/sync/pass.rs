@@ -1,0 +1,82 @@
+//! What every part of a sync works with.
+
+use super::engine::Clock;
+use super::names;
+use super::remote::{Remote, RemoteError, RemoteName};
+use super::{Report, Result};
+use crate::store::{self, Origin, Reader, RemoteMailbox, Store, Txn};
+use crate::types::{AccountId, FolderFilter, MailboxId, MailboxName, RemoteUid, Timestamp, UidSet};
+
+/// One sync of one account, under way.
+pub(super) struct Pass<'a, R> {
+    pub(super) store: &'a Store,
+    pub(super) account: AccountId,
+    pub(super) filter: &'a FolderFilter,
+    pub(super) remote: &'a mut R,
+    pub(super) clock: Clock<'a>,
+    pub(super) report: &'a mut Report,
+    /// The mailbox selected for changing it, so that it is not selected twice.
+    pub(super) selected: Option<MailboxId>,
+}
+
+impl<R: Remote> Pass<'_, R> {
+    pub(super) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Reader<'_>) -> store::Result<T>) -> Result<T> {
+        Ok(self.store.read(work)?)
+    }
+
+    /// Writes what upstream said. If the power goes it may be lost; then it is asked, or found out, again.
+    pub(super) fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Txn<'_>) -> store::Result<T> + Send + 'static,
+    {
+        Ok(self.store.write(Origin::Upstream, self.now(), work)?)
+    }
+
+    /// Writes what must outlive the next cut of the power: on the user's behalf, whose intent it carries out.
+    pub(super) fn write_durably<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Txn<'_>) -> store::Result<T> + Send + 'static,
+    {
+        Ok(self.store.write(Origin::LocalUser, self.now(), work)?)
+    }
+
+    pub(super) fn remote_mailbox(&self, mailbox: MailboxId) -> Result<Option<RemoteMailbox>> {
+        self.read(|reader| reader.remote_mailbox(mailbox))
+    }
+
+    /// The name upstream for a mailbox that is called `name` here.
+    pub(super) fn name_upstream(&self, name: &MailboxName) -> Result<RemoteName> {
+        let delimiter = self.read(|reader| reader.account(self.account))?.delimiter;
+        let components = names::components(name, delimiter);
+        let components: Vec<&str> = components.iter().map(String::as_str).collect();
+        Ok(self.remote.name_for(&components, delimiter)?)
+    }
+}
+
+/// Every UID from `first` on.
+pub(super) fn from(first: RemoteUid) -> UidSet<RemoteUid> {
+    UidSet::range(first, RemoteUid::new(u32::MAX))
+}
+
+/// What the server said when it refused this one request; any other failure ends the sync.
+pub(super) fn refusal<T>(answer: std::result::Result<T, RemoteError>) -> Result<std::result::Result<T, Refusal>> {
+    match answer {
+        Ok(value) => Ok(Ok(value)),
+        Err(RemoteError::Refused { code, text, .. }) => Ok(Err(Refusal { code, text })),
+        Err(RemoteError::Impossible(text)) => Ok(Err(Refusal { code: None, text })),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A request that the server refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) code: Option<super::remote::RefusalCode>,
+    pub(super) text: String,
+}

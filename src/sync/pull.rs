@@ -1,0 +1,177 @@
+//! What upstream has, taken in: first the list of mailboxes, then each that changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cover::GIVE_ATTEMPTS_MAX;
+use super::names;
+use super::pass::Pass;
+use super::remote::{Listed, Remote, RemoteError, RemoteName, Status};
+use super::vanish::Vanishing;
+use super::{Error, Result};
+use crate::store::{Cursor, ListedMailbox, RemoteMailbox};
+use crate::types::MailboxId;
+
+/// A mailbox that is mirrored, as the server listed it.
+struct Folder {
+    mailbox: MailboxId,
+    name: RemoteName,
+    status: Option<Status>,
+}
+
+impl<R: Remote> Pass<'_, R> {
+    /// Takes in everything that changed upstream.
+    pub(super) async fn pull(&mut self) -> Result<()> {
+        let (folders, mut vanishing) = self.take_listing().await?;
+        let restless = self.read(|reader| reader.restless_mailboxes(self.account, GIVE_ATTEMPTS_MAX))?;
+        let restless: BTreeSet<MailboxId> = restless.into_iter().collect();
+        let known = self.known()?;
+        for folder in folders {
+            let is_quiet = known.get(&folder.mailbox).is_some_and(|known| is_unchanged(&known.cursor, &folder));
+            if !is_quiet || restless.contains(&folder.mailbox) {
+                vanishing.extend(self.cover(folder.mailbox, &folder.name).await?);
+            }
+        }
+        if !vanishing.is_empty() {
+            self.catch_up().await?;
+        }
+        for vanishing in vanishing {
+            self.account_for(vanishing)?;
+        }
+        let account = self.account;
+        if !self.read(|reader| reader.fresh_arrivals(account))?.is_empty() {
+            self.write(move |txn| txn.close_round(account))?;
+        }
+        Ok(())
+    }
+
+    /// Arrivals in all mailboxes once more. What vanished did so before this; if it was moved, it has arrived by now.
+    async fn catch_up(&mut self) -> Result<()> {
+        let (folders, _) = self.take_listing().await?;
+        let known = self.known()?;
+        for folder in folders {
+            let next = known.get(&folder.mailbox).map(|known| known.cursor.uid_next);
+            let has_more = folder.status.is_none_or(|status| status.uid_next.is_none() || status.uid_next != next);
+            if has_more {
+                self.cover_arrivals(folder.mailbox, &folder.name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The list of mailboxes with the status of each. Mailboxes that are gone have lost all their messages.
+    async fn take_listing(&mut self) -> Result<(Vec<Folder>, Vec<Vanishing>)> {
+        let listed = self.with_status().await?;
+        let delimiter = listed.iter().find_map(|(listed, _)| listed.delimiter);
+        let shown: Vec<(RemoteName, Option<Status>, bool, ListedMailbox)> =
+            listed.into_iter().filter_map(|(listed, status)| self.shown(listed, status)).collect();
+        let (account, taken) = (self.account, shown.iter().map(|(.., shown)| shown.clone()).collect::<Vec<_>>());
+        let listing = self.write(move |txn| {
+            if txn.reader().account(account)?.delimiter != delimiter {
+                txn.set_delimiter(account, delimiter)?;
+            }
+            txn.take_listing(account, &taken)
+        })?;
+        self.report.conflicts += listing.conflicts;
+        let mut folders = Vec::new();
+        let mut vanishing = Vec::new();
+        for ((name, status, selectable, _), mailbox) in shown.into_iter().zip(&listing.mailboxes) {
+            let Some(mailbox) = *mailbox else { continue };
+            match selectable {
+                true => folders.push(Folder { mailbox, name, status }),
+                // Deleted, but mailboxes below it keep its name.
+                false => vanishing.extend(self.emptied(mailbox, Some(Cursor::start(None)))?),
+            }
+        }
+        for mailbox in listing.gone {
+            match self.emptied(mailbox, None)? {
+                Some(gone) => vanishing.push(gone),
+                None => vanishing.push(Vanishing { mailbox, messages: Vec::new(), held: 0, cursor: None }),
+            }
+        }
+        self.leave_out_deleted(&mut folders)?;
+        folders.sort_by_key(|folder| {
+            let messages = folder.status.map_or(u32::MAX, |status| status.messages);
+            (!folder.name.0.eq_ignore_ascii_case("INBOX"), messages, folder.name.clone())
+        });
+        Ok((folders, vanishing))
+    }
+
+    /// LIST with the status of every mailbox that can be selected; `None` for one that the server refuses.
+    async fn with_status(&mut self) -> Result<Vec<(Listed, Option<Status>)>> {
+        let listed = self.remote.list().await?;
+        let lacks = |listed: &&Listed| listed.selectable && listed.status.is_none();
+        let names: Vec<RemoteName> = listed.iter().filter(lacks).map(|listed| listed.name.clone()).collect();
+        let mut asked = BTreeMap::new();
+        if !names.is_empty() {
+            let answers = self.remote.status(&names).await?;
+            for (name, answer) in names.into_iter().zip(answers) {
+                match answer {
+                    Ok(status) => {
+                        asked.insert(name, status);
+                    }
+                    Err(RemoteError::Refused { .. }) => {}
+                    Err(error) => return Err(Error::Remote(error)),
+                }
+            }
+        }
+        let status = |listed: &Listed| listed.status.or_else(|| asked.get(&listed.name).copied());
+        Ok(listed
+            .into_iter()
+            .map(|listed| {
+                let status = status(&listed);
+                (listed, status)
+            })
+            .collect())
+    }
+
+    fn shown(
+        &self,
+        listed: Listed,
+        status: Option<Status>,
+    ) -> Option<(RemoteName, Option<Status>, bool, ListedMailbox)> {
+        let name = names::shown(&listed.components)?;
+        let shown = ListedMailbox {
+            remote_name: listed.name.0.clone(),
+            is_wanted: self.filter.includes(&name),
+            name,
+            special_use: listed.special_use,
+            selectable: listed.selectable,
+            subscribed: listed.subscribed,
+            uid_validity: status.map(|status| status.uid_validity),
+            uid_next: status.and_then(|status| status.uid_next),
+        };
+        Some((listed.name, status, listed.selectable, shown))
+    }
+
+    /// A mailbox whose messages are all gone with it.
+    fn emptied(&self, mailbox: MailboxId, cursor: Option<Cursor>) -> Result<Option<Vanishing>> {
+        let bound = self.read(|reader| reader.bound(mailbox))?;
+        let messages: Vec<_> = bound.iter().map(|bound| bound.message).collect();
+        let vanishing = Vanishing { mailbox, held: messages.len(), messages, cursor };
+        Ok((!vanishing.messages.is_empty()).then_some(vanishing))
+    }
+
+    /// A mailbox that the user deleted is only looked into before it is deleted upstream.
+    fn leave_out_deleted(&self, folders: &mut Vec<Folder>) -> Result<()> {
+        let known = self.known()?;
+        folders
+            .retain(|folder| known.get(&folder.mailbox).is_some_and(|known| known.name.is_some() && known.selectable));
+        Ok(())
+    }
+
+    fn known(&self) -> Result<BTreeMap<MailboxId, RemoteMailbox>> {
+        let known = self.read(|reader| reader.remote_mailboxes(self.account))?;
+        Ok(known.into_iter().map(|known| (known.mailbox, known)).collect())
+    }
+}
+
+/// Does the status show what was covered last? Without mod-sequences it cannot: flags change unseen.
+fn is_unchanged(cursor: &Cursor, folder: &Folder) -> bool {
+    folder.status.is_some_and(|status| {
+        cursor.uid_validity == Some(status.uid_validity)
+            && status.uid_next == Some(cursor.uid_next)
+            && status.messages == cursor.messages
+            && cursor.highest_mod_seq.get() > 0
+            && status.highest_mod_seq == Some(cursor.highest_mod_seq)
+    })
+}

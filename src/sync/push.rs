@@ -1,0 +1,201 @@
+//! What the user did, done upstream: the journal, segment by segment.
+//!
+//! Each segment is planned on what the store holds at that moment, and done step by step; what is refused is set aside
+//! and does not keep the rest from being done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Result;
+use super::pass::{Pass, refusal};
+use super::plan::{Facts, Item, Keeps, Step, Upstream, View, plan, uids};
+use super::remote::Remote;
+use super::send::Did;
+use crate::journal::{Entry, Made, Net, Op, Segment, State, coalesce, end_where_they_are};
+use crate::store::{self, Reader};
+use crate::types::{EntryId, Flags, MailboxId, MessageId};
+
+/// Messages in one COPY or MOVE: bounds the evidence and what must be looked at after a cut.
+const TRANSFER_MAX: usize = 1000;
+
+/// Segments done in one push: a journal that never ends does not keep the pull away for ever.
+const SEGMENTS_MAX: usize = 10_000;
+
+/// The next thing to do.
+enum Work {
+    Steps(Vec<Step>),
+    Folder(EntryId, Op),
+}
+
+impl<R: Remote> Pass<'_, R> {
+    /// Does what is in the journal.
+    pub(super) async fn push(&mut self) -> Result<()> {
+        self.selected = None;
+        let mut waiting = 0;
+        for _ in 0..SEGMENTS_MAX {
+            let account = self.account;
+            let Some(work) = self.read(|reader| next_work(reader, account, waiting))? else { break };
+            let did = match work {
+                Work::Steps(steps) => self.perform(steps).await?,
+                Work::Folder(entry, op) => self.change_folder(entry, op).await?,
+            };
+            match did {
+                Did::Something => waiting = 0,
+                Did::Nothing => waiting += 1,
+            }
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, steps: Vec<Step>) -> Result<Did> {
+        let mut did = Did::Nothing;
+        for step in steps {
+            tracing::debug!(account = %self.account, %step, "replaying");
+            if self.step(step).await? == Did::Something {
+                did = Did::Something;
+            }
+        }
+        Ok(did)
+    }
+
+    async fn step(&mut self, step: Step) -> Result<Did> {
+        match step {
+            Step::Settle { message, entries } => {
+                self.write(move |txn| txn.settle_parts(message, &entries))?;
+                Ok(Did::Something)
+            }
+            Step::Append { message, to, settles } => self.append(message, to, settles).await,
+            Step::RemoveFlags { mailbox, flags, items } => self.store_flags(mailbox, Flags::none(), flags, items).await,
+            Step::AddFlags { mailbox, flags, items } => self.store_flags(mailbox, flags, Flags::none(), items).await,
+            Step::Copy { from, to, items } => self.transfer_all(from, to, &items, false).await,
+            Step::Move { from, to, items } => self.transfer_all(from, to, &items, true).await,
+            Step::Expunge { from, items } => self.expunge(from, &items).await,
+        }
+    }
+
+    async fn transfer_all(&mut self, from: MailboxId, to: MailboxId, items: &[Item], moves: bool) -> Result<Did> {
+        let mut did = Did::Nothing;
+        for items in items.chunks(TRANSFER_MAX) {
+            if self.transfer(from, to, items, moves).await? == Did::Something {
+                did = Did::Something;
+            }
+        }
+        Ok(did)
+    }
+
+    /// STORE. It may be done twice, so it needs no evidence.
+    async fn store_flags(&mut self, mailbox: MailboxId, add: Flags, remove: Flags, items: Vec<Item>) -> Result<Did> {
+        if self.select_source(mailbox).await?.is_err() {
+            return Ok(Did::Nothing);
+        }
+        let all = uids(&items);
+        let answer = match remove.is_empty() {
+            true => self.remote.add_flags(&all, &add).await,
+            false => self.remote.remove_flags(&all, &remove).await,
+        };
+        match refusal(answer)? {
+            Ok(()) => {
+                self.report.flags_out += items.len();
+                self.write(move |txn| {
+                    items.iter().try_for_each(|item| txn.flags_stored(item.message, &add, &remove, &item.settles))
+                })?;
+                Ok(Did::Something)
+            }
+            Err(refused) if items.len() == 1 => {
+                let entries = self.read(|reader| flag_entries(reader, self.account, items[0].message))?;
+                match entries.is_empty() {
+                    // The flags of a copy, which no entry of its own asks for.
+                    true => self.park_items(&items, &refused.text),
+                    false => self.park(items[0].message, &entries, refused.text),
+                }
+            }
+            Err(_) => {
+                for item in items {
+                    Box::pin(self.store_flags(mailbox, add.clone(), remove.clone(), vec![item])).await?;
+                }
+                Ok(Did::Something)
+            }
+        }
+    }
+
+    /// Which flags upstream keeps in a mailbox.
+    pub(super) fn keeps(&self, mailbox: MailboxId) -> Result<Keeps> {
+        self.read(|reader| keeps(reader, mailbox))
+    }
+}
+
+/// The first segment for which there is anything to do, after `waiting` that wait.
+fn next_work(reader: &Reader<'_>, account: crate::types::AccountId, waiting: usize) -> store::Result<Option<Work>> {
+    let entries = reader.entries(account)?;
+    let mut segments = coalesce(&entries);
+    let mut places: BTreeMap<MessageId, Option<MailboxId>> = BTreeMap::new();
+    for message in segments.iter().flat_map(messages_of) {
+        places.insert(message, reader.message_facts(message)?.and_then(|facts| facts.place));
+    }
+    end_where_they_are(&mut segments, |message| places.get(&message).copied().flatten());
+    let mut work = Vec::new();
+    for segment in segments {
+        match segment {
+            Segment::Folder(entry, op) => work.push(Work::Folder(entry, op)),
+            Segment::Run(nets) => {
+                let steps = plan(&nets, &view(reader, &nets, &entries)?);
+                if !steps.is_empty() {
+                    work.push(Work::Steps(steps));
+                }
+            }
+        }
+        if work.len() > waiting {
+            return Ok(work.pop());
+        }
+    }
+    Ok(None)
+}
+
+fn messages_of(segment: &Segment) -> Vec<MessageId> {
+    match segment {
+        Segment::Run(nets) => nets.iter().map(|net| net.message).collect(),
+        Segment::Folder(..) => Vec::new(),
+    }
+}
+
+/// What the plan of a run looks at.
+fn view(reader: &Reader<'_>, nets: &[Net], entries: &[Entry]) -> store::Result<View> {
+    let awaited: BTreeSet<MessageId> = entries
+        .iter()
+        .filter(|entry| entry.state != State::Pending && !matches!(entry.op, Op::Flags { .. }))
+        .flat_map(|entry| entry.open.iter().copied())
+        .collect();
+    let sources = nets.iter().filter_map(|net| match net.made {
+        Made::Copied { from } => Some(from),
+        Made::Before | Made::Appended => None,
+    });
+    let wanted: BTreeSet<MessageId> = nets.iter().map(|net| net.message).chain(sources).collect();
+    let mut view = View::default();
+    for message in wanted {
+        let Some(facts) = reader.message_facts(message)? else { continue };
+        let upstream = facts
+            .upstream
+            .and_then(|binding| Some(Upstream { mailbox: binding.mailbox, uid: binding.uid?, base: binding.base }));
+        if let Some(upstream) = &upstream {
+            view.keeps.insert(upstream.mailbox, keeps(reader, upstream.mailbox)?);
+        }
+        let is_awaited = awaited.contains(&message);
+        view.messages.insert(message, Facts { place: facts.place, flags: facts.flags, upstream, is_awaited });
+    }
+    Ok(view)
+}
+
+fn keeps(reader: &Reader<'_>, mailbox: MailboxId) -> store::Result<Keeps> {
+    let known = reader.remote_mailbox(mailbox)?.filter(|known| known.cursor.uid_validity.is_some());
+    Ok(known
+        .map_or_else(Keeps::default, |known| Keeps { flags: known.permanent_flags, any_keyword: known.any_keyword }))
+}
+
+/// The open entries about the flags of a message.
+fn flag_entries(
+    reader: &Reader<'_>,
+    account: crate::types::AccountId,
+    message: MessageId,
+) -> store::Result<Vec<EntryId>> {
+    let about = |entry: &Entry| matches!(entry.op, Op::Flags { .. }) && entry.open.contains(&message);
+    Ok(reader.entries(account)?.iter().filter(|entry| about(entry)).map(|entry| entry.id).collect())
+}

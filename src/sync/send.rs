@@ -1,0 +1,385 @@
+//! The steps that must not be done twice: APPEND, COPY, MOVE. And expunging, which must hit nothing else.
+//!
+//! Evidence durable, then the effect, then the outcome. UIDs come from APPENDUID and COPYUID, or by looking
+//! ([`super::recover`]).
+
+use std::collections::BTreeSet;
+
+use super::Result;
+use super::pass::{Pass, Refusal, refusal};
+use super::plan::{Item, uids};
+use super::remote::{CopyUid, Outgoing, RefusalCode, Remote, RemoteError, RemoteName};
+use crate::journal::Evidence;
+use crate::journal::entry::EvidenceSource;
+use crate::merge::ConflictKind;
+use crate::store::{self, Landed};
+use crate::types::{EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet, UidValidity};
+
+/// What came of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Did {
+    /// Something is done, or set aside.
+    Something,
+    /// It waits for something else.
+    Nothing,
+}
+
+/// Where messages are about to go.
+struct Target {
+    mailbox: MailboxId,
+    name: RemoteName,
+    uid_validity: UidValidity,
+    uid_next: RemoteUid,
+}
+
+/// Whether a mailbox can be worked with.
+enum Ready<T> {
+    Yes(T),
+    /// Something else comes first: the mailbox's creation, or a pull.
+    NotNow,
+    Refused(Refusal),
+}
+
+impl<R: Remote> Pass<'_, R> {
+    pub(super) async fn append(&mut self, message: MessageId, to: MailboxId, settles: Vec<EntryId>) -> Result<Did> {
+        let Some(facts) = self.read(|reader| reader.message_facts(message))? else { return Ok(Did::Nothing) };
+        let Some(carrier) = settles.first().copied() else { return Ok(Did::Nothing) };
+        let (Some(content), Some(hash)) = (facts.content, facts.hash) else {
+            return self.park(message, &settles, "its bytes are not here".to_owned());
+        };
+        if let Some(limit) = self.remote.facts().append_limit_bytes.filter(|limit| facts.size_bytes > *limit) {
+            return self.park(message, &settles, format!("the server takes messages up to {limit} bytes"));
+        }
+        let target = match self.target(to).await? {
+            Ready::Yes(target) => target,
+            Ready::NotNow => return Ok(Did::Nothing),
+            Ready::Refused(refused) => return self.park(message, &settles, refused.text),
+        };
+        let flags = self.keeps(to)?.of(&facts.flags);
+        let evidence = Evidence {
+            target: to,
+            target_uid_validity: target.uid_validity,
+            target_uid_next: target.uid_next,
+            source: None,
+            messages: vec![(message, hash, facts.size_bytes)],
+            flags: vec![flags.clone()],
+            settles: settles.clone(),
+        };
+        if !self.mark_in_flight(carrier, &evidence)? {
+            return Ok(Did::Nothing);
+        }
+        let mut bytes = self.store.source(content)?;
+        let outgoing = Outgoing { flags: flags.clone(), internal_date: facts.internal_date, bytes: &mut bytes };
+        match refusal(self.remote.append(&target.name, outgoing).await)? {
+            Ok(Some(told)) if told.uid_validity == target.uid_validity => {
+                let landed = vec![Landed { message, uid: told.uid, base: flags }];
+                self.write(move |txn| txn.landed(carrier, to, &landed, &settles))?;
+                self.report.appended += 1;
+                Ok(Did::Something)
+            }
+            Ok(_) => {
+                let done = self.resolve(carrier, &evidence).await?.len();
+                self.report.appended += done;
+                Ok(if done > 0 { Did::Something } else { Did::Nothing })
+            }
+            Err(refused) => {
+                self.write(move |txn| txn.not_in_flight(carrier))?;
+                match is_absent(&refused) {
+                    true => Ok(Did::Nothing),
+                    false => self.park(message, &settles, refused.text),
+                }
+            }
+        }
+    }
+
+    /// COPY, or MOVE where `moves`.
+    pub(super) async fn transfer(
+        &mut self,
+        from: MailboxId,
+        to: MailboxId,
+        items: &[Item],
+        moves: bool,
+    ) -> Result<Did> {
+        let target = match self.target(to).await? {
+            Ready::Yes(target) => target,
+            Ready::NotNow => return Ok(Did::Nothing),
+            Ready::Refused(refused) => return self.park_items(items, &refused.text),
+        };
+        if self.select_source(from).await?.is_err() {
+            return Ok(Did::Nothing);
+        }
+        let all = uids(items);
+        let by_copy = !moves || !self.remote.facts().r#move;
+        if moves && by_copy && !self.remote.facts().uid_plus && !self.only_ours_are_deleted(&all).await? {
+            return self.park_items(items, "the server can only expunge everything marked deleted, and others are");
+        }
+        let Some((carrier, evidence)) = self.evidence(from, &target, items, moves)? else { return Ok(Did::Nothing) };
+        if !self.mark_in_flight(carrier, &evidence)? {
+            return Ok(Did::Nothing);
+        }
+        let answer = match by_copy {
+            true => self.remote.copy(&all, &target.name).await,
+            false => self.remote.move_messages(&all, &target.name).await,
+        };
+        let done = match refusal(answer)? {
+            Ok(Some(told)) if told.uid_validity == Some(target.uid_validity) => {
+                self.landed_as_told(carrier, &evidence, &told, items, by_copy).await?
+            }
+            Ok(_) => self.resolve(carrier, &evidence).await?,
+            Err(refused) => {
+                // A MOVE may have got half way (RFC 6851 section 4.3 asks for all or nothing, of COPY and of MOVE each).
+                let done: BTreeSet<MessageId> = self.resolve(carrier, &evidence).await?.into_iter().collect();
+                self.count(done.len(), moves);
+                let left: Vec<Item> = items.iter().filter(|item| !done.contains(&item.message)).cloned().collect();
+                return match (is_absent(&refused), left.len()) {
+                    (true, _) | (_, 0) => Ok(if done.is_empty() { Did::Nothing } else { Did::Something }),
+                    (false, 1) => self.park_items(&left, &refused.text),
+                    (false, _) => self.one_by_one(from, to, &left, moves).await,
+                };
+            }
+        };
+        self.count(done.len(), moves);
+        Ok(if done.is_empty() { Did::Nothing } else { Did::Something })
+    }
+
+    /// Expunges messages that the user expunged here.
+    pub(super) async fn expunge(&mut self, from: MailboxId, items: &[Item]) -> Result<Did> {
+        if self.select_source(from).await?.is_err() {
+            return Ok(Did::Nothing);
+        }
+        let all = uids(items);
+        if let Err(refused) = self.expunge_upstream(&all).await? {
+            return self.park_items(items, &refused.text);
+        }
+        // Some servers answer OK and leave messages (QUIRKS.md row 41).
+        let told = self.remote.take_vanished();
+        let untold: UidSet<RemoteUid> = all.iter().filter(|uid| !told.contains(*uid)).collect();
+        let left = match untold.is_empty() {
+            true => Vec::new(),
+            false => self.remote.scan(&untold, None).await?,
+        };
+        let left: BTreeSet<RemoteUid> = left.iter().map(|scanned| scanned.uid).collect();
+        let done: Vec<Item> = items.iter().filter(|item| !left.contains(&item.uid)).cloned().collect();
+        self.report.expunged += done.len();
+        if done.is_empty() {
+            return self.park_items(items, "the server said that it expunged it, but it is still there");
+        }
+        self.write(move |txn| done.iter().try_for_each(|item| txn.expunged_upstream(item.message, &item.settles)))?;
+        Ok(Did::Something)
+    }
+
+    /// Expunges these messages of the selected mailbox and no other.
+    pub(super) async fn expunge_upstream(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+    ) -> Result<std::result::Result<(), Refusal>> {
+        let uid_plus = self.remote.facts().uid_plus;
+        let others = || Refusal {
+            code: None,
+            text: "the server can only expunge everything marked deleted, and others are".to_owned(),
+        };
+        if !uid_plus && !self.only_ours_are_deleted(uids).await? {
+            return Ok(Err(others()));
+        }
+        let deleted: Flags = std::iter::once(Flag::from(SystemFlag::Deleted)).collect();
+        if let Err(refused) = refusal(self.remote.add_flags(uids, &deleted).await)? {
+            return Ok(Err(refused));
+        }
+        if uid_plus {
+            return refusal(self.remote.expunge(uids).await);
+        }
+        match self.only_ours_are_deleted(uids).await? {
+            true => refusal(self.remote.expunge_all_deleted().await),
+            false => Ok(Err(others())),
+        }
+    }
+
+    /// Selects a mailbox to change it. `Err`: not now, a pull comes first.
+    pub(super) async fn select_source(&mut self, mailbox: MailboxId) -> Result<std::result::Result<(), ()>> {
+        if self.selected == Some(mailbox) {
+            return Ok(Ok(()));
+        }
+        self.selected = None;
+        let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(Err(())) };
+        let name = RemoteName(known.remote_name);
+        let Ok(selected) = refusal(self.remote.select(&name, None).await)? else { return Ok(Err(())) };
+        if known.cursor.uid_validity != Some(selected.uid_validity) {
+            return Ok(Err(()));
+        }
+        self.selected = Some(mailbox);
+        Ok(Ok(()))
+    }
+
+    /// A message that was copied stays in its source, marked deleted: it is not mirrored there any more, and told.
+    pub(super) fn leave(&mut self, source: MailboxId, uids: UidSet<RemoteUid>, why: String) -> Result<()> {
+        let account = self.account;
+        self.report.conflicts += 1;
+        self.write(move |txn| {
+            let name = txn.reader().mailbox(source)?.name.map(String::from).unwrap_or_default();
+            txn.tell(account, ConflictKind::LeftMarkedDeleted, None, &name)?;
+            uids.iter().try_for_each(|uid| txn.skip(source, uid, &why))
+        })
+    }
+
+    /// The steps' parts for this message are set aside.
+    pub(super) fn park(&mut self, message: MessageId, entries: &[EntryId], why: String) -> Result<Did> {
+        let entries = entries.to_vec();
+        self.report.parked += 1;
+        self.write(move |txn| txn.park_parts(message, &entries, &why))?;
+        Ok(Did::Something)
+    }
+
+    pub(super) fn park_items(&mut self, items: &[Item], why: &str) -> Result<Did> {
+        for item in items {
+            let mut entries = item.settles.clone();
+            entries.extend(item.carrier.filter(|carrier| !item.settles.contains(carrier)));
+            self.park(item.message, &entries, why.to_owned())?;
+        }
+        Ok(Did::Something)
+    }
+
+    async fn one_by_one(&mut self, from: MailboxId, to: MailboxId, items: &[Item], moves: bool) -> Result<Did> {
+        let mut did = Did::Nothing;
+        for item in items {
+            if Box::pin(self.transfer(from, to, std::slice::from_ref(item), moves)).await? == Did::Something {
+                did = Did::Something;
+            }
+        }
+        Ok(did)
+    }
+
+    /// COPYUID tells where each message went. Those that were copied to be moved leave the source now.
+    async fn landed_as_told(
+        &mut self,
+        carrier: EntryId,
+        evidence: &Evidence,
+        told: &CopyUid,
+        items: &[Item],
+        by_copy: bool,
+    ) -> Result<Vec<MessageId>> {
+        let landed: Vec<Landed> = items
+            .iter()
+            .filter_map(|item| {
+                let uid = *told.uids.get(&item.uid)?;
+                Some(Landed { message: item.message, uid, base: item.base.clone() })
+            })
+            .collect();
+        let done: Vec<MessageId> = landed.iter().map(|landed| landed.message).collect();
+        if let Some(source) = evidence.source.as_ref().filter(|source| source.moves && by_copy) {
+            self.finish_move(source.mailbox, &done.iter().copied().collect()).await?;
+        }
+        let (target, settles) = (evidence.target, evidence.settles.clone());
+        self.write(move |txn| txn.landed(carrier, target, &landed, &settles))?;
+        Ok(done)
+    }
+
+    /// What must be known before messages are sent from one mailbox to another, and the entry that will hold it.
+    fn evidence(
+        &self,
+        from: MailboxId,
+        target: &Target,
+        items: &[Item],
+        moves: bool,
+    ) -> Result<Option<(EntryId, Evidence)>> {
+        let Some(carrier) = items.iter().filter_map(|item| item.carrier).min() else { return Ok(None) };
+        let facts = self.read(|reader| {
+            let facts = items.iter().map(|item| reader.message_facts(item.message));
+            facts.collect::<store::Result<Vec<_>>>()
+        })?;
+        let messages =
+            facts.into_iter().flatten().filter_map(|facts| Some((facts.message, facts.hash?, facts.size_bytes)));
+        let uid_validity = self.remote_mailbox(from)?.and_then(|known| known.cursor.uid_validity);
+        let Some(uid_validity) = uid_validity else { return Ok(None) };
+        let settles: BTreeSet<EntryId> = items.iter().flat_map(|item| item.settles.iter().copied()).collect();
+        let source = EvidenceSource { mailbox: from, uid_validity, uids: uids(items), moves };
+        let evidence = Evidence {
+            target: target.mailbox,
+            target_uid_validity: target.uid_validity,
+            target_uid_next: target.uid_next,
+            source: Some(source),
+            messages: messages.collect(),
+            flags: items.iter().map(|item| item.base.clone()).collect(),
+            settles: settles.into_iter().collect(),
+        };
+        Ok(Some((carrier, evidence)))
+    }
+
+    /// `false`: the entry is no more, the user took it back.
+    fn mark_in_flight(&self, carrier: EntryId, evidence: &Evidence) -> Result<bool> {
+        let evidence = evidence.clone();
+        self.write_durably(move |txn| match txn.mark_in_flight(&[carrier], &evidence) {
+            Ok(()) => Ok(true),
+            Err(store::Error::NoSuchEntry) => Ok(false),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Where messages are to go: its name, UIDVALIDITY and UIDNEXT now.
+    async fn target(&mut self, mailbox: MailboxId) -> Result<Ready<Target>> {
+        let name = match self.ensure_upstream(mailbox).await? {
+            Ready::Yes(name) => name,
+            Ready::NotNow => return Ok(Ready::NotNow),
+            Ready::Refused(refused) => return Ok(Ready::Refused(refused)),
+        };
+        let status = match self.remote.status(std::slice::from_ref(&name)).await?.pop() {
+            Some(Ok(status)) => status,
+            Some(Err(RemoteError::Refused { code, text, .. })) => {
+                let refused = Refusal { code, text };
+                return Ok(if is_absent(&refused) { Ready::NotNow } else { Ready::Refused(refused) });
+            }
+            Some(Err(error)) => return Err(error.into()),
+            None => return Ok(Ready::NotNow),
+        };
+        let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(Ready::NotNow) };
+        let is_covered = known.cursor.uid_validity == Some(status.uid_validity);
+        let uid_next = match status.uid_next.filter(|_| is_covered) {
+            Some(uid_next) => uid_next,
+            None => {
+                self.selected = None;
+                let selected = match refusal(self.remote.select(&name, None).await)? {
+                    Ok(selected) => selected,
+                    Err(refused) => return Ok(Ready::Refused(refused)),
+                };
+                if known.cursor.uid_validity.is_some_and(|known| known != selected.uid_validity) {
+                    return Ok(Ready::NotNow);
+                }
+                self.cursor_for(mailbox, known.cursor, &selected).await?;
+                let last = self.remote.uids().await?.iter().last().map_or(0, RemoteUid::get);
+                RemoteUid::new(last.saturating_add(1)).max(selected.uid_next.unwrap_or(RemoteUid::new(1)))
+            }
+        };
+        Ok(Ready::Yes(Target { mailbox, name, uid_validity: status.uid_validity, uid_next }))
+    }
+
+    /// The mailbox's name upstream. One that is not there, and that no entry is to make, was deleted upstream while
+    /// mail was put into it here: it is made again.
+    async fn ensure_upstream(&mut self, mailbox: MailboxId) -> Result<Ready<RemoteName>> {
+        if let Some(known) = self.remote_mailbox(mailbox)? {
+            return Ok(Ready::Yes(RemoteName(known.remote_name)));
+        }
+        if self.is_to_be_created(mailbox)? {
+            return Ok(Ready::NotNow);
+        }
+        let Some(name) = self.read(|reader| reader.mailbox(mailbox))?.name else { return Ok(Ready::NotNow) };
+        match self.create_upstream(mailbox, &name).await? {
+            Ok(name) => Ok(Ready::Yes(name)),
+            Err(refused) => Ok(Ready::Refused(refused)),
+        }
+    }
+
+    async fn only_ours_are_deleted(&mut self, ours: &UidSet<RemoteUid>) -> Result<bool> {
+        Ok(self.remote.deleted_uids().await?.iter().all(|uid| ours.contains(uid)))
+    }
+
+    const fn count(&mut self, done: usize, moves: bool) {
+        match moves {
+            true => self.report.moved += done,
+            false => self.report.copied += done,
+        }
+    }
+}
+
+/// Was it refused because the mailbox is not there? The next listing shows.
+const fn is_absent(refused: &Refusal) -> bool {
+    matches!(refused.code, Some(RefusalCode::TryCreate | RefusalCode::NonExistent))
+}

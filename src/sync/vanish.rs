@@ -1,0 +1,225 @@
+//! What vanished upstream is accounted for, message by message, as the policy says.
+//!
+//! All arrivals of the round are here by now: a message that vanished in one mailbox and arrived in another was moved.
+//! Everything is decided within the transaction that does it, on what the transaction sees.
+
+use std::collections::BTreeMap;
+
+use super::Result;
+use super::guard::is_mass;
+use super::pass::Pass;
+use super::remote::Remote;
+use crate::journal::{Entry, Op, Place, intent};
+use crate::merge::ConflictKind;
+use crate::merge::policy::{self, Decision, Here, There};
+use crate::store::{self, Cursor, MessageFacts, Txn, Verdict};
+use crate::types::{AccountId, MailboxId, MessageId, SystemFlag};
+
+/// Messages that one mailbox had upstream and has no more.
+#[derive(Debug, Clone)]
+pub(super) struct Vanishing {
+    pub(super) mailbox: MailboxId,
+    pub(super) messages: Vec<MessageId>,
+    /// How many it had.
+    pub(super) held: usize,
+    /// Where the cursor goes with it; `None`: the mailbox itself is gone.
+    pub(super) cursor: Option<Cursor>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Outcome {
+    gone: usize,
+    moved: usize,
+    conflicts: usize,
+    is_blocked: bool,
+}
+
+impl<R: Remote> Pass<'_, R> {
+    /// Accounts for what vanished from one mailbox, and moves its cursor.
+    pub(super) fn account_for(&mut self, vanishing: Vanishing) -> Result<()> {
+        let (account, mailbox) = (self.account, vanishing.mailbox);
+        let quarantine = self.read(|reader| reader.quarantine(mailbox))?;
+        if quarantine.is_some_and(|quarantine| quarantine.verdict == Verdict::Rejected) {
+            let rejected = vanishing.clone();
+            self.write_durably(move |txn| bring_back_upstream(txn, account, &rejected))?;
+        }
+        let outcome = self.write(move |txn| Accounting::new(txn, account, &vanishing)?.run())?;
+        self.report.gone += outcome.gone;
+        self.report.moved_in += outcome.moved;
+        self.report.conflicts += outcome.conflicts;
+        Ok(())
+    }
+}
+
+/// The user wants the messages back upstream.
+fn bring_back_upstream(txn: &mut Txn<'_>, account: AccountId, vanishing: &Vanishing) -> store::Result<()> {
+    for message in &vanishing.messages {
+        let facts = txn.reader().message_facts(*message)?;
+        if facts.is_some_and(|facts| facts.place.is_some() && facts.content.is_some()) {
+            txn.append_anew(*message)?;
+        }
+    }
+    txn.lift_quarantine(account, vanishing.mailbox)
+}
+
+/// The work of one transaction.
+struct Accounting<'t, 'c> {
+    txn: &'t mut Txn<'c>,
+    account: AccountId,
+    vanishing: &'t Vanishing,
+    entries: Vec<Entry>,
+    arrivals: Vec<MessageFacts>,
+    outcome: Outcome,
+}
+
+/// A message that vanished, with the arrival that it is, if any.
+struct Case {
+    facts: MessageFacts,
+    arrival: Option<MessageFacts>,
+    here: Here,
+    /// Its bytes arrived elsewhere, but a client has acted on the arrival already.
+    is_elsewhere: bool,
+}
+
+impl<'t, 'c> Accounting<'t, 'c> {
+    fn new(txn: &'t mut Txn<'c>, account: AccountId, vanishing: &'t Vanishing) -> store::Result<Self> {
+        let entries = txn.reader().entries(account)?;
+        let arrivals = txn.reader().fresh_arrivals(account)?;
+        Ok(Self { txn, account, vanishing, entries, arrivals, outcome: Outcome::default() })
+    }
+
+    fn run(mut self) -> store::Result<Outcome> {
+        let cases = self.cases()?;
+        let is_loss = |case: &&Case| case.arrival.is_none() && case.facts.place.is_some();
+        let lost = cases.iter().filter(is_loss).count();
+        let verdict = self.txn.reader().quarantine(self.vanishing.mailbox)?.map(|quarantine| quarantine.verdict);
+        let is_blocked = is_mass(lost, self.vanishing.held) && verdict != Some(Verdict::Confirmed);
+        for case in cases {
+            if !is_blocked || case.arrival.is_some() {
+                self.decide(case)?;
+            }
+        }
+        self.outcome.is_blocked = is_blocked;
+        if is_blocked {
+            let lost = u32::try_from(lost).unwrap_or(u32::MAX);
+            self.txn.set_quarantine(self.account, self.vanishing.mailbox, lost)?;
+            return Ok(self.outcome);
+        }
+        self.txn.lift_quarantine(self.account, self.vanishing.mailbox)?;
+        match &self.vanishing.cursor {
+            Some(cursor) => self.txn.set_cursor(self.vanishing.mailbox, cursor)?,
+            None => {
+                self.txn.forget_mailbox(self.vanishing.mailbox)?;
+            }
+        }
+        Ok(self.outcome)
+    }
+
+    /// Each message that is still bound where it vanished from, with what the user did to it and what arrived for it.
+    fn cases(&mut self) -> store::Result<Vec<Case>> {
+        let mut entries: BTreeMap<MessageId, Vec<&Entry>> = BTreeMap::new();
+        for entry in &self.entries {
+            entry.open.iter().for_each(|message| entries.entry(*message).or_default().push(entry));
+        }
+        let mut cases = Vec::new();
+        for message in &self.vanishing.messages {
+            let Some(facts) = self.txn.reader().message_facts(*message)? else { continue };
+            if facts.upstream.as_ref().is_none_or(|upstream| upstream.mailbox != self.vanishing.mailbox) {
+                continue;
+            }
+            let is_same = |arrival: &MessageFacts| {
+                arrival.message != facts.message
+                    && ((arrival.content.is_some() && arrival.content == facts.content)
+                        || (arrival.email_id.is_some() && arrival.email_id == facts.email_id))
+            };
+            let found = self.arrivals.iter().position(is_same).map(|at| self.arrivals.swap_remove(at));
+            let is_elsewhere = found.as_ref().is_some_and(|arrival| entries.contains_key(&arrival.message));
+            let arrival = found.filter(|_| !is_elsewhere);
+            let open = entries.get(message).map(Vec::as_slice).unwrap_or_default();
+            let net = intent(open.iter().copied(), *message);
+            let place = net.as_ref().map_or(Place::Unchanged, |net| net.place);
+            let here = match (place, facts.place) {
+                (Place::Gone, _) | (_, None) if self.is_draft_replaced_here(&facts) => Here::DraftReplaced,
+                (Place::Gone, _) | (_, None) => Here::Deleted,
+                (Place::In(_), Some(_)) => Here::Moved,
+                (Place::Unchanged, Some(_)) if net.is_some() => Here::Flags,
+                (Place::Unchanged, Some(_)) => Here::Nothing,
+            };
+            cases.push(Case { facts, arrival, here, is_elsewhere });
+        }
+        Ok(cases)
+    }
+
+    fn decide(&mut self, case: Case) -> store::Result<()> {
+        let message = case.facts.message;
+        let target = case.arrival.as_ref().and_then(|arrival| arrival.place);
+        let (Some(arrival), Some(target)) = (&case.arrival, target) else { return self.decide_expunged(&case) };
+        if case.facts.place == Some(target) {
+            // Both put it there; or its mailbox got new UIDs, and it was not known again but by its bytes.
+            self.txn.absorb_binding(message, arrival.message)?;
+            self.settle_place(message)?;
+            self.outcome.moved += 1;
+            return Ok(());
+        }
+        let (decision, conflict) = policy::message(case.here, There::Moved);
+        match decision {
+            Decision::Follow => self.txn.absorb(message, arrival.message)?,
+            Decision::Revive => {
+                self.txn.absorb(message, arrival.message)?;
+                self.txn.settle_message(message)?;
+            }
+            Decision::StaysHere => self.txn.absorb_binding(message, arrival.message)?,
+            Decision::MergeFlags | Decision::AppendAnew | Decision::Gone | Decision::Delete => {
+                unreachable!("the policy never answers a move with {decision:?}")
+            }
+        }
+        self.outcome.moved += 1;
+        self.tell(conflict, message)
+    }
+
+    fn decide_expunged(&mut self, case: &Case) -> store::Result<()> {
+        let message = case.facts.message;
+        let there = if self.is_draft_replaced_there(&case.facts) { There::DraftReplaced } else { There::Expunged };
+        let (decision, conflict) = policy::message(case.here, there);
+        let is_anew = decision == Decision::AppendAnew && !case.is_elsewhere && case.facts.content.is_some();
+        self.txn.unbind(message)?;
+        if !is_anew {
+            self.txn.goes(message, "deleted upstream")?;
+            self.txn.settle_message(message)?;
+            self.outcome.gone += usize::from(case.facts.place.is_some());
+        }
+        self.tell(conflict, message)
+    }
+
+    fn tell(&mut self, conflict: Option<ConflictKind>, message: MessageId) -> store::Result<()> {
+        let Some(kind) = conflict else { return Ok(()) };
+        let name = self.txn.reader().mailbox(self.vanishing.mailbox)?.name;
+        let name = name.map(String::from).unwrap_or_default();
+        self.txn.tell(self.account, kind, Some(message), &name)?;
+        self.outcome.conflicts += 1;
+        Ok(())
+    }
+
+    /// The message is where the user wants it, on both sides.
+    fn settle_place(&mut self, message: MessageId) -> store::Result<()> {
+        let about_place = |entry: &&Entry| !matches!(entry.op, Op::Flags { .. }) && entry.open.contains(&message);
+        let entries: Vec<_> = self.entries.iter().filter(about_place).map(|entry| entry.id).collect();
+        self.txn.settle_parts(message, &entries)
+    }
+
+    /// Was it a draft, and is another one to be appended to its mailbox?
+    fn is_draft_replaced_here(&self, facts: &MessageFacts) -> bool {
+        let appends =
+            |entry: &Entry| matches!(entry.op, Op::Append { mailbox, .. } if mailbox == self.vanishing.mailbox);
+        facts.flags.has(SystemFlag::Draft) && self.entries.iter().any(appends)
+    }
+
+    /// Was it a draft, and did another one arrive in its mailbox?
+    fn is_draft_replaced_there(&self, facts: &MessageFacts) -> bool {
+        let is_draft = |arrival: &MessageFacts| {
+            arrival.flags.has(SystemFlag::Draft) && arrival.place == Some(self.vanishing.mailbox)
+        };
+        facts.flags.has(SystemFlag::Draft) && self.arrivals.iter().any(is_draft)
+    }
+}
