@@ -8,14 +8,17 @@ pub mod dial;
 pub mod imap;
 pub mod smtp;
 pub mod tls;
+mod trace;
 
 pub use dial::{Dial, Endpoint, Tcp, Timeouts, TlsMode};
-pub use imap::{Connector, ImapRemote, WIRE_TRACE_TARGET};
+pub use imap::{Connector, ImapRemote};
 pub use smtp::{Login, SmtpSender};
 pub use tls::{ClientTls, TrustError};
+pub use trace::TARGET as WIRE_TRACE_TARGET;
 
-/// Log targets of the crates under this room, each with the loudest level that shows no secret: async-imap logs LOGIN
-/// and literals at trace, async-smtp the AUTH exchange at debug. The program that logs holds them to it.
+/// Log targets of the crates under this room, each with the loudest level that is sure to show no secret and no mail:
+/// async-imap logs what it sends and reads at trace, async-smtp at debug. Secrets go round them here; the program that
+/// logs holds them down all the same.
 pub const LOG_CAPS: [(&str, tracing::Level); 3] = [
     ("async_imap", tracing::Level::DEBUG),
     ("imap_proto", tracing::Level::DEBUG),

@@ -26,11 +26,10 @@ mod remote;
 mod select;
 mod shim;
 mod token;
-mod trace;
 mod transfer;
 mod untagged;
 mod wait;
 
 pub use connector::Connector;
 pub use remote::ImapRemote;
-pub use trace::TARGET as WIRE_TRACE_TARGET;
+pub(super) use token::STREAMED;

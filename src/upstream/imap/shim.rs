@@ -20,9 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::code::{Condition, StatusLine, printable, uid_ranges};
 use super::fetch;
 use super::frame::{FrameError, Framer, Piece};
-use super::trace;
 use super::untagged::Untagged;
 use crate::types::{RemoteUid, UidSet};
+use crate::upstream::trace;
 
 /// What the server said beside what async-imap reads.
 #[derive(Debug, PartialEq, Eq)]
@@ -200,9 +200,7 @@ impl<T> WireShim<T> {
 
     /// Sends bytes that are no command of their own: the rest of one, a literal, DONE.
     pub(super) fn push(&mut self, bytes: &[u8], shown: &str) {
-        if !shown.is_empty() {
-            trace::sent(&self.label, shown);
-        }
+        trace::sent(&self.label, shown);
         self.out.extend(bytes);
     }
 

@@ -25,7 +25,7 @@ pub(super) enum Token<'a> {
 pub(super) struct Malformed(pub &'static str);
 
 /// Stands in a frame where a streamed literal was. The framer lets no other NUL through.
-pub(super) const STREAMED: u8 = 0;
+pub(in crate::upstream) const STREAMED: u8 = 0;
 
 /// What is left of a response.
 #[derive(Debug, Clone, Copy)]

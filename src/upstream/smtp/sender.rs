@@ -1,7 +1,10 @@
 //! Hands messages to one SMTP server.
 
-use crate::types::Secret;
-use crate::upstream::dial::{Endpoint, Tcp, Timeouts};
+use super::conversation::{Conversation, dial_error};
+use super::transaction;
+use crate::outbox::sender::{Envelope, Outcome, SendError, Sender};
+use crate::types::{ByteSource, Secret};
+use crate::upstream::dial::{self, Dial, Endpoint, Tcp, Timeouts, TlsMode};
 use crate::upstream::tls::ClientTls;
 
 /// Who submits.
@@ -30,5 +33,46 @@ impl SmtpSender {
     pub fn new(endpoint: Endpoint, tls: ClientTls, login: Option<Login>, hello_name: impl Into<String>) -> Self {
         let hello_name = hello_name.into();
         Self { dial: Tcp, endpoint, tls, login, hello_name, timeouts: Timeouts::default() }
+    }
+}
+
+impl<D: Dial> SmtpSender<D> {
+    /// A connection on which mail may be sent.
+    async fn connect(&self, with_tls: bool) -> Result<Conversation<'_>, SendError> {
+        let Self { dial, endpoint, tls, login, hello_name, timeouts } = self;
+        let stream = dial::open(dial, endpoint, tls, *timeouts).await.map_err(|error| dial_error(endpoint, error))?;
+        let implicit = endpoint.tls == TlsMode::Implicit;
+        let mut conversation = Conversation::begin(stream, endpoint, *timeouts, implicit, hello_name).await?;
+        let offered = conversation.extensions.has("STARTTLS");
+        match endpoint.tls {
+            TlsMode::StartTls if !offered => {
+                return Err(conversation.insecure("the server does not offer STARTTLS"));
+            }
+            TlsMode::StartTls | TlsMode::Opportunistic if offered && with_tls => {
+                conversation = conversation.start_tls(tls, hello_name).await?;
+            }
+            _ => {}
+        }
+        if !conversation.is_encrypted && !endpoint.may_be_plain() {
+            return Err(conversation.insecure("plain text is not allowed to this server"));
+        }
+        if let Some(login) = login {
+            conversation.log_in(login).await?;
+        }
+        Ok(conversation)
+    }
+}
+
+impl<D: Dial> Sender for SmtpSender<D> {
+    async fn send(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<Vec<Outcome>, SendError> {
+        let connected = match self.connect(true).await {
+            // Opportunistic TLS that fails is as good as none (RFC 7435 section 3).
+            Err(SendError::Insecure { .. }) if self.endpoint.tls == TlsMode::Opportunistic => self.connect(false).await,
+            connected => connected,
+        };
+        let mut conversation = connected?;
+        let outcomes = transaction::run(&mut conversation, envelope, bytes).await?;
+        conversation.quit().await;
+        Ok(outcomes)
     }
 }

@@ -3,7 +3,7 @@
 //! On request means that the subscriber lets the target `mailtide::wire` through at level TRACE. A login and the
 //! answers to it are shown without their content, and of literals only the size is shown.
 
-use super::token::STREAMED;
+use super::imap::STREAMED;
 
 /// The target to ask for.
 pub const TARGET: &str = "mailtide::wire";
@@ -13,7 +13,11 @@ const SHOWN_MAX_CHARS: usize = 500;
 
 /// A line that went out, already without secrets.
 pub(super) fn sent(label: &str, shown: &str) {
-    tracing::trace!(target: TARGET, "{label} C: {}", shown.trim_end());
+    let shown: String = shown.trim_end().chars().take(SHOWN_MAX_CHARS).collect();
+    if shown.is_empty() {
+        return;
+    }
+    tracing::trace!(target: TARGET, "{label} C: {shown}");
 }
 
 /// A response that came in.

@@ -1,0 +1,227 @@
+//! One mail transaction: MAIL, RCPT, DATA, with an outcome for each recipient (RFC 5321 section 3.3).
+//!
+//! MAIL and RCPT go together where the server takes them so (RFC 2920), DATA only after at least one recipient was
+//! accepted: so no server is ever left waiting for a message that will not come.
+
+use super::conversation::Conversation;
+use super::reply::{RawReply, Verdict, own_reply};
+use super::stuffing::Stuffing;
+use crate::outbox::sender::{Envelope, Outcome, Recipient, Reply, SendError};
+use crate::types::{ByteSource, limits};
+
+/// RCPT commands on their way at once: their replies fit any buffer.
+const PIPELINED_RECIPIENTS: usize = 50;
+
+/// Hands one message over.
+pub(super) async fn run(
+    conversation: &mut Conversation<'_>,
+    envelope: &Envelope,
+    bytes: &mut dyn ByteSource,
+) -> Result<Vec<Outcome>, SendError> {
+    let parameters = match mail_parameters(conversation, envelope, bytes)? {
+        Ok(parameters) => parameters,
+        Err(reply) => return Ok(envelope.recipients.iter().map(|_| Outcome::Failed(reply.clone())).collect()),
+    };
+    let mail = format!("MAIL FROM:<{}>{parameters}\r\n", envelope.mail_from);
+    let mut outcomes: Vec<Option<Outcome>> = envelope.recipients.iter().map(malformed).collect();
+    let pipelining = conversation.extensions.has("PIPELINING");
+    let dsn = conversation.extensions.has("DSN");
+    let asked: Vec<usize> = (0..outcomes.len()).filter(|place| outcomes[*place].is_none()).collect();
+    let mut mail = Some(mail);
+    for batch in asked.chunks(if pipelining { PIPELINED_RECIPIENTS } else { 1 }) {
+        let begins = mail.take();
+        if let Some(mail) = &begins {
+            conversation.send(mail).await?;
+            if !pipelining && let Some(refused) = mail_reply(conversation, envelope).await? {
+                return Ok(refused);
+            }
+        }
+        for place in batch {
+            conversation.send(rcpt(&envelope.recipients[*place], dsn)).await?;
+        }
+        if begins.is_some()
+            && pipelining
+            && let Some(refused) = mail_reply(conversation, envelope).await?
+        {
+            return Ok(refused);
+        }
+        for place in batch {
+            let reply = conversation.reply().await?;
+            outcomes[*place] = match reply.verdict() {
+                Verdict::Done => None,
+                _ if reply.code == 421 => return Err(conversation.refused(&reply)),
+                Verdict::NotNow | Verdict::GoOn => Some(Outcome::Deferred(reply.to_reply())),
+                Verdict::Never => Some(Outcome::Failed(reply.to_reply())),
+            };
+        }
+    }
+    if outcomes.iter().all(Option::is_some) {
+        return Ok(outcomes.into_iter().flatten().collect());
+    }
+    let answer = data(conversation, bytes).await?;
+    let reply = answer.to_reply();
+    let accepted = match answer.verdict() {
+        Verdict::Done => Outcome::Accepted(reply),
+        Verdict::Never => Outcome::Failed(reply),
+        Verdict::NotNow | Verdict::GoOn => Outcome::Deferred(reply),
+    };
+    Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| accepted.clone())).collect())
+}
+
+/// The reply to MAIL. `Some`: it was refused for good, and so was every recipient.
+async fn mail_reply(
+    conversation: &mut Conversation<'_>,
+    envelope: &Envelope,
+) -> Result<Option<Vec<Outcome>>, SendError> {
+    let reply = conversation.reply().await?;
+    match reply.verdict() {
+        Verdict::Done => Ok(None),
+        Verdict::Never => Ok(Some(envelope.recipients.iter().map(|_| Outcome::Failed(reply.to_reply())).collect())),
+        Verdict::NotNow | Verdict::GoOn => Err(conversation.refused(&reply)),
+    }
+}
+
+/// DATA and the message; the reply that decides.
+async fn data(conversation: &mut Conversation<'_>, bytes: &mut dyn ByteSource) -> Result<RawReply, SendError> {
+    let ready = conversation.command(async_smtp::commands::DataCommand).await?;
+    if ready.verdict() != Verdict::GoOn {
+        return Ok(ready);
+    }
+    let mut stuffing = Stuffing::new();
+    let mut sent = 0;
+    loop {
+        let piece =
+            bytes.read_at(sent, limits::CONTENT_CHUNK_BYTES).map_err(|error| SendError::Local(error.to_string()))?;
+        if piece.is_empty() {
+            break;
+        }
+        sent += piece.len() as u64;
+        conversation.write(stuffing.piece(&piece)).await?;
+    }
+    if sent != bytes.size() {
+        return Err(SendError::Local("the message is not as long as it was".to_owned()));
+    }
+    // Once the final dot is on its way, the server may have it whatever we see of the connection.
+    let answer = match conversation.write(stuffing.end().to_vec()).await {
+        Ok(()) => conversation.final_reply().await,
+        Err(error) => Err(error),
+    };
+    answer.map_err(|error| match error {
+        SendError::Lost { host, cause } => SendError::AnswerLost { host, cause },
+        error => error,
+    })
+}
+
+/// What follows the reverse-path; or why this server can never take the message.
+fn mail_parameters(
+    conversation: &Conversation<'_>,
+    envelope: &Envelope,
+    bytes: &mut dyn ByteSource,
+) -> Result<Result<String, Reply>, SendError> {
+    let offered = &conversation.extensions;
+    let size = bytes.size();
+    let mut parameters = String::new();
+    if !is_address(&envelope.mail_from) && !envelope.mail_from.is_empty() {
+        return Ok(Err(own_reply(553, "5.1.7", "the sender's address is malformed")));
+    }
+    if let Some(limit) = offered.size_limit().filter(|limit| size > *limit) {
+        let text = format!("the message has {size} bytes, and the server takes {limit}");
+        return Ok(Err(own_reply(552, "5.3.4", text)));
+    }
+    if offered.has("SIZE") {
+        parameters.push_str(&format!(" SIZE={size}"));
+    }
+    if envelope.eight_bit && offered.has("8BITMIME") {
+        parameters.push_str(" BODY=8BITMIME");
+    } else if envelope.eight_bit && has_eight_bit(bytes)? {
+        return Ok(Err(own_reply(554, "5.6.3", "the message is 8-bit, and the server takes only 7-bit")));
+    }
+    let mut addresses = envelope.recipients.iter().map(|recipient| &recipient.address).chain([&envelope.mail_from]);
+    if envelope.smtp_utf8 || !addresses.all(|address| address.is_ascii()) {
+        if !offered.has("SMTPUTF8") {
+            return Ok(Err(own_reply(553, "5.6.7", "the message needs SMTPUTF8, which the server does not take")));
+        }
+        parameters.push_str(" SMTPUTF8");
+    }
+    if offered.has("DSN") {
+        for (keyword, value) in [("RET", &envelope.ret), ("ENVID", &envelope.envid)] {
+            parameters.push_str(&parameter(keyword, value.as_deref()));
+        }
+    }
+    Ok(Ok(parameters))
+}
+
+fn rcpt(recipient: &Recipient, dsn: bool) -> String {
+    let mut command = format!("RCPT TO:<{}>", recipient.address);
+    if dsn {
+        command.push_str(&parameter("NOTIFY", recipient.notify.as_deref()));
+        command.push_str(&parameter("ORCPT", recipient.orcpt.as_deref()));
+    }
+    command.push_str("\r\n");
+    command
+}
+
+/// `esmtp-param = esmtp-keyword ["=" esmtp-value]`; one that could not stand in a command is left out.
+fn parameter(keyword: &str, value: Option<&str>) -> String {
+    match value {
+        Some(value) if !value.is_empty() && value.bytes().all(|byte| byte > b' ' && byte != b'=' && byte != 0x7f) => {
+            format!(" {keyword}={value}")
+        }
+        _ => String::new(),
+    }
+}
+
+fn malformed(recipient: &Recipient) -> Option<Outcome> {
+    let reply = || own_reply(553, "5.1.3", "the recipient's address is malformed");
+    (!is_address(&recipient.address)).then(|| Outcome::Failed(reply()))
+}
+
+/// Whether an address can stand between angle brackets without ending them early.
+fn is_address(address: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for character in address.chars() {
+        let plain = !quoted && matches!(character, ' ' | '<' | '>');
+        if character.is_control() || plain {
+            return false;
+        }
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !address.is_empty() && !quoted && !escaped
+}
+
+fn has_eight_bit(bytes: &mut dyn ByteSource) -> Result<bool, SendError> {
+    let mut offset = 0;
+    loop {
+        let piece =
+            bytes.read_at(offset, limits::CONTENT_CHUNK_BYTES).map_err(|error| SendError::Local(error.to_string()))?;
+        if piece.is_empty() {
+            return Ok(false);
+        }
+        if !piece.is_ascii() {
+            return Ok(true);
+        }
+        offset += piece.len() as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_cannot_smuggle_anything_out_of_its_brackets() {
+        for address in ["a@b", "\"a b>\"@c", "é@b", "postmaster", "\"a\\\" b\"@c"] {
+            assert!(is_address(address), "{address}");
+        }
+        for address in ["", "a b@c", "a> SIZE=1 <b", "a\r\nRSET", "\"a", "a\\", "\"a\u{7f}\"@b"] {
+            assert!(!is_address(address), "{address}");
+        }
+        assert_eq!(parameter("NOTIFY", Some("SUCCESS,FAILURE")), " NOTIFY=SUCCESS,FAILURE");
+        assert_eq!(parameter("ENVID", Some("a b")), "");
+    }
+}
