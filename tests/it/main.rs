@@ -5,4 +5,5 @@ mod control;
 mod house;
 mod message;
 mod pump;
+mod serve;
 mod store;

@@ -246,7 +246,7 @@ impl Places {
         // Ranges are used up from the front; there are few, or each holds few.
         let mut used = 0;
         for range in &mut self.ranges {
-            let end = range.end.min(range.start + (max - batch.len()));
+            let end = range.end.min(range.start.saturating_add(max - batch.len()));
             batch.extend_from_slice(view.uids.get(range.start..end).unwrap_or_default());
             range.start = end;
             if range.start >= range.end {
