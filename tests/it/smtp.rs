@@ -1,0 +1,244 @@
+//! The SMTP session over a backend in memory: transcripts, garbage, smuggling.
+
+use std::sync::{Arc, Mutex};
+
+use mailtide::sasl::Credentials;
+use mailtide::smtp::command::{MailFrom, RcptTo};
+use mailtide::smtp::reply::Refusal;
+use mailtide::smtp::server::backend::{Backend, Envelope, LoginError, Upload};
+use mailtide::smtp::server::{Config, Role, Session, Tls};
+use mailtide::smtp::trace::Trace;
+use mailtide::types::{Conversation, Step, Timestamp, TlsFacts, limits};
+use proptest::prelude::*;
+
+use super::transcript::{Settings, run_folder};
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Knows user `alice` with password `secret`; takes mail for alice@here, as a submission for anyone.
+struct Memory {
+    log: Log,
+    mx: bool,
+    fail: Option<String>,
+}
+
+struct MemoryUpload {
+    log: Log,
+    header: String,
+    bytes: Vec<u8>,
+    fail: Option<String>,
+}
+
+impl Backend for Memory {
+    type Upload = MemoryUpload;
+
+    fn login(&mut self, credentials: &Credentials) -> Result<String, LoginError> {
+        match credentials.user.as_str() {
+            "alice" if credentials.password.matches("secret") => Ok("alice".to_owned()),
+            "down" => Err(LoginError::Unavailable),
+            _ => Err(LoginError::Refused),
+        }
+    }
+
+    fn sender(&mut self, _: &Trace, from: &MailFrom) -> Result<(), Refusal> {
+        match from.address.as_ref().map(|address| address.local_part()).as_deref() {
+            Some("mallory") => Err(Refusal::permanent(553, "5.7.1", "That address is not yours")),
+            _ => Ok(()),
+        }
+    }
+
+    fn recipient(&mut self, _: &Trace, _: &MailFrom, to: &RcptTo) -> Result<(), Refusal> {
+        match (to.address.domain(), to.address.local_part().as_str()) {
+            (_, "busy") => Err(Refusal::local_trouble()),
+            (None, _) | (Some("here"), "alice" | "bob") => Ok(()),
+            (Some("here"), _) => Err(Refusal::no_such_user()),
+            _ if self.mx => Err(Refusal::relaying()),
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, trace: &Trace, envelope: &Envelope, _: Timestamp) -> Result<MemoryUpload, Refusal> {
+        if self.fail.as_deref() == Some("begin") {
+            return Err(Refusal::no_room());
+        }
+        let MailFrom { address, size, eight_bit, smtp_utf8, ret, envid } = &envelope.from;
+        let from = address.as_ref().map(|address| address.as_str()).unwrap_or_default();
+        let mut header = format!("{} from <{from}>", trace.protocol());
+        for (name, value) in [
+            ("size", size.map(|size| size.to_string())),
+            ("8bit", eight_bit.then(String::new)),
+            ("utf8", smtp_utf8.then(String::new)),
+            ("ret", ret.map(|ret| ret.as_str().to_owned())),
+            ("envid", envid.clone()),
+        ] {
+            header += &value
+                .map(|value| format!(" {name}{}{value}", if value.is_empty() { "" } else { "=" }))
+                .unwrap_or_default();
+        }
+        for to in &envelope.to {
+            header += &format!(" to <{}>", to.address);
+            header += &to.notify.as_ref().map(|notify| format!(" notify={notify}")).unwrap_or_default();
+            header += &to.orcpt.as_ref().map(|orcpt| format!(" orcpt={orcpt}")).unwrap_or_default();
+        }
+        Ok(MemoryUpload { log: Arc::clone(&self.log), header, bytes: Vec::new(), fail: self.fail.clone() })
+    }
+}
+
+impl Upload for MemoryUpload {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.bytes.extend_from_slice(bytes);
+        if self.fail.as_deref() == Some("write") { Err(Refusal::no_room()) } else { Ok(()) }
+    }
+
+    fn finish(self, _: Timestamp) -> Result<String, Refusal> {
+        if self.fail.as_deref() == Some("finish") {
+            return Err(Refusal::local_trouble());
+        }
+        let mut log = self.log.lock().expect("no panic holds it");
+        log.push(self.header.clone());
+        log.push(format!("bytes {:?}", String::from_utf8_lossy(&self.bytes)));
+        Ok(format!("m{}", log.len() / 2))
+    }
+}
+
+/// Settings: role (mx, submission, anonymous), tls (active, offered), plaintext-auth (yes), max-bytes, fail.
+fn session(settings: &Settings) -> (Session<Memory>, Log) {
+    let setting = |name: &str| settings.get(name).map(String::as_str);
+    let log = Log::default();
+    let role = match setting("role") {
+        Some("submission") => Role::Submission { anonymous: false },
+        Some("anonymous") => Role::Submission { anonymous: true },
+        _ => Role::Mx,
+    };
+    let config = Config {
+        hostname: "mx.here".to_owned(),
+        peer: "192.0.2.1".to_owned(),
+        role,
+        tls: match setting("tls") {
+            Some("active") => Tls::Active(TlsFacts::default()),
+            Some("offered") => Tls::Offered,
+            _ => Tls::Absent,
+        },
+        plaintext_auth: setting("plaintext-auth") == Some("yes"),
+        message_max_bytes: setting("max-bytes").map_or(1_000_000, |text| text.parse().expect("a number")),
+    };
+    let backend = Memory { log: Arc::clone(&log), mx: role == Role::Mx, fail: setting("fail").map(str::to_owned) };
+    (Session::new(backend, config), log)
+}
+
+#[test]
+fn smtp_sessions_go_as_the_transcripts_say() {
+    run_folder("smtp", |settings| {
+        let (session, log) = session(settings);
+        (Box::new(session), Box::new(move || std::mem::take(&mut *log.lock().expect("no panic holds it"))))
+    });
+}
+
+const NOW: Timestamp = Timestamp::from_unix_ms(1_000_000_000_000);
+
+fn talk(session: &mut dyn Conversation, input: &[u8]) -> (String, Step) {
+    session.handle_input(input, NOW);
+    let mut output = Vec::new();
+    loop {
+        match session.poll_output(NOW, &mut output) {
+            Step::Continue => {}
+            step => return (String::from_utf8(output).expect("replies are UTF-8"), step),
+        }
+    }
+}
+
+#[test]
+fn no_near_miss_of_the_end_lets_a_second_message_in() {
+    let smuggled = "MAIL FROM:<evil@x>\r\nRCPT TO:<alice@here>\r\nDATA\r\nsmuggled\r\n.\r\n";
+    for near_miss in [
+        "\n.\n",
+        "\n.\r\n",
+        "\r\n.\n",
+        "\r.\r",
+        "\r\n.\r",
+        "\r.\r\n",
+        "\r\n\0.\r\n",
+        "\r\n.\0\r\n",
+        "\n\r\n.\n",
+        "\r\r\n.\n",
+        "\r\n.\r\r\n",
+        "\n.\r",
+        "\r.\n",
+    ] {
+        let (mut session, log) = session(&Settings::new());
+        talk(&mut session, b"EHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<alice@here>\r\nDATA\r\n");
+        let (said, _) = talk(&mut session, format!("first{near_miss}{smuggled}").as_bytes());
+        let log = log.lock().expect("no panic holds it");
+        let messages = log.iter().filter(|line| line.contains(" from <")).count();
+        let bare = near_miss.replace("\r\n", "").contains(['\r', '\n']);
+        assert_eq!(messages, usize::from(!bare), "{near_miss:?}");
+        assert!(log.iter().all(|line| !line.contains(" from <evil@x>")), "{near_miss:?}");
+        assert_eq!(said.lines().next().map(|line| &line[..3]), Some(if bare { "554" } else { "250" }), "{near_miss:?}");
+    }
+}
+
+#[test]
+fn a_message_that_never_ends_takes_no_memory_in_the_session() {
+    let settings = Settings::from([("max-bytes".to_owned(), "1000".to_owned())]);
+    let (mut session, log) = session(&settings);
+    talk(&mut session, b"EHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<alice@here>\r\nDATA\r\n");
+    for _ in 0..1000 {
+        let (said, step) = talk(&mut session, &[b'x'; 10_000]);
+        assert_eq!((said.as_str(), step), ("", Step::Wait));
+    }
+    let (said, _) = talk(&mut session, b"\r\n.\r\n");
+    assert!(said.starts_with("552 5.3.4 "), "{said}");
+    assert!(log.lock().expect("no panic holds it").is_empty());
+}
+
+#[test]
+fn a_line_without_end_is_refused_and_not_kept() {
+    let (mut session, _) = session(&Settings::new());
+    talk(&mut session, b"EHLO c\r\n");
+    let (said, step) = talk(&mut session, &vec![b'A'; limits::SMTP_LINE_MAX_BYTES + 1]);
+    assert_eq!((&said[..9], step), ("500 5.5.6", Step::Wait));
+    for _ in 0..100 {
+        assert_eq!(talk(&mut session, &[b'A'; 10_000]).0, "");
+    }
+    assert!(talk(&mut session, b"A\r\nNOOP\r\n").0.starts_with("250 "));
+}
+
+#[test]
+fn the_silent_are_sent_home() {
+    let (mut session, _) = session(&Settings::new());
+    assert_eq!(session.deadline(), None);
+    talk(&mut session, b"");
+    assert_eq!(session.deadline(), Some(NOW.plus_ms(limits::SMTP_IDLE_TIMEOUT_MS)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn garbage_never_panics_and_pieces_do_not_matter(
+        parts in prop::collection::vec(prop_oneof![
+            Just(b"EHLO x\r\n".to_vec()), Just(b"MAIL FROM:<a@b>\r\n".to_vec()), Just(b"RCPT TO:<alice@here>\r\n".to_vec()),
+            Just(b"DATA\r\n".to_vec()), Just(b"\r\n.\r\n".to_vec()), Just(b"AUTH LOGIN\r\n".to_vec()),
+            Just(b"AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n".to_vec()), Just(b"RSET\r\n".to_vec()), Just(b"STARTTLS\r\n".to_vec()),
+            Just(b".".to_vec()), Just(b"\r".to_vec()), Just(b"\n".to_vec()), prop::collection::vec(any::<u8>(), 0..40),
+        ], 0..25),
+        size in 1..50_usize,
+    ) {
+        let input = parts.concat();
+        let settings = Settings::from([
+            ("role".to_owned(), "anonymous".to_owned()),
+            ("tls".to_owned(), "offered".to_owned()),
+            ("plaintext-auth".to_owned(), "yes".to_owned()),
+        ]);
+        let (mut whole, whole_log) = session(&settings);
+        let (mut pieces, pieces_log) = session(&settings);
+        let expected = talk(&mut whole, &input);
+        let mut said = talk(&mut pieces, b"");
+        for piece in input.chunks(size) {
+            let (more, step) = talk(&mut pieces, piece);
+            said = (said.0 + &more, step);
+        }
+        prop_assert_eq!(said, expected);
+        prop_assert_eq!(&*pieces_log.lock().expect("held by none"), &*whole_log.lock().expect("held by none"));
+    }
+}
