@@ -7,13 +7,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use super::route::{self, Resolve, Route, Routes};
+use crate::net::{Clock, Shutdown};
 use crate::outbox::engine::{Engine, SentCopy, Settings, World};
 use crate::outbox::sender::{Envelope, Outcome, Reply, SendError, Sender};
 use crate::store::{Origin, Store};
-use crate::types::{AccountId, ByteSource, Timestamp};
+use crate::types::{AccountId, ByteSource};
+use crate::upstream::{ClientTls, Endpoint, SmtpSender, TlsMode};
 
 /// Sends mail to whoever takes mail for its recipients' domains.
 pub struct RelaySender<R, H> {
@@ -29,6 +33,18 @@ pub trait Hosts: Send + Sync {
     type Host: Sender;
 
     fn host(&self, host: &str, port: u16, hello_name: &str) -> Self::Host;
+}
+
+/// Real mail exchangers: TLS where they offer it (RFC 7435), plain text where they do not.
+pub struct MailExchangers(pub ClientTls);
+
+impl Hosts for MailExchangers {
+    type Host = SmtpSender;
+
+    fn host(&self, host: &str, port: u16, hello_name: &str) -> SmtpSender {
+        let endpoint = Endpoint { host: host.to_owned(), port, tls: TlsMode::Opportunistic, allow_plaintext: true };
+        SmtpSender::new(endpoint, self.0.clone(), None, hello_name)
+    }
 }
 
 impl<R: Resolve, H: Hosts> Sender for RelaySender<R, H> {
@@ -104,41 +120,79 @@ impl<S: Sender> Sender for Shared<S> {
     }
 }
 
-/// How long the queue rests at most: a clock that was set back must not make it sleep for days.
+/// How long a queue rests at most: a clock that was set back must not make it sleep for days.
 const REST_MAX: Duration = Duration::from_secs(600);
 
 /// Rest after our own disk failed.
 const REST_AFTER_TROUBLE: Duration = Duration::from_secs(30);
 
-/// Works off the queue of one user until dropped. Dropped in the middle of an attempt, that attempt is made again at
-/// the next start. Waits for the store: to be driven by a thread that may block.
-pub async fn work_off<S: Sender>(
-    store: Store,
-    account: AccountId,
-    sender: Arc<S>,
-    hostname: String,
-    now: impl Fn() -> Timestamp + Send + Sync,
-    chance: impl Fn() -> u32 + Send + Sync,
-) -> crate::store::Result<()> {
-    let settings = Settings { origin: Origin::Authority, hostname, sent_copy: SentCopy::AfterLooking };
+/// The users' queues.
+pub struct Queues<S> {
+    pub store: Store,
+    pub accounts: Vec<AccountId>,
+    pub sender: S,
+    /// Our name in reports.
+    pub hostname: String,
+    pub clock: Clock,
+}
+
+impl<S: Sender + 'static> Queues<S> {
+    /// Works off every queue, on a thread of its own since it waits for the store, until `shutdown`. An attempt that
+    /// is cut off then is made again at the next start.
+    pub fn start(self, shutdown: Shutdown) -> JoinHandle<()> {
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::spawn_blocking(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = self.work_off() => {}
+                    () = shutdown.requested() => {}
+                }
+            });
+        })
+    }
+
+    async fn work_off(self) {
+        let Self { store, accounts, sender, hostname, clock } = self;
+        let sender = Arc::new(sender);
+        let queues = accounts.into_iter().map(|account| {
+            let settings =
+                Settings { origin: Origin::Authority, hostname: hostname.clone(), sent_copy: SentCopy::AfterLooking };
+            work_off_one(store.clone(), account, Shared(Arc::clone(&sender)), settings, &clock)
+        });
+        join_all(queues).await;
+    }
+}
+
+/// Works off one user's queue for ever, or until the store cannot be used at all.
+async fn work_off_one<S: Sender>(store: Store, account: AccountId, sender: S, settings: Settings, clock: &Clock) {
     let woken = Arc::new(Notify::new());
     let wake = Arc::clone(&woken);
     let _watch = store.watch(account, Arc::new(move || wake.notify_one()));
-    let engine = Engine::new(store, account, Shared(sender), settings, now())?;
+    let engine = match Engine::new(store, account, sender, settings, clock.now()) {
+        Ok(engine) => engine,
+        Err(error) => return tracing::error!(%account, %error, "the queue cannot be opened"),
+    };
     loop {
-        let rest = match engine.run_due(World { now: &now, chance: &chance }).await {
-            Ok(_) => match engine.next_due()? {
-                Some(due) => {
-                    Duration::from_millis((due.unix_ms() - now().unix_ms()).max(0).unsigned_abs()).min(REST_MAX)
-                }
-                None => REST_MAX,
-            },
+        let rest = match run(&engine, clock).await {
+            Ok(rest) => rest,
             Err(error) => {
                 tracing::error!(%account, %error, "the queue cannot be worked off");
                 REST_AFTER_TROUBLE
             }
         };
-        // A wake that came while the engine ran is kept by `Notify`; mail for INBOX wakes as well and finds nothing due.
+        // A wake that came while the engine ran is kept; mail for INBOX wakes as well and finds nothing due.
         let _ = tokio::time::timeout(rest, woken.notified()).await;
     }
+}
+
+/// Sends what is due. Gives how long nothing will be.
+async fn run<S: Sender>(engine: &Engine<S>, clock: &Clock) -> crate::store::Result<Duration> {
+    engine.run_due(World { now: &|| clock.now(), chance: &chance }).await?;
+    let due = engine.next_due()?;
+    Ok(due.map_or(REST_MAX, |due| clock.until(due).min(REST_MAX)))
+}
+
+/// Without random numbers every wait is its longest: messages come back together, and still come back.
+fn chance() -> u32 {
+    getrandom::u32().unwrap_or(u32::MAX)
 }

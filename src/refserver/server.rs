@@ -12,6 +12,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::delivery::{Delivery, DeliveryBackend};
 use super::options::Settings;
+use super::relay::{MailExchangers, Queues, RelaySender};
+use super::route::Dns;
 use super::users::{Users, UsersError};
 use crate::config::TlsIdentity;
 use crate::imap::server::Session as ImapSession;
@@ -25,6 +27,7 @@ use crate::serve::pop3::{MaildropBackend, Maildrops};
 use crate::smtp::server as smtp;
 use crate::store::{Executor, Options as StoreOptions, Origin, Store, Txn};
 use crate::types::{AccountId, MailboxName, SpecialUse, limits};
+use crate::upstream::ClientTls;
 
 /// A server that takes connections until it is stopped.
 pub struct Server {
@@ -115,7 +118,9 @@ impl Server {
         });
         let shutdown = Shutdown::new();
         let mut ready = Ready { domain: parts.settings.domain.clone(), ca: identity.authority, ..Ready::default() };
-        let listeners = parts.listen(&acceptor, &shutdown, &mut ready).await?;
+        let mut listeners = parts.listen(&acceptor, &shutdown, &mut ready).await?;
+        let relay = parts.queues().start(shutdown.clone());
+        listeners.spawn(async { relay.await.unwrap_or_else(|error| tracing::error!(%error, "the relay failed")) });
         tracing::info!(domain = ready.domain, data = %parts.settings.data.display(), "serving");
         Ok(Self { ready, shutdown, listeners })
     }
@@ -163,6 +168,22 @@ impl Parts {
             listeners.spawn(serve(listener, service, admission.clone(), self.clock.clone(), shutdown.clone()));
         }
         Ok(listeners)
+    }
+
+    fn queues(&self) -> Queues<RelaySender<Dns, MailExchangers>> {
+        let hostname = self.settings.domain.clone();
+        Queues {
+            store: self.store.clone(),
+            accounts: self.users.accounts().map(|(_, account)| account).collect(),
+            sender: RelaySender {
+                routes: self.settings.routes.clone(),
+                dns: Dns::of_the_system(),
+                hostname: hostname.clone(),
+                hosts: MailExchangers(ClientTls::unauthenticated()),
+            },
+            hostname,
+            clock: self.clock.clone(),
+        }
     }
 
     fn sessions(self: &Arc<Self>, face: Face) -> MakeSession {
