@@ -47,7 +47,7 @@ impl Txn<'_> {
 
     fn discard_creation(&mut self, mailbox: MailboxId) -> Result<()> {
         let mailbox = self.reader().mailbox(mailbox)?;
-        if self.reader().status(mailbox.id)?.messages > 0 {
+        if self.reader().message_count(mailbox.id)? > 0 {
             return Err(Error::Cannot("the mailbox holds messages: move or delete them first"));
         }
         match mailbox.name {

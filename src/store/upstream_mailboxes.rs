@@ -203,7 +203,7 @@ impl Txn<'_> {
         self.conn().prepare_cached("DELETE FROM remote_mailbox WHERE mailbox_id = ?1")?.execute([mailbox.get()])?;
         self.touch(local.account);
         let holds_mail = match local.name {
-            Some(_) => self.reader().status(mailbox)?.messages > 0,
+            Some(_) => self.reader().message_count(mailbox)? > 0,
             None => false,
         };
         if holds_mail || local.name.as_ref().is_some_and(MailboxName::is_inbox) {

@@ -97,6 +97,12 @@ impl Reader<'_> {
         })?)
     }
 
+    /// How many messages are in a mailbox, selectable or not.
+    pub fn message_count(&self, mailbox: MailboxId) -> Result<u32> {
+        let mut select = self.conn().prepare_cached("SELECT count(*) AS n FROM message WHERE mailbox_id = ?1")?;
+        Ok(select.query_row([mailbox.get()], |row| row.get("n"))?)
+    }
+
     /// What changed in an open mailbox after `since`. Fails with `NoSuchMailbox` once it is deleted.
     pub fn changes(&self, mailbox: MailboxId, since: ModSeq) -> Result<Changes> {
         let mailbox = self.open_mailbox(mailbox)?;

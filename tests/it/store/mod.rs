@@ -1,9 +1,11 @@
 //! The store: acts by origin, bytes, reopening, locks, limits; and against a model.
 
 mod acts;
+mod journal;
 mod model;
 mod place;
 mod safety;
+mod speed;
 
 use mailtide::store::{Executor, Origin, With, check};
 use place::{Place, flags};
