@@ -3,6 +3,7 @@
 mod config;
 mod control;
 mod house;
+mod imap;
 mod message;
 mod pop3;
 mod pump;

@@ -1,0 +1,190 @@
+//! The engine over a store in memory: every transcript, however its bytes are cut, and what no transcript can show.
+
+use std::fs;
+use std::path::Path;
+
+use mailtide::imap::server::{Capabilities, Capability, Session, SessionConfig};
+use mailtide::types::{Conversation, Step, Timestamp, limits};
+use proptest::prelude::*;
+
+use super::memory_backend::MemoryBackend;
+use super::transcript::{Wishes, converse, run};
+
+const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
+
+/// What the root would say for these wishes.
+pub fn config(wishes: &Wishes) -> SessionConfig {
+    let off = |capability: &Capability| wishes.without.iter().any(|name| name == capability.name());
+    let without = Capability::ALL.into_iter().filter(off);
+    SessionConfig {
+        name: "Mailtide".to_owned(),
+        version: "0.1.0".to_owned(),
+        plaintext_login: !wishes.tls_wanted,
+        starttls: wishes.tls_wanted,
+        capabilities: without.fold(Capabilities::all(), Capabilities::without),
+    }
+}
+
+fn session(backend: &MemoryBackend) -> Session<MemoryBackend> {
+    Session::new(config(&Wishes::default()), backend.clone(), NOW)
+}
+
+/// Every transcript with its name, sorted.
+pub fn transcripts() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/imap");
+    let files = fs::read_dir(folder).expect("the transcripts' folder").map(|file| file.expect("a file").path());
+    let mut transcripts: Vec<(String, String)> = files
+        .map(|path| (path.display().to_string(), fs::read_to_string(path).expect("a readable transcript")))
+        .collect();
+    transcripts.sort();
+    transcripts
+}
+
+#[test]
+fn every_transcript_holds_over_memory_however_its_bytes_are_cut() {
+    let mut wrong = Vec::new();
+    for (name, text) in transcripts() {
+        for piece_bytes in [usize::MAX, 1, 7] {
+            let backend = MemoryBackend::new();
+            let outcome = run(&text, piece_bytes, &mut |wishes, now| {
+                Box::new(Session::new(config(wishes), backend.clone(), now))
+            });
+            if let Err(why) = outcome {
+                wrong.push(format!("{name}, {piece_bytes} bytes at a time, {why}"));
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Everything the clients of a transcript with one client say.
+fn said_by_the_client(text: &str) -> Vec<u8> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("C:").or_else(|| line.strip_prefix("L:")));
+    let lines = lines.map(|line| line.strip_prefix(' ').unwrap_or(line));
+    lines.flat_map(|line| format!("{line}\r\n").into_bytes()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Nothing that is sent makes the session panic, run without end or keep more than its limits.
+    #[test]
+    fn no_input_breaks_the_session(
+        lines in prop::collection::vec(any_line(), 0..40),
+        piece_bytes in 1_usize..200,
+    ) {
+        let backend = MemoryBackend::new();
+        backend.fill_inbox(3, b"Subject: x\r\n\r\nbody\r\n");
+        let mut session = session(&backend);
+        converse(&mut session, b"a LOGIN alice secret\r\nb SELECT INBOX\r\n", NOW);
+        for piece in lines.concat().chunks(piece_bytes) {
+            converse(&mut session, piece, NOW);
+        }
+    }
+
+    /// However the input is cut, the output is the same.
+    #[test]
+    fn the_output_does_not_depend_on_how_the_input_is_cut(
+        lines in prop::collection::vec(any_line(), 0..20),
+        cuts in prop::collection::vec(1_usize..40, 1..40),
+    ) {
+        let input = [&b"a LOGIN alice secret\r\nb SELECT INBOX\r\n"[..], &lines.concat()].concat();
+        let (whole, pieces) = (MemoryBackend::new(), MemoryBackend::new());
+        whole.fill_inbox(3, b"Subject: x\r\n\r\nbody\r\n");
+        pieces.fill_inbox(3, b"Subject: x\r\n\r\nbody\r\n");
+        let expected = converse(&mut session(&whole), &input, NOW);
+        let mut session = session(&pieces);
+        let mut said = Vec::new();
+        let mut rest = &input[..];
+        for cut in cuts.iter().cycle() {
+            let (piece, after) = rest.split_at(rest.len().min(*cut));
+            said.extend(converse(&mut session, piece, NOW));
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(String::from_utf8_lossy(&said), String::from_utf8_lossy(&expected));
+    }
+}
+
+/// Lines from the transcripts, as they are or with some bytes changed, and noise.
+fn any_line() -> impl Strategy<Value = Vec<u8>> {
+    let known: Vec<Vec<u8>> = transcripts()
+        .iter()
+        .flat_map(|(_, text)| {
+            let said = said_by_the_client(text);
+            said.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>()
+        })
+        .collect();
+    let changed = (prop::sample::select(known.clone()), any::<prop::sample::Index>(), any::<u8>());
+    let changed = changed.prop_map(|(mut line, place, byte)| {
+        let place = place.index(line.len());
+        line[place] = byte;
+        line
+    });
+    prop_oneof![
+        4 => prop::sample::select(known),
+        2 => changed,
+        1 => prop::collection::vec(any::<u8>(), 0..60),
+    ]
+}
+
+#[test]
+fn a_large_mailbox_is_told_in_bounded_pieces() {
+    const COUNT: u32 = 20_000;
+    let backend = MemoryBackend::new();
+    backend.fill_inbox(COUNT, b"Subject: x\r\n\r\nbody\r\n");
+    let mut session = session(&backend);
+    converse(&mut session, b"a LOGIN alice secret\r\nb SELECT INBOX\r\n", NOW);
+    for (command, responses) in [
+        ("c FETCH 1:* (FLAGS)\r\n", COUNT),
+        ("d UID FETCH 1:* (UID BODY.PEEK[])\r\n", COUNT),
+        ("e STORE 1:* +FLAGS (\\Deleted)\r\n", COUNT),
+        ("f UID SEARCH ALL\r\n", 1),
+        ("g EXPUNGE\r\n", COUNT),
+    ] {
+        session.handle_input(command.as_bytes(), NOW);
+        let mut said = Vec::new();
+        loop {
+            let before = said.len();
+            let step = session.poll_output(NOW, &mut said);
+            assert!(said.len() - before < 2 * limits::OUTPUT_CHUNK_BYTES, "too much at once by {command}");
+            if step == Step::Wait {
+                break;
+            }
+        }
+        let told = String::from_utf8_lossy(&said).lines().filter(|line| line.starts_with("* ")).count();
+        assert_eq!(told, responses as usize, "responses to {command}");
+    }
+}
+
+#[test]
+fn a_large_message_passes_in_bounded_pieces_both_ways() {
+    const BYTES: usize = 5_000_000;
+    let backend = MemoryBackend::new();
+    let mut session = session(&backend);
+    let begin = format!("a LOGIN alice secret\r\nb APPEND INBOX {{{BYTES}+}}\r\n");
+    converse(&mut session, begin.as_bytes(), NOW);
+    let message = [b"Subject: x\r\n\r\n".as_slice(), &vec![b'x'; BYTES - 14]].concat();
+    for piece in message.chunks(10_000) {
+        assert_eq!(converse(&mut session, piece, NOW), b"");
+    }
+    let appended = converse(&mut session, b"\r\nc SELECT INBOX\r\n", NOW);
+    assert!(String::from_utf8_lossy(&appended).starts_with("b OK [APPENDUID 1 1]"));
+    session.handle_input(b"d FETCH 1 BODY.PEEK[]\r\n", NOW);
+    let mut fetched = Vec::new();
+    loop {
+        let before = fetched.len();
+        let step = session.poll_output(NOW, &mut fetched);
+        assert!(fetched.len() - before <= 2 * limits::OUTPUT_CHUNK_BYTES);
+        if step == Step::Wait {
+            break;
+        }
+    }
+    let head = format!("* 1 FETCH (BODY[] {{{BYTES}}}\r\n");
+    assert!(fetched.starts_with(head.as_bytes()));
+    assert!(fetched[head.len()..].starts_with(&message));
+    assert!(fetched.ends_with(b")\r\nd OK Fetched\r\n"));
+}

@@ -1,0 +1,6 @@
+//! The IMAP engine as its clients meet it.
+
+mod engine;
+pub mod memory_backend;
+mod served;
+pub mod transcript;

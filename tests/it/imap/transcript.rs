@@ -1,0 +1,281 @@
+//! Runs transcripts: what clients say, and what the server must answer, line by line, over any [`Conversation`].
+//!
+//! A transcript is a text file. Its lines:
+//!
+//! - `C: text` is sent with CRLF; `C2: text` by a second client, and so on. A `{#}` in it is replaced by the size of
+//!   the literal below, as `{12}`; `{#+}` as `{12+}`.
+//! - `L: text` is a line of the literal; all together, each with CRLF, are its bytes.
+//! - `S: pattern` is the server's next line, to the first client; `S2:` to the second. `{{any}}` matches anything.
+//! - `E: event` is handed to the first client's session (`E2:` to the second's): `changed`, `shutdown`, `deadline`,
+//!   `peer-closed`, `tls-started`.
+//! - `T: seconds` lets time pass.
+//! - At the top: `@without MOVE IDLE` and `@tls-wanted` say how sessions are made; `@messages 3` puts numbered messages
+//!   into INBOX; `@logged-in` logs every client in; `@greeting`: the greeting is part of the transcript.
+//! - `#` begins a comment.
+//!
+//! `{{set name}}` in the server's line matches a number, for which `{{name}}` then stands in every line below. In a
+//! client's text `{{repeat 70000 x}}` stands for that many x, `{{nul}}` for a NUL. The server's lines `{{close}}` and
+//! `{{starttls}}` stand for the session's wish to close, to begin TLS. Everything the server says must be in the
+//! transcript: before a client speaks again, and at the end.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use mailtide::types::{Conversation, Event, Step, Timestamp, TlsFacts};
+
+/// How the sessions of a transcript are to be made.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// Capabilities turned off, by name.
+    pub without: Vec<String>,
+    /// STARTTLS is offered and passwords are refused without.
+    pub tls_wanted: bool,
+    greeting: bool,
+    logged_in: bool,
+}
+
+/// Makes one more session on the transcript's mail store.
+pub type Open<'a> = dyn FnMut(&Wishes, Timestamp) -> Box<dyn Conversation> + 'a;
+
+/// Runs a transcript, with the clients' bytes handed in `piece_bytes` at a time. The error names the line.
+pub fn run(text: &str, piece_bytes: usize, open: &mut Open<'_>) -> Result<(), String> {
+    let mut stage = Stage {
+        wishes: Wishes::default(),
+        open,
+        piece_bytes,
+        now: Timestamp::from_unix_ms(1_795_441_740_000),
+        clients: BTreeMap::new(),
+        numbers: BTreeMap::new(),
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let mut speaking = false;
+    for (index, line) in lines.iter().enumerate() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let at = |why: String| format!("line {}: {line}\n  {why}", index + 1);
+        let (head, rest) = line.split_once(':').unwrap_or((line, ""));
+        let rest = &stage.with_numbers(rest.strip_prefix(' ').unwrap_or(rest));
+        if let Some(wish) = line.strip_prefix('@') {
+            stage.wish(wish);
+            continue;
+        }
+        let client = head[1..].parse::<u32>().unwrap_or(1);
+        let says = matches!(&head[..1], "C" | "L");
+        if matches!(&head[..1], "C" | "E" | "T") && !(says && speaking) {
+            stage.nothing_left().map_err(at)?;
+        }
+        speaking = says;
+        match &head[..1] {
+            "C" => stage.say(client, &sized(rest, &lines[index + 1..])),
+            "L" => stage.say(client, rest),
+            "S" => stage.expect(client, rest).map_err(at)?,
+            "E" => stage.event(client, rest),
+            "T" => stage.now = stage.now.plus_ms(rest.parse::<i64>().expect("a number of seconds") * 1000),
+            other => panic!("a transcript line begins with C, L, S, E, T or @, not {other}"),
+        }
+    }
+    stage.nothing_left().map_err(|why| format!("at the end\n  {why}"))
+}
+
+/// Replaces `{#}` by the size of the literal in the `L:` lines below.
+fn sized(text: &str, below: &[&str]) -> String {
+    let literal =
+        below.iter().take_while(|line| line.starts_with('L') || (line.starts_with('S') && line.contains(": +")));
+    let literal = literal.filter(|line| line.starts_with('L')).map(|line| line.split_once(':').expect("L: text").1);
+    let bytes: usize = literal.map(|text| text.strip_prefix(' ').unwrap_or(text).len() + 2).sum();
+    text.replace("{#}", &format!("{{{bytes}}}")).replace("{#+}", &format!("{{{bytes}+}}"))
+}
+
+/// The sessions of one transcript.
+struct Stage<'a, 'b> {
+    wishes: Wishes,
+    open: &'a mut Open<'b>,
+    piece_bytes: usize,
+    now: Timestamp,
+    clients: BTreeMap<u32, Client>,
+    /// What `{{set name}}` matched.
+    numbers: BTreeMap<String, String>,
+}
+
+struct Client {
+    session: Box<dyn Conversation>,
+    /// Lines said and not yet expected.
+    said: VecDeque<String>,
+    /// The beginning of a line.
+    partial: Vec<u8>,
+    last_step: Step,
+}
+
+impl Stage<'_, '_> {
+    fn wish(&mut self, wish: &str) {
+        let mut words = wish.split(' ');
+        match words.next() {
+            Some("without") => self.wishes.without.extend(words.map(str::to_owned)),
+            Some("tls-wanted") => self.wishes.tls_wanted = true,
+            Some("greeting") => self.wishes.greeting = true,
+            Some("logged-in") => self.wishes.logged_in = true,
+            Some("messages") => {
+                let count: u32 = words.next().and_then(|count| count.parse().ok()).expect("@messages COUNT");
+                let mut session = (self.open)(&Wishes::default(), self.now);
+                let mut client = |text: &str| converse(&mut *session, text.as_bytes(), self.now);
+                client("x LOGIN alice secret\r\n");
+                for number in 1..=count {
+                    let message = format!("From: a@example.org\r\nSubject: message {number}\r\n\r\nbody {number}\r\n");
+                    client(&format!("x APPEND INBOX {{{}+}}\r\n{message}\r\n", message.len()));
+                }
+            }
+            other => panic!("unknown wish {other:?}"),
+        }
+    }
+
+    fn client(&mut self, number: u32) -> &mut Client {
+        let (wishes, now, open) = (&self.wishes, self.now, &mut self.open);
+        self.clients.entry(number).or_insert_with(|| {
+            let session = open(wishes, now);
+            let mut client = Client { session, said: VecDeque::new(), partial: Vec::new(), last_step: Step::Wait };
+            client.listen(now);
+            if wishes.logged_in {
+                client.session.handle_input(b"x LOGIN alice secret\r\n", now);
+                client.listen(now);
+            }
+            if !wishes.greeting {
+                client.said.clear();
+            }
+            client
+        })
+    }
+
+    fn say(&mut self, number: u32, text: &str) {
+        let (now, piece_bytes) = (self.now, self.piece_bytes);
+        let bytes = [&expanded(text)[..], b"\r\n"].concat();
+        let client = self.client(number);
+        for piece in bytes.chunks(piece_bytes) {
+            client.session.handle_input(piece, now);
+            client.listen(now);
+        }
+        for (_, other) in self.clients.iter_mut().filter(|(other, _)| **other != number) {
+            other.session.handle_event(Event::Changed, now);
+            other.listen(now);
+        }
+    }
+
+    fn event(&mut self, number: u32, name: &str) {
+        let now = self.now;
+        let event = match name {
+            "changed" => Event::Changed,
+            "shutdown" => Event::Shutdown,
+            "deadline" => Event::Deadline,
+            "peer-closed" => Event::PeerClosed,
+            "tls-started" => Event::TlsStarted(TlsFacts::default()),
+            other => panic!("unknown event {other}"),
+        };
+        let client = self.client(number);
+        client.session.handle_event(event, now);
+        client.listen(now);
+    }
+
+    fn expect(&mut self, number: u32, pattern: &str) -> Result<(), String> {
+        match self.client(number).said.pop_front() {
+            Some(line) if matches(&self.taking_number(pattern, &line), &line) => Ok(()),
+            Some(line) => Err(format!("the server said: {line}")),
+            None => Err("the server said nothing".to_owned()),
+        }
+    }
+
+    fn with_numbers(&self, text: &str) -> String {
+        let stand_for =
+            |text: String, (name, number): (&String, &String)| text.replace(&format!("{{{{{name}}}}}"), number);
+        self.numbers.iter().fold(text.to_owned(), stand_for)
+    }
+
+    /// The pattern with the number of the line where it says `{{set name}}`.
+    fn taking_number(&mut self, pattern: &str, line: &str) -> String {
+        let Some((before, after)) = pattern.split_once("{{set ") else { return pattern.to_owned() };
+        let (name, after) = after.split_once("}}").expect("{{...}} is closed");
+        let rest = line.get(before.len()..).unwrap_or_default();
+        let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        self.numbers.insert(name.to_owned(), number.clone());
+        format!("{before}{number}{after}")
+    }
+
+    fn nothing_left(&mut self) -> Result<(), String> {
+        for (number, client) in &mut self.clients {
+            if let Some(line) = client.said.front() {
+                return Err(format!("to client {number} the server said besides: {line}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    /// Takes what the session has to say.
+    fn listen(&mut self, now: Timestamp) {
+        let mut out = Vec::new();
+        loop {
+            out.clear();
+            let step = self.session.poll_output(now, &mut out);
+            self.partial.extend_from_slice(&out);
+            while let Some(end) = self.partial.windows(2).position(|pair| pair == b"\r\n") {
+                let line: Vec<u8> = self.partial.drain(..end + 2).collect();
+                self.said.push_back(String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            if step == Step::Continue {
+                continue;
+            }
+            if step != self.last_step {
+                match step {
+                    Step::StartTls => self.said.push_back("{{starttls}}".to_owned()),
+                    Step::Close => self.said.push_back("{{close}}".to_owned()),
+                    Step::Wait | Step::Continue => {}
+                }
+            }
+            self.last_step = step;
+            return;
+        }
+    }
+}
+
+/// Hands in all of `input` and gives everything the session says to it.
+pub fn converse(session: &mut dyn Conversation, input: &[u8], now: Timestamp) -> Vec<u8> {
+    let mut said = Vec::new();
+    session.handle_input(input, now);
+    while session.poll_output(now, &mut said) == Step::Continue {}
+    said
+}
+
+/// The bytes of a client's line.
+fn expanded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        bytes.extend_from_slice(before.as_bytes());
+        let (what, after) = after.split_once("}}").expect("{{...}} is closed");
+        match what.splitn(3, ' ').collect::<Vec<_>>()[..] {
+            ["nul"] => bytes.push(0),
+            ["repeat", count, what] => {
+                bytes.extend_from_slice(what.repeat(count.parse().expect("a count")).as_bytes());
+            }
+            _ => panic!("unknown {{{{{what}}}}}"),
+        }
+        rest = after;
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}
+
+/// Does the line match the pattern, in which `{{any}}` stands for anything?
+fn matches(pattern: &str, line: &str) -> bool {
+    let mut parts = pattern.split("{{any}}");
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = line.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(found) => rest = &rest[found + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
