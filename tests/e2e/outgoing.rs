@@ -19,7 +19,7 @@ fn outgoing() -> Outgoing {
     let server = RefServer::with_users(&["ada"]);
     let sink = Sink::start();
     let line = Proxy::to(sink.address);
-    let account = Account { address: FROM, smtp: line.address, ..Account::at(&server, "ada", server.address("imap")) };
+    let account = Account { smtp: line.address, ..Account::at(&server, "ada", server.address("imap")) };
     let agent = Agent::started(&account.text());
     agent.sync();
     Outgoing { agent, server, sink, line }

@@ -12,11 +12,11 @@ fn account<'a>(server: &RefServer, tls: &'a str, more: &'a str) -> Account<'a> {
         "implicit" => (server.address("imaps"), server.address("submissions")),
         _ => (server.address("imap"), server.address("submission")),
     };
-    Account { smtp, tls, more, ..Account::at(server, "ada@home.example", imap) }
+    Account { smtp, tls, more, ..Account::at(server, "ada", imap) }
 }
 
 fn server() -> RefServer {
-    RefServer::start(&Options { users: &["ada@home.example"], domain: Some("home.example"), ..Options::default() })
+    RefServer::with_users(&["ada"])
 }
 
 #[test]
@@ -25,18 +25,17 @@ fn mail_is_mirrored_and_sent_over_every_way_of_tls() {
     let trust = format!("tls-ca = \"{}\"", server.authority().display());
     for (count, tls) in ["none", "starttls", "implicit"].into_iter().enumerate() {
         let message = corpus::small(count as u64);
-        server.login("ada@home.example").append("INBOX", &[], 1_000_000_000, &message);
+        server.login("ada").append("INBOX", &[], 1_000_000_000, &message);
         let agent = Agent::started(&account(&server, tls, &trust).text());
         agent.sync();
-        let mut local = agent.login("ada@home.example");
+        let mut local = agent.login("ada");
         local.select("INBOX");
         assert!(local.fetch_all().iter().any(|fetched| fetched.body == message), "{tls}");
         let subject = format!("Sent with {tls}");
         let text = format!("From: ada@home.example\r\nTo: ada@home.example\r\nSubject: {subject}\r\n\r\nHello.\r\n");
-        let answer =
-            agent.login_smtp("ada@home.example").send("ada@home.example", &["ada@home.example"], text.as_bytes());
+        let answer = agent.login_smtp("ada").send("ada@home.example", &["ada@home.example"], text.as_bytes());
         assert_eq!(answer.expect("the local server stays").code, 250, "{tls}");
-        let mut upstream = server.login("ada@home.example");
+        let mut upstream = server.login("ada");
         wait_until(&format!("the delivery over {tls}"), SOON, || {
             upstream.select("INBOX");
             upstream.ok(&format!("SEARCH SUBJECT \"{subject}\"")).found().len() == 1
@@ -54,7 +53,7 @@ fn clients_reach_refserver_over_every_way_of_tls() {
     ];
     for connection in connections {
         let mut imap = connection.expect("a handshake");
-        imap.ok("LOGIN ada@home.example sesame");
+        imap.ok("LOGIN ada sesame");
         imap.select("INBOX");
     }
 }
@@ -78,7 +77,7 @@ fn expired_and_foreign_certificates_are_refused_even_when_their_maker_is_trusted
         let made = certificate::make(folder.path(), name, validity);
         let config =
             format!("tls = {{ certificate = \"{}\", key = \"{}\" }}\n", made.chain.display(), made.key.display());
-        let server = RefServer::start(&Options { users: &["ada@home.example"], config, ..Options::default() });
+        let server = RefServer::start(&Options { users: &["ada"], config, ..Options::default() });
         let trust = format!("tls-ca = \"{}\"", made.chain.display());
         for tls in ["starttls", "implicit"] {
             let said = Agent::new(&account(&server, tls, &trust).text()).once();

@@ -70,7 +70,7 @@ impl World {
         let (imap_line, smtp_line) = (Proxy::to(dovecot.imap), Proxy::to(sink.address));
         let account = Account {
             name: USER,
-            address: "ada@home.example",
+            address: "ada@home.example".to_owned(),
             imap: imap_line.address,
             smtp: smtp_line.address,
             tls: "none",

@@ -31,7 +31,7 @@ pub struct Agent {
 /// An account as the config file has it; more keys go into `more`.
 pub struct Account<'a> {
     pub name: &'a str,
-    pub address: &'a str,
+    pub address: String,
     pub imap: SocketAddr,
     pub smtp: SocketAddr,
     /// `none`, `starttls`, `implicit`; for both.
@@ -46,7 +46,7 @@ impl<'a> Account<'a> {
     pub fn at(server: &RefServer, user: &'a str, imap: SocketAddr) -> Self {
         Self {
             name: user,
-            address: user,
+            address: format!("{user}@{}", server.domain),
             imap,
             smtp: server.address("submission"),
             tls: "none",

@@ -18,6 +18,7 @@ pub struct RefServer {
     process: Option<Process>,
     arguments: Vec<String>,
     addresses: BTreeMap<String, SocketAddr>,
+    pub domain: String,
     folder: tempfile::TempDir,
 }
 
@@ -26,6 +27,7 @@ pub struct RefServer {
 pub struct Options<'a> {
     /// Each with the password [`PASSWORD`].
     pub users: &'a [&'a str],
+    /// `home.example` where it does not matter.
     pub domain: Option<&'a str>,
     /// Where the MX port is to be; else the server chooses.
     pub smtp: Option<SocketAddr>,
@@ -52,15 +54,14 @@ impl RefServer {
         for user in options.users {
             arguments.extend(["--user".to_owned(), format!("{user}:{PASSWORD}")]);
         }
-        if let Some(domain) = options.domain {
-            arguments.extend(["--domain".to_owned(), domain.to_owned()]);
-        }
+        let domain = options.domain.unwrap_or("home.example").to_owned();
+        arguments.extend(["--domain".to_owned(), domain.clone()]);
         if !options.config.is_empty() {
             let file = folder.path().join("refserver.toml");
             std::fs::write(&file, &options.config).expect("a writable folder");
             arguments.extend(["--config".to_owned(), file.display().to_string()]);
         }
-        let mut server = Self { process: None, arguments, addresses: BTreeMap::new(), folder };
+        let mut server = Self { process: None, arguments, addresses: BTreeMap::new(), domain, folder };
         server.restart();
         server
     }
