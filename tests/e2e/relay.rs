@@ -20,6 +20,7 @@ fn pair() -> (RefServer, RefServer) {
             domain: Some(domain),
             smtp: Some(smtp),
             config: format!("[routes]\n\"{other}\" = \"{there}\"\n"),
+            ..Options::default()
         })
     };
     let a = start("ada", "a.example", at_a, "b.example", at_b);

@@ -16,7 +16,7 @@ fn account<'a>(server: &RefServer, tls: &'a str, more: &'a str) -> Account<'a> {
 }
 
 fn server() -> RefServer {
-    RefServer::with_users(&["ada"])
+    RefServer::start(&Options { users: &["ada"], common_loopback: true, ..Options::default() })
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn mail_is_mirrored_and_sent_over_every_way_of_tls() {
 #[test]
 fn clients_reach_refserver_over_every_way_of_tls() {
     let server = server();
-    let authority = server.authority();
+    let authority = server.authority().to_owned();
     let connections = [
         Imap::connect_tls(server.address("imaps"), &authority),
         Imap::connect_starttls(server.address("imap"), &authority),
@@ -77,7 +77,8 @@ fn expired_and_foreign_certificates_are_refused_even_when_their_maker_is_trusted
         let made = certificate::make(folder.path(), name, validity);
         let config =
             format!("tls = {{ certificate = \"{}\", key = \"{}\" }}\n", made.chain.display(), made.key.display());
-        let server = RefServer::start(&Options { users: &["ada"], config, ..Options::default() });
+        let server =
+            RefServer::start(&Options { users: &["ada"], common_loopback: true, config, ..Options::default() });
         let trust = format!("tls-ca = \"{}\"", made.chain.display());
         for tls in ["starttls", "implicit"] {
             let said = Agent::new(&account(&server, tls, &trust).text()).once();

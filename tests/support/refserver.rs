@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +18,7 @@ pub struct RefServer {
     process: Option<Process>,
     arguments: Vec<String>,
     addresses: BTreeMap<String, SocketAddr>,
+    authority: Option<PathBuf>,
     pub domain: String,
     folder: tempfile::TempDir,
 }
@@ -29,6 +30,8 @@ pub struct Options<'a> {
     pub users: &'a [&'a str],
     /// `home.example` where it does not matter.
     pub domain: Option<&'a str>,
+    /// On 127.0.0.1, which the certificate made at first start is good for.
+    pub common_loopback: bool,
     /// Where the MX port is to be; else the server chooses.
     pub smtp: Option<SocketAddr>,
     /// More lines of its config file.
@@ -45,7 +48,7 @@ impl RefServer {
 
     pub fn start(options: &Options) -> Self {
         let folder = tempfile::Builder::new().prefix("refserver").tempdir().expect("a temporary folder");
-        let ip = free_address().ip();
+        let ip = if options.common_loopback { Ipv4Addr::LOCALHOST.into() } else { free_address().ip() };
         let mut arguments = vec!["--data".to_owned(), folder.path().join("data").display().to_string()];
         for listener in LISTENERS {
             let chosen = options.smtp.filter(|_| listener == "smtp").map(|address| address.to_string());
@@ -61,7 +64,7 @@ impl RefServer {
             std::fs::write(&file, &options.config).expect("a writable folder");
             arguments.extend(["--config".to_owned(), file.display().to_string()]);
         }
-        let mut server = Self { process: None, arguments, addresses: BTreeMap::new(), domain, folder };
+        let mut server = Self { process: None, arguments, addresses: BTreeMap::new(), authority: None, domain, folder };
         server.restart();
         server
     }
@@ -91,6 +94,7 @@ impl RefServer {
                 (name.to_owned(), address.unwrap_or_else(|| panic!("no address of {name} in {ready}")))
             })
             .collect();
+        self.authority = ready["ca"].as_str().map(PathBuf::from);
         self.process = Some(process);
     }
 
@@ -107,8 +111,8 @@ impl RefServer {
     }
 
     /// What to trust to trust the certificate made at first start.
-    pub fn authority(&self) -> PathBuf {
-        self.folder.path().join("data/tls-ca.pem")
+    pub fn authority(&self) -> &Path {
+        self.authority.as_deref().expect("a server with a certificate of its own")
     }
 
     /// As [`Self::kill`] while others talk to it.
