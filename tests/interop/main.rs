@@ -2,6 +2,7 @@
 //! as clients of the local face. A missing peer is a printed SKIP; with MAILTIDE_REQUIRE_INTEROP=1 it is a failure.
 
 mod clients;
+mod judge;
 mod load;
 mod mirror;
 mod storm;
