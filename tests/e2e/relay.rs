@@ -86,7 +86,8 @@ fn mail_for_a_server_that_is_down_waits_for_it() {
     b.kill();
     assert_eq!(submit(&a, 1, "bob@b.example").expect("a serves"), 250);
     b.restart();
-    wait_until("the mail to arrive after all", SOON, || numbers(&mut b.login("bob")) == [1]);
+    // The first time it looks again after up to a minute.
+    wait_until("the mail to arrive after all", SOON * 2, || numbers(&mut b.login("bob")) == [1]);
 }
 
 #[test]
