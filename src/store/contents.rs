@@ -144,9 +144,13 @@ impl Contents {
         let mut state = self.lock();
         state.commit()?;
         if durable && state.is_unsynced {
-            // What SQLite itself does after a commit with `synchronous = FULL`. The pages of a checkpoint are synced
-            // by the checkpoint.
-            File::open(&self.wal).and_then(|wal| wal.sync_data()).map_err(|error| Error::io(&self.wal, error))?;
+            // What SQLite itself does after a commit with `synchronous = FULL`. What a
+            // checkpoint has written back is synced by the checkpoint; SQLite holds no lock on this file.
+            File::options()
+                .write(true)
+                .open(&self.wal)
+                .and_then(|wal| wal.sync_data())
+                .map_err(|error| Error::io(&self.wal, error))?;
             state.is_unsynced = false;
         }
         Ok(())

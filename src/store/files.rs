@@ -15,6 +15,13 @@ pub(super) const STATEMENTS_MAX: usize = 256;
 /// How long a connection waits for another of the same process: only schema changes and checkpoints make it wait.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Page caches, in KiB. Each connection has its own, and they are most of the memory of an idle program; bytes of
+/// messages are read once and gain nothing from one.
+const HOT_CACHE_KIB: i64 = 8 * 1024;
+const CONTENT_CACHE_KIB: i64 = 2 * 1024;
+pub(super) const HOT_READER_CACHE_KIB: i64 = 4 * 1024;
+pub(super) const CONTENT_READER_CACHE_KIB: i64 = 512;
+
 /// The files in a data folder.
 pub(super) struct Files {
     pub(super) hot: PathBuf,
@@ -42,14 +49,14 @@ pub(super) fn make_folder(folder: &Path) -> Result<()> {
 pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connection, Connection)> {
     migrate::refuse_newer(&files.hot, HOT)?;
     migrate::refuse_newer(&files.content, CONTENT)?;
-    let mut hot = open(&files.hot, options)?;
-    let mut content = open(&files.content, options)?;
+    let mut hot = open(&files.hot, HOT_CACHE_KIB, options)?;
+    let mut content = open(&files.content, CONTENT_CACHE_KIB, options)?;
     migrate::migrate(&mut content, CONTENT)?;
     migrate::migrate(&mut hot, HOT)?;
     Ok((hot, content))
 }
 
-fn open(path: &Path, options: &Options) -> Result<Connection> {
+fn open(path: &Path, cache_kib: i64, options: &Options) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -60,9 +67,9 @@ fn open(path: &Path, options: &Options) -> Result<Connection> {
          PRAGMA synchronous = NORMAL;
          PRAGMA foreign_keys = ON;
          PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -16000;
          PRAGMA journal_size_limit = 67108864;",
     )?;
+    conn.pragma_update(None, "cache_size", -cache_kib)?;
     if let Some(max_bytes) = options.max_bytes {
         conn.pragma_update(None, "max_page_count", (max_bytes / 8192).cast_signed())?;
     }

@@ -66,8 +66,8 @@ impl Store {
         let healed = heal::heal(&mut hot, &mut content, now)?;
         let shared = Arc::new(Shared {
             contents: Contents::new(content, &paths.content),
-            hot: Readers::new(paths.hot),
-            content: Readers::new(paths.content),
+            hot: Readers::new(paths.hot, files::HOT_READER_CACHE_KIB),
+            content: Readers::new(paths.content, files::CONTENT_READER_CACHE_KIB),
             watchers: Arc::new(Watchers::default()),
         });
         let writer = Writer::start(hot, options.executor, Arc::clone(&shared))?;

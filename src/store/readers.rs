@@ -13,12 +13,13 @@ const IDLE_MAX: usize = 4;
 /// Read connections to one database file.
 pub(super) struct Readers {
     path: PathBuf,
+    cache_kib: i64,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+    pub(super) const fn new(path: PathBuf, cache_kib: i64) -> Self {
+        Self { path, cache_kib, idle: Mutex::new(Vec::new()) }
     }
 
     /// Runs `work` in a read transaction: all it sees is of one moment.
@@ -49,7 +50,8 @@ impl Readers {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         conn.set_prepared_statement_cache_capacity(super::files::STATEMENTS_MAX);
-        conn.execute_batch("PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000")?;
+        conn.execute_batch("PRAGMA query_only = 1; PRAGMA temp_store = MEMORY")?;
+        conn.pragma_update(None, "cache_size", -self.cache_kib)?;
         conn.busy_timeout(super::files::BUSY_TIMEOUT)?;
         Ok(conn)
     }

@@ -210,3 +210,120 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::Receiver;
+
+    use super::*;
+    use crate::store::contents::Contents;
+    use crate::store::files::{self, Files};
+    use crate::store::heal;
+    use crate::store::readers::Readers;
+    use crate::store::watch::Watchers;
+    use crate::store::{Options, Reader};
+    use crate::types::MailboxName;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_790_000_000_000);
+
+    fn committer(folder: &std::path::Path, max_bytes: Option<u64>) -> Committer {
+        let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes };
+        let paths = Files::of(folder);
+        let (mut hot, mut content) = files::open_writing(&paths, &options).expect("databases");
+        heal::heal(&mut hot, &mut content, NOW).expect("a clean store");
+        let shared = Arc::new(Shared {
+            contents: Contents::new(content, &paths.content),
+            hot: Readers::new(paths.hot, 1024),
+            content: Readers::new(paths.content, 1024),
+            watchers: Arc::default(),
+        });
+        Committer { conn: hot, shared, is_durable: None }
+    }
+
+    type Answer = Receiver<Result<()>>;
+
+    fn job(work: impl FnOnce(&mut Txn<'_>) -> Result<()> + Send + 'static) -> (Box<dyn Job>, Answer) {
+        let (answer, answers) = sync_channel(1);
+        (Box::new(Work { origin: Origin::LocalUser, now: NOW, work: Some(work), value: None, answer }), answers)
+    }
+
+    fn create(account: AccountId, name: &str) -> impl FnOnce(&mut Txn<'_>) -> Result<()> + Send + use<> {
+        let name = MailboxName::parse(name).expect("a valid name");
+        move |txn| txn.create_mailbox(account, &name, None).map(drop)
+    }
+
+    fn run(committer: &mut Committer, jobs: Vec<(Box<dyn Job>, Answer)>) -> Vec<Result<()>> {
+        let (group, answers): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+        committer.commit_group(group);
+        answers.iter().map(|answer| answer.try_recv().expect("an answer")).collect()
+    }
+
+    fn names(committer: &Committer, account: AccountId) -> Vec<String> {
+        let mailboxes = committer.shared.hot.read(|conn| Reader::new(conn).mailboxes(account)).expect("a list");
+        mailboxes.into_iter().filter_map(|mailbox| mailbox.name).map(String::from).collect()
+    }
+
+    fn account(committer: &mut Committer) -> AccountId {
+        let (id, ids) = sync_channel(1);
+        let made = job(move |txn| {
+            id.send(txn.ensure_account("me")?).expect("the test listens");
+            Ok(())
+        });
+        assert!(run(committer, vec![made]).iter().all(Result::is_ok));
+        ids.recv().expect("an account")
+    }
+
+    #[test]
+    fn a_group_is_one_commit_and_each_of_it_fails_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut committer = committer(folder.path(), None);
+        let account = account(&mut committer);
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&wakes);
+        let wake = Arc::new(move || _ = count.fetch_add(1, Ordering::SeqCst));
+        let _watch = Watchers::watch(&committer.shared.watchers, account, wake);
+        let failing = create(account, "b");
+        let panicking = create(account, "c");
+        let answers = run(
+            &mut committer,
+            vec![
+                job(create(account, "a")),
+                job(move |txn| failing(txn).and(Err(Error::ReadOnly))),
+                job(move |txn| panic!("after {:?}", panicking(txn))),
+                job(move |txn| {
+                    assert_eq!(txn.reader().mailboxes(account)?.len(), 2, "it sees those before it that succeeded");
+                    create(account, "d")(txn)
+                }),
+            ],
+        );
+        assert!(matches!(&answers[..], [Ok(()), Err(Error::ReadOnly), Err(Error::Panicked(_)), Ok(())]), "{answers:?}");
+        assert_eq!(names(&committer, account), ["INBOX", "a", "d"]);
+        assert_eq!(wakes.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn when_the_disk_is_full_what_was_answered_well_is_there_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut committer = committer(folder.path(), Some(512 * 1024));
+        let account = account(&mut committer);
+        let (mut answered, mut failed) = (1, 0);
+        for group in 0..200 {
+            let jobs = (0..10).map(|number| {
+                let wide = "x".repeat(if number == 5 { 900 } else { 10 });
+                job(create(account, &format!("{group}-{number}-{wide}")))
+            });
+            for answer in run(&mut committer, jobs.collect()) {
+                match answer {
+                    Ok(()) => answered += 1,
+                    Err(error) => {
+                        assert!(matches!(error, Error::DiskFull), "{error}");
+                        failed += 1;
+                    }
+                }
+            }
+            assert_eq!(names(&committer, account).len(), answered);
+        }
+        assert!(failed > 0);
+    }
+}

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mailtide::store::{Error, Executor, FlagChange, NewMessage, Options, Origin, Store, check};
-use mailtide::types::{InternalDate, LocalUid, Timestamp};
+use mailtide::store::{Arrival, Error, Executor, FlagChange, NewMessage, Options, Origin, Store, With, check};
+use mailtide::types::{InternalDate, LocalUid, RemoteUid, Timestamp};
 
 use super::place::{Place, flags, message, name, now};
 
@@ -112,7 +112,7 @@ fn after_a_crash_what_was_answered_is_there_and_what_was_half_uploaded_is_swept(
     crash(place.folder.path(), after.folder.path(), &["content.db", "mailtide.db"]);
     let store = after.open(Executor::Thread);
     assert_eq!((store.healed().was_needed, store.healed().swept, store.healed().lost), (true, 1, 0));
-    let content = store.read(|reader| reader.messages(inbox, &[uid], mailtide::store::With::Columns));
+    let content = store.read(|reader| reader.messages(inbox, &[uid], With::Columns));
     let content = content.expect("a read")[0].content.expect("bytes");
     assert_eq!(after.bytes(&store, content), message(1, 300_000));
     sound(&store);
@@ -136,6 +136,38 @@ fn bytes_lost_in_a_power_cut_are_told_and_a_new_upload_mends_them() {
 }
 
 #[test]
+fn mirrored_bytes_lost_in_a_power_cut_are_fetched_again() {
+    let place = Place::new();
+    let store = place.open(Executor::Inline);
+    let account = place.account(&store, "me");
+    let inbox = place.inbox(&store, account);
+    let after = Place::new();
+    crash(place.folder.path(), after.folder.path(), &["content.db"]);
+    let arrival = |place: &Place, store: &Store| {
+        let content = place.upload(store, &message(1, 1000));
+        let internal_date = InternalDate::new(0, 0);
+        let message = NewMessage { content, flags: flags(""), internal_date, email_id: None };
+        store.write(Origin::Upstream, now(), move |txn| {
+            txn.link_mailbox(account, inbox, "INBOX")?;
+            txn.arrive(inbox, &[Arrival { uid: RemoteUid::new(7), message }])
+        })
+    };
+    assert_eq!(arrival(&place, &store).expect("an arrival"), 1);
+    crash(place.folder.path(), after.folder.path(), &["mailtide.db"]);
+    let store = after.open(Executor::Inline);
+    assert_eq!((store.healed().lost, store.healed().to_fetch_again), (0, 1));
+    let content = || {
+        let uids = [LocalUid::new(1)];
+        store.read(|reader| reader.messages(inbox, &uids, With::Columns)).expect("a read")[0].content
+    };
+    assert_eq!(content(), None);
+    sound(&store);
+    assert_eq!(arrival(&after, &store).expect("the same again"), 0);
+    assert_eq!(after.bytes(&store, content().expect("bytes")), message(1, 1000));
+    sound(&store);
+}
+
+#[test]
 fn equal_bytes_are_stored_once() {
     let place = Place::new();
     let store = place.open(Executor::Inline);
@@ -149,7 +181,7 @@ fn equal_bytes_are_stored_once() {
     }
     place.append(&store, Origin::LocalUser, inbox, &message(1, 1000), "");
     let all: Vec<_> = (1..=3).map(LocalUid::new).collect();
-    let messages = store.read(|reader| reader.messages(inbox, &all, mailtide::store::With::Columns)).expect("a read");
+    let messages = store.read(|reader| reader.messages(inbox, &all, With::Columns)).expect("a read");
     assert!(messages.iter().all(|message| message.content == messages[0].content));
     assert_eq!(store.sweep(Timestamp::from_unix_ms(0), now()).expect("a sweep").contents, 1);
     sound(&store);
