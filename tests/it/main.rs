@@ -5,6 +5,7 @@ mod control;
 mod house;
 mod imap;
 mod message;
+mod outbox;
 mod pop3;
 mod pump;
 mod serve;

@@ -1,0 +1,204 @@
+//! The outbox engine against a server that answers by a script, killed wherever it can be.
+
+pub mod office;
+
+use mailtide::outbox::engine::SentCopy;
+use mailtide::store::{NewMessage, Origin, RecipientState, SubmissionState, check};
+use mailtide::types::{Flags, InternalDate, MailboxName, SpecialUse, SystemFlag};
+
+use office::{Act, HOUR_MS, Office};
+
+const MESSAGE: &str = "Message-ID: <1@here>\r\nSubject: hello\r\nBcc: secret@x\r\n\r\nHello\r\n";
+
+/// As it goes out.
+const ON_THE_WIRE: &str = "Message-ID: <1@here>\r\nSubject: hello\r\n\r\nHello\r\n";
+
+#[test]
+fn killed_anywhere_everyone_gets_it_and_it_is_filed_and_reported_once() {
+    for acts in [
+        vec![Act::ByName, Act::TakeAll],
+        vec![Act::Unreachable, Act::ByName, Act::Defer, Act::TakeAll],
+        vec![Act::TakeAndVanish, Act::ByName, Act::TakeAll],
+    ] {
+        let mut kill = 0;
+        loop {
+            let mut office = Office::new(&acts);
+            let id = office.submit(&["yes@x", "no@x", "later@x"], MESSAGE);
+            let was_killed = office.run_killed(kill).is_none();
+            for _ in 0..4 {
+                office.restart();
+                office.pass(HOUR_MS);
+                office.run();
+            }
+            expect_settled(&office, id, &format!("{acts:?}, killed at {kill}"));
+            if !was_killed {
+                break;
+            }
+            kill += 1;
+        }
+        assert!(kill > 5, "there are places to be killed at");
+    }
+}
+
+fn expect_settled(office: &Office, id: mailtide::types::SubmissionId, case: &str) {
+    let submission = office.submission(id);
+    assert_eq!(submission.state, SubmissionState::Settled, "{case}");
+    assert!(submission.filed && submission.handed_over.is_some(), "{case}");
+    let taken = office.script.taken.lock().expect("held by none").clone();
+    for (recipient, bytes) in &taken {
+        assert_eq!(String::from_utf8_lossy(bytes), ON_THE_WIRE, "{case}: {recipient}");
+    }
+    for place in submission.places(RecipientState::Accepted) {
+        let recipient = &submission.envelope.recipients[place].address;
+        let times = taken.iter().filter(|(taken, _)| *taken == *recipient).count();
+        assert!((1..=2).contains(&times), "{case}: {recipient} got it {times} times");
+    }
+    let sent = office.mailbox("Sent");
+    assert_eq!(sent.len(), 1, "{case}");
+    assert_eq!(sent[0].1, MESSAGE, "{case}: the copy keeps Bcc");
+    assert!(sent[0].0.has(SystemFlag::Seen), "{case}");
+    let reports = office.mailbox("INBOX");
+    let failed = submission.places(RecipientState::Failed).len();
+    assert_eq!(reports.len(), failed, "{case}");
+    if failed > 0 {
+        assert!(reports[0].1.contains("Final-Recipient: rfc822; no@x\r\n"), "{case}");
+        assert!(!reports[0].1.contains("Final-Recipient: rfc822; yes@x"), "{case}");
+    }
+    assert_eq!(check(office.store()).expect("readable"), Vec::<String>::new(), "{case}");
+}
+
+#[test]
+fn without_a_mishap_everyone_gets_it_once() {
+    let office = Office::new(&[Act::ByName, Act::TakeAll]);
+    let id = office.submit(&["yes@x", "no@x", "later@x"], MESSAGE);
+    let first = office.run();
+    assert_eq!((first.sent, first.waiting, first.reported, first.filed), (1, 1, 1, 1));
+    assert_eq!(office.submission(id).state, SubmissionState::Queued);
+    assert_eq!(office.run().sent, 0, "the next attempt is not due yet");
+    office.pass(HOUR_MS);
+    assert_eq!(office.run().sent, 1);
+    assert_eq!(office.script.recipients(), ["yes@x", "later@x"]);
+    expect_settled(&office, id, "no mishap");
+}
+
+#[test]
+fn killed_between_the_message_and_its_answer_it_goes_out_again_as_the_same_message() {
+    let mut office = Office::new(&[Act::TakeAndKill, Act::TakeAll]);
+    let id = office.submit(&["yes@x"], MESSAGE);
+    assert!(office.run_killed(usize::MAX).is_none());
+    office.restart();
+    assert_eq!(office.submission(id).state, SubmissionState::Sending);
+    office.run();
+    assert_eq!(office.script.recipients(), ["yes@x", "yes@x"]);
+    expect_settled(&office, id, "killed before the answer");
+}
+
+#[test]
+fn what_is_refused_for_five_days_comes_back() {
+    let office = Office::new(&[Act::Defer]);
+    let id = office.submit(&["yes@x"], MESSAGE);
+    for _ in 0..5 * 24 {
+        office.run();
+        office.pass(HOUR_MS + 1000);
+    }
+    assert_eq!(office.submission(id).state, SubmissionState::Queued);
+    assert!(office.mailbox("INBOX").is_empty());
+    office.run();
+    assert_eq!(office.submission(id).state, SubmissionState::Settled);
+    let reports = office.mailbox("INBOX");
+    assert_eq!(reports.len(), 1);
+    assert!(reports[0].1.contains("Status: 4.4.7\r\n") && reports[0].1.contains("Subject: hello\r\n"));
+    assert!(office.mailbox("Sent").is_empty(), "what nobody got was not sent");
+}
+
+#[test]
+fn a_year_without_a_connection_fails_nothing() {
+    let office = Office::new(&[Act::Unreachable]);
+    let id = office.submit(&["yes@x"], MESSAGE);
+    for _ in 0..365 {
+        office.run();
+        office.pass(24 * HOUR_MS);
+    }
+    assert_eq!(office.submission(id).state, SubmissionState::Queued);
+    assert!(office.mailbox("INBOX").is_empty());
+}
+
+#[test]
+fn what_the_provider_filed_itself_is_not_filed_again() {
+    for (message_id, filed_by_us) in [("<1@here>", 0), ("<other@here>", 1)] {
+        let office = Office::new(&[Act::TakeAll]);
+        office.submit(&["yes@x"], MESSAGE);
+        // The mirror brings the provider's own copy, in the mailbox it calls Sent.
+        let mut upload = office.store().upload();
+        upload.write(format!("X-Provider: 1\r\nMessage-ID: {message_id}\r\n\r\nHello\r\n").as_bytes()).expect("room");
+        let copy = NewMessage {
+            content: upload.finish().expect("room"),
+            flags: Flags::none(),
+            internal_date: InternalDate::from(office.at()),
+            email_id: None,
+        };
+        let account = office.account;
+        let name = MailboxName::parse("Gesendet").expect("a valid name");
+        let append = move |txn: &mut mailtide::store::Txn<'_>| {
+            let mailbox = txn.create_mailbox(account, &name, Some(SpecialUse::Sent))?;
+            txn.append(mailbox, &[copy]).map(drop)
+        };
+        office.store().write(Origin::Authority, office.at(), append).expect("room");
+        assert_eq!(office.run().filed, filed_by_us, "{message_id}");
+        assert_eq!(office.run().filed, 0, "{message_id}");
+        assert_eq!(office.mailbox("Gesendet").len(), 1 + filed_by_us, "{message_id}");
+        assert!(office.mailbox("Sent").is_empty());
+    }
+}
+
+#[test]
+fn a_copy_may_be_filed_at_once() {
+    let mut office = Office::new(&[Act::TakeAll]);
+    office.sent_copy = SentCopy::AtOnce;
+    office.submit(&["yes@x"], MESSAGE);
+    assert_eq!(office.run().filed, 1);
+    assert_eq!(office.mailbox("Sent").len(), 1);
+}
+
+#[test]
+fn the_user_holds_releases_and_cancels() {
+    let office = Office::new(&[Act::ByName]);
+    let write =
+        |work: fn(&mut mailtide::store::Txn<'_>, mailtide::types::SubmissionId) -> mailtide::store::Result<()>, id| {
+            office.store().write(Origin::LocalUser, office.at(), move |txn| work(txn, id))
+        };
+    let held = office.submit(&["yes@x"], MESSAGE);
+    write(|txn, id| txn.hold_submission(id), held).expect("it is queued");
+    assert_eq!(office.run().sent, 0);
+    write(|txn, id| txn.release_submission(id), held).expect("it is held");
+    assert_eq!(office.run().sent, 1);
+    assert!(write(|txn, id| txn.cancel_submission(id), held).is_err(), "what is sent cannot be taken back");
+
+    let partly = office.submit(&["yes@x", "later@x"], MESSAGE);
+    office.run();
+    write(|txn, id| txn.cancel_submission(id), partly).expect("a recipient waits");
+    let submission = office.submission(partly);
+    assert_eq!(submission.state, SubmissionState::Settled);
+    assert_eq!(submission.places(RecipientState::Waiting), Vec::<usize>::new());
+
+    let cancelled = office.submit(&["yes@x"], MESSAGE);
+    write(|txn, id| txn.cancel_submission(id), cancelled).expect("it is queued");
+    assert_eq!(office.store().read(|reader| reader.submission(cancelled)).expect("readable"), None);
+    assert_eq!(check(office.store()).expect("readable"), Vec::<String>::new());
+}
+
+#[test]
+fn a_message_whose_bytes_cannot_be_read_parks_and_holds_up_no_other() {
+    let office = Office::new(&[Act::TakeAll]);
+    let ids = [office.submit(&["a@x"], MESSAGE), office.submit(&["b@x"], "Subject: other\r\n\r\n")];
+    // What cannot happen by this program's own doing, and happens to disks.
+    let lost = office.submission(ids[0]).content;
+    drop(office.store().clone());
+    let database = office.folder().join("content.db");
+    let conn = rusqlite::Connection::open(database).expect("a database");
+    conn.execute("DELETE FROM chunk WHERE content_id = ?1", [lost.get()]).expect("valid SQL");
+    let progress = office.run();
+    assert_eq!((progress.sent, progress.waiting), (1, 1));
+    assert_eq!(office.submission(ids[0]).state, SubmissionState::Parked);
+    assert_eq!(office.submission(ids[1]).state, SubmissionState::Settled);
+}
