@@ -4,10 +4,10 @@
 //! holds in memory depends neither on the mailbox's size nor on a message's.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
 use super::backend::{Account, Backend, FlagChange, Message, With};
 use super::config::Capability;
+use super::content::{Streaming, Unavailable, begin_content, is_whole_message};
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::select::enable_condstore;
 use super::table::Outcome;
@@ -15,10 +15,8 @@ use super::view::{By, Places, View};
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::body::{write_body, write_envelope};
 use crate::imap::syntax::code::Code;
-use crate::imap::syntax::fetch::{Content, FetchItem};
-use crate::message::section::{resolve, select_fields};
-use crate::message::{Section, SectionText, Summary};
-use crate::types::{ContentId, Flags, LocalUid, ModSeq, SystemFlag, UidSet, limits};
+use crate::imap::syntax::fetch::FetchItem;
+use crate::types::{Flags, LocalUid, ModSeq, SystemFlag, UidSet, limits};
 
 pub fn fetch<B: Backend>(
     context: &mut Context,
@@ -71,7 +69,7 @@ pub fn fetch<B: Backend>(
     })))
 }
 
-/// The whole message is served by its size alone.
+/// Is more wanted than columns and whole messages?
 fn needs_summary(item: &FetchItem) -> bool {
     match item {
         FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure => true,
@@ -80,10 +78,6 @@ fn needs_summary(item: &FetchItem) -> bool {
             false
         }
     }
-}
-
-fn is_whole_message(section: &Section) -> bool {
-    section.part.is_empty() && section.text == SectionText::Whole
 }
 
 struct Fetching {
@@ -116,26 +110,22 @@ struct Current {
     streaming: Option<Streaming>,
 }
 
-/// A literal being written.
-struct Streaming {
-    content: ContentId,
-    /// What is still to be read.
-    rest: Range<u64>,
-    chunk: Vec<u8>,
-    at: usize,
-}
-
 impl<A: Account> Task<A> for Fetching {
     fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {
         let (account, view) = user.selected()?;
         if let Some(current) = &mut self.current {
-            if current.streaming.is_some() {
-                return Ok(stream(current, context, account));
+            if let Some(streaming) = &mut current.streaming {
+                match streaming.step(context, account) {
+                    Ok(true) => {}
+                    Ok(false) => current.streaming = None,
+                    Err(Unavailable) => return Ok(Progress::Broken),
+                }
+                return Ok(Progress::More);
             }
             if current.next_item < self.items.len() {
                 let item = &self.items[current.next_item];
                 current.next_item += 1;
-                self.unavailable |= !write_item(current, item, context, account, view)?;
+                self.unavailable |= !write_item(current, item, context, account, view);
                 return Ok(Progress::More);
             }
             end_response(current, &self.items, context, view);
@@ -230,7 +220,7 @@ fn write_item<A: Account>(
     context: &mut Context,
     account: &mut A,
     view: &View,
-) -> Result<bool, Refusal> {
+) -> bool {
     let message = &current.row.message;
     let mut text = Vec::new();
     match (item, message.summary.as_deref()) {
@@ -253,10 +243,10 @@ fn write_item<A: Account>(
             text.extend_from_slice(b"BODYSTRUCTURE ");
             write_body(&mut text, &summary.root, true);
         }
-        (FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure, None) => return Ok(false),
+        (FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure, None) => return false,
         (FetchItem::Content(content), summary) => match begin_content(message, summary, content, account, &mut text) {
             Ok(streaming) => current.streaming = streaming,
-            Err(Unavailable) => return Ok(false),
+            Err(Unavailable) => return false,
         },
     }
     if current.written {
@@ -264,109 +254,7 @@ fn write_item<A: Account>(
     }
     context.out.extend_from_slice(&text);
     current.written = true;
-    Ok(true)
-}
-
-/// The bytes are not here, or cannot be read.
-struct Unavailable;
-
-/// Writes the name of a section and its literal's head; what is to be streamed behind it.
-fn begin_content<A: Account>(
-    message: &Message,
-    summary: Option<&Summary>,
-    content: &Content,
-    account: &mut A,
-    text: &mut Vec<u8>,
-) -> Result<Option<Streaming>, Unavailable> {
-    let id = message.content.ok_or(Unavailable)?;
-    let range = match (is_whole_message(&content.section), summary) {
-        (true, _) => Some(0..message.size_bytes),
-        (false, Some(summary)) => resolve(summary, &content.section),
-        (false, None) => return Err(Unavailable),
-    };
-    let Some(range) = range else {
-        content.write_name(text);
-        text.extend_from_slice(b" NIL");
-        return Ok(None);
-    };
-    if let SectionText::HeaderFields { not, names } = &content.section.text {
-        let fields = select_fields(&read_all(account, id, range)?, names, *not);
-        let wanted = partial(content, 0..fields.len() as u64);
-        let wanted = usize::try_from(wanted.start).unwrap_or(0)..usize::try_from(wanted.end).unwrap_or(0);
-        content.write_name(text);
-        text.extend_from_slice(format!(" {{{}}}\r\n", wanted.len()).as_bytes());
-        text.extend_from_slice(&fields[wanted]);
-        return Ok(None);
-    }
-    let range = partial(content, range);
-    // The first chunk is read before the literal is announced: once it is, only closing the connection helps.
-    let chunk = read_chunk(account, id, &range)?;
-    content.write_name(text);
-    text.extend_from_slice(format!(" {{{}}}\r\n", range.end - range.start).as_bytes());
-    let rest = range.start + chunk.len() as u64..range.end;
-    Ok(Some(Streaming { content: id, rest, chunk, at: 0 }))
-}
-
-/// The part of `range` that `<origin.length>` names; empty where it begins behind the end (RFC 3501 section 6.4.5).
-fn partial(content: &Content, range: Range<u64>) -> Range<u64> {
-    let Some((origin, length)) = content.partial else { return range };
-    let start = range.start.saturating_add(u64::from(origin)).min(range.end);
-    start..start.saturating_add(u64::from(length)).min(range.end)
-}
-
-/// At most one chunk from the beginning of `range`; whole chunks of the store where it can.
-fn read_chunk<A: Account>(account: &mut A, id: ContentId, range: &Range<u64>) -> Result<Vec<u8>, Unavailable> {
-    let chunk_bytes = limits::CONTENT_CHUNK_BYTES as u64;
-    let to_boundary = chunk_bytes - range.start % chunk_bytes;
-    let wanted = to_boundary.min(range.end - range.start);
-    if wanted == 0 {
-        return Ok(Vec::new());
-    }
-    let read = account.read(id, range.start, usize::try_from(wanted).unwrap_or(limits::CONTENT_CHUNK_BYTES));
-    match read {
-        Ok(bytes) if !bytes.is_empty() => Ok(bytes),
-        Ok(_) => {
-            tracing::error!(content = %id, offset = range.start, "a message is shorter than its size says");
-            Err(Unavailable)
-        }
-        Err(error) => {
-            tracing::error!(content = %id, offset = range.start, error = %error, "a message cannot be read");
-            Err(Unavailable)
-        }
-    }
-}
-
-/// A header as a whole: the message reader bounds it by [`limits::HEADER_MAX_BYTES`].
-fn read_all<A: Account>(account: &mut A, id: ContentId, mut range: Range<u64>) -> Result<Vec<u8>, Unavailable> {
-    let mut bytes = Vec::new();
-    while !range.is_empty() {
-        let chunk = read_chunk(account, id, &range)?;
-        range.start += chunk.len() as u64;
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
-
-/// Writes the next piece of the literal.
-fn stream<A: Account>(current: &mut Current, context: &mut Context, account: &mut A) -> Progress {
-    let Some(streaming) = &mut current.streaming else { return Progress::More };
-    if streaming.at == streaming.chunk.len() {
-        if streaming.rest.is_empty() {
-            current.streaming = None;
-            return Progress::More;
-        }
-        match read_chunk(account, streaming.content, &streaming.rest) {
-            Ok(chunk) => {
-                streaming.rest.start += chunk.len() as u64;
-                (streaming.chunk, streaming.at) = (chunk, 0);
-            }
-            Err(Unavailable) => return Progress::Broken,
-        }
-    }
-    let end = (streaming.at + limits::OUTPUT_CHUNK_BYTES).min(streaming.chunk.len());
-    context.out.extend_from_slice(&streaming.chunk[streaming.at..end]);
-    streaming.at = end;
-    Progress::More
+    true
 }
 
 /// Writes what was not asked for and has to be told, and closes the response.

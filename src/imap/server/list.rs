@@ -235,8 +235,9 @@ impl Pattern {
         let mut reached = vec![false; self.wire.len() + 1];
         reached[0] = true;
         self.pass_wildcards(&mut reached);
+        let mut next = vec![false; self.wire.len() + 1];
         for (place, byte) in wire.bytes().enumerate() {
-            let mut next = vec![false; self.wire.len() + 1];
+            next.fill(false);
             for (at, wanted) in self.wire.iter().enumerate().filter(|(at, _)| reached[*at]) {
                 match wanted {
                     b'*' => next[at] = true,
@@ -246,7 +247,7 @@ impl Pattern {
                 }
             }
             self.pass_wildcards(&mut next);
-            reached = next;
+            std::mem::swap(&mut reached, &mut next);
         }
         reached[self.wire.len()]
     }

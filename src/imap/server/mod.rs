@@ -1,8 +1,8 @@
 //! The IMAP engine: one session as a value over a [`backend::Backend`]. The agent's localhost face and refserver run
 //! this same engine.
 //!
-//! How a command runs: [`framer`] cuts the input into commands, literals and message bytes; [`session`] finds the
-//! command's row in [`table`], checks its state and calls its function; the function (one file per command family)
+//! How a command runs: [`framer`] cuts the input into commands, literals and message bytes, [`intake`] decides what
+//! becomes of each; [`session`] finds the command's row in [`table`], checks its state and calls its function; the function (one file per command family)
 //! parses its arguments, acts, and answers at once or leaves a [`reply::Task`] that writes its responses piece by
 //! piece; then [`telling`] brings the [`view`] of the selected mailbox up to date as far as the command allows, and
 //! the tagged response ends it. Pipelined commands wait in the framer, so they run in order.
@@ -14,6 +14,7 @@
 pub mod backend;
 pub mod config;
 mod framer;
+mod intake;
 mod reply;
 mod session;
 mod table;
@@ -22,6 +23,7 @@ mod view;
 
 mod append;
 mod auth;
+mod content;
 mod copy;
 mod expunge;
 mod fetch;

@@ -1,10 +1,10 @@
 //! The session: takes input and events, runs one command after the other, gives output (see [`Conversation`]).
 
-use super::append::{self, Appending, Begun};
+use super::append::Appending;
 use super::auth;
 use super::backend::{Account, Backend};
 use super::config::{Capability, SessionConfig};
-use super::framer::{Announced, Frame, Framer};
+use super::framer::Framer;
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::table::{Outcome, Row, Run};
 use super::telling::{MailboxGone, Telling, Tells};
@@ -15,23 +15,23 @@ use crate::types::{Conversation, Event, Step, Timestamp, limits};
 
 /// An IMAP session as the server.
 pub struct Session<B: Backend> {
-    context: Context,
-    backend: B,
-    user: Option<User<B::Account>>,
-    framer: Framer,
-    awaiting: Awaiting<B::Account>,
+    pub(super) context: Context,
+    pub(super) backend: B,
+    pub(super) user: Option<User<B::Account>>,
+    pub(super) framer: Framer,
+    pub(super) awaiting: Awaiting<B::Account>,
     work: Work<B::Account>,
     login_failures: u32,
     bad_commands: u32,
     /// To be said, and the end, once the running command is done.
-    goodbye: Option<&'static str>,
+    pub(super) goodbye: Option<&'static str>,
     /// When a login has to be complete.
     login_deadline: Timestamp,
     last_input: Timestamp,
 }
 
 /// What the next input is.
-enum Awaiting<A: Account> {
+pub(super) enum Awaiting<A: Account> {
     Command,
     /// The bytes of messages, or what stands between and behind them.
     Append(Appending<A>),
@@ -168,60 +168,8 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// Looks at the next piece of input; false where there is none.
-    fn take_frame(&mut self) -> bool {
-        match self.framer.next() {
-            Frame::NeedInput => return false,
-            Frame::Command(line) => self.take_line(&line),
-            Frame::Announced(announced) => self.take_announcement(announced),
-            Frame::Streamed(bytes) => self.take_message_bytes(&bytes),
-            Frame::TooLong(beginning) => {
-                self.context.tag = match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
-                    Awaiting::Append(Appending { tag, .. })
-                    | Awaiting::Sasl { tag, .. }
-                    | Awaiting::Idle { tag, .. } => tag,
-                    _ => Parser::new(&beginning).tag().unwrap_or_default(),
-                };
-                self.finish(
-                    Tells::All,
-                    Err(Refusal { code: Some(Code::TooBig), ..Refusal::bad("The line is too long") }),
-                );
-            }
-            Frame::Refused => self.end_refused(),
-        }
-        true
-    }
-
-    /// Takes a line that announces no literal: the end of a command, or an answer that was asked for.
-    fn take_line(&mut self, line: &[u8]) {
-        match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
-            Awaiting::Command | Awaiting::Tls | Awaiting::End | Awaiting::Refused { .. } => self.run_command(line),
-            Awaiting::Append(appending) => {
-                self.context.tag.clone_from(&appending.tag);
-                let outcome = match &mut self.user {
-                    Some(user) => appending.finish::<B>(&self.context, &mut user.account, line),
-                    None => Err(Refusal::bad("Log in first")),
-                };
-                self.finish(Tells::All, outcome);
-            }
-            Awaiting::Sasl { tag, exchange } => {
-                self.context.tag = tag;
-                let outcome = auth::answer(&mut self.backend, exchange, line);
-                self.finish(Tells::Nothing, outcome);
-            }
-            Awaiting::Idle { tag, .. } => {
-                self.context.tag = tag;
-                let outcome = match line.eq_ignore_ascii_case(b"DONE") {
-                    true => Done::ok("Idled"),
-                    false => Err(Refusal::bad("Expected DONE")),
-                };
-                self.finish(Tells::All, outcome);
-            }
-        }
-    }
-
     /// Runs a whole command.
-    fn run_command(&mut self, command: &[u8]) {
+    pub(super) fn run_command(&mut self, command: &[u8]) {
         let mut parser = Parser::new(command);
         self.context.tag.clear();
         let (tells, outcome) = match self.recognise(&mut parser) {
@@ -259,7 +207,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// Does what a command's function left to be done.
-    fn finish(&mut self, tells: Tells, outcome: Outcome<B>) {
+    pub(super) fn finish(&mut self, tells: Tells, outcome: Outcome<B>) {
         let tag = self.context.tag.clone();
         self.count_bad(&outcome);
         match outcome {
@@ -310,97 +258,6 @@ impl<B: Backend> Session<B> {
         match outcome {
             Err(refusal) if refusal.bad => self.bad_commands += 1,
             _ => self.bad_commands = 0,
-        }
-    }
-
-    /// A line ends with the announcement of a literal.
-    fn take_announcement(&mut self, announced: Announced) {
-        match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
-            Awaiting::Append(mut appending) => {
-                let line = self.framer.so_far().to_vec();
-                let begun = match &mut self.user {
-                    Some(user) => appending.next_message(&self.context, &mut user.account, &line),
-                    None => Err(Refusal::bad("Log in first")),
-                };
-                match begun {
-                    Ok(()) => self.stream(announced, appending),
-                    Err(refusal) => self.refuse(announced, appending.tag, refusal),
-                }
-            }
-            Awaiting::Sasl { tag, .. } => self.refuse(announced, tag, Refusal::bad("Not BASE64")),
-            Awaiting::Idle { tag, .. } => self.refuse(announced, tag, Refusal::bad("Expected DONE")),
-            Awaiting::Command | Awaiting::Refused { .. } | Awaiting::Tls | Awaiting::End => {
-                let command = self.framer.so_far().to_vec();
-                let begun = match append::recognise(&command) {
-                    Some((args, tag)) => {
-                        append::begin(self.user.as_mut(), args, tag.clone()).map_err(|refusal| (tag, refusal))
-                    }
-                    None => Ok(Begun::Argument),
-                };
-                match begun {
-                    Ok(Begun::Message(appending)) => self.stream(announced, appending),
-                    Ok(Begun::Argument) => self.collect(announced, &command),
-                    Err((tag, refusal)) => self.refuse(announced, tag, refusal),
-                }
-            }
-        }
-    }
-
-    fn stream(&mut self, announced: Announced, appending: Appending<B::Account>) {
-        self.ask_for(announced);
-        self.framer.stream();
-        self.awaiting = Awaiting::Append(appending);
-    }
-
-    fn collect(&mut self, announced: Announced, command: &[u8]) {
-        let allowed = limits::IMAP_ARGUMENT_LITERALS_MAX_BYTES - self.framer.literal_bytes();
-        if announced.size_bytes > allowed as u64 {
-            let tag = Parser::new(command).tag().unwrap_or_default();
-            return self.refuse(
-                announced,
-                tag,
-                Refusal { bad: true, ..Refusal::no(Code::TooBig, "The literal is too large") },
-            );
-        }
-        self.ask_for(announced);
-        self.framer.collect();
-    }
-
-    fn ask_for(&mut self, announced: Announced) {
-        if announced.waits {
-            self.context.out.extend_from_slice(b"+ Go ahead\r\n");
-        }
-    }
-
-    /// Refuses a command at a literal. A client that waits for `+` gets the tagged response in its place; of one that
-    /// does not wait the rest of the command is thrown away first, unless that is without end.
-    fn refuse(&mut self, announced: Announced, tag: String, refusal: Refusal) {
-        if !append::worth_discarding(announced) {
-            self.context.tag = tag;
-            self.context.tagged(&Err(refusal));
-            self.goodbye = Some("The literal is too large to wait for");
-            return;
-        }
-        self.framer.refuse();
-        self.awaiting = Awaiting::Refused { tag, refusal };
-        if announced.waits {
-            self.end_refused();
-        }
-    }
-
-    fn end_refused(&mut self) {
-        if let Awaiting::Refused { tag, refusal } = std::mem::replace(&mut self.awaiting, Awaiting::Command) {
-            self.context.tag = tag;
-            self.finish(Tells::All, Err(refusal));
-        }
-    }
-
-    fn take_message_bytes(&mut self, bytes: &[u8]) {
-        let Awaiting::Append(appending) = &mut self.awaiting else { return };
-        if let Err(refusal) = appending.write(bytes) {
-            let tag = appending.tag.clone();
-            self.framer.refuse();
-            self.awaiting = Awaiting::Refused { tag, refusal };
         }
     }
 }

@@ -35,10 +35,12 @@ pub fn write_quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// `literal = "{" number "}" CRLF *CHAR8`, as a server sends it.
+/// `literal = "{" number "}" CRLF *CHAR8`, as a server sends it. NUL is no CHAR8: a header value that holds one is
+/// told without.
 pub fn write_literal(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(format!("{{{}}}\r\n", bytes.len()).as_bytes());
-    out.extend_from_slice(bytes);
+    let sent = bytes.iter().copied().filter(|byte| *byte != 0);
+    out.extend_from_slice(format!("{{{}}}\r\n", sent.clone().count()).as_bytes());
+    out.extend(sent);
 }
 
 /// `string = quoted / literal`. Long strings are literals: clients' line buffers are small.
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_shortest_safe_form_is_chosen() {
-        let rows: [(&[u8], &str, &str); 8] = [
+        let rows: [(&[u8], &str, &str); 9] = [
             (b"abc", "abc", "\"abc\""),
             (b"a]b", "a]b", "\"a]b\""),
             (b"", "\"\"", "\"\""),
@@ -93,6 +95,7 @@ mod tests {
             (b"a\"\\", "\"a\\\"\\\\\"", "\"a\\\"\\\\\""),
             (b"a\r\nb", "{4}\r\na\r\nb", "{4}\r\na\r\nb"),
             ("é".as_bytes(), "{2}\r\né", "{2}\r\né"),
+            (b"a\0b", "{2}\r\nab", "{2}\r\nab"),
         ];
         for (bytes, astring, string) in rows {
             assert_eq!(written(write_astring, bytes), astring);

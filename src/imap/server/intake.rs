@@ -1,0 +1,158 @@
+//! The session's side of the framer: what becomes of lines, literals and message bytes, and how the session stays in
+//! step with a client whose command it refuses half-way.
+
+use super::append::{self, Appending, Begun};
+use super::auth;
+use super::backend::Backend;
+use super::framer::{Announced, Frame};
+use super::reply::{Done, Refusal};
+use super::session::{Awaiting, Session};
+use super::telling::Tells;
+use crate::imap::syntax::Parser;
+use crate::imap::syntax::code::Code;
+use crate::types::limits;
+
+impl<B: Backend> Session<B> {
+    /// Looks at the next piece of input; false where there is none.
+    pub(super) fn take_frame(&mut self) -> bool {
+        match self.framer.next() {
+            Frame::NeedInput => return false,
+            Frame::Command(line) => self.take_line(&line),
+            Frame::Announced(announced) => self.take_announcement(announced),
+            Frame::Streamed(bytes) => self.take_message_bytes(&bytes),
+            Frame::TooLong(beginning) => {
+                self.context.tag = match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
+                    Awaiting::Append(Appending { tag, .. })
+                    | Awaiting::Sasl { tag, .. }
+                    | Awaiting::Idle { tag, .. } => tag,
+                    _ => Parser::new(&beginning).tag().unwrap_or_default(),
+                };
+                self.finish(
+                    Tells::All,
+                    Err(Refusal { code: Some(Code::TooBig), ..Refusal::bad("The line is too long") }),
+                );
+            }
+            Frame::Refused => self.end_refused(),
+        }
+        true
+    }
+
+    /// Takes a line that announces no literal: the end of a command, or an answer that was asked for.
+    fn take_line(&mut self, line: &[u8]) {
+        match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
+            Awaiting::Command | Awaiting::Tls | Awaiting::End | Awaiting::Refused { .. } => self.run_command(line),
+            Awaiting::Append(appending) => {
+                self.context.tag.clone_from(&appending.tag);
+                let outcome = match &mut self.user {
+                    Some(user) => appending.finish::<B>(&self.context, &mut user.account, line),
+                    None => Err(Refusal::bad("Log in first")),
+                };
+                self.finish(Tells::All, outcome);
+            }
+            Awaiting::Sasl { tag, exchange } => {
+                self.context.tag = tag;
+                let outcome = auth::answer(&mut self.backend, exchange, line);
+                self.finish(Tells::Nothing, outcome);
+            }
+            Awaiting::Idle { tag, .. } => {
+                self.context.tag = tag;
+                let outcome = match line.eq_ignore_ascii_case(b"DONE") {
+                    true => Done::ok("Idled"),
+                    false => Err(Refusal::bad("Expected DONE")),
+                };
+                self.finish(Tells::All, outcome);
+            }
+        }
+    }
+
+    /// A line ends with the announcement of a literal.
+    fn take_announcement(&mut self, announced: Announced) {
+        match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
+            Awaiting::Append(mut appending) => {
+                let line = self.framer.so_far().to_vec();
+                let begun = match &mut self.user {
+                    Some(user) => appending.next_message(&self.context, &mut user.account, &line),
+                    None => Err(Refusal::bad("Log in first")),
+                };
+                match begun {
+                    Ok(()) => self.stream(announced, appending),
+                    Err(refusal) => self.refuse(announced, appending.tag, refusal),
+                }
+            }
+            Awaiting::Sasl { tag, .. } => self.refuse(announced, tag, Refusal::bad("Not BASE64")),
+            Awaiting::Idle { tag, .. } => self.refuse(announced, tag, Refusal::bad("Expected DONE")),
+            Awaiting::Command | Awaiting::Refused { .. } | Awaiting::Tls | Awaiting::End => {
+                let command = self.framer.so_far().to_vec();
+                let begun = match append::recognise(&command) {
+                    Some((args, tag)) => {
+                        append::begin(self.user.as_mut(), args, tag.clone()).map_err(|refusal| (tag, refusal))
+                    }
+                    None => Ok(Begun::Argument),
+                };
+                match begun {
+                    Ok(Begun::Message(appending)) => self.stream(announced, appending),
+                    Ok(Begun::Argument) => self.collect(announced, &command),
+                    Err((tag, refusal)) => self.refuse(announced, tag, refusal),
+                }
+            }
+        }
+    }
+
+    fn stream(&mut self, announced: Announced, appending: Appending<B::Account>) {
+        self.ask_for(announced);
+        self.framer.stream();
+        self.awaiting = Awaiting::Append(appending);
+    }
+
+    fn collect(&mut self, announced: Announced, command: &[u8]) {
+        let allowed = limits::IMAP_ARGUMENT_LITERALS_MAX_BYTES - self.framer.literal_bytes();
+        if announced.size_bytes > allowed as u64 {
+            let tag = Parser::new(command).tag().unwrap_or_default();
+            return self.refuse(
+                announced,
+                tag,
+                Refusal { bad: true, ..Refusal::no(Code::TooBig, "The literal is too large") },
+            );
+        }
+        self.ask_for(announced);
+        self.framer.collect();
+    }
+
+    fn ask_for(&mut self, announced: Announced) {
+        if announced.waits {
+            self.context.out.extend_from_slice(b"+ Go ahead\r\n");
+        }
+    }
+
+    /// Refuses a command at a literal. A client that waits for `+` gets the tagged response in its place; of one that
+    /// does not wait the rest of the command is thrown away first, unless that is without end.
+    fn refuse(&mut self, announced: Announced, tag: String, refusal: Refusal) {
+        if !append::worth_discarding(announced) {
+            self.context.tag = tag;
+            self.context.tagged(&Err(refusal));
+            self.goodbye = Some("The literal is too large to wait for");
+            return;
+        }
+        self.framer.refuse();
+        self.awaiting = Awaiting::Refused { tag, refusal };
+        if announced.waits {
+            self.end_refused();
+        }
+    }
+
+    fn end_refused(&mut self) {
+        if let Awaiting::Refused { tag, refusal } = std::mem::replace(&mut self.awaiting, Awaiting::Command) {
+            self.context.tag = tag;
+            self.finish(Tells::All, Err(refusal));
+        }
+    }
+
+    fn take_message_bytes(&mut self, bytes: &[u8]) {
+        let Awaiting::Append(appending) = &mut self.awaiting else { return };
+        if let Err(refusal) = appending.write(bytes) {
+            let tag = appending.tag.clone();
+            self.framer.refuse();
+            self.awaiting = Awaiting::Refused { tag, refusal };
+        }
+    }
+}
