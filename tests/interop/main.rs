@@ -6,6 +6,7 @@ mod judge;
 mod load;
 mod mirror;
 mod storm;
+mod upstream;
 mod world;
 
 #[path = "../support/mod.rs"]

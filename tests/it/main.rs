@@ -12,3 +12,4 @@ mod serve;
 mod smtp;
 mod store;
 mod transcript;
+mod upstream;

@@ -1,0 +1,4 @@
+//! The upstream clients against scripted servers: no socket, and time stands still unless it is waited for.
+
+mod imap_session;
+mod script;

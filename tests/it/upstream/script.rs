@@ -1,0 +1,156 @@
+//! A server that follows a script, at the other end of a pipe.
+//!
+//! A script is lines: `C: text` is awaited from the client (`..` at its end: any further text), `S: text` is sent; in the
+//! latter `$` at the start stands for the tag of the oldest command not yet answered. `s: text` is sent without CRLF;
+//! `B: n` awaits n bytes of any kind and a line end. After its last line the server closes.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use mailtide::types::Secret;
+use mailtide::upstream::dial::BoxedStream;
+use mailtide::upstream::{ClientTls, Connector, Dial, Endpoint, Timeouts, TlsMode};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
+
+/// How the server's bytes reach the client.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Line {
+    /// Close after so many bytes.
+    pub cut_after: Option<usize>,
+    /// One byte at a time.
+    pub trickles: bool,
+}
+
+/// Dials into a scripted server; each connection takes the next script.
+#[derive(Clone)]
+pub struct Scripted {
+    scripts: Arc<Mutex<VecDeque<String>>>,
+    line: Line,
+    /// What went wrong, and how many bytes the servers sent.
+    pub report: Arc<Mutex<Report>>,
+}
+
+#[derive(Debug, Default)]
+pub struct Report {
+    pub surprises: Vec<String>,
+    pub sent_bytes: usize,
+}
+
+impl Scripted {
+    pub fn new(scripts: &[&str], line: Line) -> Self {
+        let scripts = Arc::new(Mutex::new(scripts.iter().map(|script| (*script).to_owned()).collect()));
+        Self { scripts, line, report: Arc::default() }
+    }
+
+    /// Fails the test if the client said what the script does not hold.
+    pub fn assert_followed(&self) {
+        let report = self.report.lock().expect("no panic while locked");
+        assert!(report.surprises.is_empty(), "{:#?}", report.surprises);
+    }
+}
+
+impl Dial for Scripted {
+    async fn dial(&self, _host: &str, _port: u16) -> io::Result<BoxedStream> {
+        let script = self.scripts.lock().expect("no panic while locked").pop_front();
+        let script = script.ok_or(io::ErrorKind::ConnectionRefused)?;
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(serve(server, script, self.line, self.report.clone()));
+        Ok(Box::new(client))
+    }
+}
+
+/// Making one takes longer than a session.
+static TLS: LazyLock<ClientTls> = LazyLock::new(ClientTls::unauthenticated);
+
+/// An account on a scripted server, in plain text.
+pub fn account(dial: Scripted) -> Connector<Scripted> {
+    let endpoint = Endpoint { host: "mail.example".to_owned(), port: 143, tls: TlsMode::None, allow_plaintext: true };
+    Connector {
+        dial,
+        endpoint,
+        tls: TLS.clone(),
+        user: "ann".to_owned(),
+        password: Secret::new("hunter2"),
+        timeouts: Timeouts::default(),
+    }
+}
+
+struct Server {
+    input: BufReader<ReadHalf<DuplexStream>>,
+    output: WriteHalf<DuplexStream>,
+    line: Line,
+    sent: usize,
+    tags: VecDeque<String>,
+    report: Arc<Mutex<Report>>,
+}
+
+async fn serve(stream: DuplexStream, script: String, line: Line, report: Arc<Mutex<Report>>) {
+    let (input, output) = tokio::io::split(stream);
+    let mut server = Server { input: BufReader::new(input), output, line, sent: 0, tags: VecDeque::new(), report };
+    for step in script.lines().map(str::trim_start).filter(|step| !step.is_empty()) {
+        if server.step(step).await.is_none() {
+            break;
+        }
+    }
+    let _ = server.output.shutdown().await;
+}
+
+impl Server {
+    /// `None`: the line is cut, or the client is gone or says something else.
+    async fn step(&mut self, step: &str) -> Option<()> {
+        let (kind, text) = (step.get(..2)?, step.get(3..).unwrap_or_default());
+        match kind {
+            "C:" => self.expect(text).await,
+            "B:" => {
+                let mut bytes = vec![0; text.parse().expect("a number")];
+                self.input.read_exact(&mut bytes).await.ok()?;
+                let mut rest = Vec::new();
+                self.input.read_until(b'\n', &mut rest).await.ok().map(|_| ())
+            }
+            "S:" => {
+                let text = match text.strip_prefix('$') {
+                    Some(rest) => format!("{}{rest}", self.tags.pop_front().unwrap_or_default()),
+                    None => text.to_owned(),
+                };
+                self.send(format!("{text}\r\n").as_bytes()).await
+            }
+            "s:" => self.send(text.replace("\\0", "\0").as_bytes()).await,
+            _ => panic!("a script line begins with C:, S:, s: or B:, not {step:?}"),
+        }
+    }
+
+    async fn expect(&mut self, wanted: &str) -> Option<()> {
+        let mut line = Vec::new();
+        self.input.read_until(b'\n', &mut line).await.ok()?;
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let (tag, text) = match line.split_once(' ') {
+            Some((tag, text)) if tag.len() == 5 && tag.starts_with('A') => (Some(tag), text),
+            _ => (None, line.as_str()),
+        };
+        self.tags.extend(tag.map(str::to_owned));
+        let fits = match wanted.strip_suffix("..") {
+            Some(start) => text.starts_with(start),
+            None => text == wanted,
+        };
+        if !fits && !line.is_empty() {
+            let surprise = format!("wanted {wanted:?}, got {text:?}");
+            self.report.lock().expect("no panic while locked").surprises.push(surprise);
+        }
+        fits.then_some(())
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Option<()> {
+        let left = self.line.cut_after.map_or(usize::MAX, |cut| cut - self.sent);
+        let now = &bytes[..bytes.len().min(left)];
+        for piece in now.chunks(if self.line.trickles { 1 } else { usize::MAX }) {
+            self.output.write_all(piece).await.ok()?;
+            if self.line.trickles {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.sent += now.len();
+        self.report.lock().expect("no panic while locked").sent_bytes += now.len();
+        (now.len() == bytes.len() && left != bytes.len()).then_some(())
+    }
+}
