@@ -183,7 +183,12 @@ impl Account for MailAccount {
         wanted.retain(|uid| among.contains(*uid));
         for batch in wanted.chunks(SEARCH_BATCH) {
             for message in self.store.read(|reader| reader.messages(mailbox, batch, with))? {
-                if self.is_match(&message, query)? {
+                let is_match = self.is_match(&message, query).unwrap_or_else(|error| {
+                    // One that cannot be read (gone meanwhile, damaged) must not hide the others.
+                    tracing::warn!(%mailbox, uid = %message.uid, %error, "cannot search a message");
+                    false
+                });
+                if is_match {
                     found.push(message.uid);
                 }
             }
