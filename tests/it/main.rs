@@ -2,8 +2,10 @@
 
 mod config;
 mod control;
+mod delivery;
 mod house;
 mod imap;
+mod maildrop;
 mod message;
 mod outbox;
 mod pop3;
@@ -11,5 +13,6 @@ mod pump;
 mod serve;
 mod smtp;
 mod store;
+mod submission;
 mod transcript;
 mod upstream;

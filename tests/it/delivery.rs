@@ -1,0 +1,278 @@
+//! refserver's mail: into INBOX, into the queue, to the servers of other domains.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
+use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
+use mailtide::refserver::relay::{Hosts, RelaySender};
+use mailtide::refserver::route::{MailRecords, Resolve, Routes};
+use mailtide::refserver::users::Users;
+use mailtide::smtp::server::{Config, Role, Session, Tls};
+use mailtide::store::{Executor, Options, Store, With, check};
+use mailtide::types::{AccountId, ByteSource, Conversation, MailboxName, Secret, Step, Timestamp};
+
+use super::outbox::office::{finish, reply};
+
+const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
+
+/// alice and bob at here.example, each with the password `secret`.
+struct Post {
+    delivery: Arc<Delivery>,
+    _folder: tempfile::TempDir,
+}
+
+impl Post {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = Options { executor: Executor::Inline, program: "tests".to_owned(), max_bytes: None };
+        let store = Store::open(folder.path(), &options, NOW).expect("a store");
+        let file = folder.path().join("users");
+        let mut users = Users::open(&file, "here.example", &store, [1; 16], NOW).expect("no users yet");
+        for name in ["alice", "bob"] {
+            users.set_password(name, &Secret::new("secret"), &store, [2; 16], NOW).expect("a fine name");
+        }
+        let delivery = Delivery { store, users: Arc::new(users), hostname: "mx.here.example".to_owned() };
+        Self { delivery: Arc::new(delivery), _folder: folder }
+    }
+
+    fn session(&self, role: Role) -> Session<DeliveryBackend> {
+        let config = Config {
+            hostname: "mx.here.example".to_owned(),
+            peer: "192.0.2.7".to_owned(),
+            role,
+            tls: Tls::Absent,
+            plaintext_auth: true,
+            message_max_bytes: 1_000_000,
+        };
+        Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
+    }
+
+    /// A submission session of alice's.
+    fn alice(&self) -> Session<DeliveryBackend> {
+        let mut session = self.session(Role::Submission { anonymous: false });
+        let said = talk(&mut session, "EHLO client.example\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
+        assert!(said.contains("235 "), "{said}");
+        session
+    }
+
+    fn account(&self, name: &str) -> AccountId {
+        self.delivery.users.mailbox(name).expect("a user")
+    }
+
+    fn inbox(&self, name: &str) -> Vec<String> {
+        let (store, account) = (&self.delivery.store, self.account(name));
+        let inbox = store.read(|reader| reader.mailbox_named(account, &MailboxName::inbox())).expect("readable");
+        let inbox = inbox.expect("every user has one").id;
+        let opened = store.read(|reader| reader.open(inbox)).expect("readable");
+        let messages = store.read(|reader| reader.messages(inbox, &opened.uids, With::Columns)).expect("readable");
+        let text = |content| store.read_content(content, 0, 1_000_000).expect("there");
+        messages
+            .into_iter()
+            .map(|message| String::from_utf8(text(message.content.expect("here"))).expect("text"))
+            .collect()
+    }
+}
+
+fn talk(session: &mut dyn Conversation, input: &str) -> String {
+    session.handle_input(input.as_bytes(), NOW);
+    let mut output = Vec::new();
+    while session.poll_output(NOW, &mut output) == Step::Continue {}
+    String::from_utf8_lossy(&output).into_owned()
+}
+
+fn codes(said: &str) -> Vec<&str> {
+    said.lines().filter(|line| line.as_bytes().get(3) == Some(&b' ')).map(|line| &line[..3]).collect()
+}
+
+const MESSAGE: &str = "Subject: hello\r\nReturn-Path: kept\r\n\r\nHello\r\n";
+
+#[test]
+fn mail_for_users_of_ours_gets_a_trace_in_front_and_nothing_else() {
+    let post = Post::new();
+    let mut session = post.session(Role::Mx);
+    talk(&mut session, "EHLO client.example\r\n");
+    let said = talk(
+        &mut session,
+        "MAIL FROM:<me@there.example>\r\nRCPT TO:<Alice+list@HERE.example>\r\nRCPT TO:<bob@here.example>\r\n\
+         RCPT TO:<alice@here.example>\r\nRCPT TO:<carol@here.example>\r\nRCPT TO:<x@elsewhere>\r\nDATA\r\n",
+    );
+    assert_eq!(codes(&said), ["250", "250", "250", "250", "550", "550", "354"]);
+    assert!(said.contains("550 5.1.1 ") && said.contains("550 5.7.1 "), "{said}");
+    assert_eq!(codes(&talk(&mut session, &format!("{MESSAGE}.\r\n"))), ["250"]);
+    let expected = format!(
+        "Return-Path: <me@there.example>\r\nReceived: from client.example ([192.0.2.7])\r\n\
+         \tby mx.here.example with ESMTP;\r\n\tMon, 23 Nov 2026 13:49:00 +0000\r\n{MESSAGE}"
+    );
+    assert_eq!(post.inbox("alice"), std::slice::from_ref(&expected), "once, though she was named twice");
+    assert_eq!(post.inbox("bob"), [expected]);
+    assert_eq!(check(&post.delivery.store).expect("readable"), Vec::<String>::new());
+}
+
+#[test]
+fn a_user_sends_anywhere_but_as_nobody_else_of_ours() {
+    let post = Post::new();
+    let mut session = post.alice();
+    let said = talk(
+        &mut session,
+        "MAIL FROM:<bob@here.example>\r\nMAIL FROM:<alice@here.example>\r\nRCPT TO:<x@there.example>\r\n\
+         RCPT TO:<bob@here.example>\r\nDATA\r\n",
+    );
+    assert_eq!(codes(&said), ["553", "250", "250", "250", "354"]);
+    assert_eq!(codes(&talk(&mut session, &format!("{MESSAGE}.\r\n"))), ["250"]);
+    assert!(post.inbox("bob")[0].starts_with("Return-Path: <alice@here.example>\r\nReceived: from client.example"));
+    let store = &post.delivery.store;
+    let queue = store.read(|reader| reader.submissions(post.account("alice"))).expect("readable");
+    assert_eq!(queue.len(), 1);
+    let recipients: Vec<_> = queue[0].envelope.recipients.iter().map(|it| it.address.as_str()).collect();
+    assert_eq!(recipients, ["x@there.example"]);
+    assert!(queue[0].filed, "no copy is made of what other people's programs file");
+    let bytes = store.read_content(queue[0].content, 0, 100_000).expect("there");
+    let text = String::from_utf8(bytes).expect("text");
+    assert!(text.starts_with("Received: from client.example") && text.ends_with(MESSAGE), "{text}");
+    assert!(text.contains("with ESMTPA"), "{text}");
+}
+
+#[test]
+fn without_a_login_nothing_is_submitted() {
+    let post = Post::new();
+    let mut session = post.session(Role::Submission { anonymous: false });
+    let said = talk(&mut session, "EHLO c\r\nMAIL FROM:<alice@here.example>\r\nRCPT TO:<bob@here.example>\r\n");
+    assert_eq!(codes(&said)[2..], ["530", "503"]);
+}
+
+#[test]
+fn a_delivery_is_reported_to_who_asked_for_it() {
+    for (sender, inbox) in [("alice@here.example", true), ("me@there.example", false)] {
+        let post = Post::new();
+        let mut session = post.session(Role::Mx);
+        talk(&mut session, "EHLO c\r\n");
+        talk(
+            &mut session,
+            &format!("MAIL FROM:<{sender}> ENVID=e7\r\nRCPT TO:<bob@here.example> NOTIFY=SUCCESS\r\nDATA\r\n"),
+        );
+        assert_eq!(codes(&talk(&mut session, &format!("{MESSAGE}.\r\n"))), ["250"]);
+        let store = &post.delivery.store;
+        let queue = store.read(|reader| reader.submissions(post.account("bob"))).expect("readable");
+        let report = match inbox {
+            true => post.inbox("alice").remove(0),
+            false => {
+                assert_eq!(queue[0].envelope.mail_from, "", "nothing is reported of a report");
+                assert_eq!(queue[0].envelope.recipients[0].address, sender);
+                String::from_utf8(store.read_content(queue[0].content, 0, 100_000).expect("there")).expect("text")
+            }
+        };
+        for line in
+            ["Original-Envelope-Id: e7\r\n", "Action: delivered\r\n", "Final-Recipient: rfc822; bob@here.example\r\n"]
+        {
+            assert!(report.contains(line), "{sender}: {line}");
+        }
+        assert!(!report.contains("Hello"), "a success comes back with the header alone");
+    }
+}
+
+/// Hosts by name: `down…` is not there, `busy…` refuses, `gone…` takes the message and vanishes, others take it unless
+/// the recipient is `no@…`. Keeps who was asked for whom.
+#[derive(Clone, Default)]
+struct World(Arc<Mutex<Vec<String>>>);
+
+struct Host {
+    name: String,
+    world: World,
+}
+
+impl Hosts for World {
+    type Host = Host;
+
+    fn host(&self, host: &str, port: u16, _: &str) -> Host {
+        Host { name: format!("{host}:{port}"), world: self.clone() }
+    }
+}
+
+impl Sender for Host {
+    async fn send(&self, envelope: &Envelope, _: &mut dyn ByteSource) -> Result<Vec<Outcome>, SendError> {
+        let (host, cause) = (self.name.clone(), "gone".to_owned());
+        let recipients: Vec<_> = envelope.recipients.iter().map(|it| it.address.as_str()).collect();
+        self.world.0.lock().expect("held by none").push(format!("{host} {}", recipients.join(",")));
+        match &self.name {
+            name if name.starts_with("down") => Err(SendError::Lost { host, cause }),
+            name if name.starts_with("busy") => Err(SendError::Refused { host, reply: reply(421, "busy") }),
+            name if name.starts_with("gone") => Err(SendError::AnswerLost { host, cause }),
+            _ => Ok(recipients
+                .iter()
+                .map(|recipient| match recipient.starts_with("no@") {
+                    true => Outcome::Failed(reply(550, "nobody")),
+                    false => Outcome::Accepted(reply(250, "taken")),
+                })
+                .collect()),
+        }
+    }
+}
+
+struct Zone(BTreeMap<&'static str, MailRecords>);
+
+impl Resolve for Zone {
+    async fn mail_records(&self, domain: &str) -> MailRecords {
+        self.0.get(domain).cloned().unwrap_or(MailRecords::NoDomain)
+    }
+}
+
+#[test]
+fn each_domains_mail_goes_to_the_first_of_its_hosts_that_answers() {
+    let mx = |hosts: &[(u16, &str)]| {
+        MailRecords::Mx(hosts.iter().map(|(preference, host)| (*preference, (*host).to_owned())).collect())
+    };
+    let zone = || {
+        Zone(BTreeMap::from([
+            ("two", mx(&[(20, "b.two"), (10, "down.two")])),
+            ("gone", mx(&[(10, "gone.gone"), (20, "b.gone")])),
+            ("busy", mx(&[(10, "busy.busy"), (20, "down.busy")])),
+            ("bare", MailRecords::NoMx),
+            ("null", mx(&[(0, "")])),
+            ("dark", MailRecords::Unknown("timeout".to_owned())),
+        ]))
+    };
+    for (recipients, asked, expected) in [
+        ("a@two no@two", "down.two:25 a@two,no@two; b.two:25 a@two,no@two", "250 550"),
+        ("a@two b@bare c@TWO", "bare:25 b@bare; down.two:25 a@two,c@TWO; b.two:25 a@two,c@TWO", "250 250 250"),
+        ("a@gone", "gone.gone:25 a@gone", "(451)"),
+        ("a@busy", "busy.busy:25 a@busy; down.busy:25 a@busy", "(451)"),
+        ("a@static b@null c@dark d@nowhere", "mx.static:2525 a@static", "250 556 (451) 550"),
+        ("a@[192.0.2.1]", "192.0.2.1:25 a@[192.0.2.1]", "250"),
+    ] {
+        let world = World::default();
+        let relay = RelaySender {
+            routes: Routes::from([("static".to_owned(), "mx.static:2525".to_owned())]),
+            dns: zone(),
+            hostname: "me".to_owned(),
+            hosts: world.clone(),
+        };
+        let recipient = |address: &str| Recipient { address: address.to_owned(), notify: None, orcpt: None };
+        let envelope = Envelope {
+            mail_from: "me@here".to_owned(),
+            recipients: recipients.split(' ').map(recipient).collect(),
+            eight_bit: false,
+            smtp_utf8: false,
+            ret: None,
+            envid: None,
+        };
+        let outcomes = finish(relay.send(&envelope, &mut Vec::new())).expect("our own disk is fine");
+        let shown: Vec<String> = outcomes
+            .iter()
+            .map(|outcome| match outcome {
+                Outcome::Accepted(reply) | Outcome::Failed(reply) => reply.code.to_string(),
+                Outcome::Deferred(reply) => format!("({})", reply.code),
+            })
+            .collect();
+        assert_eq!(shown.join(" "), expected, "{recipients}");
+        assert_eq!(world.0.lock().expect("held by none").join("; "), asked, "{recipients}");
+    }
+}
+
+#[test]
+fn nothing_is_journalled_where_there_is_no_upstream() {
+    let post = Post::new();
+    talk(&mut post.alice(), "MAIL FROM:<alice@here.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\nx\r\n.\r\n");
+    let entries = post.delivery.store.read(|reader| reader.entries(post.account("bob"))).expect("readable");
+    assert!(entries.is_empty());
+}
