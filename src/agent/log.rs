@@ -13,10 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, filter, fmt};
 
-use crate::upstream::LOG_CAPS;
-
-/// The target of the wire trace: protocol lines with secrets taken out by those who write them.
-pub const WIRE_TARGET: &str = "mailtide::wire";
+use crate::upstream::{LOG_CAPS, WIRE_TRACE_TARGET};
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -86,7 +83,7 @@ fn wire_layer<S: Subscriber + for<'a> LookupSpan<'a>>(path: &Path) -> Result<imp
         .mode(0o600)
         .open(path)
         .map_err(|cause| LogError::Trace { path: path.to_owned(), cause })?;
-    let only_wire = filter::Targets::new().with_target(WIRE_TARGET, Level::TRACE);
+    let only_wire = filter::Targets::new().with_target(WIRE_TRACE_TARGET, Level::TRACE);
     Ok(fmt::layer().with_ansi(false).with_target(false).with_writer(Arc::new(file)).with_filter(only_wire))
 }
 

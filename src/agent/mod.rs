@@ -1,10 +1,28 @@
 //! The root of syncd: wires store, local servers, sync and outbox of each account, the configuration and the control
 //! socket.
+//!
+//! [`command`] is the program; [`daemon`] the running whole, [`once`] the single sync. An [`account`] works on a thread
+//! of its own, its [`outbox`] beside it, with the [`servers`] its configuration names. [`faces`] are what mail clients
+//! connect to, [`users`] who may. [`control`] answers syncctl out of [`reports`]; [`reload`] sees the configuration
+//! change. [`paths`], [`password`], [`log`], [`systemd`] and [`exit`] are the program's ties to its surroundings.
 
+pub mod account;
+pub mod command;
+mod control;
+pub mod daemon;
 pub mod exit;
+pub mod faces;
 pub mod log;
+mod once;
+pub mod options;
+mod outbox;
 pub mod password;
 pub mod paths;
+mod reload;
+mod reports;
+pub mod servers;
+mod systemd;
+pub mod users;
 
 pub use exit::Exit;
 pub use paths::Paths;

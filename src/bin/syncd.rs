@@ -1,1 +1,7 @@
-fn main() {}
+//! The agent.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mailtide::agent::command::run().into()
+}

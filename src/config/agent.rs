@@ -13,14 +13,14 @@ use super::value::{Bodies, Credential, Listen, OwnTls, Password, PollSeconds, Po
 use crate::types::{FolderFilter, Glob};
 
 /// Everything syncd is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub local: Local,
     pub accounts: Vec<Account>,
 }
 
 /// What mail clients connect to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Local {
     pub imap: SocketAddr,
     pub smtp: SocketAddr,
@@ -32,7 +32,7 @@ pub struct Local {
 }
 
 /// One upstream account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     /// The user name at the local servers.
     pub name: String,

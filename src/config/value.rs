@@ -19,6 +19,16 @@ pub enum Credential {
     Command(Vec<String>),
 }
 
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Password(one), Self::Password(other)) => one.matches(other.expose()),
+            (Self::Command(one), Self::Command(other)) => one == other,
+            (Self::Password(_), Self::Command(_)) | (Self::Command(_), Self::Password(_)) => false,
+        }
+    }
+}
+
 /// How a connection to a server is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TlsMode {

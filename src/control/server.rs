@@ -101,6 +101,9 @@ pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, handler: &imp
     Ok(())
 }
 
+/// The shortest time between two tellings: a mirror commits many times a second, and nobody reads that fast.
+const FOLLOW_INTERVAL: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// Tells every change until the client leaves (whatever it still says is not read as a request).
 async fn follow(
     stream: &mut BufReader<impl AsyncRead + AsyncWrite + Unpin>,
@@ -120,6 +123,7 @@ async fn follow(
                     write_line(stream, &notification_line("status", &status)).await?;
                     last = status;
                 }
+                tokio::time::sleep(FOLLOW_INTERVAL).await;
             }
             line = read_line(stream, limits::CONTROL_REQUEST_MAX_BYTES) => {
                 if line?.is_none() {

@@ -44,6 +44,15 @@ impl Reader<'_> {
         Ok(select.exists([message.get()])?)
     }
 
+    /// The newest entry that still waits; numbers only grow, so a greater one than before is new work.
+    pub fn newest_pending(&self, account: AccountId) -> Result<Option<EntryId>> {
+        let mut select = self
+            .conn()
+            .prepare_cached("SELECT max(id) AS id FROM journal WHERE account_id = ?1 AND state = 'pending'")?;
+        let id: Option<i64> = select.query_row([account.get()], |row| row.get("id"))?;
+        Ok(id.map(EntryId::new))
+    }
+
     fn open_messages(&self, account: AccountId) -> Result<BTreeMap<EntryId, Vec<MessageId>>> {
         let mut select = self.conn().prepare_cached(
             "SELECT jm.entry_id, jm.message_id FROM journal AS j JOIN journal_message AS jm ON jm.entry_id = j.id

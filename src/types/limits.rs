@@ -181,3 +181,6 @@ pub const SUBMISSION_RETRY_FIRST_MS: i64 = 60_000;
 
 /// Longest wait between two attempts (RFC 5321 section 4.5.4.1 asks for 30 minutes at least, for hosts that keep failing).
 pub const SUBMISSION_RETRY_LAST_MS: i64 = 60 * 60_000;
+
+/// How long what was deleted stays recoverable (30 days): longer than a holiday.
+pub const RECOVERY_MS: i64 = 30 * 24 * 3_600_000;

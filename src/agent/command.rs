@@ -1,0 +1,154 @@
+//! The program: options and configuration in, service until a signal, an exit code out.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::daemon::{Daemon, StartError};
+use super::exit::{Exit, parse_arguments};
+use super::faces::FacesError;
+use super::options::Arguments;
+use super::paths::Paths;
+use super::reload::Watched;
+use super::{log, once, paths, systemd};
+use crate::config::{Config, ConfigError};
+use crate::control::report::State;
+use crate::net::shutdown;
+use crate::store;
+
+/// Runs syncd with the process's arguments.
+pub fn run() -> Exit {
+    let options: Arguments = match parse_arguments() {
+        Ok(options) => options,
+        Err(exit) => return exit,
+    };
+    if let Err(error) = log::begin(&options.log) {
+        // There is no log yet to tell it to.
+        let _ = writeln!(std::io::stderr(), "syncd: {error}");
+        return Exit::Usage;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, Exit::Software),
+    };
+    let exit = runtime.block_on(main(options));
+    // Session work that hangs on a dead disk must not hold up the end.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn main(options: Arguments) -> Exit {
+    let paths = match Paths::find(options.config, options.data) {
+        Ok(paths) => paths,
+        Err(error) => return fail(&error, Exit::Config),
+    };
+    let config = match load(&paths.config) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, Exit::Config),
+    };
+    match options.once {
+        true => once::run(&paths, &config).await,
+        false => serve(paths, config).await,
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{0}; README.md shows how one begins")]
+    Read(#[from] std::io::Error),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// Reads the configuration file.
+pub fn load(file: &Path) -> Result<Config, LoadError> {
+    Ok(Config::parse(&paths::read_to_string(file)?, file)?)
+}
+
+async fn serve(paths: Paths, config: Config) -> Exit {
+    let file = paths.config.clone();
+    // Watched before it is read again, so that no change falls between.
+    let watched = Watched::begin(&file)
+        .inspect_err(|error| tracing::warn!("changes of {} are not seen: {error}", file.display()))
+        .ok();
+    let mut daemon = match Daemon::start(paths, config).await {
+        Ok(daemon) => daemon,
+        Err(error) => return fail(&error, exit_of_start(&error)),
+    };
+    let served = daemon.served();
+    tracing::info!(imap = %served.imap, smtp = %served.smtp, accounts = daemon.config().accounts.len(), "serving");
+    systemd::ready();
+    let signal = shutdown::signal();
+    let watchdog = systemd::watchdog();
+    tokio::pin!(signal, watchdog);
+    let mut changes = daemon.agent().common.changes.subscribe();
+    let mut told = String::new();
+    let exit = loop {
+        let changed = async {
+            match &watched {
+                Some(watched) => watched.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            stopped = &mut signal => match stopped {
+                Ok(name) => {
+                    tracing::info!("stopping: {name}");
+                    break Exit::Done;
+                }
+                Err(error) => break fail(&error, Exit::Software),
+            },
+            () = &mut watchdog => {}
+            () = changed => reload(&mut daemon, &file).await,
+            _ = changes.changed() => tell_systemd(&daemon, &mut told),
+        }
+    };
+    systemd::stopping();
+    daemon.stop().await;
+    exit
+}
+
+async fn reload(daemon: &mut Daemon, file: &Path) {
+    match load(file) {
+        Ok(config) if config == *daemon.config() => {}
+        Ok(config) => daemon.apply(config).await,
+        Err(error) => tracing::error!("the new configuration is not used, the old one stays: {error}"),
+    }
+}
+
+/// Tells how the accounts stand, when that is news.
+fn tell_systemd(daemon: &Daemon, told: &mut String) {
+    let mut states: Vec<State> = Vec::new();
+    // All accounts: none can be unknown.
+    let _ = daemon.agent().each(None, |running| states.push(running.live().state));
+    let words: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+    let text = format!("{} accounts: {}", words.len(), words.join(", "));
+    if text != *told {
+        systemd::status(&text);
+        *told = text;
+    }
+}
+
+fn exit_of_start(error: &StartError) -> Exit {
+    match error {
+        StartError::Store(error) => exit_of_store(error),
+        StartError::Faces(FacesError::Listen { .. }) | StartError::Control { .. } | StartError::KeepPassword { .. } => {
+            Exit::TempFail
+        }
+        StartError::Faces(FacesError::Tls(_)) | StartError::Password(_) => Exit::Config,
+    }
+}
+
+/// A store that this program does not know, or that is damaged, needs a person.
+pub(super) const fn exit_of_store(error: &store::Error) -> Exit {
+    match error {
+        store::Error::Newer { .. } => Exit::Config,
+        error if error.is_temporary() => Exit::TempFail,
+        _ => Exit::Software,
+    }
+}
+
+fn fail(error: &dyn std::error::Error, exit: Exit) -> Exit {
+    tracing::error!("{error}");
+    exit
+}

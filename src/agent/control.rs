@@ -1,0 +1,225 @@
+//! Answers syncctl.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::daemon::Agent;
+use super::reports;
+use crate::control::report::{ClientConfig, ClientUser, Status, Synced, SyncedAccount};
+use crate::control::{Failure, Handler, Request};
+use crate::journal::State;
+use crate::store::{self, Origin, Reader, Store, Txn, Verdict};
+use crate::types::{AccountId, ConflictId, EntryId};
+
+/// Of the form of `syncctl status --json`.
+const STATUS_VERSION: u32 = 1;
+
+/// The agent as syncctl sees it.
+pub struct Control(pub Arc<Agent>);
+
+impl Handler for Control {
+    async fn call(&self, request: Request) -> Result<Value, Failure> {
+        match request {
+            Request::Sync { account, wait } => json(&self.sync(account.as_deref(), wait).await?),
+            request => {
+                // Everything else is quick, but waits for the disk.
+                let agent = Arc::clone(&self.0);
+                let answer = tokio::task::spawn_blocking(move || answer(&agent, request));
+                answer.await.unwrap_or_else(|panicked| Err(Failure::internal(panicked)))
+            }
+        }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.common.changes.subscribe()
+    }
+}
+
+impl Control {
+    async fn sync(&self, account: Option<&str>, wait: bool) -> Result<Synced, Failure> {
+        let mut asked = Vec::new();
+        self.0.each(account, |running| asked.push((running.config.name.clone(), running.sync())))?;
+        let mut accounts = Vec::new();
+        if wait {
+            for (name, outcome) in asked {
+                let removed = || SyncedAccount {
+                    name,
+                    complete: false,
+                    state: crate::control::report::State::Offline,
+                    error: Some("the account was stopped meanwhile".to_owned()),
+                };
+                accounts.push(outcome.await.unwrap_or_else(|_| removed()));
+            }
+        }
+        Ok(Synced { accounts })
+    }
+}
+
+fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
+    let store = &agent.common.store;
+    match request {
+        Request::Status | Request::Follow => json(&status(agent)?),
+        // Answered where it can be waited for.
+        Request::Sync { .. } => Err(Failure::internal("a sync is not asked for here")),
+        Request::SetOnline { account, online } => {
+            let mut ids = Vec::new();
+            agent.each(account.as_deref(), |running| ids.push(running.id))?;
+            write(agent, move |txn| ids.iter().try_for_each(|id| txn.set_paused(*id, !online)))?;
+            agent.each(account.as_deref(), |running| running.set_paused(!online))?;
+            Ok(Value::Null)
+        }
+        Request::JournalList { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
+            let entries = reader.entries(id)?;
+            Ok(entries.iter().map(|entry| reports::entry(reader, name, entry)).collect())
+        })?),
+        Request::JournalShow { id } => json(&read(store, |reader| {
+            let entry = reader.entry(id)?;
+            let name = reader.account(entry.account)?.name;
+            Ok(reports::entry(reader, &name, &entry))
+        })?),
+        Request::JournalRetry { id } => retry(agent, id),
+        Request::JournalDiscard { id } => {
+            let now = agent.common.clock.now();
+            store.write(Origin::Upstream, now, move |txn| txn.discard(id)).map_err(failure)?;
+            agent.each(None, |running| running.nudge())?;
+            Ok(Value::Null)
+        }
+        Request::OutboxList { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
+            let submissions = reader.submissions(id)?;
+            submissions.iter().map(|submission| reports::submission(reader, name, submission)).collect()
+        })?),
+        Request::OutboxShow { id } => json(&read(store, |reader| {
+            let submission = reader.submission(id)?.ok_or(store::Error::NoSuchRow("message in the outbox"))?;
+            let name = reader.account(submission.account)?.name;
+            reports::submission(reader, &name, &submission)
+        })?),
+        Request::OutboxHold { id } => done(write(agent, move |txn| txn.hold_submission(id))),
+        Request::OutboxRelease { id } => done(write(agent, move |txn| txn.release_submission(id))),
+        Request::OutboxCancel { id } => done(write(agent, move |txn| txn.cancel_submission(id))),
+        Request::Conflicts { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
+            let conflicts = reader.conflicts(id)?;
+            Ok(conflicts.into_iter().map(|conflict| reports::conflict(name, conflict)).collect())
+        })?),
+        Request::DismissConflicts { id } => dismiss(agent, id),
+        Request::Guard { account, mailbox, confirm } => guard(agent, &account, mailbox.as_deref(), confirm),
+        Request::ClientConfig => json(&client_config(agent)),
+    }
+}
+
+fn status(agent: &Agent) -> Result<Status, Failure> {
+    let mut known = Vec::new();
+    agent.each(None, |running| known.push((running.id, running.live())))?;
+    let accounts = known.iter().map(|(id, live)| reports::account(&agent.common.store, *id, live));
+    let accounts = accounts.collect::<store::Result<_>>().map_err(failure)?;
+    Ok(Status { version: STATUS_VERSION, accounts })
+}
+
+/// What `list` gives for one account or for all.
+fn listed<T>(
+    agent: &Agent,
+    account: Option<&str>,
+    list: impl Fn(&Reader<'_>, &str, AccountId) -> store::Result<Vec<T>>,
+) -> Result<Vec<T>, Failure> {
+    let mut known = Vec::new();
+    agent.each(account, |running| known.push((running.config.name.clone(), running.id)))?;
+    let all = read(&agent.common.store, |reader| {
+        known.iter().map(|(name, id)| list(reader, name, *id)).collect::<store::Result<Vec<_>>>()
+    })?;
+    Ok(all.into_iter().flatten().collect())
+}
+
+fn retry(agent: &Agent, id: Option<EntryId>) -> Result<Value, Failure> {
+    let ids = match id {
+        Some(id) => vec![id],
+        None => listed(agent, None, |reader, _, account| {
+            let entries = reader.entries(account)?.into_iter();
+            Ok(entries.filter(|entry| matches!(entry.state, State::Parked { .. })).map(|entry| entry.id).collect())
+        })?,
+    };
+    write(agent, move |txn| ids.iter().try_for_each(|id| txn.retry(*id)))?;
+    agent.each(None, |running| running.nudge())?;
+    Ok(Value::Null)
+}
+
+fn dismiss(agent: &Agent, id: Option<ConflictId>) -> Result<Value, Failure> {
+    let ids = match id {
+        Some(id) => vec![id],
+        None => listed(agent, None, |reader, _, account| {
+            Ok(reader.conflicts(account)?.into_iter().map(|conflict| conflict.id).collect())
+        })?,
+    };
+    done(write(agent, move |txn| ids.iter().try_for_each(|id| txn.dismiss_conflict(*id))))
+}
+
+fn guard(agent: &Agent, account: &str, mailbox: Option<&str>, confirm: bool) -> Result<Value, Failure> {
+    let mut ids = Vec::new();
+    agent.each(Some(account), |running| ids.push(running.id))?;
+    let mut held_back = Vec::new();
+    for id in ids {
+        let quarantined = read(&agent.common.store, |reader| reader.quarantined(id))?;
+        let wanted = |name: Option<&str>| mailbox.is_none() || name == mailbox;
+        let mine = quarantined.into_iter().filter(|one| wanted(one.name.as_ref().map(|name| name.as_str())));
+        held_back.extend(mine.map(|one| (id, one.mailbox)));
+    }
+    if held_back.is_empty() {
+        return Err(Failure::not_found(format!("nothing is held back in {}", mailbox.unwrap_or(account))));
+    }
+    let verdict = if confirm { Verdict::Confirmed } else { Verdict::Rejected };
+    write(agent, move |txn| {
+        held_back.iter().try_for_each(|(id, mailbox)| txn.decide_quarantine(*id, *mailbox, verdict))
+    })?;
+    agent.each(Some(account), |running| running.nudge())?;
+    Ok(Value::Null)
+}
+
+fn client_config(agent: &Agent) -> ClientConfig {
+    let mut users = Vec::new();
+    // All accounts: none can be unknown.
+    let _ = agent.each(None, |running| {
+        users.push(ClientUser { user: running.config.name.clone(), address: running.config.address.clone() });
+    });
+    let served = agent.served();
+    ClientConfig {
+        imap: served.imap.to_string(),
+        smtp: served.smtp.to_string(),
+        pop3: served.pop3.map(|address| address.to_string()),
+        security: if served.has_tls { "starttls" } else { "none" }.to_owned(),
+        certificate_authority: served.authority.map(|path| path.display().to_string()),
+        users,
+        password: agent.users.password().expose().to_owned(),
+    }
+}
+
+fn read<T>(store: &Store, work: impl FnOnce(&Reader<'_>) -> store::Result<T>) -> Result<T, Failure> {
+    store.read(work).map_err(failure)
+}
+
+/// Writes on the user's behalf.
+fn write<T: Send + 'static>(
+    agent: &Agent,
+    work: impl FnOnce(&mut Txn<'_>) -> store::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    agent.common.store.write(Origin::LocalUser, agent.common.clock.now(), work).map_err(failure)
+}
+
+fn failure(error: store::Error) -> Failure {
+    match error {
+        store::Error::NoSuchAccount
+        | store::Error::NoSuchMailbox
+        | store::Error::NoSuchMessage
+        | store::Error::NoSuchEntry
+        | store::Error::NoSuchRow(_) => Failure::not_found(error),
+        store::Error::Cannot(_) | store::Error::AlreadyExists | store::Error::Limit(_) => Failure::not_possible(error),
+        error => Failure::internal(error),
+    }
+}
+
+fn done(outcome: Result<(), Failure>) -> Result<Value, Failure> {
+    outcome.map(|()| Value::Null)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(Failure::internal)
+}

@@ -1,0 +1,179 @@
+//! The local face: the servers that mail clients on this machine connect to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::users::{LocalUsers, SendingUsers};
+use crate::config::{Local, TlsIdentity};
+use crate::imap::server as imap;
+use crate::net::listener::{Accepted, Admission, MakeSession, Security, Service, serve};
+use crate::net::tls::{Identity, TlsError};
+use crate::net::{Clock, Shutdown};
+use crate::pop3::server as pop3;
+use crate::serve::imap::MailBackend;
+use crate::serve::pop3::{MaildropBackend, Maildrops};
+use crate::serve::submission::{Sequence, SubmissionBackend};
+use crate::smtp::server as smtp;
+use crate::store::{Origin, Store};
+use crate::types::limits;
+
+/// What clients of this machine call it.
+const HOSTNAME: &str = "localhost";
+
+/// What sessions are made from.
+#[derive(Clone)]
+pub struct Parts {
+    pub store: Store,
+    pub users: Arc<LocalUsers>,
+    pub clock: Clock,
+    pub maildrops: Maildrops,
+    pub sequence: Sequence,
+}
+
+/// The running local servers.
+pub struct Faces {
+    pub imap: SocketAddr,
+    pub smtp: SocketAddr,
+    pub pop3: Option<SocketAddr>,
+    /// Where `tls` is set.
+    pub identity: Option<Identity>,
+    stop: Shutdown,
+    listeners: JoinSet<()>,
+}
+
+/// Why the local servers cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum FacesError {
+    #[error("cannot listen on {address} for {service}: {cause}")]
+    Listen { service: &'static str, address: SocketAddr, cause: io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl Faces {
+    /// Opens every listener, or none.
+    pub async fn open(local: &Local, parts: &Parts, data: &Path) -> Result<Self, FacesError> {
+        let identity = local.tls.as_ref().map(|tls| identity(tls, local, data)).transpose()?;
+        let acceptor = identity.as_ref().map(Identity::acceptor).transpose()?;
+        let imap = listen("imap", local.imap).await?;
+        let smtp = listen("smtp", local.smtp).await?;
+        let pop3 = match local.pop3 {
+            Some(address) => Some(listen("pop3", address).await?),
+            None => None,
+        };
+        let mut faces = Self {
+            imap: imap.1,
+            smtp: smtp.1,
+            pop3: pop3.as_ref().map(|(_, address)| *address),
+            identity,
+            stop: Shutdown::new(),
+            listeners: JoinSet::new(),
+        };
+        let admission = Admission::new();
+        let mut start = |listener, name, busy, make| {
+            let service = Service { name, security: security(acceptor.clone()), make, busy };
+            let (clock, stop) = (parts.clock.clone(), faces.stop.clone());
+            faces.listeners.spawn(serve(listener, service, admission.clone(), clock, stop));
+        };
+        start(imap.0, "imap", b"* BYE [UNAVAILABLE] Too many connections\r\n" as &[u8], make_imap(parts.clone()));
+        start(smtp.0, "smtp", b"421 4.3.2 Too many connections\r\n" as &[u8], make_smtp(parts.clone()));
+        if let Some((listener, _)) = pop3 {
+            start(listener, "pop3", b"-ERR [SYS/TEMP] Too many connections\r\n" as &[u8], make_pop3(parts.clone()));
+        }
+        Ok(faces)
+    }
+
+    /// Says goodbye to every client and closes the listeners.
+    pub async fn close(mut self) {
+        self.stop.request();
+        while self.listeners.join_next().await.is_some() {}
+    }
+}
+
+fn identity(tls: &TlsIdentity, local: &Local, data: &Path) -> Result<Identity, TlsError> {
+    match tls {
+        TlsIdentity::Files { certificate, key } => {
+            Ok(Identity { certificate: certificate.clone(), key: key.clone(), authority: None })
+        }
+        TlsIdentity::Own => {
+            let mut names = vec![HOSTNAME.to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+            names.extend([local.imap, local.smtp].map(|address| address.ip().to_string()));
+            names.sort();
+            names.dedup();
+            Identity::in_folder(data, &names)
+        }
+    }
+}
+
+async fn listen(service: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), FacesError> {
+    let failed = |cause| FacesError::Listen { service, address, cause };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn security(acceptor: Option<TlsAcceptor>) -> Security {
+    acceptor.map_or(Security::Plain, Security::Upgradable)
+}
+
+fn make_imap(parts: Parts) -> MakeSession {
+    Arc::new(move |accepted: Accepted| {
+        let clock = parts.clock.clone();
+        let now = clock.now();
+        let backend = MailBackend::new(
+            parts.store.clone(),
+            Origin::LocalUser,
+            parts.users.clone(),
+            Arc::new(move || clock.now()),
+            accepted.wake.callback(),
+        );
+        let config = imap::SessionConfig {
+            name: "Mailtide".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            plaintext_login: accepted.is_loopback(),
+            starttls: accepted.can_upgrade,
+            capabilities: imap::Capabilities::all(),
+        };
+        Box::new(imap::Session::new(config, backend, now))
+    })
+}
+
+fn make_smtp(parts: Parts) -> MakeSession {
+    Arc::new(move |accepted: Accepted| {
+        let backend = SubmissionBackend::new(
+            parts.store.clone(),
+            Arc::new(SendingUsers(parts.users.clone())),
+            Arc::new(SendingUsers(parts.users.clone())),
+            parts.sequence.clone(),
+        );
+        let config = smtp::Config {
+            hostname: HOSTNAME.to_owned(),
+            peer: accepted.peer.ip().to_canonical().to_string(),
+            // Other users of this machine reach loopback as well: who sends must log in.
+            role: smtp::Role::Submission { anonymous: false },
+            tls: if accepted.can_upgrade { smtp::Tls::Offered } else { smtp::Tls::Absent },
+            plaintext_auth: accepted.is_loopback(),
+            message_max_bytes: limits::MESSAGE_MAX_BYTES,
+        };
+        Box::new(smtp::Session::new(backend, config))
+    })
+}
+
+fn make_pop3(parts: Parts) -> MakeSession {
+    Arc::new(move |accepted: Accepted| {
+        let backend =
+            MaildropBackend::new(parts.store.clone(), Origin::LocalUser, parts.users.clone(), parts.maildrops.clone());
+        let config = pop3::Config {
+            hostname: HOSTNAME.to_owned(),
+            tls: if accepted.can_upgrade { pop3::Tls::Offered } else { pop3::Tls::Absent },
+            plaintext_auth: accepted.is_loopback(),
+        };
+        Box::new(pop3::Session::new(backend, config))
+    })
+}

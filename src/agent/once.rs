@@ -1,0 +1,142 @@
+//! `syncd --once`: one complete sync of every account, and an exit code that says how it went.
+
+use super::account::state_of;
+use super::daemon::open_store;
+use super::exit::Exit;
+use super::outbox;
+use super::paths::Paths;
+use super::servers::{Servers, ServersError};
+use crate::config::{Account, Config};
+use crate::control::report::State;
+use crate::net::Clock;
+use crate::store::{self, Origin, Store};
+use crate::sync::remote::{Connect, Remote, RemoteError};
+use crate::sync::{self, Engine, Report};
+use crate::types::AccountId;
+use crate::upstream::SmtpSender;
+
+/// What is sent makes a copy in Sent, which is pushed, which may bring something in: more turns than this find no end.
+const TURNS_MAX: usize = 5;
+
+/// Why an account's sync is not complete.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Servers(#[from] ServersError),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Sync(#[from] sync::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("it is paused; say `syncctl online`")]
+    Paused,
+    #[error("{journal} journal entries and {outbox} messages to send still wait")]
+    Unfinished { journal: u32, outbox: u32 },
+}
+
+impl Trouble {
+    const fn exit(&self) -> Exit {
+        match self {
+            Self::Servers(error) if error.is_configuration() => Exit::Config,
+            Self::Servers(_) => Exit::NoPermission,
+            Self::Remote(error) | Self::Sync(sync::Error::Remote(error)) => match state_of(error) {
+                State::AuthFailed => Exit::NoPermission,
+                _ => Exit::TempFail,
+            },
+            Self::Sync(sync::Error::Store(_)) | Self::Store(_) | Self::Paused | Self::Unfinished { .. } => {
+                Exit::TempFail
+            }
+        }
+    }
+}
+
+/// Syncs every account; the worst outcome decides the exit code, and what needs a person is worst.
+pub(super) async fn run(paths: &Paths, config: &Config) -> Exit {
+    let clock = Clock::system();
+    let store = match open_store(paths, &clock) {
+        Ok(store) => store,
+        Err(error) => {
+            tracing::error!("{error}");
+            return super::command::exit_of_store(&error);
+        }
+    };
+    let mut worst = Exit::Done;
+    for account in &config.accounts {
+        if let Err(trouble) = sync_account(account, &store, &clock).await {
+            tracing::error!(account = account.name, "not complete: {trouble}");
+            let exit = trouble.exit();
+            if severity(exit) > severity(worst) {
+                worst = exit;
+            }
+        }
+    }
+    worst
+}
+
+const fn severity(exit: Exit) -> u8 {
+    match exit {
+        Exit::Config => 3,
+        Exit::NoPermission => 2,
+        Exit::Done => 0,
+        Exit::Failed | Exit::Usage | Exit::Unavailable | Exit::Software | Exit::TempFail => 1,
+    }
+}
+
+async fn sync_account(account: &Account, store: &Store, clock: &Clock) -> Result<(), Trouble> {
+    let name = account.name.clone();
+    let id = store.write(Origin::Upstream, clock.now(), move |txn| txn.ensure_account(&name))?;
+    if store.read(|reader| reader.account(id))?.paused {
+        return Err(Trouble::Paused);
+    }
+    let outcome = until_quiet(account, id, store, clock).await;
+    let error = outcome.as_ref().err().map(ToString::to_string);
+    store.write(Origin::Upstream, clock.now(), move |txn| txn.set_sync_outcome(id, error.as_deref()))?;
+    outcome
+}
+
+async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Clock) -> Result<(), Trouble> {
+    let servers = Servers::of(account).await?;
+    let mut remote = servers.imap.connect().await?;
+    tracing::info!(account = account.name, host = account.imap.host, "connected");
+    let engine = Engine::new(store.clone(), id, account.folders.clone());
+    let sender = match servers.smtp {
+        Some(sender) => Some(outbox::open(store.clone(), id, sender, clock.now())?),
+        None => None,
+    };
+    store.write(Origin::Upstream, clock.now(), move |txn| txn.hasten_submissions(id))?;
+    for _ in 0..TURNS_MAX {
+        let began = clock.now();
+        let mut report = Report::default();
+        let telling = clock.clone();
+        let now = move || telling.now();
+        let outcome = engine.sync_once(&mut remote, &now, &mut report).await;
+        tracing::info!(account = account.name, "synced: {report}");
+        outcome?;
+        let sent = match &sender {
+            Some(sender) => send(sender, began, clock).await?,
+            None => false,
+        };
+        if !sent {
+            break;
+        }
+    }
+    remote.logout().await;
+    let overview = store.read(|reader| reader.overview(id))?;
+    let journal = overview.journal.pending + overview.journal.in_flight;
+    let outbox = overview.outbox.queued + overview.outbox.sending;
+    match (journal, outbox) {
+        (0, 0) => Ok(()),
+        _ => Err(Trouble::Unfinished { journal, outbox }),
+    }
+}
+
+/// Sends what is due. True if it changed something that is to be synced.
+async fn send(
+    engine: &crate::outbox::engine::Engine<SmtpSender>,
+    synced: crate::types::Timestamp,
+    clock: &Clock,
+) -> Result<bool, Trouble> {
+    let progress = outbox::run(engine, Some(synced), clock).await?;
+    Ok(progress.sent + progress.reported + progress.filed > 0)
+}

@@ -1,0 +1,112 @@
+//! From the configuration of an account to the values that connect to its servers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::password::{self, PasswordError};
+use crate::config::{Account, Server, TlsMode};
+use crate::types::Secret;
+use crate::upstream::smtp::Login;
+use crate::upstream::{self, ClientTls, Connector, Endpoint, SmtpSender, TrustError};
+
+/// What EHLO says: the servers of an account know us by our login, and the machine's name is nobody's business.
+const HELLO_NAME: &str = "localhost";
+
+/// Both servers of an account, as values.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    pub imap: Connector,
+    pub smtp: Option<SmtpSender>,
+}
+
+/// The servers of an account, made when first needed and kept while logins work, so that a password program is not asked
+/// for each connection. Clones share them.
+#[derive(Debug, Clone)]
+pub struct ServersOf {
+    account: Account,
+    kept: Arc<Mutex<Option<Servers>>>,
+}
+
+impl ServersOf {
+    pub fn new(account: Account) -> Self {
+        Self { account, kept: Arc::default() }
+    }
+
+    /// Does the account have a server to send by?
+    pub const fn can_send(&self) -> bool {
+        self.account.smtp.is_some()
+    }
+
+    /// The servers; where they must be made and another is making them, that is waited for.
+    pub async fn get(&self) -> Result<Servers, ServersError> {
+        let mut kept = self.kept.lock().await;
+        if let Some(servers) = &*kept {
+            return Ok(servers.clone());
+        }
+        let servers = Servers::of(&self.account).await?;
+        *kept = Some(servers.clone());
+        Ok(servers)
+    }
+
+    /// A login was refused: the password may be another now.
+    pub async fn forget(&self) {
+        *self.kept.lock().await = None;
+    }
+}
+
+/// Why an account's servers cannot even be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum ServersError {
+    #[error("cannot read tls-ca {}: {cause}", path.display())]
+    ReadTrust { path: PathBuf, cause: std::io::Error },
+    #[error("tls-ca {}: {cause}", path.display())]
+    Trust { path: PathBuf, cause: TrustError },
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+}
+
+impl ServersError {
+    /// Is it the configuration that must change (and not the moment)?
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::ReadTrust { .. } | Self::Trust { .. })
+    }
+}
+
+impl Servers {
+    /// Reads the trust root and gets the password.
+    pub async fn of(account: &Account) -> Result<Self, ServersError> {
+        let tls = client_tls(account)?;
+        let password = password::resolve(&account.password).await?;
+        Ok(Self::with_password(account, &tls, &password))
+    }
+
+    fn with_password(account: &Account, tls: &ClientTls, password: &Secret) -> Self {
+        let login = Login { user: account.user.clone(), password: password.clone() };
+        let sender = |server: &Server| SmtpSender::new(endpoint(server), tls.clone(), Some(login.clone()), HELLO_NAME);
+        Self {
+            imap: Connector::new(endpoint(&account.imap), tls.clone(), account.user.clone(), password.clone()),
+            smtp: account.smtp.as_ref().map(sender),
+        }
+    }
+}
+
+fn client_tls(account: &Account) -> Result<ClientTls, ServersError> {
+    let pem = match &account.tls_ca {
+        Some(path) => Some(std::fs::read(path).map_err(|cause| ServersError::ReadTrust { path: path.clone(), cause })?),
+        None => None,
+    };
+    let path = || account.tls_ca.clone().unwrap_or_default();
+    ClientTls::new(pem.as_deref()).map_err(|cause| ServersError::Trust { path: path(), cause })
+}
+
+/// The configuration was refused where plain text is neither to this machine nor allowed, so `none` is meant.
+fn endpoint(server: &Server) -> Endpoint {
+    let tls = match server.tls {
+        TlsMode::Implicit => upstream::TlsMode::Implicit,
+        TlsMode::StartTls => upstream::TlsMode::StartTls,
+        TlsMode::None => upstream::TlsMode::None,
+    };
+    Endpoint { host: server.host.clone(), port: server.port, tls, allow_plaintext: server.tls == TlsMode::None }
+}

@@ -1,0 +1,119 @@
+//! Who may log in at the local servers: the accounts of the configuration, all with the one local password.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use crate::sasl::Credentials;
+use crate::serve::submission::Senders;
+use crate::serve::{Refused, Users};
+use crate::smtp::address::Address;
+use crate::types::{AccountId, Secret};
+
+/// The users of the local servers. Changed when the configuration changes; sessions under way go on.
+#[derive(Debug)]
+pub struct LocalUsers(RwLock<Table>);
+
+#[derive(Debug)]
+struct Table {
+    password: Secret,
+    by_name: BTreeMap<String, User>,
+}
+
+/// One account.
+#[derive(Debug, Clone)]
+pub struct User {
+    pub account: AccountId,
+    pub address: String,
+    /// The account has a server to send by.
+    pub can_send: bool,
+}
+
+/// Who may submit: those of [`LocalUsers`] whose account has a server to send by.
+#[derive(Debug, Clone)]
+pub struct SendingUsers(pub std::sync::Arc<LocalUsers>);
+
+impl LocalUsers {
+    /// Nobody yet.
+    pub fn new(password: Secret) -> Self {
+        Self(RwLock::new(Table { password, by_name: BTreeMap::new() }))
+    }
+
+    /// The configuration is another now.
+    pub fn replace(&self, password: Secret, by_name: BTreeMap<String, User>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Table { password, by_name };
+    }
+
+    fn find(&self, is_wanted: impl Fn(&User) -> bool) -> Option<User> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        table.by_name.values().find(|user| is_wanted(user)).cloned()
+    }
+
+    /// The password, for `syncctl client-config`.
+    pub fn password(&self) -> Secret {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).password.clone()
+    }
+}
+
+impl Users for LocalUsers {
+    fn check(&self, credentials: &Credentials) -> Result<AccountId, Refused> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let user = table.by_name.get(&credentials.user);
+        match user.filter(|_| table.password.matches(credentials.password.expose())) {
+            None => Err(Refused::Credentials),
+            Some(_) if credentials.authorize_as.is_some() => Err(Refused::NotAuthorized),
+            Some(user) => Ok(user.account),
+        }
+    }
+}
+
+impl Users for SendingUsers {
+    fn check(&self, credentials: &Credentials) -> Result<AccountId, Refused> {
+        let account = self.0.check(credentials)?;
+        match self.0.find(|user| user.account == account && user.can_send) {
+            Some(_) => Ok(account),
+            None => Err(Refused::NotAuthorized),
+        }
+    }
+}
+
+impl Senders for SendingUsers {
+    fn account_of(&self, address: Option<&Address>) -> Option<AccountId> {
+        let address = address?.as_str();
+        self.0.find(|user| user.can_send && user.address.eq_ignore_ascii_case(address)).map(|user| user.account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(user: &str, password: &str, authorize_as: Option<&str>) -> Credentials {
+        Credentials {
+            user: user.to_owned(),
+            authorize_as: authorize_as.map(str::to_owned),
+            password: Secret::new(password),
+        }
+    }
+
+    #[test]
+    fn an_account_without_a_server_to_send_by_cannot_submit() {
+        let users = std::sync::Arc::new(LocalUsers::new(Secret::new("x")));
+        let user = |account, can_send| User { account: AccountId::new(account), address: String::new(), can_send };
+        let both = [("out".to_owned(), user(1, true)), ("in".to_owned(), user(2, false))];
+        users.replace(Secret::new("local"), BTreeMap::from(both));
+        let sending = SendingUsers(users);
+        assert_eq!(sending.check(&credentials("out", "local", None)), Ok(AccountId::new(1)));
+        assert_eq!(sending.check(&credentials("in", "local", None)), Err(Refused::NotAuthorized));
+    }
+
+    #[test]
+    fn only_an_account_with_the_local_password_gets_in() {
+        let users = LocalUsers::new(Secret::new("x"));
+        let work = User { account: AccountId::new(7), address: "me@example.org".to_owned(), can_send: false };
+        users.replace(Secret::new("local"), BTreeMap::from([("work".to_owned(), work)]));
+        assert_eq!(users.check(&credentials("work", "local", None)), Ok(AccountId::new(7)));
+        assert_eq!(users.check(&credentials("work", "x", None)), Err(Refused::Credentials));
+        assert_eq!(users.check(&credentials("home", "local", None)), Err(Refused::Credentials));
+        assert_eq!(users.check(&credentials("work", "local", Some("home"))), Err(Refused::NotAuthorized));
+    }
+}
