@@ -34,5 +34,13 @@ with smtplib.SMTP(host, int(port)) as smtp:
     message.set_content(".\n..\nEin Punkt am Anfang, 日本語 in der Mitte.\n")
     message.add_attachment(bytes(range(256)) * 40, maintype="application", subtype="octet-stream", filename="b.bin")
     assert smtp.send_message(message) == {}
-    assert smtp.sendmail("ada@home.example", ["bob@far.example"], b"Message-ID: <smtplib.2@home.example>\n\nbare line ends\n") == {}
+    text = "Message-ID: <smtplib.2@home.example>\n\nsmtplib makes these line ends CRLF\n"
+    assert smtp.sendmail("ada@home.example", ["bob@far.example"], text) == {}
+    # Bytes it sends as they are; bare line feeds are how mail is smuggled past a server.
+    try:
+        smtp.sendmail("ada@home.example", ["bob@far.example"], text.encode())
+    except smtplib.SMTPDataError as error:
+        assert error.smtp_code == 554, error
+    else:
+        raise AssertionError("bare line feeds were taken")
 print("ok")
