@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{NewConflict, Reader, Result, Txn};
+use super::{Error, NewConflict, Reader, Result, Txn};
 use crate::journal::{Entry, Op};
 use crate::merge::ConflictKind;
 use crate::merge::policy::{self, FolderDecision, FolderHere, FolderThere};
@@ -129,7 +129,7 @@ impl Txn<'_> {
         }
         for (at, listed) in listed.iter().enumerate() {
             if listed.is_wanted && !matching.is_linked(at) {
-                let (mailbox, is_conflict) = self.adopt(account, listed)?;
+                let (mailbox, is_conflict) = self.adopt(account, listed, &entries)?;
                 matching.link(mailbox, at);
                 conflicts += usize::from(is_conflict);
             }
@@ -306,8 +306,18 @@ impl Txn<'_> {
         Ok(conflict.is_some())
     }
 
-    /// A mailbox that upstream lists and that is bound to none here: the one of its name, or a new one.
-    fn adopt(&mut self, account: AccountId, listed: &ListedMailbox) -> Result<(MailboxId, bool)> {
+    /// A mailbox that upstream lists and that is bound to none here: the one that an entry is to make under its name
+    /// (the answer to an earlier try may have been lost), the one of its name, or a new one.
+    fn adopt(&mut self, account: AccountId, listed: &ListedMailbox, entries: &[Entry]) -> Result<(MailboxId, bool)> {
+        for entry in entries {
+            if let Op::CreateMailbox { mailbox, name } = &entry.op
+                && *name == listed.name
+                && self.is_here_only(*mailbox)?
+            {
+                self.link_mailbox(account, *mailbox, &listed.remote_name)?;
+                return Ok((*mailbox, false));
+            }
+        }
         let namesake = self.reader().mailbox_named(account, &listed.name)?;
         let (mailbox, is_conflict) = match namesake {
             Some(namesake) if self.reader().remote_mailbox(namesake.id)?.is_none() => (namesake.id, false),
@@ -320,6 +330,15 @@ impl Txn<'_> {
         };
         self.link_mailbox(account, mailbox, &listed.remote_name)?;
         Ok((mailbox, is_conflict))
+    }
+
+    /// Is there such a mailbox, and is it not upstream?
+    fn is_here_only(&self, mailbox: MailboxId) -> Result<bool> {
+        match self.reader().mailbox(mailbox) {
+            Ok(_) => Ok(self.reader().remote_mailbox(mailbox)?.is_none()),
+            Err(Error::NoSuchMailbox) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn take_attributes(
@@ -369,7 +388,7 @@ impl Txn<'_> {
                 return Ok(candidate);
             }
         }
-        Err(super::Error::AlreadyExists)
+        Err(Error::AlreadyExists)
     }
 
     /// Entries about a mailbox that is no more have nothing to do.

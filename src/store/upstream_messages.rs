@@ -10,8 +10,8 @@ use super::{Error, NewMessage, Reader, Result, StoredContent, Txn};
 use crate::journal::Op;
 use crate::merge::FlagReplicas;
 use crate::types::{
-    AccountId, ContentHash, ContentId, Flags, InternalDate, MailboxId, MessageId, ModSeq, RemoteUid, UidSet,
-    UidValidity,
+    AccountId, ContentHash, ContentId, Flag, Flags, InternalDate, MailboxId, MessageId, ModSeq, RemoteUid, SystemFlag,
+    UidSet, UidValidity,
 };
 
 /// A message that upstream has.
@@ -286,6 +286,18 @@ impl Txn<'_> {
         self.vanish(came.mailbox, left, came.uid)?;
         self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([arrival.get()])?;
         Ok(())
+    }
+
+    /// The user's deletion of the message is off: `\\Deleted` is as upstream has it.
+    pub fn undelete(&mut self, message: MessageId) -> Result<()> {
+        let Some(facts) = self.reader().message_facts(message)? else { return Ok(()) };
+        let (Some(place), Some(binding)) = (facts.place, facts.upstream) else { return Ok(()) };
+        let deleted: Flags = std::iter::once(Flag::from(SystemFlag::Deleted)).collect();
+        if facts.flags.has(SystemFlag::Deleted) && !binding.base.has(SystemFlag::Deleted) {
+            let mod_seq = self.next_mod_seq(place)?;
+            self.set_flags(message, &facts.flags.difference(&deleted), mod_seq)?;
+        }
+        self.rebuild_replicas(message)
     }
 
     /// Every mailbox was covered, and what vanished was accounted for: arrivals are no candidates any more.

@@ -167,7 +167,8 @@ impl<'t, 'c> Accounting<'t, 'c> {
             Decision::Follow => self.txn.absorb(message, arrival.message)?,
             Decision::Revive => {
                 self.txn.absorb(message, arrival.message)?;
-                self.txn.settle_message(message)?;
+                self.txn.undelete(message)?;
+                self.settle_place(message)?;
             }
             Decision::StaysHere => self.txn.absorb_binding(message, arrival.message)?,
             Decision::MergeFlags | Decision::AppendAnew | Decision::Gone | Decision::Delete => {

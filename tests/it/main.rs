@@ -14,5 +14,6 @@ mod serve;
 mod smtp;
 mod store;
 mod submission;
+mod sync;
 mod transcript;
 mod upstream;

@@ -1,0 +1,21 @@
+//! The sync engine between a real store and a model of a server.
+
+mod basics;
+mod model_remote;
+mod policy;
+mod world;
+
+use mailtide::types::{Flag, Flags};
+
+/// The bytes of a message that is known by its subject.
+fn mail(subject: &str) -> Vec<u8> {
+    format!(
+        "Message-ID: <{subject}@example.org>\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nFrom: a@example.org\r\n\
+         Subject: {subject}\r\n\r\nThis is {subject}.\r\n"
+    )
+    .into_bytes()
+}
+
+fn flags(text: &str) -> Flags {
+    text.split_whitespace().filter_map(Flag::parse).collect()
+}

@@ -1,0 +1,677 @@
+//! A mail server in memory that speaks [`Remote`]: complete enough to be synced with, small enough to be seen through.
+//! It can be told to cut the line before or after the n-th call, or in the middle of a FETCH.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use mailtide::sync::remote::{
+    AppendUid, CopyUid, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink, Outgoing, RefusalCode,
+    Remote, RemoteError, RemoteName, Resync, Scanned, Selected, Status, Woken,
+};
+use mailtide::types::{Flag, Flags, InternalDate, ModSeq, RemoteUid, SpecialUse, SystemFlag, UidSet, UidValidity};
+
+/// A message on the server.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub bytes: Vec<u8>,
+    pub flags: Flags,
+    pub date: InternalDate,
+    pub email_id: Option<String>,
+    mod_seq: u64,
+}
+
+/// A mailbox on the server.
+#[derive(Debug, Clone)]
+pub struct Mailbox {
+    pub uid_validity: u32,
+    pub uid_next: u32,
+    pub messages: BTreeMap<u32, Message>,
+    pub subscribed: bool,
+    mod_seq: u64,
+    expunged: Vec<(u64, u32)>,
+}
+
+/// What the server can do and how it misbehaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traits {
+    pub facts: Facts,
+    pub tells_uid_next: bool,
+    pub status_with_list: bool,
+    pub permanent: Flags,
+    pub any_keyword: bool,
+}
+
+/// When the line is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    Never,
+    /// The n-th call does not reach the server.
+    Before(usize),
+    /// The n-th call is done, its answer lost; a FETCH brings half of its messages.
+    After(usize),
+}
+
+#[derive(Debug)]
+pub struct State {
+    pub mailboxes: BTreeMap<String, Mailbox>,
+    pub traits: Traits,
+    pub cut: Cut,
+    pub calls: usize,
+    /// Calls that changed something.
+    pub changes: usize,
+    /// UIDs whose bytes were sent, for the count of fetches.
+    pub fetched: Vec<(String, u32)>,
+    /// What the server refuses: (the call's name, a word in its argument).
+    pub refuses: Vec<(&'static str, String, Option<RefusalCode>)>,
+    /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
+    pub hides: BTreeMap<String, BTreeSet<u32>>,
+    next_uid_validity: u32,
+    next_email_id: u32,
+}
+
+/// The server; clones share it.
+#[derive(Debug, Clone)]
+pub struct Server(Arc<Mutex<State>>);
+
+/// One connection to it.
+pub struct ModelRemote {
+    server: Server,
+    facts: Facts,
+    selected: Option<String>,
+    is_dead: bool,
+}
+
+impl Traits {
+    /// Everything that the engine can make use of.
+    pub fn modern() -> Self {
+        let facts = Facts {
+            uid_plus: true,
+            r#move: true,
+            cond_store: true,
+            qresync: true,
+            idle: true,
+            special_use: true,
+            object_id: false,
+            append_limit_bytes: None,
+        };
+        let permanent = SystemFlag::ALL.into_iter().map(Flag::from).collect();
+        Self { facts, tells_uid_next: true, status_with_list: true, permanent, any_keyword: true }
+    }
+
+    /// CONDSTORE and UIDPLUS, no more.
+    pub fn middling() -> Self {
+        let mut traits = Self::modern();
+        traits.facts.qresync = false;
+        traits.facts.r#move = false;
+        traits.status_with_list = false;
+        traits
+    }
+
+    /// RFC 3501 and nothing else.
+    pub fn plain() -> Self {
+        let mut traits = Self::middling();
+        traits.facts.uid_plus = false;
+        traits.facts.cond_store = false;
+        traits
+    }
+
+    pub fn all() -> [Self; 3] {
+        [Self::modern(), Self::middling(), Self::plain()]
+    }
+}
+
+impl Mailbox {
+    fn touch(&mut self) -> u64 {
+        self.mod_seq += 1;
+        self.mod_seq
+    }
+
+    fn add(&mut self, mut message: Message) -> u32 {
+        let uid = self.uid_next;
+        self.uid_next += 1;
+        message.mod_seq = self.touch();
+        self.messages.insert(uid, message);
+        uid
+    }
+
+    fn remove(&mut self, uid: u32) -> Option<Message> {
+        let message = self.messages.remove(&uid)?;
+        let mod_seq = self.touch();
+        self.expunged.push((mod_seq, uid));
+        Some(message)
+    }
+
+    fn uids_in(&self, uids: &UidSet<RemoteUid>) -> Vec<u32> {
+        self.messages.keys().copied().filter(|uid| uids.contains(RemoteUid::new(*uid))).collect()
+    }
+}
+
+impl Server {
+    pub fn new(traits: Traits) -> Self {
+        let state = State {
+            mailboxes: BTreeMap::new(),
+            traits,
+            cut: Cut::Never,
+            calls: 0,
+            changes: 0,
+            fetched: Vec::new(),
+            refuses: Vec::new(),
+            hides: BTreeMap::new(),
+            next_uid_validity: 1000,
+            next_email_id: 1,
+        };
+        let server = Self(Arc::new(Mutex::new(state)));
+        server.create("INBOX");
+        server
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no test panics while it holds the server")
+    }
+
+    /// A copy that goes its own way.
+    pub fn fork(&self) -> Self {
+        let state = self.state();
+        Self(Arc::new(Mutex::new(State {
+            mailboxes: state.mailboxes.clone(),
+            traits: state.traits.clone(),
+            cut: Cut::Never,
+            calls: 0,
+            changes: 0,
+            fetched: Vec::new(),
+            refuses: state.refuses.clone(),
+            hides: state.hides.clone(),
+            next_uid_validity: state.next_uid_validity,
+            next_email_id: state.next_email_id,
+        })))
+    }
+
+    pub fn connect(&self) -> ModelRemote {
+        let facts = self.state().traits.facts.clone();
+        ModelRemote { server: self.clone(), facts, selected: None, is_dead: false }
+    }
+
+    pub fn create(&self, name: &str) {
+        self.state().create(name);
+    }
+
+    pub fn deliver(&self, mailbox: &str, text: &str, flags: &str) -> u32 {
+        let mut state = self.state();
+        state.next_email_id += 1;
+        let email_id = state.traits.facts.object_id.then(|| format!("E{}", state.next_email_id));
+        let message = Message {
+            bytes: super::mail(text),
+            flags: super::flags(flags),
+            date: InternalDate::new(1_000_000, 0),
+            email_id,
+            mod_seq: 0,
+        };
+        state.mailboxes.get_mut(mailbox).expect("a mailbox").add(message)
+    }
+
+    pub fn set_flags(&self, mailbox: &str, uid: u32, flags: &str) {
+        let mut state = self.state();
+        let mailbox = state.mailboxes.get_mut(mailbox).expect("a mailbox");
+        let mod_seq = mailbox.touch();
+        let message = mailbox.messages.get_mut(&uid).expect("a message");
+        (message.flags, message.mod_seq) = (super::flags(flags), mod_seq);
+    }
+
+    pub fn expunge(&self, mailbox: &str, uid: u32) {
+        self.state().mailboxes.get_mut(mailbox).expect("a mailbox").remove(uid).expect("a message");
+    }
+
+    pub fn move_message(&self, from: &str, uid: u32, to: &str) -> u32 {
+        let mut state = self.state();
+        let message = state.mailboxes.get_mut(from).expect("a mailbox").remove(uid).expect("a message");
+        state.mailboxes.get_mut(to).expect("a mailbox").add(message)
+    }
+
+    pub fn rename(&self, from: &str, to: &str) {
+        self.state().rename(from, to);
+    }
+
+    /// The messages get new UIDs under a new UIDVALIDITY, in the reverse order.
+    pub fn renumber(&self, name: &str) {
+        let mut state = self.state();
+        state.next_uid_validity += 1;
+        let uid_validity = state.next_uid_validity;
+        let mailbox = state.mailboxes.get_mut(name).expect("a mailbox");
+        let messages: Vec<Message> = std::mem::take(&mut mailbox.messages).into_values().rev().collect();
+        (mailbox.uid_validity, mailbox.uid_next, mailbox.mod_seq) = (uid_validity, 1, 1);
+        mailbox.expunged.clear();
+        for message in messages {
+            mailbox.add(message);
+        }
+    }
+}
+
+impl ModelRemote {
+    /// Runs a call unless the line is cut before it; loses the answer if it is cut after it.
+    fn call<T>(
+        &mut self,
+        changes: bool,
+        work: impl FnOnce(&mut State, Option<&str>) -> Result<T, RemoteError>,
+    ) -> Result<T, RemoteError> {
+        let lost = || RemoteError::Lost { host: "model".to_owned(), cause: "cut".to_owned() };
+        if self.is_dead {
+            return Err(lost());
+        }
+        let mut state = self.server.state();
+        state.calls += 1;
+        let (calls, cut) = (state.calls, state.cut);
+        if cut == Cut::Before(calls) {
+            self.is_dead = true;
+            return Err(lost());
+        }
+        let answer = work(&mut state, self.selected.as_deref());
+        if changes && answer.is_ok() {
+            state.changes += 1;
+        }
+        if cut == Cut::After(calls) {
+            self.is_dead = true;
+            return Err(lost());
+        }
+        answer
+    }
+}
+
+fn refused<T>(request: &'static str, code: Option<RefusalCode>) -> Result<T, RemoteError> {
+    Err(RemoteError::Refused { request, code, text: format!("no {request}") })
+}
+
+impl State {
+    fn create(&mut self, name: &str) {
+        self.next_uid_validity += 1;
+        let new = Mailbox {
+            uid_validity: self.next_uid_validity,
+            uid_next: 1,
+            messages: BTreeMap::new(),
+            subscribed: false,
+            mod_seq: 1,
+            expunged: Vec::new(),
+        };
+        self.mailboxes.insert(name.to_owned(), new);
+    }
+
+    /// Renames with everything below.
+    fn rename(&mut self, from: &str, to: &str) {
+        let below = format!("{from}.");
+        let is_meant = |name: &&String| *name == from || name.starts_with(&below);
+        let names: Vec<String> = self.mailboxes.keys().filter(is_meant).cloned().collect();
+        for name in names {
+            let mailbox = self.mailboxes.remove(&name).expect("just listed");
+            self.mailboxes.insert(format!("{to}{}", &name[from.len()..]), mailbox);
+        }
+    }
+
+    fn check(&self, request: &'static str, argument: &str) -> Result<(), RemoteError> {
+        match self.refuses.iter().find(|(refused, word, _)| *refused == request && argument.contains(word.as_str())) {
+            Some((.., code)) => refused(request, *code),
+            None => Ok(()),
+        }
+    }
+
+    fn selected(&mut self, name: Option<&str>) -> Result<&mut Mailbox, RemoteError> {
+        let none = RemoteError::Protocol { request: "FETCH", text: "nothing selected".to_owned() };
+        name.and_then(|name| self.mailboxes.get_mut(name)).ok_or(none)
+    }
+
+    fn hidden(&self, name: Option<&str>) -> BTreeSet<u32> {
+        name.and_then(|name| self.hides.get(name)).cloned().unwrap_or_default()
+    }
+
+    fn status(&self, name: &str) -> Result<Status, RemoteError> {
+        let Some(mailbox) = self.mailboxes.get(name) else { return refused("STATUS", Some(RefusalCode::NonExistent)) };
+        Ok(Status {
+            messages: mailbox.messages.len() as u32,
+            uid_next: self.traits.tells_uid_next.then(|| RemoteUid::new(mailbox.uid_next)),
+            uid_validity: UidValidity::new(mailbox.uid_validity),
+            highest_mod_seq: self.traits.facts.cond_store.then(|| ModSeq::new(mailbox.mod_seq)),
+        })
+    }
+
+    fn scanned(&self, uid: u32, message: &Message) -> Scanned {
+        let mod_seq = self.traits.facts.cond_store.then(|| ModSeq::new(message.mod_seq));
+        Scanned { uid: RemoteUid::new(uid), flags: message.flags.clone(), mod_seq }
+    }
+}
+
+fn special_use(name: &str) -> Option<SpecialUse> {
+    SpecialUse::ALL.into_iter().find(|special_use| &special_use.as_str()[1..] == name)
+}
+
+impl Remote for ModelRemote {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    async fn list(&mut self) -> Result<Vec<Listed>, RemoteError> {
+        self.call(false, |state, _| {
+            let listed = state.mailboxes.iter().map(|(name, mailbox)| Listed {
+                name: RemoteName(name.clone()),
+                delimiter: Some('.'),
+                components: name.split('.').map(str::to_owned).collect(),
+                selectable: true,
+                special_use: special_use(name),
+                subscribed: mailbox.subscribed,
+                status: if state.traits.status_with_list { state.status(name).ok() } else { None },
+            });
+            Ok(listed.collect())
+        })
+    }
+
+    async fn status(&mut self, names: &[RemoteName]) -> Result<Vec<Result<Status, RemoteError>>, RemoteError> {
+        self.call(false, |state, _| Ok(names.iter().map(|name| state.status(&name.0)).collect()))
+    }
+
+    fn name_for(&self, components: &[&str], _delimiter: Option<char>) -> Result<RemoteName, RemoteError> {
+        match components.iter().any(|component| component.contains('.')) {
+            true => Err(RemoteError::Impossible("the name holds the delimiter".to_owned())),
+            false => Ok(RemoteName(components.join("."))),
+        }
+    }
+
+    async fn create(&mut self, name: &RemoteName, _use: Option<SpecialUse>) -> Result<(), RemoteError> {
+        self.call(true, |state, _| {
+            state.check("CREATE", &name.0)?;
+            match state.mailboxes.contains_key(&name.0) {
+                true => refused("CREATE", Some(RefusalCode::AlreadyExists)),
+                false => {
+                    state.create(&name.0);
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    async fn rename(&mut self, from: &RemoteName, to: &RemoteName) -> Result<(), RemoteError> {
+        self.call(true, |state, _| {
+            state.check("RENAME", &from.0)?;
+            if state.mailboxes.contains_key(&to.0) {
+                return refused("RENAME", Some(RefusalCode::AlreadyExists));
+            }
+            if !state.mailboxes.contains_key(&from.0) {
+                return refused("RENAME", Some(RefusalCode::NonExistent));
+            }
+            state.rename(&from.0, &to.0);
+            Ok(())
+        })
+    }
+
+    async fn delete(&mut self, name: &RemoteName) -> Result<(), RemoteError> {
+        assert_ne!(self.selected.as_deref(), Some(name.0.as_str()), "a selected mailbox is not deleted");
+        self.call(true, |state, _| {
+            state.check("DELETE", &name.0)?;
+            match state.mailboxes.remove(&name.0) {
+                Some(_) => Ok(()),
+                None => refused("DELETE", Some(RefusalCode::NonExistent)),
+            }
+        })
+    }
+
+    async fn set_subscribed(&mut self, name: &RemoteName, subscribed: bool) -> Result<(), RemoteError> {
+        self.call(true, |state, _| match state.mailboxes.get_mut(&name.0) {
+            Some(mailbox) => {
+                mailbox.subscribed = subscribed;
+                Ok(())
+            }
+            None => refused("SUBSCRIBE", Some(RefusalCode::NonExistent)),
+        })
+    }
+
+    async fn select(&mut self, name: &RemoteName, known: Option<Known>) -> Result<Selected, RemoteError> {
+        self.selected = None;
+        let selected = self.call(false, |state, _| {
+            state.check("SELECT", &name.0)?;
+            let status = state.status(&name.0)?;
+            let mailbox = &state.mailboxes[&name.0];
+            let known = known.filter(|known| state.traits.facts.qresync && known.uid_validity == status.uid_validity);
+            let since = known.map(|known| {
+                let after = known.highest_mod_seq.get();
+                let vanished = mailbox.expunged.iter().filter(|(mod_seq, _)| *mod_seq > after);
+                let changed = mailbox.messages.iter().filter(|(_, message)| message.mod_seq > after);
+                Resync {
+                    vanished: vanished.map(|(_, uid)| RemoteUid::new(*uid)).collect(),
+                    changed: changed.map(|(uid, message)| state.scanned(*uid, message)).collect(),
+                }
+            });
+            Ok(Selected {
+                uid_validity: status.uid_validity,
+                uid_next: status.uid_next,
+                exists: status.messages,
+                highest_mod_seq: status.highest_mod_seq,
+                read_only: false,
+                permanent_flags: state.traits.permanent.clone(),
+                any_keyword: state.traits.any_keyword,
+                since,
+            })
+        })?;
+        self.selected = Some(name.0.clone());
+        Ok(selected)
+    }
+
+    async fn uids(&mut self) -> Result<UidSet<RemoteUid>, RemoteError> {
+        self.call(false, |state, name| {
+            let hidden = state.hidden(name);
+            let uids = state.selected(name)?.messages.keys().filter(|uid| !hidden.contains(uid));
+            Ok(uids.map(|uid| RemoteUid::new(*uid)).collect())
+        })
+    }
+
+    async fn deleted_uids(&mut self) -> Result<UidSet<RemoteUid>, RemoteError> {
+        self.call(false, |state, name| {
+            let messages = &state.selected(name)?.messages;
+            let deleted = messages.iter().filter(|(_, message)| message.flags.has(SystemFlag::Deleted));
+            Ok(deleted.map(|(uid, _)| RemoteUid::new(*uid)).collect())
+        })
+    }
+
+    async fn scan(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        changed_since: Option<ModSeq>,
+    ) -> Result<Vec<Scanned>, RemoteError> {
+        self.call(false, |state, name| {
+            assert!(changed_since.is_none() || state.traits.facts.cond_store, "CHANGEDSINCE needs CONDSTORE");
+            let hidden = state.hidden(name);
+            let mailbox = state.selected(name)?.clone();
+            let after = changed_since.map_or(0, ModSeq::get);
+            let shown = mailbox.uids_in(uids).into_iter().filter(|uid| !hidden.contains(uid));
+            let shown = shown.map(|uid| (uid, &mailbox.messages[&uid])).filter(|(_, message)| message.mod_seq > after);
+            Ok(shown.map(|(uid, message)| state.scanned(uid, message)).collect())
+        })
+    }
+
+    async fn fingerprints(&mut self, uids: &UidSet<RemoteUid>) -> Result<Vec<Fingerprinted>, RemoteError> {
+        self.call(false, |state, name| {
+            let mailbox = state.selected(name)?;
+            let shown = mailbox.uids_in(uids).into_iter().map(|uid| {
+                let message = &mailbox.messages[&uid];
+                Fingerprinted {
+                    uid: RemoteUid::new(uid),
+                    size_bytes: message.bytes.len() as u64,
+                    internal_date: Some(message.date),
+                    fields: fields(&message.bytes),
+                    email_id: message.email_id.clone(),
+                }
+            });
+            Ok(shown.collect())
+        })
+    }
+
+    async fn fetch(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
+        let mut sent = Vec::new();
+        let answer = self.call(false, |state, name| {
+            let mailbox = state.selected(name)?.clone();
+            let name = name.expect("selected").to_owned();
+            let uids = mailbox.uids_in(uids);
+            let is_cut = state.cut == Cut::After(state.calls);
+            let count = if is_cut { uids.len().div_ceil(2) } else { uids.len() };
+            for uid in &uids[..count] {
+                state.check("FETCH", &format!("{name} {uid}."))?;
+                state.fetched.push((name.clone(), *uid));
+                sent.push((*uid, mailbox.messages[uid].clone()));
+            }
+            Ok(())
+        });
+        let broken = |error: std::io::Error| RemoteError::Local(error.to_string());
+        for (uid, message) in sent {
+            sink.begin(message.bytes.len() as u64).map_err(broken)?;
+            for piece in message.bytes.chunks(7) {
+                sink.write(piece).map_err(broken)?;
+            }
+            let fetched = Fetched {
+                uid: RemoteUid::new(uid),
+                flags: message.flags,
+                mod_seq: Some(ModSeq::new(message.mod_seq)),
+                internal_date: Some(message.date),
+                email_id: message.email_id,
+            };
+            sink.end(fetched).map_err(broken)?;
+        }
+        if answer.is_err() && self.is_dead {
+            // A message cut in the middle.
+            sink.begin(100).map_err(broken)?;
+            sink.write(b"Subject: half").map_err(broken)?;
+        }
+        answer
+    }
+
+    fn take_vanished(&mut self) -> UidSet<RemoteUid> {
+        UidSet::new()
+    }
+
+    async fn add_flags(&mut self, uids: &UidSet<RemoteUid>, flags: &Flags) -> Result<(), RemoteError> {
+        self.change_flags(uids, |before| before.union(flags), flags)
+    }
+
+    async fn remove_flags(&mut self, uids: &UidSet<RemoteUid>, flags: &Flags) -> Result<(), RemoteError> {
+        self.change_flags(uids, |before| before.difference(flags), flags)
+    }
+
+    async fn expunge(&mut self, uids: &UidSet<RemoteUid>) -> Result<(), RemoteError> {
+        self.call(true, |state, name| {
+            assert!(state.traits.facts.uid_plus, "UID EXPUNGE needs UIDPLUS");
+            state.check("EXPUNGE", &uids.to_string())?;
+            let mailbox = state.selected(name)?;
+            for uid in mailbox.uids_in(uids) {
+                if mailbox.messages[&uid].flags.has(SystemFlag::Deleted) {
+                    mailbox.remove(uid);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn expunge_all_deleted(&mut self) -> Result<(), RemoteError> {
+        self.call(true, |state, name| {
+            let mailbox = state.selected(name)?;
+            let deleted = mailbox.messages.iter().filter(|(_, message)| message.flags.has(SystemFlag::Deleted));
+            let deleted: Vec<u32> = deleted.map(|(uid, _)| *uid).collect();
+            deleted.into_iter().for_each(|uid| drop(mailbox.remove(uid)));
+            Ok(())
+        })
+    }
+
+    async fn copy(&mut self, uids: &UidSet<RemoteUid>, to: &RemoteName) -> Result<Option<CopyUid>, RemoteError> {
+        self.transfer(uids, to, false)
+    }
+
+    async fn move_messages(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        to: &RemoteName,
+    ) -> Result<Option<CopyUid>, RemoteError> {
+        assert!(self.facts.r#move, "MOVE needs MOVE");
+        self.transfer(uids, to, true)
+    }
+
+    async fn append(&mut self, to: &RemoteName, message: Outgoing<'_>) -> Result<Option<AppendUid>, RemoteError> {
+        let bytes = message.bytes.read_at(0, usize::MAX).expect("readable bytes");
+        assert_eq!(bytes.len() as u64, message.bytes.size());
+        self.call(true, |state, _| {
+            state.check("APPEND", &to.0)?;
+            state.check("APPEND", &String::from_utf8_lossy(&bytes))?;
+            let email_id = state.traits.facts.object_id.then(|| format!("E{}", state.next_email_id + 1));
+            state.next_email_id += 1;
+            let (kept, tells) = (state.kept(&message.flags), state.traits.facts.uid_plus);
+            let Some(mailbox) = state.mailboxes.get_mut(&to.0) else {
+                return refused("APPEND", Some(RefusalCode::TryCreate));
+            };
+            let uid = mailbox.add(Message { bytes, flags: kept, date: message.internal_date, email_id, mod_seq: 0 });
+            let uid_validity = UidValidity::new(mailbox.uid_validity);
+            Ok(tells.then(|| AppendUid { uid_validity, uid: RemoteUid::new(uid) }))
+        })
+    }
+
+    async fn wait(&mut self, _max_ms: u64, _interrupt: Interrupt<'_>) -> Result<Woken, RemoteError> {
+        Ok(Woken::TimedOut)
+    }
+
+    async fn logout(&mut self) {}
+}
+
+impl State {
+    fn kept(&self, flags: &Flags) -> Flags {
+        let is_kept = |flag: &Flag| {
+            self.traits.permanent.contains(flag) || (self.traits.any_keyword && matches!(flag, Flag::Keyword(_)))
+        };
+        flags.iter().filter(is_kept).collect()
+    }
+}
+
+impl ModelRemote {
+    fn change_flags(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        change: impl Fn(&Flags) -> Flags,
+        argument: &Flags,
+    ) -> Result<(), RemoteError> {
+        self.call(true, |state, name| {
+            state.check("STORE", &argument.to_string())?;
+            assert_eq!(&state.kept(argument), argument, "a flag that is not kept is not stored");
+            let mailbox = state.selected(name)?;
+            for uid in mailbox.uids_in(uids) {
+                let mod_seq = mailbox.touch();
+                let message = mailbox.messages.get_mut(&uid).expect("just listed");
+                (message.flags, message.mod_seq) = (change(&message.flags), mod_seq);
+            }
+            Ok(())
+        })
+    }
+
+    fn transfer(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        to: &RemoteName,
+        moves: bool,
+    ) -> Result<Option<CopyUid>, RemoteError> {
+        self.call(true, |state, name| {
+            state.check(if moves { "MOVE" } else { "COPY" }, &to.0)?;
+            let name = name.expect("selected").to_owned();
+            let tells = state.traits.facts.uid_plus;
+            if !state.mailboxes.contains_key(&to.0) {
+                return refused("COPY", Some(RefusalCode::TryCreate));
+            }
+            let mut copied = BTreeMap::new();
+            for uid in state.selected(Some(&name))?.uids_in(uids) {
+                let source = state.selected(Some(&name))?;
+                let message = if moves { source.remove(uid) } else { source.messages.get(&uid).cloned() };
+                let target = state.mailboxes.get_mut(&to.0).expect("just seen");
+                let new = target.add(message.expect("just listed"));
+                copied.insert(RemoteUid::new(uid), RemoteUid::new(new));
+            }
+            let uid_validity = Some(UidValidity::new(state.mailboxes[&to.0].uid_validity));
+            Ok(tells.then_some(CopyUid { uid_validity, uids: copied }))
+        })
+    }
+}
+
+fn fields(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let text = String::from_utf8_lossy(bytes);
+    let header = text.split("\r\n\r\n").next().unwrap_or_default().to_owned();
+    let named = header.lines().filter_map(|line| line.split_once(':'));
+    let named = named.map(|(name, value)| (name.to_ascii_uppercase(), value.trim().as_bytes().to_vec()));
+    named.filter(|(name, _)| ["MESSAGE-ID", "DATE", "FROM", "SUBJECT"].contains(&name.as_str())).collect()
+}

@@ -1,0 +1,270 @@
+//! A store, a server and the engine between them; acts on either side by name; both sides as text, to be compared.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use mailtide::store::{
+    Executor, FlagChange, NewMessage, Options, Origin, Reader, Result as StoreResult, Store, Txn, With, check,
+};
+use mailtide::sync::{Engine, Error, Report};
+use mailtide::types::{AccountId, FolderFilter, InternalDate, LocalUid, MailboxId, MailboxName, Timestamp, UidSet};
+
+use super::model_remote::{Cut, Server, Traits};
+use super::{flags, mail};
+
+/// Both sides.
+pub struct World {
+    folder: tempfile::TempDir,
+    store: Option<Store>,
+    pub account: AccountId,
+    pub server: Server,
+}
+
+/// Runs a future that never waits.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the model never lets one wait"),
+    }
+}
+
+fn clock() -> Timestamp {
+    Timestamp::from_unix_ms(1_700_000_000_000)
+}
+
+fn open(folder: &std::path::Path) -> Store {
+    let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
+    Store::open(folder, &options, clock()).expect("a store")
+}
+
+pub fn name(text: &str) -> MailboxName {
+    MailboxName::parse(text).expect("a mailbox name")
+}
+
+impl World {
+    pub fn new(traits: Traits) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path());
+        let account = store.write(Origin::Upstream, clock(), |txn| txn.ensure_account("me")).expect("an account");
+        Self { folder, store: Some(store), account, server: Server::new(traits) }
+    }
+
+    pub fn store(&self) -> &Store {
+        self.store.as_ref().expect("the store is open")
+    }
+
+    /// Closes and opens the store, as after a crash of the program.
+    pub fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(open(self.folder.path()));
+    }
+
+    /// Ends the use of this world; it can be forked from then on.
+    pub fn close(&mut self) {
+        self.store = None;
+    }
+
+    /// A copy of a closed world that goes its own way.
+    pub fn fork(&self) -> Self {
+        assert!(self.store.is_none(), "an open store cannot be copied");
+        let folder = tempfile::tempdir().expect("a folder");
+        for entry in std::fs::read_dir(self.folder.path()).expect("a folder") {
+            let entry = entry.expect("an entry");
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
+        }
+        let store = open(folder.path());
+        Self { folder, store: Some(store), account: self.account, server: self.server.fork() }
+    }
+
+    /// One sync over a new connection.
+    pub fn sync(&self) -> Result<Report, Error> {
+        let engine = Engine::new(self.store().clone(), self.account, FolderFilter::all());
+        let mut report = Report::default();
+        let mut remote = self.server.connect();
+        block_on(engine.sync_once(&mut remote, &clock, &mut report)).map(|()| report)
+    }
+
+    /// Syncs that must succeed.
+    pub fn settle(&self) -> Report {
+        self.server.state().cut = Cut::Never;
+        let mut all = self.sync().expect("a sync");
+        for _ in 0..5 {
+            let again = self.sync().expect("a sync");
+            let is_quiet = again == Report::default();
+            all.add(again);
+            if is_quiet {
+                return all;
+            }
+        }
+        panic!("it never gets quiet: {all}")
+    }
+
+    pub fn read<T>(&self, work: impl FnOnce(&Reader<'_>) -> StoreResult<T>) -> T {
+        self.store().read(work).expect("a read")
+    }
+
+    pub fn write<T: Send + 'static>(
+        &self,
+        origin: Origin,
+        work: impl FnOnce(&mut Txn<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> T {
+        self.store().write(origin, clock(), work).expect("a write")
+    }
+
+    pub fn mailbox(&self, text: &str) -> MailboxId {
+        let account = self.account;
+        self.read(|reader| reader.mailbox_named(account, &name(text))).unwrap_or_else(|| panic!("no {text}")).id
+    }
+
+    /// UIDs here of the messages with this subject, ascending.
+    pub fn uids(&self, mailbox: &str, text: &str) -> Vec<LocalUid> {
+        let mailbox = self.mailbox(mailbox);
+        let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
+        let messages = self.read(|reader| reader.messages_in(mailbox, &all, With::Summary));
+        let subject = |message: &mailtide::store::Message| {
+            let summary = message.summary.as_ref().expect("every message was read");
+            String::from_utf8(summary.envelope.subject.clone().unwrap_or_default()).expect("an ASCII subject")
+        };
+        messages.iter().filter(|message| subject(message) == text).map(|message| message.uid).collect()
+    }
+
+    fn uid(&self, mailbox: &str, text: &str) -> LocalUid {
+        *self.uids(mailbox, text).first().unwrap_or_else(|| panic!("no {text} in {mailbox}"))
+    }
+
+    pub fn append(&self, mailbox: &str, text: &str, set: &str) {
+        let mut upload = self.store().upload();
+        upload.write(&mail(text)).expect("an upload");
+        let content = upload.finish().expect("an upload");
+        let internal_date = InternalDate::new(2_000_000, 60);
+        let new = NewMessage { content, flags: flags(set), internal_date, email_id: None };
+        let mailbox = self.mailbox(mailbox);
+        self.write(Origin::LocalUser, move |txn| txn.append(mailbox, &[new]).map(drop));
+    }
+
+    pub fn flag(&self, mailbox: &str, text: &str, add: &str, remove: &str) {
+        let (uid, mailbox, add, remove) = (self.uid(mailbox, text), self.mailbox(mailbox), flags(add), flags(remove));
+        self.write(Origin::LocalUser, move |txn| {
+            if !add.is_empty() {
+                txn.store_flags(mailbox, &[uid], &FlagChange::Add(add), None)?;
+            }
+            if !remove.is_empty() {
+                txn.store_flags(mailbox, &[uid], &FlagChange::Remove(remove), None)?;
+            }
+            Ok(())
+        });
+    }
+
+    pub fn move_message(&self, from: &str, text: &str, to: &str) {
+        let (uid, from, to) = (self.uid(from, text), self.mailbox(from), self.mailbox(to));
+        self.write(Origin::LocalUser, move |txn| txn.move_messages(from, &[uid], to).map(drop));
+    }
+
+    pub fn copy(&self, from: &str, text: &str, to: &str) {
+        let (uid, from, to) = (self.uid(from, text), self.mailbox(from), self.mailbox(to));
+        self.write(Origin::LocalUser, move |txn| txn.copy(from, &[uid], to).map(drop));
+    }
+
+    /// As a mail client does it: `\Deleted`, then EXPUNGE.
+    pub fn expunge(&self, mailbox: &str, text: &str) {
+        let uid = self.uid(mailbox, text);
+        self.flag(mailbox, text, "\\Deleted", "");
+        let mailbox = self.mailbox(mailbox);
+        let uids: UidSet<LocalUid> = [uid].into_iter().collect();
+        self.write(Origin::LocalUser, move |txn| txn.expunge(mailbox, Some(&uids)).map(drop));
+    }
+
+    pub fn create(&self, text: &str) {
+        let (account, name) = (self.account, name(text));
+        self.write(Origin::LocalUser, move |txn| txn.create_mailbox(account, &name, None).map(drop));
+    }
+
+    pub fn rename(&self, from: &str, to: &str) {
+        let (account, from, to) = (self.account, name(from), name(to));
+        self.write(Origin::LocalUser, move |txn| txn.rename_mailbox(account, &from, &to));
+    }
+
+    pub fn delete(&self, text: &str) {
+        let (account, name) = (self.account, name(text));
+        self.write(Origin::LocalUser, move |txn| txn.delete_mailbox(account, &name));
+    }
+
+    pub fn subscribe(&self, text: &str, subscribed: bool) {
+        let (account, name) = (self.account, name(text));
+        self.write(Origin::LocalUser, move |txn| txn.set_subscribed(account, &name, subscribed));
+    }
+
+    /// What is here: `mailbox: subject(flags) ...`, one line a mailbox, sorted.
+    pub fn here(&self) -> String {
+        let mut sides = BTreeMap::new();
+        for mailbox in self.read(|reader| reader.mailboxes(self.account)) {
+            let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
+            let messages = self.read(|reader| reader.messages_in(mailbox.id, &all, With::Columns));
+            let told = messages.into_iter().map(|message| {
+                let content = message.content.expect("every message has its bytes");
+                let bytes = self.store().read_content(content, 0, usize::MAX).expect("bytes");
+                (bytes, message.flags.to_string())
+            });
+            let name = mailbox.name.expect("a name").to_string();
+            sides.insert(name, (mailbox.subscribed, told.collect::<Vec<_>>()));
+        }
+        told(sides)
+    }
+
+    /// What is on the server, in the same form.
+    pub fn there(&self) -> String {
+        let state = self.server.state();
+        let sides = state.mailboxes.iter().map(|(name, mailbox)| {
+            let messages = mailbox.messages.values();
+            let messages = messages.map(|message| (message.bytes.clone(), message.flags.to_string()));
+            (name.replace('.', "/"), (mailbox.subscribed, messages.collect::<Vec<_>>()))
+        });
+        told(sides.collect())
+    }
+
+    /// Kinds of the conflicts recorded, sorted.
+    pub fn conflicts(&self) -> Vec<String> {
+        let conflicts = self.read(|reader| reader.conflicts(self.account));
+        let mut kinds: Vec<String> = conflicts.into_iter().map(|conflict| conflict.what.kind).collect();
+        kinds.sort();
+        kinds
+    }
+
+    /// Reasons of the parked entries, and whatever else is open, in order.
+    pub fn journal(&self) -> Vec<String> {
+        let entries = self.read(|reader| reader.entries(self.account));
+        let told = entries.into_iter().map(|entry| match entry.state {
+            mailtide::journal::State::Parked { why } => format!("parked: {why}"),
+            state => format!("{:?} {state:?}", entry.op),
+        });
+        told.collect()
+    }
+
+    pub fn assert_sound(&self) {
+        assert_eq!(check(self.store()).expect("a check"), Vec::<String>::new());
+    }
+}
+
+/// Of one mailbox: is it subscribed to, and each message's bytes and flags.
+type Content = (bool, Vec<(Vec<u8>, String)>);
+type Side = BTreeMap<String, Content>;
+
+fn told(sides: Side) -> String {
+    let line = |(name, (subscribed, messages)): (String, Content)| {
+        let mut words: Vec<String> = messages
+            .into_iter()
+            .map(|(bytes, flags)| {
+                let text = String::from_utf8(bytes).expect("an ASCII message");
+                let subject = text.lines().find_map(|line| line.strip_prefix("Subject: ")).expect("a subject");
+                assert_eq!(text.as_bytes(), mail(subject), "the bytes are those of the message");
+                if flags.is_empty() { subject.to_owned() } else { format!("{subject}({flags})") }
+            })
+            .collect();
+        words.sort();
+        let star = if subscribed { "*" } else { "" };
+        format!("{name}{star}: {}", words.join(" ")).trim_end().to_owned()
+    };
+    sides.into_iter().map(line).collect::<Vec<_>>().join("\n")
+}
