@@ -80,6 +80,9 @@ pub(super) struct Driver {
     request: &'static str,
     busy: bool,
     read: Option<Read>,
+    /// The stream has ended, and not all is heard yet.
+    stream_end: Option<String>,
+    /// All is heard.
     ended: Option<RemoteError>,
     last_tagged: Option<(String, StatusLine)>,
     goodbye: Option<StatusLine>,
@@ -98,6 +101,7 @@ impl Driver {
             request: "login",
             busy: false,
             read: None,
+            stream_end: None,
             ended: None,
             last_tagged: None,
             goodbye: None,
@@ -245,11 +249,6 @@ impl Driver {
         {
             return Err(self.protocol(&format!("a malformed {what} response")));
         }
-        if let Heard::Untagged(Untagged::Status(status)) = &heard
-            && status.condition == Condition::Bye
-        {
-            self.goodbye = Some(status.clone());
-        }
         self.touched |= !hear(heard)? && may_be_news;
         Ok(())
     }
@@ -285,6 +284,9 @@ impl Driver {
                 match told {
                     Told::Tagged(tag, status) => self.last_tagged = Some((tag, status)),
                     Told::Continue(_) => {}
+                    Told::Untagged(Untagged::Status(status)) if status.condition == Condition::Bye => {
+                        self.goodbye = Some(status);
+                    }
                     Told::Untagged(untagged) => return Poll::Ready(Ok(Event::Heard(Heard::Untagged(untagged)))),
                     Told::BodyBegins(size) => return Poll::Ready(Ok(Event::Heard(Heard::BodyBegins(size)))),
                     Told::Body(bytes) => return Poll::Ready(Ok(Event::Heard(Heard::Body(bytes)))),
@@ -305,6 +307,9 @@ impl Driver {
                 }
                 Some(Read::Other) | None => {}
             }
+            if let Some(cause) = self.stream_end.take() {
+                self.ended.get_or_insert(self.end_of_stream(&cause));
+            }
             if let Some(ended) = &self.ended {
                 return Poll::Ready(Err(ended.clone()));
             }
@@ -314,8 +319,9 @@ impl Driver {
             });
             match polled {
                 Poll::Ready(Ok(Some(read))) => self.read = Some(read),
-                Poll::Ready(Ok(None)) => self.ended = Some(self.end_of_stream(None)),
-                Poll::Ready(Err(error)) => self.ended = Some(self.end_of_stream(Some(&error))),
+                // What was told before the end comes first: it may say why.
+                Poll::Ready(Ok(None)) => self.stream_end = Some("the server closed it".to_owned()),
+                Poll::Ready(Err(error)) => self.stream_end = Some(error.to_string()),
                 Poll::Pending if self.session.get_ref().has_told() => {}
                 Poll::Pending if wants_room && self.session.get_ref().unsent() < UNSENT_MAX_BYTES => {
                     return Poll::Ready(Ok(Event::Room));
@@ -338,17 +344,12 @@ impl Driver {
     }
 
     /// Why there is nothing more to read.
-    fn end_of_stream(&self, error: Option<&std::io::Error>) -> RemoteError {
-        if let Some(fault) = self.session.get_ref().fault() {
-            return fault_error(self.request, fault);
-        }
-        if let Some(goodbye) = &self.goodbye {
-            return refusal::wait(goodbye)
-                .unwrap_or_else(|| self.lost(&format!("the server said goodbye: {}", goodbye.text)));
-        }
-        match error {
-            Some(error) => self.lost(&error.to_string()),
-            None => self.lost("the server closed it"),
+    fn end_of_stream(&self, cause: &str) -> RemoteError {
+        match (self.session.get_ref().fault(), &self.goodbye) {
+            (Some(fault), _) => fault_error(self.request, fault),
+            (None, Some(goodbye)) => refusal::wait(goodbye)
+                .unwrap_or_else(|| self.lost(&format!("the server said goodbye: {}", goodbye.text))),
+            (None, None) => self.lost(cause),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A server that follows a script, at the other end of a pipe.
 //!
 //! A script is lines: `C: text` is awaited from the client (`..` at its end: any further text), `S: text` is sent; in the
-//! latter `$` at the start stands for the tag of the oldest command not yet answered. `s: text` is sent without CRLF;
+//! latter `$` at the start stands for the tag of the oldest command not yet answered. `s: text` is sent without CRLF, `\\0` and `\\n` in it being bytes;
 //! `B: n` awaits n bytes of any kind and a line end. After its last line the server closes.
 
 use std::collections::VecDeque;
@@ -34,6 +34,8 @@ pub struct Scripted {
 #[derive(Debug, Default)]
 pub struct Report {
     pub surprises: Vec<String>,
+    /// Lines of scripts not come to yet.
+    pub left: usize,
     pub sent_bytes: usize,
 }
 
@@ -43,10 +45,10 @@ impl Scripted {
         Self { scripts, line, report: Arc::default() }
     }
 
-    /// Fails the test if the client said what the script does not hold.
+    /// Fails the test if the client said what the script does not hold, or not all that it holds.
     pub fn assert_followed(&self) {
         let report = self.report.lock().expect("no panic while locked");
-        assert!(report.surprises.is_empty(), "{:#?}", report.surprises);
+        assert!(report.surprises.is_empty() && report.left == 0, "{report:#?}");
     }
 }
 
@@ -88,10 +90,13 @@ struct Server {
 async fn serve(stream: DuplexStream, script: String, line: Line, report: Arc<Mutex<Report>>) {
     let (input, output) = tokio::io::split(stream);
     let mut server = Server { input: BufReader::new(input), output, line, sent: 0, tags: VecDeque::new(), report };
-    for step in script.lines().map(str::trim_start).filter(|step| !step.is_empty()) {
+    let steps: Vec<&str> = script.lines().map(str::trim_start).filter(|step| !step.is_empty()).collect();
+    server.report.lock().expect("no panic while locked").left += steps.len();
+    for step in steps {
         if server.step(step).await.is_none() {
             break;
         }
+        server.report.lock().expect("no panic while locked").left -= 1;
     }
     let _ = server.output.shutdown().await;
 }
@@ -115,7 +120,7 @@ impl Server {
                 };
                 self.send(format!("{text}\r\n").as_bytes()).await
             }
-            "s:" => self.send(text.replace("\\0", "\0").as_bytes()).await,
+            "s:" => self.send(text.replace("\\0", "\0").replace("\\n", "\n").as_bytes()).await,
             _ => panic!("a script line begins with C:, S:, s: or B:, not {step:?}"),
         }
     }

@@ -1,0 +1,97 @@
+//! Waiting for news: IDLE, its interrupt, its renewal, and servers without it.
+
+use std::time::Duration;
+
+use mailtide::sync::remote::{Remote, RemoteError, RemoteName, Woken};
+use mailtide::upstream::ImapRemote;
+use tokio::time::{Instant, sleep};
+
+use super::imap_errors::{connect, logged_in};
+use super::script::Scripted;
+
+const NEVER: u64 = 24 * 3_600_000;
+
+/// A connection with a mailbox selected.
+async fn selected(capabilities: &str, rest: &str) -> (ImapRemote, Scripted) {
+    let select = "C: SELECT \"x\"\nS: * 3 EXISTS\nS: * OK [UIDVALIDITY 5]\nS: * OK [UIDNEXT 9]\nS: $ OK\n";
+    let (mut remote, dial) = connect(&logged_in(capabilities, &format!("{select}{rest}"))).await;
+    remote.select(&RemoteName("x".to_owned()), None).await.expect("SELECT");
+    (remote, dial)
+}
+
+async fn wait(remote: &mut ImapRemote, max_ms: u64) -> Result<Woken, RemoteError> {
+    remote.wait(max_ms, Box::pin(std::future::pending())).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_ends_the_wait_and_a_sign_of_life_does_not() {
+    let script = "C: IDLE\nS: + \nS: * OK Still here\nS: * FLAGS (\\Seen)\nS: * VANISHED 3\nC: DONE\nS: * 2 EXISTS\nS: $ OK\n\
+        C: IDLE\nS: + \nC: DONE\nS: $ OK\n";
+    let (mut remote, dial) = selected("IDLE", script).await;
+    assert_eq!(wait(&mut remote, NEVER).await, Ok(Woken::Changed));
+    assert_eq!(remote.take_vanished().to_string(), "3");
+    // What came with the first change was told with it.
+    assert_eq!(wait(&mut remote, 1000).await, Ok(Woken::TimedOut));
+    dial.assert_followed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_interrupt_ends_the_wait_and_leaves_the_connection_in_step() {
+    let (mut remote, dial) =
+        selected("IDLE", "C: IDLE\nS: + \nC: DONE\nS: $ OK\nC: UID SEARCH ALL\nS: * SEARCH\nS: $ OK\n").await;
+    let begun = Instant::now();
+    let woken = remote.wait(NEVER, Box::pin(sleep(Duration::from_secs(7)))).await;
+    assert_eq!(woken, Ok(Woken::Interrupted));
+    assert_eq!(begun.elapsed().as_secs(), 7);
+    assert!(remote.uids().await.is_ok_and(|uids| uids.is_empty()));
+    dial.assert_followed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_is_renewed_before_servers_hang_up() {
+    let once = "C: IDLE\nS: + \nC: DONE\nS: $ OK\n";
+    let (mut remote, dial) = selected("IDLE", &once.repeat(3)).await;
+    let begun = Instant::now();
+    assert_eq!(wait(&mut remote, 60 * 60_000).await, Ok(Woken::TimedOut));
+    assert_eq!(begun.elapsed().as_secs(), 60 * 60);
+    dial.assert_followed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_died_while_idle_is_noticed() {
+    for (script, cause) in [
+        ("C: IDLE\nS: + \n", "closed"),
+        ("C: IDLE\nS: + \nS: * BYE too long\n", "too long"),
+        ("C: IDLE\nS: + \nC: DONE\nC: never\n", "no answer"),
+        ("C: IDLE\nC: never\n", "no answer"),
+    ] {
+        let (mut remote, _) = selected("IDLE", script).await;
+        let error = wait(&mut remote, NEVER).await.expect_err("the server is gone");
+        assert!(error.connection_lost() && error.to_string().contains(cause), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_idle_it_is_asked_now_and_then() {
+    let noop = "C: NOOP\nS: $ OK\n";
+    for (capabilities, refusal) in
+        [("", ""), ("IDLE", "C: IDLE\nS: $ NO not you\n"), ("IDLE", "C: IDLE\nS: $ BAD what\n")]
+    {
+        let script = format!("{refusal}{}C: NOOP\nS: * 4 EXISTS\nS: $ OK\n{noop}", noop.repeat(2));
+        let (mut remote, dial) = selected(capabilities, &script).await;
+        let begun = Instant::now();
+        assert_eq!(wait(&mut remote, NEVER).await, Ok(Woken::Changed));
+        assert_eq!(begun.elapsed().as_secs(), 180);
+        assert_eq!(remote.wait(NEVER, Box::pin(sleep(Duration::from_secs(5)))).await, Ok(Woken::Interrupted));
+        assert_eq!(wait(&mut remote, 30_000).await, Ok(Woken::TimedOut));
+        dial.assert_followed();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn saying_goodbye_does_not_take_long() {
+    let (mut remote, _) = selected("", "C: LOGOUT\nC: never\n").await;
+    let begun = Instant::now();
+    remote.logout().await;
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
