@@ -1,6 +1,6 @@
 //! Why the store could not do what was asked, told by whose fault it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The answer of every call to the store.
@@ -55,6 +55,9 @@ pub enum Error {
     /// A file of the store cannot be opened, made or locked.
     #[error("cannot use {}: {cause}", path.display())]
     Io { path: PathBuf, cause: Arc<std::io::Error> },
+    /// A file of the store is no database of SQLite, or cannot be opened as one.
+    #[error("cannot open {} as a database: {cause}", path.display())]
+    Open { path: PathBuf, cause: Arc<rusqlite::Error> },
     /// What is stored cannot be what this program stored.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -80,6 +83,14 @@ impl Error {
         match cause.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull,
             _ => Self::Io { path, cause: Arc::new(cause) },
+        }
+    }
+
+    /// An error at opening the database at `path`.
+    pub(super) fn open(path: &Path, error: Self) -> Self {
+        match error {
+            Self::Database(cause) => Self::Open { path: path.to_owned(), cause },
+            other => other,
         }
     }
 }

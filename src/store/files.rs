@@ -47,12 +47,14 @@ pub(super) fn make_folder(folder: &Path) -> Result<()> {
 /// Opens both databases for writing, at the newest version. A store of a later version is refused before anything is
 /// written to either file.
 pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connection, Connection)> {
-    migrate::refuse_newer(&files.hot, HOT)?;
-    migrate::refuse_newer(&files.content, CONTENT)?;
-    let mut hot = open(&files.hot, HOT_CACHE_KIB, options)?;
-    let mut content = open(&files.content, CONTENT_CACHE_KIB, options)?;
-    migrate::migrate(&mut content, CONTENT)?;
-    migrate::migrate(&mut hot, HOT)?;
+    let in_hot = |error| Error::open(&files.hot, error);
+    let in_content = |error| Error::open(&files.content, error);
+    migrate::refuse_newer(&files.hot, HOT).map_err(in_hot)?;
+    migrate::refuse_newer(&files.content, CONTENT).map_err(in_content)?;
+    let mut hot = open(&files.hot, HOT_CACHE_KIB, options).map_err(in_hot)?;
+    let mut content = open(&files.content, CONTENT_CACHE_KIB, options).map_err(in_content)?;
+    migrate::migrate(&mut content, CONTENT).map_err(in_content)?;
+    migrate::migrate(&mut hot, HOT).map_err(in_hot)?;
     Ok((hot, content))
 }
 

@@ -67,13 +67,16 @@ impl Reader<'_> {
 
     fn mailbox_counts(&self, account: AccountId) -> Result<Vec<MailboxCounts>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT b.id, b.name, b.uid_validity,
+            "SELECT b.id, b.name, b.uid_validity, coalesce(p.pending, 0) AS pending,
                (SELECT count(*) FROM message AS m WHERE m.mailbox_id = b.id) AS messages,
                (SELECT count(*) FROM message AS m
-                WHERE m.mailbox_id = b.id AND m.mailbox_id IS NOT NULL AND m.system_flags & 1 = 0) AS unseen,
-               (SELECT count(DISTINCT jm.message_id) FROM journal_message AS jm JOIN message AS m ON m.id = jm.message_id
-                WHERE m.mailbox_id = b.id) AS pending
-             FROM mailbox AS b WHERE b.account_id = ?1 AND b.name IS NOT NULL ORDER BY b.name",
+                WHERE m.mailbox_id = b.id AND m.mailbox_id IS NOT NULL AND m.system_flags & 1 = 0) AS unseen
+             FROM mailbox AS b LEFT JOIN (
+               SELECT m.mailbox_id, count(DISTINCT jm.message_id) AS pending
+               FROM journal AS j JOIN journal_message AS jm ON jm.entry_id = j.id JOIN message AS m ON m.id = jm.message_id
+               WHERE j.account_id = ?1 AND m.mailbox_id IS NOT NULL GROUP BY m.mailbox_id
+             ) AS p ON p.mailbox_id = b.id
+             WHERE b.account_id = ?1 AND b.name IS NOT NULL ORDER BY b.name",
         )?;
         let counts = select.query_map([account.get()], |row| {
             Ok(MailboxCounts {

@@ -63,6 +63,19 @@ fn a_store_of_a_later_version_is_refused_and_not_touched() {
 }
 
 #[test]
+fn a_file_that_is_no_database_is_named_and_not_touched() {
+    for file in ["mailtide.db", "content.db"] {
+        let place = Place::new();
+        let path = place.folder.path().join(file);
+        fs::write(&path, b"not a database".repeat(1000)).expect("a writable folder");
+        let refused = Store::open(place.folder.path(), &Place::options(Executor::Inline), now()).err();
+        let refused = refused.expect("a refusal").to_string();
+        assert!(refused.contains(file), "{refused}");
+        assert_eq!(fs::read(&path).expect("the file"), b"not a database".repeat(1000));
+    }
+}
+
+#[test]
 fn a_store_of_every_earlier_version_opens() {
     const HOT: [&str; 1] = [include_str!("../../../src/store/migrations/0001_first.sql")];
     const CONTENT: &str = include_str!("../../../src/store/migrations/content_0001_first.sql");
