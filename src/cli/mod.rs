@@ -8,6 +8,7 @@ mod client_config;
 mod completions;
 mod conflicts;
 mod daemon;
+mod demo;
 mod failure;
 mod guard;
 mod journal;
@@ -68,6 +69,8 @@ enum Command {
     ClientConfig,
     /// List the accounts, or try to log in to their servers
     Account(account::Arguments),
+    /// See it work: mirror, cut the line, work offline, join it again, compare
+    Demo(demo::Arguments),
     /// Print completions for a shell
     Completions(completions::Arguments),
 }
@@ -102,6 +105,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         Command::Reject(arguments) => guard::run(&mut context, arguments, false).await,
         Command::ClientConfig => client_config::run(&mut context).await,
         Command::Account(arguments) => account::run(&mut context, arguments).await,
+        Command::Demo(arguments) => demo::run(&mut context, arguments).await,
         Command::Completions(arguments) => completions::run(&mut context, arguments),
     };
     match outcome {
