@@ -31,9 +31,9 @@ fn serve(script: impl Fn(TcpStream) -> io::Result<()> + Send + Clone + 'static) 
 fn a_server_that_closes_after_any_byte_costs_nothing() {
     let server = RefServer::with_users(&["ada"]);
     let mut upstream = server.login("ada");
-    upstream.ok("CREATE Archive");
+    upstream.ok("CREATE Shelf");
     for number in 0..6 {
-        let folder = if number % 2 == 0 { "INBOX" } else { "Archive" };
+        let folder = if number % 2 == 0 { "INBOX" } else { "Shelf" };
         upstream.append(folder, &["\\Flagged"], 1_000_000_000, &corpus::small(number));
     }
     let line = Proxy::to(server.address("imap"));

@@ -35,10 +35,10 @@ fn changes_go_both_ways_within_seconds() {
         local.fetch_flags()[0].flags.contains("\\Answered")
     });
 
-    local.ok("CREATE Archive");
-    local.ok("UID MOVE 1:* Archive");
+    local.ok("CREATE Shelf");
+    local.ok("UID MOVE 1:* Shelf");
     wait_until("the move to arrive there", SECONDS, || {
-        upstream.list().iter().any(|mailbox| mailbox.name == "Archive") && upstream.select("Archive").exists() == 1
+        upstream.list().iter().any(|mailbox| mailbox.name == "Shelf") && upstream.select("Shelf").exists() == 1
     });
 }
 

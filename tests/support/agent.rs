@@ -106,7 +106,7 @@ impl Agent {
     /// Writes the config anew; a running agent sees it.
     pub fn configure(&self, accounts: &str) {
         let text = format!(
-            "[local]\nimap = \"{}\"\nsmtp = \"{}\"\npop3 = \"{}\"\npassword = \"{LOCAL_PASSWORD}\"\n\n{accounts}",
+            "[local]\nimap = \"{}\"\nsmtp = \"{}\"\npop3 = \"{}\"\npassword = \"{LOCAL_PASSWORD}\"\n{accounts}",
             self.imap, self.smtp, self.pop3
         );
         std::fs::write(self.config(), text).expect("a writable folder");
