@@ -167,7 +167,7 @@ impl Search<'_, '_> {
             return Ok(true);
         }
         match &part.body {
-            Body::Multipart(parts) => {
+            Body::Multipart(parts) if !parts.is_empty() => {
                 for part in parts {
                     if self.text_in(part, text, with_headers)? {
                         return Ok(true);
@@ -176,12 +176,17 @@ impl Search<'_, '_> {
                 Ok(text.is_empty())
             }
             Body::Message(_, root) => self.text_in(root, text, with_headers),
-            Body::Leaf => match &mut self.candidate.bytes {
-                Some(bytes) if matches!(part.media_type.as_str(), "TEXT" | "MESSAGE") => {
-                    part_contains(part, *bytes, text)
-                }
-                Some(_) | None => Ok(text.is_empty()),
-            },
+            // A reader of a multipart in which no parts can be found is shown all of it.
+            Body::Multipart(_) => self.text_of(part, text),
+            Body::Leaf if matches!(part.media_type.as_str(), "TEXT" | "MESSAGE") => self.text_of(part, text),
+            Body::Leaf => Ok(text.is_empty()),
+        }
+    }
+
+    fn text_of(&mut self, part: &Part, text: &str) -> io::Result<bool> {
+        match &mut self.candidate.bytes {
+            Some(bytes) => part_contains(part, *bytes, text),
+            None => Ok(text.is_empty()),
         }
     }
 
@@ -321,6 +326,24 @@ mod tests {
         ] {
             assert_eq!(matches(&query), expected, "{query:?}");
         }
+    }
+
+    #[test]
+    fn a_multipart_without_parts_is_searched_as_it_stands() {
+        let message = b"Content-Type: multipart/mixed; boundary=b\r\n\r\nNever divided\r\n";
+        let summary = Scanner::scan(message);
+        let part = &summary.root;
+        assert!(matches!(&part.body, Body::Multipart(parts) if parts.is_empty()));
+        let mut candidate = Candidate {
+            uid: LocalUid::new(1),
+            flags: &Flags::none(),
+            mod_seq: ModSeq::new(1),
+            internal_date: InternalDate::new(0, 0),
+            size_bytes: message.len() as u64,
+            summary: Some(&summary),
+            bytes: Some(&mut message.to_vec()),
+        };
+        assert!(Query::Body("never DIVIDED".into()).matches(&mut candidate).expect("memory can be read"));
     }
 
     #[test]
