@@ -59,7 +59,7 @@ fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
 fn databases(data: &Path) -> BTreeMap<PathBuf, String> {
     let files =
         std::fs::read_dir(data).expect("a readable folder").map(|entry| entry.expect("a readable entry").path());
-    let databases = files.filter(|path| path.to_string_lossy().contains(".db"));
+    let databases = files.filter(|path| path.extension().is_some_and(|extension| extension == "db"));
     databases.map(|path| (path.clone(), snapshot::hash(&std::fs::read(path).expect("a readable file")))).collect()
 }
 
