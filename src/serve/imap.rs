@@ -177,18 +177,22 @@ impl Account for MailAccount {
     }
 
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error> {
-        let with = if query.needs_summary() { store::With::Summary } else { store::With::Columns };
+        // The session asks for some thousand messages at a time, so their columns may be held in memory; the rest of
+        // the mailbox is not looked at.
+        let rows = self.store.read(|reader| reader.messages_in(mailbox, among, store::With::Columns))?;
         let mut found = Vec::new();
-        let mut wanted = self.store.read(|reader| reader.open(mailbox))?.uids;
-        wanted.retain(|uid| among.contains(*uid));
-        for batch in wanted.chunks(SEARCH_BATCH) {
-            for message in self.store.read(|reader| reader.messages(mailbox, batch, with))? {
-                let is_match = self.is_match(&message, query).unwrap_or_else(|error| {
-                    // One that cannot be read (gone meanwhile, damaged) must not hide the others.
-                    tracing::warn!(%mailbox, uid = %message.uid, %error, "cannot search a message");
-                    false
-                });
-                if is_match {
+        if !query.needs_summary() {
+            for message in rows {
+                if self.is_match(&message, query)? {
+                    found.push(message.uid);
+                }
+            }
+            return Ok(found);
+        }
+        let uids: Vec<LocalUid> = rows.into_iter().map(|message| message.uid).collect();
+        for batch in uids.chunks(SEARCH_BATCH) {
+            for message in self.store.read(|reader| reader.messages(mailbox, batch, store::With::Summary))? {
+                if self.is_match(&message, query)? {
                     found.push(message.uid);
                 }
             }

@@ -27,7 +27,8 @@ pub struct Session<B: Backend> {
     pub(super) goodbye: Option<&'static str>,
     /// When a login has to be complete.
     login_deadline: Timestamp,
-    last_input: Timestamp,
+    /// When something was heard or said last.
+    last_active: Timestamp,
 }
 
 /// What the next input is.
@@ -88,7 +89,7 @@ impl<B: Backend> Session<B> {
             bad_commands: 0,
             goodbye: None,
             login_deadline: now.plus_ms(limits::PRE_LOGIN_TIMEOUT_MS),
-            last_input: now,
+            last_active: now,
         }
     }
 
@@ -173,7 +174,10 @@ impl<B: Backend> Session<B> {
         let mut parser = Parser::new(command);
         self.context.tag.clear();
         let (tells, outcome) = match self.recognise(&mut parser) {
-            Ok(row) => (row.tells, self.run_row(row, &mut parser)),
+            Ok(row) => {
+                tracing::debug!(command = row.name, "IMAP command");
+                (row.tells, self.run_row(row, &mut parser))
+            }
             Err(refusal) => (Tells::All, Err(refusal)),
         };
         self.finish(tells, outcome);
@@ -264,7 +268,7 @@ impl<B: Backend> Session<B> {
 
 impl<B: Backend> Conversation for Session<B> {
     fn handle_input(&mut self, input: &[u8], now: Timestamp) {
-        self.last_input = now;
+        self.last_active = now;
         self.framer.push(input);
     }
 
@@ -297,8 +301,11 @@ impl<B: Backend> Conversation for Session<B> {
         }
     }
 
-    fn poll_output(&mut self, _: Timestamp, out: &mut Vec<u8>) -> Step {
+    fn poll_output(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Step {
         let step = self.advance();
+        if !self.context.out.is_empty() {
+            self.last_active = now;
+        }
         out.append(&mut self.context.out);
         step
     }
@@ -306,7 +313,7 @@ impl<B: Backend> Conversation for Session<B> {
     fn deadline(&self) -> Option<Timestamp> {
         match &self.user {
             None => Some(self.login_deadline),
-            Some(_) => Some(self.last_input.plus_ms(limits::IMAP_IDLE_TIMEOUT_MS)),
+            Some(_) => Some(self.last_active.plus_ms(limits::IMAP_IDLE_TIMEOUT_MS)),
         }
     }
 }
