@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -28,6 +29,9 @@ use crate::smtp::server as smtp;
 use crate::store::{Executor, Options as StoreOptions, Origin, Store, Txn};
 use crate::types::{AccountId, MailboxName, SpecialUse, limits};
 use crate::upstream::ClientTls;
+
+/// Bytes of expunged messages are removed this often: they share one look over all contents.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// A server that takes connections until it is stopped.
 pub struct Server {
@@ -121,6 +125,7 @@ impl Server {
         let mut listeners = parts.listen(&acceptor, &shutdown, &mut ready).await?;
         let relay = parts.queues().start(shutdown.clone());
         listeners.spawn(async { relay.await.unwrap_or_else(|error| tracing::error!(%error, "the relay failed")) });
+        listeners.spawn(sweep_now_and_then(parts.store.clone(), parts.clock.clone(), shutdown.clone()));
         tracing::info!(domain = ready.domain, data = %parts.settings.data.display(), "serving");
         Ok(Self { ready, shutdown, listeners })
     }
@@ -243,6 +248,22 @@ impl Parts {
             message_max_bytes: limits::MESSAGE_MAX_BYTES,
         };
         smtp::Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
+    }
+}
+
+/// Gives back the space of messages that were expunged.
+async fn sweep_now_and_then(store: Store, clock: Clock, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+        }
+        let (store, now) = (store.clone(), clock.now());
+        match tokio::task::spawn_blocking(move || store.sweep(now, now)).await {
+            Ok(Ok(swept)) => tracing::debug!(?swept, "swept"),
+            Ok(Err(error)) => tracing::warn!("cannot sweep: {error}"),
+            Err(error) => tracing::error!("the sweep failed: {error}"),
+        }
     }
 }
 
