@@ -67,7 +67,7 @@ impl<D: Dial> Sender for SmtpSender<D> {
     async fn send(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<Vec<Outcome>, SendError> {
         let connected = match self.connect(true).await {
             // Opportunistic TLS that fails is as good as none (RFC 7435 section 3).
-            Err(SendError::Insecure { .. }) if self.endpoint.tls == TlsMode::Opportunistic => self.connect(false).await,
+            Err(SendError::Insecure { .. }) if self.endpoint.may_be_plain() => self.connect(false).await,
             connected => connected,
         };
         let mut conversation = connected?;

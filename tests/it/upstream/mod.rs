@@ -5,3 +5,4 @@ mod imap_forms;
 mod imap_session;
 mod imap_wait;
 mod script;
+mod smtp;

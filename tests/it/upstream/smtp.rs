@@ -1,0 +1,241 @@
+//! Handing mail over: each recipient's outcome, and what is known when the line breaks.
+
+use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
+use mailtide::types::{ByteSource, Secret};
+use mailtide::upstream::{Endpoint, Login, SmtpSender, Timeouts, TlsMode};
+
+use super::script::{Line, Scripted, account};
+
+const GREETING: &str = "S: 220 mx.example ESMTP\nC: EHLO client.example\n";
+const ACCEPTED: &str =
+    "S: 250-mx.example\nS: 250-PIPELINING\nS: 250-SIZE 1000\nS: 250-8BITMIME\nS: 250-DSN\nS: 250 SMTPUTF8\n";
+
+fn sender(dial: Scripted, login: bool) -> SmtpSender<Scripted> {
+    SmtpSender {
+        endpoint: Endpoint { host: "mx.example".to_owned(), port: 25, tls: TlsMode::None, allow_plaintext: true },
+        tls: account(dial.clone()).tls,
+        dial,
+        login: login.then(|| Login { user: "ann".to_owned(), password: Secret::new("hunter2") }),
+        hello_name: "client.example".to_owned(),
+        timeouts: Timeouts::default(),
+    }
+}
+
+fn envelope(recipients: &[&str]) -> Envelope {
+    let recipient = |address: &&str| Recipient { address: (*address).to_owned(), notify: None, orcpt: None };
+    Envelope {
+        mail_from: "ann@a.example".to_owned(),
+        recipients: recipients.iter().map(recipient).collect(),
+        eight_bit: false,
+        smtp_utf8: false,
+        ret: None,
+        envid: None,
+    }
+}
+
+/// `+250 -550 ~450` and so on, one for each recipient.
+fn shown(outcomes: &[Outcome]) -> String {
+    let one = |outcome: &Outcome| match outcome {
+        Outcome::Accepted(reply) => format!("+{}", reply.code),
+        Outcome::Deferred(reply) => format!("~{}", reply.code),
+        Outcome::Failed(reply) => format!("-{}", reply.code),
+    };
+    outcomes.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+async fn send(script: &str, login: bool, envelope: &Envelope, bytes: &str) -> (Result<String, SendError>, Scripted) {
+    let dial = Scripted::new(&[script], Line::default());
+    let mut bytes = bytes.as_bytes().to_vec();
+    let sent = sender(dial.clone(), login).send(envelope, &mut bytes).await;
+    (sent.map(|outcomes| shown(&outcomes)), dial)
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_recipient_has_an_outcome_of_its_own() {
+    let script = format!(
+        "{GREETING}{ACCEPTED}C: MAIL FROM:<ann@a.example> SIZE=29 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=e1\n\
+         C: RCPT TO:<bob@b.example> NOTIFY=FAILURE ORCPT=rfc822;bob@b.example\nC: RCPT TO:<no@b.example>\n\
+         C: RCPT TO:<later@b.example>\nC: RCPT TO:<é@b.example>\n\
+         S: 250 2.1.0 Ok\nS: 250 2.1.5 Ok\nS: 550 5.1.1 nobody\nS: 450 4.2.0 greylisted\nS: 251 2.1.5 forwarded\n\
+         C: DATA\nS: 354 go\nC: Subject: é\nC: ..dot\nC: ...\nC:  end\nC: .\nS: 250 2.0.0 taken\nC: QUIT\nS: 221 bye\n"
+    );
+    let mut envelope = envelope(&["bob@b.example", "no@b.example", "a b@c", "later@b.example", "é@b.example"]);
+    envelope.recipients[0].notify = Some("FAILURE".to_owned());
+    envelope.recipients[0].orcpt = Some("rfc822;bob@b.example".to_owned());
+    (envelope.ret, envelope.envid) = (Some("HDRS".to_owned()), Some("e1".to_owned()));
+    envelope.eight_bit = true;
+    let (sent, dial) = send(&script, false, &envelope, "Subject: é\r\n.dot\r\n..\r\n end\r\n").await;
+    assert_eq!(sent.as_deref(), Ok("+250 -550 -553 ~450 +250"), "{:?}", dial.report);
+    dial.assert_followed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_cannot_do_is_not_asked_of_it() {
+    let bare = "S: 250 mx.example\n";
+    let mail =
+        "C: MAIL FROM:<ann@a.example>\nS: 250\nC: RCPT TO:<bob@b.example>\nS: 250\nC: RCPT TO:<c@c.example>\nS: 550\n";
+    let data = "C: DATA\nS: 354\nC: hi\nC: .\nS: 250\nC: QUIT\nS: 221\n";
+    let quit = "C: QUIT\nS: 221\n";
+    let two = envelope(&["bob@b.example", "c@c.example"]);
+    let eight_bit = Envelope { eight_bit: true, ..two.clone() };
+    let international = Envelope { smtp_utf8: true, ..two.clone() };
+    let rows = [
+        (format!("{GREETING}{bare}{mail}{data}"), &two, "hi", "+250 -550"),
+        (format!("{GREETING}S: 502 what?\nC: HELO client.example\nS: 250 hi\n{mail}{data}"), &two, "hi", "+250 -550"),
+        (format!("{GREETING}{bare}{mail}{data}"), &eight_bit, "hi", "+250 -550"),
+        (format!("{GREETING}{bare}{quit}"), &eight_bit, "é", "-554 -554"),
+        (format!("{GREETING}{bare}{quit}"), &international, "hi", "-553 -553"),
+        (format!("{GREETING}S: 250-mx\nS: 250 SIZE 1\n{quit}"), &two, "hi", "-552 -552"),
+        (format!("{GREETING}{bare}C: MAIL..\nS: 550 5.7.1 no\n{quit}"), &two, "hi", "-550 -550"),
+        (
+            format!("{GREETING}{bare}C: MAIL..\nS: 250\nC: RCPT..\nS: 571 no\nC: RCPT..\nS: 452 many\n{quit}"),
+            &two,
+            "hi",
+            "-571 ~452",
+        ),
+        (format!("{GREETING}{bare}{mail}C: DATA\nS: 451 wait\n{quit}"), &two, "hi", "~451 -550"),
+        (
+            format!("{GREETING}{bare}{mail}C: DATA\nS: 354\nC: hi\nC: .\nS: 554 5.6.0 spam\n{quit}"),
+            &two,
+            "hi",
+            "-554 -550",
+        ),
+    ];
+    for (script, envelope, bytes, outcome) in rows {
+        let (sent, dial) = send(&script, false, envelope, bytes).await;
+        assert_eq!(sent.as_deref(), Ok(outcome), "{script}");
+        dial.assert_followed();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_finds_the_way_that_the_server_takes() {
+    let plain = "AGFubgBodW50ZXIy";
+    let done = "C: MAIL..\nS: 550 enough\nC: QUIT\nS: 221\n";
+    let rows = [
+        format!("{GREETING}S: 250-mx\nS: 250 AUTH LOGIN PLAIN\nC: AUTH PLAIN {plain}\nS: 235 in\n{done}"),
+        format!("{GREETING}S: 250-mx\nS: 250 AUTH PLAIN\nC: AUTH PLAIN {plain}\nS: 334\nC: {plain}\nS: 235 in\n{done}"),
+        format!(
+            "{GREETING}S: 250-mx\nS: 250 auth=login\nC: AUTH LOGIN\nS: 334 VXNlcg==\nC: YW5u\nS: 334\nC: aHVudGVyMg==\nS: 235 in\n{done}"
+        ),
+    ];
+    for script in rows {
+        let (sent, dial) = send(&script, true, &envelope(&["b@b"]), "hi").await;
+        assert_eq!(sent.as_deref(), Ok("-550"), "{script}");
+        dial.assert_followed();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_nothing_says_why() {
+    let auth = format!("{GREETING}S: 250-mx\nS: 250 AUTH PLAIN\nC: AUTH PLAIN..\n");
+    let mail = format!("{GREETING}{ACCEPTED}C: MAIL..\nC: RCPT..\n");
+    let long = format!("s: 220-{}", "x".repeat(70_000));
+    let rows: Vec<(bool, String, &str)> = vec![
+        (false, String::new(), "Lost"),
+        (false, "C: never".into(), "Lost:no answer for 60 s"),
+        (false, "S: * OK IMAP4rev1".into(), "Lost:what is no SMTP"),
+        (false, long, "Lost:more than 65536 bytes"),
+        (false, "S: 220-a\nS: 221 b".into(), "Lost:disagree"),
+        (false, "S: 554 go away".into(), "Refused:go away"),
+        (false, format!("{GREETING}S: 421 busy"), "Refused:busy"),
+        (true, format!("{GREETING}S: 250 mx"), "LoginRefused:no way to log in"),
+        (true, format!("{auth}S: 535 5.7.8 hunter2 is wrong"), "LoginRefused:535 ... is wrong"),
+        (true, format!("{auth}S: 454 4.7.0 later"), "Refused:later"),
+        (true, auth, "Lost"),
+        (false, format!("{mail}S: 451 4.3.0 later\nS: 503 no"), "Refused:later"),
+        (false, format!("{mail}S: 250\nS: 421 closing"), "Refused:closing"),
+        (
+            false,
+            format!("{mail}S: 250\nS: 250\nC: DATA\nS: 354\nC: hi\nC: .\nC: never"),
+            "AnswerLost:no answer for 600 s",
+        ),
+        (false, format!("{mail}S: 250\nS: 250\nC: DATA\nS: 354\nC: hi\nC: .\nS: garbage"), "AnswerLost:no SMTP"),
+    ];
+    for (login, script, expected) in rows {
+        let (sent, _) = send(&script, login, &envelope(&["b@b"]), "hi").await;
+        let error = sent.expect_err(&script);
+        let (variant, part) = expected.split_once(':').unwrap_or((expected, ""));
+        let said = format!("{error:?}");
+        assert!(
+            said.starts_with(&format!("{variant} ")) && said.contains(part),
+            "{said}\nis not {expected}\nafter {script:.300}"
+        );
+        assert!(!said.contains("hunter2"));
+    }
+}
+
+/// Lost before the final dot: nothing was taken over. Lost after it: perhaps it was.
+#[tokio::test(start_paused = true)]
+async fn a_cut_at_any_byte_is_told_by_what_the_server_may_have() {
+    let before = format!(
+        "{GREETING}S: 250-mx\nS: 250-PIPELINING\nS: 250 AUTH PLAIN\nC: AUTH PLAIN..\nS: 235 in\n\
+         C: MAIL..\nC: RCPT..\nC: RCPT..\nS: 250 ok\nS: 250 ok\nS: 550 no\nC: DATA\nS: 354 go\n"
+    );
+    let script = format!("{before}C: hi\nC: .\nS: 250 2.0.0 taken\nC: QUIT\nS: 221 bye\n");
+    let sent_bytes = |script: &str| {
+        script.lines().filter_map(|line| line.strip_prefix("S: ")).map(|line| line.len() + 2).sum::<usize>()
+    };
+    let (until_data, all) = (sent_bytes(&before), sent_bytes(&script) - "221 bye\r\n".len());
+    for cut in 0..=all {
+        let dial = Scripted::new(&[&script], Line { cut_after: Some(cut), trickles: cut % 2 == 0 });
+        let sent = sender(dial, true).send(&envelope(&["b@b", "c@c"]), &mut b"hi".to_vec()).await;
+        match sent {
+            Err(SendError::Lost { .. }) => assert!(cut <= until_data, "cut after {cut}"),
+            Err(SendError::AnswerLost { .. }) => assert!((until_data..all).contains(&cut), "cut after {cut}"),
+            Ok(outcomes) => assert_eq!((shown(&outcomes).as_str(), cut), ("+250 -550", all)),
+            Err(error) => panic!("cut after {cut}: {error:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_read_is_never_ended() {
+    struct Torn;
+    impl ByteSource for Torn {
+        fn size(&self) -> u64 {
+            9
+        }
+        fn read_at(&mut self, offset: u64, _max: usize) -> std::io::Result<Vec<u8>> {
+            if offset == 0 { Ok(b"abc".to_vec()) } else { Err(std::io::Error::other("unreadable")) }
+        }
+    }
+    let script =
+        format!("{GREETING}S: 250 mx\nC: MAIL..\nS: 250\nC: RCPT..\nS: 250\nC: DATA\nS: 354\nC: abc\nC: never");
+    let dial = Scripted::new(&[&script], Line::default());
+    let error = sender(dial.clone(), false).send(&envelope(&["b@b"]), &mut Torn).await;
+    assert_eq!(error, Err(SendError::Local("unreadable".to_owned())));
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    assert!(dial.report.lock().expect("no panic while locked").surprises.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_takes_tls_where_it_can_and_a_submission_where_it_must() {
+    let done = "C: MAIL..\nS: 550 enough\nC: QUIT\nS: 221\n";
+    let offers = format!("{GREETING}S: 250-mx\nS: 250 STARTTLS\n");
+    let broken = format!("{offers}C: STARTTLS\nS: 220 go\nB: 50\nS: no TLS at all\n");
+    let plain = format!("{GREETING}S: 250 mx\n{done}");
+    let in_spite = format!("{offers}{done}");
+    let early = format!("{offers}C: STARTTLS\ns: 220 go\\n250 early\\n");
+    let later = format!("{offers}C: STARTTLS\nS: 454 later\n");
+    let rows: [(TlsMode, bool, &[&str], &str); 9] = [
+        (TlsMode::Opportunistic, true, &[&plain], "-550"),
+        (TlsMode::Opportunistic, true, &[&broken, &in_spite], "-550"),
+        (TlsMode::Opportunistic, false, &[&plain], "plain text is not allowed"),
+        (TlsMode::StartTls, true, &[&plain], "does not offer STARTTLS"),
+        (TlsMode::StartTls, true, &[&broken], "not TLS"),
+        (TlsMode::StartTls, true, &[&early], "plain text where TLS should have begun"),
+        (TlsMode::StartTls, true, &[&later], "refuses STARTTLS: later"),
+        (TlsMode::None, false, &[&plain], "plain text is not allowed"),
+        (TlsMode::Implicit, true, &["S: 220 hi"], "not TLS"),
+    ];
+    for (tls, allow_plaintext, scripts, expected) in rows {
+        let mut sender = sender(Scripted::new(scripts, Line::default()), false);
+        (sender.endpoint.tls, sender.endpoint.allow_plaintext) = (tls, allow_plaintext);
+        let sent = sender.send(&envelope(&["b@b"]), &mut b"hi".to_vec()).await;
+        match sent {
+            Ok(outcomes) => assert_eq!(shown(&outcomes), expected),
+            Err(error) => assert!(error.to_string().contains(expected), "{tls:?}: {error} is not {expected}"),
+        }
+    }
+}
