@@ -5,8 +5,12 @@ use serde::Serialize;
 
 use super::Context;
 use super::failure::Failure;
+use super::screen::Tone;
+use crate::agent::servers::Servers;
 use crate::agent::{Exit, paths};
 use crate::config::{Account, Config, Server, TlsMode};
+use crate::outbox::sender::SendError;
+use crate::sync::remote::{Connect, Remote, RemoteError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -18,12 +22,15 @@ pub(super) struct Arguments {
 enum Act {
     /// Show the accounts of the configuration
     List,
+    /// Try to log in to the servers of an account, or of all; no daemon is needed
+    Test { account: Option<String> },
 }
 
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
     let config = context.config()?;
     match arguments.act.unwrap_or(Act::List) {
         Act::List => list(context, &config),
+        Act::Test { account } => test(context, &config, account.as_deref()).await,
     }
 }
 
@@ -68,6 +75,94 @@ fn shown(server: &Server) -> String {
         TlsMode::None => "plain text",
     };
     format!("{}:{} ({security})", server.host, server.port)
+}
+
+/// How one server of an account answered.
+#[derive(Serialize)]
+struct Tested {
+    account: String,
+    /// `imap` or `smtp`.
+    server: &'static str,
+    address: String,
+    ok: bool,
+    /// What went wrong; what was found, where nothing did.
+    text: String,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+async fn test(context: &mut Context, config: &Config, account: Option<&str>) -> Result<Exit, Failure> {
+    let chosen: Vec<&Account> =
+        config.accounts.iter().filter(|one| account.is_none_or(|name| one.name == name)).collect();
+    if let (Some(name), true) = (account, chosen.is_empty()) {
+        return Err(Failure::Said { message: format!("there is no account {name:?}"), exit: Exit::Usage });
+    }
+    let mut tested = Vec::new();
+    for account in chosen {
+        tested.extend(test_account(account).await);
+    }
+    if context.json {
+        context.screen.json(&tested)?;
+    } else {
+        for one in &tested {
+            let tone = if one.ok { Tone::Good } else { Tone::Bad };
+            let place = format!("  {}  {}  ", one.server, one.address);
+            context.screen.toned(&[(Tone::Bold, &one.account), (Tone::Plain, &place), (tone, &one.text)])?;
+        }
+    }
+    // What needs a person is worth more than what may pass.
+    let exits = || tested.iter().map(|one| one.exit);
+    let worst = [Exit::Config, Exit::NoPermission, Exit::TempFail];
+    Ok(worst.into_iter().find(|bad| exits().any(|exit| exit == *bad)).unwrap_or(Exit::Done))
+}
+
+async fn test_account(account: &Account) -> Vec<Tested> {
+    let tested = |server, address: &Server, outcome: Result<String, (String, Exit)>| Tested {
+        account: account.name.clone(),
+        server,
+        address: shown(address),
+        ok: outcome.is_ok(),
+        exit: outcome.as_ref().map_or_else(|(_, exit)| *exit, |_| Exit::Done),
+        text: outcome.unwrap_or_else(|(text, _)| text),
+    };
+    let servers = match Servers::of(account).await {
+        Ok(servers) => servers,
+        Err(error) => {
+            let exit = if error.is_configuration() { Exit::Config } else { Exit::NoPermission };
+            return vec![tested("imap", &account.imap, Err((error.to_string(), exit)))];
+        }
+    };
+    let mut both = vec![tested("imap", &account.imap, test_imap(&servers).await)];
+    if let (Some(sender), Some(address)) = (&servers.smtp, &account.smtp) {
+        let outcome = sender.check().await.map(|()| "logged in".to_owned());
+        let outcome = outcome.map_err(|error| {
+            let refused = matches!(error, SendError::LoginRefused { .. });
+            (error.to_string(), if refused { Exit::NoPermission } else { Exit::TempFail })
+        });
+        both.push(tested("smtp", address, outcome));
+    }
+    both
+}
+
+async fn test_imap(servers: &Servers) -> Result<String, (String, Exit)> {
+    let failed = |error: RemoteError| {
+        let refused = matches!(error, RemoteError::LoginRefused { .. });
+        (error.to_string(), if refused { Exit::NoPermission } else { Exit::TempFail })
+    };
+    let mut remote = servers.imap.connect().await.map_err(failed)?;
+    let mailboxes = remote.list().await.map_err(failed)?.len();
+    let facts = remote.facts();
+    let extensions = [
+        (facts.idle, "IDLE"),
+        (facts.qresync, "QRESYNC"),
+        (facts.cond_store && !facts.qresync, "CONDSTORE"),
+        (facts.uid_plus, "UIDPLUS"),
+        (facts.r#move, "MOVE"),
+    ];
+    let has = extensions.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect::<Vec<_>>().join(" ");
+    let text = format!("logged in; {mailboxes} mailboxes; {}", if has.is_empty() { "no extensions" } else { &has });
+    remote.logout().await;
+    Ok(text)
 }
 
 impl Context {

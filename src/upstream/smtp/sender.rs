@@ -37,6 +37,12 @@ impl SmtpSender {
 }
 
 impl<D: Dial> SmtpSender<D> {
+    /// Would a message be taken? Connects, logs in and leaves.
+    pub async fn check(&self) -> Result<(), SendError> {
+        self.connect(true).await?.quit().await;
+        Ok(())
+    }
+
     /// A connection on which mail may be sent.
     async fn connect(&self, with_tls: bool) -> Result<Conversation<'_>, SendError> {
         let Self { dial, endpoint, tls, login, hello_name, timeouts } = self;
