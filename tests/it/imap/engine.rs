@@ -188,3 +188,45 @@ fn a_large_message_passes_in_bounded_pieces_both_ways() {
     assert!(fetched[head.len()..].starts_with(&message));
     assert!(fetched.ends_with(b")\r\nd OK Fetched\r\n"));
 }
+
+#[test]
+fn a_message_that_is_not_here_is_refused_and_the_others_given() {
+    let backend = MemoryBackend::new();
+    backend.fill_inbox(1, b"Subject: away\r\n\r\nbody\r\n");
+    backend.withhold_bytes();
+    backend.fill_inbox(1, b"Subject: here\r\n\r\nbody\r\n");
+    let mut session = session(&backend);
+    converse(&mut session, b"a LOGIN alice secret\r\nb EXAMINE INBOX\r\n", NOW);
+    let fetched = converse(&mut session, b"c FETCH 1:2 (BODY.PEEK[HEADER] RFC822.SIZE)\r\n", NOW);
+    let expected = "* 1 FETCH (RFC822.SIZE 23)\r\n* 2 FETCH (BODY[HEADER] {17}\r\nSubject: here\r\n\r\n RFC822.SIZE 23)\r\n\
+                    c NO [UNAVAILABLE] Some of the messages are not available offline\r\n";
+    assert_eq!(String::from_utf8_lossy(&fetched), expected);
+    let fetched = converse(&mut session, b"d FETCH 1 ENVELOPE\r\n", NOW);
+    assert!(fetched.starts_with(b"* 1 FETCH (UID 1)\r\nd NO [UNAVAILABLE]"));
+}
+
+#[test]
+fn a_message_that_breaks_off_ends_the_session_rather_than_show_other_bytes() {
+    let backend = MemoryBackend::new();
+    backend.fill_inbox(1, &vec![b'x'; 600_000]);
+    backend.break_after(300_000);
+    let mut session = session(&backend);
+    converse(&mut session, b"a LOGIN alice secret\r\nb EXAMINE INBOX\r\n", NOW);
+    session.handle_input(b"c FETCH 1 BODY.PEEK[]\r\nd NOOP\r\n", NOW);
+    let mut said = Vec::new();
+    let last = loop {
+        match session.poll_output(NOW, &mut said) {
+            Step::Continue => {}
+            last => break last,
+        }
+    };
+    assert_eq!(last, Step::Close);
+    let head = "* 1 FETCH (BODY[] {600000}\r\n";
+    assert_eq!(said.len(), head.len() + 300_000);
+    // Where nothing of it can be read, it is refused before anything is announced.
+    backend.break_after(0);
+    let mut session = self::session(&backend);
+    converse(&mut session, b"a LOGIN alice secret\r\nb EXAMINE INBOX\r\n", NOW);
+    let fetched = converse(&mut session, b"c FETCH 1 (UID BODY.PEEK[])\r\n", NOW);
+    assert!(fetched.starts_with(b"* 1 FETCH (UID 1)\r\nc NO [UNAVAILABLE]"));
+}

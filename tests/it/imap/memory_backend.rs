@@ -1,6 +1,6 @@
 //! A mail store in memory behind the IMAP engine's seam: the simplest thing that keeps the seam's promises.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mailtide::imap::server::backend::{
@@ -27,6 +27,10 @@ struct World {
     mailboxes: BTreeMap<MailboxName, Stand>,
     subscriptions: Vec<MailboxName>,
     contents: Vec<(Vec<u8>, Arc<Summary>)>,
+    /// Contents that are not here, by their index.
+    withheld: BTreeSet<usize>,
+    /// No content can be read from this offset on.
+    readable_bytes: u64,
     last_id: i64,
 }
 
@@ -53,7 +57,14 @@ struct Kept {
 impl MemoryBackend {
     pub fn new() -> Self {
         let (mailboxes, subscriptions) = (BTreeMap::new(), Vec::new());
-        let mut world = World { mailboxes, subscriptions, contents: Vec::new(), last_id: 0 };
+        let mut world = World {
+            mailboxes,
+            subscriptions,
+            contents: Vec::new(),
+            withheld: BTreeSet::new(),
+            readable_bytes: u64::MAX,
+            last_id: 0,
+        };
         world.add_mailbox(MailboxName::inbox(), None);
         Self(Arc::new(Mutex::new(world)))
     }
@@ -66,6 +77,17 @@ impl MemoryBackend {
         for _ in 0..count {
             inbox.add(Kept { flags: Flags::none(), mod_seq: 0, internal_date: NOW, content });
         }
+    }
+
+    /// The bytes of the messages put in so far are not here.
+    pub fn withhold_bytes(&self) {
+        let mut world = self.world();
+        world.withheld = (0..world.contents.len()).collect();
+    }
+
+    /// No message can be read from that offset on.
+    pub fn break_after(&self, readable_bytes: u64) {
+        self.world().readable_bytes = readable_bytes;
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -126,14 +148,15 @@ impl World {
 
     fn message(&self, uid: LocalUid, kept: &Kept) -> Message {
         let (bytes, summary) = &self.contents[kept.content];
+        let content = Some(kept.content).filter(|content| !self.withheld.contains(content));
         Message {
             uid,
             flags: kept.flags.clone(),
             mod_seq: ModSeq::new(kept.mod_seq),
             internal_date: kept.internal_date,
             size_bytes: bytes.len() as u64,
-            content: Some(ContentId::new(i64::try_from(kept.content).expect("a test keeps few messages"))),
-            summary: Some(Arc::clone(summary)),
+            content: content.map(|content| ContentId::new(i64::try_from(content).expect("few messages"))),
+            summary: content.map(|_| Arc::clone(summary)),
         }
     }
 }
@@ -338,7 +361,9 @@ impl Account for MemoryBackend {
 
     fn read(&mut self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>, Error> {
         let content = usize::try_from(content.get()).expect("ids are indices");
-        self.world().contents[content].0.read_at(offset, max).map_err(|error| Error::Store(Box::new(error)))
+        let mut world = self.world();
+        let max = max.min(usize::try_from(world.readable_bytes.saturating_sub(offset)).unwrap_or(usize::MAX));
+        world.contents[content].0.read_at(offset, max).map_err(|error| Error::Store(Box::new(error)))
     }
 
     fn store(
