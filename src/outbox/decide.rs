@@ -109,7 +109,7 @@ fn gave_up(reply: &Reply) -> Reply {
     Reply { code: reply.code, enhanced: Some("4.4.7".to_owned()), text }
 }
 
-/// A minute, doubled with each attempt up to an hour; between half and the whole of it by chance, so that many
+/// A quarter of a minute, doubled with each attempt up to an hour; between half and the whole of it by chance, so that many
 /// messages deferred at once do not come back at once.
 fn delay_ms(attempts: u32, chance: u32) -> i64 {
     let doublings = attempts.saturating_sub(1).min(16);
@@ -142,7 +142,7 @@ mod tests {
         use Outcome::{Accepted, Deferred, Failed};
         use RecipientState as State;
         let (yes, not_now, never) = (reply(250, "ok"), reply(451, "busy"), reply(550, "no"));
-        let soon = Next::At(NOW.plus_ms(MINUTE));
+        let soon = Next::At(NOW.plus_ms(MINUTE / 4));
         let long_ago = Some(NOW.plus_ms(-5 * DAY));
         for (first, outcomes, expected, next) in [
             (
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn what_went_wrong_decides_when_it_is_tried_again() {
         let (host, cause) = ("h".to_owned(), "c".to_owned());
-        let later = Next::At(NOW.plus_ms(MINUTE));
+        let later = Next::At(NOW.plus_ms(MINUTE / 4));
         for (error, next, deferred) in [
             (SendError::Lost { host: host.clone(), cause: cause.clone() }, later, false),
             (SendError::AnswerLost { host: host.clone(), cause: cause.clone() }, later, false),
@@ -188,14 +188,14 @@ mod tests {
         let lost = SendError::Lost { host: "h".to_owned(), cause: "no route".to_owned() };
         let verdict = decide(Some(NOW.plus_ms(-30 * DAY)), &Err(lost));
         assert_eq!(verdict.recipients, Vec::new());
-        assert_eq!(verdict.next, Next::At(NOW.plus_ms(MINUTE)));
+        assert_eq!(verdict.next, Next::At(NOW.plus_ms(MINUTE / 4)));
     }
 
     #[test]
     fn attempts_come_further_and_further_apart_up_to_an_hour() {
-        let minutes: Vec<i64> = (1..10).map(|attempts| delay_ms(attempts, u32::MAX) / MINUTE).collect();
-        assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        assert_eq!(delay_ms(1, 0), MINUTE / 2);
+        let seconds: Vec<i64> = (1..11).map(|attempts| delay_ms(attempts, u32::MAX) / 1000).collect();
+        assert_eq!(seconds, [15, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!(delay_ms(1, 0), 7_500);
         assert_eq!(delay_ms(u32::MAX, 0), 30 * MINUTE);
     }
 }

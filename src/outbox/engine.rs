@@ -102,6 +102,12 @@ impl<S: Sender> Engine<S> {
         Ok(progress)
     }
 
+    /// The world has changed (there is a connection again, the program started): everything queued is due.
+    pub fn hasten(&self, now: Timestamp) -> Result<()> {
+        let account = self.account;
+        self.write(now, move |txn| txn.hasten_submissions(account))
+    }
+
     /// When [`Self::run_due`] has something to do next.
     pub fn next_due(&self) -> Result<Option<Timestamp>> {
         self.store.read(|reader| reader.next_submission_due(self.account))

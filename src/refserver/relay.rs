@@ -168,7 +168,9 @@ async fn work_off_one<S: Sender>(store: Store, account: AccountId, sender: S, se
     let woken = Arc::new(Notify::new());
     let wake = Arc::clone(&woken);
     let _watch = store.watch(account, Arc::new(move || wake.notify_one()));
-    let engine = match Engine::new(store, account, sender, settings, clock.now()) {
+    let opened = Engine::new(store, account, sender, settings, clock.now())
+        .and_then(|engine| engine.hasten(clock.now()).map(|()| engine));
+    let engine = match opened {
         Ok(engine) => engine,
         Err(error) => return tracing::error!(%account, %error, "the queue cannot be opened"),
     };

@@ -21,6 +21,7 @@ pub struct Submission {
     pub handed_over: Option<Timestamp>,
     /// A copy is in Sent, or none is wanted.
     pub filed: bool,
+    /// Attempts since it last began anew (see `hasten_submissions`).
     pub attempts: u32,
     pub next_attempt: Timestamp,
     /// When a server first said "not now".

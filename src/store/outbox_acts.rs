@@ -113,13 +113,16 @@ impl Txn<'_> {
         Ok(update.execute([account.get(), self.now().unix_ms()])?)
     }
 
-    /// Everything queued is due now: there is a connection again, or the user asked.
+    /// Everything queued is due now, and its back-off begins anew: there is a connection again, the program started, or
+    /// the user asked.
     pub fn hasten_submissions(&mut self, account: AccountId) -> Result<()> {
         let mut update = self.conn().prepare_cached(
-            "UPDATE submission SET next_attempt_ms = ?2
-             WHERE account_id = ?1 AND state = 'queued' AND next_attempt_ms > ?2",
+            "UPDATE submission SET next_attempt_ms = min(next_attempt_ms, ?2), attempts = 0
+             WHERE account_id = ?1 AND state = 'queued' AND (next_attempt_ms > ?2 OR attempts > 0)",
         )?;
-        update.execute([account.get(), self.now().unix_ms()])?;
+        if update.execute([account.get(), self.now().unix_ms()])? > 0 {
+            self.touch(account);
+        }
         Ok(())
     }
 

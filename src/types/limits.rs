@@ -176,8 +176,9 @@ pub const CONTROL_ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How long a server may say "not now" to a message before that is a failure (RFC 5321 section 4.5.4.1: 4 to 5 days).
 pub const SUBMISSION_RETRY_MS: i64 = 5 * 24 * 60 * 60_000;
 
-/// Wait before the second attempt to send a message: greylisting servers want a few minutes, and most troubles last less.
-pub const SUBMISSION_RETRY_FIRST_MS: i64 = 60_000;
+/// Wait before the second attempt to send a message: a server that restarts is back soon. Greylisting servers want a few
+/// minutes, which the doubling reaches at the fifth.
+pub const SUBMISSION_RETRY_FIRST_MS: i64 = 15_000;
 
 /// Longest wait between two attempts (RFC 5321 section 4.5.4.1 asks for 30 minutes at least, for hosts that keep failing).
 pub const SUBMISSION_RETRY_LAST_MS: i64 = 60 * 60_000;

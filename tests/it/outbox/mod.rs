@@ -71,12 +71,16 @@ fn expect_settled(office: &Office, id: mailtide::types::SubmissionId, case: &str
 fn without_a_mishap_everyone_gets_it_once() {
     let office = Office::new(&[Act::ByName, Act::TakeAll]);
     let id = office.submit(&["yes@x", "no@x", "later@x"], MESSAGE);
-    let first = office.run();
+    let (engine, clock) = (office.engine(office.at()), || office.at());
+    let first = office.step(&engine, &clock);
     assert_eq!((first.sent, first.waiting, first.reported, first.filed), (1, 1, 1, 1));
     assert_eq!(office.submission(id).state, SubmissionState::Queued);
-    assert_eq!(office.run().sent, 0, "the next attempt is not due yet");
-    office.pass(HOUR_MS);
-    assert_eq!(office.run().sent, 1);
+    assert_eq!(engine.next_due().expect("readable"), Some(office.at().plus_ms(15_000)));
+    office.pass(14_999);
+    assert_eq!(office.step(&engine, &clock).sent, 0, "the next attempt is not due yet");
+    office.pass(1);
+    assert_eq!(office.step(&engine, &clock).sent, 1);
+    assert_eq!(engine.next_due().expect("readable"), None);
     assert_eq!(office.script.recipients(), ["yes@x", "later@x"]);
     expect_settled(&office, id, "no mishap");
 }

@@ -177,20 +177,22 @@ impl Office {
             *now = now.plus_ms(1);
             *now
         };
-        let run = || {
-            let settings =
-                Settings { origin: Origin::LocalUser, hostname: "here".to_owned(), sent_copy: self.sent_copy };
-            let engine = Engine::new(self.store().clone(), self.account, self.script.clone(), settings, now());
-            let engine = engine.expect("a usable store");
-            let world = World { now: &now, chance: &|| u32::MAX };
-            let mut progress = finish(engine.run_due(world)).expect("a usable store");
-            if self.sent_copy == SentCopy::AfterLooking {
-                let since = now();
-                progress.filed += engine.file_copies(since, now()).expect("a usable store").filed;
-            }
-            progress
-        };
-        catch_unwind(AssertUnwindSafe(run)).ok()
+        catch_unwind(AssertUnwindSafe(|| self.step(&self.engine(now()), &now))).ok()
+    }
+
+    pub fn engine(&self, now: Timestamp) -> Engine<Script> {
+        let settings = Settings { origin: Origin::LocalUser, hostname: "here".to_owned(), sent_copy: self.sent_copy };
+        Engine::new(self.store().clone(), self.account, self.script.clone(), settings, now).expect("a usable store")
+    }
+
+    /// Sends what is due, then files what was handed over before.
+    pub fn step(&self, engine: &Engine<Script>, now: &(dyn Fn() -> Timestamp + Send + Sync)) -> Progress {
+        let mut progress = finish(engine.run_due(World { now, chance: &|| u32::MAX })).expect("a usable store");
+        if self.sent_copy == SentCopy::AfterLooking {
+            let since = now();
+            progress.filed += engine.file_copies(since, now()).expect("a usable store").filed;
+        }
+        progress
     }
 
     /// The messages of a mailbox: flags and bytes.
