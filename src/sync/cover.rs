@@ -175,7 +175,8 @@ impl<R: Remote> Pass<'_, R> {
         if is_complete {
             let seen: UidSet<RemoteUid> = scanned.iter().map(|scanned| scanned.uid).collect();
             // A list of flags that lacks some may be the server's mistake (QUIRKS.md row 19).
-            all = match by_uid.keys().chain(skipped.keys()).all(|uid| seen.contains(*uid)) {
+            let is_whole = seen.len() >= u64::from(selected.exists);
+            all = match is_whole && by_uid.keys().chain(skipped.keys()).all(|uid| seen.contains(*uid)) {
                 true => Some(seen),
                 false => Some(self.remote.uids().await?),
             };

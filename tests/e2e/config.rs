@@ -8,31 +8,31 @@ use crate::support::wait::{SOON, wait_until};
 
 /// What is wrong, the text after `[local]`, the line of the whole file that is to be named, and words of the remedy.
 const BROKEN: &[(&str, &str, usize, &[&str])] = &[
-    ("not TOML", "[[account]\nname = \"a\"\n", 7, &[]),
-    ("an unknown key", "[[account]]\nname = \"a\"\ncolour = \"red\"\n", 9, &["colour"]),
-    ("a missing key", "[[account]]\nname = \"a\"\n", 7, &["address"]),
+    ("not TOML", "[[account]\nname = \"a\"\n", 6, &[]),
+    ("an unknown key", "[[account]]\nname = \"a\"\ncolour = \"red\"\n", 8, &["colour"]),
+    ("a missing key", "[[account]]\nname = \"a\"\n", 6, &["address"]),
     (
         "a wrong type",
         "[[account]]\nname = \"a\"\naddress = \"a@b.example\"\npassword = \"x\"\nimap = { host = \"h\", port = \"many\" }\n",
-        11,
+        10,
         &[],
     ),
     (
         "an unreadable value",
         "[[account]]\nname = \"a\"\naddress = \"a@b.example\"\npassword = \"x\"\nimap = { host = \"h\", tls = \"maybe\" }\n",
-        11,
+        10,
         &["implicit", "starttls", "none"],
     ),
     (
         "plaintext to another machine",
         "[[account]]\nname = \"a\"\naddress = \"a@b.example\"\npassword = \"x\"\nimap = { host = \"imap.b.example\", tls = \"none\" }\n",
-        11,
+        10,
         &["allow-plaintext"],
     ),
     (
         "no password",
         "[[account]]\nname = \"a\"\naddress = \"a@b.example\"\nimap = { host = \"imap.b.example\" }\n",
-        7,
+        6,
         &["password-command"],
     ),
     (
@@ -94,7 +94,7 @@ fn a_changed_configuration_is_taken_up_and_a_broken_one_is_not() {
     agent.login("bob").select("INBOX");
 
     agent.configure("[[account]]\nname = 7\n");
-    wait_until("the complaint about the broken file", SOON, || agent.log().contains("config.toml:8:"));
+    wait_until("the complaint about the broken file", SOON, || agent.log().contains("config.toml:7:"));
     assert_eq!(names(), ["ada", "bob"], "the last good configuration stays");
     agent.login("ada").select("INBOX");
 

@@ -161,11 +161,13 @@ fn what_a_server_announces_is_not_believed() {
         let address = serve(move |stream| one_message(stream, answer));
         let mut agent = Agent::new(&Account::at(&server, "ada", address).text());
         let said = agent.once();
-        assert_eq!(said.code, 75, "{what}: {said:?}");
+        // A message that the server does not give is passed over, and said to be; anything else is no sync at all.
+        assert!(said.code == 75 || said.err.contains("not given"), "{what}: {said:?}");
         assert!(!said.err.contains("panicked"), "{what}: {said:?}");
         // The daemon lives through it, too, and stays small.
         agent.start();
-        wait_until(&format!("an error after {what}"), SOON, || agent.account()["last_error"].is_string());
+        let trouble = || agent.account()["last_error"].is_string() || agent.log().contains("not given");
+        wait_until(&format!("the trouble with {what} to be told"), SOON, trouble);
         let peak = agent.process().memory_kib("VmHWM");
         assert!(peak < 128 * 1024, "{what}: {peak} KiB");
     }

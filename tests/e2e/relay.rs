@@ -126,9 +126,10 @@ fn a_server_killed_in_the_midst_of_deliveries_loses_nothing_it_acknowledged() {
         b.restart();
     }
     println!("{} and {} messages acknowledged", near.len(), far.len());
+    // What failed while a server was down is tried again after up to a minute.
     for (server, user, acknowledged) in [(&a, "ada", &near), (&b, "bob", &far)] {
         let mut imap = server.login(user);
-        wait_until("every acknowledged message to be delivered", SOON, || {
+        wait_until("every acknowledged message to be delivered", SOON * 2, || {
             let here: BTreeSet<u64> = numbers(&mut imap).into_iter().collect();
             acknowledged.is_subset(&here)
         });
