@@ -1,6 +1,8 @@
 //! Numbered migrations. A database's `user_version` is the number of the last one applied. A released migration is
 //! never edited: the next one is added.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -13,18 +15,34 @@ pub(super) const HOT: &[&str] = &[include_str!("migrations/0001_first.sql")];
 /// The content database's.
 pub(super) const CONTENT: &[&str] = &[include_str!("migrations/content_0001_first.sql")];
 
-/// Fails if the database was written by a later version of this program. Opens it for reading only, so that not even
-/// its write-ahead log is touched.
+/// Fails if the database was written by a later version of this program, leaving every file as it is: one that was closed
+/// cleanly is not even opened, since SQLite would put a write-ahead log beside it.
 pub(super) fn refuse_newer(path: &Path, migrations: &[&str]) -> Result<()> {
-    if !path.try_exists().map_err(|error| Error::io(path, error))? {
+    let io = |error| Error::io(path, error);
+    if !path.try_exists().map_err(io)? {
         return Ok(());
     }
-    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let (version, known) = (version(&conn)?, migrations.len() as i64);
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let version = match Path::new(&log).try_exists().map_err(io)? {
+        true => version(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?,
+        false => version_in_header(path).map_err(io)?,
+    };
+    let known = migrations.len() as i64;
     match version <= known {
         true => Ok(()),
         false => Err(Error::Newer { path: path.to_owned(), version, known }),
     }
+}
+
+/// The user version, a big-endian number at offset 60 (sqlite.org/fileformat2.html section 1.3). What is no database is
+/// of no version, and told when it is opened.
+fn version_in_header(path: &Path) -> io::Result<i64> {
+    let mut header = Vec::new();
+    File::open(path)?.take(64).read_to_end(&mut header)?;
+    let is_database = header.starts_with(b"SQLite format 3\0");
+    let version = header.get(60..64).filter(|_| is_database).and_then(|bytes| bytes.try_into().ok());
+    Ok(version.map_or(0, |bytes| i32::from_be_bytes(bytes).into()))
 }
 
 /// Brings the database to the newest version, each migration in a transaction of its own.
