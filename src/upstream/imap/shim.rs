@@ -285,7 +285,7 @@ impl<T> WireShim<T> {
             return Ok(());
         }
         let not_imap = || Fault::NotImap(printable(response));
-        let space = response.iter().position(|byte| *byte == b' ').ok_or_else(not_imap)?;
+        let space = response.iter().position(|byte| *byte == b' ').filter(|space| *space > 0).ok_or_else(not_imap)?;
         let tag = std::str::from_utf8(&response[..space]).map_err(|_| not_imap())?;
         let status = StatusLine::parse(response[space..].trim_ascii_start()).ok_or_else(not_imap)?;
         // Tags are ours: letters and digits. Another one answers nothing, and need not be readable to imap-proto.
@@ -444,6 +444,8 @@ impl<T> fmt::Debug for WireShim<T> {
 
 #[cfg(test)]
 mod tests {
+    use async_imap::imap_proto::Response;
+    use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -538,5 +540,96 @@ mod tests {
         let mut sent = [0; 100];
         let count = server.read(&mut sent).await.expect("the line was sent");
         assert_eq!(&sent[..count], b"A0001 LOGIN \"ann\" \"hunter2\"\r\n");
+    }
+
+    /// What servers say, well and badly, in pieces to be put together.
+    const WORDS: &[&str] = &[
+        "* ",
+        "A0001 ",
+        "+ ",
+        "OK ",
+        "NO",
+        "BYE ",
+        "[ALERT]",
+        "[COPYUID 1 2 3]",
+        "]",
+        "1 ",
+        "0 ",
+        "4294967296 ",
+        "FETCH ",
+        "EXISTS",
+        "VANISHED ",
+        "(EARLIER) ",
+        "5:3,9",
+        "1:*",
+        "(",
+        ")",
+        "UID ",
+        "7",
+        "FLAGS ",
+        "(\\Seen a])",
+        "{",
+        "\\*",
+        "INTERNALDATE ",
+        "\"17-Jul-1996 02:44:25 -0700\"",
+        "NIL",
+        "MODSEQ (9)",
+        "RFC822.SIZE ",
+        "BODY[] ",
+        "BODY[HEADER] ",
+        "EMAILID (M1)",
+        "X-GM-MSGID ",
+        "BODYSTRUCTURE ((",
+        "{3}\r\nabc",
+        "{0}\r\n",
+        "{9}\r\n",
+        "\"",
+        "\"q\\\"\"",
+        "\\",
+        "é",
+        "\0",
+        "\r\n",
+        "\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        " ",
+        "\t",
+        "SEARCH 1 2",
+        "LIST () \"/\" x",
+        "STATUS x (MESSAGES 1)",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn whatever_a_server_says_imap_proto_reads_all_it_is_given(
+            words in proptest::collection::vec(proptest::sample::select(WORDS), 0..60),
+            noise in proptest::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let mut shim = WireShim::after_greeting((), String::new());
+            shim.raw.extend(words.concat().as_bytes());
+            shim.raw.extend(&noise);
+            let mut given = Vec::new();
+            loop {
+                let fault = shim.digest().is_err();
+                while shim.take_told().is_some() {}
+                given.extend_from_slice(shim.ready.rest());
+                let progressed = !shim.ready.is_empty();
+                shim.ready.advance(shim.ready.rest().len());
+                if fault || !progressed {
+                    break;
+                }
+            }
+            let mut rest: &[u8] = &given;
+            while !rest.is_empty() {
+                let text = String::from_utf8_lossy(rest).into_owned();
+                let parsed = Response::parse(rest);
+                prop_assert!(parsed.is_ok(), "{text:?}");
+                if let Ok((after, _)) = parsed {
+                    rest = after;
+                }
+            }
+        }
     }
 }

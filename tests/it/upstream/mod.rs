@@ -6,3 +6,4 @@ mod imap_session;
 mod imap_wait;
 mod script;
 mod smtp;
+mod wire_trace;
