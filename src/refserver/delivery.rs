@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::post::{Post, message_id, post};
 use super::users::Users;
 use crate::outbox::dsn::{self, Action, Report, Told};
 use crate::outbox::sender::{Envelope, Recipient};
@@ -20,8 +21,8 @@ use crate::smtp::reply::Refusal;
 use crate::smtp::server::Role;
 use crate::smtp::server::backend::{self, Backend, LoginError};
 use crate::smtp::trace::{self, Trace};
-use crate::store::{Error, NewMessage, NewSubmission, Origin, Store, StoredContent, Upload};
-use crate::types::{AccountId, Flags, InternalDate, MailboxName, Timestamp};
+use crate::store::{Error, Store, StoredContent, Upload};
+use crate::types::{AccountId, ContentHash, Timestamp};
 
 /// What every session shares.
 pub struct Delivery {
@@ -109,6 +110,7 @@ impl Backend for DeliveryBackend {
             accounts,
             local: outgoing(&local),
             remote: outgoing(&remote),
+            seen: hasher_of(envelope.from.address.as_ref()),
             arrived: now,
         })
     }
@@ -126,12 +128,15 @@ pub struct DeliveryUpload {
     remote: Envelope,
     to_deliver: Option<Upload>,
     to_relay: Option<Upload>,
+    /// Sender and bytes as they came: what the message is known by if it comes again.
+    seen: blake3::Hasher,
     arrived: Timestamp,
 }
 
 impl backend::Upload for DeliveryUpload {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         self.remote.eight_bit |= !bytes.is_ascii();
+        self.seen.update(bytes);
         let mut uploads = self.to_deliver.iter_mut().chain(&mut self.to_relay);
         uploads.try_for_each(|upload| upload.write(bytes)).map_err(|error| refusal(&error))
     }
@@ -144,10 +149,14 @@ impl backend::Upload for DeliveryUpload {
         if let Some(content) = &delivered {
             posts.extend(self.accounts.iter().map(|account| Post::Inbox(*account, content.clone())));
         }
+        let message_id = delivered.as_ref().or(queued.as_ref()).map(message_id);
         if let (Some(content), Some(account)) = (queued, self.sender) {
             posts.push(Post::queue(account, content, self.remote.clone()));
         }
-        self.delivery.post(posts, now).map_err(|error| refusal(&error))?;
+        // Without a Message-ID equal bytes may well be two messages (RFC 5322 section 3.6.4).
+        let key =
+            message_id.filter(|id| !id.is_empty()).map(|_| ContentHash::from_bytes(*self.seen.finalize().as_bytes()));
+        post(&self.delivery.store, posts, key, now).map_err(|error| refusal(&error))?;
         let (here, relayed) = (self.local.recipients.len(), self.remote.recipients.len());
         tracing::info!(id, from = self.local.mail_from, here, relayed, "message taken");
         if let Some(content) = delivered
@@ -181,43 +190,19 @@ impl DeliveryUpload {
         };
         let report = dsn::store(&self.delivery.store, &report, content.content())?;
         let users = &self.delivery.users;
-        let post = match sender.domain().is_some_and(|domain| users.is_local(domain)) {
+        let report = match sender.domain().is_some_and(|domain| users.is_local(domain)) {
             true => users.mailbox(&sender.local_part()).map(|account| Post::Inbox(account, report)),
             // From the null reverse-path, so that nothing is reported of the report.
             false => Some(Post::queue(*first, report, report_envelope(&self.local))),
         };
-        self.delivery.post(post.into_iter().collect(), now)
+        post(&self.delivery.store, report.into_iter().collect(), None, now)
     }
 }
 
-/// One thing that becomes of a message.
-enum Post {
-    Inbox(AccountId, StoredContent),
-    Queue(NewSubmission),
-}
-
-impl Post {
-    fn queue(account: AccountId, content: StoredContent, envelope: Envelope) -> Self {
-        let message_id = message_id(&content);
-        Self::Queue(NewSubmission { account, content, envelope, message_id, file: false })
-    }
-}
-
-impl Delivery {
-    /// Does all of it in one transaction.
-    fn post(&self, posts: Vec<Post>, now: Timestamp) -> Result<(), Error> {
-        self.store.write(Origin::Authority, now, move |txn| {
-            posts.into_iter().try_for_each(|post| match post {
-                Post::Queue(new) => txn.enqueue(&new).map(drop),
-                Post::Inbox(account, content) => {
-                    let inbox = txn.reader().mailbox_named(account, &MailboxName::inbox())?;
-                    let inbox = inbox.ok_or(Error::NoSuchMailbox)?;
-                    let (flags, internal_date) = (Flags::none(), InternalDate::from(now));
-                    txn.append(inbox.id, &[NewMessage { content, flags, internal_date, email_id: None }]).map(drop)
-                }
-            })
-        })
-    }
+fn hasher_of(sender: Option<&Address>) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(sender.map(Address::as_str).unwrap_or_default().as_bytes()).update(b"\0");
+    hasher
 }
 
 /// The envelope of a report to the sender of `envelope`.
@@ -231,11 +216,6 @@ fn report_envelope(envelope: &Envelope) -> Envelope {
         ret: None,
         envid: None,
     }
-}
-
-fn message_id(content: &StoredContent) -> String {
-    let raw = content.summary.envelope.message_id.as_deref().unwrap_or_default();
-    String::from_utf8_lossy(raw).trim().to_owned()
 }
 
 /// What a message is called in the log and the reply.

@@ -37,6 +37,7 @@ mod reader;
 mod readers;
 mod source;
 mod sweep;
+mod taken;
 mod txn;
 mod upload;
 mod upstream_guard;

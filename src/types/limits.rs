@@ -185,3 +185,7 @@ pub const SUBMISSION_RETRY_LAST_MS: i64 = 60 * 60_000;
 
 /// How long what was deleted stays recoverable (30 days): longer than a holiday.
 pub const RECOVERY_MS: i64 = 30 * 24 * 3_600_000;
+
+/// How long a server remembers what it took, to know a message that is sent again because its answer was lost: a client
+/// off for a long weekend included.
+pub const TAKEN_MEMORY_MS: i64 = 7 * 24 * 60 * 60_000;

@@ -171,6 +171,39 @@ fn a_delivery_is_reported_to_who_asked_for_it() {
     }
 }
 
+#[test]
+fn what_is_sent_again_because_its_answer_was_lost_makes_no_double() {
+    let with_id = format!("Message-ID: <1@here>\r\n{MESSAGE}");
+    let later = format!("Message-ID: <2@here>\r\n{MESSAGE}");
+    for (first, again, new_recipient, copies) in
+        [(&with_id, &with_id, "", 1), (&with_id, &later, "", 2), (&with_id, &with_id, "RCPT TO:<y@there>\r\n", 1)]
+    {
+        let post = Post::new();
+        let envelope = "MAIL FROM:<alice@here.example>\r\nRCPT TO:<bob@here.example>\r\nRCPT TO:<x@there>\r\n";
+        for (message, more) in [(first, ""), (again, new_recipient)] {
+            let mut session = post.alice();
+            talk(&mut session, &format!("{envelope}{more}DATA\r\n"));
+            assert_eq!(codes(&talk(&mut session, &format!("{message}.\r\n"))), ["250"]);
+        }
+        assert_eq!(post.inbox("bob").len(), copies);
+        let queue = post.delivery.store.read(|reader| reader.submissions(post.account("alice"))).expect("readable");
+        let queued = |address| {
+            let named = |queued: &&mailtide::outbox::sender::Recipient| queued.address == address;
+            queue.iter().flat_map(|submission| &submission.envelope.recipients).filter(named).count()
+        };
+        assert_eq!((queued("x@there"), queued("y@there")), (copies, usize::from(!new_recipient.is_empty())));
+    }
+}
+
+#[test]
+fn equal_messages_without_a_message_id_are_as_many_as_were_sent() {
+    let post = Post::new();
+    for _ in 0..2 {
+        talk(&mut post.alice(), &format!("MAIL FROM:<>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n{MESSAGE}.\r\n"));
+    }
+    assert_eq!(post.inbox("bob").len(), 2);
+}
+
 /// Hosts by name: `down…` is not there, `busy…` refuses, `gone…` takes the message and vanishes, others take it unless
 /// the recipient is `no@…`. Keeps who was asked for whom.
 #[derive(Clone, Default)]

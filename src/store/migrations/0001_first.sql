@@ -201,4 +201,13 @@ CREATE TABLE submission_recipient (
   PRIMARY KEY (submission_id, place)
 ) STRICT, WITHOUT ROWID;
 
+-- refserver: what was taken for whom lately, so that a client that did not hear our answer and sends again makes no double.
+CREATE TABLE taken (
+  account_id INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+  key        BLOB    NOT NULL,                       -- BLAKE3 of sender, recipient and bytes
+  at_ms      INTEGER NOT NULL,
+  PRIMARY KEY (account_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX taken_at ON taken (at_ms);
+
 INSERT INTO store_info (id, generation, clean) VALUES (1, 1, 1);
