@@ -57,7 +57,7 @@ pub const UPSTREAM_COMMAND_LINE_MAX_BYTES: usize = 8000;
 /// Commands on their way to an upstream server at once: Exchange answers BAD to fifty (QUIRKS.md row 16).
 pub const UPSTREAM_PIPELINE_MAX: usize = 25;
 
-/// UIDs asked of in one UID SEARCH where ESEARCH is missing: the answer stays below [`UPSTREAM_LINE_MAX_BYTES`].
+/// UIDs asked of in one UID SEARCH of a mailbox with more messages: the answer stays below [`UPSTREAM_LINE_MAX_BYTES`].
 pub const UPSTREAM_SEARCH_WINDOW_UIDS: u32 = 80_000;
 
 /// Longest SMTP reply taken, all lines together: RFC 5321 section 4.5.3.1.5 asks for 512 a line.

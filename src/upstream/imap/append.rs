@@ -21,6 +21,10 @@ pub(super) async fn append(
         .text(format!(" ({}) \"{}\" ", message.flags, message.internal_date.to_imap()))
         .stream(message.bytes);
     let answer = remote.driver.run_plain(command).await?;
+    if remote.profile.hides_appended {
+        // The message is there whatever becomes of this: a failure shows in the next request.
+        let _ = remote.plain(Command::new("NOOP", "NOOP")).await;
+    }
     Ok(match answer.code {
         Some(Code::AppendUid(uid_validity, uid)) => Some(AppendUid { uid_validity, uid }),
         _ => None,

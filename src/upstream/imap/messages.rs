@@ -33,22 +33,22 @@ pub(super) async fn search(remote: &mut ImapRemote, key: &str) -> Result<UidSet<
     Ok(UidSet::from_ranges(found))
 }
 
-/// The commands that ask for `key`. Without ESEARCH the answer lists every UID, so a large mailbox is asked in windows.
+/// The commands that ask for `key`. The answer may list every UID: a large mailbox is asked in windows.
 fn searches(remote: &ImapRemote, key: &str) -> Vec<String> {
     const WINDOW: u32 = limits::UPSTREAM_SEARCH_WINDOW_UIDS;
-    if remote.capabilities.has("ESEARCH") {
-        return vec![format!("UID SEARCH RETURN (ALL) {key}")];
-    }
-    let uid_next = remote.selected.as_ref().and_then(|selected| selected.uid_next).map_or(1, RemoteUid::get);
-    if uid_next <= WINDOW {
-        return vec![format!("UID SEARCH {key}")];
-    }
-    let starts = (1..uid_next).step_by(WINDOW as usize);
-    let window = |start: u32| match start.checked_add(WINDOW).filter(|next| *next < uid_next) {
-        Some(next) => format!("UID SEARCH UID {start}:{} {key}", next - 1),
-        None => format!("UID SEARCH UID {start}:* {key}"),
+    let search = if remote.capabilities.has("ESEARCH") { "UID SEARCH RETURN (ALL)" } else { "UID SEARCH" };
+    let end = match &remote.selected {
+        Some(selected) if selected.exists > WINDOW => selected.uid_next.map_or(1, RemoteUid::get),
+        _ => 1,
     };
-    starts.map(window).collect()
+    if end <= WINDOW {
+        return vec![format!("{search} {key}")];
+    }
+    let window = |start: u32| match start.checked_add(WINDOW).filter(|next| *next < end) {
+        Some(next) => format!("{search} UID {start}:{} {key}", next - 1),
+        None => format!("{search} UID {start}:* {key}"),
+    };
+    (1..end).step_by(WINDOW as usize).map(window).collect()
 }
 
 /// Flags of messages.

@@ -45,6 +45,8 @@ pub(super) struct Profile {
     pub trusts_list_return: bool,
     /// It must be told to leave a mailbox, for it does not say where the data of the next one begin.
     pub unselects_first: bool,
+    /// It shows an appended message only after a NOOP.
+    pub hides_appended: bool,
 }
 
 impl Default for Profile {
@@ -54,6 +56,7 @@ impl Default for Profile {
             trusts_qresync: true,
             trusts_list_return: true,
             unselects_first: false,
+            hides_appended: false,
         }
     }
 }
@@ -71,6 +74,8 @@ const KNOWN: &[Mark] = &[
         profile.unselects_first = true;
         profile.trusts_list_return = false;
     }),
+    // Row 22: what was appended is not seen until the next NOOP.
+    (&["courier"], |profile| profile.hides_appended = true),
 ];
 
 impl Profile {

@@ -23,6 +23,8 @@ pub struct ImapRemote {
 pub(super) struct SelectedMailbox {
     pub name: RemoteName,
     pub uid_next: Option<RemoteUid>,
+    /// How many messages there were.
+    pub exists: u32,
 }
 
 impl ImapRemote {

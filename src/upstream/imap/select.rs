@@ -49,7 +49,7 @@ pub(super) async fn select(
     }
     remote.driver.take_vanished();
     remote.driver.take_touched();
-    remote.selected = Some(SelectedMailbox { name: name.clone(), uid_next: told.uid_next });
+    remote.selected = Some(SelectedMailbox { name: name.clone(), uid_next: None, exists: 0 });
     if told.uid_next.is_none() || told.uid_validity.is_none() || told.exists.is_none() {
         fill(remote, name, &mut told).await?;
     }
@@ -57,6 +57,7 @@ pub(super) async fn select(
         |what: &str| RemoteError::Refused { request: "SELECT", code: None, text: format!("OK without {what}") };
     let uid_validity = told.uid_validity.ok_or_else(|| missing("UIDVALIDITY"))?;
     let exists = told.exists.ok_or_else(|| missing("the number of messages"))?;
+    remote.selected = Some(SelectedMailbox { name: name.clone(), uid_next: told.uid_next, exists });
     let has_resync = known.is_some_and(|known| known.uid_validity == uid_validity)
         && told.highest_mod_seq.is_some()
         && !told.is_incomplete;
@@ -112,9 +113,6 @@ async fn fill(remote: &mut ImapRemote, name: &RemoteName, told: &mut Told) -> Re
         told.uid_next = told.uid_next.or(status.uid_next);
         told.uid_validity = told.uid_validity.or(Some(status.uid_validity));
         told.exists = told.exists.or(Some(status.messages));
-        if let Some(selected) = &mut remote.selected {
-            selected.uid_next = told.uid_next;
-        }
     }
     Ok(())
 }

@@ -165,7 +165,7 @@ async fn long_sets_and_large_mailboxes_are_asked_in_pieces() {
     remote.add_flags(&every_second, &seen).await.expect("STORE");
     dial.assert_followed();
 
-    let script = "C: SELECT \"x\"\nS: * 3 EXISTS\nS: * OK [UIDVALIDITY 5]\nS: * OK [UIDNEXT 200000]\nS: $ OK\n\
+    let script = "C: SELECT \"x\"\nS: * 90000 EXISTS\nS: * OK [UIDVALIDITY 5]\nS: * OK [UIDNEXT 200000]\nS: $ OK\n\
         C: UID SEARCH UID 1:80000 ALL\nC: UID SEARCH UID 80001:160000 ALL\nC: UID SEARCH UID 160001:* ALL\n\
         S: * SEARCH 7\nS: $ OK\nS: * SEARCH\nS: $ OK\nS: * SEARCH 199999 160001\nS: $ OK\n";
     let (mut remote, dial) = connect(&logged_in("", script)).await;
