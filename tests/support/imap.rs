@@ -244,19 +244,26 @@ impl Imap {
 
     /// Everything in the selected mailbox, in UID order. The bodies are fetched without setting `\Seen`.
     pub fn fetch_all(&mut self) -> Vec<Fetched> {
-        self.fetch("1:*", "UID FLAGS INTERNALDATE BODY.PEEK[]")
+        self.try_fetch_all().expect("a connection that holds")
+    }
+
+    pub fn try_fetch_all(&mut self) -> io::Result<Vec<Fetched>> {
+        self.try_fetch("UID FLAGS INTERNALDATE BODY.PEEK[]")
     }
 
     /// As [`Self::fetch_all`] without the bodies.
     pub fn fetch_flags(&mut self) -> Vec<Fetched> {
-        self.fetch("1:*", "UID FLAGS INTERNALDATE")
+        self.try_fetch("UID FLAGS INTERNALDATE").expect("a connection that holds")
     }
 
-    fn fetch(&mut self, uids: &str, items: &str) -> Vec<Fetched> {
-        let reply = self.ok(&format!("UID FETCH {uids} ({items})"));
+    fn try_fetch(&mut self, items: &str) -> io::Result<Vec<Fetched>> {
+        let reply = self.try_command(&format!("UID FETCH 1:* ({items})"))?;
+        if reply.status != "OK" {
+            return Err(io::Error::other(reply.text));
+        }
         let mut messages: Vec<Fetched> = reply.untagged.iter().filter_map(Fetched::read).collect();
         messages.sort_by_key(|message| message.uid);
-        messages
+        Ok(messages)
     }
 }
 

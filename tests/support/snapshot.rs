@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io;
 
 use super::imap::{Fetched, Imap};
+use super::wait::{SOON, wait_for};
 
 /// Local names (parts joined by `/`) with what is in them, sorted.
 pub type Snapshot = BTreeMap<String, Vec<Entry>>;
@@ -33,15 +35,28 @@ fn lower_case(flags: &BTreeSet<String>) -> BTreeSet<String> {
 
 /// What the logged-in user's mailboxes hold.
 pub fn take(imap: &mut Imap) -> Snapshot {
+    try_take(imap).expect("a server that stays")
+}
+
+/// As [`take`] while folders are renamed and deleted: a server may then hang up in the middle of a FETCH.
+pub fn take_in_motion(mut connect: impl FnMut() -> Imap) -> Snapshot {
+    wait_for("a look at all folders", SOON, || try_take(&mut connect()).ok())
+}
+
+fn try_take(imap: &mut Imap) -> io::Result<Snapshot> {
     let mut snapshot = Snapshot::new();
     for mailbox in selectable(imap) {
-        let exists = imap.ok(&format!("EXAMINE {}", super::imap::mailbox_argument(&mailbox.wire))).exists();
-        let messages = if exists == 0 { Vec::new() } else { imap.fetch_all() };
+        let reply = imap.try_command(&format!("EXAMINE {}", super::imap::mailbox_argument(&mailbox.wire)))?;
+        if reply.status == "NO" {
+            // Renamed or deleted since it was listed.
+            continue;
+        }
+        let messages = if reply.exists() == 0 { Vec::new() } else { imap.try_fetch_all()? };
         let mut entries: Vec<Entry> = messages.iter().map(Entry::of).collect();
         entries.sort();
         snapshot.insert(mailbox.local, entries);
     }
-    snapshot
+    Ok(snapshot)
 }
 
 /// A mailbox under both its names.
