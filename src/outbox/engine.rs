@@ -108,6 +108,12 @@ impl<S: Sender> Engine<S> {
         self.write(now, move |txn| txn.hasten_submissions(account))
     }
 
+    /// Forgets what was made before `before` and is done in every way.
+    pub fn forget(&self, before: Timestamp, now: Timestamp) -> Result<usize> {
+        let account = self.account;
+        self.write(now, move |txn| txn.forget_submissions(account, before))
+    }
+
     /// When [`Self::run_due`] has something to do next.
     pub fn next_due(&self) -> Result<Option<Timestamp>> {
         self.store.read(|reader| reader.next_submission_due(self.account))

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::route::{self, Resolve, Route, Routes};
 use crate::net::{Clock, Shutdown};
-use crate::outbox::engine::{Engine, SentCopy, Settings, World};
+use crate::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
 use crate::outbox::sender::{Envelope, Outcome, Reply, SendError, Sender};
 use crate::store::{Origin, Store};
 use crate::types::{AccountId, ByteSource};
@@ -123,6 +123,9 @@ impl<S: Sender> Sender for Shared<S> {
 /// How long a queue rests at most: a clock that was set back must not make it sleep for days.
 const REST_MAX: Duration = Duration::from_secs(600);
 
+/// How long mail that is through with is kept, for those who ask what became of it.
+const QUEUE_MEMORY_MS: i64 = 7 * 24 * 60 * 60_000;
+
 /// Rest after our own disk failed.
 const REST_AFTER_TROUBLE: Duration = Duration::from_secs(30);
 
@@ -189,7 +192,11 @@ async fn work_off_one<S: Sender>(store: Store, account: AccountId, sender: S, se
 
 /// Sends what is due. Gives how long nothing will be.
 async fn run<S: Sender>(engine: &Engine<S>, clock: &Clock) -> crate::store::Result<Duration> {
-    engine.run_due(World { now: &|| clock.now(), chance: &chance }).await?;
+    let progress = engine.run_due(World { now: &|| clock.now(), chance: &chance }).await?;
+    if progress != Progress::default() {
+        let now = clock.now();
+        engine.forget(now.plus_ms(-QUEUE_MEMORY_MS), now)?;
+    }
     let due = engine.next_due()?;
     Ok(due.map_or(REST_MAX, |due| clock.until(due).min(REST_MAX)))
 }

@@ -128,6 +128,24 @@ const RULES: &[(&str, &str)] = &[
          AND NOT EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = m.id)
          AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = m.id)",
     ),
+    (
+        "a submission knows each of its recipients",
+        "SELECT 'submission ' || s.id AS what FROM submission AS s
+         WHERE json_array_length(s.envelope, '$.recipients')
+               <> (SELECT count(*) FROM submission_recipient AS r WHERE r.submission_id = s.id)",
+    ),
+    (
+        "a submission is settled when nobody waits, and not before",
+        "SELECT 'submission ' || s.id || ' (' || s.state || ')' AS what FROM submission AS s
+         WHERE (s.state = 'settled') = EXISTS (SELECT 1 FROM submission_recipient AS r
+                                              WHERE r.submission_id = s.id AND r.state = 'waiting')",
+    ),
+    (
+        "a submission is handed over when someone accepted it, and not before",
+        "SELECT 'submission ' || s.id AS what FROM submission AS s
+         WHERE (s.handed_over_ms IS NOT NULL) <> EXISTS (SELECT 1 FROM submission_recipient AS r
+                                                        WHERE r.submission_id = s.id AND r.state = 'accepted')",
+    ),
 ];
 
 fn check_names(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {

@@ -206,3 +206,35 @@ fn a_message_whose_bytes_cannot_be_read_parks_and_holds_up_no_other() {
     assert_eq!(office.submission(ids[0]).state, SubmissionState::Parked);
     assert_eq!(office.submission(ids[1]).state, SubmissionState::Settled);
 }
+
+#[test]
+fn check_sees_what_cannot_be_in_an_outbox() {
+    for (sql, rule) in [
+        ("DELETE FROM submission_recipient WHERE place = 0", "a submission knows each of its recipients"),
+        ("UPDATE submission_recipient SET state = 'waiting'", "a submission is settled when nobody waits"),
+        ("UPDATE submission SET state = 'parked'", "a submission is settled when nobody waits"),
+        ("UPDATE submission SET handed_over_ms = NULL", "a submission is handed over when someone accepted it"),
+    ] {
+        let office = Office::new(&[Act::TakeAll]);
+        office.submit(&["yes@x", "also@x"], MESSAGE);
+        office.run();
+        assert_eq!(check(office.store()).expect("readable"), Vec::<String>::new());
+        let conn = rusqlite::Connection::open(office.folder().join("mailtide.db")).expect("a database");
+        conn.execute_batch(sql).expect("valid SQL");
+        let wrong = check(office.store()).expect("readable");
+        assert!(wrong.iter().any(|found| found.starts_with(rule)), "{sql}: {wrong:?}");
+    }
+}
+
+#[test]
+fn what_is_done_in_every_way_is_forgotten_in_time() {
+    let office = Office::new(&[Act::ByName]);
+    let ids = [office.submit(&["yes@x"], MESSAGE), office.submit(&["later@x"], MESSAGE)];
+    let engine = office.engine(office.at());
+    office.step(&engine, &|| office.at());
+    assert_eq!(engine.forget(office.at(), office.at()).expect("usable"), 0, "not made before then");
+    office.pass(1);
+    assert_eq!(engine.forget(office.at(), office.at()).expect("usable"), 1);
+    let left = office.store().read(|reader| reader.submissions(office.account)).expect("readable");
+    assert_eq!(left.iter().map(|submission| submission.id).collect::<Vec<_>>(), [ids[1]]);
+}
