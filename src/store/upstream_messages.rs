@@ -253,6 +253,17 @@ impl Txn<'_> {
         Ok(())
     }
 
+    /// The message is put where upstream has it.
+    pub fn follow(&mut self, message: MessageId, to: MailboxId) -> Result<()> {
+        let target = self.reader().mailbox(to)?;
+        if let Some(here) = self.reader().message(message)?.filter(|here| here.mailbox != to)
+            && target.name.is_some()
+        {
+            self.place(here.mailbox, &[here], &target)?;
+        }
+        Ok(())
+    }
+
     /// `arrival` is `message`, moved upstream: the message takes its place, its UID here and its binding.
     pub fn absorb(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
         let came = self.reader().message(arrival)?.ok_or(Error::NoSuchMessage)?;

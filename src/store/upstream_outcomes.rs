@@ -10,29 +10,26 @@ use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId, RemoteUid};
 pub struct Landed {
     pub message: MessageId,
     pub uid: RemoteUid,
-    pub base: Flags,
+    /// The flags with which it was sent.
+    pub sent: Flags,
+    /// The flags that it has there; others may have changed them already.
+    pub shown: Flags,
 }
 
 impl Txn<'_> {
-    /// Messages were appended, copied or moved: upstream has them in `mailbox` now. `carrier` is the entry that held
-    /// the evidence; what is left of it is to be done again.
-    pub fn landed(
-        &mut self,
-        carrier: EntryId,
-        mailbox: MailboxId,
-        landed: &[Landed],
-        settles: &[EntryId],
-    ) -> Result<()> {
-        self.not_in_flight(carrier)?;
+    /// Messages were appended, copied or moved: upstream has them in `mailbox` now.
+    pub fn landed(&mut self, mailbox: MailboxId, landed: &[Landed], settles: &[EntryId]) -> Result<()> {
         for message in landed {
-            self.bind(message.message, mailbox, message.uid, &message.base)?;
+            self.bind(message.message, mailbox, message.uid, &message.sent)?;
+            self.observe_flags(message.message, &message.shown)?;
             self.unskip(mailbox, message.uid)?;
             self.settle_parts(message.message, settles)?;
         }
         Ok(())
     }
 
-    /// The step whose evidence `carrier` holds is over; what it did not do is to be done again.
+    /// The step whose evidence `carrier` holds is over; what it did not do is to be done again. Does nothing if all
+    /// was done.
     pub fn not_in_flight(&mut self, carrier: EntryId) -> Result<()> {
         match self.reopen(carrier, false) {
             Err(Error::NoSuchEntry) => Ok(()),

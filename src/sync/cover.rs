@@ -121,7 +121,9 @@ impl<R: Remote> Pass<'_, R> {
     /// UIDVALIDITY of the selected mailbox changed: which UIDs its messages have now.
     async fn find_again(&mut self, mailbox: MailboxId) -> Result<Vec<(MessageId, RemoteUid)>> {
         let sought = self.read(|reader| {
-            let facts = reader.bound_facts(mailbox)?;
+            let mut facts = reader.bound_facts(mailbox)?;
+            // Of equal messages those that are wanted are found first, and one to be expunged last.
+            facts.sort_by_key(|facts| (facts.place.is_none(), facts.place != Some(mailbox)));
             let sought = facts.into_iter().map(|facts| {
                 let fields = match facts.content {
                     Some(content) => identity::fields_of(&reader.summary(content)?.envelope),

@@ -1,8 +1,9 @@
 //! From one run of the journal to the steps that do it: pure, sorted, printable.
 //!
 //! Rules: what adds comes before what takes away (appends and copies, then moves, then expunges), so a cut leaves too
-//! much rather than too little; flags are stored where the message is now, before it moves, and travel along; steps on
-//! one mailbox follow each other, so it is selected once.
+//! much rather than too little; flags are stored where the message is now, before it moves, and travel along, but after
+//! it was copied, so that a copy has exactly the flags that upstream was last seen to have; steps on one mailbox follow
+//! each other, so it is selected once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -130,11 +131,11 @@ enum Key {
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Act {
+    /// The number tells apart the copies of one message to one mailbox: a set of UIDs names each once.
+    Copy(MailboxId, usize),
     /// The flags as text: a key must be ordered.
     RemoveFlags(String),
     AddFlags(String),
-    /// The number tells apart the copies of one message to one mailbox: a set of UIDs names each once.
-    Copy(MailboxId, usize),
     Move(MailboxId),
     Expunge,
 }

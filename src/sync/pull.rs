@@ -12,8 +12,8 @@ use crate::store::{Cursor, ListedMailbox, RemoteMailbox};
 use crate::types::MailboxId;
 
 /// A mailbox that is mirrored, as the server listed it.
-struct Folder {
-    mailbox: MailboxId,
+pub(super) struct Folder {
+    pub(super) mailbox: MailboxId,
     name: RemoteName,
     status: Option<Status>,
 }
@@ -59,7 +59,7 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     /// The list of mailboxes with the status of each. Mailboxes that are gone have lost all their messages.
-    async fn take_listing(&mut self) -> Result<(Vec<Folder>, Vec<Vanishing>)> {
+    pub(super) async fn take_listing(&mut self) -> Result<(Vec<Folder>, Vec<Vanishing>)> {
         let listed = self.with_status().await?;
         let delimiter = listed.iter().find_map(|(listed, _)| listed.delimiter);
         let shown: Vec<(RemoteName, Option<Status>, bool, ListedMailbox)> =

@@ -3,20 +3,31 @@
 //! In the target, from the UIDNEXT that was recorded before the step: messages that are bound to none of ours and have
 //! the size and the bytes of one that was sent. Each is one message at most. In the source: whether a message that was
 //! to be moved is there still. Then each is done, half done (copied, not expunged: that is finished), or not done.
+//!
+//! If something came into the target since and is there no more, it may have been ours, and someone may have moved it
+//! on: then what is new in the other mailboxes is looked at as well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::identity;
 use super::pass::{Pass, Refusal, from, refusal};
 use super::remote::{RefusalCode, Remote, RemoteName};
-use crate::journal::{Evidence, State};
-use crate::store::{Landed, bound_uids};
-use crate::types::{EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet};
+use crate::journal::{Evidence, Place, State, intent};
+use crate::merge::ConflictKind;
+use crate::store::{self, Landed, Txn, bound_uids};
+use crate::types::{AccountId, ContentHash, EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet, UidValidity};
 
-/// Whether the target could be looked into.
+/// A message that is looked for: its bytes' hash, its size.
+type Sought = (MessageId, ContentHash, u64);
+
+/// What was seen in a mailbox.
 enum Look {
-    Found(Vec<Landed>),
+    Seen {
+        landed: Vec<Landed>,
+        /// Something came since the recorded UIDNEXT, and is there no more.
+        has_holes: bool,
+    },
     Refused(Refusal),
 }
 
@@ -35,77 +46,199 @@ impl<R: Remote> Pass<'_, R> {
 
     /// Finds out what became of one step, and records it. Returns the messages for which it is done.
     pub(super) async fn resolve(&mut self, carrier: EntryId, evidence: &Evidence) -> Result<Vec<MessageId>> {
-        let landed = match self.look_in_target(evidence).await? {
-            Look::Found(landed) => landed,
-            Look::Refused(refused) => {
-                let why = format!("it cannot be seen whether the server did it: {}", refused.text);
-                self.report.parked += 1;
-                self.write(move |txn| txn.park(carrier, &why))?;
-                return Ok(Vec::new());
-            }
+        let known = Some((evidence.target_uid_validity, evidence.target_uid_next));
+        let (landed, has_holes) = match self.look_in(evidence.target, known, evidence, &evidence.messages).await? {
+            Look::Seen { landed, has_holes } => (landed, has_holes),
+            Look::Refused(refused) => return self.give_up(carrier, &refused),
         };
-        if let Some(source) = evidence.source.as_ref().filter(|source| source.moves) {
-            let messages: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
-            self.finish_move(source.mailbox, &messages).await?;
+        let done: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
+        if let Some(source) = evidence.source.as_ref().filter(|source| source.moves)
+            && let Err(refused) = self.finish_move(source.mailbox, &done).await?
+        {
+            return self.give_up(carrier, &refused);
         }
-        let done = landed.iter().map(|landed| landed.message).collect();
         let (target, settles) = (evidence.target, evidence.settles.clone());
-        self.write(move |txn| txn.landed(carrier, target, &landed, &settles))?;
-        Ok(done)
+        self.write(move |txn| txn.landed(target, &landed, &settles))?;
+        let missing: Vec<Sought> =
+            evidence.messages.iter().filter(|(message, ..)| !done.contains(message)).copied().collect();
+        if has_holes && !missing.is_empty() {
+            self.look_elsewhere(evidence, missing).await?;
+        }
+        self.write(move |txn| txn.not_in_flight(carrier))?;
+        Ok(done.into_iter().collect())
     }
 
-    /// The messages of the evidence that the target has.
-    async fn look_in_target(&mut self, evidence: &Evidence) -> Result<Look> {
-        let Some(known) = self.remote_mailbox(evidence.target)? else { return Ok(Look::Found(Vec::new())) };
+    fn give_up(&mut self, carrier: EntryId, refused: &Refusal) -> Result<Vec<MessageId>> {
+        let why = format!("it cannot be seen whether the server did it: {}", refused.text);
+        self.report.parked += 1;
+        self.write(move |txn| txn.park(carrier, &why))?;
+        Ok(Vec::new())
+    }
+
+    /// Those messages that a mailbox has, among what came into it since `known`, or since it was covered.
+    async fn look_in(
+        &mut self,
+        mailbox: MailboxId,
+        known: Option<(UidValidity, RemoteUid)>,
+        evidence: &Evidence,
+        sought: &[Sought],
+    ) -> Result<Look> {
+        const NOTHING: Look = Look::Seen { landed: Vec::new(), has_holes: false };
+        let Some(row) = self.remote_mailbox(mailbox)? else { return Ok(NOTHING) };
         self.selected = None;
-        let name = RemoteName(known.remote_name);
-        let selected = match refusal(self.remote.select(&name, None).await)? {
+        let selected = match refusal(self.remote.select(&RemoteName(row.remote_name), None).await)? {
             Ok(selected) => selected,
-            Err(Refusal { code: Some(RefusalCode::NonExistent | RefusalCode::TryCreate), .. }) => {
-                return Ok(Look::Found(Vec::new()));
-            }
+            Err(refused) if is_absent(&refused) => return Ok(NOTHING),
             Err(refused) => return Ok(Look::Refused(refused)),
         };
-        self.cursor_for(evidence.target, known.cursor, &selected).await?;
-        let is_same = selected.uid_validity == evidence.target_uid_validity;
-        let first = if is_same { evidence.target_uid_next } else { RemoteUid::new(1) };
+        let cursor = self.cursor_for(mailbox, row.cursor, &selected).await?;
+        let first = match known {
+            Some((uid_validity, first)) if uid_validity == selected.uid_validity => first,
+            Some(_) => RemoteUid::new(1),
+            None => cursor.uid_next,
+        };
         let scanned = self.remote.scan(&from(first), None).await?;
-        let bound = bound_uids(&self.read(|reader| reader.bound(evidence.target))?);
-        let free: UidSet<RemoteUid> =
-            scanned.iter().map(|scanned| scanned.uid).filter(|uid| !bound.contains(*uid)).collect();
+        let bound = bound_uids(&self.read(|reader| reader.bound(mailbox))?);
+        let came = selected.uid_next.map(|next| next.get().saturating_sub(first.get()) as usize);
+        let has_holes = came.is_none_or(|came| came > scanned.len()) || first.get() == 1;
+        let flags: BTreeMap<RemoteUid, Flags> =
+            scanned.into_iter().map(|scanned| (scanned.uid, scanned.flags)).collect();
+        let free: UidSet<RemoteUid> = flags.keys().copied().filter(|uid| !bound.contains(*uid)).collect();
         if free.is_empty() {
-            return Ok(Look::Found(Vec::new()));
+            return Ok(Look::Seen { landed: Vec::new(), has_holes });
         }
-        let sizes: BTreeSet<u64> = evidence.messages.iter().map(|(_, _, size)| *size).collect();
+        let sizes: BTreeSet<u64> = sought.iter().map(|(_, _, size)| *size).collect();
         let shown = self.remote.fingerprints(&free).await?;
         let alike = shown.iter().filter(|shown| sizes.contains(&shown.size_bytes)).map(|shown| shown.uid).collect();
         let hashes = self.hashes(&alike).await?;
-        let sought = evidence.messages.iter().map(|(message, hash, _)| (*message, *hash));
-        let flags_at = |uid| scanned.iter().find(|scanned| scanned.uid == uid).map(|scanned| scanned.flags.clone());
-        let landed = identity::by_hash(sought, &hashes).into_iter().map(|(message, uid)| {
-            let base: Flags = flags_at(uid).unwrap_or_default();
-            Landed { message, uid, base }
+        let found = identity::by_hash(sought.iter().map(|(message, hash, _)| (*message, *hash)), &hashes);
+        let landed = found.into_iter().map(|(message, uid)| {
+            let shown = flags.get(&uid).cloned().unwrap_or_default();
+            Landed { message, uid, sent: sent_flags(evidence, message).unwrap_or_else(|| shown.clone()), shown }
         });
-        Ok(Look::Found(landed.collect()))
+        Ok(Look::Seen { landed: landed.collect(), has_holes })
     }
 
-    /// Messages that have reached the target leave the source, if they are there still.
-    pub(super) async fn finish_move(&mut self, source: MailboxId, messages: &BTreeSet<MessageId>) -> Result<()> {
-        if messages.is_empty() || self.select_source(source).await?.is_err() {
-            return Ok(());
+    /// Something came into the target and is there no more. If it was ours, it is new in another mailbox.
+    async fn look_elsewhere(&mut self, evidence: &Evidence, mut missing: Vec<Sought>) -> Result<()> {
+        let (folders, _) = self.take_listing().await?;
+        let source = evidence.source.as_ref().filter(|source| source.moves);
+        if let Some(source) = source {
+            // What has left the source as well is seen by the pull as moved.
+            let there = self.still_in(source.mailbox, missing.iter().map(|(message, ..)| *message).collect()).await?;
+            missing.retain(|(message, ..)| there.contains_key(message));
         }
-        let bound = self.read(|reader| reader.bound(source))?;
-        let moved = bound.iter().filter(|bound| messages.contains(&bound.message)).filter_map(|bound| bound.uid);
-        let uids: UidSet<RemoteUid> = moved.collect();
-        if uids.is_empty() {
-            return Ok(());
-        }
-        let there: UidSet<RemoteUid> = self.remote.scan(&uids, None).await?.iter().map(|scanned| scanned.uid).collect();
-        if !there.is_empty()
-            && let Err(refused) = self.expunge_upstream(&there).await?
-        {
-            self.leave(source, there, refused.text)?;
+        for folder in folders {
+            if missing.is_empty() || folder.mailbox == evidence.target {
+                continue;
+            }
+            let Look::Seen { landed, .. } = self.look_in(folder.mailbox, None, evidence, &missing).await? else {
+                continue;
+            };
+            let found: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
+            missing.retain(|(message, ..)| !found.contains(message));
+            if let Some(source) = source {
+                if self.finish_move(source.mailbox, &found).await?.is_err() {
+                    continue;
+                }
+                self.report.conflicts += found.len();
+            }
+            let (account, evidence, moves) = (self.account, evidence.clone(), source.is_some());
+            self.write(move |txn| {
+                for landed in &landed {
+                    landed_elsewhere(txn, account, folder.mailbox, landed, &evidence, moves)?;
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }
+
+    /// Messages that have reached the target leave the source, if they are there still.
+    pub(super) async fn finish_move(
+        &mut self,
+        source: MailboxId,
+        messages: &BTreeSet<MessageId>,
+    ) -> Result<std::result::Result<(), Refusal>> {
+        if messages.is_empty() {
+            return Ok(Ok(()));
+        }
+        let there: UidSet<RemoteUid> = self.still_in(source, messages.clone()).await?.into_values().collect();
+        if there.is_empty() {
+            return Ok(Ok(()));
+        }
+        match self.expunge_upstream(&there).await? {
+            Err(refused) if refused.code.is_some() => Ok(Err(refused)),
+            Err(refused) => {
+                self.leave(source, there, refused.text)?;
+                Ok(Ok(()))
+            }
+            Ok(()) => Ok(Ok(())),
+        }
+    }
+
+    /// Those of the messages that a mailbox still has upstream, with their UIDs there. It is selected then.
+    async fn still_in(
+        &mut self,
+        mailbox: MailboxId,
+        messages: BTreeSet<MessageId>,
+    ) -> Result<BTreeMap<MessageId, RemoteUid>> {
+        let Some(row) = self.remote_mailbox(mailbox)? else { return Ok(BTreeMap::new()) };
+        if self.selected != Some(mailbox) {
+            self.selected = None;
+            // A mailbox that cannot be selected is either gone, with the message, or the pull tells of it.
+            let Ok(selected) = refusal(self.remote.select(&RemoteName(row.remote_name), None).await)? else {
+                return Ok(BTreeMap::new());
+            };
+            self.cursor_for(mailbox, row.cursor, &selected).await?;
+            self.selected = Some(mailbox);
+        }
+        let bound = self.read(|reader| reader.bound(mailbox))?;
+        let wanted = bound.into_iter().filter(|bound| messages.contains(&bound.message));
+        let wanted: BTreeMap<MessageId, RemoteUid> =
+            wanted.filter_map(|bound| Some((bound.message, bound.uid?))).collect();
+        if wanted.is_empty() {
+            return Ok(wanted);
+        }
+        let scanned = self.remote.scan(&wanted.values().copied().collect(), None).await?;
+        let there: BTreeSet<RemoteUid> = scanned.into_iter().map(|scanned| scanned.uid).collect();
+        Ok(wanted.into_iter().filter(|(_, uid)| there.contains(uid)).collect())
+    }
+}
+
+/// A message that we sent to one mailbox was moved on by someone else. One that was to be moved is moved on from there;
+/// one that was new follows, unless the user has put it elsewhere since.
+fn landed_elsewhere(
+    txn: &mut Txn<'_>,
+    account: AccountId,
+    mailbox: MailboxId,
+    landed: &Landed,
+    evidence: &Evidence,
+    moves: bool,
+) -> store::Result<()> {
+    let message = landed.message;
+    txn.bind(message, mailbox, landed.uid, &landed.sent)?;
+    txn.observe_flags(message, &landed.shown)?;
+    if moves {
+        let name = txn.reader().mailbox(mailbox)?.name.map(String::from).unwrap_or_default();
+        return txn.tell(account, ConflictKind::MovedMoved, Some(message), &name);
+    }
+    txn.settle_parts(message, &evidence.settles)?;
+    let entries = txn.reader().entries(account)?;
+    let place = intent(&entries, message).map_or(Place::Unchanged, |net| net.place);
+    match place {
+        Place::Unchanged => txn.follow(message, mailbox),
+        Place::In(_) | Place::Gone => Ok(()),
+    }
+}
+
+/// The flags with which a message was sent.
+fn sent_flags(evidence: &Evidence, message: MessageId) -> Option<Flags> {
+    let place = evidence.messages.iter().position(|(sent, ..)| *sent == message)?;
+    evidence.flags.get(place).cloned()
+}
+
+/// Is it refused because the mailbox is not there?
+const fn is_absent(refused: &Refusal) -> bool {
+    matches!(refused.code, Some(RefusalCode::NonExistent | RefusalCode::TryCreate))
 }

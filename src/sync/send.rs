@@ -3,7 +3,7 @@
 //! Evidence durable, then the effect, then the outcome. UIDs come from APPENDUID and COPYUID, or by looking
 //! ([`super::recover`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::pass::{Pass, Refusal, refusal};
@@ -72,8 +72,11 @@ impl<R: Remote> Pass<'_, R> {
         let outgoing = Outgoing { flags: flags.clone(), internal_date: facts.internal_date, bytes: &mut bytes };
         match refusal(self.remote.append(&target.name, outgoing).await)? {
             Ok(Some(told)) if told.uid_validity == target.uid_validity => {
-                let landed = vec![Landed { message, uid: told.uid, base: flags }];
-                self.write(move |txn| txn.landed(carrier, to, &landed, &settles))?;
+                let landed = vec![Landed { message, uid: told.uid, sent: flags.clone(), shown: flags }];
+                self.write(move |txn| {
+                    txn.landed(to, &landed, &settles)?;
+                    txn.not_in_flight(carrier)
+                })?;
                 self.report.appended += 1;
                 Ok(Did::Something)
             }
@@ -257,19 +260,26 @@ impl<R: Remote> Pass<'_, R> {
         items: &[Item],
         by_copy: bool,
     ) -> Result<Vec<MessageId>> {
-        let landed: Vec<Landed> = items
-            .iter()
-            .filter_map(|item| {
-                let uid = *told.uids.get(&item.uid)?;
-                Some(Landed { message: item.message, uid, base: item.base.clone() })
-            })
-            .collect();
+        let bases: BTreeMap<MessageId, &Flags> =
+            evidence.messages.iter().map(|(message, ..)| *message).zip(&evidence.flags).collect();
+        let landed = items.iter().filter_map(|item| {
+            let uid = *told.uids.get(&item.uid)?;
+            let base = bases.get(&item.message).map_or(&item.base, |base| base);
+            Some(Landed { message: item.message, uid, sent: base.clone(), shown: base.clone() })
+        });
+        let landed: Vec<Landed> = landed.collect();
         let done: Vec<MessageId> = landed.iter().map(|landed| landed.message).collect();
-        if let Some(source) = evidence.source.as_ref().filter(|source| source.moves && by_copy) {
-            self.finish_move(source.mailbox, &done.iter().copied().collect()).await?;
+        if let Some(source) = evidence.source.as_ref().filter(|source| source.moves && by_copy)
+            && let Err(refused) = self.finish_move(source.mailbox, &done.iter().copied().collect()).await?
+        {
+            let uids = uids(items);
+            self.leave(source.mailbox, uids, refused.text)?;
         }
         let (target, settles) = (evidence.target, evidence.settles.clone());
-        self.write(move |txn| txn.landed(carrier, target, &landed, &settles))?;
+        self.write(move |txn| {
+            txn.landed(target, &landed, &settles)?;
+            txn.not_in_flight(carrier)
+        })?;
         Ok(done)
     }
 
@@ -282,12 +292,14 @@ impl<R: Remote> Pass<'_, R> {
         moves: bool,
     ) -> Result<Option<(EntryId, Evidence)>> {
         let Some(carrier) = items.iter().filter_map(|item| item.carrier).min() else { return Ok(None) };
-        let facts = self.read(|reader| {
-            let facts = items.iter().map(|item| reader.message_facts(item.message));
-            facts.collect::<store::Result<Vec<_>>>()
-        })?;
-        let messages =
-            facts.into_iter().flatten().filter_map(|facts| Some((facts.message, facts.hash?, facts.size_bytes)));
+        let (mut messages, mut flags) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+        for item in items {
+            let facts = self.read(|reader| reader.message_facts(item.message))?;
+            let Some((facts, hash)) = facts.and_then(|facts| facts.hash.map(|hash| (facts, hash))) else { continue };
+            messages.push((item.message, hash, facts.size_bytes));
+            // Of a message that moves, what was stored a moment ago; a copy has its source's flags.
+            flags.push(facts.upstream.map_or_else(|| item.base.clone(), |upstream| upstream.base));
+        }
         let uid_validity = self.remote_mailbox(from)?.and_then(|known| known.cursor.uid_validity);
         let Some(uid_validity) = uid_validity else { return Ok(None) };
         let settles: BTreeSet<EntryId> = items.iter().flat_map(|item| item.settles.iter().copied()).collect();
@@ -297,8 +309,8 @@ impl<R: Remote> Pass<'_, R> {
             target_uid_validity: target.uid_validity,
             target_uid_next: target.uid_next,
             source: Some(source),
-            messages: messages.collect(),
-            flags: items.iter().map(|item| item.base.clone()).collect(),
+            messages,
+            flags,
             settles: settles.into_iter().collect(),
         };
         Ok(Some((carrier, evidence)))

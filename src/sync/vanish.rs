@@ -122,9 +122,15 @@ impl<'t, 'c> Accounting<'t, 'c> {
         for entry in &self.entries {
             entry.open.iter().for_each(|message| entries.entry(*message).or_default().push(entry));
         }
-        let mut cases = Vec::new();
+        let mut vanished = Vec::new();
         for message in &self.vanishing.messages {
-            let Some(facts) = self.txn.reader().message_facts(*message)? else { continue };
+            vanished.extend(self.txn.reader().message_facts(*message)?);
+        }
+        // Of equal messages one that is here takes an arrival first, and one to be expunged last.
+        vanished.sort_by_key(|facts| facts.place.is_none());
+        let mut cases = Vec::new();
+        for facts in vanished {
+            let message = &facts.message;
             if facts.upstream.as_ref().is_none_or(|upstream| upstream.mailbox != self.vanishing.mailbox) {
                 continue;
             }

@@ -59,6 +59,8 @@ pub struct State {
     pub calls: usize,
     /// Calls that changed something.
     pub changes: usize,
+    /// Numbers of the calls of which a lost answer leaves something behind: changes and fetches.
+    pub telling: Vec<usize>,
     /// UIDs whose bytes were sent, for the count of fetches.
     pub fetched: Vec<(String, u32)>,
     /// What the server refuses: (the call's name, a word in its argument).
@@ -154,6 +156,7 @@ impl Server {
             cut: Cut::Never,
             calls: 0,
             changes: 0,
+            telling: Vec::new(),
             fetched: Vec::new(),
             refuses: Vec::new(),
             hides: BTreeMap::new(),
@@ -178,6 +181,7 @@ impl Server {
             cut: Cut::Never,
             calls: 0,
             changes: 0,
+            telling: Vec::new(),
             fetched: Vec::new(),
             refuses: state.refuses.clone(),
             hides: state.hides.clone(),
@@ -227,6 +231,12 @@ impl Server {
         state.mailboxes.get_mut(to).expect("a mailbox").add(message)
     }
 
+    pub fn copy(&self, from: &str, uid: u32, to: &str) -> u32 {
+        let mut state = self.state();
+        let message = state.mailboxes[from].messages[&uid].clone();
+        state.mailboxes.get_mut(to).expect("a mailbox").add(message)
+    }
+
     pub fn rename(&self, from: &str, to: &str) {
         self.state().rename(from, to);
     }
@@ -267,6 +277,7 @@ impl ModelRemote {
         let answer = work(&mut state, self.selected.as_deref());
         if changes && answer.is_ok() {
             state.changes += 1;
+            state.telling.push(calls);
         }
         if cut == Cut::After(calls) {
             self.is_dead = true;
@@ -503,6 +514,7 @@ impl Remote for ModelRemote {
     async fn fetch(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
         let mut sent = Vec::new();
         let answer = self.call(false, |state, name| {
+            state.telling.push(state.calls);
             let mailbox = state.selected(name)?.clone();
             let name = name.expect("selected").to_owned();
             let uids = mailbox.uids_in(uids);

@@ -1,0 +1,238 @@
+//! Random acts on both sides, cut at random: in the end both sides are equal, and nothing is lost or doubled.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::model_remote::{Cut, Traits};
+use super::world::World;
+
+const FOLDERS: [&str; 3] = ["INBOX", "B", "C"];
+const FLAGS: [&str; 3] = ["\\Seen", "\\Flagged", "work"];
+
+#[derive(Debug, Clone)]
+enum Act {
+    Append { to: usize },
+    Flag { pick: usize, flag: usize, set: bool },
+    Move { pick: usize, to: usize },
+    Copy { pick: usize, to: usize },
+    Expunge { pick: usize },
+}
+
+#[derive(Debug, Clone)]
+enum Turn {
+    Here(Act),
+    There(Act),
+    Sync {
+        cut: Option<(usize, bool)>,
+    },
+    /// The messages of a mailbox get other UIDs.
+    Renumber {
+        folder: usize,
+    },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let pick = 0..1000_usize;
+    prop_oneof![
+        2 => (0..3_usize).prop_map(|to| Act::Append { to }),
+        3 => (pick.clone(), 0..3_usize, any::<bool>()).prop_map(|(pick, flag, set)| Act::Flag { pick, flag, set }),
+        3 => (pick.clone(), 0..3_usize).prop_map(|(pick, to)| Act::Move { pick, to }),
+        1 => (pick.clone(), 0..3_usize).prop_map(|(pick, to)| Act::Copy { pick, to }),
+        1 => pick.prop_map(|pick| Act::Expunge { pick }),
+    ]
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        6 => act().prop_map(Turn::Here),
+        4 => act().prop_map(Turn::There),
+        3 => proptest::option::weighted(0.8, (1..40_usize, any::<bool>())).prop_map(|cut| Turn::Sync { cut }),
+        1 => (0..3_usize).prop_map(|folder| Turn::Renumber { folder }),
+    ]
+}
+
+/// Kept beside the acts: how often each message was made, and how often one was expunged.
+#[derive(Default)]
+struct Ledger {
+    next: usize,
+    made: BTreeMap<String, usize>,
+    expunged: BTreeMap<String, usize>,
+}
+
+impl Ledger {
+    fn make(&mut self) -> String {
+        self.next += 1;
+        let text = format!("m{}", self.next);
+        self.made.insert(text.clone(), 1);
+        text
+    }
+}
+
+fn here(world: &World, ledger: &mut Ledger, act: &Act) {
+    let all: Vec<(String, String)> = messages(&world.here());
+    let picked = |pick: usize| (!all.is_empty()).then(|| all[pick % all.len()].clone());
+    match *act {
+        Act::Append { to } => world.append(FOLDERS[to], &ledger.make(), ""),
+        Act::Flag { pick, flag, set } => {
+            if let Some((folder, text)) = picked(pick) {
+                let (add, remove) = if set { (FLAGS[flag], "") } else { ("", FLAGS[flag]) };
+                world.flag(&folder, &text, add, remove);
+            }
+        }
+        Act::Move { pick, to } => {
+            if let Some((folder, text)) = picked(pick).filter(|(folder, _)| folder != FOLDERS[to]) {
+                world.move_message(&folder, &text, FOLDERS[to]);
+            }
+        }
+        Act::Copy { pick, to } => {
+            if let Some((folder, text)) = picked(pick) {
+                world.copy(&folder, &text, FOLDERS[to]);
+                *ledger.made.entry(text).or_default() += 1;
+            }
+        }
+        Act::Expunge { pick } => {
+            if let Some((folder, text)) = picked(pick) {
+                world.expunge(&folder, &text);
+                *ledger.expunged.entry(text).or_default() += 1;
+            }
+        }
+    }
+}
+
+fn there(world: &World, ledger: &mut Ledger, act: &Act) {
+    let mut all = Vec::new();
+    for (name, mailbox) in &world.server.state().mailboxes {
+        for (uid, message) in &mailbox.messages {
+            let text = String::from_utf8(message.bytes.clone()).expect("an ASCII message");
+            let subject = text.lines().find_map(|line| line.strip_prefix("Subject: ")).expect("a subject").to_owned();
+            all.push((name.clone(), *uid, subject, message.flags.clone()));
+        }
+    }
+    let picked = |pick: usize| (!all.is_empty()).then(|| all[pick % all.len()].clone());
+    match *act {
+        Act::Append { to } => {
+            world.server.deliver(FOLDERS[to], &ledger.make(), "\\Seen");
+        }
+        Act::Flag { pick, flag, set } => {
+            if let Some((folder, uid, _, flags)) = picked(pick) {
+                let flag = super::flags(FLAGS[flag]);
+                let flags = if set { flags.union(&flag) } else { flags.difference(&flag) };
+                world.server.set_flags(&folder, uid, &flags.to_string());
+            }
+        }
+        Act::Move { pick, to } => {
+            if let Some((folder, uid, ..)) = picked(pick).filter(|(folder, ..)| folder != FOLDERS[to]) {
+                world.server.move_message(&folder, uid, FOLDERS[to]);
+            }
+        }
+        Act::Copy { pick, to } => {
+            if let Some((folder, uid, text, _)) = picked(pick) {
+                world.server.copy(&folder, uid, FOLDERS[to]);
+                *ledger.made.entry(text).or_default() += 1;
+            }
+        }
+        Act::Expunge { pick } => {
+            if let Some((folder, uid, text, _)) = picked(pick) {
+                world.server.expunge(&folder, uid);
+                *ledger.expunged.entry(text).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// (mailbox, subject) of everything told by [`World::here`].
+fn messages(told: &str) -> Vec<(String, String)> {
+    let words = |line: &str| {
+        let (folder, words) = line.split_once(':').expect("a line of a mailbox");
+        let subjects = words.split([' ', '(', ')']).filter(|word| word.strip_prefix('m').is_some_and(is_number));
+        subjects.map(|subject| (folder.to_owned(), subject.to_owned())).collect::<Vec<_>>()
+    };
+    told.lines().flat_map(words).collect()
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn run(traits: Traits, turns: &[Turn]) {
+    let mut world = World::new(traits);
+    let mut ledger = Ledger::default();
+    world.server.create("B");
+    world.server.create("C");
+    for nth in 0..4 {
+        let text = ledger.make();
+        world.server.deliver(FOLDERS[nth % 2], &text, "");
+    }
+    world.settle();
+    for turn in turns {
+        match turn {
+            Turn::Here(act) => here(&world, &mut ledger, act),
+            Turn::There(act) => there(&world, &mut ledger, act),
+            Turn::Renumber { folder } => world.server.renumber(FOLDERS[*folder]),
+            Turn::Sync { cut } => {
+                let calls = world.server.state().calls;
+                world.server.state().cut = match cut {
+                    Some((n, true)) => Cut::Before(calls + n),
+                    Some((n, false)) => Cut::After(calls + n),
+                    None => Cut::Never,
+                };
+                let _ = world.sync();
+                world.reopen();
+                world.assert_sound();
+            }
+        }
+    }
+    world.settle();
+    world.assert_sound();
+    assert_eq!(world.here(), world.there());
+    assert_eq!(world.journal(), Vec::<String>::new());
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, text) in messages(&world.there()) {
+        *counts.entry(text).or_default() += 1;
+    }
+    for (text, made) in &ledger.made {
+        let (count, expunged) =
+            (counts.get(text).copied().unwrap_or(0), ledger.expunged.get(text).copied().unwrap_or(0));
+        assert!(count <= *made, "{text} was made {made} times and is there {count} times");
+        assert!(
+            count + expunged >= *made,
+            "{text} was made {made} times, expunged {expunged}, and is there {count} times"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_sides_become_equal_with_qresync_and_move(turns in proptest::collection::vec(turn(), 1..30)) {
+        run(Traits::modern(), &turns);
+    }
+
+    #[test]
+    fn both_sides_become_equal_with_condstore_and_uidplus(turns in proptest::collection::vec(turn(), 1..30)) {
+        run(Traits::middling(), &turns);
+    }
+
+    #[test]
+    fn both_sides_become_equal_on_a_plain_server(turns in proptest::collection::vec(turn(), 1..30)) {
+        run(Traits::plain(), &turns);
+    }
+}
+
+#[test]
+fn found_by_chance() {
+    for traits in Traits::all() {
+        run(
+            traits,
+            &[
+                Turn::Here(Act::Copy { pick: 0, to: 0 }),
+                Turn::Here(Act::Append { to: 0 }),
+                Turn::Here(Act::Append { to: 1 }),
+                Turn::Here(Act::Move { pick: 406, to: 2 }),
+                Turn::Here(Act::Flag { pick: 926, flag: 0, set: true }),
+            ],
+        );
+    }
+}
