@@ -153,7 +153,7 @@ impl Running {
 
 fn run(mut worker: Worker, submissions: Arc<Notify>, orders: mpsc::UnboundedSender<Order>) {
     let runtime = worker.common.runtime.clone();
-    let span = tracing::info_span!("account", name = worker.config.name);
+    let span = tracing::info_span!("sync", account = worker.config.name);
     while !worker.stop.is_requested() {
         let outbox = Outbox {
             account: worker.id,
@@ -358,9 +358,11 @@ impl Worker {
         if self.is_asked || self.has_local_work()? {
             return Ok(());
         }
-        let selected = remote.select(&RemoteName("INBOX".to_owned()), None).await?;
-        if self.has_moved_on(&selected)? {
-            return Ok(());
+        match remote.select(&RemoteName("INBOX".to_owned()), None).await {
+            Ok(selected) if self.has_moved_on(&selected)? => return Ok(()),
+            // Without an INBOX there is nothing to watch; the poll goes on.
+            Ok(_) | Err(RemoteError::Refused { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         let max_ms = u64::from(self.config.poll_seconds) * 1000;
         let (local, orders, stop) = (self.local.clone(), &mut self.orders, self.stop.clone());

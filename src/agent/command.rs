@@ -1,6 +1,7 @@
 //! The program: options and configuration in, service until a signal, an exit code out.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::daemon::{Daemon, StartError};
@@ -10,7 +11,7 @@ use super::options::Arguments;
 use super::paths::Paths;
 use super::reload::Watched;
 use super::{log, once, paths, systemd};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Credential};
 use crate::control::report::State;
 use crate::net::shutdown;
 use crate::store;
@@ -45,6 +46,7 @@ async fn main(options: Arguments) -> Exit {
         Ok(config) => config,
         Err(error) => return fail(&error, Exit::Config),
     };
+    warn_of_readers(&paths.config, &config);
     match options.once {
         true => once::run(&paths, &config).await,
         false => serve(paths, config).await,
@@ -63,6 +65,17 @@ pub enum LoadError {
 /// Reads the configuration file.
 pub fn load(file: &Path) -> Result<Config, LoadError> {
     Ok(Config::parse(&paths::read_to_string(file)?, file)?)
+}
+
+/// A password in a file that others can read is no secret.
+fn warn_of_readers(file: &Path, config: &Config) {
+    let local = config.local.password.iter();
+    let mut credentials = config.accounts.iter().map(|account| &account.password).chain(local);
+    let holds_password = credentials.any(|credential| matches!(credential, Credential::Password(_)));
+    let mode = std::fs::metadata(file).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
+    if holds_password && mode & 0o077 != 0 {
+        tracing::warn!("{} holds a password and others can read it: chmod 600 {0}", file.display());
+    }
 }
 
 async fn serve(paths: Paths, config: Config) -> Exit {

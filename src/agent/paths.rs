@@ -26,6 +26,8 @@ impl Paths {
         let folders = ProjectDirs::from("", "", "mailtide");
         let folders = folders.as_ref();
         let data_is_named = data.is_some();
+        // What is shown of it (a certificate, a socket) is used from other folders.
+        let data = data.map(|data| std::path::absolute(&data).unwrap_or(data));
         Ok(Self {
             config: config.or_else(|| folders.map(|folders| folders.config_dir().join("config.toml"))).ok_or(NoHome)?,
             data: data.or_else(|| folders.map(|folders| folders.data_dir().to_owned())).ok_or(NoHome)?,
@@ -65,4 +67,30 @@ impl Paths {
 pub fn read_to_string(path: &Path) -> std::io::Result<String> {
     std::fs::read_to_string(path)
         .map_err(|error| std::io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_data_folder_has_its_own_socket() {
+        let named = |data: Option<&str>| Paths {
+            config: PathBuf::from("/c/config.toml"),
+            data: PathBuf::from(data.unwrap_or("/home/me/.local/share/mailtide")),
+            runtime_socket: Some(PathBuf::from("/run/user/1/mailtide/control.sock")),
+            data_is_named: data.is_some(),
+        };
+        assert_eq!(named(None).client_socket(), Path::new("/run/user/1/mailtide/control.sock"));
+        assert_eq!(named(Some("/d")).client_socket(), Path::new("/d/control.sock"));
+        let without = Paths { runtime_socket: None, ..named(None) };
+        assert_eq!(without.client_socket(), Path::new("/home/me/.local/share/mailtide/control.sock"));
+    }
+
+    #[test]
+    fn a_relative_data_folder_is_shown_whole() {
+        let paths = Paths::find(Some("c.toml".into()), Some("d".into())).expect("both are given");
+        assert!(paths.data.is_absolute());
+        assert_eq!(paths.config, Path::new("c.toml"));
+    }
 }

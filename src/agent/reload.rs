@@ -43,3 +43,28 @@ impl Watched {
         while tokio::time::timeout(SETTLE, self.changed.notified()).await.is_ok() {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Far longer than a change takes to be seen, so that only a change that is never seen takes it.
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_file_written_or_replaced_is_seen_and_its_neighbours_are_not() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, "one").expect("written");
+        let watched = Watched::begin(&file).expect("watched");
+        std::fs::write(&file, "two").expect("written");
+        tokio::time::timeout(SOON, watched.changed()).await.expect("a write is seen");
+        let beside = folder.path().join("config.toml.new");
+        std::fs::write(&beside, "three").expect("written");
+        std::fs::rename(&beside, &file).expect("renamed");
+        tokio::time::timeout(SOON, watched.changed()).await.expect("a replacement is seen");
+        std::fs::write(folder.path().join("other.toml"), "four").expect("written");
+        let unseen = tokio::time::timeout(3 * SETTLE, watched.changed()).await;
+        assert!(unseen.is_err(), "another file is not ours");
+    }
+}
