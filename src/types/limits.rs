@@ -72,6 +72,9 @@ pub const UPSTREAM_GREETING_TIMEOUT_MS: u64 = 60_000;
 /// How long an upstream server may be silent while a command is running: searching a large mailbox takes its time.
 pub const UPSTREAM_SILENCE_TIMEOUT_MS: u64 = 120_000;
 
+/// How long an upstream SMTP server may take to answer a command (RFC 5321 sections 4.5.3.2.2 and 4.5.3.2.3).
+pub const UPSTREAM_SMTP_SILENCE_TIMEOUT_MS: u64 = 5 * 60_000;
+
 /// How long an upstream SMTP server may think about a message after its last byte (RFC 5321 section 4.5.3.2.6).
 pub const UPSTREAM_DATA_TIMEOUT_MS: u64 = 10 * 60_000;
 

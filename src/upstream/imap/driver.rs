@@ -208,7 +208,8 @@ impl Driver {
     /// Marks the connection as out of step until [`Self::done`]: whoever stops in between leaves it so.
     pub(super) fn begin(&mut self, request: &'static str) -> Result<(), RemoteError> {
         if let Some(ended) = &self.ended {
-            return Err(ended.clone());
+            // A server that hung up asking to wait must not be waited for on this connection.
+            return Err(if ended.connection_lost() { ended.clone() } else { self.lost(&ended.to_string()) });
         }
         if std::mem::replace(&mut self.busy, true) {
             return Err(self.lost("an earlier request was given up half way"));

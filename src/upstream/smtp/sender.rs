@@ -3,7 +3,7 @@
 use super::conversation::{Conversation, dial_error};
 use super::transaction;
 use crate::outbox::sender::{Envelope, Outcome, SendError, Sender};
-use crate::types::{ByteSource, Secret};
+use crate::types::{ByteSource, Secret, limits};
 use crate::upstream::dial::{self, Dial, Endpoint, Tcp, Timeouts, TlsMode};
 use crate::upstream::tls::ClientTls;
 
@@ -32,7 +32,8 @@ impl SmtpSender {
     /// A server reached by TCP, with the usual timeouts.
     pub fn new(endpoint: Endpoint, tls: ClientTls, login: Option<Login>, hello_name: impl Into<String>) -> Self {
         let hello_name = hello_name.into();
-        Self { dial: Tcp, endpoint, tls, login, hello_name, timeouts: Timeouts::default() }
+        let timeouts = Timeouts { silence_ms: limits::UPSTREAM_SMTP_SILENCE_TIMEOUT_MS, ..Timeouts::default() };
+        Self { dial: Tcp, endpoint, tls, login, hello_name, timeouts }
     }
 }
 

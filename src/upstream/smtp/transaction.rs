@@ -12,6 +12,9 @@ use crate::types::{ByteSource, limits};
 /// RCPT commands on their way at once: their replies fit any buffer.
 const PIPELINED_RECIPIENTS: usize = 50;
 
+/// How much of a message is written under one timeout: a line of a few hundred bytes a second still gets it over.
+const WRITTEN_AT_ONCE_BYTES: usize = 16 * 1024;
+
 /// Hands one message over.
 pub(super) async fn run(
     conversation: &mut Conversation<'_>,
@@ -96,7 +99,9 @@ async fn data(conversation: &mut Conversation<'_>, bytes: &mut dyn ByteSource) -
             break;
         }
         sent += piece.len() as u64;
-        conversation.write(stuffing.piece(&piece)).await?;
+        for part in piece.chunks(WRITTEN_AT_ONCE_BYTES) {
+            conversation.write(stuffing.piece(part)).await?;
+        }
     }
     if sent != bytes.size() {
         return Err(SendError::Local("the message is not as long as it was".to_owned()));

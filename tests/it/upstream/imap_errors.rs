@@ -297,3 +297,11 @@ async fn after_a_request_given_up_half_way_nothing_more_is_asked() {
     assert!(given_up.is_err());
     assert!(matches!(remote.uids().await, Err(RemoteError::Lost { .. })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hung_up_asking_to_wait_is_not_waited_for_on_the_same_connection() {
+    let (mut remote, _) = connect(&logged_in("", "C: UID SEARCH ALL\nS: * BYE [UNAVAILABLE] restarting\n")).await;
+    assert!(matches!(remote.uids().await, Err(RemoteError::Wait { .. })));
+    let after = remote.uids().await.expect_err("there is no connection");
+    assert!(after.connection_lost(), "{after:?}");
+}
