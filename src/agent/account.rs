@@ -20,7 +20,7 @@ use crate::control::report::{State, SyncedAccount};
 use crate::net::{Clock, Shutdown};
 use crate::store::{self, Origin, Store};
 use crate::sync::backoff::Backoff;
-use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected, Woken};
+use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected};
 use crate::sync::{self, Engine, Report};
 use crate::types::{AccountId, EntryId, Timestamp};
 use crate::upstream::imap::ImapRemote;
@@ -385,7 +385,8 @@ impl Worker {
         };
         let woken = remote.wait(max_ms, Box::pin(interrupt)).await?;
         tracing::debug!(?woken, "a reason to sync");
-        if let (Woken::Interrupted, Some(order)) = (woken, order) {
+        // Also when the server told of a change in the same moment.
+        if let Some(order) = order {
             self.take(order);
         }
         Ok(())

@@ -93,16 +93,12 @@ async fn serve(paths: Paths, config: Config) -> Exit {
     systemd::ready();
     let signal = shutdown::signal();
     let watchdog = systemd::watchdog();
-    tokio::pin!(signal, watchdog);
+    // Each of these is gone on with after another one was first: a change half seen must not be forgotten.
+    let changed = next_change(watched.as_ref());
+    tokio::pin!(signal, watchdog, changed);
     let mut changes = daemon.agent().common.changes.subscribe();
     let mut told = String::new();
     let exit = loop {
-        let changed = async {
-            match &watched {
-                Some(watched) => watched.changed().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             stopped = &mut signal => match stopped {
                 Ok(name) => {
@@ -112,13 +108,23 @@ async fn serve(paths: Paths, config: Config) -> Exit {
                 Err(error) => break fail(&error, Exit::Software),
             },
             () = &mut watchdog => {}
-            () = changed => reload(&mut daemon, &file).await,
+            () = &mut changed => {
+                changed.set(next_change(watched.as_ref()));
+                reload(&mut daemon, &file).await;
+            }
             _ = changes.changed() => tell_systemd(&daemon, &mut told),
         }
     };
     systemd::stopping();
     daemon.stop().await;
     exit
+}
+
+async fn next_change(watched: Option<&Watched>) {
+    match watched {
+        Some(watched) => watched.changed().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn reload(daemon: &mut Daemon, file: &Path) {
