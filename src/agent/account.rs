@@ -400,6 +400,7 @@ impl Worker {
         let differs = inbox.is_some_and(|inbox| {
             selected.uid_next.is_some_and(|next| next != inbox.cursor.uid_next)
                 || selected.exists != inbox.cursor.messages
+                || selected.highest_mod_seq.is_some_and(|now| now != inbox.cursor.highest_mod_seq)
         });
         self.looked_again = differs && !self.looked_again;
         Ok(self.looked_again)

@@ -33,9 +33,10 @@ async fn list_extended(remote: &mut ImapRemote) -> Result<Option<Vec<Listed>>, R
     if with_status {
         options.push(format!("STATUS ({})", status_items(remote)));
     }
-    let command = Command::new("LIST", format!("LIST \"\" \"*\" RETURN ({})", options.join(" ")));
+    let mut commands = refreshing(remote);
+    commands.push(Command::new("LIST", format!("LIST \"\" \"*\" RETURN ({})", options.join(" "))));
     let (mut lines, mut statuses) = (Vec::new(), Vec::new());
-    let answers = remote.driver.run(vec![command], &mut |heard| collect(heard, &mut lines, &mut statuses)).await?;
+    let answers = remote.driver.run(commands, &mut |heard| collect(heard, &mut lines, &mut statuses)).await?;
     if answers.iter().any(|answer| answer.condition != Condition::Ok) {
         return Ok(None);
     }
@@ -50,9 +51,17 @@ async fn list_extended(remote: &mut ImapRemote) -> Result<Option<Vec<Listed>>, R
     Ok(Some(listed))
 }
 
+/// What goes before a question for status while a mailbox is selected: of that one, servers (Dovecot is one) tell what
+/// this session has seen of it, which NOOP makes all there is. Sent along, it costs no round trip.
+fn refreshing(remote: &ImapRemote) -> Vec<Command<'static>> {
+    remote.selected.iter().map(|_| Command::new("NOOP", "NOOP")).collect()
+}
+
 /// LIST and LSUB.
 async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
-    let commands = vec![Command::new("LIST", "LIST \"\" \"*\""), Command::new("LSUB", "LSUB \"\" \"*\"")];
+    let mut commands = refreshing(remote);
+    commands.extend([Command::new("LIST", "LIST \"\" \"*\""), Command::new("LSUB", "LSUB \"\" \"*\"")]);
+    let requests: Vec<_> = commands.iter().map(|command| command.request).collect();
     let (mut lines, mut subscribed) = (Vec::new(), BTreeSet::new());
     let hear = &mut |heard| match heard {
         Heard::Untagged(Untagged::Lsub(line)) => {
@@ -64,7 +73,7 @@ async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError>
         }
         heard => collect(heard, &mut lines, &mut Vec::new()),
     };
-    for (answer, request) in remote.driver.run(commands, hear).await?.into_iter().zip(["LIST", "LSUB"]) {
+    for (answer, request) in remote.driver.run(commands, hear).await?.into_iter().zip(requests) {
         remote.driver.check(request, answer)?;
     }
     let mut listed = mailboxes(&lines)?;
