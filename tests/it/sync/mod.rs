@@ -2,8 +2,10 @@
 
 mod basics;
 mod chance;
+mod guard;
 mod model_remote;
 mod policy;
+mod servers;
 mod world;
 
 use mailtide::types::{Flag, Flags};

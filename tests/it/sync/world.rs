@@ -78,9 +78,13 @@ impl World {
         Self { folder, store: Some(store), account: self.account, server: self.server.fork() }
     }
 
+    pub fn engine(&self) -> Engine {
+        Engine::new(self.store().clone(), self.account, FolderFilter::all())
+    }
+
     /// One sync over a new connection.
     pub fn sync(&self) -> Result<Report, Error> {
-        let engine = Engine::new(self.store().clone(), self.account, FolderFilter::all());
+        let engine = self.engine();
         let mut report = Report::default();
         let mut remote = self.server.connect();
         block_on(engine.sync_once(&mut remote, &clock, &mut report)).map(|()| report)

@@ -1,0 +1,125 @@
+//! What vanishes in a mass, and what a server leaves out by mistake.
+
+use mailtide::store::Verdict;
+use mailtide::types::Timestamp;
+
+use super::model_remote::{Server, Traits};
+use super::world::World;
+
+const MANY: u32 = 120;
+
+fn mirrored(traits: Traits) -> World {
+    let world = World::new(traits);
+    world.server.create("Work");
+    for nth in 0..MANY {
+        world.server.deliver("Work", &format!("m{nth}"), "");
+    }
+    world.settle();
+    world
+}
+
+fn empty(server: &Server) {
+    for uid in 1..=MANY {
+        server.expunge("Work", uid);
+    }
+}
+
+fn count(told: &str) -> usize {
+    told.split_whitespace().filter(|word| word.starts_with('m')).count()
+}
+
+fn decide(world: &World, verdict: Verdict) {
+    let engine = world.engine();
+    engine.decide(world.mailbox("Work"), verdict, Timestamp::from_unix_ms(0)).expect("a mailbox in quarantine");
+}
+
+#[test]
+fn a_mailbox_that_lost_everything_is_kept_until_the_user_confirms() {
+    for traits in Traits::all() {
+        let world = mirrored(traits);
+        empty(&world.server);
+        world.server.deliver("Work", "new", "");
+        for _ in 0..2 {
+            let report = world.sync().expect("a sync");
+            assert_eq!(report.blocked, ["Work"]);
+            assert_eq!(count(&world.here()), MANY as usize);
+            assert!(world.here().contains("new"), "arrivals are taken in all the same");
+            world.assert_sound();
+        }
+        decide(&world, Verdict::Confirmed);
+        let report = world.settle();
+        assert_eq!((report.gone, report.blocked), (MANY as usize, Vec::new()));
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn a_mailbox_that_lost_everything_is_filled_again_if_the_user_rejects_that() {
+    for traits in Traits::all() {
+        let world = mirrored(traits);
+        empty(&world.server);
+        world.sync().expect("a sync");
+        decide(&world, Verdict::Rejected);
+        let report = world.settle();
+        assert_eq!(report.appended, MANY as usize);
+        assert_eq!(count(&world.there()), MANY as usize);
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn a_large_mailbox_that_is_gone_is_kept_until_the_user_decides() {
+    let world = mirrored(Traits::modern());
+    world.server.state().mailboxes.remove("Work");
+    assert_eq!(world.sync().expect("a sync").blocked, ["Work"]);
+    assert_eq!(count(&world.here()), MANY as usize);
+    decide(&world, Verdict::Rejected);
+    world.settle();
+    assert_eq!(count(&world.there()), MANY as usize);
+    assert_eq!(world.here(), world.there());
+    world.assert_sound();
+}
+
+#[test]
+fn what_is_there_again_lifts_the_quarantine() {
+    let world = mirrored(Traits::plain());
+    let hidden = (1..=MANY).collect();
+    world.server.state().hides.insert("Work".to_owned(), hidden);
+    assert_eq!(world.sync().expect("a sync").blocked, ["Work"]);
+    world.server.state().hides.clear();
+    let report = world.settle();
+    assert_eq!((report.blocked, report.arrived), (Vec::new(), 0));
+    assert_eq!(world.here(), world.there());
+}
+
+#[test]
+fn a_mass_moved_elsewhere_is_followed_without_asking() {
+    for traits in Traits::all() {
+        let world = mirrored(traits);
+        world.server.create("Archive");
+        for uid in 1..=MANY {
+            world.server.move_message("Work", uid, "Archive");
+        }
+        let report = world.settle();
+        assert_eq!((report.moved_in, report.gone, report.blocked), (MANY as usize, 0, Vec::new()));
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn a_mailbox_that_cannot_be_opened_is_not_gone() {
+    for traits in Traits::all() {
+        let world = mirrored(traits);
+        world.server.deliver("Work", "new", "");
+        world.server.state().refuses.push(("SELECT", "Work".to_owned(), None));
+        let report = world.sync().expect("a sync");
+        assert_eq!(report.refused.len(), 1);
+        assert_eq!(count(&world.here()), MANY as usize);
+        world.server.state().refuses.clear();
+        world.settle();
+        assert_eq!(world.here(), world.there());
+    }
+}

@@ -1,0 +1,225 @@
+//! Servers that refuse, that cannot, and that have ways of their own.
+
+use mailtide::sync::remote::RefusalCode;
+use mailtide::types::{Flag, Flags, SystemFlag, Timestamp};
+
+use super::model_remote::{Cut, Traits};
+use super::world::World;
+
+fn with_mail(traits: Traits) -> World {
+    let world = World::new(traits);
+    world.server.create("B");
+    for text in ["x", "m", "y"] {
+        world.server.deliver("INBOX", text, "");
+    }
+    world.settle();
+    world
+}
+
+#[test]
+fn what_is_refused_parks_and_the_rest_goes_on() {
+    for traits in Traits::all() {
+        let world = with_mail(traits);
+        world.create("Full");
+        world.settle();
+        for request in ["APPEND", "COPY", "MOVE"] {
+            world.server.state().refuses.push((request, "Full".to_owned(), Some(RefusalCode::OverQuota)));
+        }
+        world.server.state().refuses.push(("STORE", "bad".to_owned(), None));
+        world.append("Full", "draft", "");
+        world.move_message("INBOX", "x", "Full");
+        world.flag("INBOX", "m", "bad", "");
+        world.flag("INBOX", "y", "\\Seen", "");
+        world.append("B", "fine", "");
+        let report = world.settle();
+        assert_eq!(report.parked, 3);
+        assert_eq!(world.journal().len(), 3);
+        assert!(world.there().contains("B: fine") && world.there().contains("y(\\Seen)"));
+        world.assert_sound();
+
+        world.server.state().refuses.clear();
+        for entry in world.read(|reader| reader.entries(world.account)) {
+            world.write(mailtide::store::Origin::LocalUser, move |txn| txn.retry(entry.id));
+        }
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        assert_eq!(world.journal(), Vec::<String>::new());
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn one_refused_message_of_many_parks_alone() {
+    let world = with_mail(Traits::modern());
+    for text in ["x", "m", "y"] {
+        world.append("B", &format!("copy of {text}"), "");
+    }
+    world.server.state().refuses.push(("APPEND", "copy of m".to_owned(), Some(RefusalCode::TooBig)));
+    world.settle();
+    assert!(world.there().contains("B: copy of x copy of y"));
+    assert_eq!(world.journal(), ["parked: no APPEND"]);
+}
+
+#[test]
+fn flags_that_the_server_does_not_keep_stay_here() {
+    for mut traits in Traits::all() {
+        traits.any_keyword = false;
+        let seen: Flags = [SystemFlag::Seen, SystemFlag::Flagged].into_iter().map(Flag::from).collect();
+        traits.permanent = seen;
+        let world = with_mail(traits);
+        world.flag("INBOX", "m", "mine \\Seen", "");
+        world.append("B", "new", "mine \\Flagged");
+        world.settle();
+        assert!(world.here().contains("m(\\Seen mine)") && world.here().contains("new(\\Flagged mine)"));
+        assert!(world.there().contains("m(\\Seen)") && world.there().contains("new(\\Flagged)"));
+        assert_eq!(world.journal(), Vec::<String>::new());
+        world.server.set_flags("INBOX", 2, "\\Flagged");
+        world.settle();
+        assert!(world.here().contains("m(\\Flagged mine)"), "{}", world.here());
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn without_uidplus_nobody_elses_deleted_message_is_expunged() {
+    let world = with_mail(Traits::plain());
+    world.server.set_flags("INBOX", 1, "\\Deleted");
+    world.expunge("INBOX", "m");
+    world.move_message("INBOX", "y", "B");
+    world.settle();
+    assert!(world.there().contains("x(\\Deleted)"), "{}", world.there());
+    let journal = world.journal();
+    assert_eq!(journal.len(), 3, "the flag, the expunge, the move: {journal:#?}");
+    assert!(journal.iter().all(|entry| entry.contains("everything marked deleted")), "{journal:#?}");
+    world.assert_sound();
+}
+
+#[test]
+fn a_message_that_the_server_does_not_give_does_not_hold_up_the_others() {
+    for traits in Traits::all() {
+        let world = World::new(traits);
+        for nth in 1..=9 {
+            world.server.deliver("INBOX", &format!("m{nth}"), "");
+        }
+        world.server.state().refuses.push(("FETCH", "INBOX 5.".to_owned(), None));
+        world.sync().expect("a sync");
+        for _ in 0..8 {
+            world.sync().expect("a sync");
+        }
+        assert!(!world.here().contains("m5") && world.here().contains("m9"));
+        world.server.state().calls = 0;
+        world.sync().expect("a sync");
+        let quiet = world.server.state().calls;
+        assert!(quiet <= 4, "it is not asked for again and again: {quiet} calls");
+        world.server.expunge("INBOX", 5);
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn a_server_that_tells_no_uidnext_is_synced_as_well() {
+    for mut traits in Traits::all() {
+        traits.tells_uid_next = false;
+        for n in 1..30 {
+            let mut world = with_mail(traits.clone());
+            world.append("B", "twin", "");
+            world.append("B", "twin", "");
+            world.move_message("INBOX", "m", "B");
+            world.copy("INBOX", "x", "B");
+            let calls = world.server.state().calls;
+            world.server.state().cut = Cut::After(calls + n);
+            let _ = world.sync();
+            world.reopen();
+            world.settle();
+            assert_eq!(world.there(), "B: m twin twin x\nINBOX: x y", "cut after call {n}");
+            assert_eq!(world.here(), world.there());
+            world.assert_sound();
+        }
+    }
+}
+
+#[test]
+fn an_email_id_knows_a_message_whose_date_the_server_changed() {
+    let mut traits = Traits::modern();
+    traits.facts.object_id = true;
+    let world = with_mail(traits);
+    let before = world.uids("INBOX", "m");
+    world.server.renumber("INBOX");
+    for message in world.server.state().mailboxes.get_mut("INBOX").expect("INBOX").messages.values_mut() {
+        message.date = mailtide::types::InternalDate::new(77, 0);
+    }
+    world.server.state().fetched.clear();
+    world.settle();
+    assert_eq!(world.uids("INBOX", "m"), before);
+    assert!(world.server.state().fetched.is_empty(), "what is known again is not fetched again");
+    assert_eq!(world.here(), world.there());
+    world.assert_sound();
+}
+
+#[test]
+fn a_new_uidvalidity_changes_nothing_here() {
+    for traits in Traits::all() {
+        let world = with_mail(traits);
+        let validity = world.read(|reader| reader.mailbox(world.mailbox("INBOX"))).uid_validity;
+        let before: Vec<_> = ["x", "m", "y"].map(|text| world.uids("INBOX", text)).to_vec();
+        world.server.renumber("INBOX");
+        world.server.deliver("INBOX", "new", "");
+        world.server.state().fetched.clear();
+        world.settle();
+        assert_eq!(world.read(|reader| reader.mailbox(world.mailbox("INBOX"))).uid_validity, validity);
+        assert_eq!(["x", "m", "y"].map(|text| world.uids("INBOX", text)).to_vec(), before);
+        assert_eq!(world.server.state().fetched.len(), 1, "only what matches nothing is fetched");
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn a_message_moved_upstream_keeps_its_id_and_its_bytes_here() {
+    for traits in Traits::all() {
+        let world = with_mail(traits);
+        let id = |mailbox: &str| {
+            let (mailbox, uids) = (world.mailbox(mailbox), world.uids(mailbox, "m"));
+            world.read(|reader| reader.messages(mailbox, &uids, mailtide::store::With::Columns))[0].id
+        };
+        let before = id("INBOX");
+        world.server.move_message("INBOX", 2, "B");
+        let report = world.settle();
+        assert_eq!((report.moved_in, report.gone), (1, 0));
+        assert_eq!(id("B"), before);
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn names_with_a_slash_and_names_the_server_cannot_have() {
+    let world = World::new(Traits::modern());
+    world.server.create("in/out");
+    world.settle();
+    assert!(world.here().contains("in\u{2215}out:"));
+    world.rename("in\u{2215}out", "out\u{2215}in");
+    world.settle();
+    assert!(world.there().contains("out/in:"));
+    let account = world.account;
+    let name = super::world::name("with.dot");
+    let refused = world.store().write(mailtide::store::Origin::LocalUser, Timestamp::from_unix_ms(0), move |txn| {
+        txn.create_mailbox(account, &name, None)
+    });
+    assert!(refused.is_err(), "the delimiter is known by now");
+}
+
+#[test]
+fn subscriptions_go_both_ways() {
+    let world = with_mail(Traits::modern());
+    world.server.state().mailboxes.get_mut("B").expect("B").subscribed = true;
+    world.settle();
+    assert!(world.here().contains("B*:"));
+    world.subscribe("B", false);
+    world.subscribe("INBOX", true);
+    world.settle();
+    assert!(world.there().contains("B:") && world.there().contains("INBOX*:"));
+    assert_eq!(world.here(), world.there());
+}
