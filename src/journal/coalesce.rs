@@ -93,13 +93,14 @@ pub fn intent<'e>(entries: impl IntoIterator<Item = &'e Entry>, message: Message
     run.nets.into_values().next().map(|draft| draft.net)
 }
 
-/// Lets each message's last run end where the message is now. Usually that is what its acts say; not after an entry was
-/// parked, overtaken by later acts and retried, nor for a message that went with its mailbox.
+/// Lets each message's last run that is about its place end where the message is now. Usually that is what its acts say;
+/// not after an entry was parked, overtaken by later acts and retried, nor for a message that went with its mailbox, nor
+/// where one that was moved away and back is elsewhere upstream.
 pub fn end_where_they_are(segments: &mut [Segment], place_of: impl Fn(MessageId) -> Option<MailboxId>) {
     let mut seen = BTreeSet::new();
     for segment in segments.iter_mut().rev() {
         let Segment::Run(nets) = segment else { continue };
-        for net in nets.iter_mut().filter(|net| net.place != Place::Unchanged) {
+        for net in nets.iter_mut().filter(|net| !net.place_entries.is_empty()) {
             if seen.insert(net.message) {
                 net.place = place_of(net.message).map_or(Place::Gone, Place::In);
             }

@@ -110,6 +110,16 @@ impl Reader<'_> {
         Ok(bound.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// How many messages upstream has in all mailboxes of the account.
+    pub fn count_bound(&self, account: AccountId) -> Result<usize> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT count(*) AS n FROM remote_message AS r JOIN remote_mailbox AS b ON b.mailbox_id = r.mailbox_id
+             WHERE b.account_id = ?1",
+        )?;
+        let count: u32 = select.query_row([account.get()], |row| row.get("n"))?;
+        Ok(count as usize)
+    }
+
     /// What is known of the message, if there is such a row.
     pub fn message_facts(&self, message: MessageId) -> Result<Option<MessageFacts>> {
         let mut select = self.conn().prepare_cached(&format!("{FACTS} WHERE m.id = ?1"))?;
@@ -132,7 +142,7 @@ impl Reader<'_> {
     }
 
     /// Mailboxes that must be looked into though upstream shows no change: bytes are missing, messages have no UID any
-    /// more, the user decided about a quarantine.
+    /// more, they are in quarantine.
     pub fn restless_mailboxes(&self, account: AccountId, attempts_max: u32) -> Result<Vec<MailboxId>> {
         let mut select = self.conn().prepare_cached(
             "SELECT b.mailbox_id FROM remote_mailbox AS b WHERE b.account_id = ?1 AND (
@@ -140,7 +150,7 @@ impl Reader<'_> {
                OR EXISTS (SELECT 1 FROM message AS m JOIN remote_message AS r ON r.message_id = m.id
                           WHERE m.content_id IS NULL AND r.mailbox_id = b.mailbox_id)
                OR EXISTS (SELECT 1 FROM remote_skipped AS s WHERE s.mailbox_id = b.mailbox_id AND s.attempts < ?2)
-               OR EXISTS (SELECT 1 FROM quarantine AS q WHERE q.mailbox_id = b.mailbox_id AND q.verdict <> 'open'))
+               OR EXISTS (SELECT 1 FROM quarantine AS q WHERE q.mailbox_id = b.mailbox_id))
              ORDER BY b.mailbox_id",
         )?;
         let ids =

@@ -62,7 +62,13 @@ impl<R: Remote> Pass<'_, R> {
         };
         let unskip = difference.unskip;
         self.write(move |txn| unskip.iter().try_for_each(|uid| txn.unskip(mailbox, *uid)))?;
-        let vanishing = Vanishing { mailbox, messages: difference.vanished, held: bound.len(), cursor: Some(cursor) };
+        let vanishing = Vanishing {
+            mailbox,
+            messages: difference.vanished,
+            held: bound.len(),
+            cursor: Some(cursor),
+            is_suspect: false,
+        };
         if !vanishing.messages.is_empty() || self.read(|reader| reader.quarantine(mailbox))?.is_some() {
             return Ok(Some(vanishing));
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cover::GIVE_ATTEMPTS_MAX;
+use super::guard::is_mass;
 use super::names;
 use super::pass::Pass;
 use super::remote::{Listed, Remote, RemoteError, RemoteName, Status};
@@ -34,8 +35,9 @@ impl<R: Remote> Pass<'_, R> {
         if !vanishing.is_empty() {
             self.catch_up().await?;
         }
+        let all = vanishing.iter().flat_map(|vanishing| vanishing.messages.iter().copied()).collect();
         for vanishing in vanishing {
-            self.account_for(vanishing)?;
+            self.account_for(vanishing, &all)?;
         }
         let account = self.account;
         if !self.read(|reader| reader.fresh_arrivals(account))?.is_empty() {
@@ -82,11 +84,11 @@ impl<R: Remote> Pass<'_, R> {
                 false => vanishing.extend(self.emptied(mailbox, Some(Cursor::start(None)))?),
             }
         }
-        for mailbox in listing.gone {
-            match self.emptied(mailbox, None)? {
-                Some(gone) => vanishing.push(gone),
-                None => vanishing.push(Vanishing { mailbox, messages: Vec::new(), held: 0, cursor: None }),
-            }
+        // Every server has an INBOX (RFC 3501 section 5.1): a list without it is no list.
+        if folders.iter().any(|folder| folder.name.0.eq_ignore_ascii_case("INBOX")) {
+            vanishing.extend(self.gone(listing.gone)?);
+        } else {
+            self.report.refused.push(("LIST".to_owned(), "INBOX is not listed".to_owned()));
         }
         self.leave_out_deleted(&mut folders)?;
         folders.sort_by_key(|folder| {
@@ -143,11 +145,25 @@ impl<R: Remote> Pass<'_, R> {
         Some((listed.name, status, listed.selectable, shown))
     }
 
-    /// A mailbox whose messages are all gone with it.
+    /// Mailboxes that are gone with their messages. Many small ones together are a mass as well.
+    fn gone(&self, mailboxes: Vec<MailboxId>) -> Result<Vec<Vanishing>> {
+        let mut gone = Vec::with_capacity(mailboxes.len());
+        for mailbox in mailboxes {
+            let nothing = Vanishing { mailbox, messages: Vec::new(), held: 0, cursor: None, is_suspect: false };
+            gone.push(self.emptied(mailbox, None)?.unwrap_or(nothing));
+        }
+        let lost: usize = gone.iter().map(|gone| gone.held).sum();
+        if gone.len() > 1 && is_mass(lost, self.read(|reader| reader.count_bound(self.account))?) {
+            gone.iter_mut().for_each(|gone| gone.is_suspect = true);
+        }
+        Ok(gone)
+    }
+
+    /// A mailbox whose messages are all gone with it; `None` if it has none.
     fn emptied(&self, mailbox: MailboxId, cursor: Option<Cursor>) -> Result<Option<Vanishing>> {
         let bound = self.read(|reader| reader.bound(mailbox))?;
         let messages: Vec<_> = bound.iter().map(|bound| bound.message).collect();
-        let vanishing = Vanishing { mailbox, held: messages.len(), messages, cursor };
+        let vanishing = Vanishing { mailbox, held: messages.len(), messages, cursor, is_suspect: false };
         Ok((!vanishing.messages.is_empty()).then_some(vanishing))
     }
 

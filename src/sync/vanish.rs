@@ -3,7 +3,7 @@
 //! All arrivals of the round are here by now: a message that vanished in one mailbox and arrived in another was moved.
 //! Everything is decided within the transaction that does it, on what the transaction sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::guard::is_mass;
@@ -24,6 +24,8 @@ pub(super) struct Vanishing {
     pub(super) held: usize,
     /// Where the cursor goes with it; `None`: the mailbox itself is gone.
     pub(super) cursor: Option<Cursor>,
+    /// It is part of a mass, however few they are.
+    pub(super) is_suspect: bool,
 }
 
 /// What came of it.
@@ -36,15 +38,17 @@ struct Outcome {
 }
 
 impl<R: Remote> Pass<'_, R> {
-    /// Accounts for what vanished from one mailbox, and moves its cursor.
-    pub(super) fn account_for(&mut self, vanishing: Vanishing) -> Result<()> {
+    /// Accounts for what vanished from one mailbox, and moves its cursor. `all` is what vanished from any: it is no
+    /// arrival, though it may have been one before.
+    pub(super) fn account_for(&mut self, vanishing: Vanishing, all: &BTreeSet<MessageId>) -> Result<()> {
         let (account, mailbox) = (self.account, vanishing.mailbox);
         let quarantine = self.read(|reader| reader.quarantine(mailbox))?;
         if quarantine.is_some_and(|quarantine| quarantine.verdict == Verdict::Rejected) {
             let rejected = vanishing.clone();
             self.write_durably(move |txn| bring_back_upstream(txn, account, &rejected))?;
         }
-        let outcome = self.write(move |txn| Accounting::new(txn, account, &vanishing)?.run())?;
+        let all = all.clone();
+        let outcome = self.write(move |txn| Accounting::new(txn, account, &vanishing, &all)?.run())?;
         self.report.gone += outcome.gone;
         self.report.moved_in += outcome.moved;
         self.report.conflicts += outcome.conflicts;
@@ -83,9 +87,15 @@ struct Case {
 }
 
 impl<'t, 'c> Accounting<'t, 'c> {
-    fn new(txn: &'t mut Txn<'c>, account: AccountId, vanishing: &'t Vanishing) -> store::Result<Self> {
+    fn new(
+        txn: &'t mut Txn<'c>,
+        account: AccountId,
+        vanishing: &'t Vanishing,
+        all: &BTreeSet<MessageId>,
+    ) -> store::Result<Self> {
         let entries = txn.reader().entries(account)?;
-        let arrivals = txn.reader().fresh_arrivals(account)?;
+        let mut arrivals = txn.reader().fresh_arrivals(account)?;
+        arrivals.retain(|arrival| !all.contains(&arrival.message));
         Ok(Self { txn, account, vanishing, entries, arrivals, outcome: Outcome::default() })
     }
 
@@ -94,7 +104,8 @@ impl<'t, 'c> Accounting<'t, 'c> {
         let is_loss = |case: &&Case| case.arrival.is_none() && case.facts.place.is_some();
         let lost = cases.iter().filter(is_loss).count();
         let verdict = self.txn.reader().quarantine(self.vanishing.mailbox)?.map(|quarantine| quarantine.verdict);
-        let is_blocked = is_mass(lost, self.vanishing.held) && verdict != Some(Verdict::Confirmed);
+        let is_mass = is_mass(lost, self.vanishing.held) || (self.vanishing.is_suspect && lost > 0);
+        let is_blocked = is_mass && verdict != Some(Verdict::Confirmed);
         for case in cases {
             if !is_blocked || case.arrival.is_some() {
                 self.decide(case)?;

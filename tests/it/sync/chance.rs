@@ -222,17 +222,46 @@ proptest! {
 }
 
 #[test]
-fn found_by_chance() {
-    for traits in Traits::all() {
-        run(
-            traits,
-            &[
-                Turn::Here(Act::Copy { pick: 0, to: 0 }),
-                Turn::Here(Act::Append { to: 0 }),
-                Turn::Here(Act::Append { to: 1 }),
-                Turn::Here(Act::Move { pick: 406, to: 2 }),
-                Turn::Here(Act::Flag { pick: 926, flag: 0, set: true }),
-            ],
-        );
+fn what_chance_found_once_stays_right() {
+    let found: &[&[Turn]] = &[
+        &[
+            Turn::Here(Act::Copy { pick: 0, to: 0 }),
+            Turn::Here(Act::Move { pick: 406, to: 2 }),
+            Turn::Here(Act::Flag { pick: 926, flag: 0, set: true }),
+        ],
+        &[
+            Turn::Here(Act::Move { pick: 634, to: 1 }),
+            Turn::Sync { cut: Some((13, false)) },
+            Turn::Renumber { folder: 0 },
+        ],
+        &[
+            Turn::Here(Act::Append { to: 1 }),
+            Turn::Sync { cut: Some((3, false)) },
+            Turn::There(Act::Move { pick: 307, to: 2 }),
+        ],
+        &[
+            Turn::There(Act::Move { pick: 520, to: 2 }),
+            Turn::Here(Act::Move { pick: 217, to: 2 }),
+            Turn::Sync { cut: Some((15, false)) },
+            Turn::There(Act::Flag { pick: 232, flag: 0, set: true }),
+        ],
+        &[
+            Turn::There(Act::Append { to: 0 }),
+            Turn::There(Act::Append { to: 0 }),
+            Turn::There(Act::Move { pick: 962, to: 1 }),
+            Turn::Sync { cut: Some((11, false)) },
+            Turn::There(Act::Move { pick: 476, to: 0 }),
+        ],
+        &[
+            Turn::Here(Act::Move { pick: 398, to: 1 }),
+            Turn::Here(Act::Append { to: 0 }),
+            Turn::Here(Act::Append { to: 0 }),
+            Turn::There(Act::Move { pick: 442, to: 2 }),
+            Turn::Sync { cut: Some((13, false)) },
+            Turn::Here(Act::Move { pick: 156, to: 0 }),
+        ],
+    ];
+    for turns in found {
+        Traits::all().into_iter().for_each(|traits| run(traits, turns));
     }
 }

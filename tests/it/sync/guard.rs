@@ -123,3 +123,28 @@ fn a_mailbox_that_cannot_be_opened_is_not_gone() {
         assert_eq!(world.here(), world.there());
     }
 }
+
+#[test]
+fn many_small_mailboxes_gone_at_once_are_kept_and_a_list_without_inbox_is_no_list() {
+    let world = World::new(Traits::modern());
+    for folder in 0..10 {
+        world.server.create(&format!("F{folder}"));
+        for nth in 0..10 {
+            world.server.deliver(&format!("F{folder}"), &format!("m{folder}{nth}"), "");
+        }
+    }
+    world.settle();
+    let whole = world.server.state().mailboxes.clone();
+    world.server.state().mailboxes.clear();
+    let report = world.sync().expect("a sync");
+    assert_eq!((count(&world.here()), report.refused.len()), (100, 1));
+    let inbox = whole.get("INBOX").expect("INBOX").clone();
+    world.server.state().mailboxes.insert("INBOX".to_owned(), inbox);
+    let report = world.sync().expect("a sync");
+    assert_eq!((count(&world.here()), report.blocked.len()), (100, 10));
+    world.server.state().mailboxes = whole;
+    let report = world.settle();
+    assert_eq!((report.blocked, report.arrived), (Vec::new(), 0));
+    assert_eq!(world.here(), world.there());
+    world.assert_sound();
+}
