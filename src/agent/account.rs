@@ -1,9 +1,7 @@
-//! One account at work, on a thread of its own: connects, syncs, waits for a reason to sync again, and sends what is in
-//! the outbox.
+//! One account at work, on a thread of its own: the handle to it, and the thread that runs its [`Worker`] and its
+//! [`Outbox`] side by side.
 //!
-//! Rules: a reason is a local change, a change the server tells of, the poll interval, or a request; whatever fails is
-//! tried again later by [`Backoff`]; a panic below (a parser met something it did not expect) costs the connection, not
-//! the account; stopping and pausing interrupt at any point, as a cut of the line does.
+//! A panic below (a parser met something it did not expect) costs the connection, not the account: both are begun anew.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,19 +12,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::Instrument;
 
 use super::outbox::Outbox;
-use super::servers::{ServersError, ServersOf};
+use super::worker::Worker;
 use crate::config;
 use crate::control::report::{State, SyncedAccount};
 use crate::net::{Clock, Shutdown};
 use crate::store::{self, Origin, Store};
-use crate::sync::backoff::Backoff;
-use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected};
-use crate::sync::{self, Engine, Report};
-use crate::types::{AccountId, EntryId, Timestamp};
-use crate::upstream::imap::ImapRemote;
-
-/// A client that sets many flags does so in many commands: they go upstream together.
-const GATHER: Duration = Duration::from_millis(30);
+use crate::types::AccountId;
 
 /// After a panic, before the next try.
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
@@ -40,10 +31,19 @@ pub struct Live {
 }
 
 /// What an account's thread can be told.
-enum Order {
+pub(super) enum Order {
     /// Sync, and say how it went.
     Sync(Option<oneshot::Sender<SyncedAccount>>),
     SetPaused(bool),
+}
+
+/// The thread's ends of what connects it with its [`Running`].
+pub(super) struct Ends {
+    pub live: watch::Sender<Live>,
+    pub orders: mpsc::UnboundedReceiver<Order>,
+    /// The store changed.
+    pub local: Arc<Notify>,
+    pub stop: Shutdown,
 }
 
 /// An account at work.
@@ -88,24 +88,8 @@ impl Running {
                 }),
             )
         };
-        let worker = Worker {
-            engine: Engine::new(common.store.clone(), id, config.folders.clone()),
-            config: config.clone(),
-            id,
-            common: common.clone(),
-            live,
-            orders: orders_seen,
-            local: mail,
-            stop: stop.clone(),
-            paused,
-            is_asked: false,
-            waiting: Vec::new(),
-            backoff: Backoff::default(),
-            servers: ServersOf::new(config.clone()),
-            pushed_up_to: None,
-            looked_again: false,
-            synced: watch::Sender::new(None),
-        };
+        let ends = Ends { live, orders: orders_seen, local: mail, stop: stop.clone() };
+        let worker = Worker::new(&config, id, paused, common, ends);
         let thread = std::thread::Builder::new()
             .name(format!("sync {}", config.name))
             .spawn({
@@ -154,21 +138,19 @@ impl Running {
 fn run(mut worker: Worker, submissions: Arc<Notify>, orders: mpsc::UnboundedSender<Order>) {
     let runtime = worker.common.runtime.clone();
     let span = tracing::info_span!("sync", account = worker.config.name);
-    while !worker.stop.is_requested() {
+    let stop = worker.ends.stop.clone();
+    while !stop.is_requested() {
+        let nudge = orders.clone();
         let outbox = Outbox {
             account: worker.id,
             store: worker.common.store.clone(),
             clock: worker.common.clock.clone(),
             servers: worker.servers.clone(),
             local: submissions.clone(),
-            live: worker.live.subscribe(),
+            live: worker.ends.live.subscribe(),
             synced: worker.synced.subscribe(),
-            nudge: {
-                let orders = orders.clone();
-                Box::new(move || drop(orders.send(Order::Sync(None))))
-            },
+            nudge: Box::new(move || drop(nudge.send(Order::Sync(None)))),
         };
-        let stop = worker.stop.clone();
         let work = async {
             let both = async { tokio::join!(worker.work(), outbox.work(&stop)) };
             tokio::select! {
@@ -184,7 +166,7 @@ fn run(mut worker: Worker, submissions: Arc<Notify>, orders: mpsc::UnboundedSend
             runtime.block_on(async {
                 tokio::select! {
                     () = tokio::time::sleep(PANIC_PAUSE) => {}
-                    () = worker.stop.requested() => {}
+                    () = stop.requested() => {}
                 }
             });
         }
@@ -195,350 +177,4 @@ fn run(mut worker: Worker, submissions: Arc<Notify>, orders: mpsc::UnboundedSend
 async fn stop_with_grace(stop: &Shutdown) {
     stop.requested().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-}
-
-/// The thread's own side.
-struct Worker {
-    config: config::Account,
-    id: AccountId,
-    common: Common,
-    engine: Engine,
-    live: watch::Sender<Live>,
-    orders: mpsc::UnboundedReceiver<Order>,
-    /// The store changed.
-    local: Arc<Notify>,
-    stop: Shutdown,
-    paused: bool,
-    /// A sync was asked for since the last one began.
-    is_asked: bool,
-    /// Those who want to know how it goes.
-    waiting: Vec<oneshot::Sender<SyncedAccount>>,
-    backoff: Backoff,
-    servers: ServersOf,
-    /// Journal entries up to this one were there when the last sync began.
-    pushed_up_to: Option<EntryId>,
-    /// The last sync was only because SELECT showed a difference.
-    looked_again: bool,
-    /// When the last complete sync began.
-    synced: watch::Sender<Option<Timestamp>>,
-}
-
-/// Why a round failed.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Servers(#[from] ServersError),
-    #[error(transparent)]
-    Sync(#[from] sync::Error),
-    #[error(transparent)]
-    Store(#[from] store::Error),
-}
-
-impl From<RemoteError> for Trouble {
-    fn from(error: RemoteError) -> Self {
-        Self::Sync(error.into())
-    }
-}
-
-/// How a piece of work ended.
-enum Interrupted<T> {
-    Done(T),
-    /// The account is to stop or pause: what was under way was dropped.
-    Halted,
-}
-
-impl Worker {
-    async fn work(&mut self) {
-        let mut connection: Option<ImapRemote> = None;
-        while !self.stop.is_requested() {
-            if self.paused {
-                leave(&mut connection).await;
-                self.set_live(State::Paused, None);
-                self.answer_waiting(false);
-                self.next_order().await;
-                continue;
-            }
-            match self.round(&mut connection).await {
-                Ok(Interrupted::Halted) => {}
-                Ok(Interrupted::Done(())) => {
-                    self.backoff.reset();
-                    if let Err(error) = self.rest(&mut connection).await {
-                        connection = None;
-                        self.fail(&error).await;
-                    }
-                }
-                Err(error) => {
-                    connection = None;
-                    self.fail(&error).await;
-                }
-            }
-        }
-        leave(&mut connection).await;
-        self.answer_waiting(false);
-    }
-
-    /// Connects where there is no connection, and syncs.
-    async fn round(&mut self, connection: &mut Option<ImapRemote>) -> Result<Interrupted<()>, Trouble> {
-        let asked = std::mem::take(&mut self.waiting);
-        self.is_asked = false;
-        let outcome = self.connect_and_sync(connection).await;
-        match &outcome {
-            Ok(Interrupted::Done(())) => self.answer(asked, true),
-            // They are answered with what comes of it.
-            Ok(Interrupted::Halted) | Err(_) => self.waiting.extend(asked),
-        }
-        outcome
-    }
-
-    async fn connect_and_sync(&mut self, connection: &mut Option<ImapRemote>) -> Result<Interrupted<()>, Trouble> {
-        let remote = match connection {
-            Some(remote) => remote,
-            None => match self.connect().await? {
-                Interrupted::Done(remote) => connection.insert(remote),
-                Interrupted::Halted => return Ok(Interrupted::Halted),
-            },
-        };
-        self.set_live(State::Syncing, None);
-        let began = self.common.clock.now();
-        self.pushed_up_to = self.newest_pending()?;
-        let mut report = Report::default();
-        let engine = self.engine.clone();
-        let clock = self.common.clock.clone();
-        let now = move || clock.now();
-        let outcome = self.unless_halted(engine.sync_once(remote, &now, &mut report)).await;
-        let took_ms = self.common.clock.now().unix_ms() - began.unix_ms();
-        match (&outcome, report == Report::default()) {
-            (Interrupted::Done(Ok(())), true) => tracing::debug!(took_ms, "synced: {report}"),
-            (Interrupted::Done(Ok(())), false) => tracing::info!(took_ms, "synced: {report}"),
-            (_, false) => tracing::info!(took_ms, "sync interrupted after: {report}"),
-            (_, true) => {}
-        }
-        match outcome {
-            Interrupted::Done(outcome) => outcome?,
-            Interrupted::Halted => {
-                *connection = None;
-                return Ok(Interrupted::Halted);
-            }
-        }
-        self.settle(began)?;
-        self.set_live(State::Online, None);
-        Ok(Interrupted::Done(()))
-    }
-
-    async fn connect(&mut self) -> Result<Interrupted<ImapRemote>, Trouble> {
-        let servers = self.servers.clone();
-        let connector = match self.unless_halted(servers.get()).await {
-            Interrupted::Done(servers) => servers?.imap,
-            Interrupted::Halted => return Ok(Interrupted::Halted),
-        };
-        match self.unless_halted(connector.connect()).await {
-            Interrupted::Halted => Ok(Interrupted::Halted),
-            Interrupted::Done(Err(error)) => Err(error.into()),
-            Interrupted::Done(Ok(remote)) => {
-                tracing::info!(host = self.config.imap.host, "connected");
-                // What waited for the line to come back need not wait for its own time.
-                let id = self.id;
-                self.write(move |txn| txn.hasten_submissions(id))?;
-                Ok(Interrupted::Done(remote))
-            }
-        }
-    }
-
-    /// A sync that began then is complete.
-    fn settle(&mut self, began: Timestamp) -> store::Result<()> {
-        let (id, now) = (self.id, self.common.clock.now());
-        self.common.store.write(Origin::Upstream, now, move |txn| txn.set_sync_outcome(id, None))?;
-        self.synced.send_replace(Some(began));
-        Ok(())
-    }
-
-    /// Waits, connected, for a reason to sync again.
-    async fn rest(&mut self, connection: &mut Option<ImapRemote>) -> Result<(), Trouble> {
-        let Some(remote) = connection else { return Ok(()) };
-        if self.is_asked || self.has_local_work()? {
-            return Ok(());
-        }
-        match remote.select(&RemoteName("INBOX".to_owned()), None).await {
-            Ok(selected) if self.has_moved_on(&selected)? => return Ok(()),
-            // Without an INBOX there is nothing to watch; the poll goes on.
-            Ok(_) | Err(RemoteError::Refused { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let max_ms = u64::from(self.config.poll_seconds) * 1000;
-        let (local, orders, stop) = (self.local.clone(), &mut self.orders, self.stop.clone());
-        let (store, id, before) = (self.common.store.clone(), self.id, self.pushed_up_to);
-        let mut order = None;
-        let interrupt = async {
-            let changed = async {
-                loop {
-                    local.notified().await;
-                    if store.read(|reader| reader.newest_pending(id)).is_ok_and(|newest| newest > before) {
-                        return tokio::time::sleep(GATHER).await;
-                    }
-                }
-            };
-            tokio::select! {
-                () = stop.requested() => {}
-                () = changed => {}
-                taken = orders.recv() => order = taken,
-            }
-        };
-        let woken = remote.wait(max_ms, Box::pin(interrupt)).await?;
-        tracing::debug!(?woken, "a reason to sync");
-        // Also when the server told of a change in the same moment.
-        if let Some(order) = order {
-            self.take(order);
-        }
-        Ok(())
-    }
-
-    /// Does SELECT show what the sync did not see? Then it came after it, and no IDLE will tell. A second difference in a
-    /// row is none: some servers count otherwise, and the poll finds out.
-    fn has_moved_on(&mut self, selected: &Selected) -> store::Result<bool> {
-        let mailboxes = self.common.store.read(|reader| reader.remote_mailboxes(self.id))?;
-        let inbox = mailboxes.into_iter().find(|mailbox| mailbox.remote_name.eq_ignore_ascii_case("INBOX"));
-        let differs = inbox.is_some_and(|inbox| {
-            selected.uid_next.is_some_and(|next| next != inbox.cursor.uid_next)
-                || selected.exists != inbox.cursor.messages
-                || selected.highest_mod_seq.is_some_and(|now| now != inbox.cursor.highest_mod_seq)
-        });
-        self.looked_again = differs && !self.looked_again;
-        Ok(self.looked_again)
-    }
-
-    fn has_local_work(&self) -> store::Result<bool> {
-        Ok(self.newest_pending()? > self.pushed_up_to)
-    }
-
-    fn newest_pending(&self) -> store::Result<Option<EntryId>> {
-        self.common.store.read(|reader| reader.newest_pending(self.id))
-    }
-
-    /// Tells what went wrong, and waits before the next try.
-    async fn fail(&mut self, error: &Trouble) {
-        let (state, sync_error) = match error {
-            Trouble::Servers(error) => {
-                let (host, text) = (self.config.imap.host.clone(), error.to_string());
-                (State::AuthFailed, RemoteError::LoginRefused { host, text }.into())
-            }
-            Trouble::Sync(error @ sync::Error::Remote(remote)) => (state_of(remote), error.clone()),
-            Trouble::Sync(error @ sync::Error::Store(_)) => (State::Offline, error.clone()),
-            Trouble::Store(error) => (State::Offline, error.clone().into()),
-        };
-        if state == State::AuthFailed {
-            self.servers.forget().await;
-        }
-        let text = error.to_string();
-        let wait = Duration::from_millis(self.backoff.wait_ms(&sync_error, u64::from(chance())));
-        tracing::warn!("{text}; next try in {} s", wait.as_secs().max(1));
-        let (id, recorded) = (self.id, text.clone());
-        if let Err(error) = self.write(move |txn| txn.set_sync_outcome(id, Some(&recorded))) {
-            tracing::warn!(%error, "cannot record the outcome of a sync");
-        }
-        self.set_live(state, Some(text));
-        self.answer_waiting(false);
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = self.next_order() => {}
-        }
-    }
-
-    /// Waits for an order (or the end) and takes it in.
-    async fn next_order(&mut self) {
-        tokio::select! {
-            () = self.stop.requested() => {}
-            order = self.orders.recv() => match order {
-                Some(order) => self.take(order),
-                None => self.stop.request(),
-            }
-        }
-    }
-
-    fn take(&mut self, order: Order) {
-        match order {
-            Order::Sync(tell) => {
-                self.is_asked = true;
-                self.waiting.extend(tell);
-            }
-            Order::SetPaused(paused) => self.paused = paused,
-        }
-    }
-
-    /// Does `work` while orders are taken in; drops it once one of them (or the end) halts the account.
-    async fn unless_halted<T>(&mut self, work: impl Future<Output = T>) -> Interrupted<T> {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return Interrupted::Done(done),
-                () = self.next_order() => {
-                    if self.paused || self.stop.is_requested() {
-                        return Interrupted::Halted;
-                    }
-                }
-            }
-        }
-    }
-
-    fn set_live(&self, state: State, error: Option<String>) {
-        let new = Live { state, error };
-        let changed = self.live.send_if_modified(|live| {
-            let changed = *live != new;
-            *live = new;
-            changed
-        });
-        if changed {
-            self.common.changes.send_modify(|count| *count += 1);
-        }
-    }
-
-    fn answer_waiting(&mut self, complete: bool) {
-        let waiting = std::mem::take(&mut self.waiting);
-        self.answer(waiting, complete);
-    }
-
-    fn answer(&self, asked: Vec<oneshot::Sender<SyncedAccount>>, complete: bool) {
-        let live = self.live.borrow().clone();
-        for tell in asked {
-            // Whoever asked may have gone away.
-            let _ = tell.send(SyncedAccount {
-                name: self.config.name.clone(),
-                complete,
-                state: live.state,
-                error: live.error.clone(),
-            });
-        }
-    }
-
-    fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut store::Txn<'_>) -> store::Result<T> + Send + 'static,
-    ) -> store::Result<T> {
-        self.common.store.write(Origin::Upstream, self.common.clock.now(), work)
-    }
-}
-
-/// How an account stands after such an error.
-pub const fn state_of(error: &RemoteError) -> State {
-    match error {
-        RemoteError::LoginRefused { .. } => State::AuthFailed,
-        RemoteError::Lost { .. }
-        | RemoteError::Insecure { .. }
-        | RemoteError::Refused { .. }
-        | RemoteError::Protocol { .. }
-        | RemoteError::Wait { .. }
-        | RemoteError::Local(_)
-        | RemoteError::Impossible(_) => State::Offline,
-    }
-}
-
-async fn leave(connection: &mut Option<ImapRemote>) {
-    if let Some(mut remote) = connection.take() {
-        remote.logout().await;
-    }
-}
-
-/// Any number.
-pub fn chance() -> u32 {
-    // Without randomness the tries of many clients fall together; they are still tries.
-    getrandom::u32().unwrap_or(0)
 }

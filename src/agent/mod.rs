@@ -1,8 +1,8 @@
 //! The root of syncd: wires store, local servers, sync and outbox of each account, the configuration and the control
 //! socket.
 //!
-//! [`command`] is the program; [`daemon`] the running whole, [`once`] the single sync. An [`account`] works on a thread
-//! of its own, its [`outbox`] beside it, with the [`servers`] its configuration names. [`faces`] are what mail clients
+//! [`command`] is the program; [`daemon`] the running whole, [`once`] the single sync. An [`account`] has a thread of
+//! its own, on which its [`worker`] syncs and its [`outbox`] sends, with the [`servers`] its configuration names. [`faces`] are what mail clients
 //! connect to, [`users`] who may. [`control`] answers syncctl out of [`reports`]; [`reload`] sees the configuration
 //! change. [`paths`], [`password`], [`log`], [`systemd`] and [`exit`] are the program's ties to its surroundings.
 
@@ -23,6 +23,7 @@ mod reports;
 pub mod servers;
 mod systemd;
 pub mod users;
+mod worker;
 
 pub use exit::Exit;
 pub use paths::Paths;

@@ -1,11 +1,11 @@
 //! `syncd --once`: one complete sync of every account, and an exit code that says how it went.
 
-use super::account::state_of;
 use super::daemon::open_store;
 use super::exit::Exit;
 use super::outbox;
 use super::paths::Paths;
 use super::servers::{Servers, ServersError};
+use super::worker::state_of;
 use crate::config::{Account, Config};
 use crate::control::report::State;
 use crate::net::Clock;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::account::{Live, chance};
+use super::account::Live;
 use super::servers::{Servers, ServersOf};
+use super::worker::chance;
 use crate::control::report::State;
 use crate::net::{Clock, Shutdown};
 use crate::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
