@@ -357,7 +357,10 @@ fn run(row: &Row, traits: Traits) {
 
     let world = template.fork();
     world.sync().expect("a sync");
-    let (calls, telling) = (world.server.state().calls, world.server.state().telling.clone());
+    let (calls, telling) = {
+        let state = world.server.state();
+        (state.calls, state.telling.clone())
+    };
     world.settle();
     assert_end(row, &world, &what(Cut::Never));
 
