@@ -167,7 +167,7 @@ impl<R: Remote> Pass<'_, R> {
         if there.is_empty() {
             return Ok(Ok(()));
         }
-        match self.expunge_upstream(&there).await? {
+        match self.expunge_upstream(source, &there).await? {
             Err(refused) if refused.code.is_some() => Ok(Err(refused)),
             Err(refused) => {
                 self.leave(source, there, refused.text)?;

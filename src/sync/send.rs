@@ -113,7 +113,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         let all = uids(items);
         let by_copy = !moves || !self.remote.facts().r#move;
-        if moves && by_copy && !self.remote.facts().uid_plus && !self.only_ours_are_deleted(&all).await? {
+        if moves && by_copy && !self.remote.facts().uid_plus && !self.only_ours_are_deleted(from, &all).await? {
             return self.park_items(items, "the server can only expunge everything marked deleted, and others are");
         }
         let Some((carrier, evidence)) = self.evidence(from, &target, items, moves)? else { return Ok(Did::Nothing) };
@@ -151,7 +151,7 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(Did::Nothing);
         }
         let all = uids(items);
-        if let Err(refused) = self.expunge_upstream(&all).await? {
+        if let Err(refused) = self.expunge_upstream(from, &all).await? {
             return self.park_items(items, &refused.text);
         }
         // Some servers answer OK and leave messages (QUIRKS.md row 41).
@@ -174,6 +174,7 @@ impl<R: Remote> Pass<'_, R> {
     /// Expunges these messages of the selected mailbox and no other.
     pub(super) async fn expunge_upstream(
         &mut self,
+        mailbox: MailboxId,
         uids: &UidSet<RemoteUid>,
     ) -> Result<std::result::Result<(), Refusal>> {
         let uid_plus = self.remote.facts().uid_plus;
@@ -181,7 +182,7 @@ impl<R: Remote> Pass<'_, R> {
             code: None,
             text: "the server can only expunge everything marked deleted, and others are".to_owned(),
         };
-        if !uid_plus && !self.only_ours_are_deleted(uids).await? {
+        if !uid_plus && !self.only_ours_are_deleted(mailbox, uids).await? {
             return Ok(Err(others()));
         }
         let deleted: Flags = std::iter::once(Flag::from(SystemFlag::Deleted)).collect();
@@ -191,7 +192,7 @@ impl<R: Remote> Pass<'_, R> {
         if uid_plus {
             return refusal(self.remote.expunge(uids).await);
         }
-        match self.only_ours_are_deleted(uids).await? {
+        match self.only_ours_are_deleted(mailbox, uids).await? {
             true => refusal(self.remote.expunge_all_deleted().await),
             false => Ok(Err(others())),
         }
@@ -379,8 +380,12 @@ impl<R: Remote> Pass<'_, R> {
         }
     }
 
-    async fn only_ours_are_deleted(&mut self, ours: &UidSet<RemoteUid>) -> Result<bool> {
-        Ok(self.remote.deleted_uids().await?.iter().all(|uid| ours.contains(uid)))
+    /// Is everything that is marked deleted in the selected mailbox meant to go: `ours`, and what the user expunged?
+    async fn only_ours_are_deleted(&mut self, mailbox: MailboxId, ours: &UidSet<RemoteUid>) -> Result<bool> {
+        let bound = self.read(|reader| reader.bound(mailbox))?;
+        let gone: UidSet<RemoteUid> =
+            bound.iter().filter(|bound| !bound.is_here).filter_map(|bound| bound.uid).collect();
+        Ok(self.remote.deleted_uids().await?.iter().all(|uid| ours.contains(uid) || gone.contains(uid)))
     }
 
     const fn count(&mut self, done: usize, moves: bool) {

@@ -260,6 +260,17 @@ fn what_chance_found_once_stays_right() {
             Turn::Sync { cut: Some((13, false)) },
             Turn::Here(Act::Move { pick: 156, to: 0 }),
         ],
+        &[
+            Turn::There(Act::Append { to: 0 }),
+            Turn::There(Act::Expunge { pick: 836 }),
+            Turn::Here(Act::Copy { pick: 823, to: 1 }),
+            Turn::Here(Act::Move { pick: 392, to: 2 }),
+            Turn::Renumber { folder: 0 },
+            Turn::Here(Act::Flag { pick: 428, flag: 0, set: true }),
+            Turn::Here(Act::Expunge { pick: 235 }),
+            Turn::Sync { cut: Some((33, false)) },
+            Turn::Here(Act::Move { pick: 130, to: 2 }),
+        ],
     ];
     for turns in found {
         Traits::all().into_iter().for_each(|traits| run(traits, turns));
