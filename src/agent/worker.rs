@@ -15,11 +15,14 @@ use crate::store::{self, Origin};
 use crate::sync::backoff::Backoff;
 use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected};
 use crate::sync::{self, Engine, Report};
-use crate::types::{AccountId, EntryId, Timestamp};
+use crate::types::{AccountId, EntryId, ModSeq, RemoteUid, Timestamp};
 use crate::upstream::imap::ImapRemote;
 
 /// A client that sets many flags does so in many commands: they go upstream together.
 const GATHER: Duration = Duration::from_millis(30);
+
+/// UIDNEXT, EXISTS and HIGHESTMODSEQ of INBOX.
+type InboxFacts = (Option<RemoteUid>, u32, Option<ModSeq>);
 
 /// Keeps one account in sync.
 pub(super) struct Worker {
@@ -39,8 +42,8 @@ pub(super) struct Worker {
     backoff: Backoff,
     /// Journal entries up to this one were there when the last sync began.
     pushed_up_to: Option<EntryId>,
-    /// The last sync was only because SELECT showed a difference.
-    looked_again: bool,
+    /// What SELECT showed when the last sync was only because that differed from what was covered.
+    looked_again_at: Option<InboxFacts>,
 }
 
 /// Why a round failed.
@@ -83,7 +86,7 @@ impl Worker {
             waiting: Vec::new(),
             backoff: Backoff::default(),
             pushed_up_to: None,
-            looked_again: false,
+            looked_again_at: None,
         }
     }
 
@@ -232,8 +235,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Does SELECT show what the sync did not see? Then it came after it, and no IDLE will tell. A second difference in a
-    /// row is none: some servers count otherwise, and the poll finds out.
+    /// Does SELECT show what the sync did not see? Then it came after it, and no IDLE will tell. The same difference
+    /// once more is none: some servers count otherwise.
     fn has_moved_on(&mut self, selected: &Selected) -> store::Result<bool> {
         let mailboxes = self.common.store.read(|reader| reader.remote_mailboxes(self.id))?;
         let inbox = mailboxes.into_iter().find(|mailbox| mailbox.remote_name.eq_ignore_ascii_case("INBOX"));
@@ -242,8 +245,9 @@ impl Worker {
                 || selected.exists != inbox.cursor.messages
                 || selected.highest_mod_seq.is_some_and(|highest| highest != inbox.cursor.highest_mod_seq)
         });
-        self.looked_again = differs && !self.looked_again;
-        Ok(self.looked_again)
+        let shown = differs.then_some((selected.uid_next, selected.exists, selected.highest_mod_seq));
+        let before = std::mem::replace(&mut self.looked_again_at, shown);
+        Ok(shown.is_some() && shown != before)
     }
 
     fn has_local_work(&self) -> store::Result<bool> {

@@ -42,6 +42,28 @@ fn changes_go_both_ways_within_seconds() {
     });
 }
 
+/// Each change comes while the agent is just done with the one before: none may wait for the next poll.
+#[test]
+fn changes_in_turn_here_and_there_all_arrive_within_seconds() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut upstream = server.login("ada");
+    upstream.append("INBOX", &[], 1_000_000_000, &corpus::small(1));
+    let agent = Agent::started(&Account::at(&server, "ada", server.address("imap")).text());
+    agent.sync();
+    let mut local = agent.login("ada");
+    local.select("INBOX");
+    upstream.select("INBOX");
+    for turn in 0..30 {
+        let keyword = format!("turn{turn}");
+        let (from, to) = if turn % 2 == 0 { (&mut local, &mut upstream) } else { (&mut upstream, &mut local) };
+        from.ok(&format!("STORE 1 +FLAGS ({keyword})"));
+        wait_until(&format!("{keyword} to arrive"), SECONDS, || {
+            to.ok("NOOP");
+            to.fetch_flags()[0].flags.contains(&keyword)
+        });
+    }
+}
+
 #[test]
 fn a_client_in_idle_is_told_of_what_another_client_does() {
     let server = RefServer::with_users(&["ada"]);
