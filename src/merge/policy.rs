@@ -83,6 +83,7 @@ pub enum ConflictKind {
     DeletedMoved,
     FolderRenamedTwice,
     FolderDeletedNewMail,
+    FolderDeletedRenamed,
     DraftReplacedTwice,
     /// Two mailboxes of one name; one is shown under another.
     NameTaken,
@@ -118,8 +119,10 @@ pub const fn folder(here: FolderHere, there: FolderThere) -> (FolderDecision, Op
         (FolderHere::Renamed, FolderThere::Renamed) => {
             (FolderDecision::UpstreamsName, Some(ConflictKind::FolderRenamedTwice))
         }
-        // Renamed and deleted: what the user deletes is the mailbox, whatever its name.
-        (FolderHere::Deleted, FolderThere::Renamed) => (FolderDecision::UpstreamsName, None),
+        // Someone there keeps it, under a name that the user never deleted.
+        (FolderHere::Deleted, FolderThere::Renamed) => {
+            (FolderDecision::Restored, Some(ConflictKind::FolderDeletedRenamed))
+        }
         (FolderHere::Nothing | FolderHere::Renamed | FolderHere::Deleted, FolderThere::Gone) => {
             (FolderDecision::Goes, None)
         }
@@ -132,13 +135,14 @@ pub const fn folder(here: FolderHere, there: FolderThere) -> (FolderDecision, Op
 
 impl ConflictKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::FlagsExpunged,
         Self::MovedMoved,
         Self::MovedExpunged,
         Self::DeletedMoved,
         Self::FolderRenamedTwice,
         Self::FolderDeletedNewMail,
+        Self::FolderDeletedRenamed,
         Self::DraftReplacedTwice,
         Self::NameTaken,
         Self::LeftMarkedDeleted,
@@ -153,6 +157,7 @@ impl ConflictKind {
             Self::DeletedMoved => "deleted-moved",
             Self::FolderRenamedTwice => "folder-renamed-twice",
             Self::FolderDeletedNewMail => "folder-deleted-new-mail",
+            Self::FolderDeletedRenamed => "folder-deleted-renamed",
             Self::DraftReplacedTwice => "draft-replaced-twice",
             Self::NameTaken => "name-taken",
             Self::LeftMarkedDeleted => "left-marked-deleted",
@@ -175,6 +180,7 @@ impl ConflictKind {
             Self::FolderDeletedNewMail => {
                 ("folder deleted", "new mail came into it", "the folder is back; the deletion is parked")
             }
+            Self::FolderDeletedRenamed => ("folder deleted", "folder renamed", "it is back under its new name"),
             Self::DraftReplacedTwice => ("draft replaced", "draft replaced", "both new drafts are kept"),
             Self::NameTaken => {
                 ("folder named so", "another folder named so", "the server's folder has another name here")
@@ -222,6 +228,8 @@ mod tests {
         }
         let renamed = folder(FolderHere::Renamed, FolderThere::Renamed);
         assert_eq!(renamed, (FolderDecision::UpstreamsName, Some(Kind::FolderRenamedTwice)));
+        let kept = folder(FolderHere::Deleted, FolderThere::Renamed);
+        assert_eq!(kept, (FolderDecision::Restored, Some(Kind::FolderDeletedRenamed)));
         let deleted = folder(FolderHere::Deleted, FolderThere::NewMail);
         assert_eq!(deleted, (FolderDecision::Restored, Some(Kind::FolderDeletedNewMail)));
     }

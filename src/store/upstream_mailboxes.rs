@@ -297,6 +297,14 @@ impl Txn<'_> {
                 self.settle_op(entry.id)?;
             }
         }
+        if decision == FolderDecision::Restored {
+            self.restore_mailbox(mailbox, &listed.name)?;
+            let is_deletion =
+                |entry: &&Entry| matches!(&entry.op, Op::DeleteMailbox { mailbox: id, .. } if *id == mailbox);
+            for entry in entries.iter().filter(is_deletion) {
+                self.settle_op(entry.id)?;
+            }
+        }
         self.rename_remote_row(mailbox, &listed.remote_name)?;
         self.set_cursor(mailbox, &Cursor::start(None))?;
         if let Some(kind) = conflict {

@@ -75,7 +75,8 @@ pub(super) fn own_reply(code: u16, enhanced: &str, text: impl Into<String>) -> R
 }
 
 fn printable(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let text: String = String::from_utf8_lossy(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim().to_owned()
 }
 
 /// `status-code = class "." subject "." detail` (RFC 3463 section 2) at the start of a line.

@@ -162,6 +162,18 @@ const ROWS: &[Row] = &[
         parked: 1,
     },
     Row {
+        name: "a folder deleted here, renamed there: it is back under its new name, told",
+        before: |server| {
+            server.create("A");
+            server.deliver("A", "m", "");
+        },
+        here: |world| world.delete("A"),
+        there: |server| server.rename("A", "Keep"),
+        end: "INBOX:\nKeep: m",
+        conflicts: &["folder-deleted-renamed"],
+        parked: 0,
+    },
+    Row {
         name: "a draft replaced on both sides: both kept, told",
         before: |server| {
             server.create("Drafts");
