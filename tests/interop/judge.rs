@@ -34,7 +34,7 @@ fn refserver_and_dovecot_show_the_same_mail_in_the_same_folders() {
 /// RFC822.SIZE, BODY[HEADER] and BODY[TEXT] of everything in INBOX.
 fn sizes_and_headers(imap: &mut Imap) -> BTreeMap<u32, (String, Vec<Vec<u8>>)> {
     imap.select("INBOX");
-    let reply = imap.ok("FETCH 1:* (RFC822.SIZE BODY.PEEK[HEADER] BODY.PEEK[TEXT])");
+    let reply = imap.ok("UID FETCH 1:* (RFC822.SIZE BODY.PEEK[HEADER] BODY.PEEK[TEXT])");
     let rows = reply.untagged.iter().filter_map(|line| {
         let (number, rest) = line.text.strip_prefix("* ")?.split_once(" FETCH (")?;
         let size = rest.split_once("RFC822.SIZE ")?.1.split([' ', ')']).next()?;

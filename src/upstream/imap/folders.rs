@@ -71,8 +71,11 @@ pub(super) async fn set_subscribed(
 /// Leaves a selected mailbox before its name goes: some servers hang up otherwise. Never by CLOSE, which expunges.
 async fn leave(remote: &mut ImapRemote, name: &RemoteName) -> Result<(), RemoteError> {
     let is_selected = remote.selected.as_ref().is_some_and(|selected| selected.name == *name);
-    if is_selected && remote.capabilities.has("UNSELECT") {
-        remote.plain(Command::new("UNSELECT", "UNSELECT")).await?;
+    if is_selected {
+        if remote.capabilities.has("UNSELECT") {
+            remote.plain(Command::new("UNSELECT", "UNSELECT")).await?;
+        }
+        // Without UNSELECT it stays selected to the server, but nothing is asked of it any more.
         remote.selected = None;
     }
     Ok(())
