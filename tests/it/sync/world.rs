@@ -39,13 +39,19 @@ fn open(folder: &std::path::Path) -> Store {
     Store::open(folder, &options, clock()).expect("a store")
 }
 
+/// In memory where there is such a place: what is cut here is the program and the line, not the power.
+fn folder() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).expect("a folder")
+}
+
 pub fn name(text: &str) -> MailboxName {
     MailboxName::parse(text).expect("a mailbox name")
 }
 
 impl World {
     pub fn new(traits: Traits) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder();
         let store = open(folder.path());
         let account = store.write(Origin::Upstream, clock(), |txn| txn.ensure_account("me")).expect("an account");
         Self { folder, store: Some(store), account, server: Server::new(traits) }
@@ -69,7 +75,7 @@ impl World {
     /// A copy of a closed world that goes its own way.
     pub fn fork(&self) -> Self {
         assert!(self.store.is_none(), "an open store cannot be copied");
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder();
         for entry in std::fs::read_dir(self.folder.path()).expect("a folder") {
             let entry = entry.expect("an entry");
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
