@@ -4,8 +4,9 @@
 //! the size and the bytes of one that was sent. Each is one message at most. In the source: whether a message that was
 //! to be moved is there still. Then each is done, half done (copied, not expunged: that is finished), or not done.
 //!
-//! If something came into the target since and is there no more, it may have been ours, and someone may have moved it
-//! on: then what is new in the other mailboxes is looked at as well.
+//! If something came into the target since and is there no more, it may have been the new message, and someone may have
+//! moved it on: then what is new in the other mailboxes is looked at as well. Not for a message that was to be moved: it
+//! is in its source still, and a copy too many is better than one too few.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,6 @@ use super::identity;
 use super::pass::{Pass, Refusal, from, refusal};
 use super::remote::{RefusalCode, Remote, RemoteName};
 use crate::journal::{Evidence, Place, State, intent};
-use crate::merge::ConflictKind;
 use crate::store::{self, Landed, Txn, bound_uids};
 use crate::types::{AccountId, ContentHash, EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet, UidValidity};
 
@@ -61,7 +61,8 @@ impl<R: Remote> Pass<'_, R> {
         self.write(move |txn| txn.landed(target, &landed, &settles))?;
         let missing: Vec<Sought> =
             evidence.messages.iter().filter(|(message, ..)| !done.contains(message)).copied().collect();
-        if has_holes && !missing.is_empty() {
+        let is_new = evidence.source.as_ref().is_none_or(|source| !source.moves);
+        if has_holes && is_new && !missing.is_empty() {
             self.look_elsewhere(evidence, missing).await?;
         }
         self.write(move |txn| txn.not_in_flight(carrier))?;
@@ -99,8 +100,9 @@ impl<R: Remote> Pass<'_, R> {
         };
         let scanned = self.remote.scan(&from(first), None).await?;
         let bound = bound_uids(&self.read(|reader| reader.bound(mailbox))?);
-        let came = selected.uid_next.map(|next| next.get().saturating_sub(first.get()) as usize);
-        let has_holes = came.is_none_or(|came| came > scanned.len()) || first.get() == 1;
+        let is_same = known.is_some_and(|(uid_validity, _)| uid_validity == selected.uid_validity);
+        let came = selected.uid_next.filter(|_| is_same).map_or(0, |next| next.get().saturating_sub(first.get()));
+        let has_holes = came as usize > scanned.len();
         let flags: BTreeMap<RemoteUid, Flags> =
             scanned.into_iter().map(|scanned| (scanned.uid, scanned.flags)).collect();
         let free: UidSet<RemoteUid> = flags.keys().copied().filter(|uid| !bound.contains(*uid)).collect();
@@ -122,12 +124,6 @@ impl<R: Remote> Pass<'_, R> {
     /// Something came into the target and is there no more. If it was ours, it is new in another mailbox.
     async fn look_elsewhere(&mut self, evidence: &Evidence, mut missing: Vec<Sought>) -> Result<()> {
         let (folders, _) = self.take_listing().await?;
-        let source = evidence.source.as_ref().filter(|source| source.moves);
-        if let Some(source) = source {
-            // What has left the source as well is seen by the pull as moved.
-            let there = self.still_in(source.mailbox, missing.iter().map(|(message, ..)| *message).collect()).await?;
-            missing.retain(|(message, ..)| there.contains_key(message));
-        }
         for folder in folders {
             if missing.is_empty() || folder.mailbox == evidence.target {
                 continue;
@@ -137,18 +133,9 @@ impl<R: Remote> Pass<'_, R> {
             };
             let found: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
             missing.retain(|(message, ..)| !found.contains(message));
-            if let Some(source) = source {
-                if self.finish_move(source.mailbox, &found).await?.is_err() {
-                    continue;
-                }
-                self.report.conflicts += found.len();
-            }
-            let (account, evidence, moves) = (self.account, evidence.clone(), source.is_some());
+            let (account, evidence) = (self.account, evidence.clone());
             self.write(move |txn| {
-                for landed in &landed {
-                    landed_elsewhere(txn, account, folder.mailbox, landed, &evidence, moves)?;
-                }
-                Ok(())
+                landed.iter().try_for_each(|landed| landed_elsewhere(txn, account, folder.mailbox, landed, &evidence))
             })?;
         }
         Ok(())
@@ -206,23 +193,18 @@ impl<R: Remote> Pass<'_, R> {
     }
 }
 
-/// A message that we sent to one mailbox was moved on by someone else. One that was to be moved is moved on from there;
-/// one that was new follows, unless the user has put it elsewhere since.
+/// A new message that we sent to one mailbox was moved on by someone else: it follows, unless the user has put it
+/// elsewhere since.
 fn landed_elsewhere(
     txn: &mut Txn<'_>,
     account: AccountId,
     mailbox: MailboxId,
     landed: &Landed,
     evidence: &Evidence,
-    moves: bool,
 ) -> store::Result<()> {
     let message = landed.message;
     txn.bind(message, mailbox, landed.uid, &landed.sent)?;
     txn.observe_flags(message, &landed.shown)?;
-    if moves {
-        let name = txn.reader().mailbox(mailbox)?.name.map(String::from).unwrap_or_default();
-        return txn.tell(account, ConflictKind::MovedMoved, Some(message), &name);
-    }
     txn.settle_parts(message, &evidence.settles)?;
     let entries = txn.reader().entries(account)?;
     let place = intent(&entries, message).map_or(Place::Unchanged, |net| net.place);
