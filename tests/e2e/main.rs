@@ -8,6 +8,7 @@ mod demo;
 mod disk;
 mod hostile;
 mod live;
+mod merge;
 mod outgoing;
 mod pop3;
 mod relay;
