@@ -4,9 +4,7 @@
 //! arrivals of the round are known ([`super::vanish`]), and the cursor moves with it. What a server says is not
 //! believed where it contradicts itself: then everything is looked at.
 
-use std::collections::BTreeMap;
-
-use super::guard::is_mass;
+use super::compare::{Difference, Sight};
 use super::identity::{self, Sought};
 use super::pass::{Pass, from, refusal};
 use super::remote::{Known, Remote, RemoteName, Scanned, Selected};
@@ -23,20 +21,6 @@ const FINGERPRINTS_MAX: usize = 1000;
 
 /// Flag changes in one commit.
 const FLAGS_COMMIT_MAX: usize = 500;
-
-/// What is different upstream.
-struct Difference {
-    /// Bound messages that upstream does not have any more.
-    vanished: Vec<MessageId>,
-    /// UIDs whose messages are to be fetched, ascending.
-    new: Vec<RemoteUid>,
-    /// Bound messages whose flags are not the base.
-    flags: Vec<(MessageId, Flags)>,
-    /// Skipped UIDs that upstream does not have any more.
-    unskip: Vec<RemoteUid>,
-    /// The greatest UID seen.
-    last: Option<RemoteUid>,
-}
 
 impl<R: Remote> Pass<'_, R> {
     /// Takes in what changed in the mailbox. `None`: all of it, and the cursor has moved.
@@ -60,20 +44,26 @@ impl<R: Remote> Pass<'_, R> {
             highest_mod_seq: selected.highest_mod_seq.unwrap_or(ModSeq::new(0)),
             messages: selected.exists,
         };
-        let unskip = difference.unskip;
-        self.write(move |txn| unskip.iter().try_for_each(|uid| txn.unskip(mailbox, *uid)))?;
-        let vanishing = Vanishing {
-            mailbox,
-            messages: difference.vanished,
-            held: bound.len(),
-            cursor: Some(cursor),
-            is_suspect: false,
-        };
-        if !vanishing.messages.is_empty() || self.read(|reader| reader.quarantine(mailbox))?.is_some() {
-            return Ok(Some(vanishing));
-        }
-        self.write(move |txn| txn.set_cursor(mailbox, &cursor))?;
-        Ok(None)
+        self.close(mailbox, cursor, difference.unskip, difference.vanished, bound.len())
+    }
+
+    /// All that came and changed in the mailbox is here: its cursor moves, unless something vanished from it.
+    pub(super) fn close(
+        &self,
+        mailbox: MailboxId,
+        cursor: Cursor,
+        unskip: Vec<RemoteUid>,
+        vanished: Vec<MessageId>,
+        held: usize,
+    ) -> Result<Option<Vanishing>> {
+        let is_quarantined = self.read(|reader| reader.quarantine(mailbox))?.is_some();
+        let is_open = !vanished.is_empty() || is_quarantined;
+        self.write(move |txn| {
+            unskip.iter().try_for_each(|uid| txn.unskip(mailbox, *uid))?;
+            if is_open { Ok(()) } else { txn.set_cursor(mailbox, &cursor) }
+        })?;
+        let vanishing = Vanishing { mailbox, messages: vanished, held, cursor: Some(cursor), is_suspect: false };
+        Ok(is_open.then_some(vanishing))
     }
 
     /// Takes in only what arrived since the mailbox was covered a moment ago.
@@ -173,57 +163,14 @@ impl<R: Remote> Pass<'_, R> {
         selected: &Selected,
         bound: &[Bound],
     ) -> Result<Difference> {
-        let skipped: BTreeMap<RemoteUid, u32> = self.read(|reader| reader.skipped(mailbox))?.into_iter().collect();
-        let by_uid: BTreeMap<RemoteUid, &Bound> = bound.iter().filter_map(|bound| Some((bound.uid?, bound))).collect();
-        let is_new = |uid: &RemoteUid| !by_uid.contains_key(uid) && !skipped.contains_key(uid);
-        let (scanned, mut gone, is_complete) = self.scan_since(cursor, selected).await?;
-        gone = by_uid.keys().copied().filter(|uid| gone.contains(*uid)).collect();
-        // Which UIDs exist, where that must be known.
-        let mut all: Option<UidSet<RemoteUid>> = None;
-        if is_complete {
-            let seen: UidSet<RemoteUid> = scanned.iter().map(|scanned| scanned.uid).collect();
-            // A list of flags that lacks some may be the server's mistake (QUIRKS.md row 19).
-            let is_whole = seen.len() >= u64::from(selected.exists);
-            all = match is_whole && by_uid.keys().chain(skipped.keys()).all(|uid| seen.contains(*uid)) {
-                true => Some(seen),
-                false => Some(self.remote.uids().await?),
-            };
-        } else {
-            let arrived = scanned.iter().filter(|scanned| is_new(&scanned.uid)).count();
-            let expected = by_uid.len() + skipped.len() + arrived - usize::try_from(gone.len()).unwrap_or(usize::MAX);
-            let told = self.remote.take_vanished();
-            let is_told = by_uid.keys().any(|uid| told.contains(*uid) && !gone.contains(*uid));
-            let vanished = usize::try_from(gone.len()).unwrap_or(usize::MAX);
-            if expected != selected.exists as usize || is_told || is_mass(vanished, bound.len()) {
-                all = Some(self.remote.uids().await?);
-            }
+        let skipped = self.read(|reader| reader.skipped(mailbox))?.into_iter().collect();
+        let (scanned, gone, is_complete) = self.scan_since(cursor, selected).await?;
+        let told = if is_complete { UidSet::new() } else { self.remote.take_vanished() };
+        let sight = Sight { bound, skipped, exists: selected.exists, scanned, is_complete, gone, told };
+        match sight.difference() {
+            Some(difference) => Ok(difference),
+            None => Ok(sight.difference_from(&self.remote.uids().await?)),
         }
-        let (exists, mut new): (Box<dyn Fn(RemoteUid) -> bool + Send + Sync>, Vec<RemoteUid>) = match all {
-            Some(all) => {
-                let new = all.iter().filter(is_new).collect();
-                (Box::new(move |uid| all.contains(uid)), new)
-            }
-            None => {
-                let new = scanned.iter().map(|scanned| scanned.uid).filter(is_new).collect();
-                (Box::new(move |uid| !gone.contains(uid)), new)
-            }
-        };
-        let is_wanted_again =
-            |(uid, attempts): (&RemoteUid, &u32)| (*attempts < GIVE_ATTEMPTS_MAX && exists(*uid)).then_some(*uid);
-        new.extend(skipped.iter().filter_map(is_wanted_again));
-        new.extend(by_uid.iter().filter(|(uid, bound)| !bound.has_bytes && exists(**uid)).map(|(uid, _)| *uid));
-        new.sort_unstable();
-        new.dedup();
-        let vanished = bound.iter().filter(|bound| bound.uid.is_none_or(|uid| !exists(uid)));
-        let vanished = vanished.map(|bound| bound.message).collect();
-        let last = scanned.iter().map(|scanned| scanned.uid).max().max(new.last().copied());
-        let flags = scanned.into_iter().filter_map(|scanned| {
-            let bound = by_uid.get(&scanned.uid)?;
-            (bound.base != scanned.flags).then_some((bound.message, scanned.flags))
-        });
-        let flags = flags.collect();
-        let unskip = skipped.keys().copied().filter(|uid| !exists(*uid)).collect();
-        Ok(Difference { vanished, new, flags, unskip, last })
     }
 
     /// Flags that changed and messages that came since the cursor, UIDs that are told to be gone, and whether it is
@@ -248,7 +195,7 @@ impl<R: Remote> Pass<'_, R> {
         Ok((scanned, UidSet::new(), false))
     }
 
-    fn take_flags(&mut self, flags: Vec<(MessageId, Flags)>) -> Result<()> {
+    pub(super) fn take_flags(&mut self, flags: Vec<(MessageId, Flags)>) -> Result<()> {
         for batch in flags.chunks(FLAGS_COMMIT_MAX) {
             let batch = batch.to_vec();
             let changed = self.write(move |txn| {
@@ -266,7 +213,7 @@ impl<R: Remote> Pass<'_, R> {
 
 /// Can what happened since the cursor be told by mod-sequences? Not if the server has none, nor if they went back or
 /// stood still while something else moved.
-fn is_trusted(cursor: &Cursor, selected: &Selected) -> bool {
+pub(super) fn is_trusted(cursor: &Cursor, selected: &Selected) -> bool {
     let Some(now) = selected.highest_mod_seq else { return false };
     let was = cursor.highest_mod_seq;
     let went_back = now < was || selected.uid_next.is_some_and(|uid_next| uid_next < cursor.uid_next);

@@ -13,6 +13,7 @@
 //! - What a transaction decides it decides on what it sees itself: a client may act at any moment.
 
 pub mod backoff;
+mod compare;
 mod cover;
 pub mod engine;
 mod fetch;
@@ -28,6 +29,7 @@ mod recover;
 pub mod remote;
 mod report;
 mod send;
+pub mod tour;
 mod vanish;
 
 pub use engine::{Clock, Engine};

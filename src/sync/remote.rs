@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+use super::tour::{self, Guide, Stop};
 use crate::types::{ByteSource, Flags, InternalDate, ModSeq, RemoteUid, SpecialUse, UidSet, UidValidity};
 
 /// A mailbox name exactly as the server spells it (modified UTF-7 left as it is). Opaque here: `upstream` makes and
@@ -26,6 +27,8 @@ pub struct Facts {
     pub idle: bool,
     pub special_use: bool,
     pub object_id: bool,
+    /// UNSELECT (RFC 3691).
+    pub unselect: bool,
     /// APPENDLIMIT (RFC 7889).
     pub append_limit_bytes: Option<u64>,
 }
@@ -252,6 +255,14 @@ pub trait Remote: Send {
         to: &RemoteName,
         message: Outgoing<'_>,
     ) -> impl Future<Output = Result<Option<AppendUid>, RemoteError>> + Send;
+
+    /// Goes round these mailboxes, as [`super::tour`] says. No mailbox counts as selected after it.
+    fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide) -> impl Future<Output = Result<(), RemoteError>> + Send
+    where
+        Self: Sized,
+    {
+        tour::one_by_one(self, stops, guide)
+    }
 
     /// Waits for a change in the selected mailbox (IDLE; NOOP now and then without it), at most `max_ms`.
     fn wait(

@@ -54,8 +54,9 @@ pub const UPSTREAM_RESPONSE_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// 8192; QUIRKS.md row 40).
 pub const UPSTREAM_COMMAND_LINE_MAX_BYTES: usize = 8000;
 
-/// Commands on their way to an upstream server at once: Exchange answers BAD to fifty (QUIRKS.md row 16).
-pub const UPSTREAM_PIPELINE_MAX: usize = 25;
+/// Commands on their way to an upstream server at once: as many as a round trip answers, and what a server has to keep
+/// in mind of us.
+pub const UPSTREAM_PIPELINE_MAX: usize = 400;
 
 /// UIDs asked of in one UID SEARCH of a mailbox with more messages: the answer stays below [`UPSTREAM_LINE_MAX_BYTES`].
 pub const UPSTREAM_SEARCH_WINDOW_UIDS: u32 = 80_000;

@@ -44,6 +44,7 @@ impl<D: Dial> Connect for Connector<D> {
         let capabilities = capabilities(&mut driver).await?;
         let (profile, enabled) = introduce(&mut driver, &capabilities, &logged_in.greeting).await?;
         driver.non_sync = capabilities.non_sync();
+        driver.pipeline_max = profile.pipeline_max;
         let facts = facts(&capabilities, &enabled);
         tracing::debug!(host = %endpoint.host, greeting = %logged_in.greeting, ?facts, "logged in");
         Ok(ImapRemote::new(driver, facts, capabilities, profile))

@@ -38,7 +38,7 @@ pub(super) enum Heard {
     Body(Vec<u8>),
     BodyEnds,
     /// The command at this place of those run was answered.
-    Answered(usize),
+    Answered(usize, StatusLine),
 }
 
 /// Takes what is heard: true if it was an answer to what was asked, false if the server told it by itself.
@@ -196,8 +196,8 @@ impl Driver {
                         }
                         sending = Sending::default();
                     }
-                    answers[place] = Some(status);
-                    hear(Heard::Answered(place))?;
+                    answers[place] = Some(status.clone());
+                    hear(Heard::Answered(place, status))?;
                 }
             }
         }

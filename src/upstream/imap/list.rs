@@ -144,7 +144,7 @@ pub(super) async fn status(
             Ok(true)
         }
         // Spelt otherwise than we asked: it is the answer to the command that was answered next.
-        Heard::Answered(place) => {
+        Heard::Answered(place, _) => {
             if told_of[place].is_none() && unclaimed.len() == 1 {
                 told_of[place] = unclaimed.pop();
             }

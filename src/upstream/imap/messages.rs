@@ -57,21 +57,47 @@ pub(super) async fn scan(
     uids: &UidSet<RemoteUid>,
     changed_since: Option<ModSeq>,
 ) -> Result<Vec<Scanned>, RemoteError> {
+    let mut scan = Scan::new(uids);
+    ask(remote, uids, &scan_items(remote, changed_since), &mut |heard| Ok(scan.hear(heard).is_none())).await?;
+    Ok(scan.into_scanned())
+}
+
+/// What is fetched of messages to learn their flags.
+pub(super) fn scan_items(remote: &ImapRemote, changed_since: Option<ModSeq>) -> String {
     let items = if remote.facts.cond_store { "(UID FLAGS MODSEQ)" } else { "(UID FLAGS)" };
-    let items = match changed_since {
+    match changed_since {
         Some(mod_seq) if remote.facts.cond_store => format!("{items} (CHANGEDSINCE {mod_seq})"),
         _ => items.to_owned(),
-    };
-    let mut scanned = BTreeMap::new();
-    ask(remote, uids, &items, &mut |heard| match heard {
-        Heard::Fetch(FetchedItems { uid: Some(uid), flags: Some(flags), mod_seq, .. }) if uids.contains(uid) => {
-            scanned.insert(uid, Scanned { uid, flags, mod_seq });
-            Ok(true)
+    }
+}
+
+/// The flags of those of `uids` that are told.
+pub(super) struct Scan<'a> {
+    uids: &'a UidSet<RemoteUid>,
+    scanned: BTreeMap<RemoteUid, Scanned>,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) const fn new(uids: &'a UidSet<RemoteUid>) -> Self {
+        Self { uids, scanned: BTreeMap::new() }
+    }
+
+    /// Gives back what is not asked for.
+    pub(super) fn hear(&mut self, heard: Heard) -> Option<Heard> {
+        match heard {
+            Heard::Fetch(FetchedItems { uid: Some(uid), flags: Some(flags), mod_seq, .. })
+                if self.uids.contains(uid) =>
+            {
+                self.scanned.insert(uid, Scanned { uid, flags, mod_seq });
+                None
+            }
+            heard => Some(heard),
         }
-        _ => Ok(false),
-    })
-    .await?;
-    Ok(scanned.into_values().collect())
+    }
+
+    pub(super) fn into_scanned(self) -> Vec<Scanned> {
+        self.scanned.into_values().collect()
+    }
 }
 
 /// What messages are known by without their bytes.
@@ -109,17 +135,37 @@ pub(super) async fn fetch(
     uids: &UidSet<RemoteUid>,
     sink: &mut dyn MessageSink,
 ) -> Result<(), RemoteError> {
+    let mut bodies = Bodies::new(uids);
+    let hear = &mut |heard| bodies.hear(heard, &mut *sink).map(|left| left.is_none());
+    ask(remote, uids, &body_items(remote), hear).await
+}
+
+/// What is fetched of messages to have them whole.
+pub(super) fn body_items(remote: &ImapRemote) -> String {
     let mod_seq = if remote.facts.cond_store { " MODSEQ" } else { "" };
-    let items = format!("(UID FLAGS INTERNALDATE{mod_seq}{} BODY.PEEK[])", email_id_item(remote));
-    let mut had = BTreeSet::new();
-    ask(remote, uids, &items, &mut |heard| {
+    format!("(UID FLAGS INTERNALDATE{mod_seq}{} BODY.PEEK[])", email_id_item(remote))
+}
+
+/// The bytes of those of `uids` that are sent, each at most once.
+pub(super) struct Bodies<'a> {
+    uids: &'a UidSet<RemoteUid>,
+    had: BTreeSet<RemoteUid>,
+}
+
+impl<'a> Bodies<'a> {
+    pub(super) const fn new(uids: &'a UidSet<RemoteUid>) -> Self {
+        Self { uids, had: BTreeSet::new() }
+    }
+
+    /// Gives back what is not asked for.
+    pub(super) fn hear(&mut self, heard: Heard, sink: &mut dyn MessageSink) -> Result<Option<Heard>, RemoteError> {
         let local = |error: std::io::Error| RemoteError::Local(error.to_string());
         match heard {
             Heard::BodyBegins(size_bytes) => sink.begin(size_bytes).map_err(local)?,
             Heard::Body(bytes) => sink.write(&bytes).map_err(local)?,
             Heard::BodyEnds => {}
             Heard::Fetch(items) if items.body != Body::Unmentioned => {
-                let uid = items.uid.filter(|uid| uids.contains(*uid) && had.insert(*uid));
+                let uid = items.uid.filter(|uid| self.uids.contains(*uid) && self.had.insert(*uid));
                 let uid = uid.ok_or_else(|| wrong("a message that was not asked for, or sent twice"))?;
                 match (items.body, items.flags) {
                     (Body::Nil, _) => sink.absent(uid).map_err(local)?,
@@ -130,11 +176,10 @@ pub(super) async fn fetch(
                     }
                 }
             }
-            _ => return Ok(false),
+            heard => return Ok(Some(heard)),
         }
-        Ok(true)
-    })
-    .await
+        Ok(None)
+    }
 }
 
 /// UID FETCH in as many commands as the set needs; anything but OK to all of them is an error.
@@ -144,12 +189,17 @@ async fn ask(
     items: &str,
     hear: &mut (dyn FnMut(Heard) -> Result<bool, RemoteError> + Send),
 ) -> Result<(), RemoteError> {
-    let pieces = remote.pieces(uids, items.len());
-    let command = |piece| Command::new("FETCH", format!("UID FETCH {piece} {items}"));
-    for answer in remote.driver.run(pieces.iter().map(command).collect(), hear).await? {
+    let commands = fetch_commands(remote, uids, items);
+    for answer in remote.driver.run(commands, hear).await? {
         remote.driver.check("FETCH", answer)?;
     }
     Ok(())
+}
+
+/// UID FETCH in as many commands as the set needs.
+pub(super) fn fetch_commands(remote: &ImapRemote, uids: &UidSet<RemoteUid>, items: &str) -> Vec<Command<'static>> {
+    let command = |piece| Command::new("FETCH", format!("UID FETCH {piece} {items}"));
+    remote.pieces(uids, items.len()).iter().map(command).collect()
 }
 
 /// The item that gives a message's identity on this server, with a space before it.

@@ -1,7 +1,7 @@
 //! IMAP as a client, on async-imap.
 //!
 //! What goes through what: [`Connector`] dials and logs in (`login`, the part async-imap leads); [`ImapRemote`]
-//! speaks in the words of `sync::remote` and asks in `list`, `select`, `messages`, `transfer`, `append`, `wait`; they
+//! speaks in the words of `sync::remote` and asks in `list`, `select`, `messages`, `transfer`, `append`, `tour`, `wait`; they
 //! send [commands](command) through the `driver`, which owns the async-imap session; under it the `shim` cuts the
 //! stream into responses (`frame`), reads what async-imap cannot (`untagged`, `code`) and rewrites FETCH so that it
 //! can (`fetch`).
@@ -26,6 +26,7 @@ mod remote;
 mod select;
 mod shim;
 mod token;
+mod tour;
 mod transfer;
 mod untagged;
 mod wait;

@@ -39,6 +39,8 @@ impl Capabilities {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Profile {
     pub command_line_max_bytes: usize,
+    /// Commands on their way at once.
+    pub pipeline_max: usize,
     /// QRESYNC is used where offered.
     pub trusts_qresync: bool,
     /// LIST with RETURN is used where offered.
@@ -53,6 +55,7 @@ impl Default for Profile {
     fn default() -> Self {
         Self {
             command_line_max_bytes: limits::UPSTREAM_COMMAND_LINE_MAX_BYTES,
+            pipeline_max: limits::UPSTREAM_PIPELINE_MAX,
             trusts_qresync: true,
             trusts_list_return: true,
             unselects_first: false,
@@ -74,6 +77,8 @@ const KNOWN: &[Mark] = &[
         profile.unselects_first = true;
         profile.trusts_list_return = false;
     }),
+    // Row 16: answers BAD to fifty.
+    (&["exchange", "outlook", "office365"], |profile| profile.pipeline_max = 25),
     // Row 22: what was appended is not seen until the next NOOP.
     (&["courier"], |profile| profile.hides_appended = true),
 ];
@@ -104,6 +109,7 @@ pub(super) fn facts(capabilities: &Capabilities, enabled: &Capabilities) -> Fact
         cond_store: qresync || capabilities.has("CONDSTORE"),
         qresync,
         idle: capabilities.has("IDLE"),
+        unselect: capabilities.has("UNSELECT"),
         special_use: capabilities.has("SPECIAL-USE"),
         object_id: capabilities.has("OBJECTID") || capabilities.has("X-GM-EXT-1"),
         append_limit_bytes: capabilities.value("APPENDLIMIT").and_then(|limit| limit.parse().ok()),

@@ -3,11 +3,12 @@
 use super::command::Command;
 use super::driver::Driver;
 use super::profile::{Capabilities, Profile};
-use super::{append, folders, list, messages, select, transfer, wait};
+use super::{append, folders, list, messages, select, tour, transfer, wait};
 use crate::sync::remote::{
     AppendUid, CopyUid, Facts, Fingerprinted, Interrupt, Known, Listed, MessageSink, Outgoing, Remote, RemoteError,
     RemoteName, Scanned, Selected, Status, Woken,
 };
+use crate::sync::tour::{Guide, Stop};
 use crate::types::{Flags, ModSeq, RemoteUid, SpecialUse, UidSet};
 
 /// A connection to an IMAP account, logged in. Made by [`super::Connector`].
@@ -141,6 +142,10 @@ impl Remote for ImapRemote {
 
     async fn append(&mut self, to: &RemoteName, message: Outgoing<'_>) -> Result<Option<AppendUid>, RemoteError> {
         append::append(self, to, message).await
+    }
+
+    async fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide) -> Result<(), RemoteError> {
+        tour::tour(self, stops, guide).await
     }
 
     async fn wait(&mut self, max_ms: u64, interrupt: Interrupt<'_>) -> Result<Woken, RemoteError> {

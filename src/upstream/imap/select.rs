@@ -1,18 +1,18 @@
 //! Selecting a mailbox, with what changed since it was last covered where the server can tell (RFC 7162).
 
-use super::code::Code;
+use super::code::{Code, StatusLine};
 use super::command::Command;
 use super::driver::Heard;
 use super::fetch::FetchedItems;
 use super::list;
 use super::remote::{ImapRemote, SelectedMailbox};
 use super::untagged::Untagged;
-use crate::sync::remote::{Known, RemoteError, RemoteName, Resync, Scanned, Selected};
+use crate::sync::remote::{Facts, Known, RemoteError, RemoteName, Resync, Scanned, Selected};
 use crate::types::{Flag, Flags, ModSeq, RemoteUid, SystemFlag, UidSet, UidValidity};
 
 /// What the untagged responses to SELECT told.
 #[derive(Default)]
-struct Told {
+pub(super) struct Told {
     exists: Option<u32>,
     uid_next: Option<RemoteUid>,
     uid_validity: Option<UidValidity>,
@@ -35,54 +35,43 @@ pub(super) async fn select(
     }
     // From here on no mailbox is selected until the tagged OK (RFC 3501 section 6.3.1), and news of the last one are stale.
     remote.selected = None;
-    let known = known.filter(|known| remote.facts.qresync && known.highest_mod_seq.get() > 0);
-    let parameters = match known {
-        Some(known) => format!(" (QRESYNC ({} {}))", known.uid_validity, known.highest_mod_seq),
-        None if remote.facts.cond_store => " (CONDSTORE)".to_owned(),
-        None => String::new(),
-    };
-    let command = Command::new("SELECT", "SELECT ").mailbox(name).text(parameters);
+    let known = usable(&remote.facts, known);
+    let command = command(&remote.facts, name, known);
     let mut told = Told::default();
     let answer = remote.driver.run_one(command, &mut |heard| told.hear(heard)).await?;
-    if !remote.facts.cond_store {
-        told.highest_mod_seq = None;
-    }
     remote.driver.take_vanished();
     remote.driver.take_touched();
     remote.selected = Some(SelectedMailbox { name: name.clone(), uid_next: None, exists: 0 });
     if told.uid_next.is_none() || told.uid_validity.is_none() || told.exists.is_none() {
         fill(remote, name, &mut told).await?;
     }
-    let missing =
-        |what: &str| RemoteError::Refused { request: "SELECT", code: None, text: format!("OK without {what}") };
-    let uid_validity = told.uid_validity.ok_or_else(|| missing("UIDVALIDITY"))?;
-    let exists = told.exists.ok_or_else(|| missing("the number of messages"))?;
-    remote.selected = Some(SelectedMailbox { name: name.clone(), uid_next: told.uid_next, exists });
-    let has_resync = known.is_some_and(|known| known.uid_validity == uid_validity)
-        && told.highest_mod_seq.is_some()
-        && !told.is_incomplete;
-    let since = match has_resync {
-        true => Some(Resync { vanished: UidSet::from_ranges(told.vanished), changed: told.changed }),
-        false => {
-            remote.driver.vanish(&told.vanished)?;
-            None
-        }
+    let vanished = told.vanished.clone();
+    let selected = told.into_selected(&remote.facts, known, &answer)?;
+    if selected.since.is_none() {
+        remote.driver.vanish(&vanished)?;
+    }
+    remote.selected =
+        Some(SelectedMailbox { name: name.clone(), uid_next: selected.uid_next, exists: selected.exists });
+    Ok(selected)
+}
+
+/// What was known, where the server can tell what changed since.
+pub(super) fn usable(facts: &Facts, known: Option<Known>) -> Option<Known> {
+    known.filter(|known| facts.qresync && known.highest_mod_seq.get() > 0)
+}
+
+/// SELECT with what the server is to tell.
+pub(super) fn command(facts: &Facts, name: &RemoteName, known: Option<Known>) -> Command<'static> {
+    let parameters = match known {
+        Some(known) => format!(" (QRESYNC ({} {}))", known.uid_validity, known.highest_mod_seq),
+        None if facts.cond_store => " (CONDSTORE)".to_owned(),
+        None => String::new(),
     };
-    let (permanent_flags, any_keyword) = permanent_flags(told.permanent_flags.as_deref());
-    Ok(Selected {
-        uid_validity,
-        uid_next: told.uid_next,
-        exists,
-        highest_mod_seq: told.highest_mod_seq,
-        read_only: answer.code == Some(Code::ReadOnly),
-        permanent_flags,
-        any_keyword,
-        since,
-    })
+    Command::new("SELECT", "SELECT ").mailbox(name).text(parameters)
 }
 
 impl Told {
-    fn hear(&mut self, heard: Heard) -> Result<bool, RemoteError> {
+    pub(super) fn hear(&mut self, heard: Heard) -> Result<bool, RemoteError> {
         match heard {
             Heard::Untagged(Untagged::Exists(count)) => self.exists = Some(count),
             Heard::Untagged(Untagged::Unusable("VANISHED")) => self.is_incomplete = true,
@@ -103,6 +92,35 @@ impl Told {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// The mailbox, once all was told and `answer` was OK.
+    pub(super) fn into_selected(
+        self,
+        facts: &Facts,
+        known: Option<Known>,
+        answer: &StatusLine,
+    ) -> Result<Selected, RemoteError> {
+        let missing =
+            |what: &str| RemoteError::Refused { request: "SELECT", code: None, text: format!("OK without {what}") };
+        let uid_validity = self.uid_validity.ok_or_else(|| missing("UIDVALIDITY"))?;
+        let exists = self.exists.ok_or_else(|| missing("the number of messages"))?;
+        let highest_mod_seq = self.highest_mod_seq.filter(|_| facts.cond_store);
+        let has_resync = known.is_some_and(|known| known.uid_validity == uid_validity)
+            && highest_mod_seq.is_some()
+            && !self.is_incomplete;
+        let since = has_resync.then(|| Resync { vanished: UidSet::from_ranges(self.vanished), changed: self.changed });
+        let (permanent_flags, any_keyword) = permanent_flags(self.permanent_flags.as_deref());
+        Ok(Selected {
+            uid_validity,
+            uid_next: self.uid_next,
+            exists,
+            highest_mod_seq,
+            read_only: answer.code == Some(Code::ReadOnly),
+            permanent_flags,
+            any_keyword,
+            since,
+        })
     }
 }
 

@@ -15,34 +15,55 @@ pub(super) async fn store(
     sign: char,
     flags: &Flags,
 ) -> Result<(), RemoteError> {
-    if flags.is_empty() {
-        return Ok(());
-    }
-    let arguments = format!("{sign}FLAGS.SILENT ({flags})");
-    let pieces = remote.pieces(uids, arguments.len());
-    let command = |piece| Command::new("STORE", format!("UID STORE {piece} {arguments}"));
-    // What the server tells of these messages is our own doing: mod-sequences, and flags despite .SILENT (QUIRKS.md row 10).
-    let hear = &mut |heard| Ok(matches!(heard, Heard::Fetch(items) if items.uid.is_some_and(|uid| uids.contains(uid))));
-    for answer in remote.driver.run(pieces.iter().map(command).collect(), hear).await? {
+    let commands = store_commands(remote, uids, sign, flags);
+    let hear = &mut |heard| Ok(is_ours(&heard, uids));
+    for answer in remote.driver.run(commands, hear).await? {
         remote.driver.check("STORE", answer)?;
     }
     Ok(())
 }
 
-/// UID EXPUNGE. Without the NOOP some Dovecot forgets what was just flagged (QUIRKS.md row 41).
+/// UID STORE in as many commands as the set needs; none where no flag is named.
+pub(super) fn store_commands(
+    remote: &ImapRemote,
+    uids: &UidSet<RemoteUid>,
+    sign: char,
+    flags: &Flags,
+) -> Vec<Command<'static>> {
+    let arguments = format!("{sign}FLAGS.SILENT ({flags})");
+    let pieces = if flags.is_empty() { Vec::new() } else { remote.pieces(uids, arguments.len()) };
+    pieces.iter().map(|piece| Command::new("STORE", format!("UID STORE {piece} {arguments}"))).collect()
+}
+
+/// What the server tells of these messages is our own doing: mod-sequences, and flags despite .SILENT (QUIRKS.md row 10).
+pub(super) fn is_ours(heard: &Heard, uids: &UidSet<RemoteUid>) -> bool {
+    matches!(heard, Heard::Fetch(items) if items.uid.is_some_and(|uid| uids.contains(uid)))
+}
+
+/// UID EXPUNGE.
 pub(super) async fn expunge(remote: &mut ImapRemote, uids: &UidSet<RemoteUid>) -> Result<(), RemoteError> {
     if !remote.facts.uid_plus {
         return Err(RemoteError::Impossible("this server cannot expunge single messages".to_owned()));
     }
-    let mut commands = vec![Command::new("NOOP", "NOOP")];
-    for piece in remote.pieces(uids, 0) {
-        commands.push(Command::new("EXPUNGE", format!("UID EXPUNGE {piece}")));
-    }
-    let hear = &mut |heard| Ok(matches!(heard, Heard::Untagged(Untagged::Expunge) | Heard::Vanished(_)));
+    let commands = expunge_commands(remote, uids);
+    let hear = &mut |heard| Ok(is_expunge(&heard));
     for answer in remote.driver.run(commands, hear).await? {
         remote.driver.check("EXPUNGE", answer)?;
     }
     Ok(())
+}
+
+/// UID EXPUNGE in as many commands as the set needs. Without the NOOP some Dovecot forgets what was just flagged
+/// (QUIRKS.md row 41).
+pub(super) fn expunge_commands(remote: &ImapRemote, uids: &UidSet<RemoteUid>) -> Vec<Command<'static>> {
+    let expunge = |piece| Command::new("EXPUNGE", format!("UID EXPUNGE {piece}"));
+    let noop = std::iter::once(Command::new("NOOP", "NOOP"));
+    noop.chain(remote.pieces(uids, 0).iter().map(expunge)).collect()
+}
+
+/// Does it tell that messages are gone?
+pub(super) const fn is_expunge(heard: &Heard) -> bool {
+    matches!(heard, Heard::Untagged(Untagged::Expunge) | Heard::Vanished(_))
 }
 
 /// UID COPY or UID MOVE. A set too long for one line goes in several commands, one after the other: after a refusal
@@ -53,24 +74,57 @@ pub(super) async fn copy(
     uids: &UidSet<RemoteUid>,
     to: &RemoteName,
 ) -> Result<Option<CopyUid>, RemoteError> {
-    let mut codes = Vec::new();
-    for piece in remote.pieces(uids, to.0.len() * 2) {
-        let command = Command::new(request, format!("UID {request} {piece} ")).mailbox(to);
-        let answer = remote
-            .driver
-            .run_one(command, &mut |heard| match heard {
-                // MOVE tells it before the expunges (RFC 6851 section 4.3).
-                Heard::Untagged(Untagged::Status(StatusLine { code: Some(code @ Code::CopyUid(..)), .. })) => {
-                    codes.push(code);
-                    Ok(true)
-                }
-                Heard::Untagged(Untagged::Expunge) | Heard::Vanished(_) => Ok(request == "MOVE"),
-                _ => Ok(false),
-            })
-            .await?;
-        codes.extend(answer.code);
+    let mut placing = Placing::new(uids, request == "MOVE");
+    for command in copy_commands(remote, request, uids, to) {
+        let answer = remote.driver.run_one(command, &mut |heard| Ok(placing.hear(heard).is_none())).await?;
+        placing.answered(answer);
     }
-    Ok(pairs(&codes, uids))
+    Ok(placing.into_pairs())
+}
+
+/// UID COPY or UID MOVE in as many commands as the set needs.
+pub(super) fn copy_commands(
+    remote: &ImapRemote,
+    request: &'static str,
+    uids: &UidSet<RemoteUid>,
+    to: &RemoteName,
+) -> Vec<Command<'static>> {
+    let command = |piece| Command::new(request, format!("UID {request} {piece} ")).mailbox(to);
+    remote.pieces(uids, to.0.len() * 2).iter().map(command).collect()
+}
+
+/// Where the messages of a COPY or a MOVE go.
+pub(super) struct Placing<'a> {
+    uids: &'a UidSet<RemoteUid>,
+    moves: bool,
+    codes: Vec<Code>,
+}
+
+impl<'a> Placing<'a> {
+    pub(super) const fn new(uids: &'a UidSet<RemoteUid>, moves: bool) -> Self {
+        Self { uids, moves, codes: Vec::new() }
+    }
+
+    /// Gives back what does not belong to it.
+    pub(super) fn hear(&mut self, heard: Heard) -> Option<Heard> {
+        match heard {
+            // MOVE tells it before the expunges (RFC 6851 section 4.3).
+            Heard::Untagged(Untagged::Status(StatusLine { code: Some(code @ Code::CopyUid(..)), .. })) => {
+                self.codes.push(code);
+                None
+            }
+            heard if self.moves && is_expunge(&heard) => None,
+            heard => Some(heard),
+        }
+    }
+
+    pub(super) fn answered(&mut self, answer: StatusLine) {
+        self.codes.extend(answer.code);
+    }
+
+    pub(super) fn into_pairs(self) -> Option<CopyUid> {
+        pairs(&self.codes, self.uids)
+    }
 }
 
 /// Where each of `uids` went. `None` where it was not told, or what was told contradicts itself.

@@ -94,6 +94,7 @@ impl Traits {
             idle: true,
             special_use: true,
             object_id: false,
+            unselect: true,
             append_limit_bytes: None,
         };
         let permanent = SystemFlag::ALL.into_iter().map(Flag::from).collect();

@@ -1,0 +1,242 @@
+//! A tour in one burst: SELECT and the errands of every stop, sent without waiting for any of them.
+//!
+//! A server answers in the order asked where the answer to one command depends on another (RFC 3501 section 5.5), as all
+//! do on SELECT. What it tells untagged belongs to the first command that is not answered yet.
+
+use super::code::{Condition, StatusLine};
+use super::command::Command;
+use super::driver::Heard;
+use super::messages::{self, Bodies, Scan};
+use super::refusal;
+use super::remote::ImapRemote;
+use super::select::{self, Told};
+use super::transfer::{self, Placing};
+use super::untagged::Untagged;
+use crate::sync::remote::{Facts, Known, RemoteError, Selected};
+use crate::sync::tour::{Brought, Errand, Guide, Stop};
+
+/// See [`crate::sync::remote::Remote::tour`].
+pub(super) async fn tour(remote: &mut ImapRemote, stops: &[Stop], guide: &mut dyn Guide) -> Result<(), RemoteError> {
+    let (legs, commands) = itinerary(remote, stops)?;
+    remote.selected = None;
+    let (host, facts) = (remote.driver.host().to_owned(), remote.facts.clone());
+    let mut traveller = Traveller { host, facts, stops, guide, legs, at: 0, entered: None, at_work: Work::Nothing };
+    remote.driver.run(commands, &mut |heard| traveller.hear(heard)).await?;
+    // Both are about mailboxes left by now; the guide was told.
+    remote.driver.take_vanished();
+    remote.driver.take_touched();
+    Ok(())
+}
+
+/// What one command is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leg {
+    Leave,
+    Enter {
+        stop: usize,
+    },
+    /// One command of an errand, and whether it is the last of it.
+    Errand {
+        stop: usize,
+        errand: usize,
+        is_last: bool,
+    },
+}
+
+/// The commands of a tour, and what each is for.
+fn itinerary(remote: &ImapRemote, stops: &[Stop]) -> Result<(Vec<Leg>, Vec<Command<'static>>), RemoteError> {
+    let (mut legs, mut commands) = (Vec::new(), Vec::new());
+    for (at, stop) in stops.iter().enumerate() {
+        // A refused SELECT leaves nothing selected (RFC 9051 section 6.3.2), but not on every server.
+        let changes = stop.errands.iter().any(Errand::changes);
+        let is_selected = at > 0 || remote.selected.is_some();
+        if is_selected && (changes || remote.profile.unselects_first) && remote.facts.unselect {
+            legs.push(Leg::Leave);
+            commands.push(Command::new("UNSELECT", "UNSELECT"));
+        }
+        legs.push(Leg::Enter { stop: at });
+        commands.push(select::command(&remote.facts, &stop.name, known(&remote.facts, stop)));
+        for (errand, wanted) in stop.errands.iter().enumerate() {
+            let of_errand = errand_commands(remote, wanted)?;
+            let last = of_errand.len().saturating_sub(1);
+            let leg = |nth| Leg::Errand { stop: at, errand, is_last: nth == last };
+            legs.extend((0..of_errand.len()).map(leg));
+            commands.extend(of_errand);
+        }
+    }
+    Ok((legs, commands))
+}
+
+fn known(facts: &Facts, stop: &Stop) -> Option<Known> {
+    select::usable(facts, stop.known)
+}
+
+/// The commands of an errand; never none.
+fn errand_commands(remote: &ImapRemote, errand: &Errand) -> Result<Vec<Command<'static>>, RemoteError> {
+    let impossible = |what: &str| RemoteError::Impossible(format!("this server has no {what}"));
+    let commands = match errand {
+        Errand::Scan { uids, changed_since } => {
+            messages::fetch_commands(remote, uids, &messages::scan_items(remote, *changed_since))
+        }
+        Errand::Fetch(uids) => messages::fetch_commands(remote, uids, &messages::body_items(remote)),
+        Errand::AddFlags { uids, flags } => transfer::store_commands(remote, uids, '+', flags),
+        Errand::RemoveFlags { uids, flags } => transfer::store_commands(remote, uids, '-', flags),
+        Errand::Copy { uids, to } => transfer::copy_commands(remote, "COPY", uids, to),
+        Errand::Move { .. } if !remote.facts.r#move => return Err(impossible("MOVE")),
+        Errand::Move { uids, to } => transfer::copy_commands(remote, "MOVE", uids, to),
+        Errand::Expunge(_) if !remote.facts.uid_plus => return Err(impossible("UID EXPUNGE")),
+        Errand::Expunge(uids) => transfer::expunge_commands(remote, uids),
+    };
+    match commands.is_empty() {
+        true => Ok(vec![Command::new("NOOP", "NOOP")]),
+        false => Ok(commands),
+    }
+}
+
+/// What is being heard.
+enum Work<'a> {
+    Nothing,
+    Entering(Told),
+    Scanning(Scan<'a>),
+    Fetching(Bodies<'a>),
+    /// Flags, expunges: they bring nothing.
+    Changing,
+    Placing(Placing<'a>),
+}
+
+struct Traveller<'a, 'g> {
+    host: String,
+    facts: Facts,
+    stops: &'a [Stop],
+    guide: &'g mut dyn Guide,
+    legs: Vec<Leg>,
+    /// The first leg that is not answered.
+    at: usize,
+    /// The stop we are at, once entered.
+    entered: Option<usize>,
+    /// What is being heard of an errand, begun with its first command.
+    at_work: Work<'a>,
+}
+
+impl Traveller<'_, '_> {
+    fn hear(&mut self, heard: Heard) -> Result<bool, RemoteError> {
+        if let Heard::Answered(place, status) = heard {
+            return self.answered(place, status).map(|()| true);
+        }
+        match self.legs.get(self.at).copied() {
+            None | Some(Leg::Leave) => Ok(true),
+            Some(Leg::Enter { .. }) => {
+                if let Work::Entering(told) = &mut self.at_work {
+                    return told.hear(heard);
+                }
+                let mut told = Told::default();
+                let is_ours = told.hear(heard);
+                self.at_work = Work::Entering(told);
+                is_ours
+            }
+            Some(Leg::Errand { stop, .. }) if self.entered != Some(stop) => Ok(true),
+            Some(Leg::Errand { stop, errand, .. }) => {
+                self.begin(stop, errand);
+                let left = match &mut self.at_work {
+                    Work::Scanning(scan) => scan.hear(heard),
+                    Work::Fetching(bodies) => bodies.hear(heard, self.guide)?,
+                    Work::Placing(placing) => placing.hear(heard),
+                    // What a STORE or an EXPUNGE makes the server tell is told to nobody: it was asked for.
+                    Work::Changing => None,
+                    Work::Nothing | Work::Entering(_) => Some(heard),
+                };
+                if left.is_some_and(|left| is_news(&left)) {
+                    self.guide.news(stop);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Begins to hear of an errand, unless that was begun.
+    fn begin(&mut self, stop: usize, errand: usize) {
+        if !matches!(self.at_work, Work::Nothing) {
+            return;
+        }
+        self.at_work = match &self.stops[stop].errands[errand] {
+            Errand::Scan { uids, .. } => Work::Scanning(Scan::new(uids)),
+            Errand::Fetch(uids) => Work::Fetching(Bodies::new(uids)),
+            Errand::AddFlags { .. } | Errand::RemoveFlags { .. } | Errand::Expunge(_) => Work::Changing,
+            Errand::Copy { uids, .. } => Work::Placing(Placing::new(uids, false)),
+            Errand::Move { uids, .. } => Work::Placing(Placing::new(uids, true)),
+        };
+    }
+
+    fn answered(&mut self, place: usize, status: StatusLine) -> Result<(), RemoteError> {
+        if place != self.at {
+            let text = "commands that depend on each other were answered out of order".to_owned();
+            return Err(RemoteError::Protocol { request: "SELECT", text });
+        }
+        self.at += 1;
+        match self.legs[place] {
+            Leg::Leave => Ok(()),
+            Leg::Enter { stop } => self.enter(stop, &status),
+            Leg::Errand { stop, .. } if self.entered != Some(stop) => Ok(()),
+            Leg::Errand { stop, errand, is_last } => self.errand(stop, errand, is_last, status),
+        }
+    }
+
+    fn enter(&mut self, stop: usize, status: &StatusLine) -> Result<(), RemoteError> {
+        let told = match std::mem::replace(&mut self.at_work, Work::Nothing) {
+            Work::Entering(told) => told,
+            _ => Told::default(),
+        };
+        let selected: Result<Selected, RemoteError> = match status.condition {
+            Condition::Ok => told.into_selected(&self.facts, known(&self.facts, &self.stops[stop]), status),
+            _ => Err(refusal::refusal(&self.host, "SELECT", status)),
+        };
+        self.entered = match &selected {
+            Ok(_) => Some(stop),
+            Err(error) if error.connection_lost() => return Err(error.clone()),
+            Err(_) => None,
+        };
+        self.guide.enter(stop, selected)
+    }
+
+    fn errand(&mut self, stop: usize, errand: usize, is_last: bool, status: StatusLine) -> Result<(), RemoteError> {
+        self.begin(stop, errand);
+        let wanted = &self.stops[stop].errands[errand];
+        if status.condition != Condition::Ok {
+            let error = refusal::refusal(&self.host, wanted.request(), &status);
+            if error.connection_lost() {
+                return Err(error);
+            }
+            // The first refusal is told; what its other commands brought is found out by looking.
+            self.skip_rest(stop, errand);
+            self.at_work = Work::Nothing;
+            return self.guide.done(stop, errand, Err(error));
+        }
+        if let Work::Placing(placing) = &mut self.at_work {
+            placing.answered(status);
+        }
+        if !is_last {
+            return Ok(());
+        }
+        let brought = match std::mem::replace(&mut self.at_work, Work::Nothing) {
+            Work::Scanning(scan) => Brought::Scanned(scan.into_scanned()),
+            Work::Placing(placing) => Brought::Placed(placing.into_pairs()),
+            _ => Brought::Nothing,
+        };
+        self.guide.done(stop, errand, Ok(brought))
+    }
+
+    /// The answers to the rest of an errand that is refused tell nobody anything.
+    fn skip_rest(&mut self, refused_stop: usize, refused: usize) {
+        for leg in &mut self.legs[self.at..] {
+            match *leg {
+                Leg::Errand { stop, errand, .. } if (stop, errand) == (refused_stop, refused) => *leg = Leg::Leave,
+                _ => break,
+            }
+        }
+    }
+}
+
+/// Does it tell of a change in the mailbox?
+fn is_news(heard: &Heard) -> bool {
+    matches!(heard, Heard::Untagged(Untagged::Exists(_)) | Heard::Fetch(_)) || transfer::is_expunge(heard)
+}
