@@ -63,24 +63,24 @@ impl<R: Remote> Pass<'_, R> {
 }
 
 /// Puts messages into the store, in small commits.
-struct ArrivalSink {
+pub(super) struct ArrivalSink {
     store: Store,
     mailbox: MailboxId,
     now: Timestamp,
     upload: Option<Upload>,
     batch: Vec<Arrival>,
     batch_bytes: u64,
-    arrived: usize,
-    came: std::collections::BTreeSet<RemoteUid>,
+    pub(super) arrived: usize,
+    pub(super) came: std::collections::BTreeSet<RemoteUid>,
 }
 
 impl ArrivalSink {
-    fn new(store: Store, mailbox: MailboxId, now: Timestamp) -> Self {
+    pub(super) fn new(store: Store, mailbox: MailboxId, now: Timestamp) -> Self {
         let came = std::collections::BTreeSet::new();
         Self { store, mailbox, now, upload: None, batch: Vec::new(), batch_bytes: 0, arrived: 0, came }
     }
 
-    fn commit(&mut self) -> store::Result<()> {
+    pub(super) fn commit(&mut self) -> store::Result<()> {
         let (mailbox, batch) = (self.mailbox, std::mem::take(&mut self.batch));
         self.batch_bytes = 0;
         if batch.is_empty() {

@@ -29,6 +29,7 @@ mod recover;
 pub mod remote;
 mod report;
 mod send;
+mod survey;
 pub mod tour;
 mod vanish;
 

@@ -15,8 +15,8 @@ use crate::types::MailboxId;
 /// A mailbox that is mirrored, as the server listed it.
 pub(super) struct Folder {
     pub(super) mailbox: MailboxId,
-    name: RemoteName,
-    status: Option<Status>,
+    pub(super) name: RemoteName,
+    pub(super) status: Option<Status>,
 }
 
 impl<R: Remote> Pass<'_, R> {
@@ -26,11 +26,15 @@ impl<R: Remote> Pass<'_, R> {
         let restless = self.read(|reader| reader.restless_mailboxes(self.account, GIVE_ATTEMPTS_MAX))?;
         let restless: BTreeSet<MailboxId> = restless.into_iter().collect();
         let known = self.known()?;
-        for folder in folders {
-            let is_quiet = known.get(&folder.mailbox).is_some_and(|known| is_unchanged(&known.cursor, &folder));
-            if !is_quiet || restless.contains(&folder.mailbox) {
-                vanishing.extend(self.cover(folder.mailbox, &folder.name).await?);
-            }
+        let is_quiet =
+            |folder: &Folder| known.get(&folder.mailbox).is_some_and(|known| is_unchanged(&known.cursor, folder));
+        let (restless, steady): (Vec<Folder>, Vec<Folder>) =
+            folders.into_iter().partition(|folder| restless.contains(&folder.mailbox));
+        let changed = steady.into_iter().filter(|folder| !is_quiet(folder)).collect();
+        let (vanished, left) = self.survey(changed).await?;
+        vanishing.extend(vanished);
+        for folder in left.into_iter().chain(restless) {
+            vanishing.extend(self.cover(folder.mailbox, &folder.name).await?);
         }
         if !vanishing.is_empty() {
             self.catch_up().await?;

@@ -106,6 +106,27 @@ impl<U: Uid> UidSet<U> {
         self.ranges.iter().flat_map(|(low, high)| (*low..=*high).map(U::from_number))
     }
 
+    /// Those UIDs of the set that are not in `other`.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut left = Vec::new();
+        let mut at = 0;
+        for &(low, high) in &self.ranges {
+            // The next number to be kept; `None` above the greatest.
+            let mut next = Some(low);
+            while let Some(&(from, to)) = other.ranges.get(at).filter(|(from, _)| *from <= high) {
+                left.extend(next.filter(|next| *next < from).map(|next| (next, from - 1)));
+                next = next.and_then(|next| Some(next.max(to.checked_add(1)?)));
+                if to > high {
+                    break;
+                }
+                at += 1;
+            }
+            left.extend(next.filter(|next| *next <= high).map(|next| (next, high)));
+        }
+        Self { ranges: left, space: PhantomData }
+    }
+
     /// Pieces whose text is at most `max_bytes` long each: servers limit the command line (QUIRKS.md row 40).
     pub fn split(&self, max_bytes: usize) -> Vec<Self> {
         let mut pieces = Vec::new();
@@ -179,6 +200,22 @@ mod tests {
     fn what_is_no_set_is_refused() {
         for text in ["", "0", "1,", "a", "1:*", "+1", "4294967296", "1:2:3"] {
             assert_eq!(UidSet::<LocalUid>::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_difference_keeps_what_only_the_first_has() {
+        let rows = [
+            ("1:9", "3,5:6", "1:2,4,7:9"),
+            ("5:6", "1:9", ""),
+            ("1:3,7:9", "2:8", "1,9"),
+            ("4:4294967295", "6:4294967295", "4:5"),
+            ("1:4294967295", "1:4294967295", ""),
+            ("2,4,6", "1,3,5,7", "2,4,6"),
+            ("1:2,5,8:9", "5:8", "1:2,9"),
+        ];
+        for (first, second, left) in rows {
+            assert_eq!(set(first).difference(&set(second)).to_string(), left, "{first} without {second}");
         }
     }
 

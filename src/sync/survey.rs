@@ -1,0 +1,301 @@
+//! The quick way through a pull: every changed mailbox of which the listing tells enough is covered in one tour, its
+//! new messages fetched in the same burst.
+//!
+//! It takes in only what adds up. A mailbox that is another one than was listed, that changed meanwhile, or of which the
+//! server contradicts itself is left to be covered one by one ([`super::cover`]), which asks until it knows.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use super::Result;
+use super::compare::{Difference, Sight};
+use super::cover::is_trusted;
+use super::fetch::ArrivalSink;
+use super::pass::Pass;
+use super::pull::Folder;
+use super::remote::{Facts, Fetched, Known, MessageSink, Remote, RemoteError, Scanned, Selected, Status};
+use super::tour::{Brought, Errand, Guide, Stop};
+use super::vanish::Vanishing;
+use crate::store::{self, Bound, Cursor, Origin, Reader, Store, bound_uids};
+use crate::types::{MailboxId, ModSeq, RemoteUid, Timestamp, UidSet, UidValidity};
+
+type Answered = std::result::Result<(), RemoteError>;
+
+/// A mailbox on the tour.
+struct Visit {
+    folder: Folder,
+    status: Status,
+    cursor: Cursor,
+    errands: Vec<Errand>,
+    is_scanned_whole: bool,
+    seen: Seen,
+}
+
+/// What was seen there.
+#[derive(Default)]
+struct Seen {
+    /// `None`: not entered, or it was refused, or it is another mailbox.
+    selected: Option<Selected>,
+    refused: Option<String>,
+    scanned: Vec<Scanned>,
+    fetched: BTreeSet<RemoteUid>,
+    /// Something was refused, or changed while we looked.
+    is_unsteady: bool,
+}
+
+impl<R: Remote> Pass<'_, R> {
+    /// Covers what can be covered at one go. Returns what vanished, and the mailboxes that are left.
+    pub(super) async fn survey(&mut self, folders: Vec<Folder>) -> Result<(Vec<Vanishing>, Vec<Folder>)> {
+        self.selected = None;
+        let (mut visits, mut left) = (Vec::new(), Vec::new());
+        for folder in folders {
+            match self.read(|reader| errands(reader, &folder, self.remote.facts()))? {
+                Some((status, cursor, errands, is_scanned_whole)) => {
+                    visits.push(Visit { folder, status, cursor, errands, is_scanned_whole, seen: Seen::default() });
+                }
+                None => left.push(folder),
+            }
+        }
+        if visits.is_empty() {
+            return Ok((Vec::new(), left));
+        }
+        let stops: Vec<Stop> = visits.iter().map(Visit::stop).collect();
+        let mut surveyor =
+            Surveyor { store: self.store.clone(), now: self.now(), visits, sink: None, arrived: 0, at: 0 };
+        let outcome = self.remote.tour(&stops, &mut surveyor).await;
+        let committed = surveyor.commit();
+        self.report.arrived += surveyor.arrived;
+        outcome?;
+        committed?;
+        let mut vanishing = Vec::new();
+        for visit in surveyor.visits {
+            if let Some(text) = visit.seen.refused {
+                self.report.refused.push((visit.folder.name.0, text));
+                continue;
+            }
+            match self.take_visit(&visit)? {
+                Some(vanished) => vanishing.extend(vanished),
+                None => left.push(visit.folder),
+            }
+        }
+        Ok((vanishing, left))
+    }
+
+    /// What was seen at a stop, taken in. `None`: it does not add up.
+    fn take_visit(&mut self, visit: &Visit) -> Result<Option<Option<Vanishing>>> {
+        let mailbox = visit.folder.mailbox;
+        let bound = self.read(|reader| reader.bound(mailbox))?;
+        let skipped = self.read(|reader| reader.skipped(mailbox))?;
+        let Some((cursor, difference)) = visit.difference(&bound, skipped) else { return Ok(None) };
+        self.take_flags(difference.flags)?;
+        self.close(mailbox, cursor, difference.unskip, difference.vanished, bound.len()).map(Some)
+    }
+}
+
+/// What is to be done in a mailbox, and whether all of it is scanned. `None`: the listing does not tell enough.
+fn errands(
+    reader: &Reader<'_>,
+    folder: &Folder,
+    facts: &Facts,
+) -> store::Result<Option<(Status, Cursor, Vec<Errand>, bool)>> {
+    let Some(known) = reader.remote_mailbox(folder.mailbox)? else { return Ok(None) };
+    let Some((status, uid_next)) = folder.status.and_then(|status| Some((status, status.uid_next?))) else {
+        return Ok(None);
+    };
+    let cursor = known.cursor;
+    let bound = bound_uids(&reader.bound(folder.mailbox)?);
+    let skipped: UidSet<RemoteUid> = reader.skipped(folder.mailbox)?.into_iter().map(|(uid, _)| uid).collect();
+    let is_first = cursor == Cursor::start(cursor.uid_validity) && bound.is_empty() && skipped.is_empty();
+    let is_same = cursor.uid_validity == Some(status.uid_validity) && cursor.uid_next <= uid_next;
+    if reader.quarantine(folder.mailbox)?.is_some() || !(is_first || (is_same && cursor.uid_next.get() > 1)) {
+        return Ok(None);
+    }
+    let mut errands = Vec::new();
+    let arrived = between(cursor.uid_next, uid_next).difference(&bound).difference(&skipped);
+    if !arrived.is_empty() && !(is_first && status.messages == 0) {
+        errands.push(Errand::Fetch(arrived));
+    }
+    let counts = |status: &Status| status.highest_mod_seq.is_some_and(|highest| highest.get() > 0);
+    let has_mod_seqs = counts(&status) && (is_first || cursor.highest_mod_seq.get() > 0);
+    if !has_mod_seqs && !is_first {
+        let uids = between(RemoteUid::new(1), uid_next);
+        if !uids.is_empty() {
+            errands.push(Errand::Scan { uids, changed_since: None });
+        }
+        return Ok(Some((status, cursor, errands, true)));
+    }
+    // Those that we put there ourselves are not told among what changed.
+    let ours = between(cursor.uid_next, uid_next);
+    let ours = ours.difference(&ours.difference(&bound));
+    if !ours.is_empty() {
+        errands.push(Errand::Scan { uids: ours, changed_since: None });
+    }
+    let covered = between(RemoteUid::new(1), cursor.uid_next);
+    if !facts.qresync && !covered.is_empty() && status.highest_mod_seq != Some(cursor.highest_mod_seq) {
+        errands.push(Errand::Scan { uids: covered, changed_since: Some(cursor.highest_mod_seq) });
+    }
+    Ok(Some((status, cursor, errands, false)))
+}
+
+/// UIDs from `first` up to one below `next`.
+fn between(first: RemoteUid, next: RemoteUid) -> UidSet<RemoteUid> {
+    match first < next {
+        true => UidSet::range(first, RemoteUid::new(next.get() - 1)),
+        false => UidSet::new(),
+    }
+}
+
+impl Visit {
+    fn stop(&self) -> Stop {
+        let known = self.cursor.uid_validity.filter(|_| self.cursor.highest_mod_seq.get() > 0);
+        Stop {
+            name: self.folder.name.clone(),
+            uid_validity: self.status.uid_validity,
+            known: known.map(|uid_validity| Known { uid_validity, highest_mod_seq: self.cursor.highest_mod_seq }),
+            errands: self.errands.clone(),
+        }
+    }
+
+    /// Where the cursor goes and what is different, now that arrivals are here. `None`: it does not add up.
+    fn difference(&self, bound: &[Bound], skipped: Vec<(RemoteUid, u32)>) -> Option<(Cursor, Difference)> {
+        let selected = self.seen.selected.as_ref().filter(|_| !self.seen.is_unsteady)?;
+        let is_first = self.cursor == Cursor::start(self.cursor.uid_validity);
+        let since = selected.since.as_ref().filter(|_| !self.is_scanned_whole);
+        let asked_since = |errand: &Errand| matches!(errand, Errand::Scan { changed_since: Some(_), .. });
+        // Whether flags that changed were told, one way or another.
+        let is_told = is_first
+            || self.is_scanned_whole
+            || since.is_some()
+            || self.errands.iter().any(asked_since)
+            || selected.highest_mod_seq == Some(self.cursor.highest_mod_seq);
+        let is_trusted = is_first || self.is_scanned_whole || is_trusted(&self.cursor, selected);
+        if selected.uid_next != self.status.uid_next || !is_told || !is_trusted {
+            return None;
+        }
+        let mut scanned = self.seen.scanned.clone();
+        let newer: BTreeSet<RemoteUid> = scanned.iter().map(|scanned| scanned.uid).collect();
+        // What was fetched or scanned since has flags newer than these.
+        let is_newest = |uid: RemoteUid| !self.seen.fetched.contains(&uid) && !newer.contains(&uid);
+        let changed = since.iter().flat_map(|since| &since.changed).filter(|changed| is_newest(changed.uid));
+        scanned.extend(changed.cloned());
+        let gone = since.map(|since| since.vanished.clone()).unwrap_or_default();
+        let sight = Sight {
+            bound,
+            skipped: skipped.into_iter().collect(),
+            exists: selected.exists,
+            scanned,
+            is_complete: self.is_scanned_whole,
+            gone,
+            told: UidSet::new(),
+        };
+        let difference = sight.difference().filter(|difference| difference.new.is_empty())?;
+        let cursor = Cursor {
+            uid_validity: Some(selected.uid_validity),
+            uid_next: self.status.uid_next?,
+            highest_mod_seq: selected.highest_mod_seq.unwrap_or(ModSeq::new(0)),
+            messages: selected.exists,
+        };
+        Some((cursor, difference))
+    }
+}
+
+/// Takes in what the tour brings.
+struct Surveyor {
+    store: Store,
+    now: Timestamp,
+    visits: Vec<Visit>,
+    /// Where the messages of the stop go; none where it is another mailbox than was listed.
+    sink: Option<ArrivalSink>,
+    arrived: usize,
+    at: usize,
+}
+
+impl Surveyor {
+    /// Commits what has come.
+    fn commit(&mut self) -> store::Result<()> {
+        let Some(mut sink) = self.sink.take() else { return Ok(()) };
+        let committed = sink.commit();
+        self.arrived += sink.arrived;
+        self.visits[self.at].seen.fetched = sink.came;
+        committed
+    }
+
+    /// A mailbox's first UIDVALIDITY, and what it keeps, are recorded before its messages.
+    fn open(&self, mailbox: MailboxId, selected: &Selected, was: Option<UidValidity>) -> store::Result<()> {
+        let (flags, any_keyword) = (selected.permanent_flags.clone(), selected.any_keyword);
+        let uid_validity = selected.uid_validity;
+        self.store.write(Origin::Upstream, self.now, move |txn| {
+            txn.set_kept_flags(mailbox, &flags, any_keyword)?;
+            if was == Some(uid_validity) { Ok(()) } else { txn.rematch(mailbox, uid_validity, &[]) }
+        })
+    }
+}
+
+impl Guide for Surveyor {
+    fn enter(&mut self, stop: usize, selected: std::result::Result<Selected, RemoteError>) -> Answered {
+        self.commit().map_err(local)?;
+        self.at = stop;
+        let visit = &self.visits[stop];
+        let (mailbox, was) = (visit.folder.mailbox, visit.cursor.uid_validity);
+        match selected {
+            Ok(selected) if selected.uid_validity == visit.status.uid_validity => {
+                match self.open(mailbox, &selected, was) {
+                    Ok(()) => self.sink = Some(ArrivalSink::new(self.store.clone(), mailbox, self.now)),
+                    Err(store::Error::NoSuchMailbox) => {}
+                    Err(error) => return Err(local(error)),
+                }
+                self.visits[stop].seen.selected = Some(selected);
+            }
+            Ok(_) => {}
+            Err(error) => self.visits[stop].seen.refused = Some(refusal_text(error)?),
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, stop: usize, _errand: usize, brought: std::result::Result<Brought, RemoteError>) -> Answered {
+        let seen = &mut self.visits[stop].seen;
+        match brought {
+            Ok(Brought::Scanned(scanned)) => seen.scanned.extend(scanned),
+            Ok(Brought::Nothing | Brought::Placed(_)) => {}
+            Err(error) => {
+                refusal_text(error)?;
+                seen.is_unsteady = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn news(&mut self, stop: usize) {
+        self.visits[stop].seen.is_unsteady = true;
+    }
+}
+
+impl MessageSink for Surveyor {
+    fn begin(&mut self, size_bytes: u64) -> io::Result<()> {
+        self.sink.as_mut().map_or(Ok(()), |sink| sink.begin(size_bytes))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sink.as_mut().map_or(Ok(()), |sink| sink.write(bytes))
+    }
+
+    fn end(&mut self, message: Fetched) -> io::Result<()> {
+        self.sink.as_mut().map_or(Ok(()), |sink| sink.end(message))
+    }
+
+    fn absent(&mut self, uid: RemoteUid) -> io::Result<()> {
+        self.sink.as_mut().map_or(Ok(()), |sink| sink.absent(uid))
+    }
+}
+
+/// Why it was refused; any other failure ends the tour.
+fn refusal_text(error: RemoteError) -> std::result::Result<String, RemoteError> {
+    match error {
+        RemoteError::Refused { text, .. } | RemoteError::Impossible(text) => Ok(text),
+        error => Err(error),
+    }
+}
+
+fn local(error: store::Error) -> RemoteError {
+    RemoteError::Local(error.to_string())
+}
