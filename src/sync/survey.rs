@@ -21,13 +21,19 @@ use crate::types::{MailboxId, ModSeq, RemoteUid, Timestamp, UidSet, UidValidity}
 
 type Answered = std::result::Result<(), RemoteError>;
 
-/// A mailbox on the tour.
-struct Visit {
-    folder: Folder,
+/// What is to be done in a mailbox.
+struct Plan {
     status: Status,
     cursor: Cursor,
     errands: Vec<Errand>,
-    is_scanned_whole: bool,
+    /// Whether every message is scanned.
+    is_whole: bool,
+}
+
+/// A mailbox on the tour.
+struct Visit {
+    folder: Folder,
+    plan: Plan,
     seen: Seen,
 }
 
@@ -49,10 +55,8 @@ impl<R: Remote> Pass<'_, R> {
         self.selected = None;
         let (mut visits, mut left) = (Vec::new(), Vec::new());
         for folder in folders {
-            match self.read(|reader| errands(reader, &folder, self.remote.facts()))? {
-                Some((status, cursor, errands, is_scanned_whole)) => {
-                    visits.push(Visit { folder, status, cursor, errands, is_scanned_whole, seen: Seen::default() });
-                }
+            match self.read(|reader| Plan::of(reader, &folder, self.remote.facts()))? {
+                Some(plan) => visits.push(Visit { folder, plan, seen: Seen::default() }),
                 None => left.push(folder),
             }
         }
@@ -92,49 +96,63 @@ impl<R: Remote> Pass<'_, R> {
     }
 }
 
-/// What is to be done in a mailbox, and whether all of it is scanned. `None`: the listing does not tell enough.
-fn errands(
-    reader: &Reader<'_>,
-    folder: &Folder,
-    facts: &Facts,
-) -> store::Result<Option<(Status, Cursor, Vec<Errand>, bool)>> {
-    let Some(known) = reader.remote_mailbox(folder.mailbox)? else { return Ok(None) };
-    let Some((status, uid_next)) = folder.status.and_then(|status| Some((status, status.uid_next?))) else {
-        return Ok(None);
-    };
-    let cursor = known.cursor;
-    let bound = bound_uids(&reader.bound(folder.mailbox)?);
-    let skipped: UidSet<RemoteUid> = reader.skipped(folder.mailbox)?.into_iter().map(|(uid, _)| uid).collect();
-    let is_first = cursor == Cursor::start(cursor.uid_validity) && bound.is_empty() && skipped.is_empty();
-    let is_same = cursor.uid_validity == Some(status.uid_validity) && cursor.uid_next <= uid_next;
-    if reader.quarantine(folder.mailbox)?.is_some() || !(is_first || (is_same && cursor.uid_next.get() > 1)) {
-        return Ok(None);
-    }
-    let mut errands = Vec::new();
-    let arrived = between(cursor.uid_next, uid_next).difference(&bound).difference(&skipped);
-    if !arrived.is_empty() && !(is_first && status.messages == 0) {
-        errands.push(Errand::Fetch(arrived));
-    }
-    let counts = |status: &Status| status.highest_mod_seq.is_some_and(|highest| highest.get() > 0);
-    let has_mod_seqs = counts(&status) && (is_first || cursor.highest_mod_seq.get() > 0);
-    if !has_mod_seqs && !is_first {
-        let uids = between(RemoteUid::new(1), uid_next);
-        if !uids.is_empty() {
-            errands.push(Errand::Scan { uids, changed_since: None });
+impl Plan {
+    /// `None`: the listing does not tell enough.
+    fn of(reader: &Reader<'_>, folder: &Folder, facts: &Facts) -> store::Result<Option<Self>> {
+        let Some(known) = reader.remote_mailbox(folder.mailbox)? else { return Ok(None) };
+        let Some((status, uid_next)) = folder.status.and_then(|status| Some((status, status.uid_next?))) else {
+            return Ok(None);
+        };
+        let bound = bound_uids(&reader.bound(folder.mailbox)?);
+        let skipped = reader.skipped(folder.mailbox)?.into_iter().map(|(uid, _)| uid).collect();
+        let mut plan = Self { status, cursor: known.cursor, errands: Vec::new(), is_whole: false };
+        let is_first = plan.is_first() && bound.is_empty();
+        let is_same = plan.cursor.uid_validity == Some(status.uid_validity) && plan.cursor.uid_next <= uid_next;
+        let is_known = is_same && !plan.is_first();
+        if reader.quarantine(folder.mailbox)?.is_some() || !(is_first || is_known) {
+            return Ok(None);
         }
-        return Ok(Some((status, cursor, errands, true)));
+        if status.messages > 0 || is_known {
+            plan.fetch(between(plan.cursor.uid_next, uid_next).difference(&bound).difference(&skipped));
+        }
+        if is_known {
+            plan.scan(uid_next, &bound, facts);
+        }
+        Ok(Some(plan))
     }
-    // Those that we put there ourselves are not told among what changed.
-    let ours = between(cursor.uid_next, uid_next);
-    let ours = ours.difference(&ours.difference(&bound));
-    if !ours.is_empty() {
-        errands.push(Errand::Scan { uids: ours, changed_since: None });
+
+    /// Is the mailbox looked into for the first time?
+    fn is_first(&self) -> bool {
+        self.cursor == Cursor::start(self.cursor.uid_validity)
     }
-    let covered = between(RemoteUid::new(1), cursor.uid_next);
-    if !facts.qresync && !covered.is_empty() && status.highest_mod_seq != Some(cursor.highest_mod_seq) {
-        errands.push(Errand::Scan { uids: covered, changed_since: Some(cursor.highest_mod_seq) });
+
+    fn fetch(&mut self, arrived: UidSet<RemoteUid>) {
+        if !arrived.is_empty() {
+            self.errands.push(Errand::Fetch(arrived));
+        }
     }
-    Ok(Some((status, cursor, errands, false)))
+
+    /// How changes to the messages that are here already are learnt.
+    fn scan(&mut self, uid_next: RemoteUid, bound: &UidSet<RemoteUid>, facts: &Facts) {
+        let was = self.cursor.highest_mod_seq;
+        let now = self.status.highest_mod_seq.filter(|now| now.get() > 0);
+        self.is_whole = was.get() == 0 || now.is_none();
+        if self.is_whole {
+            return self.push_scan(between(RemoteUid::new(1), uid_next), None);
+        }
+        // Those that we put there ourselves are not told among what changed.
+        let newer = between(self.cursor.uid_next, uid_next);
+        self.push_scan(newer.difference(&newer.difference(bound)), None);
+        if !facts.qresync && now != Some(was) {
+            self.push_scan(between(RemoteUid::new(1), self.cursor.uid_next), Some(was));
+        }
+    }
+
+    fn push_scan(&mut self, uids: UidSet<RemoteUid>, changed_since: Option<ModSeq>) {
+        if !uids.is_empty() {
+            self.errands.push(Errand::Scan { uids, changed_since });
+        }
+    }
 }
 
 /// UIDs from `first` up to one below `next`.
@@ -147,29 +165,28 @@ fn between(first: RemoteUid, next: RemoteUid) -> UidSet<RemoteUid> {
 
 impl Visit {
     fn stop(&self) -> Stop {
-        let known = self.cursor.uid_validity.filter(|_| self.cursor.highest_mod_seq.get() > 0);
+        let Plan { status, cursor, errands, .. } = &self.plan;
+        let known = cursor.uid_validity.filter(|_| cursor.highest_mod_seq.get() > 0);
         Stop {
             name: self.folder.name.clone(),
-            uid_validity: self.status.uid_validity,
-            known: known.map(|uid_validity| Known { uid_validity, highest_mod_seq: self.cursor.highest_mod_seq }),
-            errands: self.errands.clone(),
+            uid_validity: status.uid_validity,
+            known: known.map(|uid_validity| Known { uid_validity, highest_mod_seq: cursor.highest_mod_seq }),
+            errands: errands.clone(),
         }
     }
 
     /// Where the cursor goes and what is different, now that arrivals are here. `None`: it does not add up.
     fn difference(&self, bound: &[Bound], skipped: Vec<(RemoteUid, u32)>) -> Option<(Cursor, Difference)> {
+        let Plan { status, cursor, errands, is_whole } = &self.plan;
         let selected = self.seen.selected.as_ref().filter(|_| !self.seen.is_unsteady)?;
-        let is_first = self.cursor == Cursor::start(self.cursor.uid_validity);
-        let since = selected.since.as_ref().filter(|_| !self.is_scanned_whole);
+        let since = selected.since.as_ref().filter(|_| !is_whole);
         let asked_since = |errand: &Errand| matches!(errand, Errand::Scan { changed_since: Some(_), .. });
-        // Whether flags that changed were told, one way or another.
-        let is_told = is_first
-            || self.is_scanned_whole
-            || since.is_some()
-            || self.errands.iter().any(asked_since)
-            || selected.highest_mod_seq == Some(self.cursor.highest_mod_seq);
-        let is_trusted = is_first || self.is_scanned_whole || is_trusted(&self.cursor, selected);
-        if selected.uid_next != self.status.uid_next || !is_told || !is_trusted {
+        let has_told = since.is_some()
+            || errands.iter().any(asked_since)
+            || selected.highest_mod_seq == Some(cursor.highest_mod_seq);
+        let is_complete = self.plan.is_first() || *is_whole;
+        let is_enough = is_complete || (has_told && is_trusted(cursor, selected));
+        if selected.uid_next != status.uid_next || !is_enough {
             return None;
         }
         let mut scanned = self.seen.scanned.clone();
@@ -178,20 +195,19 @@ impl Visit {
         let is_newest = |uid: RemoteUid| !self.seen.fetched.contains(&uid) && !newer.contains(&uid);
         let changed = since.iter().flat_map(|since| &since.changed).filter(|changed| is_newest(changed.uid));
         scanned.extend(changed.cloned());
-        let gone = since.map(|since| since.vanished.clone()).unwrap_or_default();
         let sight = Sight {
             bound,
             skipped: skipped.into_iter().collect(),
             exists: selected.exists,
             scanned,
-            is_complete: self.is_scanned_whole,
-            gone,
+            is_complete: *is_whole,
+            gone: since.map(|since| since.vanished.clone()).unwrap_or_default(),
             told: UidSet::new(),
         };
         let difference = sight.difference().filter(|difference| difference.new.is_empty())?;
         let cursor = Cursor {
             uid_validity: Some(selected.uid_validity),
-            uid_next: self.status.uid_next?,
+            uid_next: status.uid_next?,
             highest_mod_seq: selected.highest_mod_seq.unwrap_or(ModSeq::new(0)),
             messages: selected.exists,
         };
@@ -236,9 +252,9 @@ impl Guide for Surveyor {
         self.commit().map_err(local)?;
         self.at = stop;
         let visit = &self.visits[stop];
-        let (mailbox, was) = (visit.folder.mailbox, visit.cursor.uid_validity);
+        let (mailbox, was) = (visit.folder.mailbox, visit.plan.cursor.uid_validity);
         match selected {
-            Ok(selected) if selected.uid_validity == visit.status.uid_validity => {
+            Ok(selected) if selected.uid_validity == visit.plan.status.uid_validity => {
                 match self.open(mailbox, &selected, was) {
                     Ok(()) => self.sink = Some(ArrivalSink::new(self.store.clone(), mailbox, self.now)),
                     Err(store::Error::NoSuchMailbox) => {}
