@@ -1,0 +1,92 @@
+//! A maildrop in memory behind the POP3 session's seam.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use mailtide::pop3::server::backend::{Backend, Error, LoginError, Maildrop, Message};
+use mailtide::pop3::server::{Config, Session, Tls};
+use mailtide::sasl::Credentials;
+use mailtide::types::Timestamp;
+
+/// What happened, a line each.
+pub type Log = Arc<Mutex<Vec<String>>>;
+
+/// Knows user `alice` with password `secret`.
+pub struct Memory {
+    log: Log,
+    messages: Vec<String>,
+    fail: Option<String>,
+}
+
+pub struct MemoryMaildrop {
+    log: Log,
+    messages: Vec<String>,
+    listing: Vec<Message>,
+    fail: Option<String>,
+}
+
+impl Backend for Memory {
+    type Maildrop = MemoryMaildrop;
+
+    fn login(&mut self, credentials: &Credentials) -> Result<MemoryMaildrop, LoginError> {
+        match credentials.user.as_str() {
+            "busy" => return Err(LoginError::InUse),
+            "down" => return Err(LoginError::Unavailable),
+            "alice" if credentials.password.matches("secret") => {}
+            _ => return Err(LoginError::Refused),
+        }
+        let listing = |(place, text): (usize, &String)| Message {
+            unique_id: format!("7.{}", place + 1),
+            size_bytes: text.len() as u64,
+        };
+        Ok(MemoryMaildrop {
+            log: Arc::clone(&self.log),
+            listing: self.messages.iter().enumerate().map(listing).collect(),
+            messages: self.messages.clone(),
+            fail: self.fail.clone(),
+        })
+    }
+}
+
+impl Maildrop for MemoryMaildrop {
+    fn messages(&self) -> &[Message] {
+        &self.listing
+    }
+
+    fn read(&mut self, place: usize, offset: u64, max: usize) -> Result<Vec<u8>, Error> {
+        let text = self.messages[place].as_bytes();
+        let broken = || Error(Box::new(std::io::Error::other("broken")));
+        match (text, self.fail.as_deref()) {
+            (b"", _) => Err(broken()),
+            (_, Some("read")) if offset > 0 => Err(broken()),
+            _ => Ok(text.iter().copied().skip(offset as usize).take(max.min(6)).collect()),
+        }
+    }
+
+    fn delete(self, places: &[usize], _: Timestamp) -> Result<(), Error> {
+        if self.fail.as_deref() == Some("delete") {
+            return Err(Error(Box::new(std::io::Error::other("broken"))));
+        }
+        self.log.lock().expect("no panic holds it").push(format!("deleted {places:?}"));
+        Ok(())
+    }
+}
+
+/// Settings: tls (active, offered), plaintext-auth (yes), fail. The last of the four messages cannot be read.
+pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
+    let setting = |name: &str| settings.get(name).map(String::as_str);
+    let log = Log::default();
+    let tls = match setting("tls") {
+        Some("active") => Tls::Active,
+        Some("offered") => Tls::Offered,
+        _ => Tls::Absent,
+    };
+    let messages = ["A: 1\r\n\r\none\r\n", "A: 2\r\n\r\n.dot\r\n..\r\n.\r\nno end", "A: 3\n\nbare\n.\nfeeds\n", ""];
+    let backend = Memory {
+        log: Arc::clone(&log),
+        messages: messages.map(str::to_owned).to_vec(),
+        fail: setting("fail").map(str::to_owned),
+    };
+    let plaintext_auth = setting("plaintext-auth") == Some("yes");
+    (Session::new(backend, Config { hostname: "pop.here".to_owned(), tls, plaintext_auth }), log)
+}
