@@ -2,7 +2,7 @@
 
 pub mod memory_backend;
 
-use mailtide::types::{Conversation, Step, Timestamp, limits};
+use mailtide::types::{Conversation, Event, Step, Timestamp, TlsFacts, limits};
 use proptest::prelude::*;
 
 use self::memory_backend::session;
@@ -56,6 +56,28 @@ fn no_near_miss_of_the_end_lets_a_second_message_in() {
         assert_eq!(messages, usize::from(!bare), "{near_miss:?}");
         assert!(log.iter().all(|line| !line.contains(" from <evil@x>")), "{near_miss:?}");
         assert_eq!(said.lines().next().map(|line| &line[..3]), Some(if bare { "554" } else { "250" }), "{near_miss:?}");
+    }
+}
+
+/// RFC 3207 section 4.2, also where the answers before STARTTLS fill what a session may say at once.
+#[test]
+fn what_stands_behind_starttls_is_forgotten_however_much_was_asked_before() {
+    let settings = Settings::from([("tls".to_owned(), "offered".to_owned())]);
+    let answer_bytes = {
+        let (mut session, _) = session(&settings);
+        talk(&mut session, b"EHLO c\r\n");
+        talk(&mut session, b"NOOP\r\n").0.len()
+    };
+    let full = limits::OUTPUT_CHUNK_BYTES / answer_bytes;
+    for before in full - 30..full + 2 {
+        let (mut session, log) = session(&settings);
+        let asked = "NOOP\r\n".repeat(before);
+        let smuggled = "MAIL FROM:<a@x>\r\nRCPT TO:<alice@here>\r\nDATA\r\nsmuggled\r\n.\r\n";
+        let (_, step) = talk(&mut session, format!("EHLO c\r\n{asked}STARTTLS\r\nEHLO c\r\n{smuggled}").as_bytes());
+        assert_eq!(step, Step::StartTls);
+        session.handle_event(Event::TlsStarted(TlsFacts::default()), NOW);
+        assert_eq!(talk(&mut session, b"").0, "", "{before} commands before");
+        assert!(log.lock().expect("held by none").is_empty());
     }
 }
 

@@ -78,7 +78,7 @@ impl<B: Backend> Session<B> {
                 Tls::Offered => {
                     self.say("+OK ready for TLS");
                     // RFC 2595 section 4: what came behind the command in the clear is not the client's.
-                    self.input.clear();
+                    self.forget_input();
                     self.state = State::StartingTls;
                 }
                 Tls::Active => self.say("-ERR TLS is active"),

@@ -36,8 +36,9 @@ pub struct Session<B: Backend> {
     backend: B,
     config: Config,
     state: State<B::Maildrop>,
-    /// Input not used yet: whole lines that wait for a message to go out, and a partial line.
+    /// Input from `used` on is not used yet: whole lines that wait for a message to go out, and a partial line.
     input: Vec<u8>,
+    used: usize,
     output: Vec<u8>,
     last_heard: Option<Timestamp>,
     login_failures: u32,
@@ -71,28 +72,36 @@ impl<B: Backend> Session<B> {
     pub fn new(backend: B, config: Config) -> Self {
         let output = format!("+OK {} POP3 Mailtide\r\n", config.hostname).into_bytes();
         let state = State::Authorization { user: None };
-        Self { backend, config, state, input: Vec::new(), output, last_heard: None, login_failures: 0 }
+        Self { backend, config, state, input: Vec::new(), used: 0, output, last_heard: None, login_failures: 0 }
     }
 
-    /// Handles whole lines as long as no message is going out.
-    fn advance(&mut self, now: Timestamp) {
+    /// Handles whole lines as long as no message is going out and there is room to answer; true where room is missing.
+    fn advance(&mut self, now: Timestamp) -> bool {
         while self.takes_commands() {
-            let Some(end) = self.input.iter().position(|byte| *byte == b'\n') else {
-                if self.input.len() > limits::POP3_LINE_MAX_BYTES {
-                    self.close("-ERR line too long");
-                }
-                return;
-            };
-            let line: Vec<u8> = self.input.drain(..=end).collect();
-            let line = &line[..end];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if self.output.len() >= limits::OUTPUT_CHUNK_BYTES {
+                return true;
+            }
+            let rest = &self.input[self.used..];
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            if end.unwrap_or(rest.len()) > limits::POP3_LINE_MAX_BYTES {
+                self.close("-ERR line too long");
+                break;
+            }
+            let Some(end) = end else { break };
+            let line = rest[..end].to_vec();
+            self.used += end + 1;
+            let line = line.strip_suffix(b"\r").unwrap_or(&line);
             match std::str::from_utf8(line) {
-                Ok(text) if line.len() <= limits::POP3_LINE_MAX_BYTES && !text.contains(['\r', '\0']) => {
-                    self.handle_line(text, now);
-                }
+                Ok(text) if !text.contains(['\r', '\0']) => self.handle_line(text, now),
                 _ => self.say("-ERR not a command line"),
             }
         }
+        false
+    }
+
+    fn forget_input(&mut self) {
+        self.input.clear();
+        self.used = 0;
     }
 
     fn takes_commands(&self) -> bool {
@@ -119,8 +128,9 @@ impl<B: Backend> Conversation for Session<B> {
     fn handle_input(&mut self, input: &[u8], now: Timestamp) {
         self.last_heard = Some(now);
         if !matches!(self.state, State::StartingTls | State::Over) {
+            self.input.drain(..self.used);
+            self.used = 0;
             self.input.extend_from_slice(input);
-            self.advance(now);
         }
     }
 
@@ -141,10 +151,13 @@ impl<B: Backend> Conversation for Session<B> {
 
     fn poll_output(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Step {
         self.last_heard.get_or_insert(now);
+        let more = self.advance(now);
         out.append(&mut self.output);
         if self.poll_outgoing(out) {
             self.last_heard = Some(now);
-            self.advance(now);
+            return Step::Continue;
+        }
+        if more {
             return Step::Continue;
         }
         match self.state {

@@ -61,8 +61,10 @@ pub struct Session<B: Backend> {
     client: Option<Client>,
     user: Option<String>,
     transaction: Option<Transaction>,
-    /// Input not used yet: a partial line.
+    /// Input not used yet.
     input: Vec<u8>,
+    /// The beginning of a line, of which the rest did not come yet.
+    line: Vec<u8>,
     output: Vec<u8>,
     last_heard: Option<Timestamp>,
     mistakes: u32,
@@ -109,6 +111,7 @@ impl<B: Backend> Session<B> {
             user: None,
             transaction: None,
             input: Vec::new(),
+            line: Vec::new(),
             output,
             last_heard: None,
             mistakes: 0,
@@ -116,11 +119,13 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// Uses up `input`, what was kept from before in front of it.
-    fn take(&mut self, mut input: &[u8], now: Timestamp) {
-        while !input.is_empty() {
+    /// Uses input up, as long as there is room to answer.
+    fn advance(&mut self, now: Timestamp) {
+        let taken = std::mem::take(&mut self.input);
+        let mut input = &taken[..];
+        while !input.is_empty() && self.output.len() < limits::OUTPUT_CHUNK_BYTES {
             match &mut self.phase {
-                Phase::Over | Phase::StartingTls => return,
+                Phase::Over | Phase::StartingTls => break,
                 Phase::Data(receiving) => {
                     let used = receiving.receive(input);
                     input = &input[used..];
@@ -138,22 +143,30 @@ impl<B: Backend> Session<B> {
                 Phase::Commands | Phase::Sasl(_) => input = self.take_line(input, now),
             }
         }
+        if self.reads() {
+            self.input.extend_from_slice(input);
+        }
+    }
+
+    /// Does what the client sends count? What it sent in the clear behind STARTTLS does not (RFC 3207 section 4.2).
+    const fn reads(&self) -> bool {
+        !matches!(self.phase, Phase::Over | Phase::StartingTls)
     }
 
     /// Uses input up to the first line end and handles that line.
     fn take_line<'a>(&mut self, input: &'a [u8], now: Timestamp) -> &'a [u8] {
         let end = input.iter().position(|byte| *byte == b'\n').map(|place| place + 1);
         let (line, rest) = input.split_at(end.unwrap_or(input.len()));
-        if self.input.len() + line.len() > limits::SMTP_LINE_MAX_BYTES {
-            self.input.clear();
+        if self.line.len() + line.len() > limits::SMTP_LINE_MAX_BYTES {
+            self.line.clear();
             // RFC 5321 section 4.5.3.1.9 and RFC 4954 section 4 (an AUTH exchange ends).
             self.phase = if end.is_some() { Phase::Commands } else { Phase::SkippingLine };
             self.mistake(Reply::new(500, "5.5.6", "Line too long"));
             return rest;
         }
-        self.input.extend_from_slice(line);
+        self.line.extend_from_slice(line);
         if end.is_some() {
-            let line = std::mem::take(&mut self.input);
+            let line = std::mem::take(&mut self.line);
             self.handle_line(&line, now);
         }
         rest
@@ -206,7 +219,9 @@ impl<B: Backend> Session<B> {
 impl<B: Backend> Conversation for Session<B> {
     fn handle_input(&mut self, input: &[u8], now: Timestamp) {
         self.last_heard = Some(now);
-        self.take(input, now);
+        if self.reads() {
+            self.input.extend_from_slice(input);
+        }
     }
 
     fn handle_event(&mut self, event: Event, now: Timestamp) {
@@ -226,10 +241,12 @@ impl<B: Backend> Conversation for Session<B> {
 
     fn poll_output(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Step {
         self.last_heard.get_or_insert(now);
+        self.advance(now);
         out.append(&mut self.output);
         match self.phase {
             Phase::Over => Step::Close,
             Phase::StartingTls => Step::StartTls,
+            _ if !self.input.is_empty() => Step::Continue,
             Phase::Commands | Phase::SkippingLine | Phase::Sasl(_) | Phase::Data(_) => Step::Wait,
         }
     }
