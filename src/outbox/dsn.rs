@@ -161,11 +161,12 @@ fn words(report: &Report<'_>) -> String {
 /// How much of a server's words is repeated: a line must stay under 998 octets (RFC 5322 section 2.1.1).
 const REPLY_TEXT_MAX_BYTES: usize = 800;
 
-/// The part for programs (RFC 3464 section 2).
+/// The part for programs (RFC 3464 section 2), in ASCII unless it is the UTF-8 form.
 fn status(report: &Report<'_>, utf8: bool) -> String {
+    let said = |text: String| if utf8 { text } else { text.replace(|character: char| !character.is_ascii(), "?") };
     let mut text = format!("Reporting-MTA: dns; {}\r\n", report.reporting_mta);
     if let Some(envid) = &report.envelope.envid {
-        text += &format!("Original-Envelope-Id: {}\r\n", xtext_decoded(envid));
+        text += &format!("Original-Envelope-Id: {}\r\n", said(xtext_decoded(envid)));
     }
     text += &format!("Arrival-Date: {}\r\n", report.arrived.to_rfc5322());
     for told in report.recipients {
@@ -173,7 +174,7 @@ fn status(report: &Report<'_>, utf8: bool) -> String {
         let recipient = report.envelope.recipients.get(told.place);
         text += "\r\n";
         if let Some((kind, original)) = recipient.and_then(|it| it.orcpt.as_deref()).and_then(|it| it.split_once(';')) {
-            text += &format!("Original-Recipient: {kind}; {}\r\n", xtext_decoded(original));
+            text += &format!("Original-Recipient: {kind}; {}\r\n", said(xtext_decoded(original)));
         }
         let kind = if utf8 && !address.is_ascii() { "utf-8" } else { "rfc822" };
         text += &format!("Final-Recipient: {kind}; {address}\r\n");
@@ -185,9 +186,8 @@ fn status(report: &Report<'_>, utf8: bool) -> String {
         text += &format!("Action: {action}\r\nStatus: {status}\r\n");
         if let Some(reply) = told.reply {
             let enhanced = reply.enhanced.as_deref().map(|code| format!("{code} ")).unwrap_or_default();
-            let said = printable(&reply.text, REPLY_TEXT_MAX_BYTES);
-            let said = if utf8 { said } else { said.replace(|character: char| !character.is_ascii(), "?") };
-            text += &format!("Diagnostic-Code: smtp; {} {enhanced}{said}\r\n", reply.code);
+            let words = said(printable(&reply.text, REPLY_TEXT_MAX_BYTES));
+            text += &format!("Diagnostic-Code: smtp; {} {enhanced}{words}\r\n", reply.code);
         }
         text += &format!("Last-Attempt-Date: {}\r\n", report.now.to_rfc5322());
     }
