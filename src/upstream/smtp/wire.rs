@@ -65,6 +65,8 @@ pub(super) struct ReplyWire<T> {
     label: String,
     shared: Shared,
     raw: Vec<u8>,
+    /// How much of `raw` holds no line end.
+    searched: usize,
     /// Lines of the reply that is not complete yet.
     lines: Vec<Vec<u8>>,
     lines_bytes: usize,
@@ -83,6 +85,7 @@ impl<T> ReplyWire<T> {
             label,
             shared,
             raw: Vec::new(),
+            searched: 0,
             lines: Vec::new(),
             lines_bytes: 0,
             handed: Vec::new(),
@@ -101,12 +104,13 @@ impl<T> ReplyWire<T> {
 
     /// Cuts the next reply off what was read; false if more is needed.
     fn digest(&mut self) -> Result<bool, String> {
-        while let Some(end) = self.raw.iter().position(|byte| *byte == b'\n') {
-            let mut line: Vec<u8> = self.raw.drain(..=end).collect();
+        while let Some(end) = self.raw[self.searched..].iter().position(|byte| *byte == b'\n') {
+            let mut line: Vec<u8> = self.raw.drain(..=self.searched + end).collect();
+            self.searched = 0;
+            self.lines_bytes += line.len();
+            within_limit(self.lines_bytes)?;
             line.truncate(line.trim_ascii_end().len());
             trace::received(&self.label, &line);
-            self.lines_bytes += line.len() + 1;
-            self.within_limit()?;
             let is_last = line.get(3) != Some(&b'-');
             self.lines.push(line);
             if is_last {
@@ -118,14 +122,16 @@ impl<T> ReplyWire<T> {
                 return Ok(true);
             }
         }
-        self.within_limit().map(|()| false)
+        self.searched = self.raw.len();
+        within_limit(self.lines_bytes + self.raw.len()).map(|()| false)
     }
+}
 
-    fn within_limit(&self) -> Result<(), String> {
-        match self.lines_bytes + self.raw.len() > limits::UPSTREAM_REPLY_MAX_BYTES {
-            true => Err(format!("a reply of more than {} bytes", limits::UPSTREAM_REPLY_MAX_BYTES)),
-            false => Ok(()),
-        }
+/// Of one reply, its line ends included.
+fn within_limit(bytes: usize) -> Result<(), String> {
+    match bytes > limits::UPSTREAM_REPLY_MAX_BYTES {
+        true => Err(format!("a reply of more than {} bytes", limits::UPSTREAM_REPLY_MAX_BYTES)),
+        false => Ok(()),
     }
 }
 
