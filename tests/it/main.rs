@@ -1,5 +1,6 @@
 //! Tests without socket and without sleep.
 
+mod any_bytes;
 mod config;
 mod control;
 mod delivery;
@@ -17,3 +18,6 @@ mod submission;
 mod sync;
 mod transcript;
 mod upstream;
+
+#[path = "../properties/mod.rs"]
+mod properties;

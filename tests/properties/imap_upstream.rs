@@ -1,0 +1,144 @@
+//! An upstream IMAP server, whatever it says from its greeting on: the client ends, with answers or with errors that say
+//! whose fault it is; how the bytes were cut makes no difference; what imap-proto is given it can read; and no message is
+//! handed on that was not asked for, or not whole.
+//!
+//! In the input a line that begins with `$` waits for a command and answers it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use mailtide::sync::remote::{Connect, Fetched, Known, MessageSink, Outgoing, Remote, RemoteError, RemoteName};
+use mailtide::types::{Flags, InternalDate, ModSeq, RemoteUid, Secret, SystemFlag, UidSet, UidValidity};
+use mailtide::upstream::{Connector, Timeouts};
+
+use super::pieces::Cut;
+use super::stream::{Speaks, TLS, endpoint, run};
+
+pub fn check(input: &[u8]) {
+    let input = Arc::new(input.to_vec());
+    // A server that says the word by itself did not learn it from us.
+    let knows_secret = input.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+    let mut whole = None;
+    for cut in Cut::ALL {
+        let connector = Connector {
+            dial: Speaks { input: Arc::clone(&input), cut, tagged: true },
+            endpoint: endpoint(),
+            tls: TLS.clone(),
+            user: "ann".to_owned(),
+            password: Secret::new(SECRET),
+            timeouts: Timeouts::default(),
+        };
+        let mut answers = Answers::default();
+        let end = run(everything(&connector, &mut answers));
+        if let Err(error) = &end {
+            answers.note(Err::<(), _>(error.clone()));
+        }
+        let shown = answers.0.iter().any(|answer| answer.contains(SECRET) || answer.contains(SECRET_IN_BASE64));
+        assert!(knows_secret || !shown, "an answer shows the password: {:?}", answers.0);
+        match &whole {
+            None => whole = Some(answers.0),
+            Some(whole) => assert_eq!(&answers.0, whole, "cut another way: {cut:?}"),
+        }
+    }
+}
+
+const SECRET: &str = "hunter2";
+const SECRET_IN_BASE64: &str = "aHVudGVyMg";
+
+/// Each answer or error as text.
+#[derive(Default)]
+struct Answers(Vec<String>);
+
+impl Answers {
+    fn note(&mut self, answer: Result<impl Debug, RemoteError>) {
+        if let Err(error) = &answer {
+            check_error(error);
+        }
+        self.0.push(format!("{answer:?}"));
+    }
+}
+
+fn check_error(error: &RemoteError) {
+    let text = error.to_string();
+    assert!(text.len() < 4000, "an error of {} bytes", text.len());
+    if let RemoteError::Lost { cause, .. } = error
+        && !cause.starts_with("the server said goodbye")
+    {
+        let is_parse_error = cause.contains("parse") || cause.contains("Parse");
+        assert!(!is_parse_error, "imap-proto was given what it cannot read: {cause}");
+    }
+}
+
+async fn everything(connector: &Connector<Speaks>, answers: &mut Answers) -> Result<(), RemoteError> {
+    let mut remote = connector.connect().await?;
+    let set = UidSet::<RemoteUid>::parse("3,7:9").expect("a valid set");
+    let name = RemoteName("x".to_owned());
+    answers.note(Ok(remote.facts()));
+    answers.note(remote.list().await);
+    answers.note(remote.status(&[name.clone(), RemoteName("y".to_owned())]).await);
+    let known = Known { uid_validity: UidValidity::new(5), highest_mod_seq: ModSeq::new(70) };
+    let selected = remote.select(&name, Some(known)).await;
+    let goes_on = selected.is_ok();
+    answers.note(selected);
+    if !goes_on {
+        return Ok(());
+    }
+    answers.note(remote.uids().await);
+    let scanned = remote.scan(&set, Some(ModSeq::new(70))).await;
+    answers.note(scanned);
+    answers.note(Ok(remote.take_vanished()));
+    answers.note(remote.fingerprints(&set).await);
+    let mut sink = Sink { wanted: set.clone(), open: None, kept: Vec::new() };
+    let fetched = remote.fetch(&set, &mut sink).await;
+    answers.note(fetched.map(|()| sink.kept));
+    answers.note(remote.add_flags(&set, &[SystemFlag::Flagged.into()].into_iter().collect()).await);
+    answers.note(remote.copy(&set, &name).await);
+    answers.note(remote.move_messages(&set, &name).await);
+    answers.note(remote.expunge(&set).await);
+    let internal_date = InternalDate::new(0, 0);
+    let bytes = &mut b"a\r\nbc".to_vec();
+    answers.note(remote.append(&name, Outgoing { flags: Flags::none(), internal_date, bytes }).await);
+    answers.note(remote.wait(60_000, Box::pin(std::future::pending())).await);
+    answers.note(Ok(remote.take_vanished()));
+    remote.logout().await;
+    Ok(())
+}
+
+/// Takes messages, and sees that the calls are as the seam promises.
+struct Sink {
+    wanted: UidSet<RemoteUid>,
+    open: Option<(u64, Vec<u8>)>,
+    kept: Vec<(RemoteUid, Option<Vec<u8>>)>,
+}
+
+impl Sink {
+    fn keep(&mut self, uid: RemoteUid, bytes: Option<Vec<u8>>) {
+        assert!(self.wanted.contains(uid), "{uid} was not asked for");
+        self.kept.push((uid, bytes));
+    }
+}
+
+impl MessageSink for Sink {
+    fn begin(&mut self, size_bytes: u64) -> std::io::Result<()> {
+        // One begun and not ended leaves nothing.
+        self.open = Some((size_bytes, Vec::new()));
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.open.as_mut().expect("bytes of a message that has begun").1.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self, message: Fetched) -> std::io::Result<()> {
+        let (size, bytes) = self.open.take().expect("the end of a message that has begun");
+        assert_eq!(bytes.len() as u64, size, "a message that is not whole");
+        self.keep(message.uid, Some(bytes));
+        Ok(())
+    }
+
+    fn absent(&mut self, uid: RemoteUid) -> std::io::Result<()> {
+        self.keep(uid, None);
+        Ok(())
+    }
+}

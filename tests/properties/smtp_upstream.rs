@@ -1,0 +1,71 @@
+//! An SMTP server that mail is handed to, whatever it says from its greeting on: each recipient has one outcome, or the
+//! error says whether the message may have been taken; how the bytes were cut makes no difference.
+
+use std::sync::Arc;
+
+use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
+use mailtide::types::Secret;
+use mailtide::upstream::{Login, SmtpSender, Timeouts};
+
+use super::pieces::{Cut, expanded};
+use super::stream::{Speaks, TLS, endpoint, run};
+
+/// Bits of the first byte.
+const LOGIN: u8 = 1;
+const EIGHT_BIT: u8 = 2;
+
+pub fn check(input: &[u8]) {
+    let Some((mode, input)) = input.split_first() else { return };
+    let input = Arc::new(expanded(input));
+    let mut whole = None;
+    for cut in Cut::ALL {
+        let dial = Speaks { input: Arc::clone(&input), cut, tagged: false };
+        let outcome = send(*mode, dial);
+        check_outcome(&outcome);
+        match &whole {
+            None => whole = Some(outcome),
+            Some(whole) => assert_eq!(&outcome, whole, "cut another way: {cut:?}"),
+        }
+    }
+}
+
+fn send(mode: u8, dial: Speaks) -> Result<Vec<Outcome>, SendError> {
+    let login = Login { user: "ann".to_owned(), password: Secret::new("hunter2") };
+    let sender = SmtpSender {
+        dial,
+        endpoint: endpoint(),
+        tls: TLS.clone(),
+        login: (mode & LOGIN != 0).then_some(login),
+        hello_name: "client.example".to_owned(),
+        timeouts: Timeouts::default(),
+    };
+    let recipient = |address: &str| Recipient { address: address.to_owned(), notify: None, orcpt: None };
+    let envelope = Envelope {
+        mail_from: "ann@a.example".to_owned(),
+        recipients: ["bob@b.example", "cy@c.example"].map(recipient).to_vec(),
+        eight_bit: mode & EIGHT_BIT != 0,
+        smtp_utf8: false,
+        ret: Some("HDRS".to_owned()),
+        envid: None,
+    };
+    let text = if mode & EIGHT_BIT != 0 { "Subject: é\r\n\r\n.\r\nx" } else { "Subject: e\r\n\r\n.\r\nx" };
+    run(sender.send(&envelope, &mut text.as_bytes().to_vec()))
+}
+
+fn check_outcome(outcome: &Result<Vec<Outcome>, SendError>) {
+    match outcome {
+        Ok(outcomes) => {
+            assert_eq!(outcomes.len(), 2, "one outcome for each recipient");
+            for outcome in outcomes {
+                let (reply, codes) = match outcome {
+                    Outcome::Accepted(reply) => (reply, 200..300),
+                    Outcome::Deferred(reply) => (reply, 400..500),
+                    Outcome::Failed(reply) => (reply, 500..600),
+                };
+                assert!(codes.contains(&reply.code), "{outcome:?}");
+                assert!(!reply.text.contains(char::is_control) && reply.text.chars().count() <= 500, "{outcome:?}");
+            }
+        }
+        Err(error) => assert!(error.to_string().len() < 4000, "an error of {} bytes", error.to_string().len()),
+    }
+}
