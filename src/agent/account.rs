@@ -1,5 +1,6 @@
-//! One account at work, on a thread of its own: the handle to it, and the thread that runs its [`Worker`] and its
-//! [`Outbox`] side by side.
+//! One account at work: the [`Work`] itself (its [`Worker`] and its [`Outbox`] side by side, a value that works wherever
+//! it is driven), the [`Handle`] by which others steer it, and the thread of its own on which the daemon has it
+//! [`Running`].
 //!
 //! A panic below (a parser met something it did not expect) costs the connection, not the account: both are begun anew.
 
@@ -7,17 +8,19 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::Instrument;
 
 use super::outbox::Outbox;
+use super::servers::ServersOf;
 use super::worker::Worker;
 use crate::config;
 use crate::control::report::{State, SyncedAccount};
-use crate::net::{Clock, Shutdown};
+use crate::net::{Chance, Clock, Shutdown};
 use crate::store::{self, Origin, Store};
 use crate::types::AccountId;
+use crate::upstream::{Dial, Tcp};
 
 /// After a panic, before the next try.
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
@@ -37,7 +40,7 @@ pub(super) enum Order {
     SetPaused(bool),
 }
 
-/// The thread's ends of what connects it with its [`Running`].
+/// The work's ends of what connects it with its [`Handle`].
 pub(super) struct Ends {
     pub live: watch::Sender<Live>,
     pub orders: mpsc::UnboundedReceiver<Order>,
@@ -46,15 +49,27 @@ pub(super) struct Ends {
     pub stop: Shutdown,
 }
 
-/// An account at work.
-pub struct Running {
+/// What steers an account at work.
+pub struct Handle {
     pub config: config::Account,
     pub id: AccountId,
     live: watch::Receiver<Live>,
     orders: mpsc::UnboundedSender<Order>,
     stop: Shutdown,
-    thread: std::thread::JoinHandle<()>,
     _watch: store::Watch,
+}
+
+/// Keeps an account in sync and sends its mail.
+pub struct Work<D = Tcp> {
+    worker: Worker<D>,
+    submissions: Arc<Notify>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// An account at work on its thread.
+pub struct Running {
+    handle: Handle,
+    thread: std::thread::JoinHandle<()>,
 }
 
 /// What every account is given.
@@ -62,14 +77,14 @@ pub struct Running {
 pub struct Common {
     pub store: Store,
     pub clock: Clock,
-    pub runtime: Handle,
+    pub chance: Chance,
     /// Counts changes of anything `syncctl status` shows.
     pub changes: Arc<watch::Sender<u64>>,
 }
 
-impl Running {
-    /// Starts the account's thread. The account is made in the store where it is new.
-    pub fn start(config: config::Account, common: &Common) -> store::Result<Self> {
+impl<D: Dial + Clone> Work<D> {
+    /// Work that has not begun, and its handle. The account is made in the store where it is new.
+    pub fn prepare(config: config::Account, servers: ServersOf<D>, common: &Common) -> store::Result<(Self, Handle)> {
         let name = config.name.clone();
         let id = common.store.write(Origin::Upstream, common.clock.now(), move |txn| txn.ensure_account(&name))?;
         let paused = common.store.read(|reader| reader.account(id))?.paused;
@@ -89,17 +104,36 @@ impl Running {
             )
         };
         let ends = Ends { live, orders: orders_seen, local: mail, stop: stop.clone() };
-        let worker = Worker::new(&config, id, paused, common, ends);
-        let thread = std::thread::Builder::new()
-            .name(format!("sync {}", config.name))
-            .spawn({
-                let orders = orders.clone();
-                move || run(worker, submissions, orders)
-            })
-            .map_err(|cause| store::Error::Io { path: "a new thread".into(), cause: Arc::new(cause) })?;
-        Ok(Self { config, id, live: live_seen, orders, stop, thread, _watch: watch })
+        let worker = Worker::new(&config, id, servers, common, ends);
+        let handle = Handle { config, id, live: live_seen, orders: orders.clone(), stop, _watch: watch };
+        Ok((Self { worker, submissions, orders }, handle))
     }
 
+    /// Works until it is told to stop. May be begun anew after a panic.
+    pub async fn proceed(&mut self) {
+        let nudge = self.orders.clone();
+        let stop = self.worker.ends.stop.clone();
+        let outbox = Outbox {
+            account: self.worker.id,
+            store: self.worker.common.store.clone(),
+            clock: self.worker.common.clock.clone(),
+            chance: self.worker.common.chance.clone(),
+            servers: self.worker.servers.clone(),
+            local: self.submissions.clone(),
+            live: self.worker.ends.live.subscribe(),
+            synced: self.worker.synced.subscribe(),
+            nudge: Box::new(move || drop(nudge.send(Order::Sync(None)))),
+        };
+        let both = async { tokio::join!(self.worker.work(), outbox.work(&stop)) };
+        tokio::select! {
+            biased;
+            _ = both => {}
+            () = stop_with_grace(&stop) => {}
+        }
+    }
+}
+
+impl Handle {
     /// What it is doing.
     pub fn live(&self) -> Live {
         self.live.borrow().clone()
@@ -108,7 +142,7 @@ impl Running {
     /// Asks for a sync; the outcome comes once one that began after this has ended.
     pub fn sync(&self) -> oneshot::Receiver<SyncedAccount> {
         let (tell, told) = oneshot::channel();
-        // A thread that has ended drops the sender: the receiver sees it.
+        // Work that has ended drops the sender: the receiver sees it.
         let _ = self.orders.send(Order::Sync(Some(tell)));
         told
     }
@@ -126,43 +160,48 @@ impl Running {
     pub fn ask_to_stop(&self) {
         self.stop.request();
     }
+}
+
+impl Running {
+    /// Starts the account's thread.
+    pub fn start(config: config::Account, common: &Common) -> store::Result<Self> {
+        let name = config.name.clone();
+        let servers = ServersOf::new(config.clone(), Tcp);
+        let (work, handle) = Work::prepare(config, servers, common)?;
+        let runtime = runtime::Handle::current();
+        let thread = std::thread::Builder::new()
+            .name(format!("sync {name}"))
+            .spawn(move || run(work, &runtime))
+            .map_err(|cause| store::Error::Io { path: "a new thread".into(), cause: Arc::new(cause) })?;
+        Ok(Self { handle, thread })
+    }
 
     /// Waits until it has stopped. Blocks.
     pub fn join(self) {
-        self.stop.request();
+        self.handle.ask_to_stop();
         // A panic was logged where it was caught.
         let _ = self.thread.join();
     }
 }
 
-fn run(mut worker: Worker, submissions: Arc<Notify>, orders: mpsc::UnboundedSender<Order>) {
-    let runtime = worker.common.runtime.clone();
-    let span = tracing::info_span!("sync", account = worker.config.name);
-    let stop = worker.ends.stop.clone();
+impl std::ops::Deref for Running {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+fn run(mut work: Work, runtime: &runtime::Handle) {
+    let span = tracing::info_span!("sync", account = work.worker.config.name);
+    let stop = work.worker.ends.stop.clone();
     while !stop.is_requested() {
-        let nudge = orders.clone();
-        let outbox = Outbox {
-            account: worker.id,
-            store: worker.common.store.clone(),
-            clock: worker.common.clock.clone(),
-            servers: worker.servers.clone(),
-            local: submissions.clone(),
-            live: worker.ends.live.subscribe(),
-            synced: worker.synced.subscribe(),
-            nudge: Box::new(move || drop(nudge.send(Order::Sync(None)))),
-        };
-        let work = async {
-            let both = async { tokio::join!(worker.work(), outbox.work(&stop)) };
-            tokio::select! {
-                _ = both => {}
-                () = stop_with_grace(&stop) => {}
-            }
-        };
-        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(work.instrument(span.clone()))));
+        let proceed = work.proceed().instrument(span.clone());
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(proceed)));
         if outcome.is_err() {
             let _entered = span.enter();
             tracing::error!("an internal error interrupted the account; it is taken up again");
-            worker.set_live(State::Offline, Some("internal error; see the log".to_owned()));
+            work.worker.set_live(State::Offline, Some("internal error; see the log".to_owned()));
             runtime.block_on(async {
                 tokio::select! {
                     () = tokio::time::sleep(PANIC_PAUSE) => {}

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -22,7 +21,7 @@ use super::paths::Paths;
 use super::users::{LocalUsers, User};
 use crate::config::{Config, Local};
 use crate::control::{self, Failure};
-use crate::net::{Clock, Shutdown};
+use crate::net::{Chance, Clock, Shutdown};
 use crate::serve::pop3::Maildrops;
 use crate::serve::submission::Sequence;
 use crate::store::{self, Store};
@@ -122,7 +121,7 @@ impl Daemon {
         };
         let faces = Faces::open(&config.local, &parts, &paths.data).await?;
         let changes = Arc::new(watch::Sender::new(0));
-        let common = Common { store, clock, runtime: Handle::current(), changes };
+        let common = Common { store, clock, chance: Chance::system(), changes };
         let agent = Arc::new(Agent { common, users, accounts: Mutex::default(), served: Mutex::new(served(&faces)) });
         let stop = Shutdown::new();
         let mut tasks = JoinSet::new();
@@ -242,7 +241,7 @@ impl Daemon {
     pub async fn stop(mut self) {
         self.stop.request();
         let running = std::mem::take(&mut *self.agent.accounts());
-        running.iter().for_each(Running::ask_to_stop);
+        running.iter().for_each(|running| running.ask_to_stop());
         if let Some(faces) = self.faces.take() {
             faces.close().await;
         }

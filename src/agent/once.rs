@@ -8,12 +8,12 @@ use super::servers::{Servers, ServersError};
 use super::worker::state_of;
 use crate::config::{Account, Config};
 use crate::control::report::State;
-use crate::net::Clock;
+use crate::net::{Chance, Clock};
 use crate::store::{self, Origin, Store};
 use crate::sync::remote::{Connect, Remote, RemoteError};
 use crate::sync::{self, Engine, Report};
 use crate::types::AccountId;
-use crate::upstream::SmtpSender;
+use crate::upstream::{SmtpSender, Tcp};
 
 /// What is sent makes a copy in Sent, which is pushed, which may bring something in: more turns than this find no end.
 const TURNS_MAX: usize = 5;
@@ -96,7 +96,7 @@ async fn sync_account(account: &Account, store: &Store, clock: &Clock) -> Result
 }
 
 async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Clock) -> Result<(), Trouble> {
-    let servers = Servers::of(account).await?;
+    let servers = Servers::of(account, Tcp).await?;
     let mut remote = servers.imap.connect().await?;
     tracing::info!(account = account.name, host = account.imap.host, "connected");
     let engine = Engine::new(store.clone(), id, account.folders.clone());
@@ -137,6 +137,6 @@ async fn send(
     synced: crate::types::Timestamp,
     clock: &Clock,
 ) -> Result<bool, Trouble> {
-    let progress = outbox::run(engine, Some(synced), clock).await?;
+    let progress = outbox::run(engine, Some(synced), clock, &Chance::system()).await?;
     Ok(progress.sent + progress.reported + progress.filed > 0)
 }

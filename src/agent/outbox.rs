@@ -7,14 +7,13 @@ use tokio::sync::{Notify, watch};
 
 use super::account::Live;
 use super::servers::{Servers, ServersOf};
-use super::worker::chance;
 use crate::control::report::State;
-use crate::net::{Clock, Shutdown};
+use crate::net::{Chance, Clock, Shutdown};
 use crate::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
-use crate::outbox::sender::SendError;
+use crate::outbox::sender::{SendError, Sender};
 use crate::store::{Origin, Result, Store};
 use crate::types::{AccountId, Timestamp};
-use crate::upstream::SmtpSender;
+use crate::upstream::{Dial, SmtpSender};
 
 /// Our name in delivery reports.
 const HOSTNAME: &str = "localhost";
@@ -24,11 +23,12 @@ const TROUBLE_PAUSE_MS: i64 = 30_000;
 const TROUBLE_PAUSE: Duration = Duration::from_millis(TROUBLE_PAUSE_MS.unsigned_abs());
 
 /// Sends what is due and files copies of what was sent.
-pub(super) struct Outbox {
+pub(super) struct Outbox<D> {
     pub account: AccountId,
     pub store: Store,
     pub clock: Clock,
-    pub servers: ServersOf,
+    pub chance: Chance,
+    pub servers: ServersOf<D>,
     /// The store changed.
     pub local: Arc<Notify>,
     pub live: watch::Receiver<Live>,
@@ -38,7 +38,7 @@ pub(super) struct Outbox {
     pub nudge: Box<dyn Fn() + Send>,
 }
 
-impl Outbox {
+impl<D: Dial + Clone> Outbox<D> {
     /// Works until `stop` is asked for; a message under way is finished.
     pub async fn work(mut self, stop: &Shutdown) {
         if !self.servers.can_send() {
@@ -61,8 +61,9 @@ impl Outbox {
                 }
             };
             tokio::select! {
-                () = due => {}
+                biased;
                 () = stop.requested() => {}
+                () = due => {}
                 () = self.local.notified() => {}
                 _ = self.synced.changed() => {}
                 _ = self.live.changed() => {}
@@ -83,7 +84,7 @@ impl Outbox {
     }
 
     /// Does everything that can be done now, and says when there is more.
-    async fn turn(&mut self, engine: &mut Option<Engine<SmtpSender>>) -> Result<Option<Timestamp>> {
+    async fn turn(&mut self, engine: &mut Option<Engine<SmtpSender<D>>>) -> Result<Option<Timestamp>> {
         if self.live.borrow_and_update().state == State::Paused {
             return Ok(None);
         }
@@ -100,7 +101,7 @@ impl Outbox {
                 }
             }
             if let Some(some) = engine {
-                let progress = run(some, synced, &self.clock).await?;
+                let progress = run(some, synced, &self.clock, &self.chance).await?;
                 if progress.sent > 0 {
                     // The copy in Sent is made after a look at what the server has.
                     (self.nudge)();
@@ -123,23 +124,28 @@ impl Outbox {
         })
     }
 
-    fn engine(&self, sender: SmtpSender) -> Result<Engine<SmtpSender>> {
+    fn engine(&self, sender: SmtpSender<D>) -> Result<Engine<SmtpSender<D>>> {
         open(self.store.clone(), self.account, sender, self.clock.now())
     }
 }
 
 /// The engine of an account's outbox.
-pub(super) fn open(store: Store, account: AccountId, sender: SmtpSender, now: Timestamp) -> Result<Engine<SmtpSender>> {
+pub(super) fn open<S: Sender>(store: Store, account: AccountId, sender: S, now: Timestamp) -> Result<Engine<S>> {
     let settings =
         Settings { origin: Origin::LocalUser, hostname: HOSTNAME.to_owned(), sent_copy: SentCopy::AfterLooking };
     Engine::new(store, account, sender, settings, now)
 }
 
 /// Sends what is due, and files copies of what was handed over before the last complete sync began.
-pub(super) async fn run(engine: &Engine<SmtpSender>, synced: Option<Timestamp>, clock: &Clock) -> Result<Progress> {
+pub(super) async fn run<S: Sender>(
+    engine: &Engine<S>,
+    synced: Option<Timestamp>,
+    clock: &Clock,
+    chance: &Chance,
+) -> Result<Progress> {
     let telling = clock.clone();
     let now = move || telling.now();
-    let progress = engine.run_due(World { now: &now, chance: &chance }).await?;
+    let progress = engine.run_due(World { now: &now, chance: &move || chance.number() }).await?;
     if let Some(since) = synced {
         engine.file_copies(since, clock.now())?;
     }

@@ -9,43 +9,45 @@ use super::password::{self, PasswordError};
 use crate::config::{Account, Server, TlsMode};
 use crate::types::Secret;
 use crate::upstream::smtp::Login;
-use crate::upstream::{self, ClientTls, Connector, Endpoint, SmtpSender, TrustError};
+use crate::upstream::{self, ClientTls, Connector, Dial, Endpoint, SmtpSender, Tcp, TrustError};
 
 /// What EHLO says: the servers of an account know us by our login, and the machine's name is nobody's business.
 const HELLO_NAME: &str = "localhost";
 
 /// Both servers of an account, as values.
 #[derive(Debug, Clone)]
-pub struct Servers {
-    pub imap: Connector,
-    pub smtp: Option<SmtpSender>,
+pub struct Servers<D = Tcp> {
+    pub imap: Connector<D>,
+    pub smtp: Option<SmtpSender<D>>,
 }
 
 /// The servers of an account, made when first needed and kept while logins work, so that a password program is not asked
 /// for each connection. Clones share them.
 #[derive(Debug, Clone)]
-pub struct ServersOf {
+pub struct ServersOf<D = Tcp> {
     account: Account,
-    kept: Arc<Mutex<Option<Servers>>>,
+    dial: D,
+    kept: Arc<Mutex<Option<Servers<D>>>>,
 }
 
-impl ServersOf {
-    pub fn new(account: Account) -> Self {
-        Self { account, kept: Arc::default() }
+impl<D: Dial + Clone> ServersOf<D> {
+    /// The account's servers, to be reached by `dial`.
+    pub fn new(account: Account, dial: D) -> Self {
+        Self { account, dial, kept: Arc::default() }
     }
 
     /// Does the account have a server to send by?
-    pub const fn can_send(&self) -> bool {
+    pub fn can_send(&self) -> bool {
         self.account.smtp.is_some()
     }
 
     /// The servers; where they must be made and another is making them, that is waited for.
-    pub async fn get(&self) -> Result<Servers, ServersError> {
+    pub async fn get(&self) -> Result<Servers<D>, ServersError> {
         let mut kept = self.kept.lock().await;
         if let Some(servers) = &*kept {
             return Ok(servers.clone());
         }
-        let servers = Servers::of(&self.account).await?;
+        let servers = Servers::of(&self.account, self.dial.clone()).await?;
         *kept = Some(servers.clone());
         Ok(servers)
     }
@@ -74,25 +76,38 @@ impl ServersError {
     }
 }
 
-impl Servers {
+impl<D: Dial + Clone> Servers<D> {
     /// Reads the trust root and gets the password.
-    pub async fn of(account: &Account) -> Result<Self, ServersError> {
+    pub async fn of(account: &Account, dial: D) -> Result<Self, ServersError> {
         let tls = client_tls(account)?;
         let password = password::resolve(&account.password).await?;
-        Ok(Self::with_password(account, &tls, &password))
+        Ok(Self::with_password(account, dial, &tls, &password))
     }
 
-    fn with_password(account: &Account, tls: &ClientTls, password: &Secret) -> Self {
+    fn with_password(account: &Account, dial: D, tls: &ClientTls, password: &Secret) -> Self {
         let login = Login { user: account.user.clone(), password: password.clone() };
-        let sender = |server: &Server| SmtpSender::new(endpoint(server), tls.clone(), Some(login.clone()), HELLO_NAME);
+        let sender = |server: &Server| {
+            SmtpSender::new(dial.clone(), endpoint(server), tls.clone(), Some(login.clone()), HELLO_NAME)
+        };
         Self {
-            imap: Connector::new(endpoint(&account.imap), tls.clone(), account.user.clone(), password.clone()),
             smtp: account.smtp.as_ref().map(sender),
+            imap: Connector::new(
+                dial.clone(),
+                endpoint(&account.imap),
+                tls.clone(),
+                account.user.clone(),
+                password.clone(),
+            ),
         }
     }
 }
 
+/// Where nothing is protected by TLS there is nothing to trust, and no store of roots to be read.
 fn client_tls(account: &Account) -> Result<ClientTls, ServersError> {
+    let is_protected = |server: &Server| server.tls != TlsMode::None;
+    if !is_protected(&account.imap) && !account.smtp.as_ref().is_some_and(is_protected) {
+        return Ok(ClientTls::unauthenticated());
+    }
     let pem = match &account.tls_ca {
         Some(path) => Some(std::fs::read(path).map_err(|cause| ServersError::ReadTrust { path: path.clone(), cause })?),
         None => None,

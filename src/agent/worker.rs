@@ -16,6 +16,7 @@ use crate::sync::backoff::Backoff;
 use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected};
 use crate::sync::{self, Engine, Report};
 use crate::types::{AccountId, EntryId, ModSeq, RemoteUid, Timestamp};
+use crate::upstream::Dial;
 use crate::upstream::imap::ImapRemote;
 
 /// A client that sets many flags does so in many commands: they go upstream together.
@@ -25,11 +26,11 @@ const GATHER: Duration = Duration::from_millis(30);
 type InboxFacts = (Option<RemoteUid>, u32, Option<ModSeq>);
 
 /// Keeps one account in sync.
-pub(super) struct Worker {
+pub(super) struct Worker<D> {
     pub config: config::Account,
     pub id: AccountId,
     pub common: Common,
-    pub servers: ServersOf,
+    pub servers: ServersOf<D>,
     pub ends: Ends,
     /// When the last complete sync began.
     pub synced: watch::Sender<Option<Timestamp>>,
@@ -70,15 +71,16 @@ enum Interrupted<T> {
     Halted,
 }
 
-impl Worker {
+impl<D: Dial + Clone> Worker<D> {
     /// A worker that has not begun.
-    pub fn new(config: &config::Account, id: AccountId, paused: bool, common: &Common, ends: Ends) -> Self {
+    pub fn new(config: &config::Account, id: AccountId, servers: ServersOf<D>, common: &Common, ends: Ends) -> Self {
+        let paused = ends.live.borrow().state == State::Paused;
         Self {
             engine: Engine::new(common.store.clone(), id, config.folders.clone()),
             config: config.clone(),
             id,
             common: common.clone(),
-            servers: ServersOf::new(config.clone()),
+            servers,
             ends,
             synced: watch::Sender::new(None),
             paused,
@@ -221,6 +223,7 @@ impl Worker {
                 }
             };
             tokio::select! {
+                biased;
                 () = stop.requested() => {}
                 () = changed => {}
                 taken = orders.recv() => order = taken,
@@ -273,7 +276,7 @@ impl Worker {
             self.servers.forget().await;
         }
         let text = error.to_string();
-        let wait = Duration::from_millis(self.backoff.wait_ms(&sync_error, u64::from(chance())));
+        let wait = Duration::from_millis(self.backoff.wait_ms(&sync_error, u64::from(self.common.chance.number())));
         tracing::warn!("{text}; next try in {} s", wait.as_secs().max(1));
         let (id, recorded) = (self.id, text.clone());
         if let Err(error) = self.write(move |txn| txn.set_sync_outcome(id, Some(&recorded))) {
@@ -282,14 +285,16 @@ impl Worker {
         self.set_live(state, Some(text));
         self.answer_waiting(false);
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            biased;
             () = self.next_order() => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 
     /// Waits for an order (or the end) and takes it in.
     async fn next_order(&mut self) {
         tokio::select! {
+            biased;
             () = self.ends.stop.requested() => {}
             order = self.ends.orders.recv() => match order {
                 Some(order) => self.take(order),
@@ -313,6 +318,7 @@ impl Worker {
         tokio::pin!(work);
         loop {
             tokio::select! {
+                biased;
                 done = &mut work => return Interrupted::Done(done),
                 () = self.next_order() => {
                     if self.paused || self.ends.stop.is_requested() {
@@ -379,10 +385,4 @@ async fn leave(connection: &mut Option<ImapRemote>) {
     if let Some(mut remote) = connection.take() {
         remote.logout().await;
     }
-}
-
-/// Any number.
-pub fn chance() -> u32 {
-    // Without randomness the tries of many clients fall together; they are still tries.
-    getrandom::u32().unwrap_or(0)
 }

@@ -11,6 +11,7 @@ use crate::agent::{Exit, paths};
 use crate::config::{Account, Config, Server, TlsMode};
 use crate::outbox::sender::SendError;
 use crate::sync::remote::{Connect, Remote, RemoteError};
+use crate::upstream::Tcp;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -125,7 +126,7 @@ async fn test_account(account: &Account) -> Vec<Tested> {
         exit: outcome.as_ref().map_or_else(|(_, exit)| *exit, |_| Exit::Done),
         text: outcome.unwrap_or_else(|(text, _)| text),
     };
-    let servers = match Servers::of(account).await {
+    let servers = match Servers::of(account, Tcp).await {
         Ok(servers) => servers,
         Err(error) => {
             let exit = if error.is_configuration() { Exit::Config } else { Exit::NoPermission };

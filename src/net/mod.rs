@@ -7,14 +7,16 @@
 //! - [`pump`]: drives one session over any byte stream.
 //! - [`listener`]: accepts, admits, and starts a pump for each connection.
 //! - [`tls`]: the server's certificate, made at first start where none is given.
-//! - [`clock`], [`shutdown`]: the time and the end, as values.
+//! - [`clock`], [`chance`], [`shutdown`]: the time, chance and the end, as values.
 
+pub mod chance;
 pub mod clock;
 pub mod listener;
 pub mod pump;
 pub mod shutdown;
 pub mod tls;
 
+pub use chance::Chance;
 pub use clock::Clock;
 pub use pump::{Wake, drive};
 pub use shutdown::Shutdown;

@@ -12,12 +12,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::route::{self, Resolve, Route, Routes};
-use crate::net::{Clock, Shutdown};
+use crate::net::{Chance, Clock, Shutdown};
 use crate::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
 use crate::outbox::sender::{Envelope, Outcome, Reply, SendError, Sender};
 use crate::store::{Origin, Store};
 use crate::types::{AccountId, ByteSource};
-use crate::upstream::{ClientTls, Endpoint, SmtpSender, TlsMode};
+use crate::upstream::{ClientTls, Endpoint, SmtpSender, Tcp, TlsMode};
 
 /// Sends mail to whoever takes mail for its recipients' domains.
 pub struct RelaySender<R, H> {
@@ -43,7 +43,7 @@ impl Hosts for MailExchangers {
 
     fn host(&self, host: &str, port: u16, hello_name: &str) -> SmtpSender {
         let endpoint = Endpoint { host: host.to_owned(), port, tls: TlsMode::Opportunistic, allow_plaintext: true };
-        SmtpSender::new(endpoint, self.0.clone(), None, hello_name)
+        SmtpSender::new(Tcp, endpoint, self.0.clone(), None, hello_name)
     }
 }
 
@@ -192,16 +192,12 @@ async fn work_off_one<S: Sender>(store: Store, account: AccountId, sender: S, se
 
 /// Sends what is due. Gives how long nothing will be.
 async fn run<S: Sender>(engine: &Engine<S>, clock: &Clock) -> crate::store::Result<Duration> {
-    let progress = engine.run_due(World { now: &|| clock.now(), chance: &chance }).await?;
+    let chance = Chance::system();
+    let progress = engine.run_due(World { now: &|| clock.now(), chance: &|| chance.number() }).await?;
     if progress != Progress::default() {
         let now = clock.now();
         engine.forget(now.plus_ms(-QUEUE_MEMORY_MS), now)?;
     }
     let due = engine.next_due()?;
     Ok(due.map_or(REST_MAX, |due| clock.until(due).min(REST_MAX)))
-}
-
-/// Without random numbers every wait is its longest: messages come back together, and still come back.
-fn chance() -> u32 {
-    getrandom::u32().unwrap_or(u32::MAX)
 }

@@ -10,10 +10,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::fate::{Fate, Moment};
 use super::readers::Readers;
 use super::{Error, Result};
 use crate::types::{ContentHash, ContentId};
@@ -30,6 +31,7 @@ pub(super) struct Contents {
 
 struct State {
     conn: Connection,
+    fate: Arc<dyn Fate>,
     /// Number of the open transaction, or of the next one.
     transaction: u64,
     is_open: bool,
@@ -57,11 +59,12 @@ impl Written {
 }
 
 impl Contents {
-    pub(super) fn new(conn: Connection, path: &Path) -> Self {
+    pub(super) fn new(conn: Connection, path: &Path, fate: Arc<dyn Fate>) -> Self {
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
         let state = State {
             conn,
+            fate,
             transaction: 1,
             is_open: false,
             open_bytes: 0,
@@ -152,6 +155,7 @@ impl Contents {
                 .and_then(|wal| wal.sync_data())
                 .map_err(|error| Error::io(&self.wal, error))?;
             state.is_unsynced = false;
+            state.fate.at(Moment::AfterContent { durable: true })?;
         }
         Ok(())
     }
@@ -224,16 +228,17 @@ impl State {
         if !self.is_open {
             return Ok(());
         }
-        if let Err(error) = self.conn.execute_batch("COMMIT") {
+        let committed = self.fate.at(Moment::BeforeContent).and_then(|()| Ok(self.conn.execute_batch("COMMIT")?));
+        if let Err(error) = committed {
             if !self.conn.is_autocommit() {
                 self.conn.execute_batch("ROLLBACK")?;
             }
             self.lose();
-            return Err(error.into());
+            return Err(error);
         }
         self.next_transaction();
         self.is_unsynced = true;
-        Ok(())
+        self.fate.at(Moment::AfterContent { durable: false })
     }
 
     fn lose(&mut self) {

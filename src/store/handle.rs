@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::contents::Contents;
+use super::fate::{Fair, Fate};
 use super::files::{self, Files};
 use super::heal::{self, Healed};
 use super::lock::Lock;
@@ -54,21 +55,28 @@ pub(super) struct Shared {
     pub(super) hot: Readers,
     pub(super) content: Readers,
     pub(super) watchers: Arc<Watchers>,
+    pub(super) fate: Arc<dyn Fate>,
 }
 
 impl Store {
     /// Opens (or makes) the store in `folder`. After a stop that was not clean it is healed first.
     pub fn open(folder: &Path, options: &Options, now: Timestamp) -> Result<Self> {
+        Self::open_under(folder, options, now, Arc::new(Fair))
+    }
+
+    /// As [`Self::open`], with someone who has a say in what becomes of its commits.
+    pub fn open_under(folder: &Path, options: &Options, now: Timestamp, fate: Arc<dyn Fate>) -> Result<Self> {
         files::make_folder(folder)?;
         let paths = Files::of(folder);
         let lock = Lock::take(&paths.lock, &options.program)?;
         let (mut hot, mut content) = files::open_writing(&paths, options)?;
         let healed = heal::heal(&mut hot, &mut content, now)?;
         let shared = Arc::new(Shared {
-            contents: Contents::new(content, &paths.content),
+            contents: Contents::new(content, &paths.content, Arc::clone(&fate)),
             hot: Readers::new(paths.hot, files::HOT_READER_CACHE_KIB),
             content: Readers::new(paths.content, files::CONTENT_READER_CACHE_KIB),
             watchers: Arc::new(Watchers::default()),
+            fate,
         });
         let writer = Writer::start(hot, options.executor, Arc::clone(&shared))?;
         Ok(Self { inner: Arc::new(Inner { writer, shared, healed, _lock: lock }) })

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use super::handle::Shared;
-use super::{Error, Executor, Origin, Result, Txn};
+use super::{Error, Executor, Moment, Origin, Result, Txn};
 use crate::types::{AccountId, Timestamp};
 
 /// Transactions in one commit: bounds how long the first of them waits for the last.
@@ -151,7 +151,9 @@ impl Committer {
                 }
             }
             self.shared.contents.commit(durable)?;
-            Ok(self.conn.execute_batch("COMMIT")?)
+            self.shared.fate.at(Moment::BeforeCommit)?;
+            self.conn.execute_batch("COMMIT")?;
+            self.shared.fate.at(Moment::AfterCommit { durable })
         });
         if let Err(error) = committed {
             if !self.conn.is_autocommit() {
@@ -196,7 +198,8 @@ impl Committer {
 
     /// Marks the store as cleanly stopped, if everything is on disk.
     fn close(self) {
-        let marked = self.shared.contents.commit(true).and_then(|()| {
+        let marked = self.shared.fate.at(Moment::BeforeClose).and_then(|()| {
+            self.shared.contents.commit(true)?;
             self.conn.pragma_update(None, "synchronous", "FULL")?;
             Ok(self.conn.execute("UPDATE store_info SET clean = 1 WHERE id = 1", [])?)
         });
@@ -218,6 +221,7 @@ mod tests {
 
     use super::*;
     use crate::store::contents::Contents;
+    use crate::store::fate::Fair;
     use crate::store::files::{self, Files};
     use crate::store::heal;
     use crate::store::readers::Readers;
@@ -233,10 +237,11 @@ mod tests {
         let (mut hot, mut content) = files::open_writing(&paths, &options).expect("databases");
         heal::heal(&mut hot, &mut content, NOW).expect("a clean store");
         let shared = Arc::new(Shared {
-            contents: Contents::new(content, &paths.content),
+            contents: Contents::new(content, &paths.content, Arc::new(Fair)),
             hot: Readers::new(paths.hot, 1024),
             content: Readers::new(paths.content, 1024),
             watchers: Arc::default(),
+            fate: Arc::new(Fair),
         });
         Committer { conn: hot, shared, is_durable: None }
     }

@@ -22,10 +22,10 @@ pub struct Connector<D = Tcp> {
     pub timeouts: Timeouts,
 }
 
-impl Connector {
-    /// An account reached by TCP, with the usual timeouts.
-    pub fn new(endpoint: Endpoint, tls: ClientTls, user: impl Into<String>, password: Secret) -> Self {
-        Self { dial: Tcp, endpoint, tls, user: user.into(), password, timeouts: Timeouts::default() }
+impl<D> Connector<D> {
+    /// An account reached by `dial`, with the usual timeouts.
+    pub fn new(dial: D, endpoint: Endpoint, tls: ClientTls, user: impl Into<String>, password: Secret) -> Self {
+        Self { dial, endpoint, tls, user: user.into(), password, timeouts: Timeouts::default() }
     }
 }
 

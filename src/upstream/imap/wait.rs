@@ -66,6 +66,7 @@ async fn idle(remote: &mut ImapRemote, deadline: Instant, interrupt: &mut Interr
     let mut interrupted = false;
     while !driver.is_touched() {
         tokio::select! {
+            biased;
             event = driver.next_unhurried(false) => match event? {
                 Event::Heard(heard) => driver.pass(heard, &mut |_| Ok(false))?,
                 Event::Tagged(tag, status) if tag == idle_tag => {
@@ -106,6 +107,7 @@ fn keep_polling(error: RemoteError) -> Result<bool, RemoteError> {
 async fn poll(remote: &mut ImapRemote, deadline: Instant, interrupt: &mut Interrupt<'_>) -> Result<bool, RemoteError> {
     let until = deadline.min(Instant::now() + Duration::from_millis(limits::UPSTREAM_POLL_MS));
     tokio::select! {
+        biased;
         () = &mut *interrupt => return Ok(true),
         () = sleep_until(until) => {}
     }

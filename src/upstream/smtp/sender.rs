@@ -28,12 +28,18 @@ pub struct SmtpSender<D = Tcp> {
     pub timeouts: Timeouts,
 }
 
-impl SmtpSender {
-    /// A server reached by TCP, with the usual timeouts.
-    pub fn new(endpoint: Endpoint, tls: ClientTls, login: Option<Login>, hello_name: impl Into<String>) -> Self {
+impl<D> SmtpSender<D> {
+    /// A server reached by `dial`, with the usual timeouts.
+    pub fn new(
+        dial: D,
+        endpoint: Endpoint,
+        tls: ClientTls,
+        login: Option<Login>,
+        hello_name: impl Into<String>,
+    ) -> Self {
         let hello_name = hello_name.into();
         let timeouts = Timeouts { silence_ms: limits::UPSTREAM_SMTP_SILENCE_TIMEOUT_MS, ..Timeouts::default() };
-        Self { dial: Tcp, endpoint, tls, login, hello_name, timeouts }
+        Self { dial, endpoint, tls, login, hello_name, timeouts }
     }
 }
 

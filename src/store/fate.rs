@@ -1,0 +1,35 @@
+//! A seam for simulations of crashes and of full disks: whoever opens the store can have a say at the moments that decide
+//! what its files hold. In production nobody has.
+
+use super::Result;
+
+/// A moment that decides what the files hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Bytes of messages are about to be committed.
+    BeforeContent,
+    /// They are committed; with `durable` they are synced as well.
+    AfterContent { durable: bool },
+    /// A group of transactions is about to be committed.
+    BeforeCommit,
+    /// It is committed; with `durable` it is synced as well. Nobody was told yet.
+    AfterCommit { durable: bool },
+    /// The store is about to be marked as cleanly stopped.
+    BeforeClose,
+}
+
+/// Has a say at every [`Moment`].
+pub trait Fate: Send + Sync {
+    /// An error stops what is under way: before a commit nothing remains of it, after it the caller is not told that it
+    /// was made.
+    fn at(&self, moment: Moment) -> Result<()>;
+}
+
+/// Leaves everything to go its way.
+pub(super) struct Fair;
+
+impl Fate for Fair {
+    fn at(&self, _: Moment) -> Result<()> {
+        Ok(())
+    }
+}
