@@ -1,0 +1,195 @@
+//! The agent: its production code on a simulated line and disk, one life after another on the same files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mailtide::agent::account::{Common, Handle, Work};
+use mailtide::agent::servers::ServersOf;
+use mailtide::agent::users::{LocalUsers, SendingUsers, User};
+use mailtide::config::{self, Credential, TlsMode};
+use mailtide::imap::server::{Capabilities, Session as ImapSession, SessionConfig};
+use mailtide::net::{Chance, Clock};
+use mailtide::serve::imap::MailBackend;
+use mailtide::serve::submission::{Sequence, SubmissionBackend};
+use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
+use mailtide::store::{Origin, Store, check};
+use mailtide::types::{AccountId, Conversation, FolderFilter, Secret};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::disk::{Disk, Power};
+use super::network::Network;
+use super::random::Random;
+use super::template::{self, DOMAIN, PASSWORD, USERS};
+use super::trace::Trace;
+
+pub const IMAP_PORT: u16 = 143;
+pub const SMTP_PORT: u16 = 587;
+
+/// The agent's machine, with or without the agent running.
+pub struct Agent {
+    pub accounts: usize,
+    pub poll_seconds: u32,
+    clock: Clock,
+    trace: Trace,
+    network: Network,
+    random: Random,
+    folder: tempfile::TempDir,
+    pub life: Option<Life>,
+    /// The store is looked at after every commit.
+    pub checks_each_commit: bool,
+    pub violations: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+/// The agent, running.
+pub struct Life {
+    pub store: Store,
+    pub disk: Arc<Disk>,
+    pub handles: Vec<Handle>,
+    users: Arc<LocalUsers>,
+    sequence: Sequence,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Agent {
+    pub fn new(seed: u64, accounts: usize, clock: Clock, trace: Trace, network: Network) -> Self {
+        let folder = template::folder();
+        template::copy(&template::template().agent, folder.path());
+        let mut random = Random::stream(seed, "agent");
+        Self {
+            accounts,
+            poll_seconds: *random.pick(&[60, 600, 1800]),
+            clock,
+            trace,
+            network,
+            folder,
+            life: None,
+            checks_each_commit: false,
+            violations: Arc::default(),
+            random,
+        }
+    }
+
+    /// Starts the agent on its files.
+    pub fn start(&mut self) {
+        assert!(self.life.is_none(), "it runs already");
+        self.trace.tell("the agent starts");
+        let folder: PathBuf = self.folder.path().to_owned();
+        let disk = Disk::new(folder.clone(), self.trace.clone());
+        let opened = Store::open_under(&folder, &template::options("syncd"), self.clock.now(), disk.clone());
+        let store = opened.unwrap_or_else(|error| panic!("the store cannot be opened: {error}"));
+        disk.opened();
+        if self.checks_each_commit {
+            self.check_each_commit(&store, &disk);
+        }
+        let chance = Arc::new(std::sync::Mutex::new(Random::new(self.random.next())));
+        let chance = Chance::from_fn(move || {
+            let mut random = chance.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            u32::try_from(random.next() >> 32).expect("32 bits")
+        });
+        let changes = Arc::new(watch::Sender::new(0));
+        let common = Common { store: store.clone(), clock: self.clock.clone(), chance, changes };
+        let users = Arc::new(LocalUsers::new(Secret::new(PASSWORD)));
+        let mut life =
+            Life { store, disk, handles: Vec::new(), users, sequence: Sequence::default(), tasks: Vec::new() };
+        let mut by_name = std::collections::BTreeMap::new();
+        for name in &USERS[..self.accounts] {
+            let config = self.config(name);
+            let servers = ServersOf::new(config.clone(), self.network.dialer(Arc::clone(&life.disk.is_alive)));
+            let (mut work, handle) = Work::prepare(config, servers, &common).expect("an account");
+            let address = format!("{name}@{DOMAIN}");
+            by_name.insert((*name).to_owned(), User { account: handle.id, address, can_send: true });
+            life.handles.push(handle);
+            life.tasks.push(tokio::spawn(async move { work.proceed().await }));
+        }
+        life.users.replace(Secret::new(PASSWORD), by_name);
+        self.life = Some(life);
+    }
+
+    fn check_each_commit(&self, store: &Store, disk: &Disk) {
+        let (store, violations) = (store.clone(), Arc::clone(&self.violations));
+        disk.set_check(Some(Arc::new(move || {
+            let wrong = check(&store).unwrap_or_else(|error| vec![error.to_string()]);
+            violations.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(wrong);
+        })));
+    }
+
+    fn config(&self, name: &str) -> config::Account {
+        let server = |port| config::Server { host: DOMAIN.to_owned(), port, tls: TlsMode::None };
+        config::Account {
+            name: name.to_owned(),
+            address: format!("{name}@{DOMAIN}"),
+            imap: server(IMAP_PORT),
+            smtp: Some(server(SMTP_PORT)),
+            user: name.to_owned(),
+            password: Credential::Password(Secret::new(PASSWORD)),
+            tls_ca: None,
+            folders: FolderFilter::all(),
+            poll_seconds: self.poll_seconds,
+        }
+    }
+
+    /// The agent is gone from one moment to the next, and of its files there is what `power` leaves.
+    pub fn crash(&mut self, power: Power) {
+        let Some(life) = self.life.take() else { return };
+        self.trace.tell(&match power {
+            Power::Stays => "the agent is killed".to_owned(),
+            power => format!("the power fails where the agent runs: {power:?}"),
+        });
+        life.disk.die();
+        // The store keeps its disk, and the check the store.
+        life.disk.set_check(None);
+        self.network.drop_all();
+        life.tasks.iter().for_each(JoinHandle::abort);
+        let folder = template::folder();
+        life.disk.leave(power, &mut self.random, folder.path()).expect("files that can be copied");
+        drop(life);
+        // The old files are not needed any more; whoever of the old life still holds them writes into nothing.
+        self.folder = folder;
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| !life.disk.is_alive.load(std::sync::atomic::Ordering::SeqCst))
+    }
+}
+
+impl Life {
+    pub fn account(&self, number: usize) -> AccountId {
+        self.handles[number].id
+    }
+
+    /// A session of the local IMAP server.
+    pub fn imap(&self, clock: &Clock) -> Box<dyn Conversation> {
+        let telling = clock.clone();
+        let backend = MailBackend::new(
+            self.store.clone(),
+            Origin::LocalUser,
+            self.users.clone(),
+            Arc::new(move || telling.now()),
+            Arc::new(|| {}),
+        );
+        let config = SessionConfig {
+            name: "Mailtide".to_owned(),
+            version: "sim".to_owned(),
+            plaintext_login: true,
+            starttls: false,
+            capabilities: Capabilities::all(),
+        };
+        Box::new(ImapSession::new(config, backend, clock.now()))
+    }
+
+    /// A session of the local submission server.
+    pub fn submission(&self) -> Box<dyn Conversation> {
+        let sending = Arc::new(SendingUsers(self.users.clone()));
+        let backend = SubmissionBackend::new(self.store.clone(), sending.clone(), sending, self.sequence.clone());
+        let config = SmtpConfig {
+            hostname: "localhost".to_owned(),
+            peer: "127.0.0.1".to_owned(),
+            role: Role::Submission { anonymous: false },
+            tls: Tls::Absent,
+            plaintext_auth: true,
+            message_max_bytes: 1_000_000,
+        };
+        Box::new(SmtpSession::new(backend, config))
+    }
+}

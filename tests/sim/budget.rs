@@ -1,0 +1,96 @@
+//! How many worlds are played: as many as fit into a time, or the seeds that the environment names; on every core, each
+//! world on one thread.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::world::Outcome;
+
+/// Without a wish of the environment: about so long, and not more worlds than these.
+const TIME: Duration = Duration::from_secs(40);
+const WORLDS: u64 = 4000;
+/// After so many bad worlds it is enough.
+const BAD_MAX: usize = 20;
+
+/// Which worlds.
+#[derive(Debug, Clone, Copy)]
+pub struct Seeds {
+    first: u64,
+    end: u64,
+    time: Option<Duration>,
+}
+
+/// What came of them.
+pub struct Worlds {
+    pub played: u64,
+    pub took: Duration,
+    /// Seeds of the bad ones, ascending, with what was violated.
+    pub bad: Vec<(u64, String)>,
+}
+
+impl Seeds {
+    /// `MAILTIDE_SIM_SEEDS=N` plays the first N, `MAILTIDE_SIM_SEEDS=A..B` those from A on below B.
+    pub fn of_the_environment() -> Self {
+        let Ok(text) = std::env::var("MAILTIDE_SIM_SEEDS") else {
+            return Self { first: 0, end: WORLDS, time: Some(TIME) };
+        };
+        let number = |text: &str| text.replace('_', "").parse::<u64>();
+        let (first, end) = text.split_once("..").unwrap_or(("0", &text));
+        match (number(first), number(end)) {
+            (Ok(first), Ok(end)) => Self { first, end, time: None },
+            _ => panic!("MAILTIDE_SIM_SEEDS is {text:?}: say a number, or A..B"),
+        }
+    }
+}
+
+/// Plays them.
+pub fn play_all(seeds: Seeds, play: impl Fn(u64) -> Outcome + Sync) -> Worlds {
+    let began = Instant::now();
+    let next = AtomicU64::new(seeds.first);
+    let bad = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let played: u64 = std::thread::scope(|scope| {
+        let work = || {
+            let mut played = 0;
+            loop {
+                let is_late = seeds.time.is_some_and(|time| began.elapsed() > time);
+                let is_enough = bad.lock().expect("no panic holds it").len() >= BAD_MAX;
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= seeds.end || is_late || is_enough {
+                    return played;
+                }
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(seed)));
+                let violated = match outcome {
+                    Ok(outcome) => outcome.violations.join("; "),
+                    Err(panic) => format!("panic: {}", text(panic.as_ref())),
+                };
+                if !violated.is_empty() {
+                    eprintln!("seed {seed}: {violated}");
+                    bad.lock().expect("no panic holds it").push((seed, violated));
+                }
+                played += 1;
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().expect("a worker")).sum()
+    });
+    let mut bad = bad.into_inner().expect("no panic holds it");
+    bad.sort();
+    Worlds { played, took: began.elapsed(), bad }
+}
+
+/// What a panic said.
+pub fn text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+impl fmt::Display for Worlds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (played, seconds) = (self.played, self.took.as_secs_f64());
+        let rate = played as f64 / seconds * 60.0;
+        write!(f, "{played} worlds in {seconds:.1} s ({rate:.0} a minute), {} bad", self.bad.len())
+    }
+}

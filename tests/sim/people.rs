@@ -1,0 +1,355 @@
+//! The people of a world: what they do with their mail programs, told and entered into the ledger.
+
+use super::client::{Answer, Client, Law};
+use super::ledger::Side;
+use super::mail;
+use super::script::Doing;
+use super::template::USERS;
+use super::world::World;
+
+/// One person with one mail program.
+pub struct Person {
+    pub name: &'static str,
+    pub side: Side,
+    pub account: usize,
+    pub uses_qresync: bool,
+    pub law: Law,
+    pub client: Option<Client>,
+}
+
+/// The message a person picked.
+struct Picked {
+    number: u32,
+    uid: u32,
+}
+
+impl World {
+    /// Does one thing with one mail program. What cannot be done (no message, no such folder) is left.
+    pub fn act(&mut self, who: usize, doing: &Doing) {
+        let who = who % self.people.len();
+        if !self.connect(who) {
+            return;
+        }
+        match doing {
+            Doing::Open { folder } => {
+                if let Some(folder) = self.folder(who, *folder) {
+                    self.open(who, &folder);
+                }
+            }
+            Doing::Look => {
+                self.client(who, |client, now| client.look(now));
+                self.read(who);
+            }
+            Doing::Idle => {
+                self.client(who, |client, now| {
+                    client.set_idle(now, true);
+                    Answer::Ok(String::new())
+                });
+            }
+            Doing::Flag { pick, flag, set, by_number } => self.flag(who, *pick, flag, *set, *by_number),
+            Doing::Move { pick, to } => self.move_message(who, *pick, *to),
+            Doing::Copy { pick, to } => self.copy(who, *pick, *to),
+            Doing::Delete { pick, plain_expunge } => self.delete(who, *pick, *plain_expunge),
+            Doing::Append { to } => {
+                if let Some(folder) = self.folder(who, *to) {
+                    self.append(who, &folder, "");
+                }
+            }
+            Doing::Redraft { pick } => self.redraft(who, *pick),
+            Doing::CreateFolder { name } => {
+                self.tell(who, &format!("makes folder {name}"));
+                self.client(who, |client, now| client.command(now, &format!("CREATE \"{name}\"")));
+            }
+            Doing::RenameFolder { folder, name } => self.rename_folder(who, *folder, name),
+            Doing::DeleteFolder { folder } => self.delete_folder(who, *folder),
+        }
+        self.drop_if_dead(who);
+    }
+
+    fn tell(&self, who: usize, what: &str) {
+        let person = &self.people[who];
+        let place = if person.side == Side::Here { "at the agent" } else { "at the server" };
+        self.trace.tell(&format!("{} ({}, {place}) {what}", person.name, USERS[person.account]));
+    }
+
+    /// Opens a session where there is none, in INBOX.
+    fn connect(&mut self, who: usize) -> bool {
+        if self.people[who].client.is_some() {
+            return true;
+        }
+        let person = &self.people[who];
+        let session = match person.side {
+            Side::Here => self.agent.life.as_ref().map(|life| life.imap(&self.clock)),
+            Side::There => self.server.running.is_some().then(|| self.server.imap()),
+        };
+        let Some(session) = session else { return false };
+        let (name, user, law) = (person.name, USERS[person.account], person.law.clone());
+        let client = Client::connect(name, user, session, law, person.uses_qresync, self.clock.now());
+        self.people[who].client = client;
+        self.people[who].client.is_some() && self.open(who, "INBOX")
+    }
+
+    fn client(&mut self, who: usize, act: impl FnOnce(&mut Client, mailtide::types::Timestamp) -> Answer) -> Answer {
+        let now = self.clock.now();
+        let answer = self.people[who].client.as_mut().map_or(Answer::Nothing, |client| act(client, now));
+        // A process that died while it answered has answered nothing.
+        let is_dead = self.people[who].side == Side::Here && self.agent.is_dead();
+        let answer = if is_dead { Answer::Nothing } else { answer };
+        if answer == Answer::Nothing {
+            self.people[who].client = None;
+        }
+        let told = match &answer {
+            Answer::Ok(_) => "ok".to_owned(),
+            Answer::No(text) => format!("NO {text}"),
+            Answer::Nothing => "no answer".to_owned(),
+        };
+        self.trace.event("answer", told.as_bytes());
+        answer
+    }
+
+    fn drop_if_dead(&mut self, who: usize) {
+        if self.people[who].side == Side::Here && self.agent.is_dead() {
+            self.people[who].client = None;
+        }
+    }
+
+    fn open(&mut self, who: usize, folder: &str) -> bool {
+        let answer = self.client(who, |client, now| client.select(now, folder));
+        self.read(who);
+        answer.is_ok()
+    }
+
+    /// Takes in what was read, and holds it against what was written.
+    fn read(&mut self, who: usize) {
+        let Some(client) = &mut self.people[who].client else { return };
+        for bytes in client.take_bodies() {
+            let hash = *blake3::hash(&bytes).as_bytes();
+            match mail::number_of(&bytes) {
+                Some(number) if self.ledger.is_intact(number, &bytes) => {
+                    self.by_hash.insert(hash, number);
+                }
+                Some(number) => self.violate(&format!("the bytes of message {number} were altered")),
+                // A report of the agent's own, or of the server's.
+                None => {}
+            }
+        }
+    }
+
+    /// The `pick`-th folder that this person sees.
+    fn folder(&mut self, who: usize, pick: usize) -> Option<String> {
+        let mut folders = Vec::new();
+        self.client(who, |client, now| {
+            folders = client.folders(now);
+            Answer::Ok(String::new())
+        });
+        folders.sort();
+        // Most of what people do is in INBOX.
+        match pick % 3 {
+            _ if folders.is_empty() => None,
+            0 => Some("INBOX".to_owned()),
+            _ => Some(folders[pick % folders.len()].clone()),
+        }
+    }
+
+    fn pick(&mut self, who: usize, pick: usize) -> Option<Picked> {
+        let client = self.people[who].client.as_ref()?;
+        let messages = client.messages();
+        let known =
+            messages.iter().filter_map(|(uid, hash)| Some(Picked { number: *self.by_hash.get(hash)?, uid: *uid }));
+        let mut known: Vec<Picked> = known.collect();
+        (!known.is_empty()).then(|| known.swap_remove(pick % known.len()))
+    }
+
+    fn selected(&self, who: usize) -> String {
+        let view = self.people[who].client.as_ref().and_then(|client| client.view.as_ref());
+        view.map(|view| view.folder.clone()).unwrap_or_default()
+    }
+
+    fn flag(&mut self, who: usize, pick: usize, flag: &str, set: bool, by_number: bool) {
+        let Some(picked) = self.pick(who, pick) else { return };
+        let (number, folder) = (picked.number, self.selected(who));
+        self.tell(who, &format!("{} {flag} on message {number} in {folder}", if set { "sets" } else { "clears" }));
+        let sign = if set { '+' } else { '-' };
+        let answer = self.client(who, |client, now| {
+            let place = client.number_of(picked.uid).filter(|_| by_number);
+            client.command(
+                now,
+                &match place {
+                    Some(place) => format!("STORE {place} {sign}FLAGS ({flag})"),
+                    None => format!("UID STORE {} {sign}FLAGS ({flag})", picked.uid),
+                },
+            )
+        });
+        // A message that another program took away meanwhile is not flagged, and nobody says so.
+        let is_there = self.people[who].client.as_ref().is_some_and(|client| {
+            let flags = client.view.as_ref().and_then(|view| view.flags.get(&picked.uid));
+            flags.is_some_and(|flags| flags.contains(flag) == set)
+        });
+        let side = self.people[who].side;
+        if let Some(entry) = self.ledger.entry(number).filter(|_| !matches!(answer, Answer::No(_))) {
+            entry.flagged(side, flag, set, answer.is_ok() && is_there);
+        }
+    }
+
+    fn move_message(&mut self, who: usize, pick: usize, to: usize) {
+        let Some(picked) = self.pick(who, pick) else { return };
+        let Some(to) = self.folder(who, to) else { return };
+        let from = self.selected(who);
+        if to == from {
+            return;
+        }
+        self.tell(who, &format!("moves message {} from {from} to {to}", picked.number));
+        let in_doubt = self.is_in_doubt(who);
+        let answer = self.client(who, |client, now| client.command(now, &format!("UID MOVE {} \"{to}\"", picked.uid)));
+        if let Some(entry) = self.ledger.entry(picked.number).filter(|_| answer == Answer::Nothing || in_doubt) {
+            entry.is_contested = true;
+        }
+        self.allow_for_doubt(who, picked.number, in_doubt);
+    }
+
+    fn copy(&mut self, who: usize, pick: usize, to: usize) {
+        let Some(picked) = self.pick(who, pick) else { return };
+        let Some(to) = self.folder(who, to) else { return };
+        self.tell(who, &format!("copies message {} from {} to {to}", picked.number, self.selected(who)));
+        let in_doubt = self.is_in_doubt(who);
+        let answer = self.client(who, |client, now| client.command(now, &format!("UID COPY {} \"{to}\"", picked.uid)));
+        let copied = match &answer {
+            Answer::Ok(text) => text.contains("COPYUID"),
+            Answer::No(_) => return,
+            Answer::Nothing => false,
+        };
+        let is_possible = copied || answer == Answer::Nothing;
+        if let Some(entry) = self.ledger.entry(picked.number).filter(|_| is_possible) {
+            // While an answer of the agent's is lost, nobody can tell another's copy from its own.
+            entry.copied(copied && !in_doubt);
+        }
+    }
+
+    fn delete(&mut self, who: usize, pick: usize, plain_expunge: bool) {
+        let Some(picked) = self.pick(who, pick) else { return };
+        self.tell(who, &format!("deletes message {} in {}", picked.number, self.selected(who)));
+        self.delete_picked(who, &picked, plain_expunge);
+    }
+
+    fn delete_picked(&mut self, who: usize, picked: &Picked, plain_expunge: bool) {
+        let flagged = self
+            .client(who, |client, now| client.command(now, &format!("UID STORE {} +FLAGS (\\Deleted)", picked.uid)));
+        if !flagged.is_ok() {
+            // It may be flagged, and then another's EXPUNGE takes it away.
+            if let Some(entry) = self.ledger.entry(picked.number).filter(|_| flagged == Answer::Nothing) {
+                entry.deleted(false);
+            }
+            return;
+        }
+        // Another program's messages with \Deleted go by a plain EXPUNGE as well.
+        let others: Vec<u32> = match plain_expunge {
+            true => self.flagged_deleted(who).into_iter().filter(|number| *number != picked.number).collect(),
+            false => Vec::new(),
+        };
+        let answer = self.client(who, |client, now| {
+            client
+                .command(now, &if plain_expunge { "EXPUNGE".to_owned() } else { format!("UID EXPUNGE {}", picked.uid) })
+        });
+        let is_certain = answer.is_ok();
+        if let Some(entry) = self.ledger.entry(picked.number) {
+            entry.deleted(is_certain);
+        }
+        for other in others {
+            if let Some(entry) = self.ledger.entry(other) {
+                entry.deleted(false);
+            }
+        }
+    }
+
+    fn flagged_deleted(&self, who: usize) -> Vec<u32> {
+        let Some(client) = &self.people[who].client else { return Vec::new() };
+        let Some(view) = &client.view else { return Vec::new() };
+        let is_deleted = |uid: &u32| view.flags.get(uid).is_some_and(|flags| flags.contains("\\Deleted"));
+        let messages = client.messages().into_iter().filter(|(uid, _)| is_deleted(uid));
+        messages.filter_map(|(_, hash)| self.by_hash.get(&hash).copied()).collect()
+    }
+
+    fn append(&mut self, who: usize, folder: &str, flags: &str) -> Option<u32> {
+        let number = self.ledger.next_number();
+        let bytes = mail::message(number, &mut self.random);
+        self.tell(who, &format!("stores message {number} in {folder}"));
+        let answer = self.client(who, |client, now| client.append(now, folder, flags, &bytes));
+        self.by_hash.insert(*blake3::hash(&bytes).as_bytes(), number);
+        match answer {
+            Answer::Ok(_) => self.ledger.make(number, bytes, false, 1, 1),
+            Answer::No(_) => self.ledger.make(number, bytes, false, 0, 0),
+            Answer::Nothing => self.ledger.make(number, bytes, false, 0, 1),
+        }
+        let side = self.people[who].side;
+        if let Some(entry) = self.ledger.entry(number) {
+            for flag in flags.split(' ').filter(|flag| !flag.is_empty()) {
+                entry.flagged(side, flag, true, answer.is_ok());
+            }
+        }
+        answer.is_ok().then_some(number)
+    }
+
+    fn redraft(&mut self, who: usize, pick: usize) {
+        if !self.open(who, "Drafts") {
+            return;
+        }
+        let old = self.pick(who, pick);
+        if self.append(who, "Drafts", "\\Draft \\Seen").is_none() {
+            return;
+        }
+        if let Some(old) = old {
+            self.tell(who, &format!("deletes the draft before it, message {}", old.number));
+            self.delete_picked(who, &old, false);
+        }
+    }
+
+    fn rename_folder(&mut self, who: usize, pick: usize, name: &str) {
+        let Some(folder) = self.folder(who, pick).filter(|folder| folder != "INBOX" && folder != name) else { return };
+        self.tell(who, &format!("renames folder {folder} to {name}"));
+        self.client(who, |client, now| client.command(now, &format!("RENAME \"{folder}\" \"{name}\"")));
+        self.folders_changed = true;
+    }
+
+    fn delete_folder(&mut self, who: usize, pick: usize) {
+        let Some(folder) = self.folder(who, pick).filter(|folder| folder != "INBOX") else { return };
+        // What is in it goes with it.
+        if !self.open(who, &folder) {
+            return;
+        }
+        let inside: Vec<u32> = {
+            let messages = self.people[who].client.as_ref().map(Client::messages).unwrap_or_default();
+            messages.iter().filter_map(|(_, hash)| self.by_hash.get(hash).copied()).collect()
+        };
+        let unread = self.people[who].client.as_ref().and_then(|client| client.view.as_ref());
+        if unread.is_none_or(|view| view.uids.len() != inside.len()) {
+            return;
+        }
+        self.tell(who, &format!("deletes folder {folder} with messages {inside:?}"));
+        self.client(who, |client, now| client.command(now, "UNSELECT"));
+        let answer = self.client(who, |client, now| client.command(now, &format!("DELETE \"{folder}\"")));
+        if !matches!(answer, Answer::No(_)) {
+            self.folders_changed = true;
+            for number in inside {
+                if let Some(entry) = self.ledger.entry(number) {
+                    entry.deleted(answer.is_ok());
+                }
+            }
+        }
+        self.open(who, "INBOX");
+    }
+
+    /// Is it unknown to the agent what became of something it did, while someone acts at the server?
+    fn is_in_doubt(&self, who: usize) -> bool {
+        let person = &self.people[who];
+        person.side == Side::There && self.has_in_flight(person.account)
+    }
+
+    /// Someone took a message along that the agent was about to move: without MOVE both copies may stay.
+    fn allow_for_doubt(&mut self, who: usize, number: u32, in_doubt: bool) {
+        let is_atomic = self.server.capabilities.has(mailtide::imap::server::Capability::Move);
+        let is_theirs = self.people[who].side == Side::There;
+        if let Some(entry) = self.ledger.entry(number).filter(|_| in_doubt && !is_atomic && is_theirs) {
+            entry.most += 1;
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The end of a world: every fault is lifted, people rest, and then both sides must be equal and everyone's promise kept.
+
+use std::collections::BTreeMap;
+
+use mailtide::journal::State;
+use mailtide::store::{Origin, Store, Verdict, With, check};
+use mailtide::types::{AccountId, LocalUid, UidSet};
+
+use super::disk::Power;
+use super::mail;
+use super::template::USERS;
+use super::world::World;
+
+/// How long both sides may take to become equal: longer than the longest back-off and a few polls.
+const ROUNDS_MAX: usize = 30;
+const ROUND_MS: u64 = 10 * 60_000;
+
+/// One mailbox: each message's number (or its bytes' hash) and its flags, sorted.
+type Mailbox = Vec<(String, String)>;
+type Snapshot = BTreeMap<String, Mailbox>;
+
+/// Lifts every fault, waits until it is quiet, and looks at everything.
+pub async fn settle(world: &mut World) {
+    world.trace.tell("every fault is lifted, and people rest");
+    world.network.disarm();
+    world.network.come_up();
+    world.set_disk_full(false);
+    let mut last = String::new();
+    for round in 0..ROUNDS_MAX {
+        if let Some(life) = &world.agent.life {
+            life.handles.iter().for_each(|handle| handle.set_paused(false));
+            life.disk.die_after(0);
+        }
+        world.pass(if round == 0 { 30_000 } else { ROUND_MS }).await;
+        world.look_after();
+        if world.is_violated() {
+            return;
+        }
+        decide_as_a_user(world, round);
+        last = match difference(world) {
+            None => return keep_promises(world),
+            Some(difference) => difference,
+        };
+    }
+    world.violate(&format!("after {} h of quiet: {last}", ROUNDS_MAX as u64 * ROUND_MS / 3_600_000));
+}
+
+/// Answers what the agent asks its user: a mailbox in quarantine, an entry that is parked.
+fn decide_as_a_user(world: &mut World, round: usize) {
+    let Some(life) = &world.agent.life else { return };
+    let (store, now) = (life.store.clone(), world.clock.now());
+    for number in 0..world.agent.accounts {
+        let account = life.account(number);
+        for quarantine in store.read(|reader| reader.quarantined(account)).unwrap_or_default() {
+            if quarantine.verdict != Verdict::Open {
+                continue;
+            }
+            let verdict = if world.random.percent(50) { Verdict::Confirmed } else { Verdict::Rejected };
+            let name = quarantine.name.map(String::from).unwrap_or_default();
+            world.trace.tell(&format!("the user decides about {name}, from which mail vanished: {verdict:?}"));
+            let mailbox = quarantine.mailbox;
+            let decided =
+                store.write(Origin::LocalUser, now, move |txn| txn.decide_quarantine(account, mailbox, verdict));
+            decided.unwrap_or_else(|error| panic!("a decision: {error}"));
+        }
+        if round < 2 {
+            continue;
+        }
+        for entry in store.read(|reader| reader.entries(account)).unwrap_or_default() {
+            let State::Parked { why } = &entry.state else { continue };
+            world.trace.tell(&format!("the user discards entry {} {:?}, parked: {why}", entry.id, entry.op));
+            let id = entry.id;
+            if let Err(error) = store.write(Origin::Upstream, now, move |txn| txn.discard(id)) {
+                world.trace.tell(&format!("it cannot be: {error}"));
+            }
+        }
+    }
+}
+
+/// What keeps the world from being quiet and equal.
+fn difference(world: &World) -> Option<String> {
+    let Some(life) = &world.agent.life else { return Some("the agent does not run".to_owned()) };
+    for (number, user) in USERS.iter().enumerate().take(world.agent.accounts) {
+        let account = life.account(number);
+        let overview = life.store.read(|reader| reader.overview(account)).ok()?;
+        let entries = life.store.read(|reader| reader.entries(account)).ok()?;
+        if let Some(entry) = entries.first() {
+            return Some(format!("the journal of {} is not empty: {:?} {:?}", user, entry.op, entry.state));
+        }
+        if overview.outbox.queued + overview.outbox.sending + overview.outbox.parked > 0 {
+            return Some(format!("the outbox of {} is not empty: {:?}", user, overview.outbox));
+        }
+        let here = snapshot(world, &life.store, account);
+        let there = snapshot(world, world.server.store(), world.server.account(user));
+        if let Some(difference) = compare(&here, &there) {
+            let error = overview.account.last_error.unwrap_or_default();
+            return Some(format!("{}: {difference}; last error: {error:?}", user));
+        }
+        let unfiled = life.store.read(|reader| reader.submissions_unfiled(account, world.clock.now())).ok()?;
+        if !unfiled.is_empty() {
+            return Some("a sent message is not filed".to_owned());
+        }
+    }
+    None
+}
+
+fn compare(here: &Snapshot, there: &Snapshot) -> Option<String> {
+    for name in here.keys().chain(there.keys()) {
+        match (here.get(name), there.get(name)) {
+            (Some(_), None) => return Some(format!("folder {name} is only at the agent")),
+            (None, Some(_)) => return Some(format!("folder {name} is only at the server")),
+            (Some(a), Some(b)) if a != b => {
+                let only = |a: &Mailbox, b: &Mailbox| {
+                    let mut rest = b.clone();
+                    let missing = a.iter().filter(|one| match rest.iter().position(|other| other == *one) {
+                        Some(place) => {
+                            rest.remove(place);
+                            false
+                        }
+                        None => true,
+                    });
+                    missing.map(|(number, flags)| format!("{number}({flags})")).collect::<Vec<_>>().join(" ")
+                };
+                return Some(format!(
+                    "{name}: only at the agent [{}], only at the server [{}]",
+                    only(a, b),
+                    only(b, a)
+                ));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What a store holds for one user.
+fn snapshot(world: &World, store: &Store, account: AccountId) -> Snapshot {
+    let mailboxes = store.read(|reader| reader.mailboxes(account)).expect("mailboxes");
+    let mut snapshot = Snapshot::new();
+    for mailbox in mailboxes.into_iter().filter(|mailbox| mailbox.selectable) {
+        let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
+        let messages = store.read(|reader| reader.messages_in(mailbox.id, &all, With::Columns)).expect("messages");
+        let shown = messages.into_iter().map(|message| {
+            let name = match message.content.map(|content| bytes(store, content)) {
+                None => "a message without bytes".to_owned(),
+                Some(bytes) => match mail::number_of(&bytes) {
+                    Some(number) if world.ledger.is_intact(number, &bytes) => number.to_string(),
+                    Some(number) => format!("an altered {number}"),
+                    None => blake3::hash(&bytes).to_hex()[..8].to_owned(),
+                },
+            };
+            (name, message.flags.to_string())
+        });
+        let mut shown: Mailbox = shown.collect();
+        shown.sort();
+        snapshot.insert(mailbox.name.map(String::from).unwrap_or_default(), shown);
+    }
+    snapshot
+}
+
+fn bytes(store: &Store, content: mailtide::types::ContentId) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let piece = store.read_content(content, bytes.len() as u64, 1 << 20).expect("bytes");
+        if piece.is_empty() {
+            return bytes;
+        }
+        bytes.extend(piece);
+    }
+}
+
+/// Both sides are equal: is it what everyone was promised?
+fn keep_promises(world: &mut World) {
+    let mut counts: BTreeMap<u32, i32> = BTreeMap::new();
+    let mut flags: BTreeMap<u32, String> = BTreeMap::new();
+    for user in &USERS[..world.agent.accounts] {
+        for mailbox in snapshot(world, world.server.store(), world.server.account(user)).into_values() {
+            for (number, shown) in mailbox {
+                if let Ok(number) = number.parse() {
+                    *counts.entry(number).or_default() += 1;
+                    flags.insert(number, shown);
+                }
+            }
+        }
+    }
+    let mut broken = Vec::new();
+    for (number, entry) in &world.ledger.messages {
+        let count = counts.get(number).copied().unwrap_or(0);
+        if count < entry.least {
+            broken.push(format!("message {number} is lost: there are {count}, there must be {}", entry.least));
+        }
+        if count > entry.most {
+            broken.push(format!("message {number} is doubled: there are {count}, there may be {}", entry.most));
+        }
+        for flag in entry.flags.keys().filter(|_| count == 1) {
+            let has = flags.get(number).is_some_and(|flags| flags.split(' ').any(|one| one == flag));
+            if entry.must_have(flag).is_some_and(|must| must != has) {
+                broken.push(format!("message {number} {} {flag}", if has { "still has" } else { "lost" }));
+            }
+        }
+    }
+    let friend = snapshot(world, world.server.store(), world.server.account("friend"));
+    for sent in &world.ledger.sent {
+        let number = sent.number.to_string();
+        let came = friend.values().flatten().filter(|(other, _)| *other == number).count();
+        if came == 0 && sent.is_acknowledged {
+            broken.push(format!("message {number} was never delivered"));
+        }
+        if came > 1 {
+            broken.push(format!("message {number} was delivered {came} times"));
+        }
+    }
+    broken.extend(check(world.server.store()).expect("a check"));
+    for what in broken {
+        world.violate(&what);
+    }
+    // What was acknowledged outlives a power cut, and so does the end.
+    world.agent.crash(Power::CutLosing);
+}

@@ -1,0 +1,297 @@
+//! A world as a script: what it begins with and what happens in it, step by step. Made from a seed alone, and small
+//! enough to be cut down by leaving steps out.
+
+use mailtide::imap::server::{Capabilities, Capability};
+
+use super::disk::Power;
+use super::network::{Break, Trap, Way};
+use super::random::Random;
+
+/// Everything that is decided before a world begins.
+#[derive(Debug, Clone)]
+pub struct Script {
+    pub seed: u64,
+    pub setup: Setup,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Accounts that the agent mirrors.
+    pub accounts: usize,
+    /// Mail programs at the agent, and at the server itself.
+    pub here: usize,
+    pub there: usize,
+    pub capabilities: Capabilities,
+    /// The store is checked after every commit, not only after every step.
+    pub checks_each_commit: bool,
+    /// Messages that are there when the agent is set up.
+    pub mail: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Time that passes first.
+    pub after_ms: u64,
+    pub act: Act,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Someone does something with a mail program.
+    Mail {
+        who: usize,
+        doing: Doing,
+    },
+    /// Mail arrives for an account.
+    Deliver {
+        account: usize,
+    },
+    /// A mail program at the agent sends a message.
+    Submit {
+        who: usize,
+    },
+    LineDown {
+        how: Break,
+    },
+    LineUp,
+    Trap(Trap),
+    Crash {
+        power: Power,
+    },
+    /// The agent dies at a moment of its disk that is still to come.
+    Doom {
+        moments: u32,
+        power: Power,
+    },
+    RestartServer {
+        pause_ms: u64,
+    },
+    DiskFull,
+    DiskFree,
+    /// The server's mailbox gets another UIDVALIDITY and other UIDs.
+    Renumber {
+        account: usize,
+        pick: usize,
+    },
+    ClockJump {
+        ms: i64,
+    },
+    /// The user asks for a sync.
+    Sync,
+    SetPaused {
+        account: usize,
+        paused: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doing {
+    Open {
+        folder: usize,
+    },
+    Look,
+    Idle,
+    Flag {
+        pick: usize,
+        flag: &'static str,
+        set: bool,
+        by_number: bool,
+    },
+    Move {
+        pick: usize,
+        to: usize,
+    },
+    Copy {
+        pick: usize,
+        to: usize,
+    },
+    Delete {
+        pick: usize,
+        plain_expunge: bool,
+    },
+    Append {
+        to: usize,
+    },
+    /// A draft is stored anew and the old one deleted.
+    Redraft {
+        pick: usize,
+    },
+    CreateFolder {
+        name: &'static str,
+    },
+    RenameFolder {
+        folder: usize,
+        name: &'static str,
+    },
+    DeleteFolder {
+        folder: usize,
+    },
+}
+
+const FLAGS: [&str; 6] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1"];
+const FOLDERS: [&str; 6] = ["Work", "Home", "Work/Old", "Lists", "Gr&APw-n", "Archive/2026"];
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+impl Script {
+    /// The world of that seed.
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::stream(seed, "script");
+        let setup = setup(&mut random);
+        let mut maker = Maker { random, setup: &setup, is_up: true, is_full: false, faults: 0 };
+        maker.faults = *maker.random.pick(&[0, 10, 25, 50]);
+        let count = maker.random.between(3, 28);
+        let steps = (0..count).map(|_| maker.step()).collect();
+        Self { seed, setup, steps }
+    }
+
+    /// The same world with only those steps.
+    pub fn with_steps(&self, steps: Vec<Step>) -> Self {
+        Self { steps, ..self.clone() }
+    }
+}
+
+fn setup(random: &mut Random) -> Setup {
+    Setup {
+        accounts: if random.percent(15) { 2 } else { 1 },
+        here: random.index(3) + 1,
+        there: random.index(3) + 1,
+        capabilities: capabilities(random),
+        checks_each_commit: random.percent(5),
+        mail: u32::try_from(random.below(6)).expect("a small number"),
+    }
+}
+
+fn capabilities(random: &mut Random) -> Capabilities {
+    let mut capabilities = Capabilities::all();
+    if random.percent(45) {
+        return capabilities;
+    }
+    for capability in Capability::ALL {
+        let percent = match capability {
+            Capability::UidPlus | Capability::Move | Capability::CondStore | Capability::QResync => 40,
+            _ => 15,
+        };
+        if random.percent(percent) {
+            capabilities = capabilities.without(capability);
+        }
+    }
+    capabilities
+}
+
+struct Maker<'a> {
+    random: Random,
+    setup: &'a Setup,
+    is_up: bool,
+    is_full: bool,
+    /// Of a hundred steps so many are faults.
+    faults: u64,
+}
+
+impl Maker<'_> {
+    fn step(&mut self) -> Step {
+        let span = *self.random.weighted(&[
+            (45, 50),
+            (25, 3 * SECOND),
+            (12, MINUTE),
+            (10, 20 * MINUTE),
+            (5, 3 * HOUR),
+            (1, DAY),
+        ]);
+        let after_ms = self.random.below(span + 1);
+        let act = match self.random.percent(self.faults) {
+            true => self.fault(),
+            false => self.everyday(),
+        };
+        Step { after_ms, act }
+    }
+
+    fn everyday(&mut self) -> Act {
+        let account = self.random.index(self.setup.accounts);
+        match self.random.below(20) {
+            0..2 => Act::Deliver { account },
+            2 => Act::Submit { who: self.random.index(self.setup.here) },
+            3 if !self.is_up => {
+                self.is_up = true;
+                Act::LineUp
+            }
+            _ => {
+                let who = self.random.index(self.setup.here + self.setup.there);
+                Act::Mail { who, doing: self.doing() }
+            }
+        }
+    }
+
+    fn doing(&mut self) -> Doing {
+        let (pick, folder) = (self.random.index(1000), self.random.index(1000));
+        match self.random.below(32) {
+            0..4 => Doing::Open { folder },
+            4 | 5 => Doing::Look,
+            6 => Doing::Idle,
+            7..13 => {
+                let flag = *self.random.pick(&FLAGS);
+                Doing::Flag { pick, flag, set: self.random.percent(65), by_number: self.random.percent(30) }
+            }
+            13..18 => Doing::Move { pick, to: folder },
+            18..20 => Doing::Copy { pick, to: folder },
+            20..23 => Doing::Delete { pick, plain_expunge: self.random.percent(40) },
+            23..26 => Doing::Append { to: folder },
+            26 => Doing::Redraft { pick },
+            27..29 => Doing::CreateFolder { name: FOLDERS[folder % FOLDERS.len()] },
+            29..31 => Doing::RenameFolder { folder, name: FOLDERS[pick % FOLDERS.len()] },
+            _ => Doing::DeleteFolder { folder },
+        }
+    }
+
+    fn fault(&mut self) -> Act {
+        let power = *self.random.pick(&[Power::Stays, Power::CutLosing, Power::CutTearing]);
+        match self.random.below(16) {
+            0..6 => {
+                let way = *self.random.pick(&[Way::ToServer, Way::ToAgent]);
+                let span = *self.random.pick(&[40, 400, 2500]);
+                let how = match self.random.below(10) {
+                    0..7 => Break::Cut,
+                    7 => Break::Silence,
+                    _ => Break::Stall { ms: self.random.between(1, 300) * SECOND },
+                };
+                Act::Trap(Trap { way, after_bytes: self.random.below(span), how })
+            }
+            6..8 if self.is_up => {
+                self.is_up = false;
+                Act::LineDown { how: if self.random.percent(70) { Break::Cut } else { Break::Silence } }
+            }
+            6..8 => {
+                self.is_up = true;
+                Act::LineUp
+            }
+            8 => Act::Crash { power },
+            9 | 10 => Act::Doom { moments: u32::try_from(self.random.between(1, 60)).expect("a small number"), power },
+            11 => Act::RestartServer { pause_ms: self.random.below(3 * MINUTE) },
+            12 if self.is_full => {
+                self.is_full = false;
+                Act::DiskFree
+            }
+            12 => {
+                self.is_full = true;
+                Act::DiskFull
+            }
+            13 => Act::Renumber { account: self.random.index(self.setup.accounts), pick: self.random.index(1000) },
+            14 => Act::Sync,
+            _ => {
+                let most = HOUR.cast_signed();
+                let ms = self.random.between(0, 2 * HOUR).cast_signed() - most;
+                match self.random.percent(50) {
+                    true => Act::ClockJump { ms },
+                    false => Act::SetPaused {
+                        account: self.random.index(self.setup.accounts),
+                        paused: self.random.percent(50),
+                    },
+                }
+            }
+        }
+    }
+}

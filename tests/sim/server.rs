@@ -1,0 +1,191 @@
+//! The server: refserver's sessions and delivery on a store of their own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mailtide::imap::server::{Capabilities, Session as ImapSession, SessionConfig};
+use mailtide::net::Clock;
+use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
+use mailtide::serve::imap::MailBackend;
+use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
+use mailtide::store::{Origin, Store};
+use mailtide::types::{AccountId, Conversation, Event, Step};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::agent::{IMAP_PORT, SMTP_PORT};
+use super::network::{Accept, End, Network};
+use super::template::{self, DOMAIN};
+use super::trace::Trace;
+
+/// The server's machine.
+pub struct Server {
+    folder: tempfile::TempDir,
+    clock: Clock,
+    trace: Trace,
+    network: Network,
+    pub capabilities: Capabilities,
+    pub running: Option<Running>,
+}
+
+/// The server, running.
+pub struct Running {
+    pub store: Store,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    delivery: Arc<Delivery>,
+    clock: Clock,
+    capabilities: Capabilities,
+    connections: Mutex<Vec<AbortHandle>>,
+}
+
+impl Server {
+    pub fn new(capabilities: Capabilities, clock: Clock, trace: Trace, network: Network) -> Self {
+        let folder = template::folder();
+        template::copy(&template::template().server, folder.path());
+        Self { folder, clock, trace, network, capabilities, running: None }
+    }
+
+    pub fn start(&mut self) {
+        assert!(self.running.is_none(), "it runs already");
+        let opened = Store::open(self.folder.path(), &template::options("refserver"), self.clock.now());
+        let store = opened.expect("the server's store");
+        let delivery =
+            Delivery { store: store.clone(), users: template::template().users.clone(), hostname: DOMAIN.to_owned() };
+        let shared = Arc::new(Shared {
+            delivery: Arc::new(delivery),
+            clock: self.clock.clone(),
+            capabilities: self.capabilities,
+            connections: Mutex::default(),
+        });
+        let accepting = Arc::clone(&shared);
+        let accept: Accept = Arc::new(move |port, end| accepting.accept(port, end));
+        self.network.set_accept(Some(accept));
+        self.running = Some(Running { store, shared });
+    }
+
+    /// Every connection breaks; what was acknowledged is on its disk.
+    pub fn stop(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        self.trace.tell("the server stops");
+        self.network.set_accept(None);
+        self.network.drop_all();
+        for connection in running.shared.connections.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            connection.abort();
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.running.as_ref().expect("the server runs").store
+    }
+
+    pub fn account(&self, user: &str) -> AccountId {
+        template::template().users.mailbox(user).expect("a user")
+    }
+
+    /// A session of a mail program that talks to the server directly.
+    pub fn imap(&self) -> Box<dyn Conversation> {
+        let shared = &self.running.as_ref().expect("the server runs").shared;
+        Box::new(shared.imap(Capabilities::all(), Arc::new(|| {})))
+    }
+
+    /// A session of another mail server that brings mail.
+    pub fn mx(&self) -> Box<dyn Conversation> {
+        Box::new(self.running.as_ref().expect("the server runs").shared.smtp(Role::Mx))
+    }
+}
+
+impl Shared {
+    fn accept(self: &Arc<Self>, port: u16, end: End) {
+        let woken = Arc::new(Notify::new());
+        let waking = Arc::clone(&woken);
+        let session: Box<dyn Conversation> = match port {
+            IMAP_PORT => Box::new(self.imap(self.capabilities, Arc::new(move || waking.notify_one()))),
+            SMTP_PORT => Box::new(self.smtp(Role::Submission { anonymous: false })),
+            other => panic!("nobody listens on port {other}"),
+        };
+        let clock = self.clock.clone();
+        let task = tokio::spawn(drive(end, session, clock, woken));
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|connection| !connection.is_finished());
+        connections.push(task.abort_handle());
+    }
+
+    fn imap(&self, capabilities: Capabilities, wake: mailtide::store::Wake) -> ImapSession<MailBackend> {
+        let clock = self.clock.clone();
+        let users = self.delivery.users.clone();
+        let backend = MailBackend::new(
+            self.delivery.store.clone(),
+            Origin::Authority,
+            users,
+            Arc::new(move || clock.now()),
+            wake,
+        );
+        let config = SessionConfig {
+            name: "Mailtide refserver".to_owned(),
+            version: "sim".to_owned(),
+            plaintext_login: true,
+            starttls: false,
+            capabilities,
+        };
+        ImapSession::new(config, backend, self.clock.now())
+    }
+
+    fn smtp(&self, role: Role) -> SmtpSession<DeliveryBackend> {
+        let config = SmtpConfig {
+            hostname: DOMAIN.to_owned(),
+            peer: "192.0.2.1".to_owned(),
+            role,
+            tls: Tls::Absent,
+            plaintext_auth: true,
+            message_max_bytes: 1_000_000,
+        };
+        SmtpSession::new(DeliveryBackend::new(self.delivery.clone(), role), config)
+    }
+}
+
+/// Drives one session over its end of a connection, as `net::pump` does it over a socket.
+async fn drive(mut end: End, mut session: Box<dyn Conversation>, clock: Clock, woken: Arc<Notify>) {
+    let mut input = vec![0; 16 * 1024];
+    loop {
+        loop {
+            let mut output = Vec::new();
+            let step = session.poll_output(clock.now(), &mut output);
+            if !output.is_empty() && end.write_all(&output).await.is_err() {
+                session.handle_event(Event::PeerClosed, clock.now());
+                let _ = session.poll_output(clock.now(), &mut Vec::new());
+                return;
+            }
+            match step {
+                Step::Continue => {}
+                Step::Wait => break,
+                Step::Close | Step::StartTls => {
+                    let _ = end.shutdown().await;
+                    return;
+                }
+            }
+        }
+        let deadline = session.deadline().map(|moment| clock.until(moment));
+        let late = async {
+            match deadline {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            read = end.read(&mut input) => match read {
+                Ok(count) if count > 0 => session.handle_input(&input[..count], clock.now()),
+                Ok(_) | Err(_) => {
+                    session.handle_event(Event::PeerClosed, clock.now());
+                    let _ = session.poll_output(clock.now(), &mut Vec::new());
+                    return;
+                }
+            },
+            () = woken.notified() => session.handle_event(Event::Changed, clock.now()),
+            () = late => session.handle_event(Event::Deadline, clock.now()),
+        }
+    }
+}
