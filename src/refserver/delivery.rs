@@ -6,9 +6,9 @@
 //! section 4.4); not another byte is touched.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::post::{Post, message_id, post};
+use super::post::{Notes, Post, Seen, message_id, post};
 use super::users::Users;
 use crate::outbox::dsn::{self, Action, Report, Told};
 use crate::outbox::sender::{Envelope, Recipient};
@@ -30,6 +30,7 @@ pub struct Delivery {
     pub users: Arc<Users>,
     /// Our name in the trace and in reports.
     pub hostname: String,
+    pub seen: Seen,
 }
 
 /// Takes mail. One for each session.
@@ -38,12 +39,14 @@ pub struct DeliveryBackend {
     role: Role,
     /// Set by a login.
     account: Option<AccountId>,
+    /// What the last message was noted as.
+    noted: Arc<Mutex<Notes>>,
 }
 
 impl DeliveryBackend {
     /// A backend for a session in that role.
-    pub const fn new(delivery: Arc<Delivery>, role: Role) -> Self {
-        Self { delivery, role, account: None }
+    pub fn new(delivery: Arc<Delivery>, role: Role) -> Self {
+        Self { delivery, role, account: None, noted: Arc::default() }
     }
 
     /// Our user of that address. `None`: it is not in our domain.
@@ -110,9 +113,15 @@ impl Backend for DeliveryBackend {
             accounts,
             local: outgoing(&local),
             remote: outgoing(&remote),
-            seen: hasher_of(envelope.from.address.as_ref()),
+            known_by: hasher_of(envelope.from.address.as_ref()),
+            noted: Arc::clone(&self.noted),
             arrived: now,
         })
+    }
+
+    fn answer_seen(&mut self) {
+        let noted = std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner));
+        self.delivery.seen.add(noted);
     }
 }
 
@@ -129,14 +138,16 @@ pub struct DeliveryUpload {
     to_deliver: Option<Upload>,
     to_relay: Option<Upload>,
     /// Sender and bytes as they came: what the message is known by if it comes again.
-    seen: blake3::Hasher,
+    known_by: blake3::Hasher,
+    /// What it was noted as, for the session.
+    noted: Arc<Mutex<Notes>>,
     arrived: Timestamp,
 }
 
 impl backend::Upload for DeliveryUpload {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         self.remote.eight_bit |= !bytes.is_ascii();
-        self.seen.update(bytes);
+        self.known_by.update(bytes);
         let mut uploads = self.to_deliver.iter_mut().chain(&mut self.to_relay);
         uploads.try_for_each(|upload| upload.write(bytes)).map_err(|error| refusal(&error))
     }
@@ -154,9 +165,12 @@ impl backend::Upload for DeliveryUpload {
             posts.push(Post::queue(account, content, self.remote.clone()));
         }
         // Without a Message-ID equal bytes may well be two messages (RFC 5322 section 3.6.4).
-        let key =
-            message_id.filter(|id| !id.is_empty()).map(|_| ContentHash::from_bytes(*self.seen.finalize().as_bytes()));
-        post(&self.delivery.store, posts, key, now).map_err(|error| refusal(&error))?;
+        let key = message_id
+            .filter(|id| !id.is_empty())
+            .map(|_| ContentHash::from_bytes(*self.known_by.finalize().as_bytes()));
+        let noted =
+            post(&self.delivery.store, posts, key, &self.delivery.seen, now).map_err(|error| refusal(&error))?;
+        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = noted;
         let (here, relayed) = (self.local.recipients.len(), self.remote.recipients.len());
         tracing::info!(id, from = self.local.mail_from, here, relayed, "message taken");
         if let Some(content) = delivered
@@ -195,7 +209,7 @@ impl DeliveryUpload {
             // From the null reverse-path, so that nothing is reported of the report.
             false => Some(Post::queue(*first, report, report_envelope(&self.local))),
         };
-        post(&self.delivery.store, report.into_iter().collect(), None, now)
+        post(&self.delivery.store, report.into_iter().collect(), None, &self.delivery.seen, now).map(drop)
     }
 }
 

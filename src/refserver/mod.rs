@@ -1,13 +1,13 @@
 //! The root of refserver: users, listeners, delivery, relay.
 //!
 //! [`command`] is the program, [`options`] what it is told, [`server`] the running whole. [`users`] may log in;
-//! [`delivery`] takes mail in; `post` puts it where it belongs, [`relay`] hands on what is for others, on the
+//! [`delivery`] takes mail in; [`post`] puts it where it belongs, [`relay`] hands on what is for others, on the
 //! way that [`route`] finds.
 
 pub mod command;
 pub mod delivery;
 pub mod options;
-mod post;
+pub mod post;
 pub mod relay;
 pub mod route;
 pub mod server;

@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::delivery::{Delivery, DeliveryBackend};
 use super::options::Settings;
+use super::post::Seen;
 use super::relay::{MailExchangers, Queues, RelaySender};
 use super::route::Dns;
 use super::users::{Users, UsersError};
@@ -36,6 +37,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// A server that takes connections until it is stopped.
 pub struct Server {
     ready: Ready,
+    parts: Arc<Parts>,
     shutdown: Shutdown,
     listeners: JoinSet<()>,
 }
@@ -111,7 +113,12 @@ impl Server {
             }
         };
         let acceptor = identity.acceptor()?;
-        let delivery = Delivery { store: store.clone(), users: Arc::clone(&users), hostname: settings.domain.clone() };
+        let delivery = Delivery {
+            store: store.clone(),
+            users: Arc::clone(&users),
+            hostname: settings.domain.clone(),
+            seen: Seen::default(),
+        };
         let parts = Arc::new(Parts {
             store,
             users,
@@ -127,7 +134,7 @@ impl Server {
         listeners.spawn(async { relay.await.unwrap_or_else(|error| tracing::error!(%error, "the relay failed")) });
         listeners.spawn(sweep_now_and_then(parts.store.clone(), parts.clock.clone(), shutdown.clone()));
         tracing::info!(domain = ready.domain, data = %parts.settings.data.display(), "serving");
-        Ok(Self { ready, shutdown, listeners })
+        Ok(Self { ready, parts, shutdown, listeners })
     }
 
     /// Where it listens.
@@ -139,6 +146,10 @@ impl Server {
     pub async fn stop(mut self) {
         self.shutdown.request();
         while self.listeners.join_next().await.is_some() {}
+        let Parts { delivery, store, clock, .. } = &*self.parts;
+        if let Err(error) = delivery.seen.forget(store, clock.now()) {
+            tracing::warn!(%error, "the last messages stay noted: sent again, they count as repetitions");
+        }
         tracing::info!("stopped");
     }
 }

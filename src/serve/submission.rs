@@ -84,6 +84,9 @@ impl Backend for SubmissionBackend {
             head: Some(Vec::new()),
         })
     }
+
+    /// The outbox takes each message for one of its own.
+    fn answer_seen(&mut self) {}
 }
 
 /// A submission on its way in.
@@ -117,7 +120,14 @@ impl backend::Upload for SubmissionUpload {
         let content = self.upload.finish().map_err(|error| refusal(&error))?;
         let message_id = content.summary.envelope.message_id.as_deref().unwrap_or_default();
         let message_id = String::from_utf8_lossy(message_id).trim().to_owned();
-        let new = NewSubmission { account: self.account, content, envelope: self.envelope, message_id, file: true };
+        let new = NewSubmission {
+            account: self.account,
+            content,
+            envelope: self.envelope,
+            message_id,
+            file: true,
+            not_before: None,
+        };
         let enqueued = self.store.write(Origin::LocalUser, now, move |txn| txn.enqueue(&new));
         enqueued.map(|id| id.to_string()).map_err(|error| refusal(&error))
     }

@@ -13,4 +13,11 @@ impl Txn<'_> {
             self.conn().prepare_cached("INSERT OR IGNORE INTO taken (account_id, key, at_ms) VALUES (?1, ?2, ?3)")?;
         Ok(insert.execute(params![account.get(), key.as_bytes(), self.now().unix_ms()])? == 1)
     }
+
+    /// Forgets that this was taken for the account: if it comes again it is another.
+    pub fn forget_taken(&mut self, account: AccountId, key: &ContentHash) -> Result<()> {
+        let mut delete = self.conn().prepare_cached("DELETE FROM taken WHERE account_id = ?1 AND key = ?2")?;
+        delete.execute(params![account.get(), key.as_bytes()])?;
+        Ok(())
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
+use mailtide::refserver::post::Seen;
 use mailtide::refserver::relay::{Hosts, RelaySender};
 use mailtide::refserver::route::{MailRecords, Resolve, Routes};
 use mailtide::refserver::users::Users;
@@ -32,7 +33,8 @@ impl Post {
         for name in ["alice", "bob"] {
             users.set_password(name, &Secret::new("secret"), &store, [2; 16], NOW).expect("a fine name");
         }
-        let delivery = Delivery { store, users: Arc::new(users), hostname: "mx.here.example".to_owned() };
+        let hostname = "mx.here.example".to_owned();
+        let delivery = Delivery { store, users: Arc::new(users), hostname, seen: Seen::default() };
         Self { delivery: Arc::new(delivery), _folder: folder }
     }
 
@@ -196,6 +198,45 @@ fn what_is_sent_again_because_its_answer_was_lost_makes_no_double() {
 }
 
 #[test]
+fn what_is_sent_anew_after_its_answer_was_seen_is_another_message() {
+    let message =
+        format!("MAIL FROM:<>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\nMessage-ID: <1@here>\r\n{MESSAGE}.\r\n");
+    for (after, again_on_the_same, copies) in [
+        // The connection just breaks: what comes on the next one is the same message.
+        ("", false, 1),
+        ("QUIT\r\n", false, 2),
+        ("NOOP\r\n", false, 2),
+        ("", true, 2),
+    ] {
+        let post = Post::new();
+        let mut session = post.alice();
+        assert!(talk(&mut session, &message).contains("\r\n250 2.0.0 "));
+        if !after.is_empty() {
+            talk(&mut session, after);
+        }
+        if !again_on_the_same {
+            session = post.alice();
+        }
+        talk(&mut session, &message);
+        assert_eq!(post.inbox("bob").len(), copies, "{after:?}, on the same connection: {again_on_the_same}");
+        // The answer to the second one was not seen: a third is its repetition.
+        talk(&mut post.alice(), &message);
+        assert_eq!(post.inbox("bob").len(), copies, "{after:?}, on the same connection: {again_on_the_same}");
+        assert_eq!(check(&post.delivery.store).expect("readable"), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_came_in_one_piece_with_the_message_shows_nothing() {
+    let post = Post::new();
+    let message = format!("RCPT TO:<bob@here.example>\r\nDATA\r\nMessage-ID: <1@here>\r\n{MESSAGE}.\r\n");
+    for _ in 0..2 {
+        talk(&mut post.alice(), &format!("MAIL FROM:<>\r\n{message}QUIT\r\n"));
+    }
+    assert_eq!(post.inbox("bob").len(), 1);
+}
+
+#[test]
 fn equal_messages_without_a_message_id_are_as_many_as_were_sent() {
     let post = Post::new();
     for _ in 0..2 {
@@ -293,7 +334,9 @@ fn each_domains_mail_goes_to_the_first_of_its_hosts_that_answers() {
         let shown: Vec<String> = outcomes
             .iter()
             .map(|outcome| match outcome {
-                Outcome::Accepted(reply) | Outcome::Failed(reply) => reply.code.to_string(),
+                Outcome::Accepted(reply) | Outcome::AcceptedSilently(reply) | Outcome::Failed(reply) => {
+                    reply.code.to_string()
+                }
                 Outcome::Deferred(reply) => format!("({})", reply.code),
             })
             .collect();

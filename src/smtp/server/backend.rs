@@ -22,6 +22,10 @@ pub trait Backend: Send + 'static {
 
     /// The client is about to send the bytes.
     fn begin(&mut self, trace: &Trace, envelope: &Envelope, now: Timestamp) -> Result<Self::Upload, Refusal>;
+
+    /// The client went on after the 250 of its last message: it saw that answer, and what it sends from now on is no
+    /// repetition of that message.
+    fn answer_seen(&mut self);
 }
 
 /// An envelope each part of which was taken. At least one recipient.

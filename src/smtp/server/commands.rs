@@ -229,7 +229,10 @@ impl<B: Backend> Session<B> {
         self.transaction = None;
         if let Phase::Data(receiving) = std::mem::replace(&mut self.phase, Phase::Commands) {
             match receiving.finish(now) {
-                Ok(id) => self.reply(&Reply::new(250, "2.0.0", format!("Taken as {id}"))),
+                Ok(id) => {
+                    self.answer_unseen = true;
+                    self.reply(&Reply::new(250, "2.0.0", format!("Taken as {id}")));
+                }
                 Err(refusal) => self.reply(refusal.reply()),
             }
         }

@@ -61,6 +61,8 @@ pub struct Session<B: Backend> {
     client: Option<Client>,
     user: Option<String>,
     transaction: Option<Transaction>,
+    /// A message got its 250, and nothing that the client sent shows yet that it saw it.
+    answer_unseen: bool,
     /// Input not used yet.
     input: Vec<u8>,
     /// The beginning of a line, of which the rest did not come yet.
@@ -110,6 +112,7 @@ impl<B: Backend> Session<B> {
             client: None,
             user: None,
             transaction: None,
+            answer_unseen: false,
             input: Vec::new(),
             line: Vec::new(),
             output,
@@ -219,6 +222,10 @@ impl<B: Backend> Session<B> {
 impl<B: Backend> Conversation for Session<B> {
     fn handle_input(&mut self, input: &[u8], now: Timestamp) {
         self.last_heard = Some(now);
+        // What came in one piece with the end of a message was sent before its answer could be read.
+        if !input.is_empty() && std::mem::take(&mut self.answer_unseen) {
+            self.backend.answer_seen();
+        }
         if self.reads() {
             self.input.extend_from_slice(input);
         }

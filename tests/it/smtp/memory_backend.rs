@@ -81,6 +81,8 @@ impl Backend for Memory {
         }
         Ok(MemoryUpload { log: Arc::clone(&self.log), header, bytes: Vec::new(), fail: self.fail.clone() })
     }
+
+    fn answer_seen(&mut self) {}
 }
 
 impl Upload for MemoryUpload {
