@@ -113,13 +113,17 @@ fn mailbox(reader: &Reader<'_>, id: MailboxId) -> String {
 
 /// A submission of the account called `account`.
 pub fn submission(reader: &Reader<'_>, account: &str, submission: &Submission) -> Result<report::Submission> {
-    let is_handed_over = submission.state == SubmissionState::Settled;
+    let state = match (submission.state, submission.handed_over) {
+        (SubmissionState::Settled, Some(_)) => "handed-over",
+        (SubmissionState::Settled, None) => "failed",
+        (state, _) => state.as_str(),
+    };
     let recipients = submission.envelope.recipients.iter().zip(&submission.recipients);
     Ok(report::Submission {
         id: submission.id,
         account: account.to_owned(),
         created: submission.created.to_rfc3339(),
-        state: if is_handed_over { "handed-over" } else { submission.state.as_str() }.to_owned(),
+        state: state.to_owned(),
         filed: submission.filed,
         message_id: submission.message_id.clone(),
         from: submission.envelope.mail_from.clone(),

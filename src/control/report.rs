@@ -133,7 +133,7 @@ pub struct Submission {
     pub id: SubmissionId,
     pub account: String,
     pub created: String,
-    /// `queued`, `sending`, `handed-over`, `held` or `parked`.
+    /// `queued`, `sending`, `handed-over`, `failed` (no recipient got it), `held` or `parked`.
     pub state: String,
     pub filed: bool,
     pub message_id: String,

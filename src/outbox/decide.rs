@@ -5,7 +5,7 @@
 //! harbour, however long the voyage. What the user must mend (login, TLS) waits for the user.
 
 use super::sender::{Outcome, Reply, SendError};
-use crate::store::RecipientState;
+use crate::store::{RecipientOutcome, RecipientState};
 use crate::types::{Timestamp, limits};
 
 /// A submission just tried.
@@ -23,20 +23,11 @@ pub struct Tried<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The recipients tried, by their places in the envelope.
-    pub recipients: Vec<Ruling>,
+    pub recipients: Vec<RecipientOutcome>,
     pub next: Next,
     pub first_deferred: Option<Timestamp>,
     /// For people; none once nothing is left to send.
     pub last_error: Option<String>,
-}
-
-/// One recipient's part of a [`Verdict`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ruling {
-    pub place: usize,
-    pub state: RecipientState,
-    /// What the server said last.
-    pub reply: Option<Reply>,
 }
 
 /// When it is tried again.
@@ -81,16 +72,19 @@ fn after_answers(tried: Tried<'_>, outcomes: &[Outcome], now: Timestamp, chance:
     let expired = first_deferred.is_some_and(|first| first.plus_ms(limits::SUBMISSION_RETRY_MS) <= now);
     let ruling = |(index, place): (usize, &usize)| {
         let (state, reply) = match outcomes.get(index) {
-            Some(Outcome::Accepted(reply)) => (RecipientState::Accepted, Some(reply.clone())),
+            Some(Outcome::Accepted(reply) | Outcome::AcceptedSilently(reply)) => {
+                (RecipientState::Accepted, Some(reply.clone()))
+            }
             Some(Outcome::Failed(reply)) => (RecipientState::Failed, Some(reply.clone())),
             Some(Outcome::Deferred(reply)) if expired => (RecipientState::Failed, Some(gave_up(reply))),
             Some(Outcome::Deferred(reply)) => (RecipientState::Waiting, Some(reply.clone())),
             // The sender owes an answer for each; what it forgot is asked again.
             None => (RecipientState::Waiting, None),
         };
-        Ruling { place: *place, state, reply }
+        let unreported = matches!(outcomes.get(index), Some(Outcome::AcceptedSilently(_)));
+        RecipientOutcome { place: *place, state, reply, unreported }
     };
-    let recipients: Vec<Ruling> = tried.places.iter().enumerate().map(ruling).collect();
+    let recipients: Vec<RecipientOutcome> = tried.places.iter().enumerate().map(ruling).collect();
     let waiting = recipients.iter().find(|ruling| ruling.state == RecipientState::Waiting);
     let last_error = waiting.map(|ruling| match &ruling.reply {
         Some(reply) => format!("deferred: {} {}", reply.code, reply.text),

@@ -37,7 +37,11 @@ pub struct Told<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Failed,
+    /// Still tried.
+    Delayed,
     Delivered,
+    /// Handed to a server that reports no success.
+    Relayed,
 }
 
 /// A report but for the original: `head`, then the original or its header as `original` says, then `tail`.
@@ -64,7 +68,9 @@ pub fn wants(envelope: &Envelope, place: usize, action: Action) -> bool {
     !envelope.mail_from.is_empty()
         && match action {
             Action::Failed => notify.is_none() || asked("FAILURE"),
-            Action::Delivered => asked("SUCCESS"),
+            // Left to us where the sender did not say (RFC 3461 section 4.1), and people want to know.
+            Action::Delayed => notify.is_none() || asked("DELAY"),
+            Action::Delivered | Action::Relayed => asked("SUCCESS"),
         }
 }
 
@@ -72,15 +78,21 @@ pub fn wants(envelope: &Envelope, place: usize, action: Action) -> bool {
 pub fn build(report: &Report<'_>) -> Dsn {
     let utf8 =
         !report.envelope.mail_from.is_ascii() || report.recipients.iter().any(|told| !address(report, told).is_ascii());
-    let failed = report.recipients.iter().any(|told| told.action == Action::Failed);
+    let tells = |action| report.recipients.iter().any(|told| told.action == action);
+    // RET is about failures alone (RFC 3461 section 4.3).
     let original = match report.envelope.ret.as_deref() {
         Some("HDRS") => Original::Header,
-        Some(_) => Original::Whole,
-        None if failed => Original::Whole,
-        None => Original::Header,
+        _ if tells(Action::Failed) => Original::Whole,
+        _ => Original::Header,
+    };
+    let subject = match () {
+        () if tells(Action::Failed) => "Undelivered mail returned to sender",
+        () if tells(Action::Delayed) => "Your message is not delivered yet",
+        () if tells(Action::Delivered) => "Your message was delivered",
+        () => "Your message was handed on",
     };
     let boundary = boundary(report);
-    let mut head = header(report, failed, &boundary);
+    let mut head = header(report, subject, &boundary);
     head +=
         &format!("--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     head += &words(report);
@@ -120,9 +132,8 @@ fn boundary(report: &Report<'_>) -> String {
     format!("report-{}", &blake3::hash(seed.as_bytes()).to_hex()[..32])
 }
 
-fn header(report: &Report<'_>, failed: bool, boundary: &str) -> String {
+fn header(report: &Report<'_>, subject: &str, boundary: &str) -> String {
     let Report { reporting_mta, unique, now, .. } = report;
-    let subject = if failed { "Undelivered mail returned to sender" } else { "Your message was delivered" };
     let references = match printable(report.message_id, 900) {
         id if id.is_empty() => String::new(),
         id => format!("In-Reply-To: {id}\r\nReferences: {id}\r\n"),
@@ -142,7 +153,9 @@ fn words(report: &Report<'_>) -> String {
     let mut text = format!("This is the mail system at {}.\r\n", report.reporting_mta);
     for (action, sentence) in [
         (Action::Failed, "Your message could not be delivered to:"),
+        (Action::Delayed, "Your message is not delivered yet, and is still tried (you need do nothing), to:"),
         (Action::Delivered, "Your message was delivered to:"),
+        (Action::Relayed, "Your message was handed on to a server that does not report deliveries, for:"),
     ] {
         let told: Vec<_> = report.recipients.iter().filter(|told| told.action == action).collect();
         if !told.is_empty() {
@@ -180,7 +193,9 @@ fn status(report: &Report<'_>, utf8: bool) -> String {
         text += &format!("Final-Recipient: {kind}; {address}\r\n");
         let (action, default_status) = match told.action {
             Action::Failed => ("failed", "5.0.0"),
+            Action::Delayed => ("delayed", "4.0.0"),
             Action::Delivered => ("delivered", "2.0.0"),
+            Action::Relayed => ("relayed", "2.0.0"),
         };
         let status = told.reply.and_then(|reply| reply.enhanced.as_deref()).unwrap_or(default_status);
         text += &format!("Action: {action}\r\nStatus: {status}\r\n");

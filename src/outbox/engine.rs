@@ -14,10 +14,12 @@ use super::sender::{Envelope, Outcome, SendError, Sender};
 use super::sent;
 use super::wire::Wire;
 use crate::store::{
-    AttemptOutcome, Error, NewMessage, Origin, RecipientState, Result, Store, StoredContent, Submission,
-    SubmissionState,
+    AttemptOutcome, Error, NewMessage, Origin, RecipientState, RecipientStatus, Result, Store, StoredContent,
+    Submission, SubmissionState, Txn,
 };
-use crate::types::{AccountId, ByteSource, Flags, InternalDate, MailboxName, SubmissionId, SystemFlag, Timestamp};
+use crate::types::{
+    AccountId, ByteSource, Flags, InternalDate, MailboxName, SubmissionId, SystemFlag, Timestamp, limits,
+};
 
 /// Sends the outbox of one account. There is at most one for an account.
 pub struct Engine<S> {
@@ -64,7 +66,7 @@ pub struct Progress {
     pub sent: usize,
     /// Submissions that are tried again later, or parked.
     pub waiting: usize,
-    /// Failures reported.
+    /// Reports made.
     pub reported: usize,
     /// Copies made in Sent.
     pub filed: usize,
@@ -79,7 +81,7 @@ impl<S: Sender> Engine<S> {
         Ok(Self { store, account, sender, settings, unrecorded: Mutex::default() })
     }
 
-    /// Sends everything that is due, reports failures, and files copies where none need be looked for first.
+    /// Sends everything that is due, reports what is to be told, and files copies where none need be looked for first.
     pub async fn run_due(&self, world: World<'_>) -> Result<Progress> {
         let mut progress = Progress::default();
         self.record_late((world.now)())?;
@@ -87,7 +89,7 @@ impl<S: Sender> Engine<S> {
         for submission in self.store.read(|reader| reader.submissions_due(self.account, now))? {
             self.attempt(submission, world, &mut progress).await?;
         }
-        self.report_failures((world.now)(), &mut progress)?;
+        self.report((world.now)(), &mut progress)?;
         if self.settings.sent_copy == SentCopy::AtOnce {
             self.file((world.now)(), (world.now)(), &mut progress)?;
         }
@@ -168,33 +170,63 @@ impl<S: Sender> Engine<S> {
         late.into_iter().map(|(id, outcome)| self.record(id, outcome, now)).fold(Ok(()), Result::and)
     }
 
-    /// Puts a report into INBOX for each submission with failures that were not reported.
-    fn report_failures(&self, now: Timestamp, progress: &mut Progress) -> Result<()> {
+    /// Puts a report into INBOX for each submission of which something is to be told.
+    fn report(&self, now: Timestamp, progress: &mut Progress) -> Result<()> {
         for id in self.store.read(|reader| reader.submissions_untold(self.account))? {
             let Some(submission) = self.store.read(|reader| reader.submission(id))? else { continue };
-            let mut places = submission.places(RecipientState::Failed);
-            places.retain(|place| !submission.recipients[*place].told);
-            let report = self.report(&submission, &places, now)?;
-            let account = self.account;
-            let reported = self.write(now, move |txn| {
-                let reported = txn.mark_told(id, &places)?;
-                if let Some(content) = report.filter(|_| reported) {
-                    let inbox = txn.reader().mailbox_named(account, &MailboxName::inbox())?;
-                    let inbox = inbox.ok_or(Error::NoSuchMailbox)?;
-                    txn.append(inbox.id, &[new_message(content, Flags::none(), now)])?;
-                }
-                Ok(reported)
-            })?;
+            let untold = |(place, it): (usize, &RecipientStatus)| match it.state {
+                RecipientState::Failed if !it.told => Some((place, Action::Failed)),
+                RecipientState::Accepted if !it.told && it.unreported => Some((place, Action::Relayed)),
+                _ => None,
+            };
+            let untold: Vec<_> = submission.recipients.iter().enumerate().filter_map(untold).collect();
+            let report = self.report_of(&submission, &untold, now)?;
+            let places: Vec<usize> = untold.into_iter().map(|(place, _)| place).collect();
+            let reported = self.deliver(report, now, move |txn| txn.mark_told(id, &places))?;
+            progress.reported += usize::from(reported);
+        }
+        let since = now.plus_ms(-limits::SUBMISSION_DELAY_WARNING_MS);
+        for id in self.store.read(|reader| reader.submissions_delayed(self.account, since))? {
+            let Some(submission) = self.store.read(|reader| reader.submission(id))? else { continue };
+            let waiting = submission.places(RecipientState::Waiting);
+            let waiting: Vec<_> = waiting.into_iter().map(|place| (place, Action::Delayed)).collect();
+            let report = self.report_of(&submission, &waiting, now)?;
+            let reported = self.deliver(report, now, move |txn| txn.mark_delay_told(id))?;
             progress.reported += usize::from(reported);
         }
         Ok(())
     }
 
-    /// The report of those failures that the sender wants to know of, if any.
-    fn report(&self, submission: &Submission, places: &[usize], now: Timestamp) -> Result<Option<StoredContent>> {
-        let wanted = places.iter().copied().filter(|place| dsn::wants(&submission.envelope, *place, Action::Failed));
+    /// The report in INBOX and the note that it was made, in one transaction; nothing where `note` says it was made.
+    fn deliver(
+        &self,
+        report: Option<StoredContent>,
+        now: Timestamp,
+        note: impl FnOnce(&mut Txn<'_>) -> Result<bool> + Send + 'static,
+    ) -> Result<bool> {
+        let account = self.account;
+        self.write(now, move |txn| {
+            let reported = note(txn)?;
+            if let Some(content) = report.filter(|_| reported) {
+                let inbox = txn.reader().mailbox_named(account, &MailboxName::inbox())?;
+                let inbox = inbox.ok_or(Error::NoSuchMailbox)?;
+                txn.append(inbox.id, &[new_message(content, Flags::none(), now)])?;
+            }
+            Ok(reported)
+        })
+    }
+
+    /// The report of that to the sender, as far as they want to hear of it.
+    fn report_of(
+        &self,
+        submission: &Submission,
+        happened: &[(usize, Action)],
+        now: Timestamp,
+    ) -> Result<Option<StoredContent>> {
+        let wanted =
+            happened.iter().copied().filter(|(place, action)| dsn::wants(&submission.envelope, *place, *action));
         let told: Vec<Told<'_>> = wanted
-            .map(|place| Told { place, action: Action::Failed, reply: submission.recipients[place].reply.as_ref() })
+            .map(|(place, action)| Told { place, action, reply: submission.recipients[place].reply.as_ref() })
             .collect();
         if told.is_empty() {
             return Ok(None);
@@ -214,20 +246,43 @@ impl<S: Sender> Engine<S> {
 
     /// Makes the copies in Sent of what was handed over before `before`.
     fn file(&self, before: Timestamp, now: Timestamp, progress: &mut Progress) -> Result<()> {
-        for id in self.store.read(|reader| reader.submissions_unfiled(self.account, before))? {
-            let Some(submission) = self.store.read(|reader| reader.submission(id))? else { continue };
+        let account = self.account;
+        let (unfiled, look, patient) = self.store.read(|reader| {
+            let ids = reader.submissions_unfiled(account, before)?;
+            let unfiled = ids.into_iter().filter_map(|id| reader.submission(id).transpose());
+            let unfiled: Vec<Submission> = unfiled.collect::<Result<_>>()?;
+            let look = match self.settings.sent_copy {
+                SentCopy::AfterLooking if !unfiled.is_empty() => sent::look(reader, account, &unfiled, now)?,
+                SentCopy::AfterLooking | SentCopy::AtOnce => sent::Look::default(),
+            };
+            Ok((unfiled, look, reader.account(account)?.late_copies))
+        })?;
+        if look.came_late && !patient {
+            tracing::info!("copies in Sent are made by others as well, and come late: ours wait for them from now on");
+            self.write(now, move |txn| txn.set_late_copies(account, true))?;
+        }
+        for submission in unfiled {
+            let id = submission.id;
+            if let Some(copy) = look.copies.get(&id).copied() {
+                self.write(now, move |txn| txn.mark_filed(id, copy))?;
+                continue;
+            }
+            if patient || look.came_late {
+                if submission.handed_over.is_some_and(|at| at.plus_ms(limits::SENT_COPY_PATIENCE_MS) > now) {
+                    continue;
+                }
+                self.write(now, move |txn| txn.set_late_copies(account, false))?;
+            }
             let content = self.again(&submission)?;
-            let account = self.account;
-            let look = self.settings.sent_copy == SentCopy::AfterLooking;
             let filed = self.write(now, move |txn| {
-                let there = look && sent::holds(&txn.reader(), &submission)?;
-                if !txn.mark_filed(id)? || there {
+                if txn.reader().submission(id)?.is_none_or(|submission| submission.filed) {
                     return Ok(false);
                 }
                 let mailbox = sent::mailbox_to_file_in(txn, account)?;
                 let seen = Flags::from_iter([SystemFlag::Seen.into()]);
-                txn.append(mailbox, &[new_message(content, seen, submission.created)])?;
-                Ok(true)
+                let appended = txn.append(mailbox, &[new_message(content, seen, submission.created)])?;
+                let (copy, _) = *appended.messages.first().ok_or(Error::NoSuchMessage)?;
+                txn.mark_filed(id, copy)
             })?;
             progress.filed += usize::from(filed);
         }
@@ -246,7 +301,7 @@ impl<S: Sender> Engine<S> {
     fn write<T, F>(&self, now: Timestamp, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut crate::store::Txn<'_>) -> Result<T> + Send + 'static,
+        F: FnOnce(&mut Txn<'_>) -> Result<T> + Send + 'static,
     {
         self.store.write(self.settings.origin, now, work)
     }
@@ -258,9 +313,8 @@ fn outcome_of(verdict: Verdict, now: Timestamp) -> AttemptOutcome {
         Next::At(when) => (SubmissionState::Queued, when),
         Next::Parked => (SubmissionState::Parked, now),
     };
-    let recipients = verdict.recipients.into_iter().map(|ruling| (ruling.place, ruling.state, ruling.reply));
     AttemptOutcome {
-        recipients: recipients.collect(),
+        recipients: verdict.recipients,
         state,
         next_attempt,
         first_deferred: verdict.first_deferred,

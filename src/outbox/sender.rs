@@ -34,6 +34,9 @@ pub struct Recipient {
 pub enum Outcome {
     /// Taken over: the server is responsible now.
     Accepted(Reply),
+    /// The same, by a server that was not told to report success although the sender asked for it (no DSN extension):
+    /// that it was handed on is ours to report (RFC 3461 section 5.2.3).
+    AcceptedSilently(Reply),
     /// Not now (4yz).
     Deferred(Reply),
     /// Never (5yz).

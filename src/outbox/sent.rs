@@ -1,33 +1,131 @@
-//! The Sent mailbox: which it is, and whether the provider put its own copy there.
+//! The Sent mailbox: which it is, and which of its messages are copies that others made of what was sent (the provider,
+//! or the mail program it was written in).
+//!
+//! Rules: a message in Sent is the copy of one submission at most; where several could have it, the one that is most
+//! like it does. So of different messages with one Message-ID each gets a copy.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::message::Summary;
 use crate::store::{Mailbox, Reader, Result, Submission, Txn, With};
-use crate::types::{AccountId, LocalUid, MailboxId, MailboxName, SpecialUse, UidSet};
+use crate::types::{
+    AccountId, ContentId, LocalUid, MailboxId, MailboxName, MessageId, SpecialUse, SubmissionId, Timestamp, UidSet,
+    limits,
+};
 
 /// Names under which mail programs and servers without special-use keep sent mail.
 const USUAL_NAMES: [&str; 5] = ["Sent", "Sent Items", "Sent Messages", "INBOX/Sent", "INBOX/Sent Items"];
 
-/// Does Sent hold the submission's message already, come there after it was submitted?
-pub(super) fn holds(reader: &Reader<'_>, submission: &Submission) -> Result<bool> {
-    let Some(mailbox) = find(reader, submission.account)? else { return Ok(false) };
-    if submission.message_id.is_empty() {
-        return Ok(false);
+/// What a look into Sent found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Copies that others made.
+    pub copies: BTreeMap<SubmissionId, MessageId>,
+    /// Someone made a copy after ours was there.
+    pub came_late: bool,
+}
+
+/// A message in Sent that may be a copy, or what it would be a copy of.
+struct Letter {
+    saved: Timestamp,
+    content: ContentId,
+    summary: Arc<Summary>,
+}
+
+/// Looks for copies of `unfiled`.
+pub(super) fn look(reader: &Reader<'_>, account: AccountId, unfiled: &[Submission], now: Timestamp) -> Result<Look> {
+    let since = unfiled.iter().map(|submission| submission.created).min().unwrap_or(now);
+    let mut sent = Vec::new();
+    let mut claimed = BTreeSet::new();
+    for id in reader.submissions_filed(account, since.plus_ms(-limits::SENT_COPY_MEMORY_MS))? {
+        let Some(filed) = reader.submission(id)? else { continue };
+        claimed.extend(filed.copy);
+        sent.push(filed);
     }
+    let filed = sent.len();
+    sent.extend_from_slice(unfiled);
+    let sent = sent.into_iter().map(|submission| letter_of(reader, &submission).map(|letter| (submission, letter)));
+    let sent = sent.collect::<Result<Vec<_>>>()?;
+    let first = sent.iter().map(|(submission, _)| submission.created).min().unwrap_or(now);
+    let found = arrived(reader, account, first)?.into_iter().filter(|(id, _)| !claimed.contains(id));
+    let found: Vec<(MessageId, Letter)> = found.collect();
+    let copies = assign(&sent[filed..], &found);
+    let free = |id: &MessageId| !copies.values().any(|copy| copy == id);
+    let late = |copy: &Letter| sent[..filed].iter().any(|(_, letter)| likeness(letter, copy) >= Some(Likeness::Fields));
+    let came_late = found.iter().any(|(id, copy)| free(id) && late(copy));
+    Ok(Look { copies, came_late })
+}
+
+fn letter_of(reader: &Reader<'_>, submission: &Submission) -> Result<Letter> {
+    let summary = reader.summary(submission.content)?;
+    Ok(Letter { saved: submission.created, content: submission.content, summary })
+}
+
+/// What came into Sent from `since` on.
+fn arrived(reader: &Reader<'_>, account: AccountId, since: Timestamp) -> Result<Vec<(MessageId, Letter)>> {
+    let Some(mailbox) = find(reader, account)? else { return Ok(Vec::new()) };
     let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
     let mut recent: Vec<LocalUid> = Vec::new();
     reader.for_each_message(mailbox.id, &all, With::Columns, |message| {
-        if message.saved >= submission.created {
+        if message.saved >= since {
             recent.push(message.uid);
         }
         Ok(())
     })?;
-    let mut found = false;
+    let mut found = Vec::new();
     reader.for_each_message(mailbox.id, &recent.into_iter().collect(), With::Summary, |message| {
-        let summary = message.summary.as_ref();
-        let message_id = summary.and_then(|summary| summary.envelope.message_id.as_deref());
-        found |= message_id.is_some_and(|id| id.trim_ascii() == submission.message_id.as_bytes());
+        if let (Some(content), Some(summary)) = (message.content, message.summary) {
+            found.push((message.id, Letter { saved: message.saved, content, summary }));
+        }
         Ok(())
     })?;
     Ok(found)
+}
+
+/// How much one message is like another; greater is more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Likeness {
+    /// The Message-ID alone: providers write fields anew.
+    MessageId,
+    /// Date and Subject as well.
+    Fields,
+    Bytes,
+}
+
+/// How much `copy` is like `letter`, if it can be a copy of it at all.
+fn likeness(letter: &Letter, copy: &Letter) -> Option<Likeness> {
+    if copy.saved < letter.saved {
+        return None;
+    }
+    if copy.content == letter.content {
+        return Some(Likeness::Bytes);
+    }
+    let (sent, found) = (&letter.summary.envelope, &copy.summary.envelope);
+    let id = |id: &Option<Vec<u8>>| id.as_deref().map(|id| id.trim_ascii().to_vec()).filter(|id| !id.is_empty());
+    id(&sent.message_id).filter(|sent| id(&found.message_id).as_ref() == Some(sent))?;
+    match sent.date == found.date && sent.subject == found.subject {
+        true => Some(Likeness::Fields),
+        false => Some(Likeness::MessageId),
+    }
+}
+
+/// Gives each submission the copy that is most like it, each copy once.
+fn assign(sent: &[(Submission, Letter)], found: &[(MessageId, Letter)]) -> BTreeMap<SubmissionId, MessageId> {
+    let mut pairs = Vec::new();
+    for (submission, letter) in sent {
+        let like = found.iter().filter_map(|(id, copy)| Some((Reverse(likeness(letter, copy)?), submission.id, *id)));
+        pairs.extend(like);
+    }
+    pairs.sort_unstable();
+    let (mut copies, mut taken) = (BTreeMap::new(), BTreeSet::new());
+    for (_, submission, copy) in pairs {
+        if !copies.contains_key(&submission) && taken.insert(copy) {
+            copies.insert(submission, copy);
+        }
+    }
+    copies
 }
 
 /// The Sent mailbox, made if there is none.

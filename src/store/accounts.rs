@@ -16,9 +16,11 @@ pub struct Account {
     pub last_error: Option<String>,
     /// The user wants no connection to its servers.
     pub paused: bool,
+    /// Copies that others make in Sent come late.
+    pub late_copies: bool,
 }
 
-const COLUMNS: &str = "id, name, delimiter, last_sync_ms, last_error, paused";
+const COLUMNS: &str = "id, name, delimiter, last_sync_ms, last_error, paused, late_copies";
 
 impl Account {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -29,6 +31,7 @@ impl Account {
             last_sync: row.get::<_, Option<i64>>("last_sync_ms")?.map(Timestamp::from_unix_ms),
             last_error: row.get("last_error")?,
             paused: row.get("paused")?,
+            late_copies: row.get("late_copies")?,
         })
     }
 }

@@ -64,7 +64,7 @@ pub use mailboxes::Mailbox;
 pub use message_acts::{Appended, Copied, NewMessage};
 pub use messages::{Message, With};
 pub use outbox::{RecipientState, RecipientStatus, Submission, SubmissionState};
-pub use outbox_acts::{AttemptOutcome, NewSubmission};
+pub use outbox_acts::{AttemptOutcome, NewSubmission, RecipientOutcome};
 pub use overview::{JournalCounts, MailboxCounts, OutboxCounts, Overview};
 pub use reader::Reader;
 pub use source::ContentSource;

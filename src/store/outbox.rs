@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::{Error, Reader, Result};
 use crate::outbox::sender::{Envelope, Reply};
-use crate::types::{AccountId, ContentId, SubmissionId, Timestamp};
+use crate::types::{AccountId, ContentId, MessageId, SubmissionId, Timestamp};
 
 /// A message on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,12 @@ pub struct Submission {
     pub handed_over: Option<Timestamp>,
     /// A copy is in Sent, or none is wanted.
     pub filed: bool,
+    /// That copy.
+    pub copy: Option<MessageId>,
+    /// The user wants it sent no earlier.
+    pub not_before: Timestamp,
+    /// That it takes its time was reported.
+    pub delay_told: bool,
     /// Attempts since it last began anew (see `hasten_submissions`).
     pub attempts: u32,
     pub next_attempt: Timestamp,
@@ -68,8 +74,10 @@ pub struct RecipientStatus {
     pub state: RecipientState,
     /// What a server said last.
     pub reply: Option<Reply>,
-    /// Its failure was reported, or no report is wanted.
+    /// Its failure (or its success, if that was ours to report) was reported, or no report is wanted.
     pub told: bool,
+    /// Accepted by a server that will not report success.
+    pub unreported: bool,
 }
 
 /// Where a recipient stands.
@@ -112,6 +120,9 @@ impl Submission {
             state: known.ok_or_else(|| Error::Damaged(format!("a submission is {state:?}")))?,
             handed_over: time("handed_over_ms")?,
             filed: row.get("filed")?,
+            copy: row.get::<_, Option<i64>>("copy_id")?.map(MessageId::new),
+            not_before: Timestamp::from_unix_ms(row.get("not_before_ms")?),
+            delay_told: row.get("delay_told")?,
             attempts: row.get("attempts")?,
             next_attempt: Timestamp::from_unix_ms(row.get("next_attempt_ms")?),
             first_deferred: time("first_deferred_ms")?,
@@ -123,7 +134,7 @@ impl Submission {
 
 const SELECT: &str =
     "SELECT id, account_id, created_ms, content_id, envelope, message_id, state, handed_over_ms, filed,
-    attempts, next_attempt_ms, first_deferred_ms, last_error FROM submission";
+    copy_id, not_before_ms, delay_told, attempts, next_attempt_ms, first_deferred_ms, last_error FROM submission";
 
 impl Reader<'_> {
     /// The submission.
@@ -147,11 +158,23 @@ impl Reader<'_> {
         self.submission_ids("account_id = ?1 AND state = 'queued' AND next_attempt_ms <= ?2", account, now)
     }
 
-    /// The submissions with failures that were not reported, oldest first.
+    /// The submissions with failures, or with successes that are ours to report, that were not reported, oldest first.
     pub fn submissions_untold(&self, account: AccountId) -> Result<Vec<SubmissionId>> {
         let untold = "account_id = ?1 AND ?2 = ?2 AND id IN
-            (SELECT submission_id FROM submission_recipient WHERE state = 'failed' AND told = 0)";
+            (SELECT submission_id FROM submission_recipient
+             WHERE told = 0 AND (state = 'failed' OR state = 'accepted' AND unreported = 1))";
         self.submission_ids(untold, account, Timestamp::from_unix_ms(0))
+    }
+
+    /// The submissions that a server has been putting off since before `since`, and of which that was not reported.
+    pub fn submissions_delayed(&self, account: AccountId, since: Timestamp) -> Result<Vec<SubmissionId>> {
+        let delayed = "account_id = ?1 AND state = 'queued' AND delay_told = 0 AND first_deferred_ms <= ?2";
+        self.submission_ids(delayed, account, since)
+    }
+
+    /// The submissions handed over from `since` on of which a copy is in Sent, oldest first.
+    pub fn submissions_filed(&self, account: AccountId, since: Timestamp) -> Result<Vec<SubmissionId>> {
+        self.submission_ids("account_id = ?1 AND copy_id IS NOT NULL AND handed_over_ms >= ?2", account, since)
     }
 
     /// The submissions handed over up to `now` of which no copy is in Sent, oldest first.
@@ -176,7 +199,7 @@ impl Reader<'_> {
 
     fn recipients(&self, submission: SubmissionId) -> Result<Vec<RecipientStatus>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT state, reply, told FROM submission_recipient WHERE submission_id = ?1 ORDER BY place",
+            "SELECT state, reply, told, unreported FROM submission_recipient WHERE submission_id = ?1 ORDER BY place",
         )?;
         let mut rows = select.query([submission.get()])?;
         let mut recipients = Vec::new();
@@ -189,7 +212,12 @@ impl Reader<'_> {
             };
             let reply: Option<String> = row.get("reply")?;
             let reply = reply.as_deref().map(serde_json::from_str).transpose()?;
-            recipients.push(RecipientStatus { state, reply, told: row.get("told")? });
+            recipients.push(RecipientStatus {
+                state,
+                reply,
+                told: row.get("told")?,
+                unreported: row.get("unreported")?,
+            });
         }
         Ok(recipients)
     }

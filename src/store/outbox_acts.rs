@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::outbox::{RecipientState, Submission, SubmissionState};
 use super::{Error, Result, StoredContent, Txn};
 use crate::outbox::sender::{Envelope, Reply};
-use crate::types::{AccountId, SubmissionId, Timestamp};
+use crate::types::{AccountId, MessageId, SubmissionId, Timestamp};
 
 /// A message to send.
 #[derive(Debug, Clone)]
@@ -17,13 +17,14 @@ pub struct NewSubmission {
     pub message_id: String,
     /// A copy belongs in Sent once it is handed over.
     pub file: bool,
+    /// Not to be sent earlier (to be taken back within a while, or sent on a day to come).
+    pub not_before: Option<Timestamp>,
 }
 
 /// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptOutcome {
-    /// Place in the envelope, where it stands now, what the server said.
-    pub recipients: Vec<(usize, RecipientState, Option<Reply>)>,
+    pub recipients: Vec<RecipientOutcome>,
     /// `Queued`, `Settled` or `Parked`.
     pub state: SubmissionState,
     pub next_attempt: Timestamp,
@@ -31,20 +32,33 @@ pub struct AttemptOutcome {
     pub last_error: Option<String>,
 }
 
+/// One recipient's part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientOutcome {
+    /// In the envelope.
+    pub place: usize,
+    pub state: RecipientState,
+    /// What the server said.
+    pub reply: Option<Reply>,
+    /// It accepted and will not report success.
+    pub unreported: bool,
+}
+
 const NO_SUBMISSION: Error = Error::NoSuchRow("message in the outbox");
 
 impl Txn<'_> {
-    /// Takes a message: from the commit on it is ours to deliver. Due at once.
+    /// Takes a message: from the commit on it is ours to deliver. Due at once, unless it is wanted later.
     pub fn enqueue(&mut self, new: &NewSubmission) -> Result<SubmissionId> {
         let content = self.link(&new.content)?;
         let mut insert = self.conn().prepare_cached(
             "INSERT INTO submission (account_id, created_ms, content_id, envelope, message_id, state, filed,
-               next_attempt_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?2)",
+               next_attempt_ms, not_before_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, max(?2, ?7), ?7)",
         )?;
         let envelope = serde_json::to_string(&new.envelope)?;
         let (account, now) = (new.account.get(), self.now().unix_ms());
-        insert.execute(params![account, now, content.get(), envelope, new.message_id, !new.file])?;
+        let not_before = new.not_before.map_or(0, Timestamp::unix_ms);
+        insert.execute(params![account, now, content.get(), envelope, new.message_id, !new.file, not_before])?;
         let submission = SubmissionId::new(self.conn().last_insert_rowid());
         let mut insert = self.conn().prepare_cached(
             "INSERT INTO submission_recipient (submission_id, place, state) VALUES (?1, ?2, 'waiting')",
@@ -72,7 +86,7 @@ impl Txn<'_> {
 
     /// The attempt's outcome, all of it at once.
     pub fn end_attempt(&mut self, submission: SubmissionId, outcome: &AttemptOutcome) -> Result<()> {
-        let accepted = outcome.recipients.iter().any(|(_, state, _)| *state == RecipientState::Accepted);
+        let accepted = outcome.recipients.iter().any(|recipient| recipient.state == RecipientState::Accepted);
         let mut update = self.conn().prepare_cached(
             "UPDATE submission SET state = ?2, next_attempt_ms = ?3, first_deferred_ms = ?4, last_error = ?5,
                handed_over_ms = iif(?6, coalesce(handed_over_ms, ?7), handed_over_ms)
@@ -94,11 +108,12 @@ impl Txn<'_> {
             .optional()?;
         let account = AccountId::new(account.ok_or(NO_SUBMISSION)?);
         let mut update = self.conn().prepare_cached(
-            "UPDATE submission_recipient SET state = ?3, reply = ?4 WHERE submission_id = ?1 AND place = ?2",
+            "UPDATE submission_recipient SET state = ?3, reply = ?4, unreported = ?5
+             WHERE submission_id = ?1 AND place = ?2",
         )?;
-        for (place, state, reply) in &outcome.recipients {
+        for RecipientOutcome { place, state, reply, unreported } in &outcome.recipients {
             let reply = reply.as_ref().map(serde_json::to_string).transpose()?;
-            update.execute(params![submission.get(), *place as i64, state.as_str(), reply])?;
+            update.execute(params![submission.get(), *place as i64, state.as_str(), reply, unreported])?;
         }
         self.touch(account);
         Ok(())
@@ -113,11 +128,11 @@ impl Txn<'_> {
         Ok(update.execute([account.get(), self.now().unix_ms()])?)
     }
 
-    /// Everything queued is due now, and its back-off begins anew: there is a connection again, the program started, or
-    /// the user asked.
+    /// Everything queued and not wanted later is due now, and its back-off begins anew: there is a connection again, the
+    /// program started, or the user asked.
     pub fn hasten_submissions(&mut self, account: AccountId) -> Result<()> {
         let mut update = self.conn().prepare_cached(
-            "UPDATE submission SET next_attempt_ms = min(next_attempt_ms, ?2), attempts = 0
+            "UPDATE submission SET next_attempt_ms = min(next_attempt_ms, max(?2, not_before_ms)), attempts = 0
              WHERE account_id = ?1 AND state = 'queued' AND (next_attempt_ms > ?2 OR attempts > 0)",
         )?;
         if update.execute([account.get(), self.now().unix_ms()])? > 0 {
@@ -126,11 +141,11 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// The failures of these recipients are reported. False if that was known already.
+    /// What became of these recipients is reported. False if that was known already.
     pub fn mark_told(&mut self, submission: SubmissionId, places: &[usize]) -> Result<bool> {
         let mut update = self.conn().prepare_cached(
             "UPDATE submission_recipient SET told = 1
-             WHERE submission_id = ?1 AND place = ?2 AND state = 'failed' AND told = 0",
+             WHERE submission_id = ?1 AND place = ?2 AND state <> 'waiting' AND told = 0",
         )?;
         let mut marked = 0;
         for place in places {
@@ -139,10 +154,25 @@ impl Txn<'_> {
         Ok(marked > 0)
     }
 
-    /// A copy is in Sent. False if that was known already.
-    pub fn mark_filed(&mut self, submission: SubmissionId) -> Result<bool> {
-        let mut update = self.conn().prepare_cached("UPDATE submission SET filed = 1 WHERE id = ?1 AND filed = 0")?;
+    /// That the submission takes its time is reported. False if that was known already.
+    pub fn mark_delay_told(&mut self, submission: SubmissionId) -> Result<bool> {
+        let mut update =
+            self.conn().prepare_cached("UPDATE submission SET delay_told = 1 WHERE id = ?1 AND delay_told = 0")?;
         Ok(update.execute([submission.get()])? == 1)
+    }
+
+    /// A copy is in Sent, this one. False if the submission has one already, or is gone.
+    pub fn mark_filed(&mut self, submission: SubmissionId, copy: MessageId) -> Result<bool> {
+        let mut update =
+            self.conn().prepare_cached("UPDATE submission SET filed = 1, copy_id = ?2 WHERE id = ?1 AND filed = 0")?;
+        Ok(update.execute([submission.get(), copy.get()])? == 1)
+    }
+
+    /// Copies that others make in Sent were seen to come late, or were waited for in vain.
+    pub fn set_late_copies(&mut self, account: AccountId, late: bool) -> Result<()> {
+        let mut update = self.conn().prepare_cached("UPDATE account SET late_copies = ?2 WHERE id = ?1")?;
+        update.execute(params![account.get(), late])?;
+        Ok(())
     }
 
     /// The user keeps it back.
@@ -154,12 +184,35 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// The user lets it go: due at once.
+    /// The user lets it go: due at once, were it even wanted later.
     pub fn release_submission(&mut self, submission: SubmissionId) -> Result<()> {
         let found = self.submission_now(submission)?;
         still_here(found.state)?;
-        self.set_submission_state(submission, SubmissionState::Queued)?;
-        self.hasten_submissions(found.account)?;
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission SET state = 'queued', not_before_ms = 0, next_attempt_ms = ?2, attempts = 0 WHERE id = ?1",
+        )?;
+        update.execute([submission.get(), self.now().unix_ms()])?;
+        self.touch(found.account);
+        Ok(())
+    }
+
+    /// The user wants it tried anew with those recipients that failed: due at once, for another five days.
+    pub fn requeue_submission(&mut self, submission: SubmissionId) -> Result<()> {
+        let found = self.submission_now(submission)?;
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission_recipient SET state = 'waiting', reply = NULL, told = 0
+             WHERE submission_id = ?1 AND state = 'failed'",
+        )?;
+        match (update.execute([submission.get()])?, found.state) {
+            (_, SubmissionState::Sending) => return Err(Error::Cannot("the message is being sent")),
+            (0, SubmissionState::Settled) => return Err(Error::Cannot("the message was sent to everyone")),
+            _ => {}
+        }
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission SET state = 'queued', not_before_ms = 0, next_attempt_ms = ?2, attempts = 0,
+               first_deferred_ms = NULL, delay_told = 0 WHERE id = ?1",
+        )?;
+        update.execute([submission.get(), self.now().unix_ms()])?;
         self.touch(found.account);
         Ok(())
     }
@@ -190,7 +243,8 @@ impl Txn<'_> {
             "DELETE FROM submission AS s WHERE account_id = ?1 AND created_ms < ?2 AND state = 'settled'
              AND (filed = 1 OR handed_over_ms IS NULL)
              AND NOT EXISTS (SELECT 1 FROM submission_recipient AS r
-                             WHERE r.submission_id = s.id AND r.state = 'failed' AND r.told = 0)",
+                             WHERE r.submission_id = s.id AND r.told = 0
+                               AND (r.state = 'failed' OR r.state = 'accepted' AND r.unreported = 1))",
         )?;
         Ok(delete.execute([account.get(), before.unix_ms()])?)
     }

@@ -180,6 +180,16 @@ pub const CONTROL_ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How long a server may say "not now" to a message before that is a failure (RFC 5321 section 4.5.4.1: 4 to 5 days).
 pub const SUBMISSION_RETRY_MS: i64 = 5 * 24 * 60 * 60_000;
 
+/// How long a server may say "not now" before the sender is told that it takes its time: a working morning.
+pub const SUBMISSION_DELAY_WARNING_MS: i64 = 4 * 60 * 60_000;
+
+/// How long our copy in Sent waits for a copy that others were seen to make late: longer than they take, short enough that
+/// nobody misses it.
+pub const SENT_COPY_PATIENCE_MS: i64 = 120_000;
+
+/// How far back a late copy is still told for what it is.
+pub const SENT_COPY_MEMORY_MS: i64 = 24 * 60 * 60_000;
+
 /// Wait before the second attempt to send a message: a server that restarts is back soon. Greylisting servers want a few
 /// minutes, which the doubling reaches at the fifth.
 pub const SUBMISSION_RETRY_FIRST_MS: i64 = 15_000;

@@ -63,12 +63,14 @@ pub(super) async fn run(
     }
     let answer = data(conversation, bytes).await?;
     let reply = answer.to_reply();
-    let accepted = match answer.verdict() {
-        Verdict::Done => Outcome::Accepted(reply),
-        Verdict::Never => Outcome::Failed(reply),
-        Verdict::NotNow | Verdict::GoOn => Outcome::Deferred(reply),
+    let decided = |recipient: &Recipient| match answer.verdict() {
+        Verdict::Done if !dsn && wants_success(recipient) => Outcome::AcceptedSilently(reply.clone()),
+        Verdict::Done => Outcome::Accepted(reply.clone()),
+        Verdict::Never => Outcome::Failed(reply.clone()),
+        Verdict::NotNow | Verdict::GoOn => Outcome::Deferred(reply.clone()),
     };
-    Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| accepted.clone())).collect())
+    let each = outcomes.into_iter().zip(&envelope.recipients);
+    Ok(each.map(|(outcome, recipient)| outcome.unwrap_or_else(|| decided(recipient))).collect())
 }
 
 /// The reply to MAIL. `Some`: it was refused for good, and so was every recipient.
@@ -154,6 +156,11 @@ fn mail_parameters(
         }
     }
     Ok(Ok(parameters))
+}
+
+/// Does the sender want to hear of success (RFC 3461 section 4.1)?
+fn wants_success(recipient: &Recipient) -> bool {
+    recipient.notify.as_deref().is_some_and(|notify| notify.split(',').any(|word| word == "SUCCESS"))
 }
 
 fn rcpt(recipient: &Recipient, dsn: bool) -> String {

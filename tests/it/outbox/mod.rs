@@ -4,7 +4,7 @@ pub mod office;
 
 use mailtide::outbox::engine::SentCopy;
 use mailtide::store::{NewMessage, Origin, RecipientState, SubmissionState, check};
-use mailtide::types::{Flags, InternalDate, MailboxName, SpecialUse, SystemFlag};
+use mailtide::types::{Flags, InternalDate, MailboxName, SpecialUse, SystemFlag, limits};
 
 use office::{Act, HOUR_MS, Office};
 
@@ -106,12 +106,12 @@ fn what_is_refused_for_five_days_comes_back() {
         office.pass(HOUR_MS + 1000);
     }
     assert_eq!(office.submission(id).state, SubmissionState::Queued);
-    assert!(office.mailbox("INBOX").is_empty());
+    assert_eq!(office.mailbox("INBOX").len(), 1, "the warning that it takes its time");
     office.run();
     assert_eq!(office.submission(id).state, SubmissionState::Settled);
     let reports = office.mailbox("INBOX");
-    assert_eq!(reports.len(), 1);
-    assert!(reports[0].1.contains("Status: 4.4.7\r\n") && reports[0].1.contains("Subject: hello\r\n"));
+    assert_eq!(reports.len(), 2);
+    assert!(reports[1].1.contains("Status: 4.4.7\r\n") && reports[1].1.contains("Subject: hello\r\n"));
     assert!(office.mailbox("Sent").is_empty(), "what nobody got was not sent");
 }
 
@@ -153,6 +153,101 @@ fn what_the_provider_filed_itself_is_not_filed_again() {
         assert_eq!(office.mailbox("Gesendet").len(), 1 + filed_by_us, "{message_id}");
         assert!(office.mailbox("Sent").is_empty());
     }
+}
+
+#[test]
+fn of_different_messages_with_one_message_id_each_is_filed() {
+    let other = MESSAGE.replace("hello", "another");
+    for copies_by_provider in [vec![], vec![&other], vec![&other, &MESSAGE.to_owned()]] {
+        let office = Office::new(&[Act::TakeAll]);
+        for message in [MESSAGE, &other, MESSAGE] {
+            office.submit(&["yes@x"], message);
+        }
+        office.mailbox_with("Sent", SpecialUse::Sent, &copies_by_provider);
+        office.run();
+        office.run();
+        let mut subjects: Vec<_> =
+            office.mailbox("Sent").into_iter().map(|(_, message)| message.contains("hello")).collect();
+        subjects.sort_unstable();
+        assert_eq!(subjects, [false, true, true], "{copies_by_provider:?}");
+        assert_eq!(check(office.store()).expect("readable"), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn who_was_late_once_with_a_copy_is_waited_for() {
+    let office = Office::new(&[Act::TakeAll]);
+    office.mailbox_with("Sent", SpecialUse::Sent, &[]);
+    let first = MESSAGE.to_owned();
+    office.submit(&["yes@x"], &first);
+    assert_eq!(office.run().filed, 1);
+    // The provider makes its own copy all the same, a little different, after ours.
+    office.copy_into("Sent", &first.replace("Bcc", "X-Bcc"));
+    let second = MESSAGE.replace("<1@here>", "<2@here>").replace("hello", "second");
+    office.submit(&["yes@x"], &second);
+    assert_eq!(office.run().filed, 0, "it may come yet");
+    office.copy_into("Sent", &second.replace("Bcc", "X-Bcc"));
+    assert_eq!(office.run().filed, 0, "it came");
+    assert_eq!(office.mailbox("Sent").len(), 3);
+    // The third time nobody makes one: ours comes after a while.
+    office.submit(&["yes@x"], &MESSAGE.replace("<1@here>", "<3@here>"));
+    assert_eq!(office.run().filed, 0);
+    office.pass(limits::SENT_COPY_PATIENCE_MS);
+    assert_eq!(office.run().filed, 1);
+}
+
+#[test]
+fn who_waits_for_hours_is_told_once_and_success_is_reported_where_nobody_else_does() {
+    let office = Office::new(&[Act::Defer, Act::Defer, Act::Defer, Act::TakeSilently]);
+    let id = office.submit_with(&[("yes@x", Some("SUCCESS,DELAY")), ("quiet@x", Some("FAILURE"))], MESSAGE);
+    office.run();
+    assert!(office.mailbox("INBOX").is_empty());
+    for _ in 0..2 {
+        office.pass(4 * HOUR_MS);
+        office.run();
+    }
+    let told = office.mailbox("INBOX");
+    assert_eq!(told.len(), 1);
+    let warning = &told[0].1;
+    assert!(warning.contains("Action: delayed\r\nStatus: 4.") && warning.contains("Final-Recipient: rfc822; yes@x"));
+    assert!(!warning.contains("quiet@x") && !warning.contains("Hello"), "{warning}");
+    office.pass(4 * HOUR_MS);
+    office.run();
+    assert_eq!(office.submission(id).state, SubmissionState::Settled);
+    let told = office.mailbox("INBOX");
+    assert_eq!(told.len(), 2);
+    assert!(told[1].1.contains("Action: relayed\r\n") && !told[1].1.contains("quiet@x"), "{}", told[1].1);
+    assert_eq!(check(office.store()).expect("readable"), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_wanted_later_waits_whatever_happens_but_the_user_releases_it() {
+    let office = Office::new(&[Act::TakeAll]);
+    let later = office.at().plus_ms(HOUR_MS);
+    let [first, second] = [(); 2].map(|()| office.submit_not_before(&["yes@x"], MESSAGE, later));
+    let engine = office.engine(office.at());
+    engine.hasten(office.at()).expect("usable");
+    assert_eq!(office.step(&engine, &|| office.at()).sent, 0);
+    assert_eq!(engine.next_due().expect("readable"), Some(later));
+    office.store().write(Origin::LocalUser, office.at(), move |txn| txn.release_submission(first)).expect("queued");
+    assert_eq!(office.run().sent, 1);
+    assert_eq!(office.submission(second).state, SubmissionState::Queued);
+    office.pass(HOUR_MS);
+    assert_eq!(office.run().sent, 1);
+}
+
+#[test]
+fn who_failed_is_tried_anew_when_the_user_says_so() {
+    let office = Office::new(&[Act::ByName, Act::TakeAll]);
+    let id = office.submit(&["yes@x", "no@x"], MESSAGE);
+    office.run();
+    assert_eq!(office.submission(id).state, SubmissionState::Settled);
+    office.store().write(Origin::LocalUser, office.at(), move |txn| txn.requeue_submission(id)).expect("one failed");
+    assert_eq!(office.run().sent, 1);
+    assert_eq!(office.script.recipients(), ["yes@x", "no@x"]);
+    let again = office.store().write(Origin::LocalUser, office.at(), move |txn| txn.requeue_submission(id));
+    assert!(again.is_err(), "everyone has it");
+    assert_eq!(check(office.store()).expect("readable"), Vec::<String>::new());
 }
 
 #[test]

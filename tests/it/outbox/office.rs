@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use mailtide::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, Reply, SendError, Sender};
-use mailtide::store::{Executor, NewSubmission, Options, Origin, Store, Submission};
-use mailtide::types::{AccountId, ByteSource, Flags, MailboxName, SubmissionId, Timestamp};
+use mailtide::store::{Executor, NewMessage, NewSubmission, Options, Origin, Store, StoredContent, Submission, Txn};
+use mailtide::types::{AccountId, ByteSource, Flags, InternalDate, MailboxName, SpecialUse, SubmissionId, Timestamp};
 
 pub const START: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
 
@@ -30,6 +30,8 @@ pub enum Act {
     Defer,
     /// Is not there.
     Unreachable,
+    /// The same, and will not report success.
+    TakeSilently,
     /// Takes the message, and the connection breaks before the answer.
     TakeAndVanish,
     /// Takes the message, and we are killed before we see the answer.
@@ -70,6 +72,7 @@ impl Sender for Script {
             Act::Defer => Outcome::Deferred(reply(451, "not now")),
             Act::ByName if name.starts_with("no") => Outcome::Failed(reply(550, "nobody of that name")),
             Act::ByName if name.starts_with("later") => Outcome::Deferred(reply(450, "come back")),
+            Act::TakeSilently => Outcome::AcceptedSilently(reply(250, "taken")),
             _ => Outcome::Accepted(reply(250, "taken")),
         };
         let (host, cause) = ("mx".to_owned(), "gone".to_owned());
@@ -82,7 +85,7 @@ impl Sender for Script {
         }
         let outcomes: Vec<Outcome> = envelope.recipients.iter().map(|recipient| answer(&recipient.address)).collect();
         for (recipient, outcome) in envelope.recipients.iter().zip(&outcomes) {
-            if matches!(outcome, Outcome::Accepted(_)) {
+            if matches!(outcome, Outcome::Accepted(_) | Outcome::AcceptedSilently(_)) {
                 self.taken.lock().expect("held by none").push((recipient.address.clone(), message.clone()));
             }
         }
@@ -137,10 +140,26 @@ impl Office {
     }
 
     pub fn submit(&self, recipients: &[&str], message: &str) -> SubmissionId {
-        let mut upload = self.store().upload();
-        upload.write(message.as_bytes()).expect("room");
-        let content = upload.finish().expect("room");
-        let recipient = |address: &&str| Recipient { address: (*address).to_owned(), notify: None, orcpt: None };
+        self.submit_not_before(recipients, message, START)
+    }
+
+    pub fn submit_not_before(&self, recipients: &[&str], message: &str, not_before: Timestamp) -> SubmissionId {
+        let recipients: Vec<_> = recipients.iter().map(|recipient| (*recipient, None)).collect();
+        self.enqueue(&recipients, message, not_before)
+    }
+
+    /// Recipients with their NOTIFY.
+    pub fn submit_with(&self, recipients: &[(&str, Option<&str>)], message: &str) -> SubmissionId {
+        self.enqueue(recipients, message, START)
+    }
+
+    fn enqueue(&self, recipients: &[(&str, Option<&str>)], message: &str, not_before: Timestamp) -> SubmissionId {
+        let content = self.content(message);
+        let recipient = |(address, notify): &(&str, Option<&str>)| Recipient {
+            address: (*address).to_owned(),
+            notify: notify.map(str::to_owned),
+            orcpt: None,
+        };
         let envelope = Envelope {
             mail_from: "me@here".to_owned(),
             recipients: recipients.iter().map(recipient).collect(),
@@ -149,9 +168,39 @@ impl Office {
             ret: None,
             envid: None,
         };
-        let new =
-            NewSubmission { account: self.account, content, envelope, message_id: "<1@here>".to_owned(), file: true };
+        let new = NewSubmission {
+            account: self.account,
+            content,
+            envelope,
+            message_id: "<1@here>".to_owned(),
+            file: true,
+            not_before: Some(not_before),
+        };
         self.store().write(Origin::LocalUser, self.at(), move |txn| txn.enqueue(&new)).expect("room")
+    }
+
+    fn content(&self, message: &str) -> StoredContent {
+        let mut upload = self.store().upload();
+        upload.write(message.as_bytes()).expect("room");
+        upload.finish().expect("room")
+    }
+
+    /// Makes a mailbox with messages that came from upstream.
+    pub fn mailbox_with(&self, name: &str, special_use: SpecialUse, messages: &[&String]) {
+        let (account, mailbox) = (self.account, MailboxName::parse(name).expect("a valid name"));
+        let create = move |txn: &mut Txn<'_>| txn.create_mailbox(account, &mailbox, Some(special_use));
+        self.store().write(Origin::Authority, self.at(), create).expect("a new name");
+        messages.iter().for_each(|message| self.copy_into(name, message));
+    }
+
+    /// Puts a message into a mailbox, as the mirror does.
+    pub fn copy_into(&self, name: &str, message: &str) {
+        let name = MailboxName::parse(name).expect("a valid name");
+        let mailbox = self.store().read(|reader| reader.mailbox_named(self.account, &name)).expect("readable");
+        let mailbox = mailbox.expect("it is there").id;
+        let (content, internal_date) = (self.content(message), InternalDate::from(self.at()));
+        let new = NewMessage { content, flags: Flags::none(), internal_date, email_id: None };
+        self.store().write(Origin::Authority, self.at(), move |txn| txn.append(mailbox, &[new])).expect("room");
     }
 
     pub fn submission(&self, id: SubmissionId) -> Submission {

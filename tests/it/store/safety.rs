@@ -77,7 +77,10 @@ fn a_file_that_is_no_database_is_named_and_not_touched() {
 
 #[test]
 fn a_store_of_every_earlier_version_opens() {
-    const HOT: [&str; 1] = [include_str!("../../../src/store/migrations/0001_first.sql")];
+    const HOT: [&str; 2] = [
+        include_str!("../../../src/store/migrations/0001_first.sql"),
+        include_str!("../../../src/store/migrations/0002_outbox.sql"),
+    ];
     const CONTENT: &str = include_str!("../../../src/store/migrations/content_0001_first.sql");
     // Rows as version 1 wrote them; one message without bytes, waiting to be fetched.
     const ROWS: &str = "

@@ -37,6 +37,7 @@ fn envelope(recipients: &[&str]) -> Envelope {
 fn shown(outcomes: &[Outcome]) -> String {
     let one = |outcome: &Outcome| match outcome {
         Outcome::Accepted(reply) => format!("+{}", reply.code),
+        Outcome::AcceptedSilently(reply) => format!("({})", reply.code),
         Outcome::Deferred(reply) => format!("~{}", reply.code),
         Outcome::Failed(reply) => format!("-{}", reply.code),
     };
