@@ -58,7 +58,7 @@ fn check_outcome(outcome: &Result<Vec<Outcome>, SendError>) {
             assert_eq!(outcomes.len(), 2, "one outcome for each recipient");
             for outcome in outcomes {
                 let (reply, codes) = match outcome {
-                    Outcome::Accepted(reply) => (reply, 200..300),
+                    Outcome::Accepted(reply) | Outcome::AcceptedSilently(reply) => (reply, 200..300),
                     Outcome::Deferred(reply) => (reply, 400..500),
                     Outcome::Failed(reply) => (reply, 500..600),
                 };
