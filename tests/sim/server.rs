@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mailtide::imap::server::{Capabilities, Session as ImapSession, SessionConfig};
 use mailtide::net::Clock;
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
+use mailtide::refserver::post::Seen;
 use mailtide::serve::imap::MailBackend;
 use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
 use mailtide::store::{Origin, Store};
@@ -52,8 +53,12 @@ impl Server {
         assert!(self.running.is_none(), "it runs already");
         let opened = Store::open(self.folder.path(), &template::options("refserver"), self.clock.now());
         let store = opened.expect("the server's store");
-        let delivery =
-            Delivery { store: store.clone(), users: template::template().users.clone(), hostname: DOMAIN.to_owned() };
+        let delivery = Delivery {
+            store: store.clone(),
+            users: template::template().users.clone(),
+            hostname: DOMAIN.to_owned(),
+            seen: Seen::default(),
+        };
         let shared = Arc::new(Shared {
             delivery: Arc::new(delivery),
             clock: self.clock.clone(),
