@@ -222,8 +222,13 @@ fn run(traits: Traits, turns: &[Turn]) {
     }
 }
 
+/// A dozen each time; `MAILTIDE_CHANCE_CASES` asks for a longer run.
+fn cases() -> u32 {
+    std::env::var("MAILTIDE_CHANCE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn both_sides_become_equal_with_qresync_and_move(turns in proptest::collection::vec(turn(), 1..30)) {
