@@ -59,6 +59,8 @@ pub enum FolderThere {
     Renamed,
     Gone,
     NewMail,
+    /// Another mailbox got the name that it has here.
+    Namesake,
 }
 
 /// What becomes of the mailbox.
@@ -68,6 +70,10 @@ pub enum FolderDecision {
     UpstreamsName,
     /// It goes, once its messages have been accounted for one by one.
     Goes,
+    /// It is made upstream anew, with the messages in it.
+    MadeAnew,
+    /// It gets a name like the one it has, on both sides.
+    MakesWay,
     /// Its new mail is taken in.
     Stays,
     /// It is back, with its messages and the new mail; the deletion is parked.
@@ -82,8 +88,12 @@ pub enum ConflictKind {
     MovedExpunged,
     DeletedMoved,
     FolderRenamedTwice,
+    FolderRenamedGone,
+    FolderRenamedNameTaken,
     FolderDeletedNewMail,
     FolderDeletedRenamed,
+    /// Deleted and made again here, while the server kept it.
+    FolderMadeAgain,
     DraftReplacedTwice,
     /// Two mailboxes of one name; one is shown under another.
     NameTaken,
@@ -123,10 +133,15 @@ pub const fn folder(here: FolderHere, there: FolderThere) -> (FolderDecision, Op
         (FolderHere::Deleted, FolderThere::Renamed) => {
             (FolderDecision::Restored, Some(ConflictKind::FolderDeletedRenamed))
         }
-        (FolderHere::Nothing | FolderHere::Renamed | FolderHere::Deleted, FolderThere::Gone) => {
-            (FolderDecision::Goes, None)
+        (FolderHere::Nothing | FolderHere::Deleted, FolderThere::Gone) => (FolderDecision::Goes, None),
+        // As a message that was moved here: the user's act is the later one.
+        (FolderHere::Renamed, FolderThere::Gone) => (FolderDecision::MadeAnew, Some(ConflictKind::FolderRenamedGone)),
+        (FolderHere::Nothing | FolderHere::Renamed, FolderThere::NewMail)
+        | (FolderHere::Nothing | FolderHere::Deleted, FolderThere::Namesake) => (FolderDecision::Stays, None),
+        // Others, and filters, know the server's mailbox by its name; nobody but the user knows ours by it.
+        (FolderHere::Renamed, FolderThere::Namesake) => {
+            (FolderDecision::MakesWay, Some(ConflictKind::FolderRenamedNameTaken))
         }
-        (FolderHere::Nothing | FolderHere::Renamed, FolderThere::NewMail) => (FolderDecision::Stays, None),
         (FolderHere::Deleted, FolderThere::NewMail) => {
             (FolderDecision::Restored, Some(ConflictKind::FolderDeletedNewMail))
         }
@@ -135,14 +150,17 @@ pub const fn folder(here: FolderHere, there: FolderThere) -> (FolderDecision, Op
 
 impl ConflictKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::FlagsExpunged,
         Self::MovedMoved,
         Self::MovedExpunged,
         Self::DeletedMoved,
         Self::FolderRenamedTwice,
+        Self::FolderRenamedGone,
+        Self::FolderRenamedNameTaken,
         Self::FolderDeletedNewMail,
         Self::FolderDeletedRenamed,
+        Self::FolderMadeAgain,
         Self::DraftReplacedTwice,
         Self::NameTaken,
         Self::LeftMarkedDeleted,
@@ -156,8 +174,11 @@ impl ConflictKind {
             Self::MovedExpunged => "moved-expunged",
             Self::DeletedMoved => "deleted-moved",
             Self::FolderRenamedTwice => "folder-renamed-twice",
+            Self::FolderRenamedGone => "folder-renamed-gone",
+            Self::FolderRenamedNameTaken => "folder-renamed-name-taken",
             Self::FolderDeletedNewMail => "folder-deleted-new-mail",
             Self::FolderDeletedRenamed => "folder-deleted-renamed",
+            Self::FolderMadeAgain => "folder-made-again",
             Self::DraftReplacedTwice => "draft-replaced-twice",
             Self::NameTaken => "name-taken",
             Self::LeftMarkedDeleted => "left-marked-deleted",
@@ -177,10 +198,17 @@ impl ConflictKind {
             Self::MovedExpunged => ("moved", "deleted", "it is where you moved it, appended anew upstream"),
             Self::DeletedMoved => ("deleted", "moved", "it stays where it was moved to"),
             Self::FolderRenamedTwice => ("folder renamed", "folder renamed", "the server's name won"),
-            Self::FolderDeletedNewMail => {
-                ("folder deleted", "new mail came into it", "the folder is back; the deletion is parked")
+            Self::FolderRenamedGone => {
+                ("folder renamed", "folder deleted", "it has your name for it, and is made anew upstream")
             }
+            Self::FolderRenamedNameTaken => {
+                ("folder renamed", "another folder of that name made", "your folder has a number after its name")
+            }
+            Self::FolderDeletedNewMail => ("folder deleted", "new mail came into it", "the folder is back"),
             Self::FolderDeletedRenamed => ("folder deleted", "folder renamed", "it is back under its new name"),
+            Self::FolderMadeAgain => {
+                ("folder made", "a folder of that name was there still", "they are one, with the messages of both")
+            }
             Self::DraftReplacedTwice => ("draft replaced", "draft replaced", "both new drafts are kept"),
             Self::NameTaken => {
                 ("folder named so", "another folder named so", "the server's folder has another name here")
@@ -228,6 +256,8 @@ mod tests {
         }
         let renamed = folder(FolderHere::Renamed, FolderThere::Renamed);
         assert_eq!(renamed, (FolderDecision::UpstreamsName, Some(Kind::FolderRenamedTwice)));
+        let anew = folder(FolderHere::Renamed, FolderThere::Gone);
+        assert_eq!(anew, (FolderDecision::MadeAnew, Some(Kind::FolderRenamedGone)));
         let kept = folder(FolderHere::Deleted, FolderThere::Renamed);
         assert_eq!(kept, (FolderDecision::Restored, Some(Kind::FolderDeletedRenamed)));
         let deleted = folder(FolderHere::Deleted, FolderThere::NewMail);

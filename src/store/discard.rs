@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::messages::flags_from_row;
 use super::{Error, Origin, Result, Txn};
 use crate::journal::{Op, State};
-use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId};
+use crate::types::{AccountId, EntryId, Flags, MailboxId, MailboxName, MessageId};
 
 /// Where upstream has a message, and with which flags.
 struct Base {
@@ -32,17 +32,23 @@ impl Txn<'_> {
             }
             Op::CreateMailbox { mailbox, .. } => self.discard_creation(*mailbox),
             Op::DeleteMailbox { mailbox, name } => {
-                if self.reader().mailbox_named(entry.account, name)?.is_some_and(|other| other.id != *mailbox) {
-                    return Err(Error::Cannot("another mailbox has its name now"));
-                }
-                let mut update =
-                    self.conn().prepare_cached("UPDATE mailbox SET name = ?2, selectable = 1 WHERE id = ?1")?;
-                update.execute(params![mailbox.get(), name.as_str()])?;
-                self.messages_upstream(*mailbox)?.into_iter().try_for_each(|message| self.take_back(message))
+                let restored = self.restore_mailbox(*mailbox, name)?.mailbox;
+                self.messages_upstream(restored)?.into_iter().try_for_each(|message| self.take_back(message))
             }
-            Op::RenameMailbox { from, to, .. } => self.rename_mailbox(entry.account, to, from),
+            Op::RenameMailbox { mailbox, from, to } => self.discard_rename(*mailbox, from, to),
             Op::Subscribe { name, subscribed } => self.set_subscribed(entry.account, name, !subscribed),
         }
+    }
+
+    /// The mailbox has its old name again, or one like it; a name that it got since stays.
+    fn discard_rename(&mut self, mailbox: MailboxId, from: &MailboxName, to: &MailboxName) -> Result<()> {
+        let mailbox = match self.reader().mailbox(mailbox) {
+            Ok(mailbox) if mailbox.name.as_ref() == Some(to) => mailbox,
+            Ok(_) | Err(Error::NoSuchMailbox) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let name = self.free_name(mailbox.account, from)?;
+        self.rename_tree(mailbox.account, to, &name).map(drop)
     }
 
     fn discard_creation(&mut self, mailbox: MailboxId) -> Result<()> {

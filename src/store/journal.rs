@@ -140,6 +140,12 @@ impl Txn<'_> {
         self.settle(entry, &open)
     }
 
+    /// The entry's act in other words: names changed.
+    pub(in crate::store) fn rewrite_op(&mut self, entry: EntryId, op: &Op) -> Result<()> {
+        let op = serde_json::to_string(op)?;
+        self.change_entry(entry, "UPDATE journal SET op = ?2 WHERE id = ?1 RETURNING account_id", op)
+    }
+
     fn change_entry(&mut self, entry: EntryId, sql: &str, value: impl rusqlite::ToSql) -> Result<()> {
         let mut update = self.conn().prepare_cached(sql)?;
         let account: Option<i64> =

@@ -77,20 +77,7 @@ impl Txn<'_> {
         }
         self.refuse_unspeakable(account, to)?;
         self.create_parents(account, to)?;
-        let mut renamed = vec![(mailbox.id, to.clone())];
-        for child in self.reader().mailboxes_below(account, from)? {
-            let name = child.name.as_ref().and_then(|name| name.rebased(from, to));
-            let name = name.ok_or(Error::Cannot("the name of a mailbox below would be too long"))?;
-            if self.reader().mailbox_named(account, &name)?.is_some() {
-                return Err(Error::AlreadyExists);
-            }
-            renamed.push((child.id, name));
-        }
-        let mut update = self.conn().prepare_cached("UPDATE mailbox SET name = ?2 WHERE id = ?1")?;
-        for (id, name) in &renamed {
-            update.execute(params![id.get(), name.as_str()])?;
-        }
-        self.touch(account);
+        let mailbox = self.rename_tree(account, from, to)?;
         self.journal(account, &Op::RenameMailbox { mailbox: mailbox.id, from: from.clone(), to: to.clone() })?;
         Ok(())
     }

@@ -264,6 +264,6 @@ pub(in crate::store) fn check_keywords(flags: &Flags) -> Result<()> {
     }
 }
 
-fn everything() -> UidSet<LocalUid> {
+pub(in crate::store) fn everything() -> UidSet<LocalUid> {
     UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX))
 }

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::messages::flags_from_row;
 use super::{Error, NewMessage, Reader, Result, StoredContent, Txn};
-use crate::journal::Op;
+use crate::journal::{Op, intent};
 use crate::merge::FlagReplicas;
 use crate::types::{
     AccountId, ContentHash, ContentId, Flag, Flags, InternalDate, MailboxId, MessageId, ModSeq, RemoteUid, SystemFlag,
@@ -352,11 +352,13 @@ impl Txn<'_> {
         self.set_cursor(mailbox, &super::Cursor::start(Some(uid_validity)))
     }
 
-    /// The user wants back upstream what vanished there: it is appended anew. By [`super::Origin::LocalUser`].
+    /// The user wants upstream what vanished there: it is appended anew, unless it is to be put somewhere anyway. By [`super::Origin::LocalUser`].
     pub fn append_anew(&mut self, message: MessageId) -> Result<()> {
         self.unbind(message)?;
         let Some(here) = self.reader().message(message)? else { return Ok(()) };
-        if !self.reader().is_pending(message)? {
+        let entries = self.reader().entries(here.account)?;
+        let is_placed = intent(&entries, message).is_some_and(|net| !net.place_entries.is_empty());
+        if !is_placed {
             self.journal(here.account, &Op::Append { message, mailbox: here.mailbox })?;
         }
         Ok(())

@@ -6,15 +6,16 @@ use super::pass::{Pass, Refusal, refusal};
 use super::remote::{RefusalCode, Remote, RemoteName};
 use super::send::Did;
 use crate::journal::Op;
+use crate::merge::ConflictKind;
 use crate::merge::policy::{self, FolderDecision, FolderHere, FolderThere};
-use crate::store::bound_uids;
+use crate::store::{Mailbox, bound_uids};
 use crate::types::{EntryId, MailboxId, MailboxName, RemoteUid};
 
 impl<R: Remote> Pass<'_, R> {
     pub(super) async fn change_folder(&mut self, entry: EntryId, op: Op) -> Result<Did> {
         let done = match op {
-            Op::CreateMailbox { mailbox, name } => self.create(mailbox, &name).await?,
-            Op::RenameMailbox { mailbox, to, .. } => self.rename(mailbox, &to).await?,
+            Op::CreateMailbox { mailbox, name } => self.create(entry, mailbox, &name).await?,
+            Op::RenameMailbox { mailbox, from, to } => self.rename(entry, mailbox, &from, &to).await?,
             Op::DeleteMailbox { mailbox, name } => return self.delete(entry, mailbox, &name).await,
             Op::Subscribe { name, subscribed } => self.subscribe(&name, subscribed).await?,
             Op::Flags { .. } | Op::Move { .. } | Op::Copy { .. } | Op::Append { .. } | Op::Expunge { .. } => {
@@ -50,44 +51,77 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(Err(refused));
         }
         let (account, stored) = (self.account, remote_name.0.clone());
-        let holder = self.read(|reader| reader.remote_mailboxes(account))?;
-        if holder.iter().any(|known| known.remote_name == stored && known.mailbox != mailbox) {
-            let text = format!("{name} is another mailbox of the server");
-            return Ok(Err(Refusal { code: None, text }));
+        let known = self.read(|reader| reader.remote_mailboxes(account))?;
+        match known.into_iter().find(|known| known.remote_name == stored && known.mailbox != mailbox) {
+            None => self.write(move |txn| txn.link_mailbox(account, mailbox, &stored))?,
+            Some(holder) if self.read(|reader| reader.is_renamed_here(account, holder.mailbox))? => {
+                let text = format!("{name} is still the name on the server of a mailbox that was renamed here");
+                return Ok(Err(Refusal { code: None, text }));
+            }
+            // It was deleted here, but is there still; or it had to be shown under another name.
+            Some(holder) => {
+                let told = name.clone();
+                self.report.conflicts += 1;
+                self.write(move |txn| {
+                    txn.merge_mailbox(holder.mailbox, mailbox)?;
+                    txn.tell(account, ConflictKind::FolderMadeAgain, None, told.as_str())
+                })?;
+            }
         }
-        self.write(move |txn| txn.link_mailbox(account, mailbox, &stored))?;
         Ok(Ok(remote_name))
     }
 
     /// Is an open entry to make the mailbox?
     pub(super) fn is_to_be_created(&self, mailbox: MailboxId) -> Result<bool> {
-        let entries = self.read(|reader| reader.entries(self.account))?;
-        let creates = |op: &Op| matches!(op, Op::CreateMailbox { mailbox: id, .. } if *id == mailbox);
-        Ok(entries.iter().any(|entry| creates(&entry.op)))
+        self.read(|reader| reader.is_to_be_made(self.account, mailbox))
     }
 
-    async fn create(&mut self, mailbox: MailboxId, name: &MailboxName) -> Result<std::result::Result<(), Refusal>> {
+    async fn create(
+        &mut self,
+        entry: EntryId,
+        mailbox: MailboxId,
+        name: &MailboxName,
+    ) -> Result<std::result::Result<(), Refusal>> {
         let is_known = self.remote_mailbox(mailbox)?.is_some();
-        let local = self.read(|reader| match reader.mailbox(mailbox) {
-            Ok(mailbox) => Ok(Some(mailbox)),
-            Err(crate::store::Error::NoSuchMailbox) => Ok(None),
-            Err(error) => Err(error),
-        })?;
-        let Some(local) = local.filter(|_| !is_known) else { return Ok(Ok(())) };
-        // It may have got another name by an entry that was done with while this one was parked.
-        let is_renamed_later = self.is_renamed_later(mailbox)?;
-        let name = local.name.filter(|_| !is_renamed_later).unwrap_or_else(|| name.clone());
+        let Some(local) = self.local_mailbox(mailbox)?.filter(|_| !is_known) else { return Ok(Ok(())) };
+        let name = self.name_after(entry, local, name)?;
         Ok(self.create_upstream(mailbox, &name).await?.map(drop))
     }
 
-    async fn rename(&mut self, mailbox: MailboxId, to: &MailboxName) -> Result<std::result::Result<(), Refusal>> {
-        // Nothing to rename: it is created under its last name.
-        let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(Ok(())) };
+    async fn rename(
+        &mut self,
+        entry: EntryId,
+        mailbox: MailboxId,
+        from: &MailboxName,
+        to: &MailboxName,
+    ) -> Result<std::result::Result<(), Refusal>> {
+        let Some(local) = self.local_mailbox(mailbox)? else { return Ok(Ok(())) };
+        let to = self.name_after(entry, local, to)?;
+        if let Some(known) = self.remote_mailbox(mailbox)? {
+            return self.rename_upstream(known.remote_name, &to).await;
+        }
+        // It is made upstream under its last name; those below it that are there still bear its old name.
+        for below in self.read(|reader| reader.remote_mailboxes(self.account))? {
+            let name = below.name.filter(|name| name.is_below(&to));
+            let old = name.as_ref().and_then(|name| name.rebased(&to, from));
+            let (Some(name), Some(old)) = (name, old) else { continue };
+            // One that went along with another is where it should be.
+            let Some(known) = self.remote_mailbox(below.mailbox)? else { continue };
+            if self.name_upstream(&old)?.0 == known.remote_name
+                && let Err(refused) = self.rename_upstream(known.remote_name, &name).await?
+            {
+                return Ok(Err(refused));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn rename_upstream(&mut self, old: String, to: &MailboxName) -> Result<std::result::Result<(), Refusal>> {
         let new = match refusal(self.name_upstream_or_refusal(to))? {
             Ok(new) => new,
             Err(refused) => return Ok(Err(refused)),
         };
-        let old = RemoteName(known.remote_name);
+        let old = RemoteName(old);
         if old == new {
             return Ok(Ok(()));
         }
@@ -158,20 +192,29 @@ impl<R: Remote> Pass<'_, R> {
         Ok(Did::Something)
     }
 
-    /// New mail came into the mailbox upstream: it stays, and is back here.
+    /// New mail came into the mailbox upstream: it stays, and is back here. The deletion is off if the user has made the
+    /// mailbox again since, else it is parked.
     fn restore(&mut self, entry: EntryId, mailbox: MailboxId, name: &MailboxName) -> Result<Did> {
         let (decision, conflict) = policy::folder(FolderHere::Deleted, FolderThere::NewMail);
         debug_assert_eq!(decision, FolderDecision::Restored);
         let (account, name) = (self.account, name.clone());
-        self.report.parked += 1;
         self.report.conflicts += usize::from(conflict.is_some());
-        self.write(move |txn| {
-            let name = txn.restore_mailbox(mailbox, &name)?;
+        let is_made_again = self.write(move |txn| {
+            let was_made_again = txn.reader().is_to_be_made(account, mailbox)?;
+            let restored = txn.restore_mailbox(mailbox, &name)?;
             if let Some(kind) = conflict {
-                txn.tell(account, kind, None, name.as_str())?;
+                txn.tell(account, kind, None, restored.name.as_str())?;
             }
-            txn.park(entry, "new mail came into it on the server; retry to delete it all the same")
+            if restored.mailbox != mailbox {
+                return Ok(true);
+            }
+            match was_made_again {
+                true => txn.settle_op(entry)?,
+                false => txn.park(entry, "new mail came into it on the server; retry to delete it all the same")?,
+            }
+            Ok(was_made_again)
         })?;
+        self.report.parked += usize::from(!is_made_again);
         Ok(Did::Something)
     }
 
@@ -208,12 +251,25 @@ impl<R: Remote> Pass<'_, R> {
         }
     }
 
-    fn is_renamed_later(&self, mailbox: MailboxId) -> Result<bool> {
+    fn local_mailbox(&self, mailbox: MailboxId) -> Result<Option<Mailbox>> {
+        self.read(|reader| match reader.mailbox(mailbox) {
+            Ok(mailbox) => Ok(Some(mailbox)),
+            Err(crate::store::Error::NoSuchMailbox) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// The name that a mailbox is to have upstream once `entry`, which gave it `name`, is done: the one it has here, for it
+    /// may have got that by an entry that was done with while this one was parked; unless one that is still to be done
+    /// gave it that.
+    fn name_after(&self, entry: EntryId, mailbox: Mailbox, name: &MailboxName) -> Result<MailboxName> {
+        let Some(now) = mailbox.name else { return Ok(name.clone()) };
         let entries = self.read(|reader| reader.entries(self.account))?;
-        Ok(entries.iter().any(|entry| match &entry.op {
-            Op::RenameMailbox { mailbox: renamed, .. } => *renamed == mailbox,
+        let is_renamed_later = entries.iter().filter(|later| later.id > entry).any(|later| match &later.op {
+            Op::RenameMailbox { to, .. } => now == *to || now.is_below(to),
             _ => false,
-        }))
+        });
+        Ok(if is_renamed_later { name.clone() } else { now })
     }
 
     async fn is_listed(&mut self, name: &RemoteName) -> Result<bool> {

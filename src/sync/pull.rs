@@ -9,6 +9,7 @@ use super::pass::Pass;
 use super::remote::{Listed, Remote, RemoteError, RemoteName, Status};
 use super::vanish::Vanishing;
 use super::{Error, Result};
+use crate::journal::{Op, State};
 use crate::store::{Cursor, ListedMailbox, RemoteMailbox};
 use crate::types::MailboxId;
 
@@ -174,8 +175,17 @@ impl<R: Remote> Pass<'_, R> {
     /// A mailbox that the user deleted is only looked into before it is deleted upstream.
     fn leave_out_deleted(&self, folders: &mut Vec<Folder>) -> Result<()> {
         let known = self.known()?;
-        folders
-            .retain(|folder| known.get(&folder.mailbox).is_some_and(|known| known.name.is_some() && known.selectable));
+        let entries = self.read(|reader| reader.entries(self.account))?;
+        let deleted = entries.iter().filter_map(|entry| match (&entry.op, &entry.state) {
+            (Op::DeleteMailbox { mailbox, .. }, State::Pending) => Some(*mailbox),
+            _ => None,
+        });
+        // It may have a name all the same: there are mailboxes below it, or it was made again.
+        let deleted: BTreeSet<MailboxId> = deleted.collect();
+        folders.retain(|folder| {
+            let is_shown = |known: &RemoteMailbox| known.name.is_some() && known.selectable;
+            known.get(&folder.mailbox).is_some_and(is_shown) && !deleted.contains(&folder.mailbox)
+        });
         Ok(())
     }
 

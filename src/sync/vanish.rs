@@ -11,9 +11,9 @@ use super::pass::Pass;
 use super::remote::Remote;
 use crate::journal::{Entry, Op, Place, intent};
 use crate::merge::ConflictKind;
-use crate::merge::policy::{self, Decision, Here, There};
-use crate::store::{self, Cursor, MessageFacts, Txn, Verdict};
-use crate::types::{AccountId, MailboxId, MessageId, SystemFlag};
+use crate::merge::policy::{self, Decision, FolderDecision, FolderHere, FolderThere, Here, There};
+use crate::store::{self, Cursor, MessageFacts, Origin, Txn, Verdict};
+use crate::types::{AccountId, MailboxId, MailboxName, MessageId, SystemFlag};
 
 /// Messages that one mailbox had upstream and has no more.
 #[derive(Debug, Clone)]
@@ -48,7 +48,10 @@ impl<R: Remote> Pass<'_, R> {
             self.write_durably(move |txn| bring_back_upstream(txn, account, &rejected))?;
         }
         let all = all.clone();
-        let outcome = self.write(move |txn| Accounting::new(txn, account, &vanishing, &all)?.run())?;
+        let is_anew = vanishing.cursor.is_none() && self.read(|reader| reader.is_renamed_here(account, mailbox))?;
+        let work = move |txn: &mut Txn<'_>| Accounting::new(txn, account, &vanishing, &all)?.run();
+        // What is made anew goes into the journal.
+        let outcome = if is_anew { self.write_durably(work)? } else { self.write(work)? };
         self.report.gone += outcome.gone;
         self.report.moved_in += outcome.moved;
         self.report.conflicts += outcome.conflicts;
@@ -101,6 +104,9 @@ impl<'t, 'c> Accounting<'t, 'c> {
 
     fn run(mut self) -> store::Result<Outcome> {
         let cases = self.cases()?;
+        if self.vanishing.cursor.is_none() && self.txn.origin() == Origin::LocalUser {
+            return self.run_anew(cases);
+        }
         let is_loss = |case: &&Case| case.arrival.is_none() && case.facts.place.is_some();
         let lost = cases.iter().filter(is_loss).count();
         let verdict = self.txn.reader().quarantine(self.vanishing.mailbox)?.map(|quarantine| quarantine.verdict);
@@ -123,6 +129,25 @@ impl<'t, 'c> Accounting<'t, 'c> {
             None => {
                 self.txn.forget_mailbox(self.vanishing.mailbox)?;
             }
+        }
+        Ok(self.outcome)
+    }
+
+    /// The mailbox is gone upstream, but the user renamed it: what is in it stays, and all of it is made there anew.
+    fn run_anew(mut self, cases: Vec<Case>) -> store::Result<Outcome> {
+        let (decision, conflict) = policy::folder(FolderHere::Renamed, FolderThere::Gone);
+        debug_assert_eq!(decision, FolderDecision::MadeAnew);
+        for case in cases {
+            if case.arrival.is_some() || case.facts.place != Some(self.vanishing.mailbox) {
+                self.decide(case)?;
+            }
+        }
+        self.txn.make_anew(self.vanishing.mailbox)?;
+        self.txn.lift_quarantine(self.account, self.vanishing.mailbox)?;
+        if let Some(kind) = conflict {
+            let name = self.txn.reader().mailbox(self.vanishing.mailbox)?.name;
+            self.txn.tell(self.account, kind, None, name.as_ref().map_or("", MailboxName::as_str))?;
+            self.outcome.conflicts += 1;
         }
         Ok(self.outcome)
     }

@@ -106,6 +106,7 @@ fn here(world: &World, ledger: &mut Ledger, act: &Act) {
     }
 }
 
+/// What we have marked for EXPUNGE is not copied or moved: without UIDPLUS it would bar the mailbox it comes into.
 fn there(world: &World, ledger: &mut Ledger, act: &Act) {
     let mut all = Vec::new();
     for (name, mailbox) in &world.server.state().mailboxes {
@@ -128,7 +129,6 @@ fn there(world: &World, ledger: &mut Ledger, act: &Act) {
             }
         }
         Act::Move { pick, to } => {
-            // What we have marked for EXPUNGE is left alone: without UIDPLUS it would bar the mailbox it comes into.
             let movable = |(folder, _, _, flags): &(String, u32, String, Flags)| {
                 folder != FOLDERS[to] && !flags.has(SystemFlag::Deleted)
             };
@@ -141,7 +141,8 @@ fn there(world: &World, ledger: &mut Ledger, act: &Act) {
             }
         }
         Act::Copy { pick, to } => {
-            if let Some((folder, uid, text, _)) = picked(pick) {
+            let is_unmarked = |(.., flags): &(String, u32, String, Flags)| !flags.has(SystemFlag::Deleted);
+            if let Some((folder, uid, text, _)) = picked(pick).filter(is_unmarked) {
                 world.server.copy(&folder, uid, FOLDERS[to]);
                 if is_in_doubt(world) {
                     *ledger.copied_meanwhile.entry(text.clone()).or_default() += 1;

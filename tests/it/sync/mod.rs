@@ -2,10 +2,13 @@
 
 mod basics;
 mod chance;
+mod folders;
 mod guard;
 mod model_remote;
 mod policy;
 mod servers;
+mod table;
+mod ways_out;
 mod world;
 
 use mailtide::types::{Flag, Flags};

@@ -120,7 +120,15 @@ impl World {
         origin: Origin,
         work: impl FnOnce(&mut Txn<'_>) -> StoreResult<T> + Send + 'static,
     ) -> T {
-        self.store().write(origin, clock(), work).expect("a write")
+        self.try_write(origin, work).expect("a write")
+    }
+
+    pub fn try_write<T: Send + 'static>(
+        &self,
+        origin: Origin,
+        work: impl FnOnce(&mut Txn<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.store().write(origin, clock(), work)
     }
 
     pub fn mailbox(&self, text: &str) -> MailboxId {
