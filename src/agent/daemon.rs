@@ -234,7 +234,8 @@ impl Daemon {
         };
         let accounts = self.agent.accounts();
         let users = accounts.iter().map(|running| (running.config.name.clone(), user(running)));
-        self.agent.users.replace(password, users.collect::<BTreeMap<_, _>>());
+        let undo_ms = i64::from(self.config.local.undo_seconds) * 1000;
+        self.agent.users.replace(password, undo_ms, users.collect::<BTreeMap<_, _>>());
     }
 
     /// Stops everything: clients first, then the accounts, then the store.

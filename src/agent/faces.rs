@@ -160,6 +160,7 @@ fn make_smtp(parts: Parts) -> MakeSession {
             tls: if accepted.can_upgrade { smtp::Tls::Offered } else { smtp::Tls::Absent },
             plaintext_auth: accepted.is_loopback(),
             message_max_bytes: limits::MESSAGE_MAX_BYTES,
+            hold_max_seconds: limits::HOLD_MAX_SECONDS,
         };
         Box::new(smtp::Session::new(backend, config))
     })

@@ -16,6 +16,7 @@ pub struct LocalUsers(RwLock<Table>);
 #[derive(Debug)]
 struct Table {
     password: Secret,
+    undo_ms: i64,
     by_name: BTreeMap<String, User>,
 }
 
@@ -35,12 +36,12 @@ pub struct SendingUsers(pub std::sync::Arc<LocalUsers>);
 impl LocalUsers {
     /// Nobody yet.
     pub fn new(password: Secret) -> Self {
-        Self(RwLock::new(Table { password, by_name: BTreeMap::new() }))
+        Self(RwLock::new(Table { password, undo_ms: 0, by_name: BTreeMap::new() }))
     }
 
     /// The configuration is another now.
-    pub fn replace(&self, password: Secret, by_name: BTreeMap<String, User>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Table { password, by_name };
+    pub fn replace(&self, password: Secret, undo_ms: i64, by_name: BTreeMap<String, User>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Table { password, undo_ms, by_name };
     }
 
     fn find(&self, is_wanted: impl Fn(&User) -> bool) -> Option<User> {
@@ -78,8 +79,22 @@ impl Users for SendingUsers {
 
 impl Senders for SendingUsers {
     fn account_of(&self, address: Option<&Address>) -> Option<AccountId> {
-        let address = address?.as_str();
-        self.0.find(|user| user.can_send && user.address.eq_ignore_ascii_case(address)).map(|user| user.account)
+        let address = address?;
+        let is = |text: &str| {
+            let sends = |user: &User| user.can_send && user.address.eq_ignore_ascii_case(text);
+            self.0.find(sends).map(|user| user.account)
+        };
+        // `me+tag@example.org` is an address of `me@example.org`'s.
+        let untagged = || {
+            let (name, rest) = address.as_str().split_once('+')?;
+            let (_, domain) = rest.rsplit_once('@')?;
+            is(&format!("{name}@{domain}"))
+        };
+        is(address.as_str()).or_else(untagged)
+    }
+
+    fn undo_ms(&self) -> i64 {
+        self.0.0.read().unwrap_or_else(PoisonError::into_inner).undo_ms
     }
 }
 
@@ -100,17 +115,45 @@ mod tests {
         let users = std::sync::Arc::new(LocalUsers::new(Secret::new("x")));
         let user = |account, can_send| User { account: AccountId::new(account), address: String::new(), can_send };
         let both = [("out".to_owned(), user(1, true)), ("in".to_owned(), user(2, false))];
-        users.replace(Secret::new("local"), BTreeMap::from(both));
+        users.replace(Secret::new("local"), 0, BTreeMap::from(both));
         let sending = SendingUsers(users);
         assert_eq!(sending.check(&credentials("out", "local", None)), Ok(AccountId::new(1)));
         assert_eq!(sending.check(&credentials("in", "local", None)), Err(Refused::NotAuthorized));
     }
 
     #[test]
+    fn an_address_says_whose_mail_it_is() {
+        let users = std::sync::Arc::new(LocalUsers::new(Secret::new("x")));
+        let user = |account, address: &str, can_send| {
+            let (account, address) = (AccountId::new(account), address.to_owned());
+            User { account, address, can_send }
+        };
+        let all = [
+            ("a", user(1, "me@work.example", true)),
+            ("b", user(2, "me+x@home.example", true)),
+            ("c", user(3, "in@x", false)),
+        ];
+        let all = all.map(|(name, user)| (name.to_owned(), user));
+        users.replace(Secret::new("local"), 3_000, BTreeMap::from(all));
+        let sending = SendingUsers(users);
+        for (address, account) in [
+            ("Me@Work.example", Some(1)),
+            ("me+list@work.example", Some(1)),
+            ("me+x@home.example", Some(2)),
+            ("me@home.example", None),
+            ("in@x", None),
+        ] {
+            let found = sending.account_of(Address::parse(address).as_ref());
+            assert_eq!(found.map(AccountId::get), account, "{address}");
+        }
+        assert_eq!((sending.account_of(None), sending.undo_ms()), (None, 3_000));
+    }
+
+    #[test]
     fn only_an_account_with_the_local_password_gets_in() {
         let users = LocalUsers::new(Secret::new("x"));
         let work = User { account: AccountId::new(7), address: "me@example.org".to_owned(), can_send: false };
-        users.replace(Secret::new("local"), BTreeMap::from([("work".to_owned(), work)]));
+        users.replace(Secret::new("local"), 0, BTreeMap::from([("work".to_owned(), work)]));
         assert_eq!(users.check(&credentials("work", "local", None)), Ok(AccountId::new(7)));
         assert_eq!(users.check(&credentials("work", "x", None)), Err(Refused::Credentials));
         assert_eq!(users.check(&credentials("home", "local", None)), Err(Refused::Credentials));

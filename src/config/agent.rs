@@ -9,7 +9,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
-use super::value::{Bodies, Credential, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, TlsMode, credential};
+use super::value::{
+    Bodies, Credential, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, TlsMode, UndoSeconds, credential,
+};
 use crate::types::{FolderFilter, Glob};
 
 /// Everything syncd is told.
@@ -29,6 +31,8 @@ pub struct Local {
     pub password: Option<Credential>,
     /// With it STARTTLS is offered, and the listeners may be off loopback.
     pub tls: Option<TlsIdentity>,
+    /// How long outgoing mail waits, so that it can be taken back.
+    pub undo_seconds: u32,
 }
 
 /// One upstream account.
@@ -106,6 +110,7 @@ struct RawLocal {
     password: Option<Spanned<Password>>,
     password_command: Option<Spanned<Vec<String>>>,
     tls: Option<OwnTls>,
+    undo_seconds: Option<UndoSeconds>,
 }
 
 #[derive(Deserialize)]
@@ -189,6 +194,7 @@ fn local(source: &Source<'_>, folder: &Path, raw: RawLocal) -> Result<Local, Con
         pop3: listen(raw.pop3)?,
         password: credential(source, raw.password, raw.password_command)?,
         tls,
+        undo_seconds: raw.undo_seconds.map_or(0, |seconds| seconds.0),
     })
 }
 

@@ -162,6 +162,16 @@ impl<'de> Deserialize<'de> for PollSeconds {
     }
 }
 
+/// `undo-seconds`.
+pub(super) struct UndoSeconds(pub u32);
+
+impl<'de> Deserialize<'de> for UndoSeconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        number(deserializer, "a number of seconds from 0 to 3600", 0..=3600)
+            .map(|seconds| Self(u32::try_from(seconds).expect("the range is within u32")))
+    }
+}
+
 /// `tls` of our own listeners: `true`, `false`, or the files.
 pub(super) struct OwnTls(pub Option<TlsIdentity>);
 

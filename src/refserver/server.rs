@@ -257,6 +257,7 @@ impl Parts {
             tls,
             plaintext_auth,
             message_max_bytes: limits::MESSAGE_MAX_BYTES,
+            hold_max_seconds: 0,
         };
         smtp::Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
     }

@@ -19,10 +19,13 @@ use crate::smtp::trace::Trace;
 use crate::store::{Error, NewSubmission, Origin, Store, Upload};
 use crate::types::{AccountId, Timestamp, limits};
 
-/// Whose mail it is where nobody logged in.
+/// Whose mail it is, and what the user wants done with it.
 pub trait Senders: Send + Sync {
     /// The account that sends as `address`; `None` in place of an address is the null reverse-path.
     fn account_of(&self, address: Option<&Address>) -> Option<AccountId>;
+
+    /// How long a message waits before it is sent, so that it can be taken back.
+    fn undo_ms(&self) -> i64;
 }
 
 /// Numbers submissions, so that no two get one Message-ID. One value for all sessions of a program.
@@ -40,13 +43,14 @@ pub struct SubmissionBackend {
 }
 
 impl SubmissionBackend {
-    /// A backend for sessions with a login, checked by `users`, and without one, told apart by `senders`.
+    /// A backend for sessions with a login, checked by `users`; the sender's address says more, if `senders` knows it.
     pub fn new(store: Store, users: Arc<dyn Users>, senders: Arc<dyn Senders>, sequence: Sequence) -> Self {
         Self { store, users, senders, sequence, account: None }
     }
 
     fn account(&self, from: &MailFrom) -> Result<AccountId, Refusal> {
-        let account = self.account.or_else(|| self.senders.account_of(from.address.as_ref()));
+        // Who has several accounts and one login sends each mail by the server that knows its sender.
+        let account = self.senders.account_of(from.address.as_ref()).or(self.account);
         account.ok_or_else(|| {
             Refusal::permanent(550, "5.7.1", "No account here sends as that address: log in with the account's name")
         })
@@ -80,7 +84,9 @@ impl Backend for SubmissionBackend {
             envelope: outgoing(envelope),
             arrived: now,
             number: self.sequence.0.fetch_add(1, Ordering::Relaxed),
+            undo_ms: self.senders.undo_ms(),
             upload: self.store.upload(),
+            not_before: envelope.from.hold.map(|hold| hold.moment(now)),
             head: Some(Vec::new()),
         })
     }
@@ -96,7 +102,10 @@ pub struct SubmissionUpload {
     envelope: Envelope,
     arrived: Timestamp,
     number: u64,
+    undo_ms: i64,
     upload: Upload,
+    /// The client wants it sent no earlier.
+    not_before: Option<Timestamp>,
     /// The header as far as it came; `None` once it is complete and written.
     head: Option<Vec<u8>>,
 }
@@ -120,13 +129,16 @@ impl backend::Upload for SubmissionUpload {
         let content = self.upload.finish().map_err(|error| refusal(&error))?;
         let message_id = content.summary.envelope.message_id.as_deref().unwrap_or_default();
         let message_id = String::from_utf8_lossy(message_id).trim().to_owned();
+        // Within the window it can still be taken back.
+        let undo = Some(now.plus_ms(self.undo_ms)).filter(|_| self.undo_ms > 0);
+        let not_before = self.not_before.max(undo);
         let new = NewSubmission {
             account: self.account,
             content,
             envelope: self.envelope,
             message_id,
             file: true,
-            not_before: None,
+            not_before,
         };
         let enqueued = self.store.write(Origin::LocalUser, now, move |txn| txn.enqueue(&new));
         enqueued.map(|id| id.to_string()).map_err(|error| refusal(&error))

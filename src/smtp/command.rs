@@ -4,6 +4,7 @@
 //! ORCPT and ENVID in their xtext form, `<Postmaster>` told from `<>`.
 
 use super::address::Address;
+use crate::types::Timestamp;
 
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,11 @@ pub enum Command {
     Mail(MailFrom),
     Rcpt(RcptTo),
     Data,
+    /// Octets that follow, and whether they are the last (RFC 3030 section 2).
+    Bdat {
+        size: u64,
+        last: bool,
+    },
     Rset,
     Noop,
     Vrfy,
@@ -39,6 +45,26 @@ pub struct MailFrom {
     pub ret: Option<Ret>,
     /// ENVID in its xtext form (RFC 3461 section 4.4).
     pub envid: Option<String>,
+    /// HOLDFOR or HOLDUNTIL (RFC 4865 section 5).
+    pub hold: Option<Hold>,
+}
+
+/// When a message is to go out, not before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// After so many seconds.
+    For(u32),
+    Until(Timestamp),
+}
+
+impl Hold {
+    /// The moment, for what is submitted now.
+    pub const fn moment(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::For(seconds) => now.plus_ms(seconds as i64 * 1000),
+            Self::Until(moment) => moment,
+        }
+    }
 }
 
 /// How much of the message a failure report should hold.
@@ -81,6 +107,9 @@ pub enum CommandError {
     BadRecipient,
     #[error("bad value for {0}")]
     BadParameter(&'static str),
+    /// Where the octets after the command end cannot be known.
+    #[error("syntax: BDAT size [LAST]")]
+    BadChunk,
     #[error("parameter {0} not recognized or not implemented")]
     UnknownParameter(String),
 }
@@ -106,6 +135,7 @@ impl Command {
             "AUTH" => auth(rest),
             "MAIL" => mail(rest),
             "RCPT" => rcpt(rest),
+            "BDAT" => bdat(rest).ok_or(CommandError::BadChunk),
             "DATA" => alone(Self::Data, "DATA"),
             "RSET" => alone(Self::Rset, "RSET"),
             "QUIT" => alone(Self::Quit, "QUIT"),
@@ -136,6 +166,17 @@ fn auth(rest: &str) -> Result<Command, CommandError> {
     }
 }
 
+/// `bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ]` (RFC 3030 section 2).
+fn bdat(rest: &str) -> Option<Command> {
+    let (digits, mark) = rest.split_once(' ').map_or((rest, None), |(digits, mark)| (digits, Some(mark)));
+    let last = match mark {
+        None => false,
+        Some(mark) if mark.trim().eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return None,
+    };
+    Some(Command::Bdat { size: size(digits)?, last })
+}
+
 /// `"MAIL FROM:" Reverse-path [SP Mail-parameters]`
 fn mail(rest: &str) -> Result<Command, CommandError> {
     const SYNTAX: CommandError = CommandError::Syntax("MAIL FROM:<reverse-path> [parameters]");
@@ -155,6 +196,15 @@ fn mail(rest: &str) -> Result<Command, CommandError> {
                 mail.envid = Some(value.to_owned());
             }
             ("ENVID", _) => return Err(CommandError::BadParameter("ENVID")),
+            ("HOLDFOR", Some(value)) if mail.hold.is_none() => {
+                mail.hold = Some(hold_for(value).ok_or(CommandError::BadParameter("HOLDFOR"))?);
+            }
+            ("HOLDUNTIL", Some(value)) if mail.hold.is_none() => {
+                mail.hold = Some(hold_until(value).ok_or(CommandError::BadParameter("HOLDUNTIL"))?);
+            }
+            // Both, or one twice (RFC 4865 section 5).
+            ("HOLDFOR", _) => return Err(CommandError::BadParameter("HOLDFOR")),
+            ("HOLDUNTIL", _) => return Err(CommandError::BadParameter("HOLDUNTIL")),
             // RFC 4954 section 5: who is said to have submitted it. Nobody here is trusted with it, so it is dropped.
             ("AUTH", Some(value)) if is_xtext(value) => {}
             _ => return Err(CommandError::UnknownParameter(keyword)),
@@ -236,6 +286,17 @@ fn body(value: &str) -> Option<bool> {
     (eight_bit || value.eq_ignore_ascii_case("7BIT")).then_some(eight_bit)
 }
 
+/// `future-release-integer = %x31-39 *8DIGIT`, seconds (RFC 4865 section 5).
+fn hold_for(value: &str) -> Option<Hold> {
+    let digits = (1..=9).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
+    value.parse().ok().filter(|seconds| digits && *seconds > 0).map(Hold::For)
+}
+
+/// `future-release-date-time`, a moment of RFC 3339 (RFC 4865 section 5).
+fn hold_until(value: &str) -> Option<Hold> {
+    Timestamp::parse_rfc3339(value).map(Hold::Until)
+}
+
 fn ret(value: &str) -> Option<Ret> {
     [Ret::Full, Ret::Headers].into_iter().find(|ret| ret.as_str().eq_ignore_ascii_case(value))
 }
@@ -292,10 +353,20 @@ mod tests {
         let address = Address::parse("a@b.example");
         let envid = Some("QQ+2B1".to_owned());
         let ret = Some(Ret::Headers);
-        assert_eq!(mail, MailFrom { address, size: Some(12), eight_bit: true, smtp_utf8: true, ret, envid });
+        let expected = MailFrom { address, size: Some(12), eight_bit: true, smtp_utf8: true, ret, envid, hold: None };
+        assert_eq!(mail, expected);
         assert_eq!(mail_of("MAIL FROM: <>").address, None);
         assert_eq!(mail_of("MAIL FROM:<@x,@y:a@b>").address, Address::parse("a@b"));
         assert_eq!(mail_of("MAIL FROM:<\"a>b\"@c>").address, Address::parse("\"a>b\"@c"));
+    }
+
+    #[test]
+    fn mail_may_be_wanted_later() {
+        let until = |line| mail_of(line).hold.map(|hold| hold.moment(Timestamp::from_unix_ms(5)).unix_ms());
+        assert_eq!(until("MAIL FROM:<a@b> HOLDFOR=60"), Some(60_005));
+        assert_eq!(until("MAIL FROM:<a@b> HOLDUNTIL=1970-01-01T01:00:01+01:00"), Some(1000));
+        assert_eq!(Command::parse("bdat 12 last"), Ok(Command::Bdat { size: 12, last: true }));
+        assert_eq!(Command::parse("BDAT 0"), Ok(Command::Bdat { size: 0, last: false }));
     }
 
     #[test]
@@ -313,7 +384,12 @@ mod tests {
         let bad_parameter = CommandError::BadParameter;
         for (line, error) in [
             ("", CommandError::Unknown),
-            ("BDAT 12", CommandError::Unknown),
+            ("BDAT", CommandError::BadChunk),
+            ("BDAT x", CommandError::BadChunk),
+            ("BDAT 12 FIRST", CommandError::BadChunk),
+            ("MAIL FROM:<a@b> HOLDFOR=0", bad_parameter("HOLDFOR")),
+            ("MAIL FROM:<a@b> HOLDUNTIL=tomorrow", bad_parameter("HOLDUNTIL")),
+            ("MAIL FROM:<a@b> HOLDFOR=1 HOLDUNTIL=2026-11-25T16:00:00Z", bad_parameter("HOLDUNTIL")),
             ("EHLO", CommandError::Syntax("EHLO domain")),
             ("EHLO a b", CommandError::Syntax("EHLO domain")),
             ("DATA x", CommandError::Syntax("DATA")),

@@ -65,6 +65,33 @@ impl DataReceiver {
     }
 }
 
+/// Looks for bare CR and LF in what is framed otherwise (RFC 3030 section 2: text in chunks has CRLF as well).
+#[derive(Debug, Default)]
+pub struct LineBreaks {
+    after_cr: bool,
+    bare: bool,
+}
+
+impl LineBreaks {
+    /// Takes the next bytes.
+    pub fn see(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.bare |= (*byte == b'\n') != self.after_cr;
+            self.after_cr = *byte == b'\r';
+        }
+    }
+
+    /// Nothing more comes.
+    pub fn end(&mut self) {
+        self.bare |= std::mem::take(&mut self.after_cr);
+    }
+
+    /// Was there a CR without LF or an LF without CR?
+    pub const fn had_bare(&self) -> bool {
+        self.bare
+    }
+}
+
 impl Default for DataReceiver {
     fn default() -> Self {
         Self::new()
@@ -87,6 +114,16 @@ mod tests {
             }
         }
         (content, Vec::new(), false, receiver.had_bare_line_break())
+    }
+
+    #[test]
+    fn bare_line_breaks_are_seen_across_pieces() {
+        for (text, bare) in [("a\r\nb", false), ("\r\n\r\n", false), ("a\n", true), ("a\rb\n", true), ("a\r", true)] {
+            let mut seen = LineBreaks::default();
+            text.as_bytes().chunks(1).for_each(|piece| seen.see(piece));
+            seen.end();
+            assert_eq!(seen.had_bare(), bare, "{text:?}");
+        }
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl Timestamp {
         Self(self.0.saturating_add(ms))
     }
 
+    /// Parses a moment of RFC 3339 in any zone.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        DateTime::parse_from_rfc3339(text).ok().map(|moment| Self(moment.timestamp_millis()))
+    }
+
     /// RFC 3339 in UTC, to the second: `2026-11-23T13:49:00Z`.
     pub fn to_rfc3339(self) -> String {
         utc(self).format("%Y-%m-%dT%H:%M:%SZ").to_string()

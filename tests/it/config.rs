@@ -120,7 +120,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("colour = 1", "1:1: unknown key `colour`, expected `local` or `account`"),
     (
         "[local]\nimpa = 1",
-        "2:1: unknown key `impa`, expected one of `imap`, `smtp`, `pop3`, `password`, `password-command`, `tls`",
+        "2:1: unknown key `impa`, expected one of `imap`, `smtp`, `pop3`, `password`, `password-command`, `tls`, `undo-seconds`",
     ),
     ("[local\nimap = 1", "1:7: unclosed table, expected `]`"),
     (

@@ -46,6 +46,7 @@ impl Post {
             tls: Tls::Absent,
             plaintext_auth: true,
             message_max_bytes: 1_000_000,
+            hold_max_seconds: 0,
         };
         Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
     }

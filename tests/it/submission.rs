@@ -16,6 +16,7 @@ const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
 struct Accounts {
     work: AccountId,
     home: AccountId,
+    undo_ms: i64,
 }
 
 impl Users for Accounts {
@@ -28,6 +29,10 @@ impl Users for Accounts {
 impl Senders for Accounts {
     fn account_of(&self, address: Option<&Address>) -> Option<AccountId> {
         self.named(&address?.local_part()).filter(|_| address.is_some_and(|address| address.domain() == Some("here")))
+    }
+
+    fn undo_ms(&self) -> i64 {
+        self.undo_ms
     }
 }
 
@@ -58,7 +63,7 @@ impl Place {
         let account = |name: &'static str| {
             store.write(Origin::LocalUser, NOW, move |txn| txn.ensure_account(name)).expect("room")
         };
-        let accounts = Arc::new(Accounts { work: account("work"), home: account("home") });
+        let accounts = Arc::new(Accounts { work: account("work"), home: account("home"), undo_ms: 5_000 });
         Self { store: Some(store), accounts, folder }
     }
 
@@ -76,6 +81,7 @@ impl Place {
             tls: Tls::Absent,
             plaintext_auth: true,
             message_max_bytes: 10_000_000,
+            hold_max_seconds: 3600,
         };
         Session::new(backend, config)
     }
@@ -156,7 +162,7 @@ fn the_account_is_who_logged_in_or_whose_address_it_is() {
         (None, "someone@elsewhere", None),
         (None, "", None),
         (Some("home"), "someone@elsewhere", Some(place.accounts.home)),
-        (Some("home"), "work@here", Some(place.accounts.home)),
+        (Some("home"), "work@here", Some(place.accounts.work)),
         (Some("work"), "", Some(place.accounts.work)),
     ] {
         let before = account.map(|account| place.outbox(account).len());
@@ -174,6 +180,18 @@ fn the_account_is_who_logged_in_or_whose_address_it_is() {
         talk(&mut session, "RCPT TO:<a@x>\r\nDATA\r\n");
         assert!(talk(&mut session, &format!("{COMPLETE}.\r\n")).starts_with("250 "), "{login:?} {from}");
         assert_eq!(Some(place.outbox(account).len()), before.map(|before| before + 1), "{login:?} {from}");
+    }
+}
+
+#[test]
+fn a_message_waits_as_long_as_it_can_be_taken_back_or_longer_if_that_is_wanted() {
+    let place = Place::new();
+    let mut session = place.session();
+    talk(&mut session, "EHLO c\r\n");
+    for (parameter, wait_ms) in [("", 5_000), (" HOLDFOR=1", 5_000), (" HOLDFOR=60", 60_000)] {
+        talk(&mut session, &format!("MAIL FROM:<work@here>{parameter}\r\nRCPT TO:<a@x>\r\nDATA\r\n{COMPLETE}.\r\n"));
+        let (submission, _) = place.outbox(place.accounts.work).pop().expect("it was taken");
+        assert_eq!(submission.next_attempt, NOW.plus_ms(wait_ms), "{parameter}");
     }
 }
 

@@ -102,7 +102,7 @@ impl Agent {
             life.handles.push(handle);
             life.tasks.push(tokio::spawn(async move { work.proceed().await }));
         }
-        life.users.replace(Secret::new(PASSWORD), by_name);
+        life.users.replace(Secret::new(PASSWORD), 0, by_name);
         self.life = Some(life);
     }
 
@@ -189,6 +189,7 @@ impl Life {
             tls: Tls::Absent,
             plaintext_auth: true,
             message_max_bytes: 1_000_000,
+            hold_max_seconds: 0,
         };
         Box::new(SmtpSession::new(backend, config))
     }

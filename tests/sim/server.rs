@@ -146,6 +146,7 @@ impl Shared {
             tls: Tls::Absent,
             plaintext_auth: true,
             message_max_bytes: 1_000_000,
+            hold_max_seconds: 0,
         };
         SmtpSession::new(DeliveryBackend::new(self.delivery.clone(), role), config)
     }

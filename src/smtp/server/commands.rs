@@ -17,16 +17,18 @@ impl<B: Backend> Session<B> {
     pub(super) fn handle_command(&mut self, line: &str, now: Timestamp) {
         let command = match Command::parse(line) {
             Ok(command) => command,
+            Err(CommandError::BadChunk) => return self.close(&bad_command(&CommandError::BadChunk)),
             Err(error) => return self.mistake(bad_command(&error)),
         };
         match command {
-            Command::Ehlo(name) => self.ehlo(name),
+            Command::Ehlo(name) => self.ehlo(name, now),
             Command::Helo(name) => self.helo(name),
             Command::StartTls => self.start_tls(),
             Command::Auth(mechanism, initial) => self.auth(&mechanism, initial.as_deref()),
-            Command::Mail(from) => self.mail(from),
+            Command::Mail(from) => self.mail(from, now),
             Command::Rcpt(to) => self.rcpt(to),
             Command::Data => self.data(now),
+            Command::Bdat { size, last } => self.bdat(size, last, now),
             Command::Rset => {
                 self.transaction = None;
                 self.reply(&Reply::new(250, "2.0.0", "Forgotten"));
@@ -41,11 +43,16 @@ impl<B: Backend> Session<B> {
     }
 
     /// RFC 5321 section 4.1.1.1. What is listed is what this session does at this moment.
-    fn ehlo(&mut self, name: String) {
+    fn ehlo(&mut self, name: String, now: Timestamp) {
         let size = format!("SIZE {}", self.config.message_max_bytes);
         let mut reply = Reply::bare(250, &self.config.hostname);
-        for keyword in ["PIPELINING", size.as_str(), "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN"] {
+        for keyword in ["PIPELINING", size.as_str(), "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN"] {
             reply = reply.and(keyword);
+        }
+        if self.config.hold_max_seconds > 0 {
+            // RFC 4865 section 4: the longest wait, and the last moment.
+            let (seconds, last) = (self.config.hold_max_seconds, self.last_hold(now).to_rfc3339());
+            reply = reply.and(format!("FUTURERELEASE {seconds} {last}"));
         }
         if self.config.tls == Tls::Offered {
             reply = reply.and("STARTTLS");
@@ -149,7 +156,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// RFC 5321 section 4.1.1.2.
-    fn mail(&mut self, from: MailFrom) {
+    fn mail(&mut self, from: MailFrom, now: Timestamp) {
         let Some(client) = &self.client else {
             return self.mistake(Reply::new(503, "5.5.1", "EHLO first"));
         };
@@ -165,6 +172,14 @@ impl<B: Backend> Session<B> {
         if !from.smtp_utf8 && from.address.as_ref().is_some_and(|address| !address.is_ascii()) {
             return self.mistake(Reply::new(550, "5.6.7", "A non-ASCII address needs SMTPUTF8"));
         }
+        if let Some(hold) = from.hold {
+            if self.config.hold_max_seconds == 0 {
+                return self.mistake(Reply::new(555, "5.5.4", "FUTURERELEASE is not offered here"));
+            }
+            if hold.moment(now) > self.last_hold(now) {
+                return self.mistake(Reply::new(501, "5.5.4", "Nothing is held for so long"));
+            }
+        }
         let trace = Trace {
             helo: client.name.clone(),
             extended: client.extended,
@@ -174,7 +189,8 @@ impl<B: Backend> Session<B> {
         };
         match self.backend.sender(&trace, &from) {
             Ok(()) => {
-                self.transaction = Some(Transaction { trace, envelope: Envelope { from, to: Vec::new() } });
+                self.transaction =
+                    Some(Transaction { trace, envelope: Envelope { from, to: Vec::new() }, chunks: None });
                 self.reply(&Reply::new(250, "2.1.0", "Sender OK"));
             }
             Err(refusal) => self.reply(refusal.reply()),
@@ -183,9 +199,12 @@ impl<B: Backend> Session<B> {
 
     /// RFC 5321 section 4.1.1.3.
     fn rcpt(&mut self, to: RcptTo) {
-        let Some(Transaction { trace, envelope }) = &mut self.transaction else {
+        let Some(Transaction { trace, envelope, chunks }) = &mut self.transaction else {
             return self.mistake(Reply::new(503, "5.5.1", "MAIL first"));
         };
+        if chunks.is_some() {
+            return self.mistake(Reply::new(503, "5.5.1", "The message is under way"));
+        }
         if envelope.to.len() >= limits::SMTP_RECIPIENTS_MAX {
             // RFC 5321 section 4.5.3.1.10.
             return self.reply(&Reply::new(452, "4.5.3", "Too many recipients: send these, then the others"));
@@ -206,16 +225,19 @@ impl<B: Backend> Session<B> {
 
     /// RFC 5321 section 4.1.1.4.
     fn data(&mut self, now: Timestamp) {
-        let Some(Transaction { trace, envelope }) = &self.transaction else {
+        let Some(Transaction { trace, envelope, chunks }) = &self.transaction else {
             return self.mistake(Reply::new(503, "5.5.1", "MAIL first"));
         };
+        if chunks.is_some() {
+            return self.mistake(Reply::new(503, "5.5.1", "After BDAT comes BDAT or RSET"));
+        }
         if envelope.to.is_empty() {
             return self.mistake(Reply::new(554, "5.5.1", "No valid recipients"));
         }
         match self.backend.begin(trace, envelope, now) {
             Ok(upload) => {
                 self.reply(&Reply::bare(354, "Send the message, end it with a line holding only a dot"));
-                self.phase = Phase::Data(Receiving::new(upload, self.config.message_max_bytes));
+                self.phase = Phase::Data(Receiving::dotted(upload, self.config.message_max_bytes));
             }
             Err(refusal) => {
                 self.transaction = None;
@@ -224,18 +246,28 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// The end of data. The transaction is over whatever comes of it.
+    /// The end of data.
     pub(super) fn finish_data(&mut self, now: Timestamp) {
-        self.transaction = None;
         if let Phase::Data(receiving) = std::mem::replace(&mut self.phase, Phase::Commands) {
-            match receiving.finish(now) {
-                Ok(id) => {
-                    self.answer_unseen = true;
-                    self.reply(&Reply::new(250, "2.0.0", format!("Taken as {id}")));
-                }
-                Err(refusal) => self.reply(refusal.reply()),
-            }
+            self.finish_message(receiving, now);
         }
+    }
+
+    /// The message is complete. The transaction is over whatever comes of it.
+    pub(super) fn finish_message(&mut self, receiving: Receiving<B::Upload>, now: Timestamp) {
+        self.transaction = None;
+        match receiving.finish(now) {
+            Ok(id) => {
+                self.answer_unseen = true;
+                self.reply(&Reply::new(250, "2.0.0", format!("Taken as {id}")));
+            }
+            Err(refusal) => self.reply(refusal.reply()),
+        }
+    }
+
+    /// The last moment at which a message may be wanted to go out.
+    fn last_hold(&self, now: Timestamp) -> Timestamp {
+        now.plus_ms(i64::from(self.config.hold_max_seconds) * 1000)
     }
 }
 
@@ -243,7 +275,7 @@ fn bad_command(error: &CommandError) -> Reply {
     let text = error.to_string();
     match error {
         CommandError::Unknown => Reply::new(500, "5.5.1", text),
-        CommandError::Syntax(_) => Reply::new(501, "5.5.4", text),
+        CommandError::Syntax(_) | CommandError::BadChunk => Reply::new(501, "5.5.4", text),
         CommandError::BadSender => Reply::new(501, "5.1.7", text),
         CommandError::BadRecipient => Reply::new(501, "5.1.3", text),
         CommandError::BadParameter(_) => Reply::new(501, "5.5.4", text),

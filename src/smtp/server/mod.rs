@@ -5,6 +5,7 @@
 //! it is said only after the backend made it durable.
 
 pub mod backend;
+mod chunks;
 mod commands;
 mod receiving;
 
@@ -14,6 +15,7 @@ use crate::smtp::trace::Trace;
 use crate::types::{Conversation, Event, Step, Timestamp, TlsFacts, limits};
 
 use backend::{Backend, Envelope};
+use chunks::Chunk;
 use receiving::Receiving;
 
 /// What a session is told at its beginning.
@@ -28,6 +30,8 @@ pub struct Config {
     /// Passwords are taken without TLS: loopback only.
     pub plaintext_auth: bool,
     pub message_max_bytes: u64,
+    /// How long a message may be asked to wait before it goes out (RFC 4865); 0: FUTURERELEASE is not offered.
+    pub hold_max_seconds: u32,
 }
 
 /// Which of the two services this is.
@@ -60,7 +64,7 @@ pub struct Session<B: Backend> {
     /// Who the client says it is, once it did.
     client: Option<Client>,
     user: Option<String>,
-    transaction: Option<Transaction>,
+    transaction: Option<Transaction<B::Upload>>,
     /// A message got its 250, and nothing that the client sent shows yet that it saw it.
     answer_unseen: bool,
     /// Input not used yet.
@@ -82,6 +86,8 @@ enum Phase<B: Backend> {
     Sasl(Exchange),
     /// A message.
     Data(Receiving<B::Upload>),
+    /// A part of one (RFC 3030).
+    Chunk(Chunk<B::Upload>),
     /// Nothing, before the TLS handshake is done.
     StartingTls,
     /// Nothing: the session is over.
@@ -95,9 +101,11 @@ struct Client {
 }
 
 /// A transaction under way: MAIL was taken.
-struct Transaction {
+struct Transaction<U> {
     trace: Trace,
     envelope: Envelope,
+    /// The message as far as it came, in chunks.
+    chunks: Option<Receiving<U>>,
 }
 
 impl<B: Backend> Session<B> {
@@ -135,6 +143,10 @@ impl<B: Backend> Session<B> {
                     if receiving.is_complete() {
                         self.finish_data(now);
                     }
+                }
+                Phase::Chunk(_) => {
+                    let used = self.take_chunk(input, now);
+                    input = &input[used..];
                 }
                 Phase::SkippingLine => {
                     let end = input.iter().position(|byte| *byte == b'\n');
@@ -254,7 +266,7 @@ impl<B: Backend> Conversation for Session<B> {
             Phase::Over => Step::Close,
             Phase::StartingTls => Step::StartTls,
             _ if !self.input.is_empty() => Step::Continue,
-            Phase::Commands | Phase::SkippingLine | Phase::Sasl(_) | Phase::Data(_) => Step::Wait,
+            Phase::Commands | Phase::SkippingLine | Phase::Sasl(_) | Phase::Data(_) | Phase::Chunk(_) => Step::Wait,
         }
     }
 

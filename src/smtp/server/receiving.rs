@@ -1,36 +1,62 @@
-//! A message on its way in: from 354 to the end of data.
+//! A message on its way in: from 354 to the end of data, or chunk by chunk.
 
 use super::backend::Upload;
-use crate::smtp::data::DataReceiver;
+use crate::smtp::data::{DataReceiver, LineBreaks};
 use crate::smtp::reply::Refusal;
 use crate::types::Timestamp;
 
 /// Receives one message. Once something is wrong the rest is read and thrown away: the client must be let finish
-/// before it can be told (RFC 5321 section 4.2.5).
+/// before it can be told (RFC 5321 section 4.2.5, RFC 3030 section 2).
 pub(super) struct Receiving<U> {
-    receiver: DataReceiver,
+    framing: Framing,
     upload: Result<U, Refusal>,
     size_bytes: u64,
     max_bytes: u64,
     complete: bool,
 }
 
+enum Framing {
+    /// DATA.
+    Dots(DataReceiver),
+    /// BDAT: whoever counts the octets knows where it ends.
+    Chunks(LineBreaks),
+}
+
 impl<U: Upload> Receiving<U> {
-    pub(super) const fn new(upload: U, max_bytes: u64) -> Self {
-        Self { receiver: DataReceiver::new(), upload: Ok(upload), size_bytes: 0, max_bytes, complete: false }
+    /// A message that ends with a dot.
+    pub(super) const fn dotted(upload: U, max_bytes: u64) -> Self {
+        Self::new(upload, max_bytes, Framing::Dots(DataReceiver::new()))
+    }
+
+    /// A message in chunks.
+    pub(super) fn chunked(upload: U, max_bytes: u64) -> Self {
+        Self::new(upload, max_bytes, Framing::Chunks(LineBreaks::default()))
+    }
+
+    const fn new(upload: U, max_bytes: u64, framing: Framing) -> Self {
+        Self { framing, upload: Ok(upload), size_bytes: 0, max_bytes, complete: false }
     }
 
     /// Gives how many bytes of `input` were of this message.
     pub(super) fn receive(&mut self, input: &[u8]) -> usize {
-        let mut content = Vec::new();
-        let (used, complete) = self.receiver.receive(input, &mut content);
-        self.complete = complete;
+        let mut unstuffed = Vec::new();
+        let (content, used, bare) = match &mut self.framing {
+            Framing::Dots(receiver) => {
+                let (used, complete) = receiver.receive(input, &mut unstuffed);
+                self.complete = complete;
+                (&unstuffed[..], used, receiver.had_bare_line_break())
+            }
+            Framing::Chunks(breaks) => {
+                breaks.see(input);
+                (input, input.len(), breaks.had_bare())
+            }
+        };
         self.size_bytes = self.size_bytes.saturating_add(content.len() as u64);
         if let Ok(upload) = &mut self.upload {
             let refusal = match () {
                 () if self.size_bytes > self.max_bytes => Some(too_big()),
-                () if self.receiver.had_bare_line_break() => Some(bare_line_break()),
-                () => upload.write(&content).err(),
+                () if bare => Some(bare_line_break()),
+                () => upload.write(content).err(),
             };
             if let Some(refusal) = refusal {
                 self.upload = Err(refusal);
@@ -39,12 +65,25 @@ impl<U: Upload> Receiving<U> {
         used
     }
 
+    /// The end of data was seen.
     pub(super) const fn is_complete(&self) -> bool {
         self.complete
     }
 
-    pub(super) fn finish(self, now: Timestamp) -> Result<String, Refusal> {
-        self.upload?.finish(now)
+    /// Why the message will not be taken, as far as is known.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        self.upload.as_ref().err()
+    }
+
+    pub(super) fn finish(mut self, now: Timestamp) -> Result<String, Refusal> {
+        let upload = self.upload?;
+        if let Framing::Chunks(breaks) = &mut self.framing {
+            breaks.end();
+            if breaks.had_bare() {
+                return Err(bare_line_break());
+            }
+        }
+        upload.finish(now)
     }
 }
 

@@ -60,7 +60,7 @@ impl Backend for Memory {
         if self.fail.as_deref() == Some("begin") {
             return Err(Refusal::no_room());
         }
-        let MailFrom { address, size, eight_bit, smtp_utf8, ret, envid } = &envelope.from;
+        let MailFrom { address, size, eight_bit, smtp_utf8, ret, envid, hold } = &envelope.from;
         let from = address.as_ref().map(|address| address.as_str()).unwrap_or_default();
         let mut header = format!("{} from <{from}>", trace.protocol());
         for (name, value) in [
@@ -69,6 +69,7 @@ impl Backend for Memory {
             ("utf8", smtp_utf8.then(String::new)),
             ("ret", ret.map(|ret| ret.as_str().to_owned())),
             ("envid", envid.clone()),
+            ("hold", hold.map(|hold| format!("{hold:?}"))),
         ] {
             header += &value
                 .map(|value| format!(" {name}{}{value}", if value.is_empty() { "" } else { "=" }))
@@ -122,6 +123,7 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
         },
         plaintext_auth: setting("plaintext-auth") == Some("yes"),
         message_max_bytes: setting("max-bytes").map_or(1_000_000, |text| text.parse().expect("a number")),
+        hold_max_seconds: setting("hold").map_or(0, |text| text.parse().expect("a number")),
     };
     let backend = Memory { log: Arc::clone(&log), mx: role == Role::Mx, fail: setting("fail").map(str::to_owned) };
     (Session::new(backend, config), log)
