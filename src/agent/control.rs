@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::daemon::Agent;
 use super::reports;
-use crate::control::report::{ClientConfig, ClientUser, Status, Synced, SyncedAccount};
+use crate::control::report::{ClientConfig, ClientUser, Source, Status, Synced, SyncedAccount};
 use crate::control::{Failure, Handler, Request};
 use crate::journal::State;
 use crate::store::{self, Origin, Reader, Store, Txn, Verdict};
-use crate::types::{AccountId, ConflictId, EntryId};
+use crate::types::{AccountId, ByteSource, ConflictId, EntryId, SubmissionId, Timestamp, limits};
 
 /// Of the form of `syncctl status --json`.
 const STATUS_VERSION: u32 = 1;
@@ -98,6 +100,13 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
         Request::OutboxHold { id } => done(write(agent, move |txn| txn.hold_submission(id))),
         Request::OutboxRelease { id } => done(write(agent, move |txn| txn.release_submission(id))),
         Request::OutboxCancel { id } => done(write(agent, move |txn| txn.cancel_submission(id))),
+        Request::OutboxRequeue { id } => done(write(agent, move |txn| txn.requeue_submission(id))),
+        Request::OutboxSchedule { id, at } => {
+            let moment = Timestamp::parse_rfc3339(&at)
+                .ok_or_else(|| Failure::not_possible(format!("{at:?} is no moment of RFC 3339")))?;
+            done(write(agent, move |txn| txn.schedule_submission(id, moment)))
+        }
+        Request::OutboxSource { id } => json(&source(store, id)?),
         Request::Conflicts { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
             let conflicts = reader.conflicts(id)?;
             Ok(conflicts.into_iter().map(|conflict| reports::conflict(name, conflict)).collect())
@@ -172,6 +181,22 @@ fn guard(agent: &Agent, account: &str, mailbox: Option<&str>, confirm: bool) -> 
     })?;
     agent.each(Some(account), |running| running.nudge())?;
     Ok(Value::Null)
+}
+
+/// The bytes of a message in the outbox, if they fit an answer.
+fn source(store: &Store, id: SubmissionId) -> Result<Source, Failure> {
+    let content = read(store, |reader| {
+        let submission = reader.submission(id)?.ok_or(store::Error::NoSuchRow("message in the outbox"))?;
+        Ok(submission.content)
+    })?;
+    let size = store.source(content).map_err(failure)?.size();
+    match usize::try_from(size).ok().filter(|size| *size <= limits::CONTROL_ANSWER_MAX_BYTES / 2) {
+        Some(size) => {
+            let bytes = store.read_content(content, 0, size).map_err(failure)?;
+            Ok(Source { base64: BASE64.encode(bytes) })
+        }
+        None => Err(Failure::not_possible(format!("a message of {size} bytes is too large to be shown"))),
+    }
 }
 
 fn client_config(agent: &Agent) -> ClientConfig {

@@ -1,5 +1,6 @@
 //! How the programs end: the exit codes of all three, in one place (sysexits.h where it has a word for it).
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Why a program ends.
@@ -47,7 +48,12 @@ impl From<Exit> for ExitCode {
 
 /// Reads the command line. Help and version are printed and end well; a mistake is told and is EX_USAGE.
 pub fn parse_arguments<A: clap::Parser>() -> Result<A, Exit> {
-    A::try_parse().map_err(|told| {
+    parse_arguments_from(std::env::args_os())
+}
+
+/// The same, for a command line that is given.
+pub fn parse_arguments_from<A: clap::Parser>(line: impl IntoIterator<Item = OsString>) -> Result<A, Exit> {
+    A::try_parse_from(line).map_err(|told| {
         // Whoever closed our output does not want to be told.
         let _ = told.print();
         if told.use_stderr() { Exit::Usage } else { Exit::Done }

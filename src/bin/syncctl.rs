@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use mailtide::agent::exit::parse_arguments;
+use mailtide::agent::exit::parse_arguments_from;
 use mailtide::cli;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    match parse_arguments() {
+    match parse_arguments_from(cli::command_line()) {
         Ok(arguments) => cli::run(arguments).await.into(),
         Err(exit) => exit.into(),
     }

@@ -15,10 +15,12 @@ mod journal;
 mod online;
 mod outbox;
 mod screen;
+mod sendmail;
 mod status;
 mod sync;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -59,6 +61,8 @@ enum Command {
     Journal(journal::Arguments),
     /// Show and steer outgoing mail
     Outbox(outbox::Arguments),
+    /// Submit a message, as sendmail does
+    Sendmail(sendmail::Arguments),
     /// Show what was changed on both sides, and what came of it
     Conflicts(conflicts::Arguments),
     /// Accept a mass removal on the server that was held back
@@ -84,6 +88,19 @@ struct Context {
     screen: Screen,
 }
 
+/// What the process was started with. Under the name `sendmail` (a link to syncctl) it is `syncctl sendmail`, under
+/// `mailq` it shows the queue.
+pub fn command_line() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let name = arguments.first().and_then(|path| Path::new(path).file_name()?.to_str().map(str::to_owned));
+    match name.as_deref() {
+        Some("sendmail") => drop(arguments.splice(1..1, ["sendmail".into()])),
+        Some("mailq") => drop(arguments.splice(1..1, ["sendmail".into(), "-bp".into()])),
+        _ => {}
+    }
+    arguments
+}
+
 /// Runs the command and says how it ended.
 pub async fn run(arguments: Arguments) -> Exit {
     let mut context = Context {
@@ -100,6 +117,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         Command::Online(arguments) => online::run(&mut context, arguments, true).await,
         Command::Journal(arguments) => journal::run(&mut context, arguments).await,
         Command::Outbox(arguments) => outbox::run(&mut context, arguments).await,
+        Command::Sendmail(arguments) => sendmail::run(&mut context, arguments).await,
         Command::Conflicts(arguments) => conflicts::run(&mut context, arguments).await,
         Command::Confirm(arguments) => guard::run(&mut context, arguments, true).await,
         Command::Reject(arguments) => guard::run(&mut context, arguments, false).await,

@@ -145,6 +145,12 @@ pub struct Submission {
     pub last_error: Option<String>,
 }
 
+/// An outgoing message's bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub base64: String,
+}
+
 /// One recipient of a submission.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {

@@ -35,6 +35,12 @@ pub enum Request {
     OutboxRelease { id: SubmissionId },
     /// Never send.
     OutboxCancel { id: SubmissionId },
+    /// Try those recipients again that failed.
+    OutboxRequeue { id: SubmissionId },
+    /// Send at that moment (RFC 3339), not before.
+    OutboxSchedule { id: SubmissionId, at: String },
+    /// Answered by a [`super::report::Source`].
+    OutboxSource { id: SubmissionId },
     /// Answered by a list of [`super::report::Conflict`].
     Conflicts { account: Option<String> },
     /// Seen, and not to be listed any more: one, or all.

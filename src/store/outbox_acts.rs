@@ -217,6 +217,19 @@ impl Txn<'_> {
         Ok(())
     }
 
+    /// The user wants it sent then.
+    pub fn schedule_submission(&mut self, submission: SubmissionId, at: Timestamp) -> Result<()> {
+        let found = self.submission_now(submission)?;
+        still_here(found.state)?;
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission SET state = 'queued', not_before_ms = ?2, next_attempt_ms = max(?2, ?3), attempts = 0
+             WHERE id = ?1",
+        )?;
+        update.execute([submission.get(), at.unix_ms(), self.now().unix_ms()])?;
+        self.touch(found.account);
+        Ok(())
+    }
+
     /// The user takes it back: it is forgotten. One that went out to some of its recipients already is not sent to the
     /// others.
     pub fn cancel_submission(&mut self, submission: SubmissionId) -> Result<()> {

@@ -12,6 +12,7 @@ mod merge;
 mod outgoing;
 mod pop3;
 mod relay;
+mod sendmail;
 mod store;
 mod tls;
 

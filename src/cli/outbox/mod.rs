@@ -1,13 +1,16 @@
 //! `syncctl outbox`.
 
+mod edit;
+
 use clap::Subcommand;
 
-use super::Context;
-use super::failure::Failure;
 use crate::agent::Exit;
+use crate::cli::Context;
+use crate::cli::failure::Failure;
 use crate::control::Request;
 use crate::control::report::Submission;
-use crate::types::SubmissionId;
+use crate::net::Clock;
+use crate::types::{SubmissionId, Timestamp};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -23,28 +26,87 @@ enum Act {
         account: Option<String>,
     },
     /// Show one message with its recipients
-    Show { number: i64 },
+    Show {
+        number: i64,
+        /// The message itself, byte for byte
+        #[arg(long)]
+        raw: bool,
+    },
     /// Do not send for now
     Hold { number: i64 },
     /// Send a held message, or try a parked one again
     Release { number: i64 },
     /// Never send
     Cancel { number: i64 },
+    /// Send at a later moment: 2026-12-24T18:00:00+01:00, or in 90s, 30m, 8h, 2d
+    Later {
+        number: i64,
+        #[arg(value_parser = moment)]
+        when: When,
+    },
+    /// Try those recipients again that failed
+    Requeue { number: i64 },
+    /// Change a message in $VISUAL or $EDITOR, and send that in its place
+    Edit { number: i64 },
+}
+
+/// A moment, or how long until it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    At(Timestamp),
+    InSeconds(i64),
+}
+
+impl When {
+    /// In RFC 3339.
+    fn at(self) -> String {
+        let moment = match self {
+            Self::At(moment) => moment,
+            Self::InSeconds(seconds) => Clock::system().now().plus_ms(seconds * 1000),
+        };
+        moment.to_rfc3339()
+    }
+}
+
+fn moment(text: &str) -> Result<When, &'static str> {
+    if let Some(moment) = Timestamp::parse_rfc3339(text) {
+        return Ok(When::At(moment));
+    }
+    let spoken = || {
+        let unit = match text.chars().last()? {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return None,
+        };
+        let count: u32 = text[..text.len() - 1].trim().parse().ok()?;
+        Some(When::InSeconds(i64::from(count) * unit))
+    };
+    spoken().ok_or("not a moment such as 2026-12-24T18:00:00+01:00, nor a while such as 90s, 30m, 8h, 2d")
 }
 
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
     let request = match arguments.act.unwrap_or(Act::List { account: None }) {
         Act::List { account } => return list(context, account).await,
-        Act::Show { number } => return show(context, number).await,
+        Act::Show { number, raw: false } => return show(context, number).await,
+        Act::Show { number, raw: true } => {
+            let bytes = edit::source(context, SubmissionId::new(number)).await?;
+            context.screen.raw(&bytes)?;
+            return Ok(Exit::Done);
+        }
+        Act::Edit { number } => return edit::run(context, number).await,
         Act::Hold { number } => Request::OutboxHold { id: SubmissionId::new(number) },
         Act::Release { number } => Request::OutboxRelease { id: SubmissionId::new(number) },
         Act::Cancel { number } => Request::OutboxCancel { id: SubmissionId::new(number) },
+        Act::Requeue { number } => Request::OutboxRequeue { id: SubmissionId::new(number) },
+        Act::Later { number, when } => Request::OutboxSchedule { id: SubmissionId::new(number), at: when.at() },
     };
     context.ask::<()>(&request).await?;
     Ok(Exit::Done)
 }
 
-async fn list(context: &mut Context, account: Option<String>) -> Result<Exit, Failure> {
+pub(super) async fn list(context: &mut Context, account: Option<String>) -> Result<Exit, Failure> {
     let submissions: Vec<Submission> = context.ask(&Request::OutboxList { account }).await?;
     if context.json {
         context.screen.json(&submissions)?;
@@ -99,4 +161,23 @@ async fn show(context: &mut Context, number: i64) -> Result<Exit, Failure> {
         screen.line(&format!("to:          {} ({}{reply})", recipient.address, recipient.state))?;
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_told_or_how_long_until_then() {
+        for (text, expected) in [
+            ("1970-01-01T01:00:00+01:00", Some(When::At(Timestamp::from_unix_ms(0)))),
+            ("90s", Some(When::InSeconds(90))),
+            ("2d", Some(When::InSeconds(172_800))),
+            ("tomorrow", None),
+            ("", None),
+            ("-1h", None),
+        ] {
+            assert_eq!(moment(text).ok(), expected, "{text}");
+        }
+    }
 }

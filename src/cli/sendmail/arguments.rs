@@ -1,0 +1,195 @@
+//! The command line of sendmail, as programs have written it for forty years: one dash, values attached or not, and a
+//! hundred options of which most say nothing any more. Pure.
+
+/// What sendmail is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    pub mode: Mode,
+    /// `-f`: the envelope's sender; empty is the null reverse-path.
+    pub from: Option<String>,
+    /// `-F`: the name for a From that has to be added.
+    pub full_name: Option<String>,
+    /// `-t`: To, Cc and Bcc name recipients.
+    pub recipients_in_header: bool,
+    /// `-i`: a line with a dot is a line like any other.
+    pub dot_is_text: bool,
+    /// `-N`, `-R`, `-V` (RFC 3461).
+    pub notify: Option<String>,
+    pub ret: Option<String>,
+    pub envid: Option<String>,
+    pub recipients: Vec<String>,
+}
+
+/// What is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// `-bm`: a message on standard input.
+    #[default]
+    Message,
+    /// `-bs`: SMTP on standard input and output.
+    Smtp,
+    /// `-bp`: show the queue.
+    ShowQueue,
+    /// `-q`: try the queue now.
+    RunQueue,
+}
+
+/// What cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Mistake {
+    #[error("{0} needs a value")]
+    NoValue(String),
+    #[error("{0} is no option of sendmail that is known here")]
+    Unknown(String),
+    #[error("{0:?} cannot be: a DSN is wanted never, or on any of delay,failure,success")]
+    Notify(String),
+    #[error("{0:?} cannot be: a failed message comes back as full or as hdrs")]
+    Ret(String),
+}
+
+/// Options with a value.
+const VALUED: &str = "BCDFLNORVXfhopr";
+
+/// Options without one that change nothing here.
+const SILENT: &str = "GUmnv";
+
+impl Options {
+    /// Reads the arguments after the program's name.
+    pub fn parse(arguments: &[String]) -> Result<Self, Mistake> {
+        let mut options = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let Some(letters) = argument.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+                options.recipients.push(argument.clone());
+                continue;
+            };
+            if letters == "-" {
+                options.recipients.extend(arguments.by_ref().cloned());
+                break;
+            }
+            let mut rest = letters.chars();
+            while let Some(letter) = rest.next() {
+                if letter == 'b' {
+                    options.mode = mode(rest.as_str()).ok_or_else(|| Mistake::Unknown(argument.clone()))?;
+                    break;
+                } else if letter == 'q' {
+                    options.mode = Mode::RunQueue;
+                    break;
+                } else if VALUED.contains(letter) {
+                    let attached = Some(rest.as_str()).filter(|value| !value.is_empty()).map(str::to_owned);
+                    let value = attached.or_else(|| arguments.next().cloned());
+                    options.set(letter, value.ok_or_else(|| Mistake::NoValue(argument.clone()))?)?;
+                    break;
+                }
+                match letter {
+                    'i' => options.dot_is_text = true,
+                    't' => options.recipients_in_header = true,
+                    _ if SILENT.contains(letter) => {}
+                    _ => return Err(Mistake::Unknown(argument.clone())),
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, letter: char, value: String) -> Result<(), Mistake> {
+        match letter {
+            'f' | 'r' => self.from = Some(bare(&value)),
+            'F' => self.full_name = Some(value),
+            // -oi is -i; -odb, -oem and their kin say how to deliver, which is our business.
+            'o' if value == "i" => self.dot_is_text = true,
+            'N' => self.notify = Some(notify(&value).ok_or(Mistake::Notify(value))?),
+            'R' if ["full", "hdrs"].contains(&value.to_ascii_lowercase().as_str()) => {
+                self.ret = Some(value.to_ascii_uppercase());
+            }
+            'R' => return Err(Mistake::Ret(value)),
+            'V' => self.envid = Some(value),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn mode(letters: &str) -> Option<Mode> {
+    match letters {
+        "m" => Some(Mode::Message),
+        "s" => Some(Mode::Smtp),
+        "p" => Some(Mode::ShowQueue),
+        _ => None,
+    }
+}
+
+/// `<a@b>` and `a@b` are the same.
+fn bare(address: &str) -> String {
+    let address = address.trim();
+    address.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(address).to_owned()
+}
+
+fn notify(value: &str) -> Option<String> {
+    let value = value.to_ascii_uppercase();
+    let listed = || value.split(',').all(|word| ["SUCCESS", "FAILURE", "DELAY"].contains(&word));
+    (value == "NEVER" || listed()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, Mistake> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Options::parse(&words)
+    }
+
+    #[test]
+    fn what_programs_write_is_understood() {
+        let to = |recipients: &[&str]| recipients.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let text = |text: &str| Some(text.to_owned());
+        let plain = Options::default();
+        for (line, expected) in [
+            // mutt, git send-email, cron, PHP.
+            (
+                "-oem -oi -f me@x -- a@y b@y",
+                Options { dot_is_text: true, from: text("me@x"), recipients: to(&["a@y", "b@y"]), ..plain.clone() },
+            ),
+            ("-i a@y", Options { dot_is_text: true, recipients: to(&["a@y"]), ..plain.clone() }),
+            (
+                "-FCronDaemon -odi -oem root",
+                Options { full_name: text("CronDaemon"), recipients: to(&["root"]), ..plain.clone() },
+            ),
+            ("-t -i", Options { recipients_in_header: true, dot_is_text: true, ..plain.clone() }),
+            (
+                "-ti -fme@x",
+                Options { recipients_in_header: true, dot_is_text: true, from: text("me@x"), ..plain.clone() },
+            ),
+            (
+                "-N failure,delay -R hdrs -V id1 -B 8BITMIME -f <> a@y",
+                Options {
+                    notify: text("FAILURE,DELAY"),
+                    ret: text("HDRS"),
+                    envid: text("id1"),
+                    from: text(""),
+                    recipients: to(&["a@y"]),
+                    ..plain.clone()
+                },
+            ),
+            ("-bs", Options { mode: Mode::Smtp, ..plain.clone() }),
+            ("-bp", Options { mode: Mode::ShowQueue, ..plain.clone() }),
+            ("-q30m", Options { mode: Mode::RunQueue, ..plain }),
+        ] {
+            assert_eq!(parse(line), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        for (line, mistake) in [
+            ("-f", Mistake::NoValue("-f".to_owned())),
+            ("-bd", Mistake::Unknown("-bd".to_owned())),
+            ("-tz", Mistake::Unknown("-tz".to_owned())),
+            ("-N always", Mistake::Notify("always".to_owned())),
+            ("-R some", Mistake::Ret("some".to_owned())),
+        ] {
+            assert_eq!(parse(line), Err(mistake), "{line}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What is read on standard input, made into a message: lines with CRLF, a From where there is none, and whom it is for.
+//! Pure.
+
+use crate::message::{Address as Named, Scanner, header};
+use crate::smtp::address::Address;
+
+/// A message as it is submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct Letter {
+    bytes: Vec<u8>,
+}
+
+/// What names recipients (RFC 5322 section 3.6.3), in a message and in one sent on (section 3.6.6).
+const RECIPIENTS: [&str; 3] = ["To", "Cc", "Bcc"];
+const RESENT_RECIPIENTS: [&str; 3] = ["Resent-To", "Resent-Cc", "Resent-Bcc"];
+
+impl Letter {
+    /// Lines may end as they like. With `dot_ends` a line with nothing but a dot is the end. The first line of a message
+    /// out of a mailbox file is no part of it.
+    pub fn read(input: &[u8], dot_ends: bool) -> Self {
+        let mut bytes = Vec::with_capacity(input.len() + input.len() / 32);
+        for (number, line) in input.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let text = line.strip_suffix(b"\n");
+            let text = text.map_or(line, |text| text.strip_suffix(b"\r").unwrap_or(text));
+            if dot_ends && text == b"." {
+                break;
+            }
+            if number == 0 && (text.starts_with(b"From ") || text.starts_with(b">From ")) {
+                continue;
+            }
+            bytes.extend_from_slice(text);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        Self { bytes }
+    }
+
+    /// As it is sent.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Who wrote it: the address in From.
+    pub fn author(&self) -> Option<Address> {
+        self.addresses(&["From"]).into_iter().find_map(Result::ok)
+    }
+
+    /// Whom the header names; what is no address as it is written.
+    pub fn recipients(&self) -> Vec<Result<Address, String>> {
+        match self.addresses(&RESENT_RECIPIENTS) {
+            resent if resent.is_empty() => self.addresses(&RECIPIENTS),
+            resent => resent,
+        }
+    }
+
+    /// Puts a From in front.
+    pub fn add_from(&mut self, address: &str, name: Option<&str>) {
+        let name = name.map(|name| name.chars().filter(|letter| !letter.is_control()).collect::<String>());
+        let field = match name.filter(|name| !name.trim().is_empty()) {
+            Some(name) => format!("From: \"{}\" <{address}>\r\n", name.replace(['"', '\\'], "")),
+            None => format!("From: {address}\r\n"),
+        };
+        self.bytes.splice(..0, field.into_bytes());
+    }
+
+    fn addresses(&self, names: &[&str]) -> Vec<Result<Address, String>> {
+        let fields = header::fields(&self.bytes).filter(|field| names.iter().any(|name| field.is(name)));
+        fields.flat_map(|field| parse_list(&field.unfolded())).collect()
+    }
+}
+
+/// The addresses of a list as people write it, with names and groups.
+pub(in crate::cli) fn parse_list(list: &[u8]) -> Vec<Result<Address, String>> {
+    let field = [b"To: ", list, b"\r\n\r\n"].concat();
+    Scanner::scan(&field).envelope.to.iter().filter_map(address).collect()
+}
+
+/// A host is missing where a group begins or ends, or where no address is.
+fn address(named: &Named) -> Option<Result<Address, String>> {
+    let mailbox = String::from_utf8_lossy(named.mailbox.as_deref()?).into_owned();
+    let host = String::from_utf8_lossy(named.host.as_deref()?).into_owned();
+    let text = format!("{mailbox}@{host}");
+    let quoted = || format!("\"{}\"@{host}", mailbox.replace('\\', "\\\\").replace('"', "\\\""));
+    let found = Address::parse(&text).or_else(|| Address::parse(&quoted()));
+    Some(found.ok_or(if host.is_empty() { mailbox.clone() } else { text }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_get_their_ends_and_nothing_else_changes() {
+        for (input, dot_ends, expected) in [
+            ("A: 1\n\nb\r\nc", false, "A: 1\r\n\r\nb\r\nc\r\n"),
+            ("A: 1\n\n.\nmore\n", true, "A: 1\r\n\r\n"),
+            ("A: 1\n\n.\nmore\n", false, "A: 1\r\n\r\n.\r\nmore\r\n"),
+            ("From me Mon Nov 23\nA: 1\n\n", false, "A: 1\r\n\r\n"),
+            ("", false, ""),
+        ] {
+            let letter = Letter::read(input.as_bytes(), dot_ends);
+            assert_eq!(String::from_utf8_lossy(&letter.into_bytes()), expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn the_header_names_recipients() {
+        let recipients = |text: &str| {
+            let found = Letter::read(text.as_bytes(), false).recipients();
+            found.into_iter().map(|it| it.map_or_else(|it| format!("?{it}"), |it| it.to_string())).collect::<Vec<_>>()
+        };
+        let header =
+            "To: Bob <bob@x>, \"a b\"@y\nCc: friends: c@x, d@x;, undisclosed:;\nBcc: e@x,\n f@x\n\nTo: body@x\n";
+        assert_eq!(recipients(header), ["bob@x", "\"a b\"@y", "c@x", "d@x", "e@x", "f@x"]);
+        assert_eq!(recipients("To: a@x\nResent-To: b@x\n\n"), ["b@x"]);
+        assert_eq!(recipients("To: root, a@x\n\n"), ["?root", "a@x"]);
+        assert_eq!(recipients("Subject: x\n\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_from_is_added() {
+        let mut letter = Letter::read(b"Subject: x\n\n", false);
+        assert_eq!(letter.author(), None);
+        letter.add_from("me@x", Some("It's \"me\""));
+        assert_eq!(letter.author().map(|it| it.to_string()), Some("me@x".to_owned()));
+        assert!(letter.into_bytes().starts_with(b"From: \"It's me\" <me@x>\r\nSubject: x\r\n"));
+    }
+}

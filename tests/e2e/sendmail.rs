@@ -1,0 +1,167 @@
+//! `syncctl sendmail` and `syncctl outbox` as programs and people use them.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+use crate::support::agent::{Account, Agent, Said};
+use crate::support::refserver::RefServer;
+use crate::support::sink::Sink;
+use crate::support::wait::{SOON, wait_until};
+
+struct Desk {
+    agent: Agent,
+    _server: RefServer,
+    sink: Sink,
+}
+
+impl Desk {
+    /// Two accounts that are offline until the test says otherwise.
+    fn offline(local: &str) -> Self {
+        let server = RefServer::with_users(&["ada", "bea"]);
+        let sink = Sink::start();
+        let accounts = ["ada", "bea"].map(|user| {
+            let account = Account { smtp: sink.address, ..Account::at(&server, user, server.address("imap")) };
+            account.text()
+        });
+        // The accounts come after what more belongs into [local].
+        let agent = Agent::started(&format!("{local}\n{}", accounts.concat()));
+        agent.ctl_ok(&["offline"]);
+        Self { agent, _server: server, sink }
+    }
+
+    fn sendmail(&self, arguments: &[&str], input: &str) -> Said {
+        self.run(env!("CARGO_BIN_EXE_syncctl").as_ref(), &[&["sendmail"], arguments].concat(), input)
+    }
+
+    fn run(&self, program: &std::path::Path, arguments: &[&str], input: &str) -> Said {
+        let mut command = self.agent.command(program.to_str().expect("a plain path"));
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("a program");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    fn outbox(&self) -> Vec<serde_json::Value> {
+        self.agent.ctl_json(&["outbox", "list", "--json"]).as_array().expect("a list").clone()
+    }
+
+    fn recipients(entry: &serde_json::Value) -> Vec<&str> {
+        let recipients = entry["recipients"].as_array().expect("a list");
+        recipients.iter().map(|recipient| recipient["address"].as_str().expect("text")).collect()
+    }
+}
+
+const LETTER: &str =
+    "From: Bea <bea@home.example>\nTo: x@far.example\nBcc: y@far.example\nSubject: hi\n\none\n.\ntwo\n";
+
+#[test]
+fn what_sendmail_takes_is_in_the_outbox_of_the_account_that_sends_as_its_author() {
+    let desk = Desk::offline("");
+    let said = desk.sendmail(&["-t", "-i"], LETTER);
+    assert_eq!((said.code, said.out.as_str()), (0, ""), "{said:?}");
+    let said =
+        desk.sendmail(&["-F", "Ada L.", "z@far.example", "Zed <z@far.example>"], "Subject: no from\n\none\n.\ntwo\n");
+    assert_eq!(said.code, 0, "{said:?}");
+    let outbox = desk.outbox();
+    let show = |entry: &serde_json::Value| desk.agent.ctl_ok(&["outbox", "show", "--raw", &entry["id"].to_string()]);
+    assert_eq!(outbox.len(), 2);
+    let (by_ada, by_bea): (Vec<_>, Vec<_>) = outbox.iter().partition(|entry| entry["account"] == "ada");
+    assert_eq!(Desk::recipients(by_bea[0]), ["x@far.example", "y@far.example"]);
+    let raw = show(by_bea[0]);
+    assert!(raw.ends_with(&LETTER.replace('\n', "\r\n")), "only missing fields were added: {raw}");
+    assert_eq!(Desk::recipients(by_ada[0]), ["z@far.example"]);
+    assert!(show(by_ada[0]).ends_with("From: \"Ada L.\" <ada@home.example>\r\nSubject: no from\r\n\r\none\r\n"));
+    desk.agent.ctl_ok(&["online"]);
+    wait_until("both deliveries", SOON, || desk.sink.delivered().len() == 2);
+    let delivered = desk.sink.delivered();
+    let bea = delivered.iter().find(|it| it.from == "bea@home.example").expect("bea's");
+    assert_eq!(bea.to, ["x@far.example", "y@far.example"]);
+    assert!(!String::from_utf8_lossy(&bea.bytes).contains("Bcc"), "nobody is told of blind copies");
+}
+
+#[test]
+fn what_sendmail_does_not_take_ends_as_sysexits_has_it() {
+    let mut desk = Desk::offline("");
+    for (arguments, input, code, word) in [
+        (&["-t"][..], "Subject: x\n\nx\n", 64, "nobody is named"),
+        (&["-i", "not-an-address"], LETTER, 64, "\"not-an-address\""),
+        (&["-bd"], "", 64, "-bd"),
+        (
+            &["-f", "me@elsewhere.example", "x@far.example"],
+            "Subject: x\n\nx\n",
+            77,
+            "ada@home.example, bea@home.example",
+        ),
+        (&["x@far.example"], "From: me@elsewhere.example\n\nx\n", 77, "me@elsewhere.example"),
+    ] {
+        let said = desk.sendmail(arguments, input);
+        assert_eq!(said.code, code, "{arguments:?}: {said:?}");
+        assert!(said.err.contains(word) && said.out.is_empty(), "{arguments:?}: {said:?}");
+    }
+    assert!(desk.outbox().is_empty());
+    desk.agent.stop();
+    assert_eq!(desk.sendmail(&["-t"], LETTER).code, 69);
+}
+
+#[test]
+fn sendmail_speaks_smtp_and_goes_by_other_names() {
+    let desk = Desk::offline("");
+    let session = "EHLO c\r\nMAIL FROM:<bea@home.example>\r\nRCPT TO:<x@far.example>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n";
+    let said = desk.sendmail(&["-bs"], session);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.starts_with("220 ") && said.out.contains("\r\n221 "), "{said:?}");
+    assert!(!said.out.contains("235"), "the login is not the client's business: {said:?}");
+    assert_eq!(desk.outbox()[0]["account"], "bea");
+    let links = desk.agent.folder().join("bin");
+    std::fs::create_dir(&links).expect("a writable folder");
+    for name in ["sendmail", "mailq"] {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_syncctl"), links.join(name)).expect("a link");
+    }
+    // A link gets no options of syncctl's own: it finds the daemon where it usually is.
+    let by_link = |name: &str, arguments: &[&str], input: &str| {
+        let mut command = Command::new("/bin/sh");
+        let run = format!("cat > in; exec {}/{name} {} < in", links.display(), arguments.join(" "));
+        command.args(["-c", &run]).current_dir(&links).env("XDG_RUNTIME_DIR", desk.agent.folder().join("run"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("a shell");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{name}: {output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!(by_link("sendmail", &["-t", "-i"], LETTER), "");
+    assert_eq!(by_link("mailq", &[], "").matches("x@far.example").count(), 2);
+}
+
+#[test]
+fn for_a_while_it_can_be_taken_back_sent_later_or_written_anew() {
+    let desk = Desk::offline("undo-seconds = 3600");
+    desk.agent.ctl_ok(&["online"]);
+    for _ in 0..3 {
+        assert_eq!(desk.sendmail(&["-t", "-i"], LETTER).code, 0);
+    }
+    let id = |place: usize| desk.outbox()[place]["id"].to_string();
+    let (first, second, third) = (id(0), id(1), id(2));
+    desk.agent.ctl_ok(&["outbox", "cancel", &first]);
+    desk.agent.ctl_ok(&["outbox", "later", &second, "2d"]);
+    let editor = desk.agent.folder().join("editor");
+    std::fs::write(&editor, "#!/bin/sh\nsed -i -e 's/x@far/w@far/' -e 's/^one/ONE/' \"$1\"\n")
+        .expect("a writable folder");
+    std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o700)).expect("ours");
+    let mut edit = desk.agent.command(env!("CARGO_BIN_EXE_syncctl"));
+    let edited = edit.args(["outbox", "edit", &third]).env("VISUAL", &editor).output().expect("a program");
+    assert!(edited.status.success(), "{edited:?}");
+    let outbox = desk.outbox();
+    assert_eq!(outbox.len(), 2);
+    let fourth = outbox[1]["id"].to_string();
+    assert_eq!(Desk::recipients(&outbox[1]), ["w@far.example", "y@far.example"]);
+    assert!(desk.sink.delivered().is_empty(), "it could still be taken back");
+    desk.agent.ctl_ok(&["outbox", "release", &fourth]);
+    wait_until("the delivery", SOON, || !desk.sink.delivered().is_empty());
+    let delivered = desk.sink.delivered();
+    assert_eq!((delivered.len(), delivered[0].to.join(" ")), (1, "w@far.example y@far.example".to_owned()));
+    assert!(String::from_utf8_lossy(&delivered[0].bytes).ends_with("\r\n\r\nONE\r\n.\r\ntwo\r\n"));
+}
