@@ -273,6 +273,8 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     async fn is_listed(&mut self, name: &RemoteName) -> Result<bool> {
+        // Asking may leave the selected mailbox.
+        self.selected = None;
         Ok(self.remote.list().await?.iter().any(|listed| listed.name == *name))
     }
 

@@ -109,6 +109,8 @@ impl<R: Remote> Pass<'_, R> {
 
     /// LIST with the status of every mailbox that can be selected; `None` for one that the server refuses.
     async fn with_status(&mut self) -> Result<Vec<(Listed, Option<Status>)>> {
+        // Asking may leave the selected mailbox.
+        self.selected = None;
         let listed = self.remote.list().await?;
         let lacks = |listed: &&Listed| listed.selectable && listed.status.is_none();
         let names: Vec<RemoteName> = listed.iter().filter(lacks).map(|listed| listed.name.clone()).collect();

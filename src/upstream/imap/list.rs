@@ -33,7 +33,7 @@ async fn list_extended(remote: &mut ImapRemote) -> Result<Option<Vec<Listed>>, R
     if with_status {
         options.push(format!("STATUS ({})", status_items(remote)));
     }
-    let mut commands = refreshing(remote);
+    let mut commands = leaving(remote).await?;
     commands.push(Command::new("LIST", format!("LIST \"\" \"*\" RETURN ({})", options.join(" "))));
     let (mut lines, mut statuses) = (Vec::new(), Vec::new());
     let answers = remote.driver.run(commands, &mut |heard| collect(heard, &mut lines, &mut statuses)).await?;
@@ -52,14 +52,22 @@ async fn list_extended(remote: &mut ImapRemote) -> Result<Option<Vec<Listed>>, R
 }
 
 /// What goes before a question for status while a mailbox is selected: of that one, servers (Dovecot is one) tell what
-/// this session has seen of it, which NOOP makes all there is. Sent along, it costs no round trip.
-fn refreshing(remote: &ImapRemote) -> Vec<Command<'static>> {
-    remote.selected.iter().map(|_| Command::new("NOOP", "NOOP")).collect()
+/// this session has seen of it (RFC 3501 section 6.3.10), so it is left. Sent along, that costs no round trip. Without
+/// UNSELECT a NOOP makes it all there is; its end is waited for, because Dovecot answers a LIST sent along with it first.
+async fn leaving(remote: &mut ImapRemote) -> Result<Vec<Command<'static>>, RemoteError> {
+    if remote.selected.is_none() {
+        return Ok(Vec::new());
+    }
+    if remote.facts.unselect {
+        remote.selected = None;
+        return Ok(vec![Command::new("UNSELECT", "UNSELECT")]);
+    }
+    remote.plain(Command::new("NOOP", "NOOP")).await.map(|()| Vec::new())
 }
 
 /// LIST and LSUB.
 async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
-    let mut commands = refreshing(remote);
+    let mut commands = leaving(remote).await?;
     commands.extend([Command::new("LIST", "LIST \"\" \"*\""), Command::new("LSUB", "LSUB \"\" \"*\"")]);
     let requests: Vec<_> = commands.iter().map(|command| command.request).collect();
     let (mut lines, mut subscribed) = (Vec::new(), BTreeSet::new());

@@ -109,12 +109,20 @@ async fn what_changed_since_is_told_only_when_all_of_it_is_known() {
 
 #[tokio::test(start_paused = true)]
 async fn while_a_mailbox_is_selected_a_listing_is_asked_for_after_all_news() {
-    let script = "C: SELECT \"x\"\nS: * 1 EXISTS\nS: * OK [UIDVALIDITY 5]\nS: * OK [UIDNEXT 9]\nS: $ OK\n\
-        C: NOOP\nC: LIST \"\" \"*\" RETURN (SUBSCRIBED)\nS: * 2 EXISTS\nS: $ OK\nS: * LIST () \"/\" x\nS: $ OK\n";
-    let (mut remote, dial) = connect(&logged_in("LIST-EXTENDED", script)).await;
-    remote.select(&name("x"), None).await.expect("SELECT");
-    assert_eq!(remote.list().await.expect("LIST").len(), 1);
-    dial.assert_followed();
+    let select = "C: SELECT \"x\"\nS: * 1 EXISTS\nS: * OK [UIDVALIDITY 5]\nS: * OK [UIDNEXT 9]\nS: $ OK\n";
+    let list = "C: LIST \"\" \"*\" RETURN (SUBSCRIBED)\n";
+    let listed = "S: * LIST () \"/\" x\nS: $ OK\n";
+    for (offered, script) in [
+        // Left, in the same burst.
+        ("LIST-EXTENDED UNSELECT", format!("{select}C: UNSELECT\n{list}S: $ OK\n{listed}")),
+        // The news first, to their end: Dovecot would answer a LIST that is sent along before them.
+        ("LIST-EXTENDED", format!("{select}C: NOOP\nS: * 2 EXISTS\nS: $ OK\n{list}{listed}")),
+    ] {
+        let (mut remote, dial) = connect(&logged_in(offered, &script)).await;
+        remote.select(&name("x"), None).await.expect("SELECT");
+        assert_eq!(remote.list().await.expect("LIST").len(), 1);
+        dial.assert_followed();
+    }
 }
 
 #[tokio::test(start_paused = true)]
