@@ -53,6 +53,10 @@ async fn main(options: Arguments) -> Exit {
     }
 }
 
+/// What is said of a configuration that asks for nothing.
+pub(super) const NO_ACCOUNT: &str =
+    "there is no [[account]], so there is nothing to mirror; add one with `syncctl account add`, or as README.md shows";
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -89,6 +93,9 @@ async fn serve(paths: Paths, config: Config) -> Exit {
         Err(error) => return fail(&error, exit_of_start(&error)),
     };
     let served = daemon.served();
+    if daemon.config().accounts.is_empty() {
+        tracing::warn!("{}: {NO_ACCOUNT}", file.display());
+    }
     tracing::info!(imap = %served.imap, smtp = %served.smtp, accounts = daemon.config().accounts.len(), "serving");
     systemd::ready();
     let signal = shutdown::signal();

@@ -8,8 +8,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::daemon::Agent;
-use super::reports;
-use crate::control::report::{ClientConfig, ClientUser, Source, Status, Synced, SyncedAccount};
+use super::{acts, recovery, reports, settled, verify, why};
+use crate::control::report::{ClientConfig, ClientUser, Entry, Source, Status, Submission, Synced};
 use crate::control::{Failure, Handler, Request};
 use crate::journal::State;
 use crate::store::{self, Origin, Reader, Store, Txn, Verdict};
@@ -25,6 +25,9 @@ impl Handler for Control {
     async fn call(&self, request: Request) -> Result<Value, Failure> {
         match request {
             Request::Sync { account, wait } => json(&self.sync(account.as_deref(), wait).await?),
+            Request::Verify { account, store_only } => {
+                json(&verify::run(&self.0, account.as_deref(), store_only).await?)
+            }
             request => {
                 // Everything else is quick, but waits for the disk.
                 let agent = Arc::clone(&self.0);
@@ -41,20 +44,18 @@ impl Handler for Control {
 
 impl Control {
     async fn sync(&self, account: Option<&str>, wait: bool) -> Result<Synced, Failure> {
-        let mut asked = Vec::new();
-        self.0.each(account, |running| asked.push((running.config.name.clone(), running.sync())))?;
-        let mut accounts = Vec::new();
-        if wait {
-            for (name, outcome) in asked {
-                let removed = || SyncedAccount {
-                    name,
-                    complete: false,
-                    state: crate::control::report::State::Offline,
-                    error: Some("the account was stopped meanwhile".to_owned()),
-                };
-                accounts.push(outcome.await.unwrap_or_else(|_| removed()));
+        let mut names = Vec::new();
+        self.0.each(account, |running| {
+            names.push(running.config.name.clone());
+            if !wait {
+                running.nudge();
             }
+        })?;
+        if !wait {
+            return Ok(Synced { accounts: Vec::new() });
         }
+        let waiting = names.iter().map(|name| settled::wait(&self.0, name));
+        let accounts = futures_util::future::try_join_all(waiting).await?;
         Ok(Synced { accounts })
     }
 }
@@ -64,47 +65,46 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
     match request {
         Request::Status | Request::Follow => json(&status(agent)?),
         // Answered where it can be waited for.
-        Request::Sync { .. } => Err(Failure::internal("a sync is not asked for here")),
+        Request::Sync { .. } | Request::Verify { .. } => Err(Failure::internal("it is not asked for here")),
         Request::SetOnline { account, online } => {
-            let mut ids = Vec::new();
-            agent.each(account.as_deref(), |running| ids.push(running.id))?;
+            let (mut ids, mut names) = (Vec::new(), Vec::new());
+            agent.each(account.as_deref(), |running| {
+                ids.push(running.id);
+                names.push(running.config.name.clone());
+            })?;
             write(agent, move |txn| ids.iter().try_for_each(|id| txn.set_paused(*id, !online)))?;
             agent.each(account.as_deref(), |running| running.set_paused(!online))?;
-            Ok(Value::Null)
+            json(&names)
         }
         Request::JournalList { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
             let entries = reader.entries(id)?;
-            Ok(entries.iter().map(|entry| reports::entry(reader, name, entry)).collect())
+            Ok(entries.iter().map(|entry| acts::entry(reader, name, entry)).collect())
         })?),
-        Request::JournalShow { id } => json(&read(store, |reader| {
-            let entry = reader.entry(id)?;
-            let name = reader.account(entry.account)?.name;
-            Ok(reports::entry(reader, &name, &entry))
-        })?),
+        Request::JournalShow { id } => json(&entry(agent, id)?),
         Request::JournalRetry { id } => retry(agent, id),
         Request::JournalDiscard { id } => {
-            let now = agent.common.clock.now();
+            let (now, discarded) = (agent.common.clock.now(), entry(agent, id)?);
             store.write(Origin::Upstream, now, move |txn| txn.discard(id)).map_err(failure)?;
             agent.each(None, |running| running.nudge())?;
-            Ok(Value::Null)
+            json(&discarded)
         }
         Request::OutboxList { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
             let submissions = reader.submissions(id)?;
             submissions.iter().map(|submission| reports::submission(reader, name, submission)).collect()
         })?),
-        Request::OutboxShow { id } => json(&read(store, |reader| {
-            let submission = reader.submission(id)?.ok_or(store::Error::NoSuchRow("message in the outbox"))?;
-            let name = reader.account(submission.account)?.name;
-            reports::submission(reader, &name, &submission)
-        })?),
-        Request::OutboxHold { id } => done(write(agent, move |txn| txn.hold_submission(id))),
-        Request::OutboxRelease { id } => done(write(agent, move |txn| txn.release_submission(id))),
-        Request::OutboxCancel { id } => done(write(agent, move |txn| txn.cancel_submission(id))),
-        Request::OutboxRequeue { id } => done(write(agent, move |txn| txn.requeue_submission(id))),
+        Request::OutboxShow { id } => json(&submission(agent, id)?),
+        Request::OutboxHold { id } => steer(agent, id, move |txn| txn.hold_submission(id)),
+        Request::OutboxRelease { id } => steer(agent, id, move |txn| txn.release_submission(id)),
+        Request::OutboxCancel { id } => {
+            let cancelled = submission(agent, id)?;
+            write(agent, move |txn| txn.cancel_submission(id))?;
+            json(&cancelled)
+        }
+        Request::OutboxRequeue { id } => steer(agent, id, move |txn| txn.requeue_submission(id)),
         Request::OutboxSchedule { id, at } => {
             let moment = Timestamp::parse_rfc3339(&at)
                 .ok_or_else(|| Failure::not_possible(format!("{at:?} is no moment of RFC 3339")))?;
-            done(write(agent, move |txn| txn.schedule_submission(id, moment)))
+            steer(agent, id, move |txn| txn.schedule_submission(id, moment))
         }
         Request::OutboxSource { id } => json(&source(store, id)?),
         Request::Conflicts { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
@@ -112,6 +112,9 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
             Ok(conflicts.into_iter().map(|conflict| reports::conflict(name, conflict)).collect())
         })?),
         Request::DismissConflicts { id } => dismiss(agent, id),
+        Request::Gone { account } => json(&listed(agent, account.as_deref(), recovery::list)?),
+        Request::Restore { ids, to } => json(&recovery::restore(agent, ids, to)?),
+        Request::Why { message_id } => json(&read(store, |reader| why::life(reader, &message_id))?),
         Request::Guard { account, mailbox, confirm } => guard(agent, &account, mailbox.as_deref(), confirm),
         Request::ClientConfig => json(&client_config(agent)),
     }
@@ -123,6 +126,32 @@ fn status(agent: &Agent) -> Result<Status, Failure> {
     let accounts = known.iter().map(|(id, live)| reports::account(&agent.common.store, *id, live));
     let accounts = accounts.collect::<store::Result<_>>().map_err(failure)?;
     Ok(Status { version: STATUS_VERSION, accounts })
+}
+
+fn entry(agent: &Agent, id: EntryId) -> Result<Entry, Failure> {
+    read(&agent.common.store, |reader| {
+        let entry = reader.entry(id)?;
+        let name = reader.account(entry.account)?.name;
+        Ok(acts::entry(reader, &name, &entry))
+    })
+}
+
+fn submission(agent: &Agent, id: SubmissionId) -> Result<Submission, Failure> {
+    read(&agent.common.store, |reader| {
+        let submission = reader.submission(id)?.ok_or(store::Error::NoSuchRow("message in the outbox"))?;
+        let name = reader.account(submission.account)?.name;
+        reports::submission(reader, &name, &submission)
+    })
+}
+
+/// Changes a message in the outbox, and tells what it is then.
+fn steer(
+    agent: &Agent,
+    id: SubmissionId,
+    change: impl FnOnce(&mut Txn<'_>) -> store::Result<()> + Send + 'static,
+) -> Result<Value, Failure> {
+    write(agent, change)?;
+    json(&submission(agent, id)?)
 }
 
 /// What `list` gives for one account or for all.
@@ -147,9 +176,10 @@ fn retry(agent: &Agent, id: Option<EntryId>) -> Result<Value, Failure> {
             Ok(entries.filter(|entry| matches!(entry.state, State::Parked { .. })).map(|entry| entry.id).collect())
         })?,
     };
+    let retried = ids.clone();
     write(agent, move |txn| ids.iter().try_for_each(|id| txn.retry(*id)))?;
     agent.each(None, |running| running.nudge())?;
-    Ok(Value::Null)
+    json(&retried)
 }
 
 fn dismiss(agent: &Agent, id: Option<ConflictId>) -> Result<Value, Failure> {
@@ -159,18 +189,23 @@ fn dismiss(agent: &Agent, id: Option<ConflictId>) -> Result<Value, Failure> {
             Ok(reader.conflicts(account)?.into_iter().map(|conflict| conflict.id).collect())
         })?,
     };
-    done(write(agent, move |txn| ids.iter().try_for_each(|id| txn.dismiss_conflict(*id))))
+    let dismissed = ids.clone();
+    write(agent, move |txn| ids.iter().try_for_each(|id| txn.dismiss_conflict(*id)))?;
+    json(&dismissed)
 }
 
 fn guard(agent: &Agent, account: &str, mailbox: Option<&str>, confirm: bool) -> Result<Value, Failure> {
     let mut ids = Vec::new();
     agent.each(Some(account), |running| ids.push(running.id))?;
-    let mut held_back = Vec::new();
+    let (mut held_back, mut names) = (Vec::new(), Vec::new());
     for id in ids {
         let quarantined = read(&agent.common.store, |reader| reader.quarantined(id))?;
         let wanted = |name: Option<&str>| mailbox.is_none() || name == mailbox;
         let mine = quarantined.into_iter().filter(|one| wanted(one.name.as_ref().map(|name| name.as_str())));
-        held_back.extend(mine.map(|one| (id, one.mailbox)));
+        for one in mine {
+            held_back.push((id, one.mailbox));
+            names.extend(one.name.map(String::from));
+        }
     }
     if held_back.is_empty() {
         return Err(Failure::not_found(format!("nothing is held back in {}", mailbox.unwrap_or(account))));
@@ -180,7 +215,7 @@ fn guard(agent: &Agent, account: &str, mailbox: Option<&str>, confirm: bool) -> 
         held_back.iter().try_for_each(|(id, mailbox)| txn.decide_quarantine(*id, *mailbox, verdict))
     })?;
     agent.each(Some(account), |running| running.nudge())?;
-    Ok(Value::Null)
+    json(&names)
 }
 
 /// The bytes of a message in the outbox, if they fit an answer.
@@ -217,32 +252,34 @@ fn client_config(agent: &Agent) -> ClientConfig {
     }
 }
 
-fn read<T>(store: &Store, work: impl FnOnce(&Reader<'_>) -> store::Result<T>) -> Result<T, Failure> {
+pub(super) fn read<T>(store: &Store, work: impl FnOnce(&Reader<'_>) -> store::Result<T>) -> Result<T, Failure> {
     store.read(work).map_err(failure)
 }
 
 /// Writes on the user's behalf.
-fn write<T: Send + 'static>(
+pub(super) fn write<T: Send + 'static>(
     agent: &Agent,
     work: impl FnOnce(&mut Txn<'_>) -> store::Result<T> + Send + 'static,
 ) -> Result<T, Failure> {
     agent.common.store.write(Origin::LocalUser, agent.common.clock.now(), work).map_err(failure)
 }
 
-fn failure(error: store::Error) -> Failure {
+pub(super) fn failure(error: store::Error) -> Failure {
     match error {
         store::Error::NoSuchAccount
         | store::Error::NoSuchMailbox
         | store::Error::NoSuchMessage
         | store::Error::NoSuchEntry
         | store::Error::NoSuchRow(_) => Failure::not_found(error),
-        store::Error::Cannot(_) | store::Error::AlreadyExists | store::Error::Limit(_) => Failure::not_possible(error),
+        store::Error::Cannot(_)
+        | store::Error::AlreadyExists
+        | store::Error::Limit(_)
+        | store::Error::ReadOnly
+        | store::Error::NotSelectable
+        | store::Error::NoContent
+        | store::Error::DiskFull => Failure::not_possible(error),
         error => Failure::internal(error),
     }
-}
-
-fn done(outcome: Result<(), Failure>) -> Result<Value, Failure> {
-    outcome.map(|()| Value::Null)
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Value, Failure> {

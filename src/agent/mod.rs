@@ -7,6 +7,7 @@
 //! change. [`paths`], [`password`], [`log`], [`systemd`] and [`exit`] are the program's ties to its surroundings.
 
 pub mod account;
+mod acts;
 pub mod command;
 mod control;
 pub mod daemon;
@@ -18,11 +19,15 @@ pub mod options;
 mod outbox;
 pub mod password;
 pub mod paths;
+mod recovery;
 mod reload;
 mod reports;
 pub mod servers;
+mod settled;
 mod systemd;
 pub mod users;
+mod verify;
+mod why;
 mod worker;
 
 pub use exit::Exit;

@@ -1,13 +1,15 @@
 //! `syncd --once`: one complete sync of every account, and an exit code that says how it went.
 
+use super::command::NO_ACCOUNT;
 use super::daemon::open_store;
 use super::exit::Exit;
 use super::outbox;
 use super::paths::Paths;
+use super::reports;
 use super::servers::{Servers, ServersError};
 use super::worker::state_of;
 use crate::config::{Account, Config};
-use crate::control::report::State;
+use crate::control::report::{Left, State};
 use crate::net::{Chance, Clock};
 use crate::store::{self, Origin, Store};
 use crate::sync::remote::{Connect, Remote, RemoteError};
@@ -31,28 +33,29 @@ enum Trouble {
     Store(#[from] store::Error),
     #[error("it is paused; say `syncctl online`")]
     Paused,
-    #[error("{journal} journal entries and {outbox} messages to send still wait")]
-    Unfinished { journal: u32, outbox: u32 },
+    #[error("{0}")]
+    Unfinished(Left),
 }
 
 impl Trouble {
     const fn exit(&self) -> Exit {
         match self {
-            Self::Servers(error) if error.is_configuration() => Exit::Config,
-            Self::Servers(_) => Exit::NoPermission,
+            Self::Servers(error) => error.exit(),
             Self::Remote(error) | Self::Sync(sync::Error::Remote(error)) => match state_of(error) {
                 State::AuthFailed => Exit::NoPermission,
                 _ => Exit::TempFail,
             },
-            Self::Sync(sync::Error::Store(_)) | Self::Store(_) | Self::Paused | Self::Unfinished { .. } => {
-                Exit::TempFail
-            }
+            Self::Sync(sync::Error::Store(_)) | Self::Store(_) | Self::Paused | Self::Unfinished(_) => Exit::TempFail,
         }
     }
 }
 
 /// Syncs every account; the worst outcome decides the exit code, and what needs a person is worst.
 pub(super) async fn run(paths: &Paths, config: &Config) -> Exit {
+    if config.accounts.is_empty() {
+        tracing::error!("{}: {NO_ACCOUNT}", paths.config.display());
+        return Exit::Config;
+    }
     let clock = Clock::system();
     let store = match open_store(paths, &clock) {
         Ok(store) => store,
@@ -122,13 +125,8 @@ async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Cl
         }
     }
     remote.logout().await;
-    let overview = store.read(|reader| reader.overview(id))?;
-    let journal = overview.journal.pending + overview.journal.in_flight;
-    let outbox = overview.outbox.queued + overview.outbox.sending;
-    match (journal, outbox) {
-        (0, 0) => Ok(()),
-        _ => Err(Trouble::Unfinished { journal, outbox }),
-    }
+    let left = store.read(|reader| reports::left(reader, id, clock.now()))?;
+    if left.is_nothing() { Ok(()) } else { Err(Trouble::Unfinished(left)) }
 }
 
 /// Sends what is due. True if it changed something that is to be synced.

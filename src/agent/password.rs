@@ -10,7 +10,10 @@ use crate::net::tls::write_private;
 use crate::types::Secret;
 
 /// A password program may ask the user (a pinentry); longer than this nobody is there.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whoever wonders why nothing happens is told after this long.
+const COMMAND_NOTICE: Duration = Duration::from_secs(2);
 
 /// Letters and digits that are not mistaken for each other; 32 of them, so that a random byte picks evenly.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -23,7 +26,10 @@ const MADE_LENGTH: usize = 24;
 pub enum PasswordError {
     #[error("password-command {program:?} cannot be started: {cause}")]
     Start { program: String, cause: io::Error },
-    #[error("password-command {program:?} did not finish within {} s", COMMAND_TIMEOUT.as_secs())]
+    #[error(
+        "password-command {program:?} did not finish within {} s and was stopped; run it by hand to see what it waits for",
+        COMMAND_TIMEOUT.as_secs()
+    )]
     Late { program: String },
     #[error("password-command {program:?} failed: {status}")]
     Failed { program: String, status: std::process::ExitStatus },
@@ -46,7 +52,19 @@ pub async fn resolve(credential: &Credential) -> Result<Secret, PasswordError> {
         .kill_on_drop(true)
         .spawn()
         .map_err(|cause| PasswordError::Start { program: named(), cause })?;
-    let output = tokio::time::timeout(COMMAND_TIMEOUT, child.wait_with_output())
+    let output = child.wait_with_output();
+    let told = async {
+        tokio::pin!(output);
+        if let Ok(output) = tokio::time::timeout(COMMAND_NOTICE, &mut output).await {
+            return output;
+        }
+        tracing::warn!(
+            "waiting for password-command {program:?}, for {} s at most: it may be asking for something",
+            COMMAND_TIMEOUT.as_secs()
+        );
+        output.await
+    };
+    let output = tokio::time::timeout(COMMAND_TIMEOUT, told)
         .await
         .map_err(|_| PasswordError::Late { program: named() })?
         .map_err(|cause| PasswordError::Start { program: named(), cause })?;
@@ -95,6 +113,14 @@ mod tests {
         assert!(matches!(resolve(&command("echo")).await, Err(PasswordError::Empty { .. })));
         let absent = Credential::Command(vec!["/nowhere/pass".to_owned()]);
         assert!(matches!(resolve(&absent).await, Err(PasswordError::Start { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_does_not_end_is_stopped() {
+        let hangs = Credential::Command(["sh", "-c", "sleep 1000"].map(str::to_owned).to_vec());
+        let error = resolve(&hangs).await.expect_err("no password");
+        assert!(matches!(error, PasswordError::Late { .. }));
+        assert!(error.to_string().contains("run it by hand"), "{error}");
     }
 
     #[test]

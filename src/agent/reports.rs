@@ -2,9 +2,8 @@
 
 use super::account::Live;
 use crate::control::report;
-use crate::journal::{Entry, Op, State};
 use crate::store::{Conflict, Overview, Reader, Result, Store, Submission, SubmissionState, Verdict};
-use crate::types::{AccountId, Flags, MailboxId, Timestamp};
+use crate::types::{AccountId, Timestamp};
 
 /// An account at a glance.
 pub fn account(store: &Store, id: AccountId, live: &Live) -> Result<report::Account> {
@@ -15,6 +14,20 @@ pub fn account(store: &Store, id: AccountId, live: &Live) -> Result<report::Acco
         why: format!("{} messages vanished on the server at once", quarantine.vanished),
     });
     Ok(glance(overview, blocked.collect(), live))
+}
+
+/// What is still to be done for an account.
+pub fn left(reader: &Reader<'_>, id: AccountId, now: Timestamp) -> Result<report::Left> {
+    let (journal, outbox) = (reader.journal_counts(id)?, reader.outbox_counts(id)?);
+    let is_open = |quarantine: &&crate::store::Quarantine| quarantine.verdict == Verdict::Open;
+    Ok(report::Left {
+        journal_waiting: u64::from(journal.pending) + u64::from(journal.in_flight),
+        journal_parked: journal.parked.into(),
+        outbox_waiting: u64::from(outbox.queued) + u64::from(outbox.sending),
+        outbox_parked: outbox.parked.into(),
+        not_filed: reader.submissions_unfiled(id, now)?.len() as u64,
+        blocked: reader.quarantined(id)?.iter().filter(is_open).count() as u64,
+    })
 }
 
 fn glance(overview: Overview, blocked: Vec<report::Blocked>, live: &Live) -> report::Account {
@@ -52,63 +65,6 @@ fn glance(overview: Overview, blocked: Vec<report::Blocked>, live: &Live) -> rep
         conflicts: overview.conflicts.into(),
         blocked,
     }
-}
-
-/// A journal entry of the account called `account`.
-pub fn entry(reader: &Reader<'_>, account: &str, entry: &Entry) -> report::Entry {
-    let (state, why) = match &entry.state {
-        State::Pending => ("pending", None),
-        State::InFlight { .. } => ("in-flight", None),
-        State::Parked { why } => ("parked", Some(why.clone())),
-    };
-    report::Entry {
-        id: entry.id,
-        account: account.to_owned(),
-        created: entry.created.to_rfc3339(),
-        state: state.to_owned(),
-        attempts: entry.attempts,
-        what: act(reader, &entry.op),
-        open_messages: entry.open.len() as u64,
-        why,
-    }
-}
-
-/// An act of the user in words.
-fn act(reader: &Reader<'_>, op: &Op) -> String {
-    let place = |id: &MailboxId| mailbox(reader, *id);
-    match op {
-        Op::Flags { messages, add, remove } => {
-            let changes = [("+", add), ("-", remove)].map(|(sign, flags)| signed(sign, flags));
-            format!("flags {} on {}", changes.concat().join(" "), messages_text(messages.len()))
-        }
-        Op::Move { messages, from, to } => {
-            format!("move {} from {} to {}", messages_text(messages.len()), place(from), place(to))
-        }
-        Op::Copy { copies, from, to } => {
-            format!("copy {} from {} to {}", messages_text(copies.len()), place(from), place(to))
-        }
-        Op::Append { mailbox, .. } => format!("append 1 message to {}", place(mailbox)),
-        Op::Expunge { messages, from } => format!("expunge {} from {}", messages_text(messages.len()), place(from)),
-        Op::CreateMailbox { name, .. } => format!("create mailbox {name}"),
-        Op::RenameMailbox { from, to, .. } => format!("rename mailbox {from} to {to}"),
-        Op::DeleteMailbox { name, .. } => format!("delete mailbox {name}"),
-        Op::Subscribe { name, subscribed: true } => format!("subscribe to {name}"),
-        Op::Subscribe { name, subscribed: false } => format!("unsubscribe from {name}"),
-    }
-}
-
-fn signed(sign: &str, flags: &Flags) -> Vec<String> {
-    flags.iter().map(|flag| format!("{sign}{flag}")).collect()
-}
-
-fn messages_text(count: usize) -> String {
-    format!("{count} message{}", if count == 1 { "" } else { "s" })
-}
-
-/// The mailbox's name now.
-fn mailbox(reader: &Reader<'_>, id: MailboxId) -> String {
-    let name = reader.mailbox(id).ok().and_then(|mailbox| mailbox.name);
-    name.map_or_else(|| "a deleted mailbox".to_owned(), String::from)
 }
 
 /// A submission of the account called `account`.

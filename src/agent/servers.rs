@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::Exit;
 use super::password::{self, PasswordError};
 use crate::config::{Account, Server, TlsMode};
 use crate::types::Secret;
@@ -72,7 +73,21 @@ pub enum ServersError {
 impl ServersError {
     /// Is it the configuration that must change (and not the moment)?
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::ReadTrust { .. } | Self::Trust { .. })
+        matches!(
+            self,
+            Self::ReadTrust { .. }
+                | Self::Trust { .. }
+                | Self::Password(PasswordError::Start { .. } | PasswordError::Empty { .. })
+        )
+    }
+
+    /// How a program ends that cannot go on.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Password(PasswordError::Late { .. }) => Exit::TempFail,
+            error if error.is_configuration() => Exit::Config,
+            _ => Exit::NoPermission,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use super::account::{Common, Ends, Live, Order};
 use super::servers::{ServersError, ServersOf};
 use crate::config;
-use crate::control::report::{State, SyncedAccount};
+use crate::control::report::{Left, State, SyncedAccount};
 use crate::store::{self, Origin};
 use crate::sync::backoff::Backoff;
 use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected};
@@ -355,6 +355,7 @@ impl<D: Dial + Clone> Worker<D> {
                 complete,
                 state: live.state,
                 error: live.error.clone(),
+                left: Left::default(),
             });
         }
     }

@@ -129,8 +129,7 @@ async fn test_account(account: &Account) -> Vec<Tested> {
     let servers = match Servers::of(account, Tcp).await {
         Ok(servers) => servers,
         Err(error) => {
-            let exit = if error.is_configuration() { Exit::Config } else { Exit::NoPermission };
-            return vec![tested("imap", &account.imap, Err((error.to_string(), exit)))];
+            return vec![tested("imap", &account.imap, Err((error.to_string(), error.exit())))];
         }
     };
     let mut both = vec![tested("imap", &account.imap, test_imap(&servers).await)];

@@ -14,6 +14,11 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(context: &mut Context, arguments: Arguments, confirm: bool) -> Result<Exit, Failure> {
     let request = Request::Guard { account: arguments.account, mailbox: arguments.mailbox, confirm };
-    context.ask::<()>(&request).await?;
+    let mailboxes: Vec<String> = context.ask(&request).await?;
+    let what = match confirm {
+        true => "what vanished on the server goes here, too (syncctl recover list)",
+        false => "what vanished on the server is kept here and put back there",
+    };
+    context.done(&mailboxes, &format!("{}: {what}.", mailboxes.join(", ")))?;
     Ok(Exit::Done)
 }

@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::Context;
 use super::failure::Failure;
+use super::screen::counted;
 use crate::agent::Exit;
 use crate::control::Request;
 use crate::control::report::Entry;
@@ -32,8 +33,13 @@ enum Act {
         #[arg(long, conflicts_with = "number")]
         all: bool,
     },
-    /// Give up an entry: it will not be done on the server
-    Discard { number: i64 },
+    /// Give up an entry: it will not be done on the server, and is taken back here
+    Discard {
+        number: i64,
+        /// Do not ask, even where mail goes out of a mailbox here
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
@@ -41,12 +47,27 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
         Act::List { account } => list(context, account).await?,
         Act::Show { number } => show(context, number).await?,
         Act::Retry { number, .. } => {
-            context.ask::<()>(&Request::JournalRetry { id: number.map(EntryId::new) }).await?;
+            let retried: Vec<EntryId> = context.ask(&Request::JournalRetry { id: number.map(EntryId::new) }).await?;
+            let text = match (number, retried.len()) {
+                (Some(number), _) => format!("Entry {number} is tried again."),
+                (None, 0) => "No entry is parked.".to_owned(),
+                (None, count) => format!("{} tried again.", counted(count, "entry is", "entries are")),
+            };
+            context.done(&retried, &text)?;
         }
-        Act::Discard { number } => {
-            context.ask::<()>(&Request::JournalDiscard { id: EntryId::new(number) }).await?;
-        }
+        Act::Discard { number, yes } => return discard(context, EntryId::new(number), yes).await,
     }
+    Ok(Exit::Done)
+}
+
+/// Where it takes mail out of a mailbox it is asked first.
+async fn discard(context: &mut Context, id: EntryId, yes: bool) -> Result<Exit, Failure> {
+    let entry: Entry = context.ask(&Request::JournalShow { id }).await?;
+    if entry.discarding_removes_mail && !yes {
+        context.confirm(&format!("Discarding \"{}\": {}.", entry.what, entry.discarding))?;
+    }
+    let discarded: Entry = context.ask(&Request::JournalDiscard { id }).await?;
+    context.done(&discarded, &format!("Discarded \"{}\": {}.", discarded.what, discarded.discarding))?;
     Ok(Exit::Done)
 }
 
@@ -84,5 +105,6 @@ async fn show(context: &mut Context, number: i64) -> Result<(), Failure> {
     if let Some(why) = &entry.why {
         screen.line(&format!("parked:    {why}"))?;
     }
+    screen.line(&format!("discarded: {}", entry.discarding))?;
     Ok(())
 }

@@ -9,15 +9,19 @@ mod completions;
 mod conflicts;
 mod daemon;
 mod demo;
+mod done;
 mod failure;
 mod guard;
 mod journal;
 mod online;
 mod outbox;
+mod recover;
 mod screen;
 mod sendmail;
 mod status;
 mod sync;
+mod verify;
+mod why;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -65,13 +69,19 @@ enum Command {
     Sendmail(sendmail::Arguments),
     /// Show what was changed on both sides, and what came of it
     Conflicts(conflicts::Arguments),
+    /// Show what vanished, and put it back
+    Recover(recover::Arguments),
+    /// Show what is known of a message: where it is, what is pending, what happened to it
+    Why(why::Arguments),
+    /// Audit the store, and compare it with the servers
+    Verify(verify::Arguments),
     /// Accept a mass removal on the server that was held back
     Confirm(guard::Arguments),
     /// Refuse a mass removal on the server that was held back: what is here is kept
     Reject(guard::Arguments),
     /// Show what to enter in a mail client
     ClientConfig,
-    /// List the accounts, or try to log in to their servers
+    /// Add and list accounts, or try to log in to their servers
     Account(account::Arguments),
     /// See it work: mirror, cut the line, work offline, join it again, compare
     Demo(demo::Arguments),
@@ -119,6 +129,9 @@ pub async fn run(arguments: Arguments) -> Exit {
         Command::Outbox(arguments) => outbox::run(&mut context, arguments).await,
         Command::Sendmail(arguments) => sendmail::run(&mut context, arguments).await,
         Command::Conflicts(arguments) => conflicts::run(&mut context, arguments).await,
+        Command::Recover(arguments) => recover::run(&mut context, arguments).await,
+        Command::Why(arguments) => why::run(&mut context, arguments).await,
+        Command::Verify(arguments) => verify::run(&mut context, arguments).await,
         Command::Confirm(arguments) => guard::run(&mut context, arguments, true).await,
         Command::Reject(arguments) => guard::run(&mut context, arguments, false).await,
         Command::ClientConfig => client_config::run(&mut context).await,

@@ -113,6 +113,11 @@ impl Screen {
     }
 }
 
+/// `3 entries`, `1 entry`.
+pub(super) fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 /// Text from servers and messages could carry terminal sequences: control characters are shown, never sent.
 fn printable(text: &str) -> String {
     text.chars()

@@ -36,11 +36,19 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
     };
     if context.json {
         context.screen.json(&synced)?;
+    } else if !arguments.wait {
+        context.screen.line("A sync is begun; `syncctl status` shows how it goes.")?;
     } else {
         for account in &synced.accounts {
-            let error = account.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            let outcome = if account.complete { "complete" } else { account.state.as_str() };
-            let tone = if account.complete { Tone::Good } else { tone(account.state) };
+            let (outcome, tone) = match (account.complete, &account.error) {
+                (true, _) => ("complete", Tone::Good),
+                (false, None) => ("not complete", Tone::Busy),
+                (false, Some(_)) => (account.state.as_str(), tone(account.state)),
+            };
+            let reasons =
+                account.error.iter().cloned().chain((!account.left.is_nothing()).then(|| account.left.to_string()));
+            let reasons = reasons.collect::<Vec<_>>().join("; ");
+            let error = if reasons.is_empty() { reasons } else { format!(": {reasons}") };
             context.screen.toned(&[
                 (Tone::Bold, &account.name),
                 (Tone::Plain, "  "),

@@ -1,8 +1,10 @@
 //! What the daemon answers. The field names are read by scripts: add, never rename.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::types::{ConflictId, EntryId, SubmissionId};
+use crate::types::{ConflictId, EntryId, MessageId, SubmissionId};
 
 /// The whole daemon at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,10 +106,53 @@ pub struct Synced {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncedAccount {
     pub name: String,
-    /// Everything was pulled and pushed.
+    /// Everything was pulled and pushed, and what was to be sent is sent: nothing is left.
     pub complete: bool,
     pub state: State,
+    /// Why there was no sync.
     pub error: Option<String>,
+    pub left: Left,
+}
+
+/// What is still to be done for an account, by itself or by its user. What the user holds back is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Journal entries that are tried again by themselves.
+    pub journal_waiting: u64,
+    pub journal_parked: u64,
+    /// Messages being sent, or tried again later.
+    pub outbox_waiting: u64,
+    pub outbox_parked: u64,
+    /// Sent messages of which no copy is in Sent yet.
+    pub not_filed: u64,
+    /// Mailboxes whose removal upstream waits for the user's word.
+    pub blocked: u64,
+}
+
+impl Left {
+    /// Nothing is left.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What is left, and how to look at it.
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [
+            (self.journal_waiting, "journal entry waits", "journal entries wait", " (syncctl journal list)"),
+            (self.journal_parked, "journal entry is parked", "journal entries are parked", " (syncctl journal list)"),
+            (self.outbox_waiting, "message is not sent yet", "messages are not sent yet", " (syncctl outbox list)"),
+            (self.outbox_parked, "message cannot be sent", "messages cannot be sent", " (syncctl outbox list)"),
+            (self.not_filed, "sent message is not in Sent yet", "sent messages are not in Sent yet", ""),
+            (self.blocked, "mailbox is blocked", "mailboxes are blocked", " (syncctl status)"),
+        ];
+        let told = kinds.into_iter().filter(|(count, ..)| *count > 0).map(|(count, one, more, look)| {
+            let what = if count == 1 { one } else { more };
+            format!("{count} {what}{look}")
+        });
+        f.write_str(&told.collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// A journal entry.
@@ -125,6 +170,10 @@ pub struct Entry {
     pub open_messages: u64,
     /// Why it is parked.
     pub why: Option<String>,
+    /// What giving it up does here, for people.
+    pub discarding: String,
+    /// Giving it up takes mail out of a mailbox here.
+    pub discarding_removes_mail: bool,
 }
 
 /// An outgoing message.
@@ -172,6 +221,97 @@ pub struct Conflict {
     pub here: String,
     pub upstream: String,
     pub result: String,
+}
+
+/// A message that is in no mailbox any more and can be put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    pub id: MessageId,
+    pub account: String,
+    pub at: String,
+    /// The mailbox it was in.
+    pub from_mailbox: String,
+    pub why: String,
+    pub from: String,
+    pub subject: String,
+    pub size_bytes: u64,
+    /// When its bytes are forgotten.
+    pub until: String,
+    /// Its bytes are here.
+    pub recoverable: bool,
+    /// The mailboxes in which the same bytes are (again).
+    pub also_in: Vec<String>,
+}
+
+/// A message put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    pub id: MessageId,
+    pub account: String,
+    pub mailbox: String,
+    pub uid: u32,
+}
+
+/// All that is known of the messages with one Message-ID.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    pub message_id: String,
+    pub copies: Vec<Copy>,
+    /// As mail on its way out.
+    pub submissions: Vec<Submission>,
+}
+
+/// One of the messages with that Message-ID.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    pub id: MessageId,
+    pub account: String,
+    pub subject: String,
+    pub from: String,
+    pub size_bytes: u64,
+    pub flags: String,
+    /// Where it is here; `null`: in no mailbox any more.
+    pub here: Option<Place>,
+    /// Where the server had it when last looked at; `null`: it does not have it.
+    pub upstream: Option<Place>,
+    /// When it came into its mailbox here.
+    pub since: String,
+    pub gone: Option<Gone>,
+    /// What is still to be done about it upstream.
+    pub pending: Vec<Entry>,
+    /// What was changed on both sides, dismissed or not.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A mailbox and a UID in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub mailbox: String,
+    pub uid: u32,
+}
+
+/// What an audit found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// What is wrong in the store, whatever the servers have.
+    pub store: Vec<String>,
+    /// Contents whose bytes were read and compared with their hash.
+    pub contents: u64,
+    pub accounts: Vec<VerifiedAccount>,
+}
+
+/// One account beside its server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedAccount {
+    pub name: String,
+    pub mailboxes: u64,
+    pub messages: u64,
+    /// How the two sides differ in what should be settled.
+    pub differences: Vec<String>,
+    /// Messages with something still to be done upstream, which were not compared.
+    pub unsettled: u64,
+    /// Why the server could not be asked; `null`: it was.
+    pub error: Option<String>,
 }
 
 /// What to enter in a mail client.

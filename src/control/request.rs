@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{ConflictId, EntryId, SubmissionId};
+use crate::types::{ConflictId, EntryId, MessageId, SubmissionId};
 
 /// A request: the method with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,21 +15,23 @@ pub enum Request {
     /// A complete sync of one account or of all. With `wait` it is answered by [`super::report::Synced`] once it is done
     /// or has failed, else at once.
     Sync { account: Option<String>, wait: bool },
-    /// Stop (or take up again) talking to the servers of one account or of all. Kept over restarts.
+    /// Stop (or take up again) talking to the servers of one account or of all. Kept over restarts. Answered by the
+    /// accounts' names.
     SetOnline { account: Option<String>, online: bool },
     /// Answered by a list of [`super::report::Entry`].
     JournalList { account: Option<String> },
     /// Answered by an [`super::report::Entry`].
     JournalShow { id: EntryId },
-    /// Try parked entries again: one, or all.
+    /// Try parked entries again: one, or all. Answered by their numbers.
     JournalRetry { id: Option<EntryId> },
-    /// Give up an entry: what it would have done upstream is not done.
+    /// Give up an entry: what it would have done upstream is not done. Answered by the entry it was.
     JournalDiscard { id: EntryId },
     /// Answered by a list of [`super::report::Submission`].
     OutboxList { account: Option<String> },
     /// Answered by a [`super::report::Submission`].
     OutboxShow { id: SubmissionId },
-    /// Do not send for now.
+    /// Do not send for now. Answered, as the next two, by the [`super::report::Submission`]: before it was cancelled, else
+    /// after.
     OutboxHold { id: SubmissionId },
     /// Send a held message, or try a parked one again.
     OutboxRelease { id: SubmissionId },
@@ -43,9 +45,18 @@ pub enum Request {
     OutboxSource { id: SubmissionId },
     /// Answered by a list of [`super::report::Conflict`].
     Conflicts { account: Option<String> },
-    /// Seen, and not to be listed any more: one, or all.
+    /// Seen, and not to be listed any more: one, or all. Answered by their numbers.
     DismissConflicts { id: Option<ConflictId> },
-    /// The user's word on a removal that the guard held back.
+    /// Answered by a list of [`super::report::Gone`], the last gone first.
+    Gone { account: Option<String> },
+    /// Put gone messages back: each into the mailbox it was in, or all into one. All or none. Answered by a list of
+    /// [`super::report::Restored`].
+    Restore { ids: Vec<MessageId>, to: Option<String> },
+    /// What is known of a message. Answered by a [`super::report::Life`].
+    Why { message_id: String },
+    /// Audit the store, and compare it with the servers unless `store_only`. Answered by [`super::report::Verified`].
+    Verify { account: Option<String>, store_only: bool },
+    /// The user's word on a removal that the guard held back. Answered by the mailboxes' names.
     Guard { account: String, mailbox: Option<String>, confirm: bool },
     /// Answered by [`super::report::ClientConfig`].
     ClientConfig,

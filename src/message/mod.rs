@@ -21,3 +21,4 @@ pub use fingerprint::fingerprint;
 pub use scan::Scanner;
 pub use section::{Section, SectionText};
 pub use summary::{Address, Body, Disposition, Envelope, Parameters, Part, Summary};
+pub use text::header_value;

@@ -1,5 +1,5 @@
 //! Text as a reader sees it: encoded-words, transfer encodings and charsets decoded (RFC 2047, RFC 2045 section 6), case
-//! folded, for SEARCH alone: what is served is never decoded.
+//! folded, for SEARCH and for what people are shown of a message: what is served is never decoded.
 //!
 //! A part is decoded in windows, so that one of 100 MB needs no more memory than one of 1 MB. What cannot be decoded is
 //! searched as it stands.
@@ -25,7 +25,7 @@ pub(super) fn folded(text: &str) -> String {
 }
 
 /// An unfolded header value, its encoded-words decoded.
-pub(super) fn header_value(value: &[u8]) -> String {
+pub fn header_value(value: &[u8]) -> String {
     let mut line = decoded(value, None).into_bytes();
     line.push(b'\n');
     match MessageStream::new(&line).parse_unstructured() {

@@ -28,7 +28,7 @@ pub struct NewConflict {
 }
 
 impl Conflict {
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: ConflictId::new(row.get("id")?),
             account: AccountId::new(row.get("account_id")?),

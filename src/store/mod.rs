@@ -14,6 +14,7 @@
 //! - SQL stands beside the type it fills; columns by name.
 
 mod accounts;
+mod audit;
 mod check;
 mod conflicts;
 mod contents;
@@ -39,6 +40,7 @@ mod readers;
 mod source;
 mod sweep;
 mod taken;
+mod trace;
 mod txn;
 mod upload;
 mod upstream_folders;
@@ -55,6 +57,7 @@ mod writer;
 mod error;
 
 pub use accounts::Account;
+pub use audit::{Audit, audit};
 pub use check::check;
 pub use conflicts::{Conflict, NewConflict};
 pub use error::{Error, Result};

@@ -50,18 +50,28 @@ impl Reader<'_> {
         Ok(Overview {
             account: self.account(account)?,
             mailboxes: self.mailbox_counts(account)?,
-            journal: JournalCounts {
-                pending: self.count_by_state("journal", account, "pending")?,
-                in_flight: self.count_by_state("journal", account, "in-flight")?,
-                parked: self.count_by_state("journal", account, "parked")?,
-            },
-            outbox: OutboxCounts {
-                queued: self.count_by_state("submission", account, "queued")?,
-                sending: self.count_by_state("submission", account, "sending")?,
-                held: self.count_by_state("submission", account, "held")?,
-                parked: self.count_by_state("submission", account, "parked")?,
-            },
+            journal: self.journal_counts(account)?,
+            outbox: self.outbox_counts(account)?,
             conflicts: self.conflict_count(account)?,
+        })
+    }
+
+    /// The account's journal entries by state.
+    pub fn journal_counts(&self, account: AccountId) -> Result<JournalCounts> {
+        Ok(JournalCounts {
+            pending: self.count_by_state("journal", account, "pending")?,
+            in_flight: self.count_by_state("journal", account, "in-flight")?,
+            parked: self.count_by_state("journal", account, "parked")?,
+        })
+    }
+
+    /// The account's submissions by state.
+    pub fn outbox_counts(&self, account: AccountId) -> Result<OutboxCounts> {
+        Ok(OutboxCounts {
+            queued: self.count_by_state("submission", account, "queued")?,
+            sending: self.count_by_state("submission", account, "sending")?,
+            held: self.count_by_state("submission", account, "held")?,
+            parked: self.count_by_state("submission", account, "parked")?,
         })
     }
 

@@ -69,6 +69,16 @@ fn a_missing_configuration_ends_with_78_and_names_the_file() {
 }
 
 #[test]
+fn a_configuration_without_an_account_is_told() {
+    let mut agent = Agent::new("");
+    let said = agent.once();
+    assert_eq!(said.code, 78, "{said:?}");
+    assert!(said.err.contains("config.toml") && said.err.contains("[[account]]"), "{said:?}");
+    agent.start();
+    assert!(agent.log().contains("[[account]]"), "{}", agent.log());
+}
+
+#[test]
 fn a_password_never_appears_in_what_is_printed() {
     let agent = Agent::new("[[account]]\nname = \"a\"\npassword = \"hush hush\"\npasword = \"hush hush\"\n");
     let said = agent.once();

@@ -104,6 +104,96 @@ fn a_message_in_the_outbox_is_held_released_and_cancelled() {
 }
 
 #[test]
+fn a_sync_is_not_complete_while_something_is_parked() {
+    let server = server();
+    let agent = agent(&server);
+    agent.login(USER).ok("CREATE Papers");
+    let said = agent.ctl(&["sync", "--wait", "--timeout", "60"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    agent.ctl_ok(&["offline"]);
+    agent.login(USER).ok("DELETE Papers");
+    server.login(USER).append("Papers", &[], 1_000_000_000, &corpus::small(1));
+    agent.ctl_ok(&["online"]);
+    let said = agent.ctl(&["sync", "--wait", "--timeout", "60"]);
+    assert_eq!(said.code, 75, "{said:?}");
+    assert!(said.out.contains("1 journal entry is parked (syncctl journal list)"), "{said:?}");
+    let mut once = agent;
+    once.stop();
+    let said = once.once();
+    assert_eq!(said.code, 75, "{said:?}");
+    assert!(said.err.contains("1 journal entry is parked"), "{said:?}");
+}
+
+#[test]
+fn a_refused_letter_is_not_called_handed_over() {
+    let server = server();
+    let agent = agent(&server);
+    let text = format!("From: {ADDRESS}\r\nTo: nobody@home.example\r\nSubject: lost\r\n\r\nx\r\n");
+    let answer = agent.login_smtp(USER).send(ADDRESS, &["nobody@home.example"], text.as_bytes());
+    assert_eq!(answer.expect("the local server stays").code, 250);
+    // It is waited for what is to be sent, too; a report that came back is an arrival like any other.
+    agent.sync();
+    let listed = agent.ctl_json(&["outbox", "list", "--json"]);
+    assert_eq!(listed[0]["state"], "failed", "{listed}");
+    assert!(agent.ctl_ok(&["outbox"]).contains("550"), "the server's words are there");
+}
+
+#[test]
+fn discarding_an_append_asks_first_and_what_it_removes_can_be_put_back() {
+    let server = server();
+    let agent = agent(&server);
+    assert!(agent.ctl_ok(&["offline"]).contains(USER));
+    agent.login(USER).append("INBOX", &[], 1_000_000_000, &corpus::small(1));
+    let listed = agent.ctl_json(&["journal", "list", "--json"]);
+    let id = listed[0]["id"].to_string();
+    let said = agent.ctl(&["journal", "discard", &id]);
+    assert_eq!(said.code, 64, "nobody there to be asked: {said:?}");
+    assert!(said.err.contains("INBOX") && said.err.contains("--yes"), "{said:?}");
+    assert_eq!(agent.login(USER).select("INBOX").exists(), 1, "nothing was done");
+    assert!(agent.ctl_ok(&["journal", "discard", &id, "--yes"]).contains("recover"));
+    assert_eq!(agent.login(USER).select("INBOX").exists(), 0);
+
+    let gone = agent.ctl_json(&["recover", "list", "--json"]);
+    assert_eq!((gone[0]["from_mailbox"].as_str(), gone[0]["subject"].as_str()), (Some("INBOX"), Some("tide 1")));
+    let number = gone[0]["id"].to_string();
+    for (arguments, code) in [(&["999"][..], 64), (&[number.as_str(), "--to", "Nowhere"], 64)] {
+        let said = agent.ctl(&[&["recover", "restore"], arguments].concat());
+        assert_eq!(said.code, code, "{arguments:?}: {said:?}");
+    }
+    assert!(agent.ctl_ok(&["recover", "restore", &number]).contains("1 message is in INBOX again."));
+    let why = agent.ctl_json(&["why", "1@far.example", "--json"]);
+    let copies = why["copies"].as_array().expect("a list");
+    assert_eq!(copies.len(), 2, "the one that went and the one put back: {why}");
+    assert_eq!(copies[1]["pending"].as_array().map(Vec::len), Some(1), "{why}");
+    assert!(agent.ctl_ok(&["why", "<1@far.example>"]).contains("journal entry"));
+    assert_eq!(agent.ctl(&["why", "unknown@far.example"]).code, 1);
+    agent.ctl_ok(&["online"]);
+    agent.sync();
+    assert_eq!(server.login(USER).select("INBOX").exists(), 1, "it went up");
+}
+
+#[test]
+fn an_audit_finds_what_is_wrong_and_only_that() {
+    let server = server();
+    for number in 1..=3 {
+        server.login(USER).append("INBOX", &["\\Seen"], 1_000_000_000, &corpus::small(number));
+    }
+    let mut agent = agent(&server);
+    let said = agent.ctl(&["verify"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("equal to the server  3 messages"), "{said:?}");
+    agent.stop();
+    let database = rusqlite::Connection::open(agent.data.join("content.db")).expect("a database");
+    let changed = database.execute("UPDATE chunk SET bytes = zeroblob(length(bytes)) WHERE rowid = 1", []);
+    assert_eq!(changed, Ok(1));
+    drop(database);
+    agent.start();
+    let said = agent.ctl(&["verify", "--store-only"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.out.contains("1 fault") && said.out.contains("are others"), "{said:?}");
+}
+
+#[test]
 fn client_config_says_what_a_mail_client_needs() {
     let server = server();
     let agent = agent(&server);

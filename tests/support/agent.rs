@@ -184,10 +184,14 @@ impl Agent {
         journal["pending"].as_u64().expect("a count") + journal["in_flight"].as_u64().expect("a count")
     }
 
-    /// Waits for one sync that ends well. The first tries may come while the agent still backs off.
+    /// Waits for one sync that ends well, whatever may be parked or blocked. The first tries may come while the agent
+    /// still backs off.
     pub fn sync(&self) {
         wait_for("a sync to succeed", SOON, || {
-            (self.ctl(&["sync", "--wait", "--timeout", "60"]).code == 0).then_some(())
+            let said = self.ctl(&["sync", "--wait", "--timeout", "60", "--json"]);
+            let synced: Value = serde_json::from_str(&said.out).ok()?;
+            let accounts = synced["accounts"].as_array()?;
+            accounts.iter().all(|account| account["error"].is_null()).then_some(())
         });
     }
 

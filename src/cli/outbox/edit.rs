@@ -26,12 +26,12 @@ pub(super) async fn run(context: &mut Context, number: i64) -> Result<Exit, Fail
     let is_settled = ["handed-over", "failed"].contains(&submission.state.as_str());
     let old = source(context, id).await?;
     if !is_settled {
-        context.ask::<()>(&Request::OutboxHold { id }).await?;
+        context.ask::<Submission>(&Request::OutboxHold { id }).await?;
     }
     let new = edited(&old)?;
     if new == old {
         if !is_settled && submission.state != "held" {
-            context.ask::<()>(&Request::OutboxRelease { id }).await?;
+            context.ask::<Submission>(&Request::OutboxRelease { id }).await?;
         }
         context.screen.line("Nothing was changed.")?;
         return Ok(Exit::Done);
@@ -50,7 +50,7 @@ pub(super) async fn run(context: &mut Context, number: i64) -> Result<Exit, Fail
     };
     submit::submit(&config, outgoing).await?;
     if !is_settled {
-        context.ask::<()>(&Request::OutboxCancel { id }).await?;
+        context.ask::<Submission>(&Request::OutboxCancel { id }).await?;
     }
     context.screen.line(&format!("Message {number} was replaced by what you wrote."))?;
     Ok(Exit::Done)

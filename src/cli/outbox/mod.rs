@@ -87,7 +87,7 @@ fn moment(text: &str) -> Result<When, &'static str> {
 }
 
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
-    let request = match arguments.act.unwrap_or(Act::List { account: None }) {
+    let (request, what) = match arguments.act.unwrap_or(Act::List { account: None }) {
         Act::List { account } => return list(context, account).await,
         Act::Show { number, raw: false } => return show(context, number).await,
         Act::Show { number, raw: true } => {
@@ -96,14 +96,39 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
             return Ok(Exit::Done);
         }
         Act::Edit { number } => return edit::run(context, number).await,
-        Act::Hold { number } => Request::OutboxHold { id: SubmissionId::new(number) },
-        Act::Release { number } => Request::OutboxRelease { id: SubmissionId::new(number) },
-        Act::Cancel { number } => Request::OutboxCancel { id: SubmissionId::new(number) },
-        Act::Requeue { number } => Request::OutboxRequeue { id: SubmissionId::new(number) },
-        Act::Later { number, when } => Request::OutboxSchedule { id: SubmissionId::new(number), at: when.at() },
+        Act::Hold { number } => (Request::OutboxHold { id: SubmissionId::new(number) }, "is held until it is released"),
+        Act::Release { number } => (Request::OutboxRelease { id: SubmissionId::new(number) }, "is sent now"),
+        Act::Cancel { number } => (Request::OutboxCancel { id: SubmissionId::new(number) }, "is cancelled"),
+        Act::Requeue { number } => (Request::OutboxRequeue { id: SubmissionId::new(number) }, "is tried again"),
+        Act::Later { number, when } => {
+            (Request::OutboxSchedule { id: SubmissionId::new(number), at: when.at() }, "is sent later")
+        }
     };
-    context.ask::<()>(&request).await?;
+    let is_cancelled = matches!(request, Request::OutboxCancel { .. });
+    let is_scheduled = matches!(request, Request::OutboxSchedule { .. });
+    let submission: Submission = context.ask(&request).await?;
+    let some_went = submission.recipients.iter().any(|recipient| recipient.state == "accepted");
+    let note = if is_cancelled && some_went { "; some recipients have it already" } else { "" };
+    let when = submission.next_attempt.as_ref().filter(|_| is_scheduled).map(|at| format!(", at {at}"));
+    let text =
+        format!("Message {} to {} {what}{}{note}.", submission.id, addresses(&submission), when.unwrap_or_default());
+    context.done(&submission, &text)?;
     Ok(Exit::Done)
+}
+
+fn addresses(submission: &Submission) -> String {
+    let addresses = submission.recipients.iter().map(|recipient| recipient.address.as_str());
+    addresses.collect::<Vec<_>>().join(", ")
+}
+
+/// Why it is not where it should be: what the server said to those it refused, else what went wrong last.
+fn why(submission: &Submission) -> String {
+    let refused = submission.recipients.iter().filter(|recipient| recipient.state == "failed");
+    let replies: Vec<&str> = refused.filter_map(|recipient| recipient.reply.as_deref()).collect();
+    match replies.is_empty() {
+        true => submission.last_error.clone().unwrap_or_default(),
+        false => replies.join("; "),
+    }
 }
 
 pub(super) async fn list(context: &mut Context, account: Option<String>) -> Result<Exit, Failure> {
@@ -111,14 +136,12 @@ pub(super) async fn list(context: &mut Context, account: Option<String>) -> Resu
     if context.json {
         context.screen.json(&submissions)?;
     } else if submissions.is_empty() {
-        context.screen.line("Nothing waits to be sent.")?;
+        context.screen.line("Nothing was sent lately, and nothing waits to be.")?;
     } else {
         let rows: Vec<Vec<String>> = submissions
             .into_iter()
             .map(|submission| {
-                let recipients = submission.recipients.iter().map(|recipient| recipient.address.as_str());
-                let recipients = recipients.collect::<Vec<_>>().join(", ");
-                let why = submission.last_error.unwrap_or_default();
+                let (recipients, why) = (addresses(&submission), why(&submission));
                 vec![
                     submission.id.to_string(),
                     submission.account,

@@ -1,0 +1,96 @@
+//! The user's acts in words: journal entries as syncctl shows them, and what giving one up would do.
+
+use crate::control::report;
+use crate::journal::{Entry, Op, State};
+use crate::store::Reader;
+use crate::types::{Flags, MailboxId, limits};
+
+/// A journal entry of the account called `account`.
+pub fn entry(reader: &Reader<'_>, account: &str, entry: &Entry) -> report::Entry {
+    let (state, why) = match &entry.state {
+        State::Pending => ("pending", None),
+        State::InFlight { .. } => ("in-flight", None),
+        State::Parked { why } => ("parked", Some(why.clone())),
+    };
+    report::Entry {
+        id: entry.id,
+        account: account.to_owned(),
+        created: entry.created.to_rfc3339(),
+        state: state.to_owned(),
+        attempts: entry.attempts,
+        what: act(reader, &entry.op),
+        open_messages: entry.open.len() as u64,
+        why,
+        discarding: discarding(reader, entry),
+        discarding_removes_mail: discarding_removes_mail(entry),
+    }
+}
+
+/// What giving the entry up does here.
+fn discarding(reader: &Reader<'_>, entry: &Entry) -> String {
+    let place = |id: &MailboxId| mailbox(reader, *id);
+    let open = messages_text(entry.open.len());
+    match &entry.op {
+        Op::Append { mailbox, .. } => removed(&open, &place(mailbox)),
+        Op::Copy { to, .. } => removed(&open, &place(to)),
+        Op::Flags { .. } => format!("{open} here get back the flags that the server has"),
+        Op::Move { from, .. } => format!("{open} here go back to {}", place(from)),
+        Op::Expunge { from, .. } => format!("{open} come back to {} here", place(from)),
+        Op::CreateMailbox { name, .. } => format!("the mailbox {name} is deleted here, if it is empty"),
+        Op::RenameMailbox { from, to, .. } => format!("the mailbox {to} is named {from} here again"),
+        Op::DeleteMailbox { name, .. } => format!("the mailbox {name} comes back here with its messages"),
+        Op::Subscribe { name, subscribed: true } => format!("{name} is not subscribed to any more"),
+        Op::Subscribe { name, subscribed: false } => format!("{name} is subscribed to again"),
+    }
+}
+
+fn removed(messages: &str, from: &str) -> String {
+    let days = limits::RECOVERY_MS / (24 * 3_600_000);
+    format!(
+        "{messages}, which the server does not have, go out of {from} here and can be put back for {days} days \
+         (syncctl recover list)"
+    )
+}
+
+/// What the server does not have goes with the entry that would have brought it there.
+const fn discarding_removes_mail(entry: &Entry) -> bool {
+    matches!(entry.op, Op::Append { .. } | Op::Copy { .. }) && !entry.open.is_empty()
+}
+
+/// An act of the user in words.
+fn act(reader: &Reader<'_>, op: &Op) -> String {
+    let place = |id: &MailboxId| mailbox(reader, *id);
+    match op {
+        Op::Flags { messages, add, remove } => {
+            let changes = [("+", add), ("-", remove)].map(|(sign, flags)| signed(sign, flags));
+            format!("flags {} on {}", changes.concat().join(" "), messages_text(messages.len()))
+        }
+        Op::Move { messages, from, to } => {
+            format!("move {} from {} to {}", messages_text(messages.len()), place(from), place(to))
+        }
+        Op::Copy { copies, from, to } => {
+            format!("copy {} from {} to {}", messages_text(copies.len()), place(from), place(to))
+        }
+        Op::Append { mailbox, .. } => format!("append 1 message to {}", place(mailbox)),
+        Op::Expunge { messages, from } => format!("expunge {} from {}", messages_text(messages.len()), place(from)),
+        Op::CreateMailbox { name, .. } => format!("create mailbox {name}"),
+        Op::RenameMailbox { from, to, .. } => format!("rename mailbox {from} to {to}"),
+        Op::DeleteMailbox { name, .. } => format!("delete mailbox {name}"),
+        Op::Subscribe { name, subscribed: true } => format!("subscribe to {name}"),
+        Op::Subscribe { name, subscribed: false } => format!("unsubscribe from {name}"),
+    }
+}
+
+fn signed(sign: &str, flags: &Flags) -> Vec<String> {
+    flags.iter().map(|flag| format!("{sign}{flag}")).collect()
+}
+
+fn messages_text(count: usize) -> String {
+    format!("{count} message{}", if count == 1 { "" } else { "s" })
+}
+
+/// The mailbox's name now.
+fn mailbox(reader: &Reader<'_>, id: MailboxId) -> String {
+    let name = reader.mailbox(id).ok().and_then(|mailbox| mailbox.name);
+    name.map_or_else(|| "a deleted mailbox".to_owned(), String::from)
+}

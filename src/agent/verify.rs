@@ -1,0 +1,158 @@
+//! `syncctl verify`: the store by itself, and beside what its servers really have.
+//!
+//! What is still to be done upstream differs by its nature and is only counted. Both sides may change while they are
+//! compared: a difference counts when a sync and a second look find it again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::daemon::Agent;
+use super::servers::Servers;
+use super::settled;
+use crate::config;
+use crate::control::Failure;
+use crate::control::report::{Verified, VerifiedAccount};
+use crate::store::{self, MessageFacts, RemoteMailbox, Store};
+use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName};
+use crate::types::{AccountId, Flag, Flags, RemoteUid};
+use crate::upstream::Tcp;
+use crate::upstream::imap::ImapRemote;
+
+/// What one look found.
+#[derive(Default)]
+struct Found {
+    mailboxes: u64,
+    messages: u64,
+    unsettled: u64,
+    differences: Vec<String>,
+}
+
+/// Why an account could not be compared.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Servers(#[from] super::servers::ServersError),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("it is not in sync: {0}")]
+    NotSynced(String),
+}
+
+/// Audits the store, then each account.
+pub(super) async fn run(agent: &Arc<Agent>, account: Option<&str>, store_only: bool) -> Result<Verified, Failure> {
+    let mut chosen = Vec::new();
+    agent.each(account, |running| chosen.push((running.config.clone(), running.id)))?;
+    let store = agent.common.store.clone();
+    let audited = tokio::task::spawn_blocking(move || store::audit(&store)).await;
+    let audit = audited.map_err(Failure::internal)?.map_err(Failure::internal)?;
+    let mut accounts = Vec::new();
+    for (config, id) in chosen.into_iter().filter(|_| !store_only) {
+        let (found, error) = match compare(agent, &config, id).await {
+            Ok(found) => (found, None),
+            Err(trouble) => (Found::default(), Some(trouble.to_string())),
+        };
+        let Found { mailboxes, messages, unsettled, differences } = found;
+        accounts.push(VerifiedAccount { name: config.name, mailboxes, messages, differences, unsettled, error });
+    }
+    Ok(Verified { store: audit.wrong, contents: audit.contents, accounts })
+}
+
+async fn compare(agent: &Arc<Agent>, config: &config::Account, id: AccountId) -> Result<Found, Trouble> {
+    let servers = Servers::of(config, Tcp).await?;
+    let mut remote = servers.imap.connect().await?;
+    sync(agent, config).await?;
+    let mut found = look(&agent.common.store, config, id, &mut remote).await?;
+    if !found.differences.is_empty() {
+        sync(agent, config).await?;
+        let again = look(&agent.common.store, config, id, &mut remote).await?;
+        let before = std::mem::replace(&mut found, again).differences;
+        found.differences.retain(|difference| before.contains(difference));
+    }
+    remote.logout().await;
+    Ok(found)
+}
+
+async fn sync(agent: &Arc<Agent>, config: &config::Account) -> Result<(), Trouble> {
+    let synced = settled::wait(agent, &config.name).await.map_err(|failure| Trouble::NotSynced(failure.message))?;
+    synced.error.map_or(Ok(()), |error| Err(Trouble::NotSynced(error)))
+}
+
+async fn look(
+    store: &Store,
+    config: &config::Account,
+    id: AccountId,
+    remote: &mut ImapRemote,
+) -> Result<Found, Trouble> {
+    let mut found = Found::default();
+    let known = store.read(|reader| reader.remote_mailboxes(id))?;
+    for listed in remote.list().await?.into_iter().filter(|listed| listed.selectable) {
+        let mirrored = known.iter().find(|mailbox| mailbox.remote_name == listed.name.0);
+        let path = listed.components.join("/");
+        let wanted = crate::types::MailboxName::parse(&path).is_ok_and(|name| config.folders.includes(&name));
+        match mirrored {
+            Some(mailbox) if mailbox.selectable && mailbox.name.is_some() => {
+                look_into(store, mailbox, remote, &mut found).await?;
+            }
+            None if wanted => found.differences.push(format!("{path}: the mailbox is on the server, not here")),
+            Some(_) | None => {}
+        }
+    }
+    Ok(found)
+}
+
+async fn look_into(
+    store: &Store,
+    mailbox: &RemoteMailbox,
+    remote: &mut ImapRemote,
+    found: &mut Found,
+) -> Result<(), Trouble> {
+    let selected = remote.select(&RemoteName(mailbox.remote_name.clone()), None).await?;
+    let uids = remote.uids().await?;
+    let scanned = if uids.is_empty() { Vec::new() } else { remote.scan(&uids, None).await? };
+    let there: BTreeMap<RemoteUid, Flags> = scanned.into_iter().map(|one| (one.uid, one.flags)).collect();
+    let (facts, skipped, pending) = store.read(|reader| {
+        let facts = reader.bound_facts(mailbox.mailbox)?;
+        let pending = facts.iter().map(|one| reader.is_pending(one.message)).collect::<store::Result<Vec<_>>>()?;
+        Ok((facts, reader.skipped(mailbox.mailbox)?, pending))
+    })?;
+    found.mailboxes += 1;
+    found.messages += facts.len() as u64;
+    found.unsettled += pending.iter().filter(|pending| **pending).count() as u64;
+    let name = mailbox.name.as_ref().map_or("", |name| name.as_str());
+    if mailbox.cursor.uid_validity != Some(selected.uid_validity) {
+        found.differences.push(format!("{name}: UIDVALIDITY is another on the server"));
+        return Ok(());
+    }
+    let here: BTreeMap<RemoteUid, (&MessageFacts, bool)> = facts
+        .iter()
+        .zip(pending)
+        .filter_map(|(one, pending)| Some((one.upstream.as_ref()?.uid?, (one, pending))))
+        .collect();
+    for (uid, flags) in &there {
+        match here.get(uid) {
+            None if skipped.iter().any(|(skipped, _)| skipped == uid) => {
+                found.differences.push(format!("{name}: the server does not give the bytes of UID {uid}"));
+            }
+            None => found.differences.push(format!("{name}: UID {uid} is on the server, not here")),
+            Some((one, false)) => {
+                let changed = one.flags.difference(flags).union(&flags.difference(&one.flags));
+                if changed.iter().any(|flag| keeps(mailbox, &flag)) {
+                    let text = format!("{name}: UID {uid} has the flags ({flags}) on the server, ({}) here", one.flags);
+                    found.differences.push(text);
+                }
+            }
+            Some((_, true)) => {}
+        }
+    }
+    let lost = here.iter().filter(|(uid, (_, pending))| !there.contains_key(uid) && !pending);
+    found.differences.extend(lost.map(|(uid, _)| format!("{name}: UID {uid} is here, not on the server")));
+    Ok(())
+}
+
+/// Does the server keep the flag? An empty list says nothing: it was never told.
+fn keeps(mailbox: &RemoteMailbox, flag: &Flag) -> bool {
+    let any_keyword = mailbox.any_keyword && matches!(flag, Flag::Keyword(_));
+    mailbox.permanent_flags.is_empty() || mailbox.permanent_flags.contains(flag) || any_keyword
+}

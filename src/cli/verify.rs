@@ -1,0 +1,83 @@
+//! `syncctl verify`. It ends with 0 when all is as it should be, 1 when something is not, 75 when a server could not be
+//! asked.
+
+use super::Context;
+use super::failure::Failure;
+use super::screen::{Tone, counted};
+use crate::agent::Exit;
+use crate::control::Request;
+use crate::control::report::{Verified, VerifiedAccount};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Only this account
+    account: Option<String>,
+    /// Do not ask the servers
+    #[arg(long)]
+    store_only: bool,
+}
+
+/// So many differences of one account are shown; all of them with --json.
+const SHOWN_MAX: usize = 50;
+
+pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
+    let request = Request::Verify { account: arguments.account, store_only: arguments.store_only };
+    let verified: Verified = context.ask(&request).await?;
+    if context.json {
+        context.screen.json(&verified)?;
+    } else {
+        show(context, &verified)?;
+    }
+    let is_wrong =
+        !verified.store.is_empty() || verified.accounts.iter().any(|account| !account.differences.is_empty());
+    let is_unasked = verified.accounts.iter().any(|account| account.error.is_some());
+    Ok(match (is_wrong, is_unasked) {
+        (true, _) => Exit::Failed,
+        (false, true) => Exit::TempFail,
+        (false, false) => Exit::Done,
+    })
+}
+
+fn show(context: &mut Context, verified: &Verified) -> std::io::Result<()> {
+    let screen = &mut context.screen;
+    let (tone, outcome) = match verified.store.len() {
+        0 => (Tone::Good, "sound".to_owned()),
+        count => (Tone::Bad, counted(count, "fault", "faults")),
+    };
+    let read = format!(
+        "  {} read and compared with what they were",
+        counted(usize::try_from(verified.contents).unwrap_or(usize::MAX), "message body", "message bodies")
+    );
+    screen.toned(&[(Tone::Bold, "store"), (Tone::Plain, "  "), (tone, &outcome), (Tone::Plain, &read)])?;
+    for wrong in &verified.store {
+        screen.line(&format!("  {wrong}"))?;
+    }
+    for account in &verified.accounts {
+        show_account(context, account)?;
+    }
+    Ok(())
+}
+
+fn show_account(context: &mut Context, account: &VerifiedAccount) -> std::io::Result<()> {
+    let (tone, outcome) = match (&account.error, account.differences.len()) {
+        (Some(error), _) => (Tone::Busy, format!("not compared: {error}")),
+        (None, 0) => (Tone::Good, "equal to the server".to_owned()),
+        (None, count) => (Tone::Bad, counted(count, "difference", "differences")),
+    };
+    let count = match account.error {
+        Some(_) => String::new(),
+        None => format!(
+            "  {} messages in {} mailboxes, {} not settled yet",
+            account.messages, account.mailboxes, account.unsettled
+        ),
+    };
+    let screen = &mut context.screen;
+    screen.toned(&[(Tone::Bold, &account.name), (Tone::Plain, "  "), (tone, &outcome), (Tone::Plain, &count)])?;
+    for difference in account.differences.iter().take(SHOWN_MAX) {
+        screen.line(&format!("  {difference}"))?;
+    }
+    match account.differences.len().checked_sub(SHOWN_MAX) {
+        Some(more @ 1..) => screen.line(&format!("  and {more} more (--json shows all)")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,68 @@
+//! The thorough check: every invariant, the databases' own structure, and every stored byte against its hash.
+
+use super::{Result, Store, check};
+use crate::types::limits::READ_BUFFER_BYTES;
+use crate::types::{ByteSource, ContentHash, ContentId};
+
+/// What an audit found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// One sentence each; nothing is wrong if it is empty.
+    pub wrong: Vec<String>,
+    /// Contents that were read.
+    pub contents: u64,
+}
+
+/// Reads the whole store. Takes as long as reading its files does; nobody waits for it.
+pub fn audit(store: &Store) -> Result<Audit> {
+    let mut wrong = check(store)?;
+    wrong.extend(structure(store)?);
+    let contents = store.read(|reader| {
+        let mut select = reader.conn().prepare_cached("SELECT id, hash FROM content ORDER BY id")?;
+        let rows = select.query_map([], |row| Ok((ContentId::new(row.get("id")?), row.get::<_, [u8; 32]>("hash")?)))?;
+        Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?)
+    })?;
+    let mut read = 0;
+    for (id, hash) in contents {
+        match hash_of(store, id) {
+            Ok(found) if found == ContentHash::from_bytes(hash) => read += 1,
+            Ok(_) => wrong.push(format!("stored bytes are what they were: those of content {id} are others")),
+            // Swept since the list was made.
+            Err(_) if !is_listed(store, id)? => {}
+            Err(error) => wrong.push(format!("stored bytes can be read: those of content {id} cannot: {error}")),
+        }
+    }
+    Ok(Audit { wrong, contents: read })
+}
+
+/// What SQLite finds wrong with its own files.
+fn structure(store: &Store) -> Result<Vec<String>> {
+    store.read_both(|hot, content| {
+        let mut wrong = Vec::new();
+        for (file, conn) in [("mailtide.db", hot), ("content.db", content)] {
+            let mut select = conn.prepare("PRAGMA integrity_check")?;
+            let found = select.query_map([], |row| row.get::<_, String>(0))?;
+            let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+            wrong.extend(found.into_iter().filter(|text| text != "ok").map(|text| format!("{file} is sound: {text}")));
+        }
+        Ok(wrong)
+    })
+}
+
+fn hash_of(store: &Store, content: ContentId) -> std::io::Result<ContentHash> {
+    let mut source = store.source(content).map_err(std::io::Error::other)?;
+    let (mut hasher, mut offset) = (blake3::Hasher::new(), 0);
+    while offset < source.size() {
+        let bytes = source.read_at(offset, READ_BUFFER_BYTES)?;
+        hasher.update(&bytes);
+        offset += bytes.len() as u64;
+    }
+    Ok(ContentHash::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+fn is_listed(store: &Store, content: ContentId) -> Result<bool> {
+    store.read(|reader| {
+        let mut select = reader.conn().prepare_cached("SELECT 1 AS one FROM content WHERE id = ?1")?;
+        Ok(select.exists([content.get()])?)
+    })
+}
