@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mailtide::imap::syntax::body::{write_body, write_envelope};
-use mailtide::message::search::{Candidate, Query};
 use mailtide::message::{Body, Part, Scanner, Summary};
-use mailtide::types::{Flags, InternalDate, LocalUid, ModSeq};
 use proptest::prelude::*;
+
+use crate::properties;
 
 /// BODYSTRUCTURE and ENVELOPE of the awkward messages, with CRLF line ends as mail arrives. Where Dovecot 2.3.19 says
 /// something else the line before tells what, and why this is better.
@@ -45,17 +45,6 @@ fn line_ends_do_not_change_the_structure() {
         let types =
             |message: &[u8]| all_parts(&Scanner::scan(message).root).into_iter().map(media_type).collect::<Vec<_>>();
         assert_eq!(types(&crlf), types(&lf), "{name}");
-    }
-}
-
-#[test]
-fn the_pieces_in_which_a_message_comes_make_no_difference() {
-    for (name, _) in expectations() {
-        let message = read(&name);
-        let whole = Scanner::scan(&message);
-        for size in [1, 2, 3, 7, 64] {
-            assert_eq!(scan_in_pieces(&message, |_| size), whole, "{name} in pieces of {size}");
-        }
     }
 }
 
@@ -98,75 +87,10 @@ fn message_bytes() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_bytes_have_a_summary_whose_ranges_are_nested(message in message_bytes()) {
-        let summary = Scanner::scan(&message);
-        prop_assert_eq!(summary.root.header_start, 0);
-        prop_assert_eq!(summary.root.end, message.len() as u64);
-        for part in all_parts(&summary.root) {
-            check_ranges(part, &message)?;
-        }
+    fn any_bytes_are_read_as_every_message_must_be(message in message_bytes(), needle in "[a-zü ]{0,3}") {
+        properties::check("message", &message);
+        properties::check("search", &[needle.as_bytes(), b"\n", &message].concat());
     }
-
-    #[test]
-    fn any_cut_into_pieces_gives_the_same_summary(message in message_bytes(), seed in any::<u64>()) {
-        let mut state = seed | 1;
-        let pieces = scan_in_pieces(&message, |_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            1 + (state >> 60) as usize
-        });
-        prop_assert_eq!(pieces, Scanner::scan(&message));
-    }
-
-    #[test]
-    fn any_bytes_can_be_searched(message in message_bytes(), needle in "[a-zü ]{0,3}") {
-        let summary = Scanner::scan(&message);
-        let mut candidate = Candidate {
-            uid: LocalUid::new(1),
-            flags: &Flags::none(),
-            mod_seq: ModSeq::new(1),
-            internal_date: InternalDate::new(0, 0),
-            size_bytes: message.len() as u64,
-            summary: Some(&summary),
-            bytes: Some(&mut message.clone()),
-        };
-        let mut matches = |query: Query| query.matches(&mut candidate).expect("memory can be read");
-        let body = matches(Query::Body(needle.clone()));
-        let text = matches(Query::Text(needle.clone()));
-        prop_assert!(text || !body, "what is in the body is in the text");
-        matches(Query::Header { name: "Subject".to_owned(), value: needle });
-    }
-}
-
-/// Header before body before end; children within the body, one after the other; the line breaks of the body counted.
-fn check_ranges(part: &Part, message: &[u8]) -> Result<(), TestCaseError> {
-    prop_assert!(part.header_start <= part.body_start && part.body_start <= part.end);
-    let body = &message[part.body_start as usize..part.end as usize];
-    prop_assert_eq!(part.lines, body.iter().filter(|byte| **byte == b'\n').count() as u64);
-    let children: Vec<&Part> = match &part.body {
-        Body::Leaf => Vec::new(),
-        Body::Multipart(parts) => parts.iter().collect(),
-        Body::Message(_, root) => {
-            prop_assert_eq!((root.header_start, root.end), (part.body_start, part.end));
-            vec![root]
-        }
-    };
-    let mut from = part.body_start;
-    for child in children {
-        prop_assert!(from <= child.header_start && child.end <= part.end);
-        from = child.end;
-    }
-    Ok(())
-}
-
-fn scan_in_pieces(message: &[u8], mut size: impl FnMut(usize) -> usize) -> Summary {
-    let mut scanner = Scanner::new();
-    let mut rest = message;
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at(size(rest.len()).min(rest.len()));
-        scanner.push(piece);
-        rest = after;
-    }
-    scanner.finish()
 }
 
 fn all_parts(root: &Part) -> Vec<&Part> {

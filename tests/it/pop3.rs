@@ -3,7 +3,6 @@
 pub mod memory_backend;
 
 use mailtide::types::{Conversation, Event, Step, Timestamp, limits};
-use proptest::prelude::*;
 
 use self::memory_backend::session;
 use super::transcript::{Settings, run_folder};
@@ -65,35 +64,4 @@ fn a_line_without_end_closes_the_session() {
     let (mut session, _) = session(&plain());
     let (said, step) = talk(&mut session, &vec![b'A'; limits::POP3_LINE_MAX_BYTES + 1]);
     assert_eq!((said.lines().last(), step), (Some("-ERR line too long"), Step::Close));
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    #[test]
-    fn garbage_never_panics_and_pieces_do_not_matter(
-        parts in prop::collection::vec(prop_oneof![
-            Just(b"USER alice\r\n".to_vec()), Just(b"PASS secret\r\n".to_vec()), Just(b"RETR 2\r\n".to_vec()),
-            Just(b"TOP 3 1\r\n".to_vec()), Just(b"LIST\r\n".to_vec()), Just(b"UIDL 1\r\n".to_vec()), Just(b"DELE 1\r\n".to_vec()),
-            Just(b"RSET\r\n".to_vec()), Just(b"AUTH PLAIN\r\n".to_vec()), Just(b"CAPA\r\n".to_vec()), Just(b"STLS\r\n".to_vec()),
-            Just(b"QUIT\r\n".to_vec()), prop::collection::vec(any::<u8>(), 0..40),
-        ], 0..25),
-        size in 1..50_usize,
-    ) {
-        let input = parts.concat();
-        let settings = Settings::from([
-            ("tls".to_owned(), "offered".to_owned()),
-            ("plaintext-auth".to_owned(), "yes".to_owned()),
-        ]);
-        let (mut whole, whole_log) = session(&settings);
-        let (mut pieces, pieces_log) = session(&settings);
-        let expected = talk(&mut whole, &input);
-        let mut said = talk(&mut pieces, b"");
-        for piece in input.chunks(size) {
-            let (more, step) = talk(&mut pieces, piece);
-            said = (said.0 + &more, step);
-        }
-        prop_assert_eq!(said, expected);
-        prop_assert_eq!(&*pieces_log.lock().expect("held by none"), &*whole_log.lock().expect("held by none"));
-    }
 }

@@ -3,7 +3,6 @@
 pub mod memory_backend;
 
 use mailtide::types::{Conversation, Event, Step, Timestamp, TlsFacts, limits};
-use proptest::prelude::*;
 
 use self::memory_backend::session;
 use super::transcript::{Settings, run_folder};
@@ -113,36 +112,4 @@ fn the_silent_are_sent_home() {
     assert_eq!(session.deadline(), None);
     talk(&mut session, b"");
     assert_eq!(session.deadline(), Some(NOW.plus_ms(limits::SMTP_IDLE_TIMEOUT_MS)));
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    #[test]
-    fn garbage_never_panics_and_pieces_do_not_matter(
-        parts in prop::collection::vec(prop_oneof![
-            Just(b"EHLO x\r\n".to_vec()), Just(b"MAIL FROM:<a@b>\r\n".to_vec()), Just(b"RCPT TO:<alice@here>\r\n".to_vec()),
-            Just(b"DATA\r\n".to_vec()), Just(b"\r\n.\r\n".to_vec()), Just(b"AUTH LOGIN\r\n".to_vec()),
-            Just(b"AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n".to_vec()), Just(b"RSET\r\n".to_vec()), Just(b"STARTTLS\r\n".to_vec()),
-            Just(b".".to_vec()), Just(b"\r".to_vec()), Just(b"\n".to_vec()), prop::collection::vec(any::<u8>(), 0..40),
-        ], 0..25),
-        size in 1..50_usize,
-    ) {
-        let input = parts.concat();
-        let settings = Settings::from([
-            ("role".to_owned(), "anonymous".to_owned()),
-            ("tls".to_owned(), "offered".to_owned()),
-            ("plaintext-auth".to_owned(), "yes".to_owned()),
-        ]);
-        let (mut whole, whole_log) = session(&settings);
-        let (mut pieces, pieces_log) = session(&settings);
-        let expected = talk(&mut whole, &input);
-        let mut said = talk(&mut pieces, b"");
-        for piece in input.chunks(size) {
-            let (more, step) = talk(&mut pieces, piece);
-            said = (said.0 + &more, step);
-        }
-        prop_assert_eq!(said, expected);
-        prop_assert_eq!(&*pieces_log.lock().expect("held by none"), &*whole_log.lock().expect("held by none"));
-    }
 }

@@ -46,3 +46,9 @@ pub const ALL: [Property; 12] = [
     Property { name: "smtp_upstream", check: smtp_upstream::check },
     Property { name: "words", check: words::check },
 ];
+
+/// Checks the property of that name.
+pub fn check(name: &str, input: &[u8]) {
+    let property = ALL.iter().find(|property| property.name == name);
+    (property.expect("the name of a property").check)(input);
+}

@@ -16,7 +16,10 @@ pub fn of(name: &str, root: &Path) -> Vec<Vec<u8>> {
         "control" => lines_each(raw_strings(&it.join("control.rs"))),
         "dsn" => words(ENVELOPES),
         "imap_command" => transcripts(root, "imap").iter().flat_map(|text| imap_commands(text)).collect(),
-        "imap_session" => transcripts(root, "imap").iter().map(|text| imap_session(text)).collect(),
+        "imap_session" => {
+            let transcripts = transcripts(root, "imap");
+            transcripts.iter().map(|text| imap_session(text)).chain(words(SELECTED)).collect()
+        }
         "imap_upstream" => [
             vec![said_by_server(&read(&it.join("upstream/imap_session.rs")))],
             words(SERVERS),
@@ -40,6 +43,10 @@ const CONFIGS: &[&str] = &[
     "[listeners]\nimap = \"127.0.0.1:0\"\n[[user]]\nname = \"a\"\npassword = \"b\"\n",
     "domain = \"here\"\nrecovery-days = 7\n[tls]\ncertificate = \"a.pem\"\nkey = \"b.pem\"\n",
 ];
+
+/// In a session that has selected a mailbox; in one with next to no capabilities.
+const SELECTED: &[&str] =
+    &["\x03a FETCH 1:* FULL\r\nb STORE 1 +FLAGS (\\Deleted)\r\nc IDLE\r\nDONE\r\n", "\x07a CHECK\r\n"];
 
 const ENVELOPES: &[&str] = &[
     "MAIL FROM:<a@b> RET=HDRS ENVID=QQ+2B1\nRCPT TO:<c@d> NOTIFY=FAILURE ORCPT=rfc822;c+40d\n\nno such user <1@x>",

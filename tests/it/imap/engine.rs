@@ -5,7 +5,6 @@ use std::path::Path;
 
 use mailtide::imap::server::{Capabilities, Capability, Session, SessionConfig};
 use mailtide::types::{Conversation, Step, Timestamp, limits};
-use proptest::prelude::*;
 
 use super::memory_backend::MemoryBackend;
 use super::transcript::{Wishes, converse, run};
@@ -56,79 +55,6 @@ fn every_transcript_holds_over_memory_however_its_bytes_are_cut() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-}
-
-/// Everything the clients of a transcript with one client say.
-fn said_by_the_client(text: &str) -> Vec<u8> {
-    let lines = text.lines().filter_map(|line| line.strip_prefix("C:").or_else(|| line.strip_prefix("L:")));
-    let lines = lines.map(|line| line.strip_prefix(' ').unwrap_or(line));
-    lines.flat_map(|line| format!("{line}\r\n").into_bytes()).collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Nothing that is sent makes the session panic, run without end or keep more than its limits.
-    #[test]
-    fn no_input_breaks_the_session(
-        lines in prop::collection::vec(any_line(), 0..40),
-        piece_bytes in 1_usize..200,
-    ) {
-        let backend = MemoryBackend::new();
-        backend.fill_inbox(3, b"Subject: x\r\n\r\nbody\r\n");
-        let mut session = session(&backend);
-        converse(&mut session, b"a LOGIN alice secret\r\nb SELECT INBOX\r\n", NOW);
-        for piece in lines.concat().chunks(piece_bytes) {
-            converse(&mut session, piece, NOW);
-        }
-    }
-
-    /// However the input is cut, the output is the same.
-    #[test]
-    fn the_output_does_not_depend_on_how_the_input_is_cut(
-        lines in prop::collection::vec(any_line(), 0..20),
-        cuts in prop::collection::vec(1_usize..40, 1..40),
-    ) {
-        let input = [&b"a LOGIN alice secret\r\nb SELECT INBOX\r\n"[..], &lines.concat()].concat();
-        let (whole, pieces) = (MemoryBackend::new(), MemoryBackend::new());
-        whole.fill_inbox(3, b"Subject: x\r\n\r\nbody\r\n");
-        pieces.fill_inbox(3, b"Subject: x\r\n\r\nbody\r\n");
-        let expected = converse(&mut session(&whole), &input, NOW);
-        let mut session = session(&pieces);
-        let mut said = Vec::new();
-        let mut rest = &input[..];
-        for cut in cuts.iter().cycle() {
-            let (piece, after) = rest.split_at(rest.len().min(*cut));
-            said.extend(converse(&mut session, piece, NOW));
-            rest = after;
-            if rest.is_empty() {
-                break;
-            }
-        }
-        prop_assert_eq!(String::from_utf8_lossy(&said), String::from_utf8_lossy(&expected));
-    }
-}
-
-/// Lines from the transcripts, as they are or with some bytes changed, and noise.
-fn any_line() -> impl Strategy<Value = Vec<u8>> {
-    let known: Vec<Vec<u8>> = transcripts()
-        .iter()
-        .flat_map(|(_, text)| {
-            let said = said_by_the_client(text);
-            said.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>()
-        })
-        .collect();
-    let changed = (prop::sample::select(known.clone()), any::<prop::sample::Index>(), any::<u8>());
-    let changed = changed.prop_map(|(mut line, place, byte)| {
-        let place = place.index(line.len());
-        line[place] = byte;
-        line
-    });
-    prop_oneof![
-        4 => prop::sample::select(known),
-        2 => changed,
-        1 => prop::collection::vec(any::<u8>(), 0..60),
-    ]
 }
 
 #[test]
