@@ -50,6 +50,17 @@ fn every_property_holds_for_what_once_broke_it() {
     }
 }
 
+#[test]
+fn every_property_has_a_fuzz_target() {
+    let fuzz = root().join("fuzz");
+    let manifest = fs::read_to_string(fuzz.join("Cargo.toml")).expect("the fuzz package's manifest");
+    for Property { name, .. } in ALL {
+        let target = fs::read_to_string(fuzz.join("targets").join(format!("{name}.rs"))).unwrap_or_default();
+        assert!(target.contains(&format!("mailtide_fuzz::target!({name});")), "fuzz/targets/{name}.rs");
+        assert!(manifest.contains(&format!("[[bin]]\nname = \"{name}\"")), "[[bin]] {name} in fuzz/Cargo.toml");
+    }
+}
+
 /// Lines of the seeds in another order, some with changes, and noise.
 fn mixture(seeds: &[Vec<u8>]) -> impl Strategy<Value = Vec<u8>> + use<> {
     let first: BTreeSet<u8> = seeds.iter().filter_map(|seed| seed.first().copied()).collect();

@@ -5,7 +5,7 @@ use mailtide::imap::syntax::body::{write_body, write_envelope};
 use mailtide::message::header::fields;
 use mailtide::message::section::{resolve, select_fields};
 use mailtide::message::{Address, Body, Envelope, Part, Scanner, Section, SectionText, Summary, fingerprint};
-use mailtide::types::limits;
+use mailtide::types::{Timestamp, limits};
 
 use super::imap_wire::assert_balanced;
 use super::pieces::{Cut, expanded};
@@ -114,11 +114,17 @@ fn check_wire(summary: &Summary, message: &[u8]) {
     let most = 4096 + 400 * message.len();
     assert!(wire.len() + structure.len() <= most, "{} bytes told of {}", structure.len(), message.len());
     check_envelope(&summary.envelope);
+    if let Some((seconds, minutes_east)) = summary.envelope.sent {
+        assert!(i32::from(minutes_east).abs() < 24 * 60 + 60, "{minutes_east} minutes east");
+        let date = Timestamp::from_unix_ms(seconds.saturating_mul(1000)).to_rfc5322();
+        let again = Scanner::scan(format!("Date: {date}\r\n\r\n").as_bytes()).envelope.sent;
+        assert_eq!(again, Some((seconds, 0)), "{date}");
+    }
 }
 
 fn check_envelope(envelope: &Envelope) {
     let lists = [&envelope.from, &envelope.sender, &envelope.reply_to, &envelope.to, &envelope.cc, &envelope.bcc];
-    assert!(lists.iter().map(|list| list.len()).sum::<usize>() <= limits::ENVELOPE_ADDRESSES_MAX * 3);
+    assert!(lists.iter().map(|list| list.len()).sum::<usize>() <= limits::ENVELOPE_ADDRESSES_MAX * 3 + 6);
     for list in lists {
         let mut in_group = false;
         for Address { host, mailbox, .. } in list {

@@ -4,17 +4,20 @@
 #[derive(Debug, Clone, Copy)]
 pub enum Cut {
     Whole,
+    /// Single bytes; of a long input pieces as short as that they are not more than [`PIECES_MAX`].
     Bytes,
     /// At places that depend on the bytes themselves.
     Mixed,
 }
+
+const PIECES_MAX: usize = 5000;
 
 impl Cut {
     pub const ALL: [Self; 3] = [Self::Whole, Self::Bytes, Self::Mixed];
 
     /// `input` in pieces, none of them empty.
     pub fn pieces(self, input: &[u8]) -> Vec<&[u8]> {
-        let mut state = input.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| step(hash ^ u64::from(*byte)));
+        let mut state = hash(input);
         let mut rest = input;
         let mut pieces = Vec::new();
         while !rest.is_empty() {
@@ -22,7 +25,7 @@ impl Cut {
             let few = state >> 63 == 0;
             let size = match self {
                 Self::Whole => rest.len(),
-                Self::Bytes => 1,
+                Self::Bytes => 1 + input.len() / PIECES_MAX,
                 Self::Mixed => 1 + (state >> 40) as usize % if few { 4 } else { 60 },
             };
             let (piece, after) = rest.split_at(size.min(rest.len()));
@@ -33,19 +36,24 @@ impl Cut {
     }
 }
 
+/// A number that depends on every byte.
+pub fn hash(input: &[u8]) -> u64 {
+    input.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| step(hash ^ u64::from(*byte)))
+}
+
 /// One step of a hash such as FNV-1a.
 const fn step(hash: u64) -> u64 {
     hash.wrapping_mul(0x0000_0100_0000_01b3).rotate_left(17)
 }
 
-/// `0xff` and a number after a byte stand for so many times [`RUN_BYTES`] more of it: limits are far away, and inputs
+/// `0xff 0xfe` and a number after a byte stand for so many times [`RUN_BYTES`] more of it: limits are far away, and inputs
 /// should be short.
 pub fn expanded(input: &[u8]) -> Vec<u8> {
     let mut bytes: Vec<u8> = Vec::with_capacity(input.len());
     let mut rest = input;
     loop {
         rest = match rest {
-            [0xff, count, after @ ..] => {
+            [0xff, 0xfe, count, after @ ..] => {
                 let run = usize::from(*count) * RUN_BYTES;
                 if let Some(last) = bytes.last().copied().filter(|_| bytes.len() + run <= EXPANDED_MAX_BYTES) {
                     bytes.resize(bytes.len() + run, last);

@@ -203,7 +203,7 @@ fn filled_in(line: &str) -> Vec<u8> {
         match inside.split(' ').collect::<Vec<_>>()[..] {
             ["nul"] => out.push(0),
             // As `pieces::expanded` reads it.
-            ["repeat", _, text] => out.extend_from_slice(&[&text.as_bytes()[..1], &[0xff, 130]].concat()),
+            ["repeat", _, text] => out.extend_from_slice(&[&text.as_bytes()[..1], &[0xff, 0xfe, 130]].concat()),
             _ => out.push(b'1'),
         }
         rest = after;

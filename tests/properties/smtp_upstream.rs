@@ -8,7 +8,7 @@ use mailtide::types::Secret;
 use mailtide::upstream::{Login, SmtpSender, Timeouts};
 
 use super::pieces::{Cut, expanded};
-use super::stream::{Speaks, TLS, endpoint, run};
+use super::stream::{Speaks, TLS, endpoint, run, secret_for};
 
 /// Bits of the first byte.
 const LOGIN: u8 = 1;
@@ -20,8 +20,11 @@ pub fn check(input: &[u8]) {
     let mut whole = None;
     for cut in Cut::ALL {
         let dial = Speaks { input: Arc::clone(&input), cut, tagged: false };
-        let outcome = send(*mode, dial);
+        let secret = secret_for(&input);
+        let outcome = send(*mode, dial, &secret);
         check_outcome(&outcome);
+        let shows = format!("{outcome:?}").contains(&secret);
+        assert!(!shows, "the password is shown: {outcome:?}");
         match &whole {
             None => whole = Some(outcome),
             Some(whole) => assert_eq!(&outcome, whole, "cut another way: {cut:?}"),
@@ -29,8 +32,8 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn send(mode: u8, dial: Speaks) -> Result<Vec<Outcome>, SendError> {
-    let login = Login { user: "ann".to_owned(), password: Secret::new("hunter2") };
+fn send(mode: u8, dial: Speaks, secret: &str) -> Result<Vec<Outcome>, SendError> {
+    let login = Login { user: "ann".to_owned(), password: Secret::new(secret) };
     let sender = SmtpSender {
         dial,
         endpoint: endpoint(),

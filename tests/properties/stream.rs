@@ -12,7 +12,7 @@ use mailtide::upstream::dial::BoxedStream;
 use mailtide::upstream::{ClientTls, Dial, Endpoint, TlsMode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pieces::Cut;
+use super::pieces::{Cut, hash};
 
 /// Making one takes longer than a session.
 pub static TLS: LazyLock<ClientTls> = LazyLock::new(ClientTls::unauthenticated);
@@ -20,6 +20,11 @@ pub static TLS: LazyLock<ClientTls> = LazyLock::new(ClientTls::unauthenticated);
 /// Where the server is.
 pub fn endpoint() -> Endpoint {
     Endpoint { host: "mail.example".to_owned(), port: 1, tls: TlsMode::None, allow_plaintext: true }
+}
+
+/// A password that no server of this input can say by itself.
+pub fn secret_for(input: &[u8]) -> String {
+    format!("{:016x}", hash(input))
 }
 
 /// Runs a conversation to its end, on a clock that jumps to the next time-out whenever nothing else is left to do.
