@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mailtide::sync::remote::{Connect, Fetched, Known, MessageSink, Outgoing, Remote, RemoteError, RemoteName};
+use mailtide::sync::remote::{
+    Connect, Fetched, Known, MessageSink, Outgoing, Remote, RemoteError, RemoteName, Selected,
+};
+use mailtide::sync::tour::{Brought, Errand, Guide, Stop};
 use mailtide::types::{Flags, InternalDate, ModSeq, RemoteUid, Secret, SystemFlag, UidSet, UidValidity};
 use mailtide::upstream::{Connector, Timeouts};
 
@@ -87,7 +90,7 @@ async fn everything(connector: &Connector<Speaks>, answers: &mut Answers) -> Res
     answers.note(scanned);
     answers.note(Ok(remote.take_vanished()));
     answers.note(remote.fingerprints(&set).await);
-    let mut sink = Sink { wanted: set.clone(), open: None, kept: Vec::new() };
+    let mut sink = Sink::new(&set);
     let fetched = remote.fetch(&set, &mut sink).await;
     answers.note(fetched.map(|()| sink.kept));
     answers.note(remote.add_flags(&set, &[SystemFlag::Flagged.into()].into_iter().collect()).await);
@@ -99,6 +102,16 @@ async fn everything(connector: &Connector<Speaks>, answers: &mut Answers) -> Res
     answers.note(remote.append(&name, Outgoing { flags: Flags::none(), internal_date, bytes }).await);
     answers.note(remote.wait(60_000, Box::pin(std::future::pending())).await);
     answers.note(Ok(remote.take_vanished()));
+    let errands = vec![
+        Errand::Scan { uids: set.clone(), changed_since: Some(ModSeq::new(70)) },
+        Errand::Fetch(set.clone()),
+        Errand::RemoveFlags { uids: set.clone(), flags: [SystemFlag::Seen.into()].into_iter().collect() },
+        Errand::Copy { uids: set.clone(), to: RemoteName("y".to_owned()) },
+    ];
+    let stop = Stop { name, uid_validity: known.uid_validity, known: Some(known), errands };
+    let mut guide = Sink::new(&set);
+    let toured = remote.tour(&[stop.clone(), stop], &mut guide).await;
+    answers.note(toured.map(|()| (guide.told, guide.kept)));
     remote.logout().await;
     Ok(())
 }
@@ -108,9 +121,16 @@ struct Sink {
     wanted: UidSet<RemoteUid>,
     open: Option<(u64, Vec<u8>)>,
     kept: Vec<(RemoteUid, Option<Vec<u8>>)>,
+    /// Of a tour: the stop and how many of its errands are done, and what was told.
+    at: Option<(usize, usize)>,
+    told: Vec<String>,
 }
 
 impl Sink {
+    fn new(wanted: &UidSet<RemoteUid>) -> Self {
+        Self { wanted: wanted.clone(), open: None, kept: Vec::new(), at: None, told: Vec::new() }
+    }
+
     fn keep(&mut self, uid: RemoteUid, bytes: Option<Vec<u8>>) {
         assert!(self.wanted.contains(uid), "{uid} was not asked for");
         self.kept.push((uid, bytes));
@@ -139,5 +159,25 @@ impl MessageSink for Sink {
     fn absent(&mut self, uid: RemoteUid) -> std::io::Result<()> {
         self.keep(uid, None);
         Ok(())
+    }
+}
+
+impl Guide for Sink {
+    fn enter(&mut self, stop: usize, selected: Result<Selected, RemoteError>) -> Result<(), RemoteError> {
+        assert_eq!(stop, self.at.map_or(0, |(stop, _)| stop + 1), "one stop after the other");
+        self.at = Some((stop, 0));
+        self.told.push(format!("{stop}: {selected:?}"));
+        Ok(())
+    }
+
+    fn done(&mut self, stop: usize, errand: usize, brought: Result<Brought, RemoteError>) -> Result<(), RemoteError> {
+        assert_eq!(self.at, Some((stop, errand)), "one errand after the other");
+        self.at = Some((stop, errand + 1));
+        self.told.push(format!("{stop}.{errand}: {brought:?}"));
+        Ok(())
+    }
+
+    fn news(&mut self, stop: usize) {
+        self.told.push(format!("{stop}: news"));
     }
 }

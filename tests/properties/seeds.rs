@@ -65,7 +65,9 @@ const SERVERS: &[&str] = &[
      * 1 FETCH (UID 3 FLAGS (\\Seen))\r\n$ OK\r\n\
      * 1 FETCH (UID 3 RFC822.SIZE 9 BODY[HEADER.FIELDS (DATE)] {9}\r\nDate: x\r\n INTERNALDATE \"17-Jul-1996 02:44:25 -0700\")\r\n$ OK\r\n\
      * 1 FETCH (UID 3 FLAGS () BODY[] {4}\r\na\r\nb INTERNALDATE NIL)\r\n* 2 FETCH (BODY[] NIL UID 7)\r\n$ OK\r\n\
-     $ OK\r\n$ OK [COPYUID 5 3,7 1:2] ok\r\n* BYE\r\n",
+     $ OK\r\n$ OK [COPYUID 5 3,7 1:2] ok\r\n$ NO\r\n* VANISHED 3\r\n$ OK\r\n$ OK\r\n$ OK\r\n* 4 EXISTS\r\n$ OK\r\n$ OK\r\n\
+     * 3 EXISTS\r\n* OK [UIDVALIDITY 5] ok\r\n$ OK in\r\n$ OK\r\n* 1 FETCH (BODY[] {1}\r\nx UID 9 FLAGS ())\r\n$ OK\r\n$ OK\r\n$ OK\r\n\
+     $ OK\r\n* OK [UIDVALIDITY 6] other\r\n$ OK in\r\n$ OK\r\n$ OK\r\n$ OK\r\n$ OK\r\n* BYE\r\n",
 ];
 
 const SMTP_SERVERS: &[&str] = &[
