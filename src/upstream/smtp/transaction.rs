@@ -89,8 +89,14 @@ async fn mail_reply(
 /// DATA and the message; the reply that decides.
 async fn data(conversation: &mut Conversation<'_>, bytes: &mut dyn ByteSource) -> Result<RawReply, SendError> {
     let ready = conversation.command(async_smtp::commands::DataCommand).await?;
-    if ready.verdict() != Verdict::GoOn {
-        return Ok(ready);
+    match ready.verdict() {
+        Verdict::GoOn => {}
+        // A server that takes what it was not sent is out of step: its reply was to something else.
+        Verdict::Done => {
+            let text = format!("it answers DATA with {} {}", ready.code, ready.to_reply().text);
+            return Err(conversation.lost(&text));
+        }
+        Verdict::NotNow | Verdict::Never => return Ok(ready),
     }
     let mut stuffing = Stuffing::new();
     let mut sent = 0;

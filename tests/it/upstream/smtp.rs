@@ -152,6 +152,12 @@ async fn a_server_that_takes_nothing_says_why() {
             "AnswerLost:no answer for 600 s",
         ),
         (false, format!("{mail}S: 250\nS: 250\nC: DATA\nS: 354\nC: hi\nC: .\nS: garbage"), "AnswerLost:no SMTP"),
+        // One reply too many: what looks like "taken" is the answer to RCPT.
+        (
+            false,
+            format!("{mail}S: 250\nS: 250 extra\nS: 250 ok\nC: DATA\nS: 354\n"),
+            "Lost:it answers DATA with 250 ok",
+        ),
     ];
     for (login, script, expected) in rows {
         let (sent, _) = send(&script, login, &envelope(&["b@b"]), "hi").await;
