@@ -26,7 +26,7 @@ pub fn check(input: &[u8]) {
     let mut whole = None;
     for cut in Cut::ALL {
         let connector = Connector {
-            dial: Speaks { input: Arc::clone(&input), cut, tagged: true },
+            dial: Speaks::new(&input, cut, true),
             endpoint: endpoint(),
             tls: TLS.clone(),
             user: "ann".to_owned(),
@@ -99,7 +99,9 @@ async fn everything(connector: &Connector<Speaks>, answers: &mut Answers) -> Res
     answers.note(remote.expunge(&set).await);
     let internal_date = InternalDate::new(0, 0);
     let bytes = &mut b"a\r\nbc".to_vec();
-    answers.note(remote.append(&name, Outgoing { flags: Flags::none(), internal_date, bytes }).await);
+    let appended = remote.append(&name, Outgoing { flags: Flags::none(), internal_date, bytes }).await;
+    assert!(appended.is_err() || connector.dial.has_heard(b"}\r\na\r\nbc\r\n"), "appended and not sent");
+    answers.note(appended);
     answers.note(remote.wait(60_000, Box::pin(std::future::pending())).await);
     answers.note(Ok(remote.take_vanished()));
     let errands = vec![

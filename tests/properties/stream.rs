@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use mailtide::upstream::dial::BoxedStream;
@@ -36,10 +36,24 @@ pub fn run<T>(conversation: impl Future<Output = T>) -> T {
 /// Dials into a server that speaks `input`, cut as `cut` says, and then closes.
 #[derive(Clone)]
 pub struct Speaks {
-    pub input: Arc<Vec<u8>>,
-    pub cut: Cut,
+    input: Arc<Vec<u8>>,
+    cut: Cut,
+    /// Everything the client said, on all connections.
+    heard: Arc<Mutex<Vec<u8>>>,
     /// A line that begins with `$` waits for a command; the command's tag takes the place of the `$`.
-    pub tagged: bool,
+    tagged: bool,
+}
+
+impl Speaks {
+    /// A server for one conversation.
+    pub fn new(input: &Arc<Vec<u8>>, cut: Cut, tagged: bool) -> Self {
+        Self { input: Arc::clone(input), cut, heard: Arc::default(), tagged }
+    }
+
+    /// Did the client say that?
+    pub fn has_heard(&self, bytes: &[u8]) -> bool {
+        self.heard.lock().expect("held by none").windows(bytes.len()).any(|window| window == bytes)
+    }
 }
 
 impl Dial for Speaks {
@@ -128,6 +142,7 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.heard.take(bytes);
+        self.speaks.heard.lock().expect("held by none").extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
