@@ -174,6 +174,7 @@ fn make_pop3(parts: Parts) -> MakeSession {
             hostname: HOSTNAME.to_owned(),
             tls: if accepted.can_upgrade { pop3::Tls::Offered } else { pop3::Tls::Absent },
             plaintext_auth: accepted.is_loopback(),
+            login_delay_seconds: 0,
         };
         Box::new(pop3::Session::new(backend, config))
     })

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
-use super::value::{Credential, Listen, OwnTls, Password, TlsIdentity, credential};
+use super::value::{Credential, Listen, OwnTls, Password, PollSeconds, TlsIdentity, credential};
 
 /// Everything refserver can be told in a file. What the command line says as well, it says louder.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +23,8 @@ pub struct ServerConfig {
     pub routes: BTreeMap<String, String>,
     /// IMAP capabilities that are not to be offered.
     pub without: Vec<String>,
+    /// Seconds between two POP3 logins of a user.
+    pub pop3_login_delay: u32,
 }
 
 /// Addresses to listen on; what is absent is not served.
@@ -75,6 +77,7 @@ impl ServerConfig {
             users,
             routes: raw.routes.into_iter().map(|(domain, to)| (domain.to_ascii_lowercase(), to)).collect(),
             without: raw.without,
+            pop3_login_delay: raw.pop3_login_delay.map_or(0, |seconds| seconds.0),
         })
     }
 }
@@ -98,6 +101,7 @@ struct Raw {
     routes: BTreeMap<String, String>,
     #[serde(default)]
     without: Vec<String>,
+    pop3_login_delay: Option<PollSeconds>,
 }
 
 #[derive(Deserialize)]

@@ -17,6 +17,10 @@ pub enum Command {
     Noop,
     Capa,
     Stls,
+    /// RFC 6856 section 2.
+    Utf8,
+    /// A language range, unless the list of languages is wanted (RFC 6856 section 3).
+    Lang(Option<String>),
     Quit,
 }
 
@@ -51,6 +55,8 @@ impl Command {
             "NOOP" => alone(Self::Noop, rest, "NOOP"),
             "CAPA" => alone(Self::Capa, rest, "CAPA"),
             "STLS" => alone(Self::Stls, rest, "STLS"),
+            "UTF8" => alone(Self::Utf8, rest, "UTF8"),
+            "LANG" => lang(&words(rest)).ok_or(syntax("LANG [range]")),
             "QUIT" => alone(Self::Quit, rest, "QUIT"),
             _ => Err(CommandError::Unknown),
         }
@@ -78,6 +84,14 @@ fn message(rest: &str) -> Option<Option<usize>> {
     match words(rest).as_slice() {
         [] => Some(None),
         [number] => digits(number).map(Some),
+        _ => None,
+    }
+}
+
+fn lang(words: &[&str]) -> Option<Command> {
+    match words {
+        [] => Some(Command::Lang(None)),
+        [range] => Some(Command::Lang(Some((*range).to_owned()))),
         _ => None,
     }
 }
@@ -111,6 +125,10 @@ mod tests {
             ("TOP 1", Err(syntax("TOP message lines"))),
             ("AUTH", Ok(Command::Auth(None, None))),
             ("AUTH PLAIN =", Ok(Command::Auth(Some("PLAIN".to_owned()), Some("=".to_owned())))),
+            ("utf8", Ok(Command::Utf8)),
+            ("LANG", Ok(Command::Lang(None))),
+            ("LANG en", Ok(Command::Lang(Some("en".to_owned())))),
+            ("LANG en de", Err(syntax("LANG [range]"))),
             ("QUIT now", Err(syntax("QUIT"))),
             ("APOP a b", Err(CommandError::Unknown)),
             ("", Err(CommandError::Unknown)),

@@ -71,6 +71,7 @@ pub struct Settings {
     pub users: Vec<(String, Secret)>,
     pub routes: Routes,
     pub capabilities: Capabilities,
+    pub pop3_login_delay_seconds: u32,
 }
 
 /// Why there are no settings.
@@ -133,6 +134,7 @@ impl Settings {
             users,
             routes,
             capabilities,
+            pop3_login_delay_seconds: file.pop3_login_delay,
         })
     }
 }

@@ -240,7 +240,10 @@ impl Parts {
             (None, false) => pop3::Tls::Absent,
         };
         let hostname = self.settings.domain.clone();
-        pop3::Session::new(backend, pop3::Config { hostname, tls, plaintext_auth: is_private(accepted) })
+        let login_delay_seconds = self.settings.pop3_login_delay_seconds;
+        let backend = backend.with_login_delay(login_delay_seconds);
+        let plaintext_auth = is_private(accepted);
+        pop3::Session::new(backend, pop3::Config { hostname, tls, plaintext_auth, login_delay_seconds })
     }
 
     fn smtp(&self, accepted: Accepted, role: smtp::Role) -> smtp::Session<DeliveryBackend> {

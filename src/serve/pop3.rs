@@ -1,6 +1,6 @@
 //! The POP3 `Backend` over the store: a maildrop is INBOX as it is at the login.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Refused, Users};
@@ -11,7 +11,14 @@ use crate::types::{AccountId, ContentId, LocalUid, MailboxId, MailboxName, Times
 
 /// The maildrops that sessions have open. One value for all sessions of a program.
 #[derive(Debug, Clone, Default)]
-pub struct Maildrops(Arc<Mutex<BTreeSet<AccountId>>>);
+pub struct Maildrops(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    open: BTreeSet<AccountId>,
+    /// When an account was last opened, where logins may not follow each other at once.
+    last_login: BTreeMap<AccountId, Timestamp>,
+}
 
 /// Opens maildrops. One for each session.
 pub struct MaildropBackend {
@@ -19,24 +26,31 @@ pub struct MaildropBackend {
     origin: Origin,
     users: Arc<dyn Users>,
     locks: Maildrops,
+    login_delay_ms: i64,
 }
 
 impl MaildropBackend {
     /// A backend whose deletions are made on behalf of `origin`.
     pub fn new(store: Store, origin: Origin, users: Arc<dyn Users>, locks: Maildrops) -> Self {
-        Self { store, origin, users, locks }
+        Self { store, origin, users, locks, login_delay_ms: 0 }
+    }
+
+    /// Lets no account in again before that time has passed (RFC 2449 section 6.5).
+    pub const fn with_login_delay(mut self, seconds: u32) -> Self {
+        self.login_delay_ms = seconds as i64 * 1000;
+        self
     }
 }
 
 impl Backend for MaildropBackend {
     type Maildrop = MailMaildrop;
 
-    fn login(&mut self, credentials: &Credentials) -> std::result::Result<MailMaildrop, LoginError> {
+    fn login(&mut self, credentials: &Credentials, now: Timestamp) -> std::result::Result<MailMaildrop, LoginError> {
         let account = self.users.check(credentials).map_err(|refused| match refused {
             Refused::Credentials | Refused::NotAuthorized => LoginError::Refused,
             Refused::Unavailable => LoginError::Unavailable,
         })?;
-        let lock = Lock::take(&self.locks, account).ok_or(LoginError::InUse)?;
+        let lock = Lock::take(&self.locks, account, now, self.login_delay_ms)?;
         MailMaildrop::open(self.store.clone(), self.origin, account, lock).map_err(|error| {
             tracing::error!(%account, %error, "cannot open a maildrop");
             LoginError::Unavailable
@@ -109,14 +123,29 @@ struct Lock {
 }
 
 impl Lock {
-    fn take(locks: &Maildrops, account: AccountId) -> Option<Self> {
-        let free = locks.0.lock().unwrap_or_else(PoisonError::into_inner).insert(account);
-        free.then(|| Self { locks: locks.clone(), account })
+    fn take(
+        locks: &Maildrops,
+        account: AccountId,
+        now: Timestamp,
+        delay_ms: i64,
+    ) -> std::result::Result<Self, LoginError> {
+        let mut state = locks.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if delay_ms > 0 && state.last_login.get(&account).is_some_and(|last| last.plus_ms(delay_ms) > now) {
+            return Err(LoginError::TooSoon);
+        }
+        if !state.open.insert(account) {
+            return Err(LoginError::InUse);
+        }
+        if delay_ms > 0 {
+            state.last_login.insert(account, now);
+        }
+        drop(state);
+        Ok(Self { locks: locks.clone(), account })
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        self.locks.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.account);
+        self.locks.0.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&self.account);
     }
 }

@@ -13,11 +13,12 @@ use super::serve::face::{Alice, Face, NOW};
 struct Home {
     face: Face,
     locks: Maildrops,
+    login_delay_seconds: u32,
 }
 
 impl Home {
     fn new(origin: Origin) -> Self {
-        let home = Self { face: Face::new(origin), locks: Maildrops::default() };
+        let home = Self { face: Face::new(origin), locks: Maildrops::default(), login_delay_seconds: 0 };
         for text in ["A: 1\r\n\r\none\r\n", "A: 2\r\n\r\ntwo\r\n", "A: 3\r\n\r\nthree\r\n"] {
             home.face.give(text.as_bytes(), "");
         }
@@ -27,7 +28,9 @@ impl Home {
     fn session(&self) -> Session<MaildropBackend> {
         let users = Arc::new(Alice(self.face.account));
         let backend = MaildropBackend::new(self.face.store.clone(), self.face.origin, users, self.locks.clone());
-        Session::new(backend, Config { hostname: "here".to_owned(), tls: Tls::Absent, plaintext_auth: true })
+        let (hostname, login_delay_seconds) = ("here".to_owned(), self.login_delay_seconds);
+        let config = Config { hostname, tls: Tls::Absent, plaintext_auth: true, login_delay_seconds };
+        Session::new(backend.with_login_delay(login_delay_seconds), config)
     }
 
     fn uids(&self) -> Vec<u32> {
@@ -45,6 +48,19 @@ fn talk(session: &mut dyn Conversation, input: &str) -> String {
 }
 
 const LOGIN: &str = "USER alice\r\nPASS secret\r\n";
+
+#[test]
+fn who_was_in_just_now_waits_where_that_is_the_rule() {
+    let home = Home { login_delay_seconds: 60, ..Home::new(Origin::Authority) };
+    assert!(talk(&mut home.session(), LOGIN).ends_with("+OK 3 messages\r\n"));
+    let mut hasty = home.session();
+    assert!(talk(&mut hasty, LOGIN).contains("-ERR [LOGIN-DELAY] "));
+    let mut output = Vec::new();
+    let later = NOW.plus_ms(60_000);
+    hasty.handle_input(LOGIN.as_bytes(), later);
+    while hasty.poll_output(later, &mut output) == Step::Continue {}
+    assert!(String::from_utf8_lossy(&output).ends_with("+OK 3 messages\r\n"));
+}
 
 #[test]
 fn a_maildrop_has_one_session_and_is_free_when_that_ends_however_it_ends() {

@@ -59,6 +59,7 @@ impl World {
             users: [ANN, BEN].map(|user| (user.to_owned(), server_password.clone())).to_vec(),
             routes: std::collections::BTreeMap::new(),
             capabilities: Capabilities::all(),
+            pop3_login_delay_seconds: 0,
         };
         let server = Server::start(settings, Clock::system()).await.map_err(io::Error::other)?;
         let imap_line = Line::start(bound(server.ready().imaps)?).await?;

@@ -8,7 +8,7 @@ pub trait Backend: Send + 'static {
     type Maildrop: Maildrop;
 
     /// Opens and locks the maildrop of a user who proved who they are. The lock goes with the maildrop's drop.
-    fn login(&mut self, credentials: &Credentials) -> Result<Self::Maildrop, LoginError>;
+    fn login(&mut self, credentials: &Credentials, now: Timestamp) -> Result<Self::Maildrop, LoginError>;
 }
 
 /// Why there is no maildrop.
@@ -20,6 +20,9 @@ pub enum LoginError {
     /// Another session has it (RFC 2449 section 8.1.1: IN-USE).
     #[error("the maildrop is in use by another session")]
     InUse,
+    /// The last login was not long enough ago (RFC 2449 section 8.1.2: LOGIN-DELAY).
+    #[error("the last login was only just now")]
+    TooSoon,
     /// Ours and not the user's fault (RFC 3206: SYS/TEMP).
     #[error("the maildrop cannot be opened now")]
     Unavailable,

@@ -44,9 +44,9 @@ impl Column {
 impl<B: Backend> Session<B> {
     pub(super) fn handle_line(&mut self, line: &str, now: Timestamp) {
         match std::mem::replace(&mut self.state, State::Authorization { user: None }) {
-            State::Sasl(exchange) => self.continue_auth(exchange, line),
+            State::Sasl(exchange) => self.continue_auth(exchange, line, now),
             State::Authorization { user } => match Command::parse(line) {
-                Ok(command) => self.authorization(command, user),
+                Ok(command) => self.authorization(command, user, now),
                 Err(error) => self.say(format!("-ERR {error}")),
             },
             State::Transaction(mut transaction) => match Command::parse(line) {
@@ -54,6 +54,10 @@ impl<B: Backend> Session<B> {
                 Ok(Command::Capa) => {
                     self.state = State::Transaction(transaction);
                     self.capa();
+                }
+                Ok(Command::Lang(range)) => {
+                    self.state = State::Transaction(transaction);
+                    self.lang(range.as_deref());
                 }
                 Ok(command) => {
                     transaction.handle(&command, &mut self.output);
@@ -69,11 +73,18 @@ impl<B: Backend> Session<B> {
     }
 
     /// Before the login (RFC 1939 section 4). `user` is what USER just said.
-    fn authorization(&mut self, command: Command, user: Option<String>) {
+    fn authorization(&mut self, command: Command, user: Option<String>, now: Timestamp) {
         match command {
             Command::Quit => self.close("+OK goodbye"),
             Command::Capa => self.capa(),
             Command::Noop => self.say("+OK"),
+            Command::Lang(range) => self.lang(range.as_deref()),
+            Command::Utf8 => {
+                self.utf8 = true;
+                self.say("+OK UTF-8 it is");
+            }
+            // RFC 6856 section 2.1.
+            Command::Stls if self.utf8 => self.say("-ERR not after UTF8"),
             Command::Stls => match self.config.tls {
                 Tls::Offered => {
                     self.say("+OK ready for TLS");
@@ -87,7 +98,7 @@ impl<B: Backend> Session<B> {
             Command::Auth(None, _) => {
                 self.say("+OK");
                 if self.may_auth() {
-                    self.say(Mechanism::Plain.name());
+                    Mechanism::ALL.iter().for_each(|mechanism| self.say(mechanism.name()));
                 }
                 self.say(".");
             }
@@ -100,10 +111,13 @@ impl<B: Backend> Session<B> {
                 self.state = State::Authorization { user: Some(name) };
             }
             Command::Pass(password) => match user {
-                Some(user) => self.login(&Credentials { user, authorize_as: None, password: Secret::new(password) }),
+                Some(user) => {
+                    let password = Secret::new(password);
+                    self.login(&Credentials { user, authorize_as: None, password }, now);
+                }
                 None => self.say("-ERR say USER first"),
             },
-            Command::Auth(Some(mechanism), initial) => self.auth(&mechanism, initial.as_deref()),
+            Command::Auth(Some(mechanism), initial) => self.auth(&mechanism, initial.as_deref(), now),
             Command::Stat
             | Command::List(_)
             | Command::Uidl(_)
@@ -122,12 +136,17 @@ impl<B: Backend> Session<B> {
     fn capa(&mut self) {
         let before_login = matches!(self.state, State::Authorization { .. });
         self.say("+OK");
-        for capability in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"] {
+        for capability in
+            ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "LANG"]
+        {
             self.say(capability);
         }
         if before_login && self.may_auth() {
             self.say("USER");
-            self.say("SASL PLAIN");
+            self.say(format!("SASL {}", Mechanism::ALL.map(Mechanism::name).join(" ")));
+        }
+        if self.config.login_delay_seconds > 0 {
+            self.say(format!("LOGIN-DELAY {}", self.config.login_delay_seconds));
         }
         if before_login && self.config.tls == Tls::Offered {
             self.say("STLS");
@@ -136,48 +155,58 @@ impl<B: Backend> Session<B> {
         self.say(".");
     }
 
-    /// RFC 5034 section 4.
-    fn auth(&mut self, mechanism: &str, initial: Option<&str>) {
-        if Mechanism::parse(mechanism) != Some(Mechanism::Plain) {
-            return self.say("-ERR mechanism not offered");
+    /// RFC 6856 section 3: there is one language.
+    fn lang(&mut self, range: Option<&str>) {
+        match range {
+            None => ["+OK", "en English", "."].iter().for_each(|line| self.say(line)),
+            Some(range) if range == "*" || range.eq_ignore_ascii_case("en") => self.say("+OK en English it is"),
+            Some(_) => self.say("-ERR no such language here"),
         }
+    }
+
+    /// RFC 5034 section 4.
+    fn auth(&mut self, mechanism: &str, initial: Option<&str>, now: Timestamp) {
+        let Some(mechanism) = Mechanism::parse(mechanism) else {
+            return self.say("-ERR mechanism not offered");
+        };
         match initial {
-            None => self.sasl(Exchange::start(Mechanism::Plain, None)),
-            Some("=") => self.sasl(Exchange::start(Mechanism::Plain, Some(b""))),
+            None => self.sasl(Exchange::start(mechanism, None), now),
+            Some("=") => self.sasl(Exchange::start(mechanism, Some(b"")), now),
             Some(initial) => match BASE64.decode(initial) {
-                Ok(initial) => self.sasl(Exchange::start(Mechanism::Plain, Some(&initial))),
+                Ok(initial) => self.sasl(Exchange::start(mechanism, Some(&initial)), now),
                 Err(_) => self.say("-ERR not base64"),
             },
         }
     }
 
-    fn continue_auth(&mut self, exchange: Exchange, line: &str) {
+    fn continue_auth(&mut self, exchange: Exchange, line: &str, now: Timestamp) {
         match BASE64.decode(line) {
-            Ok(response) => self.sasl(exchange.respond(&response)),
+            Ok(response) => self.sasl(exchange.respond(&response), now),
             Err(_) if line == "*" => self.say("-ERR cancelled"),
             Err(_) => self.say("-ERR not base64"),
         }
     }
 
-    fn sasl(&mut self, progress: Progress) {
+    fn sasl(&mut self, progress: Progress, now: Timestamp) {
         match progress {
             Progress::Challenge(exchange, challenge) => {
                 self.say(format!("+ {}", BASE64.encode(challenge)));
                 self.state = State::Sasl(exchange);
             }
-            Progress::Credentials(credentials) => self.login(&credentials),
+            Progress::Credentials(credentials) => self.login(&credentials, now),
             Progress::Malformed => self.say("-ERR not a response of this mechanism"),
         }
     }
 
-    fn login(&mut self, credentials: &Credentials) {
-        match self.backend.login(credentials) {
+    fn login(&mut self, credentials: &Credentials, now: Timestamp) {
+        match self.backend.login(credentials, now) {
             Ok(maildrop) => {
                 let deleted = vec![false; maildrop.messages().len()];
                 self.say(format!("+OK {} messages", deleted.len()));
                 self.state = State::Transaction(Box::new(Transaction { maildrop, deleted, outgoing: None }));
             }
             Err(LoginError::InUse) => self.say(format!("-ERR [IN-USE] {}", LoginError::InUse)),
+            Err(LoginError::TooSoon) => self.say(format!("-ERR [LOGIN-DELAY] {}", LoginError::TooSoon)),
             Err(LoginError::Unavailable) => self.say(format!("-ERR [SYS/TEMP] {}", LoginError::Unavailable)),
             Err(LoginError::Refused) => {
                 self.say(format!("-ERR [AUTH] {}", LoginError::Refused));
@@ -243,9 +272,14 @@ impl<M: Maildrop> Transaction<M> {
                 self.deleted.fill(false);
                 say(out, "+OK");
             }
-            Command::Quit | Command::Capa | Command::User(_) | Command::Pass(_) | Command::Auth(..) | Command::Stls => {
-                say(out, "-ERR not after the login")
-            }
+            Command::Quit
+            | Command::Capa
+            | Command::Lang(_)
+            | Command::Utf8
+            | Command::User(_)
+            | Command::Pass(_)
+            | Command::Auth(..)
+            | Command::Stls => say(out, "-ERR not after the login"),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The POP3 session as a value (RFC 1939): AUTHORIZATION, TRANSACTION, UPDATE.
 //!
 //! Rules: nothing is deleted but by QUIT; a connection that just ends, a timeout or a stop deletes nothing (section 6).
+//! A message is its bytes, with or without UTF8 (RFC 6856): mail with 8-bit header fields is older than that command,
+//! and whoever fetches it by ordinary means must not find it withheld.
 //! Messages and listings stream: while one goes out, commands already received wait.
 
 pub mod backend;
@@ -20,6 +22,8 @@ pub struct Config {
     pub tls: Tls,
     /// Passwords are taken without TLS: loopback only.
     pub plaintext_auth: bool,
+    /// How long a user must wait between logins (RFC 2449 section 6.5); 0: not at all.
+    pub login_delay_seconds: u32,
 }
 
 /// The TLS layer below the session.
@@ -42,6 +46,8 @@ pub struct Session<B: Backend> {
     output: Vec<u8>,
     last_heard: Option<Timestamp>,
     login_failures: u32,
+    /// The client said UTF8.
+    utf8: bool,
 }
 
 /// Where the session stands.
@@ -72,7 +78,17 @@ impl<B: Backend> Session<B> {
     pub fn new(backend: B, config: Config) -> Self {
         let output = format!("+OK {} POP3 Mailtide\r\n", config.hostname).into_bytes();
         let state = State::Authorization { user: None };
-        Self { backend, config, state, input: Vec::new(), used: 0, output, last_heard: None, login_failures: 0 }
+        Self {
+            backend,
+            config,
+            state,
+            input: Vec::new(),
+            used: 0,
+            output,
+            last_heard: None,
+            login_failures: 0,
+            utf8: false,
+        }
     }
 
     /// Handles whole lines as long as no message is going out and there is room to answer; true where room is missing.

@@ -28,9 +28,10 @@ pub struct MemoryMaildrop {
 impl Backend for Memory {
     type Maildrop = MemoryMaildrop;
 
-    fn login(&mut self, credentials: &Credentials) -> Result<MemoryMaildrop, LoginError> {
+    fn login(&mut self, credentials: &Credentials, _: Timestamp) -> Result<MemoryMaildrop, LoginError> {
         match credentials.user.as_str() {
             "busy" => return Err(LoginError::InUse),
+            "hasty" => return Err(LoginError::TooSoon),
             "down" => return Err(LoginError::Unavailable),
             "alice" if credentials.password.matches("secret") => {}
             _ => return Err(LoginError::Refused),
@@ -87,6 +88,7 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
         messages: messages.map(str::to_owned).to_vec(),
         fail: setting("fail").map(str::to_owned),
     };
+    let login_delay_seconds = setting("login-delay").map_or(0, |text| text.parse().expect("a number"));
     let plaintext_auth = setting("plaintext-auth") == Some("yes");
-    (Session::new(backend, Config { hostname: "pop.here".to_owned(), tls, plaintext_auth }), log)
+    (Session::new(backend, Config { hostname: "pop.here".to_owned(), tls, plaintext_auth, login_delay_seconds }), log)
 }
