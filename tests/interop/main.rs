@@ -1,11 +1,13 @@
-//! Against programs of others: Debian's Dovecot as the server; imaplib, poplib, smtplib, mbsync, OfflineIMAP and NeoMutt
-//! as clients of the local face. A missing peer is a printed SKIP; with MAILTIDE_REQUIRE_INTEROP=1 it is a failure.
+//! Against programs of others: Debian's Dovecot as the server; imaplib, poplib, smtplib, mbsync, OfflineIMAP and NeoMutt,
+//! swaks, msmtp, mutt, git send-email, getmail and fetchmail as clients. A missing peer is a printed SKIP; with
+//! MAILTIDE_REQUIRE_INTEROP=1 it is a failure.
 
 mod clients;
 mod judge;
 mod load;
 mod mirror;
 mod storm;
+mod submitters;
 mod upstream;
 mod world;
 
