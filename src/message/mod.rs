@@ -11,11 +11,13 @@ mod entity;
 pub mod fingerprint;
 pub mod header;
 mod lexical;
+pub mod preview;
 pub mod scan;
 pub mod search;
 pub mod section;
 pub mod summary;
 mod text;
+pub mod transfer;
 
 pub use fingerprint::fingerprint;
 pub use scan::Scanner;

@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use super::header::{Field, fields};
 use super::text::{folded, header_value, part_contains};
 use super::{Body, Part, Summary};
-use crate::types::{ByteSource, Flag, Flags, InternalDate, LocalUid, ModSeq, UidSet};
+use crate::types::{ByteSource, Flag, Flags, InternalDate, LocalUid, ModSeq, Timestamp, UidSet};
 
 /// A search program. Texts are UTF-8, matched as substrings without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,13 @@ pub enum Query {
     SentBefore(NaiveDate),
     SentOn(NaiveDate),
     SentSince(NaiveDate),
+    /// It came into its mailbox before / on / since that day (RFC 8514 section 4.3).
+    SavedBefore(NaiveDate),
+    SavedOn(NaiveDate),
+    SavedSince(NaiveDate),
+    /// INTERNALDATE is at or before / at or after that second since the epoch (RFC 5032).
+    ReceivedUntil(i64),
+    ReceivedFrom(i64),
     Larger(u64),
     Smaller(u64),
     /// A header field of that name exists and its decoded value holds the text; an empty text asks for existence only.
@@ -44,6 +51,9 @@ pub enum Query {
     Text(String),
     /// The mod-sequence is at least this (RFC 7162 section 3.1.5).
     ModSeq(ModSeq),
+    /// That EMAILID, that THREADID (RFC 8474 section 6).
+    EmailId(String),
+    ThreadId(String),
 }
 
 /// A message to be searched.
@@ -52,7 +62,10 @@ pub struct Candidate<'a> {
     pub flags: &'a Flags,
     pub mod_seq: ModSeq,
     pub internal_date: InternalDate,
+    pub saved: Timestamp,
     pub size_bytes: u64,
+    pub email_id: &'a str,
+    pub thread_id: Option<&'a str>,
     /// Needed where [`Query::needs_summary`].
     pub summary: Option<&'a Summary>,
     /// Read only as far as it takes to decide. `None`: not here, so that no header and no text matches.
@@ -84,6 +97,13 @@ impl Query {
             | Self::Before(_)
             | Self::On(_)
             | Self::Since(_)
+            | Self::SavedBefore(_)
+            | Self::SavedOn(_)
+            | Self::SavedSince(_)
+            | Self::ReceivedUntil(_)
+            | Self::ReceivedFrom(_)
+            | Self::EmailId(_)
+            | Self::ThreadId(_)
             | Self::Larger(_)
             | Self::Smaller(_)
             | Self::ModSeq(_) => Cost::Columns,
@@ -134,6 +154,13 @@ impl Search<'_, '_> {
             Query::SentBefore(day) => self.sent().is_some_and(|sent| sent < *day),
             Query::SentOn(day) => self.sent().is_some_and(|sent| sent == *day),
             Query::SentSince(day) => self.sent().is_some_and(|sent| sent >= *day),
+            Query::SavedBefore(day) => self.saved() < *day,
+            Query::SavedOn(day) => self.saved() == *day,
+            Query::SavedSince(day) => self.saved() >= *day,
+            Query::ReceivedUntil(second) => self.candidate.internal_date.unix_seconds() <= *second,
+            Query::ReceivedFrom(second) => self.candidate.internal_date.unix_seconds() >= *second,
+            Query::EmailId(id) => self.candidate.email_id == id,
+            Query::ThreadId(id) => self.candidate.thread_id == Some(id),
             Query::Larger(size) => self.candidate.size_bytes > *size,
             Query::Smaller(size) => self.candidate.size_bytes < *size,
             Query::ModSeq(mod_seq) => self.candidate.mod_seq >= *mod_seq,
@@ -146,6 +173,10 @@ impl Search<'_, '_> {
     fn sent(&self) -> Option<NaiveDate> {
         let (seconds, minutes_east) = self.candidate.summary?.envelope.sent?;
         Some(InternalDate::new(seconds, minutes_east).day())
+    }
+
+    fn saved(&self) -> NaiveDate {
+        InternalDate::from(self.candidate.saved).day()
     }
 
     fn header(&mut self, name: &str, value: &str) -> io::Result<bool> {
@@ -266,7 +297,10 @@ mod tests {
             flags: &flags,
             mod_seq: ModSeq::new(5),
             internal_date: InternalDate::new(1_000_000_000, 0),
+            saved: Timestamp::from_unix_ms(1_000_000_000_000),
             size_bytes: 1000,
+            email_id: "M1",
+            thread_id: None,
             summary: Some(&summary),
             bytes: Some(&mut MESSAGE.as_bytes().to_vec()),
         };
@@ -299,6 +333,16 @@ mod tests {
             (Query::On(received), true),
             (Query::Since(received), true),
             (Query::Since(day(2001, 9, 10)), false),
+            (Query::SavedOn(received), true),
+            (Query::SavedBefore(received), false),
+            (Query::SavedSince(day(2001, 9, 10)), false),
+            (Query::ReceivedUntil(1_000_000_000), true),
+            (Query::ReceivedUntil(999_999_999), false),
+            (Query::ReceivedFrom(1_000_000_000), true),
+            (Query::ReceivedFrom(1_000_000_001), false),
+            (Query::EmailId("M1".into()), true),
+            (Query::EmailId("m1".into()), false),
+            (Query::ThreadId("T1".into()), false),
             (Query::SentOn(sent), true),
             (Query::SentBefore(sent), false),
             (Query::SentSince(day(2026, 11, 24)), false),
@@ -339,7 +383,10 @@ mod tests {
             flags: &Flags::none(),
             mod_seq: ModSeq::new(1),
             internal_date: InternalDate::new(0, 0),
+            saved: Timestamp::from_unix_ms(0),
             size_bytes: message.len() as u64,
+            email_id: "M1",
+            thread_id: None,
             summary: Some(&summary),
             bytes: Some(&mut message.to_vec()),
         };

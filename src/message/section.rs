@@ -43,6 +43,11 @@ pub fn resolve(summary: &Summary, section: &Section) -> Option<Range<u64>> {
     }
 }
 
+/// The part with these numbers; `None` for no numbers, and where there is none.
+pub fn part_at<'a>(summary: &'a Summary, numbers: &[u32]) -> Option<&'a Part> {
+    find(&summary.root, numbers).flatten()
+}
+
 fn message_section(root: &Part, text: &SectionText) -> Option<Range<u64>> {
     match text {
         SectionText::Whole => Some(root.header_start..root.end),

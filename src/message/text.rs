@@ -6,12 +6,11 @@
 
 use std::io;
 
-use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
-use mail_parser::decoders::quoted_printable::quoted_printable_decode_char;
 use mail_parser::parsers::MessageStream;
 
 use super::Part;
+use super::transfer::Transfer;
 use crate::types::ByteSource;
 use crate::types::limits::SEARCH_WINDOW_BYTES;
 
@@ -32,6 +31,13 @@ pub fn header_value(value: &[u8]) -> String {
         mail_parser::HeaderValue::Text(text) => text.into_owned(),
         _ => String::new(),
     }
+}
+
+/// The beginning of a part's text: what its first `max_bytes` decode to.
+pub(super) fn beginning(part: &Part, bytes: &mut dyn ByteSource, max_bytes: usize) -> io::Result<String> {
+    let end = part.end.min(part.body_start.saturating_add(max_bytes as u64));
+    let encoded = window(bytes, part.body_start, end)?;
+    Ok(Decoder::new(part).text(&encoded, true))
 }
 
 /// Does the text of a part that holds no other parts contain `needle`, which is [`folded`]?
@@ -76,82 +82,25 @@ fn window(bytes: &mut dyn ByteSource, offset: u64, end: u64) -> io::Result<Vec<u
 
 /// The way from a part's bytes to its text, window by window.
 struct Decoder<'a> {
-    encoding: TransferEncoding,
+    transfer: Transfer,
     charset: Option<&'a [u8]>,
-    /// Encoded bytes that wait for the rest of their group or line.
-    encoded: Vec<u8>,
     /// Decoded bytes that wait for the rest of their character.
     bytes: Vec<u8>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TransferEncoding {
-    Identity,
-    Base64,
-    QuotedPrintable,
-}
-
 impl<'a> Decoder<'a> {
     fn new(part: &'a Part) -> Self {
-        let encoding = match part.encoding.as_str() {
-            "BASE64" => TransferEncoding::Base64,
-            "QUOTED-PRINTABLE" => TransferEncoding::QuotedPrintable,
-            _ => TransferEncoding::Identity,
-        };
+        let transfer = Transfer::named(&part.encoding).unwrap_or(Transfer::Identity);
         let charset = part.parameters.iter().find(|(name, _)| name == "CHARSET").map(|(_, value)| value.as_slice());
-        Self { encoding, charset, encoded: Vec::new(), bytes: Vec::new() }
+        Self { transfer, charset, bytes: Vec::new() }
     }
 
     fn text(&mut self, window: &[u8], is_last: bool) -> String {
-        self.decode_transfer(window, is_last);
+        self.transfer.decode(window, is_last, &mut self.bytes);
         let complete = if is_last { self.bytes.len() } else { complete_characters(&self.bytes, self.charset) };
         let rest = self.bytes.split_off(complete);
         decoded(&std::mem::replace(&mut self.bytes, rest), self.charset)
     }
-
-    fn decode_transfer(&mut self, window: &[u8], is_last: bool) {
-        match self.encoding {
-            TransferEncoding::Identity => self.bytes.extend(window),
-            TransferEncoding::Base64 => {
-                self.encoded.extend(window.iter().filter(|byte| is_base64_byte(**byte)));
-                let groups = if is_last { self.encoded.len() } else { self.encoded.len() / 4 * 4 };
-                let rest = self.encoded.split_off(groups);
-                let encoded = std::mem::replace(&mut self.encoded, rest);
-                self.bytes.extend(base64_decode(&encoded).unwrap_or(encoded));
-            }
-            TransferEncoding::QuotedPrintable => {
-                self.encoded.extend(window);
-                let lines = self.encoded.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
-                // A line longer than a window is no quoted-printable: it is not waited for.
-                let whole = is_last || self.encoded.len() - lines > SEARCH_WINDOW_BYTES;
-                let rest = self.encoded.split_off(if whole { self.encoded.len() } else { lines });
-                let encoded = std::mem::replace(&mut self.encoded, rest);
-                for line in encoded.split_inclusive(|byte| *byte == b'\n') {
-                    decode_quoted_printable(line, &mut self.bytes);
-                }
-            }
-        }
-    }
-}
-
-/// Adds a line decoded (RFC 2045 section 6.7); an `=` that begins nothing stands for itself.
-fn decode_quoted_printable(line: &[u8], bytes: &mut Vec<u8>) {
-    let mut rest = line;
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        match (first, after) {
-            (b'=', [high, low, after @ ..]) if quoted_printable_decode_char(*high, *low).is_some() => {
-                bytes.extend(quoted_printable_decode_char(*high, *low));
-                rest = after;
-            }
-            (b'=', after) if after.trim_ascii_start().is_empty() => return,
-            (byte, _) => bytes.push(*byte),
-        }
-    }
-}
-
-const fn is_base64_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')
 }
 
 /// How many of `bytes` are whole characters: in UTF-8 by its own rule, else up to the last line break, since in most

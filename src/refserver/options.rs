@@ -122,7 +122,7 @@ impl Settings {
         }
         let mut capabilities = Capabilities::all();
         for name in file.without.iter().chain(&options.without) {
-            let known = Capability::ALL.into_iter().find(|capability| capability.name().eq_ignore_ascii_case(name));
+            let known = Capability::all().find(|capability| capability.name().eq_ignore_ascii_case(name));
             let capability = known.ok_or_else(|| OptionsError::Capability { name: name.clone() })?;
             capabilities = capabilities.without(capability);
         }
@@ -149,7 +149,7 @@ async fn resolve(name: &str, credential: &Credential) -> Result<Secret, OptionsE
 }
 
 fn known_capabilities() -> String {
-    Capability::ALL.map(Capability::name).join(", ")
+    Capability::all().map(Capability::name).collect::<Vec<_>>().join(", ")
 }
 
 fn name_and_password(text: &str) -> Result<(String, Secret), &'static str> {

@@ -108,9 +108,9 @@ impl Account for MailAccount {
         self.write(move |txn| txn.set_subscribed(account, &name, subscribed))
     }
 
-    fn create(&mut self, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<(), Error> {
+    fn create(&mut self, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<MailboxId, Error> {
         let (account, name) = (self.account, name.clone());
-        self.write(move |txn| txn.create_mailbox(account, &name, special_use).map(drop))
+        self.write(move |txn| txn.create_mailbox(account, &name, special_use))
     }
 
     fn delete(&mut self, name: &MailboxName) -> Result<(), Error> {
@@ -127,6 +127,7 @@ impl Account for MailAccount {
         let mailbox = self.mailbox(name)?;
         let status = self.store.read(|reader| reader.status(mailbox))?;
         Ok(Status {
+            id: mailbox,
             messages: status.messages,
             recent: status.recent,
             unseen: status.unseen,
@@ -251,15 +252,24 @@ impl Account for MailAccount {
         }
     }
 
+    fn replace(
+        &mut self,
+        mailbox: MailboxId,
+        uid: LocalUid,
+        to: &MailboxName,
+        message: Append<MailUpload>,
+    ) -> Result<Appended, Error> {
+        let (to, new) = (self.mailbox(to)?, self.new_message(message)?);
+        let replaced = self.write(move |txn| txn.replace(mailbox, uid, to, &new))?;
+        Ok(Appended {
+            uid_validity: replaced.uid_validity,
+            uids: replaced.messages.into_iter().map(|(_, uid)| uid).collect(),
+        })
+    }
+
     fn append(&mut self, to: &MailboxName, messages: Vec<Append<MailUpload>>) -> Result<Appended, Error> {
         let mailbox = self.mailbox(to)?;
-        let now = (self.clock)();
-        let new = |append: Append<MailUpload>| {
-            let internal_date = append.internal_date.unwrap_or_else(|| InternalDate::from(now));
-            let content = append.upload.0.finish()?;
-            Ok(store::NewMessage { content, flags: append.flags, internal_date, email_id: None })
-        };
-        let new = messages.into_iter().map(new).collect::<store::Result<Vec<_>>>()?;
+        let new = messages.into_iter().map(|message| self.new_message(message)).collect::<Result<Vec<_>, Error>>()?;
         let appended = self.write(move |txn| txn.append(mailbox, &new))?;
         Ok(Appended {
             uid_validity: appended.uid_validity,
@@ -269,6 +279,12 @@ impl Account for MailAccount {
 }
 
 impl MailAccount {
+    fn new_message(&self, append: Append<MailUpload>) -> Result<store::NewMessage, Error> {
+        let internal_date = append.internal_date.unwrap_or_else(|| InternalDate::from((self.clock)()));
+        let content = append.upload.0.finish()?;
+        Ok(store::NewMessage { content, flags: append.flags, internal_date, email_id: None })
+    }
+
     fn is_match(&self, message: &store::Message, query: &Query) -> Result<bool, Error> {
         let mut bytes = match message.content {
             Some(content) if query.needs_summary() => Some(self.store.source(content)?),
@@ -279,7 +295,10 @@ impl MailAccount {
             flags: &message.flags,
             mod_seq: message.mod_seq,
             internal_date: message.internal_date,
+            saved: message.saved,
             size_bytes: message.size_bytes,
+            email_id: &message.object_id,
+            thread_id: None,
             summary: message.summary.as_deref(),
             bytes: bytes.as_mut().map(|bytes| bytes as &mut dyn ByteSource),
         };
@@ -309,7 +328,10 @@ impl From<store::Message> for Message {
             flags: message.flags,
             mod_seq: message.mod_seq,
             internal_date: message.internal_date,
+            saved: message.saved,
             size_bytes: message.size_bytes,
+            email_id: message.object_id,
+            thread_id: None,
             content: message.content,
             summary: message.summary,
         }
@@ -320,6 +342,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::NoSuchMailbox | store::Error::NoSuchAccount => Self::NoSuchMailbox,
+            store::Error::NoSuchMessage => Self::NoSuchMessage,
             store::Error::AlreadyExists => Self::AlreadyExists,
             store::Error::NotSelectable => Self::NotSelectable,
             store::Error::ReadOnly => Self::ReadOnly,

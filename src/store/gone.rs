@@ -65,8 +65,9 @@ impl Txn<'_> {
         let uid = self.take_uids(to, 1)?;
         let mut insert = self.conn().prepare_cached(
             "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
-               internal_offset, size_bytes, content_id, saved_ms)
-             SELECT ?2, ?3, ?4, ?5, system_flags & ~8, keywords, internal_s, internal_offset, size_bytes, content_id, ?6
+               internal_offset, size_bytes, content_id, saved_ms, object_id)
+             SELECT ?2, ?3, ?4, ?5, system_flags & ~8, keywords, internal_s, internal_offset, size_bytes, content_id, ?6,
+               object_id
              FROM message WHERE id = ?1",
         )?;
         let (account, mod_seq) = (target.account.get(), mod_seq.get().cast_signed());

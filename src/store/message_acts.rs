@@ -46,8 +46,8 @@ impl Txn<'_> {
             let content = self.link(&message.content)?;
             let mut insert = self.conn().prepare_cached(
                 "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
-                   internal_offset, size_bytes, content_id, email_id, saved_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                   internal_offset, size_bytes, content_id, email_id, saved_ms, object_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?;
             insert.execute(params![
                 target.account.get(),
@@ -62,6 +62,7 @@ impl Txn<'_> {
                 content.get(),
                 message.email_id,
                 self.now().unix_ms(),
+                object_id(&message.content),
             ])?;
             let id = MessageId::new(self.conn().last_insert_rowid());
             self.journal(target.account, &Op::Append { message: id, mailbox })?;
@@ -81,9 +82,9 @@ impl Txn<'_> {
         let first = self.take_uids(to, sources.len())?;
         let mut copy = self.conn().prepare_cached(
             "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
-               internal_offset, size_bytes, content_id, email_id, saved_ms)
+               internal_offset, size_bytes, content_id, email_id, saved_ms, object_id)
              SELECT account_id, ?2, ?3, ?4, system_flags, keywords, internal_s,
-               internal_offset, size_bytes, content_id, email_id, ?5
+               internal_offset, size_bytes, content_id, email_id, ?5, object_id
              FROM message WHERE id = ?1",
         )?;
         let (mut copies, mut uids) = (Vec::with_capacity(sources.len()), Vec::with_capacity(sources.len()));
@@ -110,6 +111,24 @@ impl Txn<'_> {
         let target = self.writable(to)?;
         let messages = self.reader().messages_in(from.id, &everything(), With::Columns)?;
         self.place(from.id, &messages, &target)
+    }
+
+    /// Adds a message and removes that one, as one act.
+    pub fn replace(
+        &mut self,
+        mailbox: MailboxId,
+        uid: LocalUid,
+        to: MailboxId,
+        message: &NewMessage,
+    ) -> Result<Appended> {
+        let source = self.writable(mailbox)?;
+        let replaced = self.reader().messages(mailbox, &[uid], With::Columns)?;
+        if replaced.is_empty() {
+            return Err(Error::NoSuchMessage);
+        }
+        let appended = self.append(to, std::slice::from_ref(message))?;
+        self.remove(&source, &replaced, "replaced")?;
+        Ok(appended)
     }
 
     /// Removes the messages with `\Deleted`, all or those among `uids`. Returns what went, ascending.
@@ -262,6 +281,12 @@ pub(in crate::store) fn check_keywords(flags: &Flags) -> Result<()> {
         true => Err(Error::Limit("too many keywords on a message")),
         false => Ok(()),
     }
+}
+
+/// EMAILID of messages with these bytes (RFC 8474).
+fn object_id(content: &StoredContent) -> String {
+    let hash = content.hash.to_string();
+    format!("M{}", &hash[..40])
 }
 
 pub(in crate::store) fn everything() -> UidSet<LocalUid> {

@@ -35,8 +35,10 @@ pub struct Message {
     pub size_bytes: u64,
     /// `None`: the bytes are not here.
     pub content: Option<ContentId>,
-    /// EMAILID or X-GM-MSGID.
+    /// EMAILID or X-GM-MSGID of the server upstream.
     pub email_id: Option<String>,
+    /// EMAILID as this program's own IMAP server shows it (RFC 8474).
+    pub object_id: String,
     /// When it came into its mailbox (RFC 8514).
     pub saved: Timestamp,
     /// With [`With::Summary`], if the bytes are here.
@@ -44,7 +46,8 @@ pub struct Message {
 }
 
 const COLUMNS: &str = "m.id, m.account_id, m.mailbox_id, m.uid, m.mod_seq, m.system_flags, m.keywords, m.internal_s,
-    m.internal_offset, m.size_bytes, m.content_id, m.email_id, m.saved_ms";
+    m.internal_offset, m.size_bytes, m.content_id, m.email_id, m.saved_ms,
+    m.object_id";
 
 impl Message {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -59,6 +62,7 @@ impl Message {
             size_bytes: row.get::<_, i64>("size_bytes")?.unsigned_abs(),
             content: row.get::<_, Option<i64>>("content_id")?.map(ContentId::new),
             email_id: row.get("email_id")?,
+            object_id: row.get("object_id")?,
             saved: Timestamp::from_unix_ms(row.get("saved_ms")?),
             summary: None,
         })

@@ -10,8 +10,11 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::{Error, Result};
 
 /// The hot database's migrations, from number 1 on.
-pub(super) const HOT: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_outbox.sql")];
+pub(super) const HOT: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_outbox.sql"),
+    include_str!("migrations/0003_object_id.sql"),
+];
 
 /// The content database's.
 pub(super) const CONTENT: &[&str] = &[include_str!("migrations/content_0001_first.sql")];

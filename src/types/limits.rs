@@ -16,6 +16,12 @@ pub const IMAP_LINE_MAX_BYTES: usize = 64 * 1024;
 /// Literals other than message data in one command, together.
 pub const IMAP_ARGUMENT_LITERALS_MAX_BYTES: usize = 256 * 1024;
 
+/// Largest literal that a client may send without waiting where the server has LITERAL- (RFC 7888 section 5).
+pub const LITERAL_MINUS_MAX_BYTES: u64 = 4096;
+
+/// How long a client is left without a word on a command that takes its time (RFC 9585 suggests 10 to 15 seconds).
+pub const IMAP_PROGRESS_MS: i64 = 10_000;
+
 /// Nesting of parentheses and SEARCH keys in a command: the parser recurses.
 pub const IMAP_NESTING_MAX: usize = 64;
 
@@ -125,6 +131,12 @@ pub const MIME_NESTING_MAX: usize = 100;
 
 /// Bytes of a part that are decoded at once for SEARCH.
 pub const SEARCH_WINDOW_BYTES: usize = 1024 * 1024;
+
+/// Characters of a preview (RFC 8970 section 3.3).
+pub const PREVIEW_CHARACTERS: usize = 200;
+
+/// Bytes of a text part from which its preview is made: markup leaves a few words of them.
+pub const PREVIEW_SOURCE_BYTES: usize = 32 * 1024;
 
 /// Bytes of a mailbox name in UTF-8.
 pub const MAILBOX_NAME_MAX_BYTES: usize = 1000;

@@ -1,11 +1,12 @@
 //! One whole IMAP command to its parser: what was read is within the limits, and written again it is read the same.
 
+use mailtide::imap::syntax::append::AppendPlace;
 use mailtide::imap::syntax::fetch::{Content, ContentName, Fetch, FetchItem};
 use mailtide::imap::syntax::mailbox::ListForms;
 use mailtide::imap::syntax::quote::{write_astring, write_literal, write_string};
 use mailtide::imap::syntax::search::SearchKey;
 use mailtide::imap::syntax::sequence::SequenceSet;
-use mailtide::imap::syntax::{MailboxArgument, Parser};
+use mailtide::imap::syntax::{MailboxArgument, NameForm, Parser};
 use mailtide::types::limits;
 
 use super::words::assert_canonical;
@@ -26,9 +27,9 @@ pub fn check(command: &[u8]) {
 
 fn arguments(name: &str, parser: &mut Parser<'_>) {
     match name {
-        "FETCH" => parser.fetch(true).map(|fetch| check_fetch(&fetch)).unwrap_or_default(),
-        "STORE" => parser.store(true).map(|store| check_set(&store.set)).unwrap_or_default(),
-        "SEARCH" => parser.search(true, true).map(|search| check_key(&search.key, 0)).unwrap_or_default(),
+        "FETCH" => parser.fetch().map(|fetch| check_fetch(&fetch)).unwrap_or_default(),
+        "STORE" => parser.store().map(|store| check_set(&store.set)).unwrap_or_default(),
+        "SEARCH" => parser.search().map(|search| check_key(&search.key, 0)).unwrap_or_default(),
         "SELECT" | "EXAMINE" => parser.select(true, true).map(|it| check_mailbox(&it.mailbox)).unwrap_or_default(),
         "LIST" => {
             let forms = ListForms { extended: true, status: true, special_use: true };
@@ -41,7 +42,7 @@ fn arguments(name: &str, parser: &mut Parser<'_>) {
         "RENAME" => parser.rename().map(|(from, to)| [from, to].iter().for_each(check_mailbox)).unwrap_or_default(),
         "APPEND" => {
             let read = parser.sp().and_then(|()| parser.mailbox()).map(|mailbox| check_mailbox(&mailbox));
-            let _ = read.and_then(|()| parser.append_head());
+            let _ = read.and_then(|()| parser.append_piece(AppendPlace::First));
         }
         "COPY" | "MOVE" => parser.set_and_mailbox().map(|(set, _)| check_set(&set)).unwrap_or_default(),
         "EXPUNGE" => parser.only_set().map(|set| check_set(&set)).unwrap_or_default(),
@@ -65,10 +66,10 @@ fn check_fetch(fetch: &Fetch) {
         // The name in the answer has no length (RFC 3501 section 7.4.2), the one asked by has.
         let mut wire = b" 1 ".to_vec();
         Content { partial: None, ..content.clone() }.write_name(&mut wire);
-        if let (Some((origin, length)), ContentName::Body) = (content.partial, content.name) {
+        if let (Some((origin, length)), ContentName::Body | ContentName::Binary) = (content.partial, content.name) {
             wire.extend_from_slice(format!("<{origin}.{length}>").as_bytes());
         }
-        let again = Parser::new(&wire).fetch(true).map(|fetch| fetch.items);
+        let again = Parser::new(&wire).fetch().map(|fetch| fetch.items);
         let expected = Content { sets_seen: content.name != ContentName::Rfc822Header, ..content.clone() };
         assert_eq!(again, Ok(vec![FetchItem::Content(expected)]), "{}", wire.escape_ascii());
     }
@@ -76,8 +77,9 @@ fn check_fetch(fetch: &Fetch) {
 
 fn check_set(set: &SequenceSet) {
     for largest in [1, 5, u32::MAX] {
-        assert_canonical(&set.resolve(largest));
-        assert!(!set.resolve(largest).is_empty());
+        let Some(resolved) = set.resolve(largest) else { continue };
+        assert_canonical(&resolved);
+        assert!(!resolved.is_empty());
     }
 }
 
@@ -97,10 +99,11 @@ fn check_key(key: &SearchKey, depth: usize) {
 
 fn check_mailbox(mailbox: &MailboxArgument) {
     check_string(&mailbox.0);
-    if let Some(name) = mailbox.name() {
+    for form in [NameForm::ModifiedUtf7, NameForm::Utf8] {
+        let Some(name) = mailbox.name(form) else { continue };
         let mut wire = Vec::new();
-        mailtide::imap::syntax::quote::write_mailbox(&mut wire, &name);
-        let again = Parser::new(&wire).mailbox().map(|mailbox| mailbox.name());
+        mailtide::imap::syntax::quote::write_mailbox(&mut wire, &name, form);
+        let again = Parser::new(&wire).mailbox().map(|mailbox| mailbox.name(form));
         assert_eq!(again, Ok(Some(name)));
     }
 }

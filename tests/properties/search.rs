@@ -8,7 +8,7 @@ use std::io;
 use mailtide::imap::server::{Capabilities, Session, SessionConfig};
 use mailtide::message::Scanner;
 use mailtide::message::search::{Candidate, Query};
-use mailtide::types::{ByteSource, Flags, InternalDate, LocalUid, ModSeq};
+use mailtide::types::{ByteSource, Flags, InternalDate, LocalUid, ModSeq, Timestamp};
 
 use super::converse::{NOW, converse};
 use super::imap_wire::responses;
@@ -85,6 +85,9 @@ fn texts(needle: &str, message: &[u8]) {
                 flags: &Flags::none(),
                 mod_seq: ModSeq::new(1),
                 internal_date: InternalDate::new(0, 0),
+                saved: Timestamp::from_unix_ms(0),
+                email_id: "M1",
+                thread_id: None,
                 size_bytes: message.len() as u64,
                 summary: Some(&summary),
                 bytes: Some(bytes),

@@ -171,7 +171,7 @@ fn capabilities(random: &mut Random) -> Capabilities {
     if random.percent(45) {
         return capabilities;
     }
-    for capability in Capability::ALL {
+    for capability in Capability::all() {
         let percent = match capability {
             Capability::UidPlus | Capability::Move | Capability::CondStore | Capability::QResync => 40,
             _ => 15,

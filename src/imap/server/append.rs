@@ -1,78 +1,158 @@
-//! APPEND (RFC 3501 section 6.3.11; several messages: RFC 3502; APPENDUID: RFC 4315 section 3).
+//! APPEND and REPLACE (RFC 3501 section 6.3.11; RFC 8508; several messages: RFC 3502; parts: RFC 4469; APPENDUID:
+//! RFC 4315 section 3).
 //!
 //! A message's bytes go from the framer straight into the backend's upload, never through memory as a whole. The
-//! session calls in here as they come: [`begin`] where a literal is announced that is a message, [`Appending::write`]
-//! for its bytes, [`Appending::next_message`] where another is announced behind it, [`Appending::finish`] at the end.
+//! session calls in here as they come: [`begin`] where the first literal of message bytes is announced,
+//! [`Appending::write`] for the bytes, [`Appending::next_piece`] where another is announced behind them,
+//! [`Appending::finish`] at the end. A command without such a literal is a row of the table like every other.
 
 use super::backend::{Account, Append, Backend, Upload};
+use super::catenate::catenate;
 use super::config::Capability;
+use super::expunge::refuse_read_only;
 use super::framer::Announced;
-use super::reply::{Context, Done, Refusal, Reply, User, mailbox_name};
+use super::reply::{Context, Done, Refusal, Reply, User};
 use super::table::Outcome;
-use crate::imap::syntax::Parser;
+use super::view::{By, View};
+use crate::imap::syntax::append::{AppendPlace, AppendStep, LiteralForm};
 use crate::imap::syntax::code::Code;
-use crate::imap::syntax::mailbox::AppendHead;
-use crate::types::{MailboxName, limits};
+use crate::imap::syntax::{NameForm, ParseError, Parser};
+use crate::types::{Flags, InternalDate, LocalUid, MailboxId, MailboxName, limits};
 
 /// The row's function: an APPEND that came to its end without announcing a message.
-pub fn without_message<B: Backend>(_: &mut Context, _: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
-    args.sp()?;
-    args.mailbox()?;
-    args.append_head()?;
-    Err(Refusal::bad("Expected a message"))
+pub fn append<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    whole::<B>(context, &mut user.account, None, args)
 }
 
-/// Is `command` an APPEND? Gives its tag and the cursor behind its name.
-pub fn recognise(command: &[u8]) -> Option<(Parser<'_>, String)> {
+/// The row's function: a REPLACE that came to its end without announcing a message.
+pub fn replace<B: Backend>(
+    context: &mut Context,
+    account: &mut B::Account,
+    view: &mut View,
+    args: &mut Parser<'_>,
+    by: By,
+) -> Outcome<B> {
+    whole::<B>(context, account, Some((view, by)), args)
+}
+
+fn whole<B: Backend>(
+    context: &mut Context,
+    account: &mut B::Account,
+    replaces: Option<(&View, By)>,
+    args: &mut Parser<'_>,
+) -> Outcome<B> {
+    let tag = context.tag.clone();
+    match begin_with(context, account, replaces, args, tag)? {
+        Begun::Message(appending) if appending.place.is_none() => appending.commit::<B>(context, account),
+        Begun::Message(_) | Begun::Argument => Err(Refusal::bad("Expected a message")),
+    }
+}
+
+/// A command that takes messages in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    Append,
+    Replace(By),
+}
+
+/// Does `command` take messages in? Gives its tag and the cursor behind its name.
+pub fn recognise(command: &[u8]) -> Option<(Parser<'_>, String, Taking)> {
     let mut parser = Parser::new(command);
     let tag = parser.tag().ok()?;
     parser.sp().ok()?;
-    parser.skip_word("APPEND").then_some((parser, tag))
+    let taking = if parser.skip_word("APPEND") {
+        Taking::Append
+    } else if parser.skip_word("REPLACE") {
+        Taking::Replace(By::Sequence)
+    } else if parser.skip_text("UID REPLACE") {
+        Taking::Replace(By::Uid)
+    } else {
+        return None;
+    };
+    Some((parser, tag, taking))
 }
 
 /// Messages on their way in.
 pub struct Appending<A: Account> {
     pub tag: String,
+    /// The message that goes once the new one is there.
+    replaces: Option<(MailboxId, LocalUid)>,
     target: MailboxName,
     messages: Vec<Append<A::Upload>>,
+    /// Bytes of the message that came last, its parts together.
+    size_bytes: u64,
+    /// Where the next piece of the command begins; `None` behind the last message.
+    place: Option<AppendPlace>,
 }
 
-/// What the announcement of a literal within APPEND means.
+/// What the announcement of a literal means.
 pub enum Begun<T> {
-    /// The literal is the mailbox's name: part of the command.
+    /// The literal is an argument, as the mailbox's name: part of the command.
     Argument,
     Message(T),
 }
 
-/// Begins an APPEND where its message is announced; `args` stands behind the command's name.
+/// Begins where the first message bytes are announced; `args` stands behind the command's name.
 pub fn begin<A: Account>(
+    context: &Context,
     user: Option<&mut User<A>>,
-    mut args: Parser<'_>,
+    args: &mut Parser<'_>,
     tag: String,
+    taking: Taking,
 ) -> Result<Begun<Appending<A>>, Refusal> {
-    args.sp()?;
-    let Ok(target) = args.mailbox() else { return Ok(Begun::Argument) };
-    let head = args.append_head()?;
     let user = user.ok_or_else(|| Refusal::bad("Log in first"))?;
-    let target = mailbox_name(&target)?;
-    let first = upload(&mut user.account, &target, head)?;
-    Ok(Begun::Message(Appending { tag, target, messages: vec![first] }))
+    match taking {
+        Taking::Append => begin_with(context, &mut user.account, None, args, tag),
+        Taking::Replace(_) if !context.has(Capability::Replace) => Err(Refusal::bad("Unknown command")),
+        Taking::Replace(By::Sequence) if context.enabled.uid_only => Err(Refusal::uid_required()),
+        Taking::Replace(by) => {
+            let (account, view) = user.selected()?;
+            begin_with(context, account, Some((view, by)), args, tag)
+        }
+    }
 }
 
-fn upload<A: Account>(account: &mut A, target: &MailboxName, head: AppendHead) -> Result<Append<A::Upload>, Refusal> {
-    // RFC 3502 section 6.3.11: an empty literal is the client's way to give the whole APPEND up.
-    if head.size_bytes == 0 {
-        return Err(Refusal::no(Code::Cannot, "An empty message is not kept"));
+fn begin_with<A: Account>(
+    context: &Context,
+    account: &mut A,
+    replaces: Option<(&View, By)>,
+    args: &mut Parser<'_>,
+    tag: String,
+) -> Result<Begun<Appending<A>>, Refusal> {
+    let replaces = match replaces {
+        None => None,
+        Some((view, by)) => Some((view.mailbox, replaced(view, by, args)?)),
+    };
+    args.sp()?;
+    let Some(target) = unless_argument(args.mailbox(), args)? else { return Ok(Begun::Argument) };
+    let Some((steps, place)) = unless_argument(args.append_piece(AppendPlace::First), args)? else {
+        return Ok(Begun::Argument);
+    };
+    let target = context.mailbox_name(&target)?;
+    let mut appending = Appending { tag, replaces, target, messages: Vec::new(), size_bytes: 0, place };
+    appending.take(context, account, steps)?;
+    Ok(Begun::Message(appending))
+}
+
+/// What was parsed; `None` where that failed because the bytes of a literal are still to come.
+fn unless_argument<T>(parsed: Result<T, ParseError>, args: &Parser<'_>) -> Result<Option<T>, Refusal> {
+    match parsed {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(_) if args.is_behind_literal_head() => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    if head.size_bytes > limits::MESSAGE_MAX_BYTES {
-        let text = format!("A message can be {} bytes large", limits::MESSAGE_MAX_BYTES);
-        return Err(Refusal::no(Code::TooBig, text));
+}
+
+/// `SP seq-number` (RFC 8508 section 5): the message to be replaced.
+fn replaced(view: &View, by: By, args: &mut Parser<'_>) -> Result<LocalUid, Refusal> {
+    args.sp()?;
+    let set = args.sequence_set()?;
+    refuse_read_only(view)?;
+    match view.select(&set, by)?.all(view)[..] {
+        [only] => Ok(only),
+        [] => Err(Refusal::no(Code::NonExistent, "There is no such message to be replaced")),
+        _ => Err(Refusal::bad("One message is replaced at a time")),
     }
-    if head.flags.keywords().count() > limits::KEYWORDS_MAX {
-        return Err(Refusal::no(Code::Limit, format!("A message can have {} keywords", limits::KEYWORDS_MAX)));
-    }
-    let upload = account.upload(target, head.size_bytes).map_err(Refusal::target)?;
-    Ok(Append { upload, flags: head.flags, internal_date: head.internal_date })
 }
 
 impl<A: Account> Appending<A> {
@@ -84,27 +164,136 @@ impl<A: Account> Appending<A> {
         }
     }
 
-    /// Another message is announced behind the last (RFC 3502).
-    pub fn next_message(&mut self, context: &Context, account: &mut A, line: &[u8]) -> Result<(), Refusal> {
-        if !context.has(Capability::MultiAppend) {
+    /// More bytes are announced behind the last.
+    pub fn next_piece(&mut self, context: &Context, account: &mut A, line: &[u8]) -> Result<Begun<()>, Refusal> {
+        let mut args = Parser::new(line);
+        let place = self.place.unwrap_or(AppendPlace::Behind);
+        let Some((steps, next)) = unless_argument(args.append_piece(place), &args)? else {
+            return Ok(Begun::Argument);
+        };
+        self.take(context, account, steps)?;
+        self.place = next;
+        Ok(Begun::Message(()))
+    }
+
+    /// The command came to its end.
+    pub fn finish<B: Backend<Account = A>>(
+        mut self,
+        context: &mut Context,
+        account: &mut A,
+        rest: &[u8],
+    ) -> Outcome<B> {
+        let place = self.place.unwrap_or(AppendPlace::Behind);
+        let (steps, next) = Parser::new(rest).append_piece(place)?;
+        if next.is_some() {
+            return Err(Refusal::bad("Expected a message"));
+        }
+        self.take(context, account, steps)?;
+        self.commit::<B>(context, account)
+    }
+
+    fn commit<B: Backend<Account = A>>(self, context: &mut Context, account: &mut A) -> Outcome<B> {
+        let Self { replaces, target, mut messages, .. } = self;
+        let Some((mailbox, uid)) = replaces else {
+            let appended = account.append(&target, messages).map_err(Refusal::target)?;
+            let code = Code::AppendUid(appended.uid_validity, appended.uids);
+            let code = Some(code).filter(|_| context.has(Capability::UidPlus));
+            return Ok(Done::Reply(Reply { code, text: "Appended".into() }));
+        };
+        let message = messages.pop().ok_or_else(|| Refusal::bad("Expected a message"))?;
+        let appended = account.replace(mailbox, uid, &target, message).map_err(Refusal::target)?;
+        // "in an untagged OK before sending the EXPUNGE" (RFC 8508 section 4.3), which the command's end tells.
+        if context.has(Capability::UidPlus) {
+            context.untagged_ok(&Code::AppendUid(appended.uid_validity, appended.uids), "The new message is there");
+        }
+        Done::ok("Replaced")
+    }
+
+    fn take(&mut self, context: &Context, account: &mut A, steps: Vec<AppendStep>) -> Result<(), Refusal> {
+        let mut steps = steps.into_iter().peekable();
+        while let Some(step) = steps.next() {
+            match step {
+                AppendStep::Message { flags, internal_date, catenated } => {
+                    if catenated && !context.has(Capability::Catenate) {
+                        return Err(Refusal::bad("Expected a literal"));
+                    }
+                    let size_bytes = match steps.peek() {
+                        Some(AppendStep::Literal { size_bytes, .. }) if !catenated => *size_bytes,
+                        _ => 0,
+                    };
+                    self.begin_message(context, account, flags, internal_date, size_bytes)?;
+                    if !catenated && size_bytes == 0 {
+                        return Err(empty());
+                    }
+                }
+                AppendStep::Literal { size_bytes, form } => {
+                    check_form(context, form)?;
+                    self.grow(size_bytes)?;
+                }
+                AppendStep::Url(url) => catenate(&url, account, |bytes| {
+                    self.grow(bytes.len() as u64)?;
+                    self.write(bytes)
+                })?,
+                AppendStep::Catenated if self.size_bytes == 0 => return Err(empty()),
+                AppendStep::Catenated => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_message(
+        &mut self,
+        context: &Context,
+        account: &mut A,
+        flags: Flags,
+        internal_date: Option<InternalDate>,
+        size_bytes: u64,
+    ) -> Result<(), Refusal> {
+        let several = context.has(Capability::MultiAppend) && self.replaces.is_none();
+        if !self.messages.is_empty() && !several {
             return Err(Refusal::bad("One message at a time"));
         }
-        let head = Parser::new(line).append_head()?;
         if self.messages.len() == limits::IMAP_APPEND_MESSAGES_MAX {
             let text = format!("At most {} messages at a time", limits::IMAP_APPEND_MESSAGES_MAX);
             return Err(Refusal::no(Code::Limit, text));
         }
-        self.messages.push(upload(account, &self.target, head)?);
+        if flags.keywords().count() > limits::KEYWORDS_MAX {
+            return Err(Refusal::no(Code::Limit, format!("A message can have {} keywords", limits::KEYWORDS_MAX)));
+        }
+        if size_bytes > limits::MESSAGE_MAX_BYTES {
+            return Err(too_big());
+        }
+        let upload = account.upload(&self.target, size_bytes).map_err(Refusal::target)?;
+        self.messages.push(Append { upload, flags, internal_date });
+        self.size_bytes = 0;
         Ok(())
     }
 
-    /// The command came to its end.
-    pub fn finish<B: Backend<Account = A>>(self, context: &Context, account: &mut A, rest: &[u8]) -> Outcome<B> {
-        Parser::new(rest).end()?;
-        let appended = account.append(&self.target, self.messages).map_err(Refusal::target)?;
-        let code = Code::AppendUid(appended.uid_validity, appended.uids);
-        let code = Some(code).filter(|_| context.has(Capability::UidPlus));
-        Ok(Done::Reply(Reply { code, text: "Appended".into() }))
+    fn grow(&mut self, size_bytes: u64) -> Result<(), Refusal> {
+        self.size_bytes = self.size_bytes.saturating_add(size_bytes);
+        if self.size_bytes > limits::MESSAGE_MAX_BYTES { Err(too_big()) } else { Ok(()) }
+    }
+}
+
+fn too_big() -> Refusal {
+    Refusal::no(Code::TooBig, format!("A message can be {} bytes large", limits::MESSAGE_MAX_BYTES))
+}
+
+/// RFC 3502 section 6.3.11: an empty literal is the client's way to give the whole APPEND up.
+fn empty() -> Refusal {
+    Refusal::no(Code::Cannot, "An empty message is not kept")
+}
+
+/// A message with 8-bit header fields that comes without UTF8 is taken all the same, against RFC 6855 section 4: old mail
+/// is full of such fields, and whoever moves it here must not lose it.
+fn check_form(context: &Context, form: LiteralForm) -> Result<(), Refusal> {
+    match form {
+        LiteralForm::Binary if !context.has(Capability::Binary) => Err(Refusal::bad("Expected a literal")),
+        LiteralForm::Utf8 if !context.has(Capability::Utf8Accept) => Err(Refusal::bad("Expected a literal")),
+        LiteralForm::Utf8 if context.enabled.name_form() != NameForm::Utf8 => {
+            Err(Refusal::bad("ENABLE UTF8=ACCEPT first"))
+        }
+        LiteralForm::Plain | LiteralForm::Binary | LiteralForm::Utf8 => Ok(()),
     }
 }
 

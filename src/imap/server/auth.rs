@@ -1,11 +1,12 @@
-//! CAPABILITY, NOOP, LOGOUT, ID (any state); STARTTLS, LOGIN, AUTHENTICATE (RFC 3501 sections 6.1, 6.2; RFC 2971, 4959).
+//! CAPABILITY, NOOP, LOGOUT, ID (any state); STARTTLS, LOGIN, AUTHENTICATE (RFC 3501 sections 6.1, 6.2; RFC 2971, 4959);
+//! COMPRESS, UNAUTHENTICATE.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::backend::Backend;
 use super::config::Capability;
-use super::reply::{Context, Done, Refusal};
+use super::reply::{Context, Done, Refusal, User};
 use super::table::Outcome;
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
@@ -44,6 +45,27 @@ pub fn id<B: Backend>(context: &mut Context, _: bool, args: &mut Parser<'_>) -> 
     line.extend_from_slice(b")\r\n");
     context.out.extend_from_slice(&line);
     Done::ok("Identified")
+}
+
+/// COMPRESS (RFC 4978 section 3).
+pub fn compress<B: Backend>(context: &mut Context, _: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    args.sp()?;
+    let mechanism = args.atom()?;
+    args.end()?;
+    if !mechanism.eq_ignore_ascii_case("DEFLATE") {
+        return Err(Refusal::bad("Only DEFLATE is known"));
+    }
+    if context.compressed {
+        return Err(Refusal::no(Code::CompressionActive, "COMPRESS is active already"));
+    }
+    context.compressed = true;
+    Ok(Done::Compress)
+}
+
+/// UNAUTHENTICATE (RFC 8437 section 3).
+pub fn unauthenticate<B: Backend>(_: &mut Context, _: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    args.end()?;
+    Ok(Done::Unauthenticate)
 }
 
 pub fn starttls<B: Backend>(context: &mut Context, _: &mut B, args: &mut Parser<'_>) -> Outcome<B> {

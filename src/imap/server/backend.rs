@@ -6,16 +6,23 @@
 
 use std::sync::Arc;
 
+use super::config::Capabilities;
 use crate::message::Summary;
 use crate::message::search::Query;
 use crate::sasl::Credentials;
 use crate::types::{
-    ContentId, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, UidSet, UidValidity,
+    ContentId, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, Timestamp, UidSet,
+    UidValidity,
 };
 
 /// Who knows the users.
 pub trait Backend: Send + 'static {
     type Account: Account;
+
+    /// What this backend can do; everything that needs nothing of it is among it.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
 
     /// Opens the account of a user who proved who they are. From then on the session is woken when anything in
     /// the account changes.
@@ -46,7 +53,7 @@ pub trait Account: Send + 'static {
     fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error>;
     fn set_subscribed(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error>;
     /// Makes a mailbox and the missing ones above it.
-    fn create(&mut self, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<(), Error>;
+    fn create(&mut self, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<MailboxId, Error>;
     /// Deletes a mailbox and its messages. One with mailboxes below it stays as a name that cannot be selected.
     fn delete(&mut self, name: &MailboxName) -> Result<(), Error>;
     /// Renames with everything below. Renaming INBOX moves its messages and leaves INBOX empty (RFC 3501 section 6.3.5).
@@ -83,6 +90,14 @@ pub trait Account: Send + 'static {
     /// Begins to take in a message of `size` bytes. Fails early where the mailbox does not exist (TRYCREATE) or
     /// the size is too large, before the client sends the bytes.
     fn upload(&mut self, to: &MailboxName, size: u64) -> Result<Self::Upload, Error>;
+    /// Adds an uploaded message and removes that one of the open mailbox, both or neither (RFC 8508 section 3.4).
+    fn replace(
+        &mut self,
+        mailbox: MailboxId,
+        uid: LocalUid,
+        to: &MailboxName,
+        message: Append<Self::Upload>,
+    ) -> Result<Appended, Error>;
     /// Adds the uploaded messages, all or none (RFC 3502), in order.
     fn append(&mut self, to: &MailboxName, messages: Vec<Append<Self::Upload>>) -> Result<Appended, Error>;
 }
@@ -97,6 +112,9 @@ pub trait Upload: Send {
 pub enum Error {
     #[error("no such mailbox")]
     NoSuchMailbox,
+    /// It went meanwhile (RFC 5530: EXPUNGEISSUED).
+    #[error("the message no longer exists")]
+    NoSuchMessage,
     #[error("the mailbox exists already")]
     AlreadyExists,
     #[error("the mailbox cannot be selected")]
@@ -130,9 +148,10 @@ pub struct Mailbox {
     pub subscribed: bool,
 }
 
-/// STATUS (RFC 3501 section 6.3.10, RFC 8438, RFC 7162).
+/// STATUS (RFC 3501 section 6.3.10, RFC 8438, RFC 7162, RFC 8474).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
+    pub id: MailboxId,
     pub messages: u32,
     pub recent: u32,
     pub unseen: u32,
@@ -198,7 +217,12 @@ pub struct Message {
     pub flags: Flags,
     pub mod_seq: ModSeq,
     pub internal_date: InternalDate,
+    /// When it came into its mailbox (RFC 8514 section 3).
+    pub saved: Timestamp,
     pub size_bytes: u64,
+    /// Never changes; a copy has the same, another content never (RFC 8474 section 5.1).
+    pub email_id: String,
+    pub thread_id: Option<String>,
     /// `None` where the bytes are not here.
     pub content: Option<ContentId>,
     /// Present with [`With::Summary`], unless neither bytes nor summary are here.

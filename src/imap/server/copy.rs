@@ -3,7 +3,7 @@
 use super::backend::{Account, Backend, Copied};
 use super::config::Capability;
 use super::expunge::refuse_read_only;
-use super::reply::{Context, Done, Refusal, Reply, mailbox_name};
+use super::reply::{Context, Done, Refusal, Reply};
 use super::table::Outcome;
 use super::view::{By, View};
 use crate::imap::syntax::Parser;
@@ -17,7 +17,7 @@ pub fn copy<B: Backend>(
     by: By,
 ) -> Outcome<B> {
     let (set, target) = args.set_and_mailbox()?;
-    let target = mailbox_name(&target)?;
+    let target = context.mailbox_name(&target)?;
     let uids = view.select(&set, by)?.all(view);
     let copied = account.copy(view.mailbox, &uids, &target).map_err(Refusal::target)?;
     let code = copy_uid(context, copied);
@@ -33,7 +33,7 @@ pub fn move_messages<B: Backend>(
     by: By,
 ) -> Outcome<B> {
     let (set, target) = args.set_and_mailbox()?;
-    let target = mailbox_name(&target)?;
+    let target = context.mailbox_name(&target)?;
     refuse_read_only(view)?;
     let uids = view.select(&set, by)?.all(view);
     let moved = account.move_messages(view.mailbox, &uids, &target).map_err(Refusal::target)?;

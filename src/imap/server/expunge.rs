@@ -69,7 +69,7 @@ pub fn uid_expunge<B: Backend>(
 
 /// The tagged OK, with the mod-sequence after the expunge where the client knows of them (RFC 7162 section 3.2.7).
 fn expunged<B: Backend>(context: &Context, account: &mut B::Account, view: &View) -> Outcome<B> {
-    if !context.condstore || !context.has(Capability::CondStore) {
+    if !context.enabled.condstore || !context.has(Capability::CondStore) {
         return Done::ok("Expunged");
     }
     let mod_seq = account.changes(view.mailbox, view.mod_seq(), false)?.highest_mod_seq;

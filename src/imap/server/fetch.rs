@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 
 use super::backend::{Account, Backend, FlagChange, Message, With};
 use super::config::Capability;
-use super::content::{Streaming, Unavailable, begin_content, is_whole_message};
+use super::content::{ContentError, Streaming};
+use super::fetch_item::{check_items, needs_summary, write_item};
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::select::enable_condstore;
 use super::table::Outcome;
 use super::view::{By, Places, View};
 use crate::imap::syntax::Parser;
-use crate::imap::syntax::body::{write_body, write_envelope};
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::fetch::FetchItem;
 use crate::types::{Flags, LocalUid, ModSeq, SystemFlag, UidSet, limits};
@@ -25,22 +25,29 @@ pub fn fetch<B: Backend>(
     args: &mut Parser<'_>,
     by: By,
 ) -> Outcome<B> {
-    let wanted = args.fetch(context.has(Capability::CondStore))?;
+    let wanted = args.fetch()?;
     let mut items = wanted.items;
-    let asks_mod_seq = items.contains(&FetchItem::ModSeq) || wanted.changed_since.is_some();
-    if asks_mod_seq && !context.has(Capability::CondStore) {
-        return Err(Refusal::bad("Unknown item MODSEQ"));
+    check_items(context, &items)?;
+    if wanted.changed_since.is_some() && !context.has(Capability::CondStore) {
+        return Err(Refusal::bad("Unknown modifier CHANGEDSINCE"));
     }
+    if wanted.partial.is_some() && !(context.has(Capability::Partial) && by == By::Uid) {
+        return Err(Refusal::bad("Unknown modifier PARTIAL"));
+    }
+    let asks_mod_seq = items.contains(&FetchItem::ModSeq) || wanted.changed_since.is_some();
     // RFC 7162 section 3.2.6: VANISHED only with UID FETCH, CHANGEDSINCE and QRESYNC enabled.
-    if wanted.vanished && (by != By::Uid || wanted.changed_since.is_none() || !context.qresync) {
+    if wanted.vanished && (by != By::Uid || wanted.changed_since.is_none() || !context.enabled.qresync) {
         return Err(Refusal::bad("VANISHED needs UID FETCH, CHANGEDSINCE and ENABLE QRESYNC"));
     }
-    let places = view.select(&wanted.set, by)?;
+    let mut places = view.select(&wanted.set, by)?;
+    if let Some(partial) = wanted.partial {
+        places = places.partial(partial);
+    }
     if asks_mod_seq {
         enable_condstore(context, Some(view));
     }
     // The UID is part of every answer to a UID command (RFC 3501 section 6.4.8), MODSEQ of one to CHANGEDSINCE.
-    if by == By::Uid && !items.contains(&FetchItem::Uid) {
+    if by == By::Uid && !context.enabled.uid_only && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
     }
     if wanted.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
@@ -65,19 +72,8 @@ pub fn fetch<B: Backend>(
         ready: VecDeque::new(),
         current: None,
         missing: false,
-        unavailable: false,
+        trouble: None,
     })))
-}
-
-/// Is more wanted than columns and whole messages?
-fn needs_summary(item: &FetchItem) -> bool {
-    match item {
-        FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure => true,
-        FetchItem::Content(content) => !is_whole_message(&content.section),
-        FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid | FetchItem::ModSeq => {
-            false
-        }
-    }
 }
 
 struct Fetching {
@@ -92,8 +88,8 @@ struct Fetching {
     current: Option<Current>,
     /// A message went meanwhile.
     missing: bool,
-    /// A message's bytes are not here.
-    unavailable: bool,
+    /// Why some items were left out.
+    trouble: Option<ContentError>,
 }
 
 struct Row {
@@ -118,14 +114,16 @@ impl<A: Account> Task<A> for Fetching {
                 match streaming.step(context, account) {
                     Ok(true) => {}
                     Ok(false) => current.streaming = None,
-                    Err(Unavailable) => return Ok(Progress::Broken),
+                    Err(_) => return Ok(Progress::Broken),
                 }
                 return Ok(Progress::More);
             }
             if current.next_item < self.items.len() {
                 let item = &self.items[current.next_item];
                 current.next_item += 1;
-                self.unavailable |= !write_item(current, item, context, account, view);
+                if let Err(trouble) = write_next(current, item, context, account, view) {
+                    self.trouble = Some(trouble);
+                }
                 return Ok(Progress::More);
             }
             end_response(current, &self.items, context, view);
@@ -133,8 +131,7 @@ impl<A: Account> Task<A> for Fetching {
             return Ok(Progress::More);
         }
         if let Some(row) = self.ready.pop_front() {
-            if let Some(number) = view.number(row.message.uid) {
-                context.out.extend_from_slice(format!("* {number} FETCH (").as_bytes());
+            if context.begin_fetch(view, row.message.uid) {
                 self.current = Some(Current { row, next_item: 0, written: false, streaming: None });
             }
             return Ok(Progress::More);
@@ -187,9 +184,14 @@ impl Fetching {
         if self.missing && self.by == By::Sequence {
             return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages no longer exist"));
         }
-        match self.unavailable {
-            true => Err(Refusal::no(Code::Unavailable, "Some of the messages are not available offline")),
-            false => Ok(Reply::new("Fetched")),
+        match self.trouble {
+            None => Ok(Reply::new("Fetched")),
+            Some(ContentError::Unavailable) => {
+                Err(Refusal::no(Code::Unavailable, "Some of the messages are not available offline"))
+            }
+            Some(ContentError::UnknownEncoding) => {
+                Err(Refusal::no(Code::UnknownCte, "Some parts are in an encoding this server does not know"))
+            }
         }
     }
 }
@@ -213,48 +215,22 @@ fn set_seen<A: Account>(rows: &mut VecDeque<Row>, account: &mut A, view: &View) 
     Ok(())
 }
 
-/// Writes an item, or begins to; false where the message does not have here what it needs.
-fn write_item<A: Account>(
+/// Writes an item, or begins to; what the message does not have here is left out.
+fn write_next<A: Account>(
     current: &mut Current,
     item: &FetchItem,
     context: &mut Context,
     account: &mut A,
     view: &View,
-) -> bool {
-    let message = &current.row.message;
+) -> Result<(), ContentError> {
     let mut text = Vec::new();
-    match (item, message.summary.as_deref()) {
-        (FetchItem::Uid, _) => text = format!("UID {}", message.uid).into_bytes(),
-        (FetchItem::Flags, _) => view.write_message_flags(&mut text, message.uid, &message.flags),
-        (FetchItem::InternalDate, _) => {
-            text = format!("INTERNALDATE \"{}\"", message.internal_date.to_imap()).into_bytes();
-        }
-        (FetchItem::Rfc822Size, _) => text = format!("RFC822.SIZE {}", message.size_bytes).into_bytes(),
-        (FetchItem::ModSeq, _) => text = format!("MODSEQ ({})", message.mod_seq).into_bytes(),
-        (FetchItem::Envelope, Some(summary)) => {
-            text.extend_from_slice(b"ENVELOPE ");
-            write_envelope(&mut text, &summary.envelope);
-        }
-        (FetchItem::Body, Some(summary)) => {
-            text.extend_from_slice(b"BODY ");
-            write_body(&mut text, &summary.root, false);
-        }
-        (FetchItem::BodyStructure, Some(summary)) => {
-            text.extend_from_slice(b"BODYSTRUCTURE ");
-            write_body(&mut text, &summary.root, true);
-        }
-        (FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure, None) => return false,
-        (FetchItem::Content(content), summary) => match begin_content(message, summary, content, account, &mut text) {
-            Ok(streaming) => current.streaming = streaming,
-            Err(Unavailable) => return false,
-        },
-    }
+    current.streaming = write_item(&current.row.message, item, context, account, view, &mut text)?;
     if current.written {
         context.out.push(b' ');
     }
     context.out.extend_from_slice(&text);
     current.written = true;
-    true
+    Ok(())
 }
 
 /// Writes what was not asked for and has to be told, and closes the response.
@@ -263,9 +239,9 @@ fn end_response(current: &mut Current, items: &[FetchItem], context: &mut Contex
     let mut more = Vec::new();
     if *seen_now && !items.contains(&FetchItem::Flags) {
         let mut flags = Vec::new();
-        view.write_message_flags(&mut flags, message.uid, &message.flags);
+        view.write_message_flags(&mut flags, context.enabled, message.uid, &message.flags);
         more.push(flags);
-        if context.condstore && !items.contains(&FetchItem::ModSeq) {
+        if context.enabled.condstore && !items.contains(&FetchItem::ModSeq) {
             more.push(format!("MODSEQ ({})", message.mod_seq).into_bytes());
         }
     }

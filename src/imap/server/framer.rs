@@ -42,7 +42,7 @@ pub struct Framer {
     /// Of a line that is thrown away only its end, which can announce a literal.
     line_end: Vec<u8>,
     literal_bytes: usize,
-    literal_plus: bool,
+    non_synchronizing: bool,
     state: State,
 }
 
@@ -64,8 +64,8 @@ enum State {
 const ANNOUNCEMENT_MAX_BYTES: usize = 32;
 
 impl Framer {
-    /// Without `literal_plus`, `{5+}` announces nothing.
-    pub const fn new(literal_plus: bool) -> Self {
+    /// Without `non_synchronizing`, `{5+}` announces nothing.
+    pub const fn new(non_synchronizing: bool) -> Self {
         Self {
             input: Vec::new(),
             at: 0,
@@ -73,7 +73,7 @@ impl Framer {
             line_start: 0,
             line_end: Vec::new(),
             literal_bytes: 0,
-            literal_plus,
+            non_synchronizing,
             state: State::Line,
         }
     }
@@ -87,7 +87,14 @@ impl Framer {
 
     /// Forgets everything that came: before a TLS handshake.
     pub fn discard_input(&mut self) {
-        *self = Self::new(self.literal_plus);
+        *self = Self::new(self.non_synchronizing);
+    }
+
+    /// Takes what came and was not looked at yet.
+    pub fn take_unread(&mut self) -> Vec<u8> {
+        let unread = self.input.split_off(self.at);
+        (self.input, self.at) = (Vec::new(), 0);
+        unread
     }
 
     /// The command so far, its last line break included.
@@ -206,7 +213,7 @@ impl Framer {
         if end.is_none() {
             return Some(Frame::NeedInput);
         }
-        if let Some(announced) = announcement(&self.command[self.line_start..], self.literal_plus) {
+        if let Some(announced) = announcement(&self.command[self.line_start..], self.non_synchronizing) {
             self.state = State::Asked(announced);
             return None;
         }
@@ -234,7 +241,7 @@ impl Framer {
             return Some(Frame::NeedInput);
         }
         let line_end = std::mem::take(&mut self.line_end);
-        if let Some(Announced { size_bytes, waits: false }) = announcement(&line_end, self.literal_plus) {
+        if let Some(Announced { size_bytes, waits: false }) = announcement(&line_end, self.non_synchronizing) {
             self.state = State::Refusing { left: size_bytes, too_long };
             return None;
         }
@@ -255,12 +262,12 @@ fn line_break(line: &[u8]) -> usize {
 }
 
 /// `"{" number ["+"] "}" CRLF` at the end of a line.
-fn announcement(line: &[u8], literal_plus: bool) -> Option<Announced> {
+fn announcement(line: &[u8], non_synchronizing: bool) -> Option<Announced> {
     let line = line[..line.len() - line_break(line)].strip_suffix(b"}")?;
     let tail = &line[line.len().saturating_sub(ANNOUNCEMENT_MAX_BYTES)..];
     let inner = &tail[tail.iter().rposition(|byte| *byte == b'{')? + 1..];
     let (digits, waits) = match inner.strip_suffix(b"+") {
-        Some(digits) if literal_plus => (digits, false),
+        Some(digits) if non_synchronizing => (digits, false),
         Some(_) => return None,
         None => (inner, true),
     };

@@ -4,6 +4,8 @@
 use super::append::{self, Appending, Begun};
 use super::auth;
 use super::backend::Backend;
+use super::config::Capability;
+use super::deflate::NotDeflate;
 use super::framer::{Announced, Frame};
 use super::reply::{Done, Refusal};
 use super::session::{Awaiting, Session};
@@ -16,7 +18,7 @@ impl<B: Backend> Session<B> {
     /// Looks at the next piece of input; false where there is none.
     pub(super) fn take_frame(&mut self) -> bool {
         match self.framer.next() {
-            Frame::NeedInput => return false,
+            Frame::NeedInput => return self.inflate(),
             Frame::Command(line) => self.take_line(&line),
             Frame::Announced(announced) => self.take_announcement(announced),
             Frame::Streamed(bytes) => self.take_message_bytes(&bytes),
@@ -37,6 +39,21 @@ impl<B: Backend> Session<B> {
         true
     }
 
+    /// Takes the next piece of compressed input; false where there is none.
+    fn inflate(&mut self) -> bool {
+        let Some(layer) = &mut self.layer else { return false };
+        match layer.inflate() {
+            Ok(inflated) => {
+                self.framer.push(&inflated);
+                !inflated.is_empty()
+            }
+            Err(NotDeflate) => {
+                self.goodbye = Some("Not a DEFLATE stream");
+                true
+            }
+        }
+    }
+
     /// Takes a line that announces no literal: the end of a command, or an answer that was asked for.
     fn take_line(&mut self, line: &[u8]) {
         match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
@@ -44,7 +61,7 @@ impl<B: Backend> Session<B> {
             Awaiting::Append(appending) => {
                 self.context.tag.clone_from(&appending.tag);
                 let outcome = match &mut self.user {
-                    Some(user) => appending.finish::<B>(&self.context, &mut user.account, line),
+                    Some(user) => appending.finish::<B>(&mut self.context, &mut user.account, line),
                     None => Err(Refusal::bad("Log in first")),
                 };
                 self.finish(Tells::All, outcome);
@@ -67,15 +84,32 @@ impl<B: Backend> Session<B> {
 
     /// A line ends with the announcement of a literal.
     fn take_announcement(&mut self, announced: Announced) {
+        let small = self.context.has(Capability::LiteralMinus) && !announced.waits;
+        if small && announced.size_bytes > limits::LITERAL_MINUS_MAX_BYTES {
+            let tag = match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
+                Awaiting::Append(Appending { tag, .. }) | Awaiting::Sasl { tag, .. } | Awaiting::Idle { tag, .. } => {
+                    tag
+                }
+                _ => Parser::new(self.framer.so_far()).tag().unwrap_or_default(),
+            };
+            let refusal = Refusal { bad: true, ..Refusal::no(Code::TooBig, "A literal this large waits for its +") };
+            return self.refuse(announced, tag, refusal);
+        }
         match std::mem::replace(&mut self.awaiting, Awaiting::Command) {
             Awaiting::Append(mut appending) => {
                 let line = self.framer.so_far().to_vec();
                 let begun = match &mut self.user {
-                    Some(user) => appending.next_message(&self.context, &mut user.account, &line),
+                    Some(user) => appending.next_piece(&self.context, &mut user.account, &line),
                     None => Err(Refusal::bad("Log in first")),
                 };
                 match begun {
-                    Ok(()) => self.stream(announced, appending),
+                    Ok(Begun::Message(())) => self.stream(announced, appending),
+                    Ok(Begun::Argument) => {
+                        let tag = appending.tag.clone();
+                        if self.collect(announced, tag) {
+                            self.awaiting = Awaiting::Append(appending);
+                        }
+                    }
                     Err(refusal) => self.refuse(announced, appending.tag, refusal),
                 }
             }
@@ -84,14 +118,18 @@ impl<B: Backend> Session<B> {
             Awaiting::Command | Awaiting::Refused { .. } | Awaiting::Tls | Awaiting::End => {
                 let command = self.framer.so_far().to_vec();
                 let begun = match append::recognise(&command) {
-                    Some((args, tag)) => {
-                        append::begin(self.user.as_mut(), args, tag.clone()).map_err(|refusal| (tag, refusal))
+                    Some((mut args, tag, taking)) => {
+                        let begun = append::begin(&self.context, self.user.as_mut(), &mut args, tag.clone(), taking);
+                        begun.map_err(|refusal| (tag, refusal))
                     }
                     None => Ok(Begun::Argument),
                 };
                 match begun {
                     Ok(Begun::Message(appending)) => self.stream(announced, appending),
-                    Ok(Begun::Argument) => self.collect(announced, &command),
+                    Ok(Begun::Argument) => {
+                        let tag = Parser::new(&command).tag().unwrap_or_default();
+                        self.collect(announced, tag);
+                    }
                     Err((tag, refusal)) => self.refuse(announced, tag, refusal),
                 }
             }
@@ -104,18 +142,17 @@ impl<B: Backend> Session<B> {
         self.awaiting = Awaiting::Append(appending);
     }
 
-    fn collect(&mut self, announced: Announced, command: &[u8]) {
+    /// Has the literal become part of the command, unless it is too large; then the command is refused.
+    fn collect(&mut self, announced: Announced, tag: String) -> bool {
         let allowed = limits::IMAP_ARGUMENT_LITERALS_MAX_BYTES - self.framer.literal_bytes();
         if announced.size_bytes > allowed as u64 {
-            let tag = Parser::new(command).tag().unwrap_or_default();
-            return self.refuse(
-                announced,
-                tag,
-                Refusal { bad: true, ..Refusal::no(Code::TooBig, "The literal is too large") },
-            );
+            let refusal = Refusal { bad: true, ..Refusal::no(Code::TooBig, "The literal is too large") };
+            self.refuse(announced, tag, refusal);
+            return false;
         }
         self.ask_for(announced);
         self.framer.collect();
+        true
     }
 
     fn ask_for(&mut self, announced: Announced) {

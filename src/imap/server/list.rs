@@ -7,10 +7,10 @@ use super::config::Capability;
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::status::{check_items, write_status};
 use super::table::Outcome;
-use crate::imap::syntax::Parser;
 use crate::imap::syntax::mailbox::{List, ListForms, StatusItem};
 use crate::imap::syntax::quote::write_mailbox;
 use crate::imap::syntax::utf7;
+use crate::imap::syntax::{NameForm, Parser};
 use crate::types::{MailboxName, limits};
 
 /// One personal namespace, no others (RFC 2342 section 5).
@@ -38,6 +38,17 @@ pub fn list<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args
     Ok(Done::Run(Box::new(Listing { lines: lines.into_iter(), status: wanted.returns.status })))
 }
 
+/// The LIST response of a mailbox that is selected: "the list of mailbox attributes MUST be accurate" (RFC 9051
+/// section 6.3.2).
+pub fn list_selected<A: Account>(context: &mut Context, account: &mut A, name: &MailboxName) -> Result<(), Refusal> {
+    let names = Names::of(account.list()?, Vec::new());
+    if let Some(mailbox) = names.names.get(name) {
+        let line = names.line(&List::default(), context, name, mailbox.as_ref(), false);
+        context.out.extend_from_slice(&line.text);
+    }
+    Ok(())
+}
+
 /// Subscribed names, where the command asks for them: they need not exist.
 fn subscriptions_wanted<A: Account>(wanted: &List, account: &mut A) -> Result<Vec<MailboxName>, Refusal> {
     match wanted.select.subscribed {
@@ -48,9 +59,10 @@ fn subscriptions_wanted<A: Account>(wanted: &List, account: &mut A) -> Result<Ve
 
 /// Subscribed names. With `%` a name that is not subscribed but has subscribed ones below shows as `\Noselect`
 /// (RFC 3501 section 6.3.9).
-pub fn lsub<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+pub fn lsub<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
     let wanted = args.lsub()?;
-    let pattern = Pattern::new(&wanted.reference, &wanted.patterns[0]);
+    let form = context.enabled.name_form();
+    let pattern = Pattern::new(&wanted.reference, &wanted.patterns[0], form);
     let subscribed = user.account.subscriptions()?;
     let mut shown: BTreeMap<MailboxName, bool> = BTreeMap::new();
     for name in &subscribed {
@@ -65,7 +77,7 @@ pub fn lsub<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut
     }
     let lines = shown.into_iter().map(|(name, subscribed)| {
         let attributes = if subscribed { "" } else { "\\Noselect" };
-        Line { text: line("LSUB", attributes, &name, ""), status_of: None }
+        Line { text: line("LSUB", attributes, &name, form, ""), status_of: None }
     });
     let lines = lines.collect::<Vec<_>>().into_iter();
     Ok(Done::Run(Box::new(Listing { lines, status: Vec::new() })))
@@ -128,8 +140,9 @@ impl Names {
 
     /// The LIST responses, in the order of the names.
     fn listed(&self, wanted: &List, context: &Context) -> Vec<Line> {
+        let form = context.enabled.name_form();
         let patterns: Vec<Pattern> =
-            wanted.patterns.iter().map(|pattern| Pattern::new(&wanted.reference, pattern)).collect();
+            wanted.patterns.iter().map(|pattern| Pattern::new(&wanted.reference, pattern, form)).collect();
         let selected = self
             .names
             .iter()
@@ -167,7 +180,7 @@ impl Names {
         let mut attributes: Vec<&str> = Vec::new();
         match mailbox {
             // RFC 5258 section 3: \NonExistent implies \Noselect; a client of the old form knows only the latter.
-            None if wanted.extended => attributes.push("\\NonExistent"),
+            None if wanted.extended || context.enabled.rev2 => attributes.push("\\NonExistent"),
             None => attributes.push("\\Noselect"),
             Some(mailbox) if !mailbox.selectable => attributes.push("\\Noselect"),
             Some(_) => {}
@@ -190,14 +203,15 @@ impl Names {
         };
         let extra = if child_info { format!(" (\"CHILDINFO\" ({criteria}))") } else { String::new() };
         let status_of = mailbox.filter(|mailbox| mailbox.selectable).map(|mailbox| mailbox.name.clone());
-        Line { text: line("LIST", &attributes.join(" "), name, &extra), status_of }
+        let form = context.enabled.name_form();
+        Line { text: line("LIST", &attributes.join(" "), name, form, &extra), status_of }
     }
 }
 
 /// `mailbox-list = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox [SP mbox-list-extended]`
-fn line(command: &str, attributes: &str, name: &MailboxName, extra: &str) -> Vec<u8> {
+fn line(command: &str, attributes: &str, name: &MailboxName, form: NameForm, extra: &str) -> Vec<u8> {
     let mut line = format!("* {command} ({attributes}) \"{}\" ", MailboxName::DELIMITER).into_bytes();
-    write_mailbox(&mut line, name);
+    write_mailbox(&mut line, name, form);
     line.extend_from_slice(extra.as_bytes());
     line.extend_from_slice(b"\r\n");
     line
@@ -211,15 +225,16 @@ fn ancestors(name: &MailboxName) -> Vec<MailboxName> {
 /// Reference and pattern put together, in the wire form: so a pattern need not be valid modified UTF-7 as a whole.
 struct Pattern {
     wire: Vec<u8>,
+    form: NameForm,
     ends_in_percent: bool,
 }
 
 impl Pattern {
-    fn new(reference: &[u8], pattern: &[u8]) -> Self {
+    fn new(reference: &[u8], pattern: &[u8], form: NameForm) -> Self {
         let mut wire = [reference, pattern].concat();
         wire.dedup_by(|next, before| *next == b'*' && *before == b'*');
         let ends_in_percent = wire.last() == Some(&b'%');
-        Self { wire, ends_in_percent }
+        Self { wire, form, ends_in_percent }
     }
 
     /// `*` matches anything, `%` anything within one level. Takes time in proportion to name and pattern, whatever
@@ -229,7 +244,10 @@ impl Pattern {
         if self.wire.len() > 4 * limits::MAILBOX_NAME_MAX_BYTES {
             return false;
         }
-        let wire = utf7::encode(name.as_str());
+        let wire = match self.form {
+            NameForm::ModifiedUtf7 => utf7::encode(name.as_str()),
+            NameForm::Utf8 => name.as_str().to_owned(),
+        };
         // INBOX is known in any case, other names only in their own (RFC 3501 section 5.1).
         let folded = if name.components().next() == Some("INBOX") { "INBOX".len() } else { 0 };
         let mut reached = vec![false; self.wire.len() + 1];
@@ -288,7 +306,11 @@ mod tests {
         ];
         for (pattern, name, matches) in rows {
             let name = MailboxName::parse(name).expect("a valid name");
-            assert_eq!(Pattern::new(b"", pattern.as_bytes()).matches(&name), matches, "{pattern} on {name}");
+            assert_eq!(
+                Pattern::new(b"", pattern.as_bytes(), NameForm::ModifiedUtf7).matches(&name),
+                matches,
+                "{pattern} on {name}"
+            );
         }
     }
 
@@ -296,6 +318,6 @@ mod tests {
     fn no_pattern_takes_long() {
         let name = MailboxName::parse(&"a".repeat(1000)).expect("a valid name");
         let pattern = "*a".repeat(2000);
-        assert!(!Pattern::new(b"", format!("{pattern}b").as_bytes()).matches(&name));
+        assert!(!Pattern::new(b"", format!("{pattern}b").as_bytes(), NameForm::ModifiedUtf7).matches(&name));
     }
 }

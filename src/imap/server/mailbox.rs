@@ -2,7 +2,7 @@
 
 use super::backend::{Account, Backend, Error};
 use super::config::Capability;
-use super::reply::{Context, Done, Refusal, User, mailbox_name};
+use super::reply::{Context, Done, Refusal, Reply, User};
 use super::table::Outcome;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::{MailboxArgument, Parser};
@@ -10,7 +10,7 @@ use crate::types::{MailboxName, ModSeq};
 
 pub fn create<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
     let (mailbox, uses) = args.create(context.has(Capability::CreateSpecialUse))?;
-    let name = new_name(mailbox)?;
+    let name = new_name(context, mailbox)?;
     if name.is_inbox() {
         return Err(Refusal::no(Code::AlreadyExists, "INBOX exists already"));
     }
@@ -19,20 +19,21 @@ pub fn create<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
         [only] => Some(*only),
         _ => return Err(Refusal::no(Code::UseAttr, "A mailbox can have one special use")),
     };
-    user.account.create(&name, special_use)?;
-    Done::ok("Created")
+    let id = user.account.create(&name, special_use)?;
+    let code = context.has(Capability::ObjectId).then_some(Code::MailboxId(id));
+    Ok(Done::Reply(Reply { code, text: "Created".into() }))
 }
 
 /// A delimiter at the end only says that the client will make mailboxes below (RFC 3501 section 6.3.3).
-fn new_name(MailboxArgument(mut wire): MailboxArgument) -> Result<MailboxName, Refusal> {
+fn new_name(context: &Context, MailboxArgument(mut wire): MailboxArgument) -> Result<MailboxName, Refusal> {
     if wire.last().copied().map(char::from) == Some(MailboxName::DELIMITER) {
         wire.pop();
     }
-    mailbox_name(&MailboxArgument(wire))
+    context.mailbox_name(&MailboxArgument(wire))
 }
 
-pub fn delete<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
-    let name = mailbox_name(&args.only_mailbox()?)?;
+pub fn delete<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    let name = context.mailbox_name(&args.only_mailbox()?)?;
     if name.is_inbox() {
         return Err(Refusal::no(Code::Cannot, "INBOX cannot be deleted"));
     }
@@ -48,9 +49,9 @@ pub fn delete<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &m
     Done::ok("Deleted")
 }
 
-pub fn rename<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+pub fn rename<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
     let (from, to) = args.rename()?;
-    let (from, to) = (mailbox_name(&from)?, new_name(to)?);
+    let (from, to) = (context.mailbox_name(&from)?, new_name(context, to)?);
     if to.is_below(&from) && !from.is_inbox() {
         return Err(Refusal::no(Code::Cannot, "A mailbox cannot go below itself"));
     }
@@ -58,12 +59,16 @@ pub fn rename<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &m
     Done::ok("Renamed")
 }
 
-pub fn subscribe<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
-    user.account.set_subscribed(&mailbox_name(&args.only_mailbox()?)?, true)?;
+pub fn subscribe<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+    user.account.set_subscribed(&context.mailbox_name(&args.only_mailbox()?)?, true)?;
     Done::ok("Subscribed")
 }
 
-pub fn unsubscribe<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
-    user.account.set_subscribed(&mailbox_name(&args.only_mailbox()?)?, false)?;
+pub fn unsubscribe<B: Backend>(
+    context: &mut Context,
+    user: &mut User<B::Account>,
+    args: &mut Parser<'_>,
+) -> Outcome<B> {
+    user.account.set_subscribed(&context.mailbox_name(&args.only_mailbox()?)?, false)?;
     Done::ok("Unsubscribed")
 }

@@ -12,6 +12,7 @@
 //! memory of what a command writes.
 
 pub mod backend;
+mod capability;
 pub mod config;
 mod framer;
 mod intake;
@@ -23,12 +24,17 @@ mod view;
 
 mod append;
 mod auth;
+mod catenate;
 mod content;
 mod copy;
+mod deflate;
+mod esearch;
 mod expunge;
 mod fetch;
+mod fetch_item;
 mod list;
 mod mailbox;
+mod query;
 mod search;
 mod select;
 mod status;

@@ -7,26 +7,66 @@ use super::backend::{Account, Error, LoginError};
 use super::config::{Capability, SessionConfig};
 use super::view::View;
 use crate::imap::syntax::code::Code;
-use crate::imap::syntax::{MailboxArgument, ParseError};
+use crate::imap::syntax::{MailboxArgument, NameForm, ParseError};
 use crate::sasl::server::Exchange;
-use crate::types::MailboxName;
+use crate::types::{LocalUid, MailboxName, Timestamp, limits};
 
 /// What is the same in every state.
 pub struct Context {
     pub config: SessionConfig,
     /// The tag of the command that runs.
     pub tag: String,
-    /// The client knows mod-sequences (RFC 7162 section 3.1: a CONDSTORE-enabling command was given).
-    pub condstore: bool,
-    /// ENABLE QRESYNC was given.
-    pub qresync: bool,
+    pub enabled: Enabled,
+    /// COMPRESS is active.
+    pub compressed: bool,
+    /// What time it is.
+    pub now: Timestamp,
+    /// When the client last heard of the command that runs.
+    pub progress_told: Timestamp,
     /// What was written and not yet taken by the driver.
     pub out: Vec<u8>,
+}
+
+/// What the client has turned on. It stays on until the session ends, or the user leaves it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Enabled {
+    /// The client knows mod-sequences (RFC 7162 section 3.1: a CONDSTORE-enabling command was given).
+    pub condstore: bool,
+    pub qresync: bool,
+    /// IMAP4rev2: nothing is recent, searches are answered by ESEARCH (RFC 9051 appendix E).
+    pub rev2: bool,
+    /// UTF8=ACCEPT (RFC 6855).
+    pub utf8: bool,
+    /// Messages are named by UIDs alone (RFC 9586).
+    pub uid_only: bool,
+}
+
+impl Enabled {
+    /// How mailbox names stand on the wire.
+    pub const fn name_form(self) -> NameForm {
+        if self.rev2 || self.utf8 { NameForm::Utf8 } else { NameForm::ModifiedUtf7 }
+    }
+
+    /// Does a FETCH response that nobody asked for name the UID (RFC 7162 section 3.2.4, RFC 9051 appendix E item 21)?
+    pub const fn tells_uids(self) -> bool {
+        (self.qresync || self.rev2) && !self.uid_only
+    }
+
+    /// Does VANISHED take the place of EXPUNGE (RFC 7162 section 3.2.10, RFC 9586)?
+    pub const fn tells_vanished(self) -> bool {
+        self.qresync || self.uid_only
+    }
 }
 
 impl Context {
     pub fn has(&self, capability: Capability) -> bool {
         self.config.capabilities.has(capability)
+    }
+
+    /// The name a mailbox argument stands for.
+    pub fn mailbox_name(&self, argument: &MailboxArgument) -> Result<MailboxName, Refusal> {
+        let name = argument.name(self.enabled.name_form());
+        name.ok_or_else(|| Refusal::no(Code::Cannot, "Not a mailbox name this server can have"))
     }
 
     /// Writes `* <line>`.
@@ -37,6 +77,28 @@ impl Context {
     /// Writes `* OK [code] text`.
     pub fn untagged_ok(&mut self, code: &Code, text: &str) {
         self.untagged(format_args!("OK [{code}] {text}"));
+    }
+
+    /// Begins a FETCH response, or UIDFETCH (RFC 9586) to a client that knows UIDs alone; false where the message is none
+    /// of the view's.
+    pub fn begin_fetch(&mut self, view: &View, uid: LocalUid) -> bool {
+        let Some(number) = view.number(uid) else { return false };
+        let head = match self.enabled.uid_only {
+            true => format!("* {uid} UIDFETCH ("),
+            false => format!("* {number} FETCH ("),
+        };
+        self.out.extend_from_slice(head.as_bytes());
+        true
+    }
+
+    /// Tells how far a command is that takes its time (RFC 9585): how much is done, and of how much.
+    pub fn tell_progress(&mut self, (done, goal): (usize, usize)) {
+        let due = self.progress_told.plus_ms(limits::IMAP_PROGRESS_MS) <= self.now;
+        if due && self.has(Capability::InProgress) {
+            self.progress_told = self.now;
+            let code = Code::InProgress { tag: self.tag.clone(), done, goal };
+            self.untagged_ok(&code, "Still at it");
+        }
     }
 
     /// Writes the tagged response.
@@ -81,6 +143,8 @@ pub enum Done<A: Account> {
     LoggedIn(A),
     /// IDLE began; the client ends it.
     Idle,
+    Compress,
+    Unauthenticate,
     StartTls,
     Logout,
 }
@@ -111,6 +175,11 @@ impl Reply {
 
 /// A command on its way, which writes its responses piece by piece.
 pub trait Task<A: Account>: Send {
+    /// How much is done, and of how much, while nothing can be told of what is found.
+    fn progress(&self) -> Option<(usize, usize)> {
+        None
+    }
+
     /// Writes the next piece: about one message, batch or chunk.
     fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal>;
 }
@@ -138,6 +207,11 @@ impl Refusal {
         Self { bad: true, code: None, text: text.into() }
     }
 
+    /// BAD: a message was named by its number, which the client said it would not do (RFC 9586).
+    pub fn uid_required() -> Self {
+        Self { code: Some(Code::UidRequired), ..Self::bad("Messages are named by UIDs alone") }
+    }
+
     /// NO with a code.
     pub fn no(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
         Self { bad: false, code: Some(code), text: text.into() }
@@ -162,6 +236,7 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::NoSuchMailbox => Code::NonExistent,
+            Error::NoSuchMessage => Code::ExpungeIssued,
             Error::AlreadyExists => Code::AlreadyExists,
             Error::NotSelectable | Error::Cannot(_) => Code::Cannot,
             Error::ReadOnly => Code::NoPerm,
@@ -194,9 +269,4 @@ fn capitalised(text: &str) -> String {
     let mut characters = text.chars().map(|character| if character.is_control() { ' ' } else { character });
     let first = characters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(characters).collect()
-}
-
-/// The name a mailbox argument stands for.
-pub fn mailbox_name(argument: &MailboxArgument) -> Result<MailboxName, Refusal> {
-    argument.name().ok_or_else(|| Refusal::no(Code::Cannot, "Not a mailbox name this server can have"))
 }

@@ -1,14 +1,16 @@
-//! SEARCH (RFC 3501 section 6.4.4; ESEARCH: RFC 4731; MODSEQ: RFC 7162 sections 3.1.5, 3.1.10).
+//! SEARCH (RFC 3501 section 6.4.4; MODSEQ: RFC 7162 section 3.1.5), and `$`, what a search saved (RFC 5182).
 
 use super::backend::{Account, Backend, With};
 use super::config::Capability;
+use super::esearch::{Answer, significant};
+use super::query::resolve;
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::select::enable_condstore;
 use super::table::Outcome;
 use super::view::{By, View};
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
-use crate::imap::syntax::search::{SearchKey, SearchReturn};
+use crate::imap::syntax::search::SearchReturns;
 use crate::message::search::Query;
 use crate::types::{LocalUid, ModSeq, UidSet, limits};
 
@@ -19,61 +21,50 @@ pub fn search<B: Backend>(
     args: &mut Parser<'_>,
     by: By,
 ) -> Outcome<B> {
-    let wanted = args.search(context.has(Capability::ESearch), context.has(Capability::CondStore))?;
+    let wanted = args.search()?;
+    check_returns(context, wanted.returns.as_ref())?;
+    if wanted.charset.is_some() && context.enabled.utf8 {
+        return Err(Refusal::bad("After ENABLE UTF8=ACCEPT a search names no charset"));
+    }
+    let returns = match wanted.returns {
+        // "SEARCH command now requires to return the ESEARCH response" (RFC 9051 appendix E item 4).
+        None if context.enabled.rev2 => Some(SearchReturns::ALL),
+        returns => returns,
+    };
+    let saves = returns.is_some_and(|returns| returns.save);
     if wanted.charset.is_some_and(|charset| charset != "UTF-8" && charset != "US-ASCII") {
+        forget_saved(view, saves);
         return Err(Refusal::no(Code::BadCharset, "Search in US-ASCII or UTF-8"));
     }
-    let (query, asks_mod_seq) = resolve(wanted.key, view);
-    if asks_mod_seq {
+    let resolved = resolve(wanted.key, view, context)?;
+    if resolved.asks_mod_seq {
         enable_condstore(context, Some(view));
     }
-    let stage = Stage::Searching { query, place: 0 };
-    let highest = asks_mod_seq.then(|| ModSeq::new(0));
-    Ok(Done::Run(Box::new(Searching { by, returns: wanted.returns, stage, found: Vec::new(), highest })))
+    let highest = resolved.asks_mod_seq.then(|| ModSeq::new(0));
+    let stage = Stage::Searching { query: resolved.query, place: 0, goal: view.uids().len() };
+    Ok(Done::Run(Box::new(Searching { by, returns, stage, found: Vec::new(), highest })))
 }
 
-/// The query for the backend, which knows neither sequence numbers nor `\Recent`; and whether it holds a MODSEQ key.
-/// Recursion is bounded by the parser.
-fn resolve(key: SearchKey, view: &View) -> (Query, bool) {
-    let mut asks_mod_seq = false;
-    let query = resolve_key(key, view, &mut asks_mod_seq);
-    (query, asks_mod_seq)
+/// Options whose capability is off are unknown.
+fn check_returns(context: &Context, returns: Option<&SearchReturns>) -> Result<(), Refusal> {
+    let Some(returns) = returns else { return Ok(()) };
+    let offered = context.has(Capability::ESearch)
+        && (!returns.save || context.has(Capability::SearchRes))
+        && (returns.partial.is_none() || context.has(Capability::Partial));
+    if offered { Ok(()) } else { Err(Refusal::bad("Unknown result option")) }
 }
 
-fn resolve_key(key: SearchKey, view: &View, asks_mod_seq: &mut bool) -> Query {
-    match key {
-        SearchKey::All => Query::All,
-        SearchKey::And(keys) => Query::And(keys.into_iter().map(|key| resolve_key(key, view, asks_mod_seq)).collect()),
-        SearchKey::Or(first, second) => Query::Or(
-            Box::new(resolve_key(*first, view, asks_mod_seq)),
-            Box::new(resolve_key(*second, view, asks_mod_seq)),
-        ),
-        SearchKey::Not(key) => Query::Not(Box::new(resolve_key(*key, view, asks_mod_seq))),
-        SearchKey::Has(flag) => Query::Has(flag),
-        SearchKey::Recent => Query::Uids(view.recent().clone()),
-        SearchKey::Sequence(set) => Query::Uids(view.uids_of_sequence(&set)),
-        SearchKey::Uid(set) => Query::Uids(view.uids_of_uids(&set)),
-        SearchKey::Before(day) => Query::Before(day),
-        SearchKey::On(day) => Query::On(day),
-        SearchKey::Since(day) => Query::Since(day),
-        SearchKey::SentBefore(day) => Query::SentBefore(day),
-        SearchKey::SentOn(day) => Query::SentOn(day),
-        SearchKey::SentSince(day) => Query::SentSince(day),
-        SearchKey::Larger(bytes) => Query::Larger(bytes),
-        SearchKey::Smaller(bytes) => Query::Smaller(bytes),
-        SearchKey::Header { name, value } => Query::Header { name, value },
-        SearchKey::Body(text) => Query::Body(text),
-        SearchKey::Text(text) => Query::Text(text),
-        SearchKey::ModSeq(mod_seq) => {
-            *asks_mod_seq = true;
-            Query::ModSeq(mod_seq)
-        }
+/// "A SEARCH command with the SAVE result option that caused the server to return the NO tagged response sets the value
+/// of the search result variable to the empty sequence" (RFC 5182 section 2.1).
+fn forget_saved(view: &mut View, saves: bool) {
+    if saves {
+        view.save(UidSet::new());
     }
 }
 
 struct Searching {
     by: By,
-    returns: Option<Vec<SearchReturn>>,
+    returns: Option<SearchReturns>,
     stage: Stage,
     found: Vec<LocalUid>,
     /// With a MODSEQ key: the highest mod-sequence of what was found.
@@ -81,39 +72,40 @@ struct Searching {
 }
 
 enum Stage {
-    /// From this place of the view on.
-    Searching { query: Query, place: usize },
+    /// From this place of the view on, up to that one.
+    Searching {
+        query: Query,
+        place: usize,
+        goal: usize,
+    },
     /// The old answer, from this place of what was found on.
-    Writing { place: usize },
-    /// The pieces of ESEARCH's ALL, and what comes behind them.
-    WritingAll { pieces: std::vec::IntoIter<UidSet<LocalUid>>, tail: String },
+    Writing {
+        place: usize,
+    },
+    Answering(Answer),
 }
 
 impl<A: Account> Task<A> for Searching {
+    fn progress(&self) -> Option<(usize, usize)> {
+        match &self.stage {
+            Stage::Searching { place, goal, .. } => Some((*place, *goal)),
+            Stage::Writing { .. } | Stage::Answering(_) => None,
+        }
+    }
+
     fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {
         let (account, view) = user.selected()?;
         match &mut self.stage {
-            Stage::Searching { query, place } => {
-                let end = (*place + limits::IMAP_SEARCH_BATCH).min(view.uids().len());
-                let batch = &view.uids()[*place..end];
-                *place = end;
-                let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
-                    self.begin_answer(context, view);
-                    return Ok(Progress::More);
-                };
-                let among = UidSet::range(*first, *last);
-                let mut found = account.search(view.mailbox, &among, query)?;
-                found.retain(|uid| batch.binary_search(uid).is_ok());
-                if let Some(highest) = &mut self.highest {
-                    let messages = account.messages(view.mailbox, &found, With::Columns)?;
-                    *highest = messages.iter().map(|message| message.mod_seq).fold(*highest, Ord::max);
+            Stage::Searching { .. } => {
+                let stepped = self.search_on(context, account, view);
+                if stepped.is_err() {
+                    forget_saved(view, self.returns.is_some_and(|returns| returns.save));
                 }
-                self.found.extend(found);
-                Ok(Progress::More)
+                stepped.map(|()| Progress::More)
             }
             Stage::Writing { place } => {
                 let end = (*place + limits::IMAP_SEARCH_BATCH).min(self.found.len());
-                let numbers = self.found[*place..end].iter().filter_map(|uid| number(view, self.by, *uid));
+                let numbers = self.found[*place..end].iter().filter_map(|uid| view.number_by(self.by, *uid));
                 let line: String = numbers.map(|number| format!(" {number}")).collect();
                 context.out.extend_from_slice(line.as_bytes());
                 *place = end;
@@ -126,61 +118,69 @@ impl<A: Account> Task<A> for Searching {
                 context.out.extend_from_slice(b"\r\n");
                 Ok(Progress::Done(Reply::new("Searched")))
             }
-            Stage::WritingAll { pieces, tail } => {
-                if let Some(piece) = pieces.next() {
-                    let comma = if pieces.as_slice().is_empty() { "" } else { "," };
-                    context.out.extend_from_slice(format!("{piece}{comma}").as_bytes());
-                    return Ok(Progress::More);
-                }
-                context.out.extend_from_slice(tail.as_bytes());
-                context.out.extend_from_slice(b"\r\n");
-                Ok(Progress::Done(Reply::new("Searched")))
-            }
+            Stage::Answering(answer) => Ok(match answer.step(context) {
+                true => Progress::More,
+                false => Progress::Done(Reply::new("Searched")),
+            }),
         }
     }
 }
 
 impl Searching {
-    fn begin_answer(&mut self, context: &mut Context, view: &View) {
+    /// Searches a batch of the view, or after the last begins the answer.
+    fn search_on<A: Account>(
+        &mut self,
+        context: &mut Context,
+        account: &mut A,
+        view: &mut View,
+    ) -> Result<(), Refusal> {
+        let Stage::Searching { query, place, .. } = &mut self.stage else { return Ok(()) };
+        let end = (*place + limits::IMAP_SEARCH_BATCH).min(view.uids().len());
+        let batch = &view.uids()[*place..end];
+        *place = end;
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
+            return self.begin_answer(context, account, view);
+        };
+        let among = UidSet::range(*first, *last);
+        let mut found = account.search(view.mailbox, &among, query)?;
+        found.retain(|uid| batch.binary_search(uid).is_ok());
+        if let Some(highest) = &mut self.highest {
+            *highest = highest_of(account, view, &found, *highest)?;
+        }
+        self.found.extend(found);
+        Ok(())
+    }
+
+    fn begin_answer<A: Account>(
+        &mut self,
+        context: &mut Context,
+        account: &mut A,
+        view: &mut View,
+    ) -> Result<(), Refusal> {
         let Some(returns) = &self.returns else {
             context.out.extend_from_slice(b"* SEARCH");
             self.stage = Stage::Writing { place: 0 };
-            return;
+            return Ok(());
         };
-        // "If the list of result options is empty, that requests ... ALL" (RFC 4731 section 3.1).
-        let wants = |option| returns.contains(&option);
-        let numbers: UidSet<LocalUid> =
-            self.found.iter().filter_map(|uid| number(view, self.by, *uid)).map(LocalUid::new).collect();
-        // esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data) (RFC 4466 section 2.6.2)
-        let mut line = format!("* ESEARCH (TAG \"{}\")", context.tag);
-        if self.by == By::Uid {
-            line.push_str(" UID");
+        let told = significant(returns, &self.found);
+        if self.highest.is_some() && told.len() < self.found.len() {
+            self.highest = Some(highest_of(account, view, &told, ModSeq::new(0))?);
         }
-        if let (Some((first, _)), Some((_, last))) = (numbers.ranges().first(), numbers.ranges().last()) {
-            if wants(SearchReturn::Min) {
-                line.push_str(&format!(" MIN {first}"));
-            }
-            if wants(SearchReturn::Max) {
-                line.push_str(&format!(" MAX {last}"));
-            }
+        if returns.save {
+            view.save(told.into_iter().collect());
         }
-        if wants(SearchReturn::Count) {
-            line.push_str(&format!(" COUNT {}", numbers.len()));
-        }
-        let all = !numbers.is_empty() && (wants(SearchReturn::All) || returns.is_empty());
-        if all {
-            line.push_str(" ALL ");
-        }
-        context.out.extend_from_slice(line.as_bytes());
-        let tail = self.highest.filter(|_| !numbers.is_empty()).map(|highest| format!(" MODSEQ {highest}"));
-        let pieces = if all { numbers.split(limits::OUTPUT_CHUNK_BYTES) } else { Vec::new() };
-        self.stage = Stage::WritingAll { pieces: pieces.into_iter(), tail: tail.unwrap_or_default() };
+        let highest = self.highest.filter(|_| !self.found.is_empty());
+        self.stage = Stage::Answering(Answer::new(context, view, self.by, returns, &self.found, highest));
+        Ok(())
     }
 }
 
-fn number(view: &View, by: By, uid: LocalUid) -> Option<u32> {
-    match by {
-        By::Uid => Some(uid.get()),
-        By::Sequence => view.number(uid).and_then(|number| u32::try_from(number).ok()),
+/// The highest mod-sequence of these messages and `before`.
+fn highest_of<A: Account>(account: &mut A, view: &View, uids: &[LocalUid], before: ModSeq) -> Result<ModSeq, Refusal> {
+    let mut highest = before;
+    for batch in uids.chunks(limits::IMAP_ROWS_BATCH) {
+        let messages = account.messages(view.mailbox, batch, With::Columns)?;
+        highest = messages.iter().map(|message| message.mod_seq).fold(highest, Ord::max);
     }
+    Ok(highest)
 }

@@ -1,11 +1,13 @@
-//! SELECT, EXAMINE, ENABLE, IDLE (RFC 3501 sections 6.3.1, 6.3.2; RFC 5161, 2177, 7162).
+//! SELECT, EXAMINE, ENABLE, IDLE (RFC 3501 sections 6.3.1, 6.3.2; RFC 5161, 2177, 6855, 7162,
+//! 9051).
 
 use super::backend::{Account, Backend};
 use super::config::Capability;
-use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User, mailbox_name};
+use super::list::list_selected;
+use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::table::Outcome;
 use super::telling::Telling;
-use super::view::View;
+use super::view::{By, View};
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::mailbox::Qresync;
@@ -26,29 +28,39 @@ fn open<B: Backend>(
     examine: bool,
 ) -> Outcome<B> {
     let wanted = args.select(context.has(Capability::CondStore), context.has(Capability::QResync))?;
-    if wanted.qresync.is_some() && !context.qresync {
+    if wanted.qresync.is_some() && !context.enabled.qresync {
         return Err(Refusal::bad("ENABLE QRESYNC first"));
     }
     // "The SELECT command automatically deselects any currently selected mailbox before attempting the new selection"
     // (RFC 3501 section 6.3.1).
-    if user.selected.take().is_some() && context.qresync {
+    if user.selected.take().is_some() && (context.enabled.qresync || context.enabled.rev2) {
         context.untagged_ok(&Code::Closed, "The mailbox before is closed");
     }
-    context.condstore |= wanted.condstore;
-    let opened = user.account.open(&mailbox_name(&wanted.mailbox)?, !examine)?;
+    context.enabled.condstore |= wanted.condstore;
+    let name = context.mailbox_name(&wanted.mailbox)?;
+    let opened = user.account.open(&name, !examine)?;
     let (first_unseen, uid_next) = (opened.first_unseen, opened.uid_next);
     let (uid_validity, mod_seq) = (opened.uid_validity, opened.highest_mod_seq);
-    let view = View::new(opened, examine, !examine);
+    let view = View::new(opened, examine, !examine, context);
     view.write_flags(context);
     context.untagged(format_args!("{} EXISTS", view.uids().len()));
-    context.untagged(format_args!("{} RECENT", view.recent_count()));
-    if let Some(number) = first_unseen.and_then(|uid| view.number(uid)).and_then(|number| u32::try_from(number).ok()) {
-        context.untagged_ok(&Code::Unseen(number), "The first message without \\Seen");
+    if context.enabled.rev2 {
+        list_selected(context, &mut user.account, &name)?;
+    } else {
+        context.untagged(format_args!("{} RECENT", view.recent_count()));
+        if !context.enabled.uid_only
+            && let Some(number) = first_unseen.and_then(|uid| view.number_by(By::Sequence, uid))
+        {
+            context.untagged_ok(&Code::Unseen(number), "The first message without \\Seen");
+        }
     }
     context.untagged_ok(&Code::UidValidity(uid_validity), "UIDs are valid");
     context.untagged_ok(&Code::UidNext(uid_next), "The next UID");
     if context.has(Capability::CondStore) {
         context.untagged_ok(&Code::HighestModSeq(mod_seq), "The highest mod-sequence");
+    }
+    if context.has(Capability::ObjectId) {
+        context.untagged_ok(&Code::MailboxId(view.mailbox), "The mailbox's id");
     }
     let code = if view.read_only { Code::ReadOnly } else { Code::ReadWrite };
     let reply = Reply::with(code, if examine { "Examined" } else { "Selected" });
@@ -102,14 +114,25 @@ pub fn enable<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
         let capability = match name.as_str() {
             "CONDSTORE" => Capability::CondStore,
             "QRESYNC" => Capability::QResync,
+            "IMAP4REV2" => Capability::Imap4Rev2,
+            "UTF8=ACCEPT" => Capability::Utf8Accept,
+            "UIDONLY" => Capability::UidOnly,
             _ => continue,
         };
-        if context.has(capability) {
-            enable_condstore(context, user.selected.as_ref());
-            context.qresync |= capability == Capability::QResync;
-            enabled.push(' ');
-            enabled.push_str(&name);
+        if !context.has(capability) {
+            continue;
         }
+        match capability {
+            Capability::Imap4Rev2 => context.enabled.rev2 = true,
+            Capability::UidOnly => context.enabled.uid_only = true,
+            Capability::Utf8Accept => context.enabled.utf8 = true,
+            _ => {
+                enable_condstore(context, user.selected.as_ref());
+                context.enabled.qresync |= capability == Capability::QResync;
+            }
+        }
+        enabled.push(' ');
+        enabled.push_str(capability.name());
     }
     context.untagged(format_args!("ENABLED{enabled}"));
     Done::ok("Enabled")
@@ -118,10 +141,10 @@ pub fn enable<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
 /// A CONDSTORE-enabling command was given: from now on FETCH responses bear MODSEQ, and the client is told where the
 /// selected mailbox stands (RFC 7162 section 3.1).
 pub fn enable_condstore(context: &mut Context, view: Option<&View>) {
-    if let Some(view) = view.filter(|_| !context.condstore) {
+    if let Some(view) = view.filter(|_| !context.enabled.condstore) {
         context.untagged_ok(&Code::HighestModSeq(view.mod_seq()), "The highest mod-sequence");
     }
-    context.condstore = true;
+    context.enabled.condstore = true;
 }
 
 pub fn idle<B: Backend>(_: &mut Context, _: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {

@@ -4,10 +4,12 @@ use super::append::Appending;
 use super::auth;
 use super::backend::{Account, Backend};
 use super::config::{Capability, SessionConfig};
+use super::deflate::{Deflate, without_rest_of_layer};
 use super::framer::Framer;
-use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
+use super::reply::{Context, Done, Enabled, Progress, Refusal, Reply, Task, User};
 use super::table::{Outcome, Row, Run};
 use super::telling::{MailboxGone, Telling, Tells};
+use super::view::By;
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
 use crate::sasl::server::Exchange;
@@ -19,6 +21,11 @@ pub struct Session<B: Backend> {
     pub(super) backend: B,
     pub(super) user: Option<User<B::Account>>,
     pub(super) framer: Framer,
+    pub(super) layer: Option<Deflate>,
+    /// A layer ended: the first input may still belong to it.
+    layer_ended: bool,
+    /// What went through the layer, or was said before there was one.
+    wire: Vec<u8>,
     pub(super) awaiting: Awaiting<B::Account>,
     work: Work<B::Account>,
     login_failures: u32,
@@ -73,16 +80,30 @@ enum Work<A: Account> {
 
 impl<B: Backend> Session<B> {
     /// A session that begins now, with its greeting.
-    pub fn new(config: SessionConfig, backend: B, now: Timestamp) -> Self {
-        let framer = Framer::new(config.capabilities.has(Capability::LiteralPlus));
+    pub fn new(mut config: SessionConfig, backend: B, now: Timestamp) -> Self {
+        config.capabilities = config.capabilities.and(backend.capabilities());
+        let non_synchronizing = [Capability::LiteralPlus, Capability::LiteralMinus];
+        let framer = Framer::new(non_synchronizing.into_iter().any(|one| config.capabilities.has(one)));
         let greeting = format!("OK [CAPABILITY {}] {} ready", config.capability_list(false), config.name);
-        let mut context = Context { config, tag: String::new(), condstore: false, qresync: false, out: Vec::new() };
+        let enabled = Enabled::default();
+        let mut context = Context {
+            config,
+            tag: String::new(),
+            enabled,
+            compressed: false,
+            now,
+            progress_told: now,
+            out: Vec::new(),
+        };
         context.untagged(greeting);
         Self {
             context,
             backend,
             user: None,
             framer,
+            layer: None,
+            layer_ended: false,
+            wire: Vec::new(),
             awaiting: Awaiting::Command,
             work: Work::None,
             login_failures: 0,
@@ -100,7 +121,14 @@ impl<B: Backend> Session<B> {
                 return Step::Continue;
             }
             match std::mem::replace(&mut self.work, Work::None) {
-                Work::Command { tells, task } => self.step_command(tells, task),
+                Work::Command { tells, task } => {
+                    let takes_its_time = task.progress().is_some();
+                    self.step_command(tells, task);
+                    // The driver knows what time it is.
+                    if takes_its_time {
+                        return Step::Continue;
+                    }
+                }
                 Work::Telling { telling, then } => self.step_telling(telling, then),
                 Work::None => {
                     if let Some(step) = self.take_up_work() {
@@ -133,7 +161,12 @@ impl<B: Backend> Session<B> {
     fn step_command(&mut self, tells: Tells, mut task: Box<dyn Task<B::Account>>) {
         let Some(user) = &mut self.user else { return };
         match task.step(&mut self.context, user) {
-            Ok(Progress::More) => self.work = Work::Command { tells, task },
+            Ok(Progress::More) => {
+                if let Some(done) = task.progress() {
+                    self.context.tell_progress(done);
+                }
+                self.work = Work::Command { tells, task };
+            }
             Ok(Progress::Done(reply)) => self.tell(tells, Some(Ok(reply))),
             Ok(Progress::Broken) => self.awaiting = Awaiting::End,
             Err(refusal) => self.tell(tells, Some(Err(refusal))),
@@ -173,6 +206,7 @@ impl<B: Backend> Session<B> {
     pub(super) fn run_command(&mut self, command: &[u8]) {
         let mut parser = Parser::new(command);
         self.context.tag.clear();
+        self.context.progress_told = self.context.now;
         let (tells, outcome) = match self.recognise(&mut parser) {
             Ok(row) => {
                 tracing::debug!(command = row.name, "IMAP command");
@@ -203,6 +237,7 @@ impl<B: Backend> Session<B> {
             (Run::BeforeLogin(_), Some(_)) => Err(Refusal::bad("Already logged in")),
             (Run::LoggedIn(_) | Run::Selected(..), None) => Err(Refusal::bad("Log in first")),
             (Run::LoggedIn(run), Some(user)) => run(&mut self.context, user, parser),
+            (Run::Selected(_, By::Sequence), Some(_)) if self.context.enabled.uid_only => Err(Refusal::uid_required()),
             (Run::Selected(run, by), Some(user)) => {
                 let (account, view) = user.selected()?;
                 run(&mut self.context, account, view, parser, *by)
@@ -237,12 +272,39 @@ impl<B: Backend> Session<B> {
                 self.framer.discard_input();
                 self.awaiting = Awaiting::Tls;
             }
+            Ok(Done::Compress) => {
+                self.context.tagged(&Ok(Reply::new("Everything is compressed from here on")));
+                self.wire.append(&mut self.context.out);
+                self.layer = Some(Deflate::new(self.framer.take_unread()));
+            }
+            Ok(Done::Unauthenticate) => self.unauthenticate(),
             Ok(Done::Logout) => {
                 self.context.tagged(&Ok(Reply::new("Logged out")));
                 self.awaiting = Awaiting::End;
             }
             Err(refusal) => self.finish_refused(tells, refusal),
         }
+    }
+
+    /// Back to where the session was before the login: "reset all connection state except for the state of the TLS layer"
+    /// (RFC 8437 section 3).
+    fn unauthenticate(&mut self) {
+        self.context.tagged(&Ok(Reply::new("Nobody is logged in")));
+        self.user = None;
+        (self.context.enabled, self.context.compressed) = (Enabled::default(), false);
+        self.login_deadline = self.context.now.plus_ms(limits::PRE_LOGIN_TIMEOUT_MS);
+        if let Some(mut layer) = self.layer.take() {
+            layer.deflate(&self.context.out, true, &mut self.wire);
+            self.context.out.clear();
+            self.layer_ended = true;
+            self.push_after_layer(&layer.into_rest());
+        }
+    }
+
+    fn push_after_layer(&mut self, input: &[u8]) {
+        let input = without_rest_of_layer(input);
+        self.layer_ended &= input.is_empty();
+        self.framer.push(input);
     }
 
     fn finish_refused(&mut self, tells: Tells, refusal: Refusal) {
@@ -268,8 +330,12 @@ impl<B: Backend> Session<B> {
 
 impl<B: Backend> Conversation for Session<B> {
     fn handle_input(&mut self, input: &[u8], now: Timestamp) {
-        self.last_active = now;
-        self.framer.push(input);
+        (self.last_active, self.context.now) = (now, now);
+        match &mut self.layer {
+            Some(layer) => layer.push(input),
+            None if self.layer_ended => self.push_after_layer(input),
+            None => self.framer.push(input),
+        }
     }
 
     fn handle_event(&mut self, event: Event, now: Timestamp) {
@@ -302,11 +368,19 @@ impl<B: Backend> Conversation for Session<B> {
     }
 
     fn poll_output(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Step {
+        self.context.now = now;
         let step = self.advance();
         if !self.context.out.is_empty() {
             self.last_active = now;
         }
-        out.append(&mut self.context.out);
+        out.append(&mut self.wire);
+        match &mut self.layer {
+            Some(layer) => {
+                layer.deflate(&self.context.out, step != Step::Continue, out);
+                self.context.out.clear();
+            }
+            None => out.append(&mut self.context.out),
+        }
         step
     }
 

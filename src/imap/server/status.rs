@@ -1,19 +1,20 @@
-//! STATUS (RFC 3501 section 6.3.10; RFC 7162 section 3.1.7; RFC 8438).
+//! STATUS (RFC 3501 section 6.3.10; RFC 7162 section 3.1.7; RFC 8438, 8474; RFC 9051 section 6.3.11).
 
 use super::backend::{Account, Backend, Status};
 use super::config::Capability;
-use super::reply::{Context, Done, Refusal, User, mailbox_name};
+use super::reply::{Context, Done, Refusal, User};
 use super::select::enable_condstore;
 use super::table::Outcome;
 use crate::imap::syntax::Parser;
+use crate::imap::syntax::code::ObjectId;
 use crate::imap::syntax::mailbox::StatusItem;
 use crate::imap::syntax::quote::write_mailbox;
-use crate::types::MailboxName;
+use crate::types::{MailboxName, limits};
 
 pub fn status<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
     let (mailbox, items) = args.status()?;
     check_items(context, user, &items)?;
-    let name = mailbox_name(&mailbox)?;
+    let name = context.mailbox_name(&mailbox)?;
     let status = user.account.status(&name)?;
     write_status(context, &name, &items, &status);
     Done::ok("Status told")
@@ -24,6 +25,9 @@ pub fn check_items<A>(context: &mut Context, user: &User<A>, items: &[StatusItem
     let unknown = |item: &StatusItem| match item {
         StatusItem::HighestModSeq => !context.has(Capability::CondStore),
         StatusItem::Size => !context.has(Capability::StatusSize),
+        StatusItem::Deleted => !context.has(Capability::Imap4Rev2),
+        StatusItem::AppendLimit => !context.has(Capability::AppendLimit),
+        StatusItem::MailboxId => !context.has(Capability::ObjectId),
         _ => false,
     };
     if let Some(item) = items.iter().find(|item| unknown(item)) {
@@ -38,9 +42,10 @@ pub fn check_items<A>(context: &mut Context, user: &User<A>, items: &[StatusItem
 /// `"STATUS" SP mailbox SP "(" [status-att-list] ")"`
 pub fn write_status(context: &mut Context, name: &MailboxName, items: &[StatusItem], status: &Status) {
     context.out.extend_from_slice(b"* STATUS ");
-    write_mailbox(&mut context.out, name);
+    write_mailbox(&mut context.out, name, context.enabled.name_form());
     let values = items.iter().map(|item| {
         let value = match item {
+            StatusItem::MailboxId => return format!("MAILBOXID ({})", ObjectId(status.id)),
             StatusItem::Messages => u64::from(status.messages),
             StatusItem::Recent => u64::from(status.recent),
             StatusItem::UidNext => u64::from(status.uid_next.get()),
@@ -48,6 +53,8 @@ pub fn write_status(context: &mut Context, name: &MailboxName, items: &[StatusIt
             StatusItem::Unseen => u64::from(status.unseen),
             StatusItem::HighestModSeq => status.highest_mod_seq.get(),
             StatusItem::Size => status.size,
+            StatusItem::AppendLimit => limits::MESSAGE_MAX_BYTES,
+            StatusItem::Deleted => u64::from(status.deleted),
         };
         format!("{} {value}", item.as_str())
     });

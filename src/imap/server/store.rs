@@ -19,7 +19,10 @@ pub fn store<B: Backend>(
     args: &mut Parser<'_>,
     by: By,
 ) -> Outcome<B> {
-    let wanted = args.store(context.has(Capability::CondStore))?;
+    let wanted = args.store()?;
+    if wanted.unchanged_since.is_some() && !context.has(Capability::CondStore) {
+        return Err(Refusal::bad("Unknown modifier UNCHANGEDSINCE"));
+    }
     refuse_read_only(view)?;
     if wanted.flags.keywords().count() > limits::KEYWORDS_MAX {
         return Err(Refusal::no(Code::Limit, format!("A message can have {} keywords", limits::KEYWORDS_MAX)));
@@ -74,23 +77,24 @@ impl<A: Account> Task<A> for Storing {
             }
             view.told(changed.uid, changed.mod_seq);
             // Even a silent STORE tells the new mod-sequence (RFC 7162 section 3.1.3).
-            if self.silent && !context.condstore {
+            if self.silent && !context.enabled.condstore {
                 continue;
             }
-            let Some(number) = view.number(changed.uid) else { continue };
+            if !context.begin_fetch(view, changed.uid) {
+                continue;
+            }
             let mut items = Vec::new();
-            if self.by == By::Uid || context.qresync {
+            if (self.by == By::Uid && !context.enabled.uid_only) || context.enabled.tells_uids() {
                 items.push(format!("UID {}", changed.uid).into_bytes());
             }
             if !self.silent {
                 let mut flags = Vec::new();
-                view.write_message_flags(&mut flags, changed.uid, &changed.flags);
+                view.write_message_flags(&mut flags, context.enabled, changed.uid, &changed.flags);
                 items.push(flags);
             }
-            if context.condstore {
+            if context.enabled.condstore {
                 items.push(format!("MODSEQ ({})", changed.mod_seq).into_bytes());
             }
-            context.out.extend_from_slice(format!("* {number} FETCH (").as_bytes());
             context.out.extend_from_slice(&items.join(&b' '));
             context.out.extend_from_slice(b")\r\n");
         }
@@ -102,11 +106,8 @@ impl<A: Account> Task<A> for Storing {
 impl Storing {
     fn finish(&mut self, view: &View) -> Result<Reply, Refusal> {
         if !self.modified.is_empty() {
-            let named = self.modified.iter().filter_map(|uid| match self.by {
-                By::Uid => Some(*uid),
-                By::Sequence => view.number(*uid).and_then(|number| u32::try_from(number).ok()).map(LocalUid::new),
-            });
-            let set: UidSet<LocalUid> = named.collect();
+            let named = self.modified.iter().filter_map(|uid| view.number_by(self.by, *uid));
+            let set: UidSet<LocalUid> = named.map(LocalUid::new).collect();
             return Ok(Reply::with(Code::Modified(set), "Some were changed meanwhile"));
         }
         // A UID that names nothing is no error (RFC 3501 section 6.4.8).

@@ -23,6 +23,7 @@ pub enum Run<B: Backend> {
     Always(fn(&mut Context, bool, &mut Parser<'_>) -> Outcome<B>),
     BeforeLogin(fn(&mut Context, &mut B, &mut Parser<'_>) -> Outcome<B>),
     LoggedIn(fn(&mut Context, &mut User<B::Account>, &mut Parser<'_>) -> Outcome<B>),
+    /// With [`By::Sequence`] it names messages by their numbers; a command that names none has [`By::Uid`].
     Selected(fn(&mut Context, &mut B::Account, &mut View, &mut Parser<'_>, By) -> Outcome<B>, By),
 }
 
@@ -36,7 +37,9 @@ const fn row<B: Backend>(name: &'static str, needs: Option<Capability>, tells: T
 impl<B: Backend> Row<B> {
     /// Every command.
     pub const ALL: &'static [Self] = {
-        use Capability::{Enable, Id, Idle, Move, Namespace, UidPlus, Unselect};
+        use Capability::{
+            CompressDeflate, Enable, Id, Idle, Move, Namespace, Replace, UidPlus, Unauthenticate, Unselect,
+        };
         use Run::{Always, BeforeLogin, LoggedIn, Selected};
         use Tells::{All, AllButExpunge, Nothing};
         const SEQ: By = By::Sequence;
@@ -49,6 +52,8 @@ impl<B: Backend> Row<B> {
             row("LOGIN", None, Nothing, BeforeLogin(auth::login::<B>)),
             row("AUTHENTICATE", None, Nothing, BeforeLogin(auth::authenticate::<B>)),
             row("ENABLE", Some(Enable), All, LoggedIn(select::enable::<B>)),
+            row("COMPRESS", Some(CompressDeflate), All, LoggedIn(auth::compress::<B>)),
+            row("UNAUTHENTICATE", Some(Unauthenticate), Nothing, LoggedIn(auth::unauthenticate::<B>)),
             row("SELECT", None, Nothing, LoggedIn(select::select::<B>)),
             row("EXAMINE", None, Nothing, LoggedIn(select::examine::<B>)),
             row("CREATE", None, All, LoggedIn(mailbox::create::<B>)),
@@ -60,12 +65,14 @@ impl<B: Backend> Row<B> {
             row("LSUB", None, All, LoggedIn(list::lsub::<B>)),
             row("NAMESPACE", Some(Namespace), All, LoggedIn(list::namespace::<B>)),
             row("STATUS", None, All, LoggedIn(status::status::<B>)),
-            row("APPEND", None, All, LoggedIn(append::without_message::<B>)),
+            row("APPEND", None, All, LoggedIn(append::append::<B>)),
+            row("REPLACE", Some(Replace), All, Selected(append::replace::<B>, SEQ)),
+            row("UID REPLACE", Some(Replace), All, Selected(append::replace::<B>, By::Uid)),
             row("IDLE", Some(Idle), All, LoggedIn(select::idle::<B>)),
-            row("CHECK", None, All, Selected(expunge::check::<B>, SEQ)),
+            row("CHECK", None, All, Selected(expunge::check::<B>, By::Uid)),
             row("CLOSE", None, Nothing, LoggedIn(expunge::close::<B>)),
             row("UNSELECT", Some(Unselect), Nothing, LoggedIn(expunge::unselect::<B>)),
-            row("EXPUNGE", None, All, Selected(expunge::expunge::<B>, SEQ)),
+            row("EXPUNGE", None, All, Selected(expunge::expunge::<B>, By::Uid)),
             row("UID EXPUNGE", Some(UidPlus), All, Selected(expunge::uid_expunge::<B>, By::Uid)),
             row("SEARCH", None, AllButExpunge, Selected(search::search::<B>, SEQ)),
             row("UID SEARCH", None, All, Selected(search::search::<B>, By::Uid)),

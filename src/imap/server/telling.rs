@@ -60,7 +60,7 @@ impl Telling {
         };
         view.announce_keywords(context, news.flags.iter().map(|changed| &changed.flags));
         let exists = news.arrived.then(|| (view.uids().len(), view.recent_count()));
-        let safe_up_to = safe_up_to.filter(|_| context.qresync);
+        let safe_up_to = safe_up_to.filter(|_| context.enabled.qresync);
         Ok(Self { expunged, expunges_told: 0, exists, flags: news.flags, flags_told: 0, safe_up_to })
     }
 
@@ -77,7 +77,9 @@ impl Telling {
         }
         if let Some((exists, recent)) = self.exists.take() {
             context.untagged(format_args!("{exists} EXISTS"));
-            context.untagged(format_args!("{recent} RECENT"));
+            if !context.enabled.rev2 {
+                context.untagged(format_args!("{recent} RECENT"));
+            }
             return true;
         }
         let rest = &self.flags[self.flags_told.min(self.flags.len())..];
@@ -98,8 +100,7 @@ impl Telling {
     }
 
     fn write_expunges(&mut self, context: &mut Context) {
-        // RFC 7162 section 3.2.10: VANISHED takes the place of EXPUNGE.
-        if context.qresync {
+        if context.enabled.tells_vanished() {
             let uids: UidSet<LocalUid> = self.expunged.iter().map(|(_, uid)| *uid).collect();
             context.untagged(format_args!("VANISHED {uids}"));
             self.expunges_told = self.expunged.len();
@@ -114,20 +115,20 @@ impl Telling {
     }
 }
 
-/// A FETCH response that nobody asked for: flags, with the UID where RFC 7162 section 3.2.4 wants it, and MODSEQ where
-/// the client knows mod-sequences.
+/// A FETCH response that nobody asked for: flags, with the UID where it is wanted, and MODSEQ where the client knows
+/// mod-sequences.
 fn write_flags(context: &mut Context, view: &View, changed: &Changed) {
-    let Some(number) = view.number(changed.uid) else { return };
-    let mut line = format!("{number} FETCH (");
-    if context.qresync {
-        line.push_str(&format!("UID {} ", changed.uid));
+    if !context.begin_fetch(view, changed.uid) {
+        return;
     }
-    let mut line = line.into_bytes();
-    view.write_message_flags(&mut line, changed.uid, &changed.flags);
-    if context.condstore {
+    let mut line = Vec::new();
+    if context.enabled.tells_uids() {
+        line.extend_from_slice(format!("UID {} ", changed.uid).as_bytes());
+    }
+    view.write_message_flags(&mut line, context.enabled, changed.uid, &changed.flags);
+    if context.enabled.condstore {
         line.extend_from_slice(format!(" MODSEQ ({})", changed.mod_seq).as_bytes());
     }
-    context.out.extend_from_slice(b"* ");
     context.out.extend_from_slice(&line);
     context.out.extend_from_slice(b")\r\n");
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::backend::{Changed, Changes, Opened};
-use super::reply::{Context, Refusal};
+use super::config::Capability;
+use super::reply::{Context, Enabled, Refusal};
 use crate::imap::syntax::code::Code;
-use crate::imap::syntax::sequence::SequenceSet;
+use crate::imap::syntax::sequence::{PartialRange, SequenceSet};
 use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, SystemFlag, Uid, UidSet};
 
 /// How a command names messages.
@@ -32,6 +33,9 @@ pub struct View {
     gone: Vec<LocalUid>,
     /// Where the view stood before the first of those went.
     gone_since: Option<ModSeq>,
+    /// What the last search with SAVE found: `$` (RFC 5182), where the session has it. Messages that went meanwhile are
+    /// no places any more.
+    saved: Option<UidSet<LocalUid>>,
     /// Flags the client was told since `mod_seq`, by the mod-sequence they had: not to be told again.
     told: BTreeMap<LocalUid, ModSeq>,
 }
@@ -45,7 +49,7 @@ pub struct News {
 }
 
 impl View {
-    pub fn new(opened: Opened, read_only: bool, claim_recent: bool) -> Self {
+    pub fn new(opened: Opened, read_only: bool, claim_recent: bool, context: &Context) -> Self {
         Self {
             mailbox: opened.id,
             read_only: read_only || opened.read_only,
@@ -56,6 +60,7 @@ impl View {
             uids: opened.uids,
             gone: Vec::new(),
             gone_since: None,
+            saved: context.has(Capability::SearchRes).then(UidSet::new),
             told: BTreeMap::new(),
         }
     }
@@ -89,18 +94,33 @@ impl View {
         self.uids.binary_search(&uid).ok().map(|place| place + 1)
     }
 
+    /// The number by which a command names a message.
+    pub fn number_by(&self, by: By, uid: LocalUid) -> Option<u32> {
+        match by {
+            By::Uid => Some(uid.get()),
+            By::Sequence => self.number(uid).and_then(|number| u32::try_from(number).ok()),
+        }
+    }
+
+    /// `$` stands for these from now on.
+    pub fn save(&mut self, uids: UidSet<LocalUid>) {
+        self.saved = Some(uids);
+    }
+
     /// The messages a set names. A sequence number that no message has is the client's error; a UID is not
     /// (RFC 3501 section 6.4.8).
     pub fn select(&self, set: &SequenceSet, by: By) -> Result<Places, Refusal> {
-        let ranges = match by {
-            By::Uid => {
-                let largest = self.uids.last().map_or(0, |uid| uid.get());
-                let set = set.resolve(largest);
+        if *set == SequenceSet::Saved && self.saved.is_none() {
+            return Err(Refusal::bad("Unknown set $"));
+        }
+        let count = self.uids.len();
+        let numbers = set.resolve(u32::try_from(count).unwrap_or(u32::MAX));
+        let ranges = match (by, numbers) {
+            (By::Uid, _) | (By::Sequence, None) => {
+                let set = self.uids_of_uids(set);
                 set.ranges().iter().map(|(low, high)| self.places_between(*low, *high)).collect()
             }
-            By::Sequence => {
-                let count = self.uids.len();
-                let set = set.resolve(u32::try_from(count).unwrap_or(u32::MAX));
+            (By::Sequence, Some(set)) => {
                 let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
                 if count > 0 && set.ranges().last().is_some_and(|(_, high)| place(*high) > count) {
                     return Err(Refusal::bad("No message has that sequence number"));
@@ -116,7 +136,9 @@ impl View {
     /// The UIDs a set of sequence numbers names; numbers that no message has name nothing.
     pub fn uids_of_sequence(&self, set: &SequenceSet) -> UidSet<LocalUid> {
         let count = self.uids.len();
-        let set = set.resolve(u32::try_from(count).unwrap_or(u32::MAX));
+        let Some(set) = set.resolve(u32::try_from(count).unwrap_or(u32::MAX)) else {
+            return self.saved.clone().unwrap_or_default();
+        };
         let uid = |number: u32| self.uids.get(usize::try_from(number).ok()?.checked_sub(1)?).map(|uid| uid.get());
         let last = self.uids.last().map(|uid| uid.get());
         // The messages between two neighbours of the view are no gaps: the set is used within the view only.
@@ -125,7 +147,7 @@ impl View {
 
     /// The UIDs a set of UIDs names.
     pub fn uids_of_uids(&self, set: &SequenceSet) -> UidSet<LocalUid> {
-        set.resolve(self.uids.last().map_or(0, |uid| uid.get()))
+        set.resolve(self.uids.last().map_or(0, |uid| uid.get())).or_else(|| self.saved.clone()).unwrap_or_default()
     }
 
     fn places_between(&self, low: u32, high: u32) -> Range<usize> {
@@ -215,11 +237,11 @@ impl View {
         }
     }
 
-    /// Writes `FLAGS (...)`.
-    pub fn write_message_flags(&self, out: &mut Vec<u8>, uid: LocalUid, flags: &Flags) {
+    /// Writes `FLAGS (...)`. To a client of IMAP4rev2 nothing is recent (RFC 9051 appendix E item 12).
+    pub fn write_message_flags(&self, out: &mut Vec<u8>, enabled: Enabled, uid: LocalUid, flags: &Flags) {
         out.extend_from_slice(b"FLAGS (");
         out.extend_from_slice(flags.to_string().as_bytes());
-        if self.is_recent(uid) {
+        if !enabled.rev2 && self.is_recent(uid) {
             out.extend_from_slice(if flags.is_empty() { b"\\Recent" } else { b" \\Recent" });
         }
         out.push(b')');
@@ -258,6 +280,19 @@ impl Places {
         }
         self.ranges.drain(..used);
         batch
+    }
+
+    /// Those of them that a partial range names (RFC 9394 section 3.3).
+    pub fn partial(mut self, range: PartialRange) -> Self {
+        let wanted = range.among(self.ranges.iter().map(Range::len).sum());
+        let mut before = 0;
+        for range in &mut self.ranges {
+            let length = range.len();
+            let start = range.start + wanted.start.saturating_sub(before).min(length);
+            let end = range.start + wanted.end.saturating_sub(before).min(length);
+            (*range, before) = (start..end, before + length);
+        }
+        self
     }
 
     /// All of them.

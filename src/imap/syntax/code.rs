@@ -1,8 +1,8 @@
-//! Response codes (RFC 3501 section 7.1; RFC 4315, 4469, 5530, 7162).
+//! Response codes (RFC 3501 section 7.1; RFC 3516, 4315, 4469, 5530, 7162, 8474).
 
 use std::fmt;
 
-use crate::types::{LocalUid, ModSeq, UidSet, UidValidity};
+use crate::types::{LocalUid, MailboxId, ModSeq, UidSet, UidValidity};
 
 /// `resp-text-code`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,15 +12,25 @@ pub enum Code {
     AuthenticationFailed,
     AuthorizationFailed,
     BadCharset,
+    /// The URL as the client gave it.
+    BadUrl(String),
     Cannot,
     /// The capability list, separated by spaces.
     Capability(String),
     Closed,
+    CompressionActive,
     /// (source, target) in the order of the sources.
     CopyUid(UidValidity, Vec<(LocalUid, LocalUid)>),
     ExpungeIssued,
     HighestModSeq(ModSeq),
+    /// How far the command with that tag is (RFC 9585).
+    InProgress {
+        tag: String,
+        done: usize,
+        goal: usize,
+    },
     Limit,
+    MailboxId(MailboxId),
     /// Sequence numbers or UIDs, as the command used them.
     Modified(UidSet<LocalUid>),
     NonExistent,
@@ -35,8 +45,11 @@ pub enum Code {
     TooBig,
     TryCreate,
     UidNext(LocalUid),
+    /// RFC 9586
+    UidRequired,
     UidValidity(UidValidity),
     Unavailable,
+    UnknownCte,
     /// A sequence number.
     Unseen(u32),
     UseAttr,
@@ -51,8 +64,13 @@ impl fmt::Display for Code {
             Self::AuthenticationFailed => f.write_str("AUTHENTICATIONFAILED"),
             Self::AuthorizationFailed => f.write_str("AUTHORIZATIONFAILED"),
             Self::BadCharset => f.write_str("BADCHARSET (US-ASCII UTF-8)"),
+            Self::BadUrl(url) => {
+                let fits = |character: &char| !character.is_control() && *character != ']';
+                write!(f, "BADURL {}", url.chars().filter(fits).collect::<String>())
+            }
             Self::Cannot => f.write_str("CANNOT"),
             Self::Capability(list) => write!(f, "CAPABILITY {list}"),
+            Self::CompressionActive => f.write_str("COMPRESSIONACTIVE"),
             Self::Closed => f.write_str("CLOSED"),
             Self::CopyUid(validity, uids) => {
                 let (sources, targets) = (uids.iter().map(|(source, _)| source), uids.iter().map(|(_, target)| target));
@@ -60,7 +78,9 @@ impl fmt::Display for Code {
             }
             Self::ExpungeIssued => f.write_str("EXPUNGEISSUED"),
             Self::HighestModSeq(mod_seq) => write!(f, "HIGHESTMODSEQ {mod_seq}"),
+            Self::InProgress { tag, done, goal } => write!(f, "INPROGRESS (\"{tag}\" {done} {goal})"),
             Self::Limit => f.write_str("LIMIT"),
+            Self::MailboxId(id) => write!(f, "MAILBOXID ({})", ObjectId(*id)),
             Self::Modified(set) => write!(f, "MODIFIED {set}"),
             Self::NonExistent => f.write_str("NONEXISTENT"),
             Self::NoPerm => f.write_str("NOPERM"),
@@ -73,11 +93,22 @@ impl fmt::Display for Code {
             Self::TooBig => f.write_str("TOOBIG"),
             Self::TryCreate => f.write_str("TRYCREATE"),
             Self::UidNext(uid) => write!(f, "UIDNEXT {uid}"),
+            Self::UidRequired => f.write_str("UIDREQUIRED"),
             Self::UidValidity(validity) => write!(f, "UIDVALIDITY {validity}"),
             Self::Unavailable => f.write_str("UNAVAILABLE"),
+            Self::UnknownCte => f.write_str("UNKNOWN-CTE"),
             Self::Unseen(number) => write!(f, "UNSEEN {number}"),
             Self::UseAttr => f.write_str("USEATTR"),
         }
+    }
+}
+
+/// The object id of a mailbox (RFC 8474 section 4): its number in the store, which is never given to another.
+pub struct ObjectId(pub MailboxId);
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "F{}", self.0)
     }
 }
 

@@ -1,8 +1,8 @@
-//! FETCH and STORE arguments (RFC 3501 sections 6.4.5, 6.4.6; RFC 7162 section 3.1).
+//! FETCH and STORE arguments (RFC 3501 sections 6.4.5, 6.4.6; RFC 3516, 8474, 8514, 8970, 9394; RFC 7162 section 3.1).
 
 use super::parser::{Parsed, Parser};
 use super::quote::write_astring;
-use super::sequence::SequenceSet;
+use super::sequence::{PartialRange, SequenceSet};
 use crate::message::{Section, SectionText};
 use crate::types::{Flags, ModSeq, limits};
 
@@ -15,6 +15,8 @@ pub struct Fetch {
     pub changed_since: Option<ModSeq>,
     /// VANISHED (RFC 7162 section 3.2.6)
     pub vanished: bool,
+    /// PARTIAL (RFC 9394 section 3.3)
+    pub partial: Option<PartialRange>,
 }
 
 /// `fetch-att`
@@ -30,9 +32,18 @@ pub enum FetchItem {
     Uid,
     ModSeq,
     Content(Content),
+    /// BINARY.SIZE of the part with these numbers.
+    BinarySize(Vec<u32>),
+    SaveDate,
+    EmailId,
+    ThreadId,
+    /// With LAZY only what costs nothing need be told.
+    Preview {
+        lazy: bool,
+    },
 }
 
-/// Bytes of the message: `BODY[...]` and its old names.
+/// Bytes of the message: `BODY[...]` and its old names, and `BINARY[...]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     pub name: ContentName,
@@ -47,6 +58,8 @@ pub struct Content {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentName {
     Body,
+    /// The transfer encoding is taken off (RFC 3516).
+    Binary,
     Rfc822,
     Rfc822Header,
     Rfc822Text,
@@ -60,8 +73,9 @@ impl Content {
             ContentName::Rfc822Header => return out.extend_from_slice(b"RFC822.HEADER"),
             ContentName::Rfc822Text => return out.extend_from_slice(b"RFC822.TEXT"),
             ContentName::Body => out.extend_from_slice(b"BODY["),
+            ContentName::Binary => out.extend_from_slice(b"BINARY["),
         }
-        let part = self.section.part.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
+        let part = part_numbers(&self.section.part);
         out.extend_from_slice(part.as_bytes());
         if !part.is_empty() && self.section.text != SectionText::Whole {
             out.push(b'.');
@@ -89,6 +103,11 @@ impl Content {
     }
 }
 
+/// `section-part = nz-number *("." nz-number)`
+pub fn part_numbers(part: &[u32]) -> String {
+    part.iter().map(u32::to_string).collect::<Vec<_>>().join(".")
+}
+
 /// `store = "STORE" SP sequence-set [store-modifiers] SP store-att-flags`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
@@ -108,8 +127,8 @@ pub enum StoreAction {
 }
 
 impl Parser<'_> {
-    /// The arguments of FETCH after its name. Modifiers only where the server has CONDSTORE.
-    pub fn fetch(&mut self, condstore: bool) -> Parsed<Fetch> {
+    /// The arguments of FETCH after its name.
+    pub fn fetch(&mut self) -> Parsed<Fetch> {
         self.sp()?;
         let set = self.sequence_set()?;
         self.sp()?;
@@ -120,8 +139,8 @@ impl Parser<'_> {
         if items.len() > limits::IMAP_FETCH_ITEMS_MAX {
             return self.fail("fewer items");
         }
-        let mut fetch = Fetch { set, items, changed_since: None, vanished: false };
-        if condstore && self.skip(b' ') {
+        let mut fetch = Fetch { set, items, changed_since: None, vanished: false, partial: None };
+        if self.skip(b' ') {
             self.fetch_modifiers(&mut fetch)?;
         }
         self.end()?;
@@ -141,7 +160,11 @@ impl Parser<'_> {
                 fetch.vanished = true;
                 return Ok(());
             }
-            parser.fail("CHANGEDSINCE or VANISHED")
+            if fetch.partial.is_none() && parser.skip_word("PARTIAL") {
+                fetch.partial = Some(parser.partial_range()?);
+                return Ok(());
+            }
+            parser.fail("CHANGEDSINCE, VANISHED or PARTIAL")
         })?;
         Ok(())
     }
@@ -176,6 +199,13 @@ impl Parser<'_> {
             "RFC822" => content(ContentName::Rfc822, SectionText::Whole, true),
             "RFC822.HEADER" => content(ContentName::Rfc822Header, SectionText::Header, false),
             "RFC822.TEXT" => content(ContentName::Rfc822Text, SectionText::Text, true),
+            "BINARY" if self.peek() == Some(b'[') => self.binary_section(true),
+            "BINARY.PEEK" => self.binary_section(false),
+            "BINARY.SIZE" => self.section_binary().map(FetchItem::BinarySize),
+            "SAVEDATE" => Ok(FetchItem::SaveDate),
+            "EMAILID" => Ok(FetchItem::EmailId),
+            "THREADID" => Ok(FetchItem::ThreadId),
+            "PREVIEW" => Ok(FetchItem::Preview { lazy: self.preview_mods() }),
             "BODY" if self.peek() == Some(b'[') => self.body_section(true),
             "BODY.PEEK" => self.body_section(false),
             "BODY" => Ok(FetchItem::Body),
@@ -185,20 +215,47 @@ impl Parser<'_> {
 
     /// `section ["<" number "." nz-number ">"]`
     fn body_section(&mut self, sets_seen: bool) -> Parsed<FetchItem> {
-        let section = self.section()?;
-        let mut partial = None;
-        if self.skip(b'<') {
-            let origin = self.number()?;
-            self.byte(b'.', "\".\"")?;
-            partial = Some((origin, self.nz_number()?));
-            self.byte(b'>', "\">\"")?;
-        }
+        let (section, partial) = (self.section()?, self.partial()?);
         Ok(FetchItem::Content(Content { name: ContentName::Body, section, sets_seen, partial }))
+    }
+
+    /// `section-binary ["<" number "." nz-number ">"]`
+    fn binary_section(&mut self, sets_seen: bool) -> Parsed<FetchItem> {
+        let section = Section { part: self.section_binary()?, text: SectionText::Whole };
+        let partial = self.partial()?;
+        Ok(FetchItem::Content(Content { name: ContentName::Binary, section, sets_seen, partial }))
+    }
+
+    /// `section-binary = "[" [section-part] "]"` (RFC 3516 section 7)
+    fn section_binary(&mut self) -> Parsed<Vec<u32>> {
+        let section = self.section()?;
+        match section.text {
+            SectionText::Whole => Ok(section.part),
+            _ => self.fail("only part numbers before this place"),
+        }
+    }
+
+    /// `["<" number "." nz-number ">"]`
+    fn partial(&mut self) -> Parsed<Option<(u32, u32)>> {
+        if !self.skip(b'<') {
+            return Ok(None);
+        }
+        let origin = self.number()?;
+        self.byte(b'.', "\".\"")?;
+        let length = self.nz_number()?;
+        self.byte(b'>', "\">\"")?;
+        Ok(Some((origin, length)))
+    }
+
+    /// `[SP "(" preview-mod *(SP preview-mod) ")"]` where `preview-mod = "LAZY"` (RFC 8970 section 6); what else stands
+    /// in parentheses belongs to FETCH.
+    fn preview_mods(&mut self) -> bool {
+        self.skip_text(" (LAZY)")
     }
 
     /// `section = "[" [section-spec] "]"` where
     /// `section-spec = section-msgtext / (section-part ["." section-text])`
-    fn section(&mut self) -> Parsed<Section> {
+    pub fn section(&mut self) -> Parsed<Section> {
         self.byte(b'[', "\"[\"")?;
         let mut part = Vec::new();
         let mut text_wanted = !matches!(self.peek(), Some(b']'));
@@ -233,13 +290,13 @@ impl Parser<'_> {
         self.list(Self::text)
     }
 
-    /// The arguments of STORE after its name. Modifiers only where the server has CONDSTORE.
-    pub fn store(&mut self, condstore: bool) -> Parsed<Store> {
+    /// The arguments of STORE after its name.
+    pub fn store(&mut self) -> Parsed<Store> {
         self.sp()?;
         let set = self.sequence_set()?;
         self.sp()?;
         let mut unchanged_since = None;
-        if condstore && self.peek() == Some(b'(') {
+        if self.peek() == Some(b'(') {
             // store-modifiers = "(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")" (RFC 7162 section 7)
             self.list(|parser| {
                 if !parser.skip_word("UNCHANGEDSINCE") {
@@ -291,7 +348,7 @@ mod tests {
     /// The names of the items of `FETCH 1 <items>`, written as in a response.
     fn names(items: &str) -> Option<String> {
         let command = format!(" 1 {items}");
-        let fetch = Parser::new(command.as_bytes()).fetch(true).ok()?;
+        let fetch = Parser::new(command.as_bytes()).fetch().ok()?;
         let mut out = Vec::new();
         for item in &fetch.items {
             match item {
@@ -319,6 +376,12 @@ mod tests {
             ("BODY[HEADER.FIELDS (From \"To\")]", "BODY[HEADER.FIELDS (From To)]"),
             ("BODY[1.HEADER.FIELDS.NOT (X)]<0.1>", "BODY[1.HEADER.FIELDS.NOT (X)]<0>"),
             ("BODY[TEXT]", "BODY[TEXT]"),
+            ("BINARY.PEEK[1.2]<0.5>", "BINARY[1.2]<0>"),
+            ("(BINARY[] BINARY.SIZE[3])", "BINARY[] BinarySize([3])"),
+            ("(PREVIEW SAVEDATE EMAILID THREADID)", "Preview { lazy: false } SaveDate EmailId ThreadId"),
+            ("(PREVIEW (LAZY) UID)", "Preview { lazy: true } Uid"),
+            ("PREVIEW (lazy)", "Preview { lazy: true }"),
+            ("PREVIEW (CHANGEDSINCE 4 PARTIAL 1:2)", "Preview { lazy: false }"),
         ];
         for (items, written) in rows {
             assert_eq!(names(items).as_deref(), Some(written), "{items}");
@@ -334,6 +397,12 @@ mod tests {
             "NONSENSE",
             "BODY[",
             "BODY[MIME]",
+            "BINARY",
+            "BINARY[HEADER]",
+            "BINARY.SIZE",
+            "BINARY.SIZE[1]<0.5>",
+            "PREVIEW (EAGER)",
+            "UID (PARTIAL 1:2 PARTIAL 3:4)",
             "BODY[0]",
             "BODY[1.]",
             "BODY[.1]",
@@ -351,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_store_is_read_in_all_its_forms() {
-        let store = |text: &str| Parser::new(text.as_bytes()).store(true).ok();
+        let store = |text: &str| Parser::new(text.as_bytes()).store().ok();
         let read = store(" 1:* (UNCHANGEDSINCE 12) -FLAGS.SILENT (\\Deleted)").expect("a valid STORE");
         assert_eq!((read.action, read.silent), (StoreAction::Remove, true));
         assert_eq!(read.unchanged_since, Some(ModSeq::new(12)));

@@ -4,7 +4,7 @@
 use super::parser::{MailboxArgument, Parsed, Parser};
 use super::quote::is_astring_char;
 use super::sequence::SequenceSet;
-use crate::types::{Flags, InternalDate, ModSeq, SpecialUse, UidValidity};
+use crate::types::{ModSeq, SpecialUse, UidValidity};
 
 /// `select = "SELECT" SP mailbox [select-params]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,12 @@ pub enum StatusItem {
     Unseen,
     HighestModSeq,
     Size,
+    /// Messages with `\Deleted` (RFC 9051 section 6.3.11).
+    Deleted,
+    /// RFC 8474 section 4.3
+    MailboxId,
+    /// RFC 7889 section 3.1
+    AppendLimit,
 }
 
 impl StatusItem {
@@ -84,17 +90,11 @@ impl StatusItem {
             Self::Unseen => "UNSEEN",
             Self::HighestModSeq => "HIGHESTMODSEQ",
             Self::Size => "SIZE",
+            Self::Deleted => "DELETED",
+            Self::MailboxId => "MAILBOXID",
+            Self::AppendLimit => "APPENDLIMIT",
         }
     }
-}
-
-/// `append = "APPEND" SP mailbox SP append-message` up to the literal's bytes; for each further message
-/// (RFC 3502 section 6.3.11) only what stands before its literal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppendHead {
-    pub flags: Flags,
-    pub internal_date: Option<InternalDate>,
-    pub size_bytes: u64,
 }
 
 impl Parser<'_> {
@@ -205,6 +205,9 @@ impl Parser<'_> {
             "UNSEEN" => Ok(StatusItem::Unseen),
             "HIGHESTMODSEQ" => Ok(StatusItem::HighestModSeq),
             "SIZE" => Ok(StatusItem::Size),
+            "DELETED" => Ok(StatusItem::Deleted),
+            "MAILBOXID" => Ok(StatusItem::MailboxId),
+            "APPENDLIMIT" => Ok(StatusItem::AppendLimit),
             _ => self.fail("a status item before this place"),
         }
     }
@@ -296,24 +299,6 @@ impl Parser<'_> {
         })?;
         Ok(returns)
     }
-
-    /// `SP append-message` up to the end of its literal's announcement, which is the end of what has come so far.
-    pub fn append_head(&mut self) -> Parsed<AppendHead> {
-        self.sp()?;
-        let mut flags = Flags::none();
-        if self.peek() == Some(b'(') {
-            flags = self.flag_list()?;
-            self.sp()?;
-        }
-        let mut internal_date = None;
-        if self.peek() == Some(b'"') {
-            internal_date = Some(self.date_time()?);
-            self.sp()?;
-        }
-        let size_bytes = self.literal_head()?;
-        self.end()?;
-        Ok(AppendHead { flags, internal_date, size_bytes })
-    }
 }
 
 #[cfg(test)]
@@ -366,17 +351,5 @@ mod tests {
         assert_eq!(create(" x (USE (\\sent \\Drafts))"), Some(vec![SpecialUse::Sent, SpecialUse::Drafts]));
         assert_eq!(create(" x (USE (\\Strange))"), None);
         assert!(Parser::new(b" x (USE (\\Sent))").create(false).is_err());
-    }
-
-    #[test]
-    fn an_append_is_read_up_to_its_bytes() {
-        let head = |text: &str| Parser::new(text.as_bytes()).append_head().ok();
-        let read = head(" (\\Seen) \" 1-Feb-2003 04:05:06 +0000\" {310+}\r\n").expect("a valid head");
-        assert_eq!((read.flags.to_string().as_str(), read.size_bytes), ("\\Seen", 310));
-        assert!(read.internal_date.is_some());
-        assert!(head(" {5}\r\n").is_some_and(|head| head.internal_date.is_none()));
-        assert_eq!(head(" \"yesterday\" {5}\r\n"), None);
-        assert_eq!(head(" {5}\r\nabcde"), None);
-        assert_eq!(head(""), None);
     }
 }

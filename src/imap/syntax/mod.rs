@@ -1,10 +1,11 @@
 //! The IMAP grammar, server side, both directions: commands parsed, responses written (RFC 3501 section 9).
 //!
-//! - [`parser`]: the cursor and the rules every command shares; [`sequence`], [`fetch`], [`search`], [`mailbox`],
-//!   [`session`]: the arguments of single commands, as more functions of that cursor.
-//! - [`quote`], [`utf7`]: strings and mailbox names as they stand on the wire.
+//! - [`parser`]: the cursor and the rules every command shares; [`sequence`], [`append`], [`fetch`], [`search`],
+//!   [`mailbox`], [`session`]: the arguments of single commands, as more functions of that cursor.
+//! - [`quote`], [`utf7`], [`url`]: strings, mailbox names and URLs as they stand on the wire.
 //! - [`code`], [`body`]: response codes; ENVELOPE and BODYSTRUCTURE.
 
+pub mod append;
 pub mod body;
 pub mod code;
 pub mod fetch;
@@ -14,6 +15,8 @@ pub mod quote;
 pub mod search;
 pub mod sequence;
 pub mod session;
+pub mod url;
 pub mod utf7;
 
 pub use parser::{MailboxArgument, ParseError, Parser};
+pub use quote::NameForm;

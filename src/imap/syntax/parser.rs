@@ -6,7 +6,7 @@
 
 use chrono::NaiveDate;
 
-use super::quote::{is_astring_char, is_atom_char};
+use super::quote::{NameForm, is_astring_char, is_atom_char};
 use super::utf7;
 use crate::types::{Flag, Flags, InternalDate, MailboxName, ModSeq, limits};
 
@@ -34,9 +34,14 @@ pub type Parsed<T> = Result<T, ParseError>;
 pub struct MailboxArgument(pub Vec<u8>);
 
 impl MailboxArgument {
-    /// The name; `None` where it is not modified UTF-7 or no name this server can have.
-    pub fn name(&self) -> Option<MailboxName> {
-        MailboxName::parse(&utf7::decode(&self.0).ok()?).ok()
+    /// The name; `None` where it is not in that form or no name this server can have. What is not US-ASCII is UTF-8
+    /// even where modified UTF-7 is spoken: "MUST accept UTF8-quoted mailbox names" (RFC 6855 section 3).
+    pub fn name(&self, form: NameForm) -> Option<MailboxName> {
+        let text = match form {
+            NameForm::ModifiedUtf7 if self.0.is_ascii() => utf7::decode(&self.0).ok()?,
+            NameForm::ModifiedUtf7 | NameForm::Utf8 => String::from_utf8(self.0.clone()).ok()?,
+        };
+        MailboxName::parse(&text).ok()
     }
 }
 
@@ -49,6 +54,16 @@ impl<'a> Parser<'a> {
     /// The next byte, not consumed.
     pub fn peek(&self) -> Option<u8> {
         self.input.get(self.at).copied()
+    }
+
+    /// What is not consumed.
+    pub fn rest(&self) -> &'a [u8] {
+        &self.input[self.at..]
+    }
+
+    /// Does the input end with the announcement of a literal, just consumed, whose bytes are still to come?
+    pub fn is_behind_literal_head(&self) -> bool {
+        self.rest().is_empty() && self.input.ends_with(b"\n")
     }
 
     /// Fails here.
@@ -134,6 +149,14 @@ impl<'a> Parser<'a> {
         if !found {
             self.at = start;
         }
+        found
+    }
+
+    /// Consumes the text if it is next, in any case.
+    pub fn skip_text(&mut self, wanted: &str) -> bool {
+        let next = self.input[self.at..].get(..wanted.len());
+        let found = next.is_some_and(|next| next.eq_ignore_ascii_case(wanted.as_bytes()));
+        self.at += if found { wanted.len() } else { 0 };
         found
     }
 

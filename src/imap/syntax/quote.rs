@@ -25,6 +25,10 @@ pub fn can_be_quoted(bytes: &[u8]) -> bool {
 /// `quoted = DQUOTE *QUOTED-CHAR DQUOTE`. The bytes must be such as [`can_be_quoted`] allows.
 pub fn write_quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     debug_assert!(can_be_quoted(bytes), "the caller chose the form by can_be_quoted");
+    quote(out, bytes);
+}
+
+fn quote(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     for byte in bytes {
         if matches!(byte, b'"' | b'\\') {
@@ -52,6 +56,15 @@ pub fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// A person's text: in quotes where the client takes UTF-8 there.
+pub fn write_text(out: &mut Vec<u8>, text: &str, form: NameForm) {
+    let line = !text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+    match form {
+        NameForm::Utf8 if line => quote(out, text.as_bytes()),
+        NameForm::Utf8 | NameForm::ModifiedUtf7 => write_string(out, text.as_bytes()),
+    }
+}
+
 /// `nstring = string / nil`
 pub fn write_nstring(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
@@ -69,9 +82,22 @@ pub fn write_astring(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// `mailbox = "INBOX" / astring`, the name in modified UTF-7.
-pub fn write_mailbox(out: &mut Vec<u8>, name: &MailboxName) {
-    write_astring(out, utf7::encode(name.as_str()).as_bytes());
+/// How mailbox names stand on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameForm {
+    /// RFC 3501 section 5.1.3
+    ModifiedUtf7,
+    /// RFC 9051 section 5.1, RFC 6855 section 3: also within quoted strings.
+    Utf8,
+}
+
+/// `mailbox = "INBOX" / astring`
+pub fn write_mailbox(out: &mut Vec<u8>, name: &MailboxName, form: NameForm) {
+    match form {
+        NameForm::Utf8 if !name.as_str().is_ascii() => quote(out, name.as_str().as_bytes()),
+        NameForm::Utf8 => write_astring(out, name.as_str().as_bytes()),
+        NameForm::ModifiedUtf7 => write_astring(out, utf7::encode(name.as_str()).as_bytes()),
+    }
 }
 
 #[cfg(test)]
@@ -104,9 +130,18 @@ mod tests {
     }
 
     #[test]
-    fn a_mailbox_is_written_in_modified_utf7() {
-        let mut out = Vec::new();
-        write_mailbox(&mut out, &MailboxName::parse("Entwürfe/a b").expect("a valid name"));
-        assert_eq!(out, b"\"Entw&APw-rfe/a b\"");
+    fn a_mailbox_is_written_in_either_form() {
+        for (name, utf7, utf8) in [
+            ("Entwürfe/a b", "\"Entw&APw-rfe/a b\"", "\"Entwürfe/a b\""),
+            ("Entwürfe", "Entw&APw-rfe", "\"Entwürfe\""),
+            ("a&b", "a&-b", "a&b"),
+            ("NIL", "\"NIL\"", "\"NIL\""),
+        ] {
+            for (form, expected) in [(NameForm::ModifiedUtf7, utf7), (NameForm::Utf8, utf8)] {
+                let mut out = Vec::new();
+                write_mailbox(&mut out, &MailboxName::parse(name).expect("a valid name"), form);
+                assert_eq!(String::from_utf8_lossy(&out), expected);
+            }
+        }
     }
 }

@@ -1,28 +1,36 @@
-//! SEARCH arguments (RFC 3501 section 6.4.4; RFC 4731; RFC 7162 section 3.1.5).
+//! SEARCH arguments (RFC 3501 section 6.4.4; RFC 4731, 5032, 5182, 8474, 8514, 9394; RFC 7162 section 3.1.5). Every
+//! extension is read; whether the session has it is the session's to check.
 
 use chrono::NaiveDate;
 
 use super::parser::{Parsed, Parser};
-use super::sequence::SequenceSet;
+use super::sequence::{PartialRange, SequenceSet};
 use crate::types::{Flag, ModSeq, SystemFlag};
 
 /// `search = "SEARCH" [search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key)`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
-    /// `None`: the old answer. Empty asks for ALL (RFC 4731 section 3.1).
-    pub returns: Option<Vec<SearchReturn>>,
+    /// `None`: the old answer.
+    pub returns: Option<SearchReturns>,
     /// Upper case.
     pub charset: Option<String>,
     pub key: SearchKey,
 }
 
-/// `search-return-opt` (RFC 4731 section 5)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SearchReturn {
-    Min,
-    Max,
-    All,
-    Count,
+/// `search-return-opts` (RFC 4731 section 5, RFC 5182, RFC 9394)
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SearchReturns {
+    pub min: bool,
+    pub max: bool,
+    pub all: bool,
+    pub count: bool,
+    pub save: bool,
+    pub partial: Option<PartialRange>,
+}
+
+impl SearchReturns {
+    /// Only ALL: what no option at all asks for.
+    pub const ALL: Self = Self { min: false, max: false, all: true, count: false, save: false, partial: None };
 }
 
 /// `search-key`
@@ -42,23 +50,34 @@ pub enum SearchKey {
     SentBefore(NaiveDate),
     SentOn(NaiveDate),
     SentSince(NaiveDate),
+    SavedBefore(NaiveDate),
+    SavedOn(NaiveDate),
+    SavedSince(NaiveDate),
+    SaveDateSupported,
+    /// Received at least, at most that many seconds ago.
+    Older(u32),
+    Younger(u32),
     Larger(u64),
     Smaller(u64),
-    Header { name: String, value: String },
+    Header {
+        name: String,
+        value: String,
+    },
     Body(String),
     Text(String),
     ModSeq(ModSeq),
+    EmailId(String),
+    ThreadId(String),
 }
 
 impl Parser<'_> {
     /// The arguments of SEARCH after its name.
-    pub fn search(&mut self, esearch: bool, condstore: bool) -> Parsed<Search> {
+    pub fn search(&mut self) -> Parsed<Search> {
         self.sp()?;
         let mut returns = None;
-        if esearch && self.skip_word("RETURN") {
-            // search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")" (RFC 4466)
+        if self.skip_word("RETURN") {
             self.sp()?;
-            returns = Some(self.list_or_empty(Self::search_return_opt)?);
+            returns = Some(self.search_return_opts()?);
             self.sp()?;
         }
         let mut charset = None;
@@ -67,38 +86,51 @@ impl Parser<'_> {
             charset = Some(self.text()?.to_ascii_uppercase());
             self.sp()?;
         }
-        let mut keys = vec![self.search_key(condstore)?];
+        let mut keys = vec![self.search_key()?];
         while self.skip(b' ') {
-            keys.push(self.search_key(condstore)?);
+            keys.push(self.search_key()?);
         }
         self.end()?;
         Ok(Search { returns, charset, key: all_of(keys) })
     }
 
-    /// `search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT"`
-    fn search_return_opt(&mut self) -> Parsed<SearchReturn> {
-        match self.word()?.as_str() {
-            "MIN" => Ok(SearchReturn::Min),
-            "MAX" => Ok(SearchReturn::Max),
-            "ALL" => Ok(SearchReturn::All),
-            "COUNT" => Ok(SearchReturn::Count),
-            _ => self.fail("MIN, MAX, ALL or COUNT before this place"),
+    /// `"(" [search-return-opt *(SP search-return-opt)] ")"` (RFC 4466) where
+    /// `search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range`
+    fn search_return_opts(&mut self) -> Parsed<SearchReturns> {
+        let mut returns = SearchReturns::default();
+        let count = self.list_or_empty(|parser| {
+            match parser.word()?.as_str() {
+                "MIN" => returns.min = true,
+                "MAX" => returns.max = true,
+                "ALL" => returns.all = true,
+                "COUNT" => returns.count = true,
+                "SAVE" => returns.save = true,
+                "PARTIAL" if returns.partial.is_none() => returns.partial = Some(parser.partial_range()?),
+                _ => return parser.fail("a result option before this place"),
+            }
+            Ok(())
+        })?;
+        // "either one PARTIAL, one ALL, or neither PARTIAL nor ALL is allowed" (RFC 9394 section 3.1)
+        if returns.all && returns.partial.is_some() {
+            return self.fail("ALL or PARTIAL, not both, before this place");
         }
+        // "If the list of result options is empty, that requests ... ALL" (RFC 4731 section 3.1).
+        Ok(if count.is_empty() { SearchReturns::ALL } else { returns })
     }
 
     /// `search-key = "ALL" / "ANSWERED" / ... / sequence-set / "(" search-key *(SP search-key) ")"`
-    fn search_key(&mut self, condstore: bool) -> Parsed<SearchKey> {
+    fn search_key(&mut self) -> Parsed<SearchKey> {
         match self.peek() {
             Some(b'(') => {
-                let keys = self.nested(|parser| parser.list(|parser| parser.search_key(condstore)))?;
+                let keys = self.nested(|parser| parser.list(|parser| parser.search_key()))?;
                 Ok(all_of(keys))
             }
-            Some(b'0'..=b'9' | b'*') => self.sequence_set().map(SearchKey::Sequence),
-            _ => self.named_search_key(condstore),
+            Some(b'0'..=b'9' | b'*' | b'$') => self.sequence_set().map(SearchKey::Sequence),
+            _ => self.named_search_key(),
         }
     }
 
-    fn named_search_key(&mut self, condstore: bool) -> Parsed<SearchKey> {
+    fn named_search_key(&mut self) -> Parsed<SearchKey> {
         use SearchKey as Key;
         let has = |flag: SystemFlag| Key::Has(flag.into());
         let not = |key| Key::Not(Box::new(key));
@@ -139,16 +171,24 @@ impl Parser<'_> {
             }
             "NOT" => {
                 self.sp()?;
-                not(self.nested(|parser| parser.search_key(condstore))?)
+                not(self.nested(|parser| parser.search_key())?)
             }
             "OR" => {
                 self.sp()?;
-                let first = self.nested(|parser| parser.search_key(condstore))?;
+                let first = self.nested(|parser| parser.search_key())?;
                 self.sp()?;
-                let second = self.nested(|parser| parser.search_key(condstore))?;
+                let second = self.nested(|parser| parser.search_key())?;
                 Key::Or(Box::new(first), Box::new(second))
             }
-            "MODSEQ" if condstore => Key::ModSeq(self.search_modsequence()?),
+            "SAVEDBEFORE" => Key::SavedBefore(self.search_date()?),
+            "SAVEDON" => Key::SavedOn(self.search_date()?),
+            "SAVEDSINCE" => Key::SavedSince(self.search_date()?),
+            "SAVEDATESUPPORTED" => Key::SaveDateSupported,
+            "OLDER" => Key::Older(self.search_interval()?),
+            "YOUNGER" => Key::Younger(self.search_interval()?),
+            "EMAILID" => Key::EmailId(self.objectid()?),
+            "THREADID" => Key::ThreadId(self.objectid()?),
+            "MODSEQ" => Key::ModSeq(self.search_modsequence()?),
             _ => return self.fail("a search key before this place"),
         })
     }
@@ -172,6 +212,22 @@ impl Parser<'_> {
     fn search_number(&mut self) -> Parsed<u64> {
         self.sp()?;
         self.number64()
+    }
+
+    /// `SP nz-number`
+    fn search_interval(&mut self) -> Parsed<u32> {
+        self.sp()?;
+        self.nz_number()
+    }
+
+    /// `SP objectid` where `objectid = 1*255(ALPHA / DIGIT / "_" / "-")` (RFC 8474 section 7)
+    fn objectid(&mut self) -> Parsed<String> {
+        self.sp()?;
+        let id = self.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        match id.len() {
+            1..=255 => Ok(String::from_utf8_lossy(id).into_owned()),
+            _ => self.fail("an object id before this place"),
+        }
     }
 
     /// `SP astring`
@@ -209,7 +265,7 @@ mod tests {
     use super::*;
 
     fn key(text: &str) -> Option<SearchKey> {
-        Parser::new(format!(" {text}").as_bytes()).search(true, true).ok().map(|search| search.key)
+        Parser::new(format!(" {text}").as_bytes()).search().ok().map(|search| search.key)
     }
 
     #[test]
@@ -253,6 +309,16 @@ mod tests {
             "2,4:*",
             "(SEEN (DELETED 1))",
             "MODSEQ 5",
+            "$",
+            "UID $",
+            "SAVEDBEFORE 1-Feb-1994",
+            "SAVEDON 1-Feb-1994",
+            "SAVEDSINCE 1-Feb-1994",
+            "SAVEDATESUPPORTED",
+            "OLDER 3600",
+            "YOUNGER 3600",
+            "EMAILID M6d99ac3275bb4e",
+            "THREADID T_64-b",
             "MODSEQ \"/flags/\\\\draft\" all 620162338",
         ] {
             assert!(key(text).is_some(), "{text}");
@@ -270,9 +336,21 @@ mod tests {
 
     #[test]
     fn what_is_no_search_is_refused() {
-        for text in
-            ["", "FROM", "NONSENSE", "OR SEEN", "NOT", "()", "(SEEN", "BEFORE x", "KEYWORD \\Seen", "1:", "SEEN "]
-        {
+        for text in [
+            "",
+            "FROM",
+            "NONSENSE",
+            "OR SEEN",
+            "NOT",
+            "()",
+            "(SEEN",
+            "BEFORE x",
+            "KEYWORD \\Seen",
+            "1:",
+            "SEEN ",
+            "OLDER 0",
+            "EMAILID (x)",
+        ] {
             assert_eq!(key(text), None, "{text}");
         }
         assert_eq!(key(&"NOT ".repeat(100_000)), None);
@@ -282,10 +360,18 @@ mod tests {
 
     #[test]
     fn options_and_charset_are_kept() {
-        let search = Parser::new(b" RETURN (MIN COUNT) CHARSET utf-8 ALL").search(true, false).expect("a valid SEARCH");
-        assert_eq!(search.returns, Some(vec![SearchReturn::Min, SearchReturn::Count]));
+        let search = Parser::new(b" RETURN (MIN COUNT) CHARSET utf-8 ALL").search().expect("a valid SEARCH");
+        assert_eq!(search.returns, Some(SearchReturns { min: true, count: true, ..SearchReturns::default() }));
         assert_eq!(search.charset.as_deref(), Some("UTF-8"));
-        assert!(Parser::new(b" RETURN (MIN) ALL").search(false, false).is_err());
-        assert!(Parser::new(b" MODSEQ 4").search(true, false).is_err());
+        let returns = |text: &str| {
+            let search = Parser::new(format!(" RETURN ({text}) ALL").as_bytes()).search();
+            search.ok().and_then(|search| search.returns)
+        };
+        assert_eq!(returns(""), Some(SearchReturns::ALL));
+        assert_eq!(returns("SAVE"), Some(SearchReturns { save: true, ..SearchReturns::default() }));
+        assert!(returns("PARTIAL -1:-100 MAX").is_some_and(|returns| returns.partial.is_some() && returns.max));
+        for text in ["PARTIAL 1:5 ALL", "PARTIAL 1:5 PARTIAL 6:9", "PARTIAL", "NONSENSE", "SAVE MIN,MAX"] {
+            assert_eq!(returns(text), None, "{text}");
+        }
     }
 }

@@ -14,13 +14,14 @@ const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
 /// What the root would say for these wishes.
 pub fn config(wishes: &Wishes) -> SessionConfig {
     let off = |capability: &Capability| wishes.without.iter().any(|name| name == capability.name());
-    let without = Capability::ALL.into_iter().filter(off);
+    let without = Capability::all().filter(off);
+    let all = if wishes.bare { Capabilities::none() } else { Capabilities::all() };
     SessionConfig {
         name: "Mailtide".to_owned(),
         version: "0.1.0".to_owned(),
         plaintext_login: !wishes.tls_wanted,
         starttls: wishes.tls_wanted,
-        capabilities: without.fold(Capabilities::all(), Capabilities::without),
+        capabilities: without.fold(all, Capabilities::without),
     }
 }
 
@@ -155,4 +156,71 @@ fn a_message_that_breaks_off_ends_the_session_rather_than_show_other_bytes() {
     converse(&mut session, b"a LOGIN alice secret\r\nb EXAMINE INBOX\r\n", NOW);
     let fetched = converse(&mut session, b"c FETCH 1 (UID BODY.PEEK[])\r\n", NOW);
     assert!(fetched.starts_with(b"* 1 FETCH (UID 1)\r\nc NO [UNAVAILABLE]"));
+}
+
+/// A client that compresses (RFC 4978).
+struct Compressing {
+    compress: flate2::Compress,
+    decompress: flate2::Decompress,
+}
+
+impl Compressing {
+    fn new() -> Self {
+        let compress = flate2::Compress::new(flate2::Compression::fast(), false);
+        Self { compress, decompress: flate2::Decompress::new(false) }
+    }
+
+    fn converse(&mut self, session: &mut dyn Conversation, text: &str) -> String {
+        let mut sent = Vec::with_capacity(100_000);
+        self.compress.compress_vec(text.as_bytes(), &mut sent, flate2::FlushCompress::Sync).expect("memory is there");
+        let said = sent.chunks(3).flat_map(|piece| converse(session, piece, NOW)).collect::<Vec<u8>>();
+        let mut inflated = Vec::with_capacity(1_000_000);
+        self.decompress.decompress_vec(&said, &mut inflated, flate2::FlushDecompress::Sync).expect("a DEFLATE stream");
+        String::from_utf8(inflated).expect("text")
+    }
+}
+
+#[test]
+fn a_session_compresses_until_it_is_left() {
+    let backend = MemoryBackend::new();
+    backend.fill_inbox(2000, b"Subject: x\r\n\r\nbody\r\n");
+    let mut session = session(&backend);
+    let said = converse(&mut session, b"a LOGIN alice secret\r\nb COMPRESS LZW\r\nc COMPRESS DEFLATE\r\n", NOW);
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("b BAD Only DEFLATE is known\r\n"), "{said}");
+    assert!(said.ends_with("c OK Everything is compressed from here on\r\n"), "{said}");
+    let mut client = Compressing::new();
+    let said = client.converse(&mut session, "d COMPRESS DEFLATE\r\ne SELECT INBOX\r\nf FETCH 1:* FLAGS\r\n");
+    assert!(said.starts_with("d NO [COMPRESSIONACTIVE] "), "{said}");
+    assert_eq!(said.lines().filter(|line| line.contains(" FETCH (FLAGS")).count(), 2000);
+    assert!(said.ends_with("f OK Fetched\r\n"));
+    assert_eq!(client.converse(&mut session, "g UNAUTHENTICATE\r\n"), "g OK Nobody is logged in\r\n");
+    assert_eq!(converse(&mut session, b"h NOOP\r\n", NOW), b"h OK Done\r\n");
+}
+
+#[test]
+fn a_few_compressed_bytes_that_swell_are_taken_in_pieces() {
+    let backend = MemoryBackend::new();
+    let mut session = session(&backend);
+    converse(&mut session, b"a LOGIN alice secret\r\nb COMPRESS DEFLATE\r\n", NOW);
+    let mut client = Compressing::new();
+    let bomb = format!("c NOOP {}\r\nd NOOP\r\n", "x".repeat(5_000_000));
+    assert_eq!(client.converse(&mut session, &bomb), "c BAD [TOOBIG] The line is too long\r\nd OK Done\r\n");
+}
+
+#[test]
+fn a_search_that_takes_its_time_tells_how_far_it_is() {
+    let backend = MemoryBackend::new();
+    backend.fill_inbox(10_000, b"Subject: x\r\n\r\nbody\r\n");
+    let mut session = session(&backend);
+    converse(&mut session, b"a LOGIN alice secret\r\nb SELECT INBOX\r\n", NOW);
+    session.handle_input(b"c SEARCH RETURN (COUNT) BODY body\r\n", NOW);
+    let (mut now, mut said) = (NOW, Vec::new());
+    while session.poll_output(now, &mut said) == Step::Continue {
+        now = now.plus_ms(6_000);
+    }
+    let expected = "* OK [INPROGRESS (\"c\" 6000 10000)] Still at it\r\n\
+                    * OK [INPROGRESS (\"c\" 10000 10000)] Still at it\r\n\
+                    * ESEARCH (TAG \"c\") COUNT 10000\r\nc OK Searched\r\n";
+    assert_eq!(String::from_utf8_lossy(&said), expected);
 }

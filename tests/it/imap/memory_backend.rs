@@ -12,12 +12,20 @@ use mailtide::message::scan::Scanner;
 use mailtide::message::search::{Candidate, Query};
 use mailtide::sasl::Credentials;
 use mailtide::types::{
-    ByteSource, ContentId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, SystemFlag,
-    UidSet, UidValidity,
+    ByteSource, ContentHash, ContentId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq,
+    SpecialUse, SystemFlag, Timestamp, UidSet, UidValidity,
 };
 
 /// The date of messages appended without one: 23 Nov 2026 13:49:00 UTC.
 const NOW: InternalDate = InternalDate::new(1_795_441_740, 0);
+
+/// And the moment.
+const SAVED: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
+
+fn email_id(bytes: &[u8]) -> String {
+    let hash = ContentHash::of(bytes).to_string();
+    format!("M{}", &hash[..40])
+}
 
 /// One user's mail, shared by the sessions: alice, whose password is secret.
 #[derive(Clone)]
@@ -154,7 +162,10 @@ impl World {
             flags: kept.flags.clone(),
             mod_seq: ModSeq::new(kept.mod_seq),
             internal_date: kept.internal_date,
+            saved: SAVED,
             size_bytes: bytes.len() as u64,
+            email_id: email_id(bytes),
+            thread_id: None,
             content: content.map(|content| ContentId::new(i64::try_from(content).expect("few messages"))),
             summary: content.map(|_| Arc::clone(summary)),
         }
@@ -216,7 +227,7 @@ impl Account for MemoryBackend {
         Ok(())
     }
 
-    fn create(&mut self, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<(), Error> {
+    fn create(&mut self, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<MailboxId, Error> {
         let mut world = self.world();
         match world.mailboxes.get_mut(name) {
             Some(stand) if stand.selectable => return Err(Error::AlreadyExists),
@@ -231,7 +242,7 @@ impl Account for MemoryBackend {
                 world.add_mailbox(name.clone(), special_use);
             }
         }
-        Ok(())
+        Ok(world.mailboxes[name].id)
     }
 
     fn delete(&mut self, name: &MailboxName) -> Result<(), Error> {
@@ -284,11 +295,11 @@ impl Account for MemoryBackend {
         let (messages, recent) = (count(&|_, _| true), count(&|uid, _| uid.get() >= stand.recent_from));
         let unseen = count(&|_, kept| !kept.flags.has(SystemFlag::Seen));
         let deleted = count(&|_, kept| kept.flags.has(SystemFlag::Deleted));
-        let (uid_next, uid_validity) = (LocalUid::new(stand.uid_next), stand.uid_validity);
+        let (id, uid_next, uid_validity) = (stand.id, LocalUid::new(stand.uid_next), stand.uid_validity);
         let highest_mod_seq = ModSeq::new(stand.mod_seq);
         let contents: Vec<usize> = stand.messages.values().map(|kept| kept.content).collect();
         let size = contents.into_iter().map(|content| world.contents[content].0.len() as u64).sum();
-        Ok(Status { messages, recent, unseen, deleted, size, uid_next, uid_validity, highest_mod_seq })
+        Ok(Status { id, messages, recent, unseen, deleted, size, uid_next, uid_validity, highest_mod_seq })
     }
 
     fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error> {
@@ -345,12 +356,16 @@ impl Account for MemoryBackend {
         let kept: Vec<(LocalUid, Kept)> = among.map(|(uid, kept)| (*uid, kept.clone())).collect();
         let matches = |(uid, kept): &(LocalUid, Kept)| {
             let (mut bytes, summary) = world.contents[kept.content].clone();
+            let email_id = email_id(&bytes);
             let mut candidate = Candidate {
                 uid: *uid,
                 flags: &kept.flags,
                 mod_seq: ModSeq::new(kept.mod_seq),
                 internal_date: kept.internal_date,
+                saved: SAVED,
                 size_bytes: bytes.len() as u64,
+                email_id: &email_id,
+                thread_id: None,
                 summary: Some(&*summary),
                 bytes: Some(&mut bytes as &mut dyn ByteSource),
             };
@@ -427,6 +442,21 @@ impl Account for MemoryBackend {
     fn upload(&mut self, to: &MailboxName, _: u64) -> Result<Bytes, Error> {
         self.world().named(to)?;
         Ok(Bytes(Vec::new()))
+    }
+
+    fn replace(
+        &mut self,
+        mailbox: MailboxId,
+        uid: LocalUid,
+        to: &MailboxName,
+        message: Append<Bytes>,
+    ) -> Result<Appended, Error> {
+        if !self.world().stand(mailbox)?.messages.contains_key(&uid) {
+            return Err(Error::NoSuchMessage);
+        }
+        let appended = self.append(to, vec![message])?;
+        self.world().stand(mailbox)?.remove(&[uid]);
+        Ok(appended)
     }
 
     fn append(&mut self, to: &MailboxName, messages: Vec<Append<Bytes>>) -> Result<Appended, Error> {

@@ -9,7 +9,7 @@
 //! - `E: event` is handed to the first client's session (`E2:` to the second's): `changed`, `shutdown`, `deadline`,
 //!   `peer-closed`, `tls-started`.
 //! - `T: seconds` lets time pass.
-//! - At the top: `@without MOVE IDLE` and `@tls-wanted` say how sessions are made; `@messages 3` puts numbered messages
+//! - At the top: `@without MOVE IDLE`, `@bare` (no capability at all) and `@tls-wanted` say how sessions are made; `@messages 3` puts numbered messages
 //!   into INBOX; `@logged-in` logs every client in; `@greeting`: the greeting is part of the transcript.
 //! - `#` begins a comment.
 //!
@@ -27,6 +27,8 @@ use mailtide::types::{Conversation, Event, Step, Timestamp, TlsFacts};
 pub struct Wishes {
     /// Capabilities turned off, by name.
     pub without: Vec<String>,
+    /// Every capability is turned off.
+    pub bare: bool,
     /// STARTTLS is offered and passwords are refused without.
     pub tls_wanted: bool,
     greeting: bool,
@@ -111,6 +113,7 @@ impl Stage<'_, '_> {
         let mut words = wish.split(' ');
         match words.next() {
             Some("without") => self.wishes.without.extend(words.map(str::to_owned)),
+            Some("bare") => self.wishes.bare = true,
             Some("tls-wanted") => self.wishes.tls_wanted = true,
             Some("greeting") => self.wishes.greeting = true,
             Some("logged-in") => self.wishes.logged_in = true,

@@ -3,7 +3,6 @@
 mod imap_errors;
 mod imap_forms;
 mod imap_session;
-mod imap_tour;
 mod imap_wait;
 mod script;
 mod smtp;

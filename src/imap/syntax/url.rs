@@ -1,0 +1,114 @@
+//! URLs that name a message of this session, or a part of one (RFC 2192 section 9, in the relative forms of RFC 4469
+//! section 3): `/Drafts;UIDVALIDITY=385759045/;UID=20/;SECTION=1.MIME`.
+
+use super::parser::Parser;
+use crate::message::{Section, SectionText};
+use crate::types::{LocalUid, MailboxName, UidValidity};
+
+/// A message or a section of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageUrl {
+    pub mailbox: MailboxName,
+    pub uid_validity: Option<UidValidity>,
+    pub uid: LocalUid,
+    pub section: Section,
+}
+
+impl MessageUrl {
+    /// `"/" enc-mailbox [";UIDVALIDITY=" nz-number] "/;UID=" nz-number ["/;SECTION=" enc-section]`, names in any case;
+    /// `None` for every other URL.
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix('/')?;
+        let (mailbox, rest) = split_at(rest, "/;UID=")?;
+        let (uid, section) = match split_at(rest, "/;SECTION=") {
+            Some((uid, section)) => (uid, section_spec(&decoded(section)?)?),
+            None => (rest, Section { part: Vec::new(), text: SectionText::Whole }),
+        };
+        let (mailbox, uid_validity) = match split_at(mailbox, ";UIDVALIDITY=") {
+            Some((mailbox, validity)) => (mailbox, Some(UidValidity::new(nz_number(validity)?))),
+            None => (mailbox, None),
+        };
+        let mailbox = String::from_utf8(decoded(mailbox)?).ok()?;
+        Some(Self {
+            mailbox: MailboxName::parse(&mailbox).ok()?,
+            uid_validity,
+            uid: LocalUid::new(nz_number(uid)?),
+            section,
+        })
+    }
+}
+
+/// What stands before and behind the last `separator`, which is in upper case.
+fn split_at<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
+    let place = text.to_ascii_uppercase().rfind(separator)?;
+    Some((&text[..place], &text[place + separator.len()..]))
+}
+
+fn nz_number(text: &str) -> Option<u32> {
+    let mut parser = Parser::new(text.as_bytes());
+    parser.nz_number().ok().filter(|_| parser.end().is_ok())
+}
+
+fn section_spec(text: &[u8]) -> Option<Section> {
+    let bracketed = [b"[", text, b"]"].concat();
+    let mut parser = Parser::new(&bracketed);
+    parser.section().ok().filter(|_| parser.end().is_ok())
+}
+
+/// `%xx` stands for a byte (RFC 2192 section 9, encode).
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = after.split_at_checked(2)?;
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        bytes.push(u8::try_from(digit(digits[0])? << 4 | digit(digits[1])?).ok()?);
+        rest = after;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_or_a_section_is_named() {
+        let url = |text| MessageUrl::parse(text).unwrap_or_else(|| panic!("{text} is valid"));
+        let whole = url("/INBOX;UIDVALIDITY=785799047/;UID=11467");
+        assert_eq!((whole.mailbox.as_str(), whole.uid), ("INBOX", LocalUid::new(11467)));
+        assert_eq!(whole.uid_validity, Some(UidValidity::new(785_799_047)));
+        assert_eq!(whole.section.text, SectionText::Whole);
+        assert_eq!(url("/Drafts/;UID=3002").mailbox.as_str(), "Drafts");
+        assert_eq!(url("/a%2Fb%C3%BC/;uid=1/;section=1.5.9").mailbox.as_str(), "a/bü");
+        assert_eq!(url("/a/;UID=1/;section=1.5.9").section.part, [1, 5, 9]);
+        let fields = url("/a/;UID=1/;section=HEADER.FIELDS%20(From%20To)");
+        assert!(matches!(fields.section.text, SectionText::HeaderFields { not: false, .. }));
+    }
+
+    #[test]
+    fn every_other_url_names_nothing() {
+        for text in [
+            "",
+            "/",
+            "/INBOX",
+            "INBOX/;UID=1",
+            "imap://host/INBOX/;UID=1",
+            "/INBOX/;UID=0",
+            "/INBOX/;UID=x",
+            "/INBOX;UIDVALIDITY=x/;UID=1",
+            "/INBOX/;UID=1/;section=NONSENSE",
+            "/INBOX/;UID=1/;section=1]x[2",
+            "/a%/;UID=1",
+            "/a%zz/;UID=1",
+            "/%00/;UID=1",
+        ] {
+            assert_eq!(MessageUrl::parse(text), None, "{text}");
+        }
+    }
+}
