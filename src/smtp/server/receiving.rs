@@ -40,27 +40,24 @@ impl<U: Upload> Receiving<U> {
     /// Gives how many bytes of `input` were of this message.
     pub(super) fn receive(&mut self, input: &[u8]) -> usize {
         let mut unstuffed = Vec::new();
-        let (content, used, bare) = match &mut self.framing {
+        let (content, used) = match &mut self.framing {
             Framing::Dots(receiver) => {
                 let (used, complete) = receiver.receive(input, &mut unstuffed);
                 self.complete = complete;
-                (&unstuffed[..], used, receiver.had_bare_line_break())
+                (&unstuffed[..], used)
             }
             Framing::Chunks(breaks) => {
                 breaks.see(input);
-                (input, input.len(), breaks.had_bare())
+                (input, input.len())
             }
         };
         self.size_bytes = self.size_bytes.saturating_add(content.len() as u64);
-        if let Ok(upload) = &mut self.upload {
-            let refusal = match () {
-                () if self.size_bytes > self.max_bytes => Some(too_big()),
-                () if bare => Some(bare_line_break()),
-                () => upload.write(content).err(),
-            };
-            if let Some(refusal) = refusal {
-                self.upload = Err(refusal);
-            }
+        if let Some(refusal) = self.content_refusal() {
+            self.upload = Err(refusal);
+        } else if let Ok(upload) = &mut self.upload
+            && let Err(refusal) = upload.write(content)
+        {
+            self.upload = Err(refusal);
         }
         used
     }
@@ -75,15 +72,28 @@ impl<U: Upload> Receiving<U> {
         self.upload.as_ref().err()
     }
 
+    /// What speaks against the content that came so far. However much is wrong with a message and wherever it was cut,
+    /// it is refused for the same reason.
+    fn content_refusal(&self) -> Option<Refusal> {
+        let bare = match &self.framing {
+            Framing::Dots(receiver) => receiver.had_bare_line_break(),
+            Framing::Chunks(breaks) => breaks.had_bare(),
+        };
+        match () {
+            () if self.size_bytes > self.max_bytes => Some(too_big()),
+            () if bare => Some(bare_line_break()),
+            () => None,
+        }
+    }
+
     pub(super) fn finish(mut self, now: Timestamp) -> Result<String, Refusal> {
-        let upload = self.upload?;
         if let Framing::Chunks(breaks) = &mut self.framing {
             breaks.end();
-            if breaks.had_bare() {
-                return Err(bare_line_break());
-            }
         }
-        upload.finish(now)
+        match self.content_refusal() {
+            Some(refusal) => Err(refusal),
+            None => self.upload?.finish(now),
+        }
     }
 }
 
