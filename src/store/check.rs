@@ -63,7 +63,7 @@ const RULES: &[(&str, &str)] = &[
     (
         "a deleted mailbox holds no message",
         "SELECT 'message ' || m.id || ' in mailbox ' || b.id AS what
-         FROM message AS m JOIN mailbox AS b ON b.id = m.mailbox_id WHERE b.name IS NULL",
+         FROM message AS m JOIN mailbox AS b ON b.id = m.mailbox_id WHERE b.name IS NULL AND b.hidden_name IS NULL",
     ),
     (
         "an account has an INBOX",
@@ -93,7 +93,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "a deleted mailbox waits for its confirmation",
-        "SELECT 'mailbox ' || b.id AS what FROM mailbox AS b WHERE b.name IS NULL
+        "SELECT 'mailbox ' || b.id AS what FROM mailbox AS b WHERE b.name IS NULL AND b.hidden_name IS NULL
          AND NOT EXISTS (SELECT 1 FROM journal AS j WHERE j.account_id = b.account_id AND j.kind = 'delete-mailbox'
                          AND json_extract(j.op, '$.mailbox') = b.id)",
     ),

@@ -78,13 +78,14 @@ impl Txn<'_> {
     }
 
     /// Forgets messages that went before `before`, if upstream does not have them any more and nothing about them is
-    /// still to be done. Returns how many.
+    /// still to be done; and what is here of mailboxes that
+    /// were left out of the mirror before then. Returns how many.
     pub fn purge_gone(&mut self, before: Timestamp) -> Result<usize> {
         let mut delete = self.conn().prepare_cached(
             "DELETE FROM message WHERE gone_ms < ?1
              AND NOT EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = message.id)
              AND NOT EXISTS (SELECT 1 FROM journal_message AS j WHERE j.message_id = message.id)",
         )?;
-        Ok(delete.execute([before.unix_ms()])?)
+        Ok(delete.execute([before.unix_ms()])? + self.purge_hidden(before)?)
     }
 }

@@ -21,6 +21,11 @@ impl Txn<'_> {
         }
         self.refuse_unspeakable(account, name)?;
         self.create_parents(account, name)?;
+        if let Some(hidden) = self.hidden_named(account, name)?.filter(|_| existing.is_none()) {
+            // Upstream has it.
+            self.show(hidden, name)?;
+            return Ok(hidden);
+        }
         let mailbox = match existing {
             Some(mailbox) => {
                 self.set_selectable(mailbox.id, true)?;
@@ -64,7 +69,7 @@ impl Txn<'_> {
     /// (RFC 3501 section 6.3.5).
     pub fn rename_mailbox(&mut self, account: AccountId, from: &MailboxName, to: &MailboxName) -> Result<()> {
         let mailbox = self.reader().mailbox_named(account, from)?.ok_or(Error::NoSuchMailbox)?;
-        if self.reader().mailbox_named(account, to)?.is_some() {
+        if self.reader().mailbox_named(account, to)?.is_some() || self.hidden_named(account, to)?.is_some() {
             return Err(Error::AlreadyExists);
         }
         if from.is_inbox() {

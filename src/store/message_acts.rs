@@ -192,11 +192,19 @@ impl Txn<'_> {
                 self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([message.id.get()])?;
             } else {
                 let mut update = self.conn().prepare_cached(
-                    "UPDATE message SET mailbox_id = NULL, uid = NULL, mod_seq = ?2, gone_ms = ?3, gone_from = ?4,
-                       gone_why = ?5 WHERE id = ?1",
+                    "UPDATE message SET mailbox_id = NULL, uid = NULL, mod_seq = ?2, gone_ms = ?3, 
+                       gone_from = coalesce(?4, (SELECT hidden_name FROM mailbox WHERE id = ?6)), gone_why = ?5
+                     WHERE id = ?1",
                 )?;
                 let mod_seq = mod_seq.get().cast_signed();
-                update.execute(params![message.id.get(), mod_seq, self.now().unix_ms(), name, why])?;
+                update.execute(params![
+                    message.id.get(),
+                    mod_seq,
+                    self.now().unix_ms(),
+                    name,
+                    why,
+                    mailbox.id.get()
+                ])?;
             }
             self.vanish(mailbox.id, mod_seq, message.uid)?;
         }

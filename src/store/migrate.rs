@@ -14,6 +14,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_outbox.sql"),
     include_str!("migrations/0003_object_id.sql"),
+    include_str!("migrations/0004_mirror.sql"),
 ];
 
 /// The content database's.

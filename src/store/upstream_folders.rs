@@ -115,9 +115,7 @@ impl Txn<'_> {
     /// what is known of the first.
     pub fn merge_mailbox(&mut self, from: MailboxId, into: MailboxId) -> Result<()> {
         let source = self.reader().mailbox(from)?;
-        if source.name.is_some() {
-            self.move_all(&source, into)?;
-        }
+        self.move_all(&source, into)?;
         // Rows are moved to another parent, one table after the other.
         self.conn().pragma_update(None, "defer_foreign_keys", true)?;
         for table in ["remote_mailbox", "remote_message", "remote_skipped"] {

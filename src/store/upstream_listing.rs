@@ -7,7 +7,7 @@
 use rusqlite::params;
 
 use super::upstream_matching::{Matching, is_named_by_entries, name_here, names_given};
-use super::{Cursor, Error, Result, Txn};
+use super::{Cursor, Error, Mirrored, Result, Txn};
 use crate::journal::{Entry, Op};
 use crate::merge::ConflictKind;
 use crate::merge::policy::{self, FolderDecision, FolderHere, FolderThere};
@@ -36,14 +36,18 @@ pub struct Listing {
     /// Mailboxes that upstream has no more.
     pub gone: Vec<MailboxId>,
     pub conflicts: usize,
+    pub mirrored: Mirrored,
 }
 
 impl Txn<'_> {
     /// Takes in a complete answer to LIST: mailboxes made, renamed and subscribed to upstream. Those that are gone are
-    /// only told: their messages are accounted for first.
-    pub fn take_listing(&mut self, account: AccountId, listed: &[ListedMailbox]) -> Result<Listing> {
+    /// only told: their messages are accounted for first. `choice` is which are to be mirrored, in words: only once it has
+    /// changed are mailboxes left out that are here already.
+    pub fn take_listing(&mut self, account: AccountId, listed: &[ListedMailbox], choice: &str) -> Result<Listing> {
         let mut matching = Matching::new(self.reader().remote_mailboxes(account)?, listed);
         let mut entries: Vec<Entry> = self.reader().entries(account)?;
+        let is_new_choice = self.is_new_choice(account, choice)?;
+        let mut mirrored = Mirrored::default();
         let mut conflicts = 0;
         for (mailbox, at) in matching.renamed_by_us(listed, &entries) {
             matching.link(mailbox, at);
@@ -67,12 +71,20 @@ impl Txn<'_> {
                 conflicts += usize::from(is_conflict);
             }
             if let Some(mailbox) = matching.mailboxes[at] {
+                match listed.is_wanted {
+                    true => self.take_up_again(mailbox, &name_here(&listed.name, &entries), &mut mirrored)?,
+                    false if is_new_choice => self.leave_out(mailbox, &mut mirrored)?,
+                    false => {}
+                }
                 self.take_name(account, mailbox, &name_here(&listed.name, &entries), &entries)?;
                 self.take_attributes(account, mailbox, listed, &entries)?;
             }
         }
+        if is_new_choice && mirrored.held.is_empty() {
+            self.set_choice(account, choice)?;
+        }
         let gone = matching.missing();
-        Ok(Listing { mailboxes: matching.mailboxes, gone, conflicts })
+        Ok(Listing { mailboxes: matching.mailboxes, gone, conflicts, mirrored })
     }
 
     /// Upstream gave the mailbox another name. Its UIDs are looked at anew: that it is the same is only likely.
@@ -83,6 +95,11 @@ impl Txn<'_> {
         listed: &ListedMailbox,
         entries: &[Entry],
     ) -> Result<bool> {
+        if self.is_hidden(mailbox)? {
+            self.rename_remote_row(mailbox, &listed.remote_name)?;
+            self.set_cursor(mailbox, &Cursor::start(None))?;
+            return Ok(false);
+        }
         let local = self.reader().mailbox(mailbox)?;
         let is_renamed = |entry: &&Entry| matches!(&entry.op, Op::RenameMailbox { mailbox: id, .. } if *id == mailbox);
         let renames: Vec<&Entry> = entries.iter().filter(is_renamed).collect();

@@ -71,13 +71,15 @@ impl<R: Remote> Pass<'_, R> {
         let delimiter = listed.iter().find_map(|(listed, _)| listed.delimiter);
         let shown: Vec<(RemoteName, Option<Status>, bool, ListedMailbox)> =
             listed.into_iter().filter_map(|(listed, status)| self.shown(listed, status)).collect();
-        let (account, taken) = (self.account, shown.iter().map(|(.., shown)| shown.clone()).collect::<Vec<_>>());
+        let (account, choice) = (self.account, self.filter.to_string());
+        let taken: Vec<ListedMailbox> = shown.iter().map(|(.., shown)| shown.clone()).collect();
         let listing = self.write(move |txn| {
             if txn.reader().account(account)?.delimiter != delimiter {
                 txn.set_delimiter(account, delimiter)?;
             }
-            txn.take_listing(account, &taken)
+            txn.take_listing(account, &taken, &choice)
         })?;
+        self.report.take_mirrored(&listing.mirrored);
         self.report.conflicts += listing.conflicts;
         let mut folders = Vec::new();
         let mut vanishing = Vec::new();

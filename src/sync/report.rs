@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::store::Mirrored;
+use crate::types::MailboxName;
+
 /// Counts of one sync.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -29,6 +32,12 @@ pub struct Report {
     pub skipped: usize,
     /// Mailboxes in quarantine, by name.
     pub blocked: Vec<String>,
+    /// Mailboxes that the configuration leaves out of the mirror from now on.
+    pub left_out: Vec<String>,
+    /// Mailboxes that are mirrored again.
+    pub mirrored_again: Vec<String>,
+    /// Mailboxes to be left out, once what waits in them is done upstream.
+    pub held: Vec<String>,
     /// Mailboxes that the server did not let us look into, with what it said.
     pub refused: Vec<(String, String)>,
 }
@@ -63,6 +72,17 @@ impl Report {
         self.skipped = self.skipped.max(round.skipped);
         self.blocked = round.blocked;
         self.refused = round.refused;
+        self.left_out.extend(round.left_out);
+        self.mirrored_again.extend(round.mirrored_again);
+        self.held = round.held;
+    }
+
+    /// Which mailboxes came into the mirror and went out of it.
+    pub(super) fn take_mirrored(&mut self, mirrored: &Mirrored) {
+        let texts = |names: &[MailboxName]| names.iter().map(MailboxName::to_string).collect::<Vec<_>>();
+        self.left_out.extend(texts(&mirrored.hidden));
+        self.mirrored_again.extend(texts(&mirrored.shown));
+        self.held = texts(&mirrored.held);
     }
 
     const fn counts(&self) -> [(usize, &'static str); 14] {
@@ -91,7 +111,11 @@ impl fmt::Display for Report {
         let told = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
         let blocked = self.blocked.iter().map(|name| format!("{name} blocked"));
         let refused = self.refused.iter().map(|(name, why)| format!("{name} not readable ({why})"));
-        let parts: Vec<String> = told.chain(blocked).chain(refused).collect();
+        let left_out = self.left_out.iter().map(|name| format!("{name} is no longer mirrored"));
+        let again = self.mirrored_again.iter().map(|name| format!("{name} is mirrored again"));
+        let held = self.held.iter().map(|name| format!("{name} is mirrored until what waits in it is done"));
+        let mirror = left_out.chain(again).chain(held);
+        let parts: Vec<String> = told.chain(blocked).chain(refused).chain(mirror).collect();
         match parts.is_empty() {
             true => f.write_str("no change"),
             false => f.write_str(&parts.join(", ")),

@@ -111,7 +111,9 @@ impl<'t, 'c> Accounting<'t, 'c> {
         let lost = cases.iter().filter(is_loss).count();
         let verdict = self.txn.reader().quarantine(self.vanishing.mailbox)?.map(|quarantine| quarantine.verdict);
         let is_mass = is_mass(lost, self.vanishing.held) || (self.vanishing.is_suspect && lost > 0);
-        let is_blocked = is_mass && verdict != Some(Verdict::Confirmed);
+        // What is left out of the mirror concerns nobody here.
+        let is_shown = self.txn.reader().mailbox(self.vanishing.mailbox)?.name.is_some();
+        let is_blocked = is_mass && is_shown && verdict != Some(Verdict::Confirmed);
         for case in cases {
             if !is_blocked || case.arrival.is_some() {
                 self.decide(case)?;

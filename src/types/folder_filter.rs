@@ -1,5 +1,7 @@
 //! Which mailboxes are mirrored: globs over names.
 
+use std::fmt;
+
 use super::MailboxName;
 
 /// A pattern over whole names: `*` is any text, `/` included, `?` one character; everything else, brackets too, is
@@ -63,6 +65,16 @@ impl FolderFilter {
     pub fn includes(&self, name: &MailboxName) -> bool {
         let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(name.as_str()));
         matches(&self.folders) && !matches(&self.exclude)
+    }
+}
+
+/// In one text, which differs where the choice does.
+impl fmt::Display for FolderFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (sign, globs) in [('+', &self.folders), ('-', &self.exclude)] {
+            globs.iter().try_for_each(|glob| writeln!(f, "{sign}{}", String::from_iter(&glob.0)))?;
+        }
+        Ok(())
     }
 }
 

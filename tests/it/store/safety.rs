@@ -77,9 +77,11 @@ fn a_file_that_is_no_database_is_named_and_not_touched() {
 
 #[test]
 fn a_store_of_every_earlier_version_opens() {
-    const HOT: [&str; 2] = [
+    const HOT: [&str; 4] = [
         include_str!("../../../src/store/migrations/0001_first.sql"),
         include_str!("../../../src/store/migrations/0002_outbox.sql"),
+        include_str!("../../../src/store/migrations/0003_object_id.sql"),
+        include_str!("../../../src/store/migrations/0004_mirror.sql"),
     ];
     const CONTENT: &str = include_str!("../../../src/store/migrations/content_0001_first.sql");
     // Rows as version 1 wrote them; one message without bytes, waiting to be fetched.

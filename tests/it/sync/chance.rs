@@ -304,6 +304,14 @@ fn what_chance_found_once_stays_right() {
             Turn::There(Act::Copy { pick: 720, to: 0 }),
             Turn::Here(Act::Append { to: 0 }),
         ],
+        &[
+            Turn::Here(Act::Expunge { pick: 705 }),
+            Turn::There(Act::Expunge { pick: 380 }),
+            Turn::Here(Act::Move { pick: 13, to: 1 }),
+            Turn::Here(Act::Flag { pick: 410, flag: 0, set: true }),
+            Turn::Sync { cut: Some((24, false)) },
+            Turn::There(Act::Expunge { pick: 953 }),
+        ],
     ];
     for turns in found {
         Traits::all().into_iter().for_each(|traits| run(traits, turns));

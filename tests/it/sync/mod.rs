@@ -4,6 +4,7 @@ mod basics;
 mod chance;
 mod folders;
 mod guard;
+mod mirror;
 mod model_remote;
 mod policy;
 mod servers;

@@ -187,7 +187,7 @@ fn a_mailbox_that_the_server_spells_in_another_way_is_the_same() {
         uid_next: None,
     };
     let (account, listing) = (world.account, [listed("INBOX", "INBOX", 1), listed("A/b", "A/b", 2)]);
-    let taken = world.write(Origin::Upstream, move |txn| txn.take_listing(account, &listing));
+    let taken = world.write(Origin::Upstream, move |txn| txn.take_listing(account, &listing, ""));
     assert_eq!((taken.mailboxes[1], taken.gone, taken.conflicts), (Some(before), Vec::new(), 0));
     assert_eq!(world.conflicts(), Vec::<String>::new());
 }

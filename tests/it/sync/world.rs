@@ -19,6 +19,8 @@ pub struct World {
     store: Option<Store>,
     pub account: AccountId,
     pub server: Server,
+    /// Which mailboxes are mirrored.
+    pub filter: FolderFilter,
 }
 
 /// Runs a future that never waits.
@@ -54,7 +56,7 @@ impl World {
         let folder = folder();
         let store = open(folder.path());
         let account = store.write(Origin::Upstream, clock(), |txn| txn.ensure_account("me")).expect("an account");
-        Self { folder, store: Some(store), account, server: Server::new(traits) }
+        Self { folder, store: Some(store), account, server: Server::new(traits), filter: FolderFilter::all() }
     }
 
     pub fn store(&self) -> &Store {
@@ -81,11 +83,17 @@ impl World {
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
         }
         let store = open(folder.path());
-        Self { folder, store: Some(store), account: self.account, server: self.server.fork() }
+        Self {
+            folder,
+            store: Some(store),
+            account: self.account,
+            server: self.server.fork(),
+            filter: self.filter.clone(),
+        }
     }
 
     pub fn engine(&self) -> Engine {
-        Engine::new(self.store().clone(), self.account, FolderFilter::all())
+        Engine::new(self.store().clone(), self.account, self.filter.clone())
     }
 
     /// One sync over a new connection.
