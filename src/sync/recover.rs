@@ -13,10 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Result;
 use super::identity;
 use super::pass::{Pass, Refusal, from, refusal};
-use super::remote::{RefusalCode, Remote, RemoteName};
+use super::remote::{RefusalCode, Remote, RemoteName, Scanned};
+use crate::journal::entry::EvidenceSource;
 use crate::journal::{Evidence, Place, State, intent};
 use crate::store::{self, Landed, Txn, bound_uids};
-use crate::types::{AccountId, ContentHash, EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet, UidValidity};
+use crate::types::{
+    AccountId, ContentHash, EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet, UidValidity,
+};
 
 /// A message that is looked for: its bytes' hash, its size.
 type Sought = (MessageId, ContentHash, u64);
@@ -61,9 +64,10 @@ impl<R: Remote> Pass<'_, R> {
         self.write(move |txn| txn.landed(target, &landed, &settles))?;
         let missing: Vec<Sought> =
             evidence.messages.iter().filter(|(message, ..)| !done.contains(message)).copied().collect();
-        let is_new = evidence.source.as_ref().is_none_or(|source| !source.moves);
-        if has_holes && is_new && !missing.is_empty() {
-            self.look_elsewhere(evidence, missing).await?;
+        match evidence.source.as_ref().filter(|source| source.moves) {
+            Some(source) => self.unmark(source, evidence, &missing).await?,
+            None if has_holes && !missing.is_empty() => self.look_elsewhere(evidence, missing).await?,
+            None => {}
         }
         self.write(move |txn| txn.not_in_flight(carrier))?;
         Ok(done.into_iter().collect())
@@ -150,7 +154,8 @@ impl<R: Remote> Pass<'_, R> {
         if messages.is_empty() {
             return Ok(Ok(()));
         }
-        let there: UidSet<RemoteUid> = self.still_in(source, messages.clone()).await?.into_values().collect();
+        let there = self.still_in(source, messages.clone()).await?;
+        let there: UidSet<RemoteUid> = there.into_values().map(|scanned| scanned.uid).collect();
         if there.is_empty() {
             return Ok(Ok(()));
         }
@@ -164,12 +169,32 @@ impl<R: Remote> Pass<'_, R> {
         }
     }
 
-    /// Those of the messages that a mailbox still has upstream, with their UIDs there. It is selected then.
+    /// Messages that were to be moved by copying, and whose copies are not there (any more): a mark for expunging that was
+    /// set in their source since the evidence was recorded is ours, and comes off.
+    async fn unmark(&mut self, source: &EvidenceSource, evidence: &Evidence, missing: &[Sought]) -> Result<()> {
+        let is_marked = |flags: &Flags| flags.has(SystemFlag::Deleted);
+        let was_unmarked = |message: &MessageId| sent_flags(evidence, *message).is_some_and(|flags| !is_marked(&flags));
+        let messages: BTreeSet<MessageId> = missing.iter().map(|(message, ..)| *message).filter(was_unmarked).collect();
+        if messages.is_empty() || self.remote.facts().r#move {
+            return Ok(());
+        }
+        let there = self.still_in(source.mailbox, messages).await?;
+        let marked = there.into_values().filter(|scanned| is_marked(&scanned.flags)).map(|scanned| scanned.uid);
+        let marked: UidSet<RemoteUid> = marked.collect();
+        if !marked.is_empty() {
+            let deleted: Flags = std::iter::once(Flag::from(SystemFlag::Deleted)).collect();
+            // Refused, it stays: the pull sees it as it sees anyone's.
+            let _ = refusal(self.remote.remove_flags(&marked, &deleted).await)?;
+        }
+        Ok(())
+    }
+
+    /// Those of the messages that a mailbox still has upstream, as they are there. It is selected then.
     async fn still_in(
         &mut self,
         mailbox: MailboxId,
         messages: BTreeSet<MessageId>,
-    ) -> Result<BTreeMap<MessageId, RemoteUid>> {
+    ) -> Result<BTreeMap<MessageId, Scanned>> {
         let Some(row) = self.remote_mailbox(mailbox)? else { return Ok(BTreeMap::new()) };
         if self.selected != Some(mailbox) {
             self.selected = None;
@@ -185,11 +210,12 @@ impl<R: Remote> Pass<'_, R> {
         let wanted: BTreeMap<MessageId, RemoteUid> =
             wanted.filter_map(|bound| Some((bound.message, bound.uid?))).collect();
         if wanted.is_empty() {
-            return Ok(wanted);
+            return Ok(BTreeMap::new());
         }
         let scanned = self.remote.scan(&wanted.values().copied().collect(), None).await?;
-        let there: BTreeSet<RemoteUid> = scanned.into_iter().map(|scanned| scanned.uid).collect();
-        Ok(wanted.into_iter().filter(|(_, uid)| there.contains(uid)).collect())
+        let mut there: BTreeMap<RemoteUid, Scanned> =
+            scanned.into_iter().map(|scanned| (scanned.uid, scanned)).collect();
+        Ok(wanted.into_iter().filter_map(|(message, uid)| Some((message, there.remove(&uid)?))).collect())
     }
 }
 

@@ -223,3 +223,24 @@ fn subscriptions_go_both_ways() {
     assert!(world.there().contains("B:") && world.there().contains("INBOX*:"));
     assert_eq!(world.here(), world.there());
 }
+
+#[test]
+fn a_message_whose_copy_vanished_before_the_move_was_finished_does_not_keep_our_deleted_mark() {
+    for traits in [Traits::middling(), Traits::plain()] {
+        for n in 1..30 {
+            let mut world = with_mail(traits.clone());
+            world.move_message("INBOX", "m", "B");
+            let calls = world.server.state().calls;
+            world.server.state().cut = Cut::After(calls + n);
+            let _ = world.sync();
+            world.reopen();
+            let copies: Vec<u32> = world.server.state().mailboxes["B"].messages.keys().copied().collect();
+            copies.into_iter().for_each(|uid| world.server.expunge("B", uid));
+            world.settle();
+            assert!(!world.there().contains("Deleted"), "cut after call {n}: {}", world.there());
+            assert_eq!(world.here(), world.there(), "cut after call {n}");
+            assert_eq!(world.journal(), Vec::<String>::new(), "cut after call {n}");
+            world.assert_sound();
+        }
+    }
+}
