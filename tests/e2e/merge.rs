@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
+use crate::support::folders;
 use crate::support::imap::Imap;
 use crate::support::proxy::Proxy;
 use crate::support::refserver::RefServer;
@@ -206,6 +207,37 @@ fn folders_changed_on_both_sides_end_as_the_table_says() {
     assert!(here["Doomed"].iter().any(|entry| entry.hash == new), "new mail keeps its folder");
     let conflicts = agent.ctl_json(&["conflicts", "--json"]);
     assert_eq!(conflicts.as_array().map(Vec::len), Some(2), "{conflicts:#}");
+}
+
+#[test]
+fn folders_renamed_deleted_and_made_on_both_sides_end_as_the_table_says() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut there = server.login("ada");
+    folders::fill(&mut there);
+    let line = Proxy::to(server.address("imap"));
+    let agent = Agent::started(&Account::at(&server, "ada", line.address).text());
+    agent.sync();
+    folders::tell(&agent, &line, &mut agent.login("ada"), &mut there, '/');
+}
+
+#[test]
+fn a_folder_that_the_configuration_leaves_out_later_goes_out_of_sight_and_comes_back() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut there = server.login("ada");
+    there.ok("CREATE Lists");
+    there.append("Lists", &[], 1_000_000_000, &corpus::small(1));
+    let account = Account::at(&server, "ada", server.address("imap"));
+    let agent = Agent::started(&account.text());
+    agent.sync();
+    let whole = snapshot::take(&mut agent.login("ada"));
+    assert_eq!(whole["Lists"].len(), 1);
+    agent.configure(&Account { more: "mirror = { exclude = [\"Lists\"] }", ..account }.text());
+    wait_until("the folder to go", SOON, || !snapshot::take(&mut agent.login("ada")).contains_key("Lists"));
+    assert!(agent.log().contains("Lists is no longer mirrored"), "{}", agent.log());
+    assert_eq!(snapshot::take(&mut there), whole, "nothing is deleted on the server");
+    agent.configure(&Account::at(&server, "ada", server.address("imap")).text());
+    wait_until("the folder to come back", SOON, || snapshot::take(&mut agent.login("ada")) == whole);
+    assert!(agent.log().contains("Lists is mirrored again"), "{}", agent.log());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! MAILTIDE_REQUIRE_INTEROP=1 it is a failure.
 
 mod clients;
+mod folders;
 mod judge;
 mod load;
 mod mirror;

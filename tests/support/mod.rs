@@ -11,6 +11,7 @@ pub mod agent;
 pub mod certificate;
 pub mod corpus;
 pub mod dovecot;
+pub mod folders;
 pub mod imap;
 pub mod names;
 pub mod net;
