@@ -48,7 +48,8 @@ pub fn tell(agent: &Agent, line: &Proxy, here: &mut Imap, there: &mut Imap, deli
         let (mut wanted, found) = (hashes(numbers), here.get(*name));
         let mut found: Vec<String> =
             found.unwrap_or_else(|| panic!("no {name}")).iter().map(|entry| entry.hash.clone()).collect();
-        (wanted.sort(), found.sort());
+        wanted.sort();
+        found.sort();
         assert_eq!(found, wanted, "{name}");
     }
     let kinds = agent.ctl_json(&["conflicts", "--json"]);
