@@ -73,13 +73,18 @@ pub fn load(file: &Path) -> Result<Config, LoadError> {
 
 /// A password in a file that others can read is no secret.
 fn warn_of_readers(file: &Path, config: &Config) {
+    if is_readable_by_others(file, config) {
+        tracing::warn!("{} holds a password and others can read it: chmod 600 {0}", file.display());
+    }
+}
+
+/// Does the file hold a password, and can others read it?
+pub fn is_readable_by_others(file: &Path, config: &Config) -> bool {
     let local = config.local.password.iter();
     let mut credentials = config.accounts.iter().map(|account| &account.password).chain(local);
     let holds_password = credentials.any(|credential| matches!(credential, Credential::Password(_)));
     let mode = std::fs::metadata(file).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
-    if holds_password && mode & 0o077 != 0 {
-        tracing::warn!("{} holds a password and others can read it: chmod 600 {0}", file.display());
-    }
+    holds_password && mode & 0o077 != 0
 }
 
 async fn serve(paths: Paths, config: Config) -> Exit {

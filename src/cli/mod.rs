@@ -9,6 +9,7 @@ mod completions;
 mod conflicts;
 mod daemon;
 mod demo;
+mod doctor;
 mod done;
 mod failure;
 mod guard;
@@ -75,6 +76,8 @@ enum Command {
     Why(why::Arguments),
     /// Audit the store, and compare it with the servers
     Verify(verify::Arguments),
+    /// Find out what is wrong with the configuration, the files, the daemon or the servers
+    Doctor,
     /// Accept a mass removal on the server that was held back
     Confirm(guard::Arguments),
     /// Refuse a mass removal on the server that was held back: what is here is kept
@@ -132,6 +135,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         Command::Recover(arguments) => recover::run(&mut context, arguments).await,
         Command::Why(arguments) => why::run(&mut context, arguments).await,
         Command::Verify(arguments) => verify::run(&mut context, arguments).await,
+        Command::Doctor => doctor::run(&mut context).await,
         Command::Confirm(arguments) => guard::run(&mut context, arguments, true).await,
         Command::Reject(arguments) => guard::run(&mut context, arguments, false).await,
         Command::ClientConfig => client_config::run(&mut context).await,

@@ -223,3 +223,48 @@ fn accounts_are_listed_and_tested() {
     assert!(agent.ctl_ok(&["account", "list"]).contains(USER));
     agent.ctl_ok(&["account", "test", USER]);
 }
+
+#[test]
+fn an_account_is_added_once_its_servers_took_the_login() {
+    let server = server();
+    let agent = Agent::new("# mine\n");
+    let (imap, smtp) = (server.address("imap").to_string(), server.address("submission").to_string());
+    let add = |password: &str| {
+        let mut arguments =
+            vec!["account", "add", "--name", USER, "--address", ADDRESS, "--imap", &imap, "--smtp", &smtp];
+        arguments.extend(["--tls", "none", "--user", USER, "--password-command", "echo", password]);
+        agent.ctl(&arguments)
+    };
+    let before = std::fs::read_to_string(agent.config()).expect("written");
+    let said = add("wrong");
+    assert_eq!(said.code, 77, "{said:?}");
+    assert_eq!(std::fs::read_to_string(agent.config()).expect("written"), before, "nothing was written");
+    let said = add(crate::support::refserver::PASSWORD);
+    assert_eq!(said.code, 0, "{said:?}");
+    let text = std::fs::read_to_string(agent.config()).expect("written");
+    assert!(text.starts_with(&before), "comments and all: {text}");
+    assert_eq!(agent.once().code, 0);
+    assert_eq!(add(crate::support::refserver::PASSWORD).code, 78, "there is one of that name");
+    assert_eq!(agent.ctl(&["account", "add"]).code, 64, "nobody there to be asked");
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong_and_what_helps() {
+    let server = server();
+    let mut agent = agent(&server);
+    let said = agent.ctl(&["doctor"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    for wanted in ["ok    daemon", "ok    store: sound", "ok    server: ada imap", "note  configuration"] {
+        assert!(said.out.contains(wanted), "no {wanted} in {said:?}");
+    }
+    agent.stop();
+    let taken = std::net::TcpListener::bind(agent.imap).expect("free now");
+    let said = agent.ctl(&["doctor"]);
+    assert_eq!(said.code, 75, "{said:?}");
+    assert!(said.out.contains(&format!("wrong port: {}", agent.imap)), "{said:?}");
+    drop(taken);
+    agent.configure("[[account]]\nname = 7\n");
+    let said = agent.ctl(&["doctor"]);
+    assert_eq!(said.code, 78, "{said:?}");
+    assert!(said.out.contains("config.toml:7:"), "{said:?}");
+}

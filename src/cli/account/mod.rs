@@ -1,5 +1,7 @@
 //! `syncctl account`.
 
+mod add;
+
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -21,6 +23,8 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Act {
+    /// Add an account to the configuration, by options or by asking, once its servers took the login
+    Add(Box<add::Arguments>),
     /// Show the accounts of the configuration
     List,
     /// Try to log in to the servers of an account, or of all; no daemon is needed
@@ -28,10 +32,10 @@ enum Act {
 }
 
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
-    let config = context.config()?;
     match arguments.act.unwrap_or(Act::List) {
-        Act::List => list(context, &config),
-        Act::Test { account } => test(context, &config, account.as_deref()).await,
+        Act::Add(arguments) => add::run(context, *arguments).await,
+        Act::List => list(context, &context.config()?),
+        Act::Test { account } => test(context, &context.config()?, account.as_deref()).await,
     }
 }
 
@@ -80,16 +84,16 @@ fn shown(server: &Server) -> String {
 
 /// How one server of an account answered.
 #[derive(Serialize)]
-struct Tested {
-    account: String,
+pub(super) struct Tested {
+    pub account: String,
     /// `imap` or `smtp`.
-    server: &'static str,
-    address: String,
-    ok: bool,
+    pub server: &'static str,
+    pub address: String,
+    pub ok: bool,
     /// What went wrong; what was found, where nothing did.
-    text: String,
+    pub text: String,
     #[serde(skip)]
-    exit: Exit,
+    pub exit: Exit,
 }
 
 async fn test(context: &mut Context, config: &Config, account: Option<&str>) -> Result<Exit, Failure> {
@@ -102,22 +106,29 @@ async fn test(context: &mut Context, config: &Config, account: Option<&str>) -> 
     for account in chosen {
         tested.extend(test_account(account).await);
     }
-    if context.json {
-        context.screen.json(&tested)?;
-    } else {
-        for one in &tested {
-            let tone = if one.ok { Tone::Good } else { Tone::Bad };
-            let place = format!("  {}  {}  ", one.server, one.address);
-            context.screen.toned(&[(Tone::Bold, &one.account), (Tone::Plain, &place), (tone, &one.text)])?;
-        }
-    }
-    // What needs a person is worth more than what may pass.
-    let exits = || tested.iter().map(|one| one.exit);
-    let worst = [Exit::Config, Exit::NoPermission, Exit::TempFail];
-    Ok(worst.into_iter().find(|bad| exits().any(|exit| exit == *bad)).unwrap_or(Exit::Done))
+    show(context, &tested)?;
+    Ok(worst(&tested))
 }
 
-async fn test_account(account: &Account) -> Vec<Tested> {
+fn show(context: &mut Context, tested: &[Tested]) -> std::io::Result<()> {
+    if context.json {
+        return context.screen.json(&tested);
+    }
+    for one in tested {
+        let tone = if one.ok { Tone::Good } else { Tone::Bad };
+        let place = format!("  {}  {}  ", one.server, one.address);
+        context.screen.toned(&[(Tone::Bold, &one.account), (Tone::Plain, &place), (tone, &one.text)])?;
+    }
+    Ok(())
+}
+
+/// What needs a person is worth more than what may pass.
+fn worst(tested: &[Tested]) -> Exit {
+    let worst = [Exit::Config, Exit::NoPermission, Exit::TempFail];
+    worst.into_iter().find(|bad| tested.iter().any(|one| one.exit == *bad)).unwrap_or(Exit::Done)
+}
+
+pub(super) async fn test_account(account: &Account) -> Vec<Tested> {
     let tested = |server, address: &Server, outcome: Result<String, (String, Exit)>| Tested {
         account: account.name.clone(),
         server,
