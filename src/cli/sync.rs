@@ -42,6 +42,7 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
         for account in &synced.accounts {
             let (outcome, tone) = match (account.complete, &account.error) {
                 (true, _) => ("complete", Tone::Good),
+                (false, None) if account.state == State::Paused => ("paused (`syncctl online`)", Tone::Busy),
                 (false, None) => ("not complete", Tone::Busy),
                 (false, Some(_)) => (account.state.as_str(), tone(account.state)),
             };
