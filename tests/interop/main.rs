@@ -7,6 +7,7 @@ mod folders;
 mod judge;
 mod load;
 mod mirror;
+mod mta;
 mod storm;
 mod submitters;
 mod upstream;

@@ -13,6 +13,7 @@ pub mod corpus;
 pub mod dovecot;
 pub mod folders;
 pub mod imap;
+pub mod mta;
 pub mod names;
 pub mod net;
 pub mod peers;

@@ -1,0 +1,78 @@
+//! Mail exchanged with Postfix and Exim, in both directions.
+
+use crate::support::agent::{Account, Agent};
+use crate::support::mta::Mta;
+use crate::support::net::free_address;
+use crate::support::refserver::{Options, PASSWORD, RefServer};
+use crate::support::smtp::Smtp;
+use crate::support::wait::{SOON, wait_until};
+
+const BODY: &str = "Grüße\r\n.\r\n..\r\nFrom here\r\n";
+
+fn letter(subject: &str) -> String {
+    format!(
+        "From: Ada <ada@home.example>\r\nSubject: {subject}\r\nMessage-ID: <{subject}@home.example>\r\n\
+         MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n{BODY}"
+    )
+}
+
+fn inbox(server: &RefServer, subject: &str) -> Vec<String> {
+    let mut imap = server.login("ada");
+    imap.select("INBOX");
+    let all = imap.fetch_all().into_iter().map(|message| String::from_utf8_lossy(&message.body).into_owned());
+    all.filter(|text| text.contains(&format!("Subject: {subject}"))).collect()
+}
+
+#[test]
+fn postfix_and_exim_take_mail_from_refserver_and_bring_it_some() {
+    let smtp = free_address();
+    let (Some(postfix), Some(exim)) =
+        (Mta::postfix("postfix.example", ("home.example", smtp)), Mta::exim("exim.example", ("home.example", smtp)))
+    else {
+        return;
+    };
+    let config =
+        format!("[routes]\n\"postfix.example\" = \"{}\"\n\"exim.example\" = \"{}\"\n", postfix.address, exim.address);
+    let server = RefServer::start(&Options { users: &["ada"], smtp: Some(smtp), config, ..Options::default() });
+    let mut out = Smtp::connect(server.address("submission")).expect("refserver listens");
+    assert_eq!(out.login("ada", PASSWORD).expect("it answers").code, 235);
+    let to = ["bob@postfix.example", "eve@postfix.example", "bob@exim.example"];
+    let answer = out.send("ada@home.example", &to, letter("out").as_bytes()).expect("it answers");
+    assert_eq!(answer.code, 250, "{answer:?}");
+    for (name, mta, copies) in [("postfix", &postfix, 2), ("exim", &exim, 1)] {
+        wait_until(name, SOON, || mta.delivered().len() == copies);
+        for text in mta.delivered() {
+            let text = text.replace("\r\n", "\n");
+            assert!(text.contains("Grüße\n.\n..\n"), "{name}: {text}");
+            assert!(text.contains("by home.example with ESMTPA"), "{name}: {text}");
+        }
+        let mut back = Smtp::connect(mta.address).expect("it listens");
+        let answer = back.send("bob@far.example", &["ada@home.example"], letter(name).as_bytes()).expect("it answers");
+        assert_eq!(answer.code, 250, "{name}: {answer:?}");
+        wait_until(name, SOON, || inbox(&server, name).len() == 1);
+        let text = inbox(&server, name).remove(0);
+        assert!(text.starts_with("Return-Path: <bob@far.example>\r\n") && text.ends_with(BODY), "{name}: {text}");
+    }
+}
+
+#[test]
+fn the_agent_sends_by_exim() {
+    let server = RefServer::with_users(&["ada"]);
+    let Some(exim) = Mta::exim("exim.example", ("home.example", server.address("smtp"))) else { return };
+    let account = Account { smtp: exim.address, ..Account::at(&server, "ada", server.address("imap")) };
+    let agent = Agent::started(&account.text());
+    let to = ["bob@exim.example", "ada@home.example"];
+    let answer =
+        agent.login_smtp("ada").send("ada@home.example", &to, letter("by exim").as_bytes()).expect("it answers");
+    assert_eq!(answer.code, 250, "{answer:?}");
+    wait_until("exim's own copy", SOON, || exim.delivered().len() == 1);
+    wait_until("the copy that exim handed on", SOON, || inbox(&server, "by exim").len() == 1);
+    assert!(inbox(&server, "by exim")[0].ends_with(BODY));
+    wait_until("the copy in Sent", SOON, || {
+        let mut imap = server.login("ada");
+        imap.list().iter().any(|listed| listed.name == "Sent") && {
+            imap.select("Sent");
+            imap.fetch_all().len() == 1
+        }
+    });
+}
