@@ -21,7 +21,7 @@ pub mod password;
 pub mod paths;
 mod recovery;
 mod reload;
-mod reports;
+pub mod reports;
 pub mod servers;
 mod settled;
 mod systemd;

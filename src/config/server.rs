@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
-use super::value::{Credential, Listen, OwnTls, Password, PollSeconds, TlsIdentity, credential};
+use super::value::{Credential, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, credential, word};
 
 /// Everything refserver can be told in a file. What the command line says as well, it says louder.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,21 @@ pub struct ServerConfig {
     pub without: Vec<String>,
     /// Seconds between two POP3 logins of a user.
     pub pop3_login_delay: u32,
+    /// The DNS server to ask in place of the system's.
+    pub dns: Option<SocketAddr>,
+    /// Where other domains' servers listen.
+    pub mx_port: Option<u16>,
+    pub relay_tls: RelayTls,
+}
+
+/// TLS to other domains' servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RelayTls {
+    /// Where they offer it.
+    #[default]
+    Opportunistic,
+    /// Or no mail.
+    Required,
 }
 
 /// Addresses to listen on; what is absent is not served.
@@ -78,6 +93,9 @@ impl ServerConfig {
             routes: raw.routes.into_iter().map(|(domain, to)| (domain.to_ascii_lowercase(), to)).collect(),
             without: raw.without,
             pop3_login_delay: raw.pop3_login_delay.map_or(0, |seconds| seconds.0),
+            dns: address(raw.dns),
+            mx_port: raw.mx_port.map(|port| port.0),
+            relay_tls: raw.relay_tls.unwrap_or_default(),
         })
     }
 }
@@ -102,6 +120,9 @@ struct Raw {
     #[serde(default)]
     without: Vec<String>,
     pop3_login_delay: Option<PollSeconds>,
+    dns: Option<Listen>,
+    mx_port: Option<Port>,
+    relay_tls: Option<RelayTls>,
 }
 
 #[derive(Deserialize)]
@@ -110,4 +131,14 @@ struct RawUser {
     name: String,
     password: Option<Spanned<Password>>,
     password_command: Option<Spanned<Vec<String>>>,
+}
+
+impl<'de> Deserialize<'de> for RelayTls {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, "one of \"opportunistic\", \"required\"", |text| match text {
+            "opportunistic" => Some(Self::Opportunistic),
+            "required" => Some(Self::Required),
+            _ => None,
+        })
+    }
 }

@@ -243,7 +243,7 @@ impl<'de> Deserialize<'de> for Bodies {
 }
 
 /// Reads a string that `read` understands.
-fn word<'de, D: Deserializer<'de>, T>(
+pub(super) fn word<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expecting: &'static str,
     read: fn(&str) -> Option<T>,

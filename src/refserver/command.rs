@@ -4,7 +4,8 @@ use std::io::Write;
 
 use clap::Parser;
 
-use super::options::{Arguments, OptionsError, Settings};
+use super::options::{Arguments, Command, OptionsError, Settings};
+use super::queue;
 use super::server::{Server, StartError};
 use crate::agent::Exit;
 use crate::agent::log;
@@ -20,7 +21,10 @@ pub fn run() -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, Exit::Software),
     };
-    runtime.block_on(serve(options))
+    match options.command.clone() {
+        Some(Command::Queue(act)) => runtime.block_on(queue::run(options, act)),
+        None => runtime.block_on(serve(options)),
+    }
 }
 
 async fn serve(options: Arguments) -> Exit {
@@ -55,12 +59,12 @@ fn exit_of_options(error: &OptionsError) -> Exit {
 fn exit_of_start(error: &StartError) -> Exit {
     match error {
         StartError::Store(error) if error.is_temporary() => Exit::TempFail,
-        StartError::Listen { .. } | StartError::Chance(_) => Exit::TempFail,
+        StartError::Listen { .. } | StartError::Control { .. } | StartError::Chance(_) => Exit::TempFail,
         StartError::Store(_) | StartError::Users(_) | StartError::Tls(_) => Exit::Config,
     }
 }
 
-fn fail(error: &dyn std::error::Error, exit: Exit) -> Exit {
+pub(super) fn fail(error: &dyn std::error::Error, exit: Exit) -> Exit {
     tracing::error!("{error}");
     // A bad --log leaves nobody to log to.
     if !tracing::dispatcher::has_been_set() {

@@ -2,12 +2,13 @@
 //!
 //! [`command`] is the program, [`options`] what it is told, [`server`] the running whole. [`users`] may log in;
 //! [`delivery`] takes mail in; [`post`] puts it where it belongs, [`relay`] hands on what is for others, on the
-//! way that [`route`] finds.
+//! way that [`route`] finds, and [`queue`] shows and steers what waits.
 
 pub mod command;
 pub mod delivery;
 pub mod options;
 pub mod post;
+pub mod queue;
 pub mod relay;
 pub mod route;
 pub mod server;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use super::route::Routes;
+use super::route::{Routes, SMTP_PORT};
 use crate::agent::password::{self, PasswordError};
-use crate::config::server::Listeners;
+use crate::config::server::{Listeners, RelayTls};
 use crate::config::{ConfigError, Credential, ServerConfig, TlsIdentity};
 use crate::imap::server::config::{Capabilities, Capability};
 use crate::types::Secret;
@@ -57,8 +57,24 @@ pub struct Arguments {
     /// IMAP capabilities not to be offered, for instance MOVE,UIDPLUS
     #[arg(long, value_name = "CAPABILITIES", value_delimiter = ',')]
     pub without: Vec<String>,
+    /// Asks this DNS server, in place of the system's
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Option<SocketAddr>,
+    /// Where other domains' servers listen [default: 25]
+    #[arg(long, value_name = "PORT")]
+    pub mx_port: Option<u16>,
     #[command(flatten)]
     pub log: crate::agent::log::Options,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What is done in place of serving.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Shows and steers the mail that a running server has for others (say which by --data or --config)
+    #[command(subcommand)]
+    Queue(super::queue::Act),
 }
 
 /// What a server is started with.
@@ -72,6 +88,10 @@ pub struct Settings {
     pub routes: Routes,
     pub capabilities: Capabilities,
     pub pop3_login_delay_seconds: u32,
+    /// `None`: the system's.
+    pub dns: Option<SocketAddr>,
+    pub mx_port: u16,
+    pub relay_tls: RelayTls,
 }
 
 /// Why there are no settings.
@@ -135,8 +155,17 @@ impl Settings {
             routes,
             capabilities,
             pop3_login_delay_seconds: file.pop3_login_delay,
+            dns: options.dns.or(file.dns),
+            mx_port: options.mx_port.or(file.mx_port).unwrap_or(SMTP_PORT),
+            relay_tls: file.relay_tls,
         })
     }
+}
+
+/// The data folder that the command line or its configuration file names.
+pub(super) fn data_folder(options: Arguments) -> Result<PathBuf, OptionsError> {
+    let file = options.config.as_deref().map(read_config).transpose()?;
+    options.data.or(file.and_then(|file| file.data)).ok_or(OptionsError::NoData)
 }
 
 fn read_config(path: &Path) -> Result<ServerConfig, OptionsError> {

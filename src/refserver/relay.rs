@@ -11,13 +11,13 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::route::{self, Resolve, Route, Routes};
+use super::route::{self, Dns, Local, Resolve, Route, Routes};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
 use crate::outbox::sender::{Envelope, Outcome, Reply, SendError, Sender};
 use crate::store::{Origin, Store};
 use crate::types::{AccountId, ByteSource};
-use crate::upstream::{ClientTls, Endpoint, SmtpSender, Tcp, TlsMode};
+use crate::upstream::{ClientTls, Endpoint, SmtpSender, TlsMode};
 
 /// Sends mail to whoever takes mail for its recipients' domains.
 pub struct RelaySender<R, H> {
@@ -26,6 +26,9 @@ pub struct RelaySender<R, H> {
     /// Our name: in EHLO, and to know ourselves among a domain's mail exchangers.
     pub hostname: String,
     pub hosts: H,
+    /// Where other domains' servers listen.
+    pub mx_port: u16,
+    pub chance: Chance,
 }
 
 /// Makes the sender for one host: a seam for tests.
@@ -35,15 +38,21 @@ pub trait Hosts: Send + Sync {
     fn host(&self, host: &str, port: u16, hello_name: &str) -> Self::Host;
 }
 
-/// Real mail exchangers: TLS where they offer it (RFC 7435), plain text where they do not.
-pub struct MailExchangers(pub ClientTls);
+/// Real mail exchangers.
+pub struct MailExchangers {
+    pub dial: Dns,
+    pub tls: ClientTls,
+    /// Where they offer no TLS they get no mail. Else TLS is taken where it is offered (RFC 7435).
+    pub require_tls: bool,
+}
 
 impl Hosts for MailExchangers {
-    type Host = SmtpSender;
+    type Host = SmtpSender<Dns>;
 
-    fn host(&self, host: &str, port: u16, hello_name: &str) -> SmtpSender {
-        let endpoint = Endpoint { host: host.to_owned(), port, tls: TlsMode::Opportunistic, allow_plaintext: true };
-        SmtpSender::new(Tcp, endpoint, self.0.clone(), None, hello_name)
+    fn host(&self, host: &str, port: u16, hello_name: &str) -> SmtpSender<Dns> {
+        let tls = if self.require_tls { TlsMode::StartTls } else { TlsMode::Opportunistic };
+        let endpoint = Endpoint { host: host.to_owned(), port, tls, allow_plaintext: !self.require_tls };
+        SmtpSender::new(self.dial.clone(), endpoint, self.tls.clone(), None, hello_name)
     }
 }
 
@@ -71,7 +80,8 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
         bytes: &mut dyn ByteSource,
     ) -> Result<Vec<Outcome>, SendError> {
         let all = |outcome: Outcome| Ok(vec![outcome; envelope.recipients.len()]);
-        let hosts = match route::find(domain, &self.routes, &self.dns, &self.hostname).await {
+        let local = Local { own_name: &self.hostname, port: self.mx_port, chance: self.chance.number() };
+        let hosts = match route::find(domain, &self.routes, &self.dns, local).await {
             Route::Hosts(hosts) => hosts,
             Route::Never(reply) => return all(Outcome::Failed(reply)),
             Route::Later(reply) => return all(Outcome::Deferred(reply)),

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 
 use crate::outbox::sender::Reply;
+use crate::upstream::dial::BoxedStream;
+use crate::upstream::{Dial, Tcp};
 
 /// SMTP's port (RFC 5321 section 4.5.4.2).
-const SMTP_PORT: u16 = 25;
+pub const SMTP_PORT: u16 = 25;
 
 /// Servers tried for one message; a domain with more lists most of them for other days.
 const HOSTS_MAX: usize = 8;
@@ -45,8 +51,20 @@ pub enum Route {
 /// Static routes: domains in lower case, each with `host` or `host:port`.
 pub type Routes = BTreeMap<String, String>;
 
-/// The route to `domain` as DNS records say it, for a server called `own_name`.
-pub fn by_records(domain: &str, records: MailRecords, own_name: &str) -> Route {
+/// What decides beside DNS.
+#[derive(Debug, Clone, Copy)]
+pub struct Local<'a> {
+    /// To know ourselves among a domain's mail exchangers.
+    pub own_name: &'a str,
+    /// Where mail exchangers listen.
+    pub port: u16,
+    /// Any number, evenly spread.
+    pub chance: u32,
+}
+
+/// The route to `domain` as DNS records say it.
+pub fn by_records(domain: &str, records: MailRecords, local: Local<'_>) -> Route {
+    let own_name = local.own_name;
     let mut records = match records {
         // RFC 5321 section 5.1: the domain itself is its own mail exchanger.
         MailRecords::NoMx => vec![(0, domain.to_owned())],
@@ -67,20 +85,25 @@ pub fn by_records(domain: &str, records: MailRecords, own_name: &str) -> Route {
     if records.is_empty() {
         return Route::Never(reply(554, "5.4.6", format!("Mail for {domain} would come back here")));
     }
-    Route::Hosts(records.into_iter().take(HOSTS_MAX).map(|(_, host)| (host, SMTP_PORT)).collect())
+    // Among equals each has its turn (RFC 5321 section 5.1): by chance another of them is first.
+    for equals in records.chunk_by_mut(|a, b| a.0 == b.0) {
+        let first = usize::try_from(local.chance).unwrap_or_default() % equals.len();
+        equals.rotate_left(first);
+    }
+    Route::Hosts(records.into_iter().take(HOSTS_MAX).map(|(_, host)| (host, local.port)).collect())
 }
 
 /// The route to `domain`: static, an address literal, or by DNS.
-pub async fn find(domain: &str, routes: &Routes, dns: &impl Resolve, own_name: &str) -> Route {
+pub async fn find(domain: &str, routes: &Routes, dns: &impl Resolve, local: Local<'_>) -> Route {
     if let Some(route) = routes.get(&domain.to_ascii_lowercase()) {
         return Route::Hosts(vec![host_and_port(route)]);
     }
     if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let tagged = literal.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("IPv6:"));
         let address = if tagged { &literal[5..] } else { literal };
-        return Route::Hosts(vec![(address.to_owned(), SMTP_PORT)]);
+        return Route::Hosts(vec![(address.to_owned(), local.port)]);
     }
-    by_records(domain, dns.mail_records(domain).await, own_name)
+    by_records(domain, dns.mail_records(domain).await, local)
 }
 
 /// `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
@@ -99,7 +122,8 @@ fn reply(code: u16, enhanced: &str, text: String) -> Reply {
     Reply { code, enhanced: Some(enhanced.to_owned()), text }
 }
 
-/// The system's DNS.
+/// DNS by a resolver.
+#[derive(Clone)]
 pub struct Dns(Option<TokioResolver>);
 
 impl Dns {
@@ -110,6 +134,16 @@ impl Dns {
             tracing::warn!(%error, "DNS cannot be used: mail for domains without a static route waits");
         }
         Self(resolver.ok())
+    }
+
+    /// One server and no other; the hosts file does not count.
+    pub fn at(server: SocketAddr) -> Self {
+        let mut name_server = NameServerConfig::udp_and_tcp(server.ip());
+        name_server.connections.iter_mut().for_each(|connection| connection.port = server.port());
+        let config = ResolverConfig::from_name_servers(vec![name_server]);
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        builder.options_mut().use_hosts_file = ResolveHosts::Never;
+        Self(builder.build().ok())
     }
 }
 
@@ -132,6 +166,28 @@ impl Resolve for Dns {
     }
 }
 
+/// TCP to hosts whose addresses that DNS knows, each address in turn (RFC 5321 section 5.1).
+impl Dial for Dns {
+    async fn dial(&self, host: &str, port: u16) -> io::Result<BoxedStream> {
+        let Some(resolver) = &self.0 else { return Tcp.dial(host, port).await };
+        let addresses: Vec<IpAddr> = match host.parse() {
+            Ok(address) => vec![address],
+            Err(_) => {
+                let found = resolver.lookup_ip(format!("{}.", host.trim_end_matches('.'))).await;
+                found.map_err(io::Error::other)?.iter().collect()
+            }
+        };
+        let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
+        for address in addresses {
+            match Tcp.dial(&address.to_string(), port).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,8 +201,10 @@ mod tests {
             Route::Hosts(hosts) => hosts.into_iter().map(|(host, _)| host).collect::<Vec<_>>().join(" "),
             Route::Never(reply) | Route::Later(reply) => reply.enhanced.unwrap_or_default(),
         };
+        let local = Local { own_name: "me", port: SMTP_PORT, chance: 4 };
         for (records, expected) in [
             (mx(&[(20, "b"), (10, "a"), (30, "c")]), "a b c"),
+            (mx(&[(20, "b"), (10, "a"), (20, "d"), (20, "c")]), "a c d b"),
             (mx(&[(20, "b"), (10, "a"), (20, "ME"), (30, "c")]), "a"),
             (mx(&[(10, "me")]), "5.4.6"),
             (mx(&[(0, "")]), "5.1.10"),
@@ -154,7 +212,7 @@ mod tests {
             (MailRecords::NoDomain, "5.1.2"),
             (MailRecords::Unknown("timeout".to_owned()), "4.4.3"),
         ] {
-            assert_eq!(hosts(by_records("x.example", records.clone(), "me")), expected, "{records:?}");
+            assert_eq!(hosts(by_records("x.example", records.clone(), local)), expected, "{records:?}");
         }
     }
 

@@ -14,15 +14,18 @@ use tokio_rustls::TlsAcceptor;
 use super::delivery::{Delivery, DeliveryBackend};
 use super::options::Settings;
 use super::post::Seen;
+use super::queue::{self, QueueControl};
 use super::relay::{MailExchangers, Queues, RelaySender};
 use super::route::Dns;
 use super::users::{Users, UsersError};
 use crate::config::TlsIdentity;
+use crate::config::server::RelayTls;
+use crate::control;
 use crate::imap::server::Session as ImapSession;
 use crate::imap::server::config::SessionConfig;
 use crate::net::listener::{Accepted, Admission, MakeSession, Security, Service, serve};
 use crate::net::tls::{Identity, TlsError};
-use crate::net::{Clock, Shutdown};
+use crate::net::{Chance, Clock, Shutdown};
 use crate::pop3::server as pop3;
 use crate::serve::imap::MailBackend;
 use crate::serve::pop3::{MaildropBackend, Maildrops};
@@ -76,6 +79,8 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error("cannot listen on {address}: {cause}")]
     Listen { address: SocketAddr, cause: io::Error },
+    #[error("cannot open the control socket {}: {cause}", path.display())]
+    Control { path: PathBuf, cause: io::Error },
     #[error("no random numbers: {0}")]
     Chance(getrandom::Error),
 }
@@ -132,6 +137,12 @@ impl Server {
         let mut listeners = parts.listen(&acceptor, &shutdown, &mut ready).await?;
         let relay = parts.queues().start(shutdown.clone());
         listeners.spawn(async { relay.await.unwrap_or_else(|error| tracing::error!(%error, "the relay failed")) });
+        let socket = queue::socket(&parts.settings.data);
+        let failed = |cause| StartError::Control { path: socket.clone(), cause };
+        let control = control::server::bind(&socket).await.map_err(failed)?;
+        let handler = Arc::new(QueueControl::new(parts.store.clone(), Arc::clone(&parts.users), parts.clock.clone()));
+        let stopped = shutdown.clone();
+        listeners.spawn(async move { control::serve(control, handler, stopped.requested()).await });
         listeners.spawn(sweep_now_and_then(parts.store.clone(), parts.clock.clone(), shutdown.clone()));
         tracing::info!(domain = ready.domain, data = %parts.settings.data.display(), "serving");
         Ok(Self { ready, parts, shutdown, listeners })
@@ -188,14 +199,22 @@ impl Parts {
 
     fn queues(&self) -> Queues<RelaySender<Dns, MailExchangers>> {
         let hostname = self.settings.domain.clone();
+        let dns = self.settings.dns.map_or_else(Dns::of_the_system, Dns::at);
+        let hosts = MailExchangers {
+            dial: dns.clone(),
+            tls: ClientTls::unauthenticated(),
+            require_tls: self.settings.relay_tls == RelayTls::Required,
+        };
         Queues {
             store: self.store.clone(),
             accounts: self.users.accounts().map(|(_, account)| account).collect(),
             sender: RelaySender {
                 routes: self.settings.routes.clone(),
-                dns: Dns::of_the_system(),
+                dns,
                 hostname: hostname.clone(),
-                hosts: MailExchangers(ClientTls::unauthenticated()),
+                hosts,
+                mx_port: self.settings.mx_port,
+                chance: Chance::system(),
             },
             hostname,
             clock: self.clock.clone(),

@@ -6,6 +6,7 @@ mod config;
 mod control;
 mod demo;
 mod disk;
+mod far;
 mod hostile;
 mod live;
 mod merge;

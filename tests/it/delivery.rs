@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use mailtide::net::Chance;
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
 use mailtide::refserver::post::Seen;
@@ -321,6 +322,8 @@ fn each_domains_mail_goes_to_the_first_of_its_hosts_that_answers() {
             dns: zone(),
             hostname: "me".to_owned(),
             hosts: world.clone(),
+            mx_port: 25,
+            chance: Chance::from_fn(|| 0),
         };
         let recipient = |address: &str| Recipient { address: address.to_owned(), notify: None, orcpt: None };
         let envelope = Envelope {

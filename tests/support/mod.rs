@@ -10,6 +10,7 @@
 pub mod agent;
 pub mod certificate;
 pub mod corpus;
+pub mod dns;
 pub mod dovecot;
 pub mod folders;
 pub mod imap;

@@ -60,6 +60,9 @@ impl World {
             routes: std::collections::BTreeMap::new(),
             capabilities: Capabilities::all(),
             pop3_login_delay_seconds: 0,
+            dns: None,
+            mx_port: crate::refserver::route::SMTP_PORT,
+            relay_tls: crate::config::server::RelayTls::Opportunistic,
         };
         let server = Server::start(settings, Clock::system()).await.map_err(io::Error::other)?;
         let imap_line = Line::start(bound(server.ready().imaps)?).await?;

@@ -1,0 +1,163 @@
+//! `refserver queue`: what waits for other domains, shown and steered while the server runs.
+//!
+//! The running server holds the store, so it is asked: over a socket in its data folder, in the words of `syncctl outbox`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::command::fail;
+use super::options::{Arguments, data_folder};
+use super::users::Users;
+use crate::agent::{Exit, reports};
+use crate::control::report::Submission;
+use crate::control::{CallError, Client, Failure, Handler, Request};
+use crate::net::Clock;
+use crate::store::{self, Origin, Store, SubmissionState};
+use crate::types::SubmissionId;
+
+/// What is done with the queue.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Act {
+    /// Show what waits
+    List {
+        /// In JSON, for scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try everything now
+    Flush,
+    /// Never send a message
+    Remove { number: i64 },
+}
+
+/// Where the running server listens.
+pub(super) fn socket(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+/// Asks the running server.
+pub(super) async fn run(options: Arguments, act: Act) -> Exit {
+    let data = match data_folder(options) {
+        Ok(data) => data,
+        Err(error) => return fail(&error, Exit::Usage),
+    };
+    let done = match Client::connect(&socket(&data)).await {
+        Ok(mut client) => ask(&mut client, act).await,
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => Exit::Done,
+            Err(error) => fail(&error, Exit::TempFail),
+        },
+        Err(error @ CallError::Unavailable { .. }) => fail(&error, Exit::Unavailable),
+        Err(error) => fail(&error, Exit::Failed),
+    }
+}
+
+async fn ask(client: &mut Client, act: Act) -> Result<String, CallError> {
+    match act {
+        Act::List { json } => {
+            let waiting: Vec<Submission> = client.call(&Request::OutboxList { account: None }).await?;
+            match json {
+                true => Ok(serde_json::to_string(&waiting).expect("plain values") + "\n"),
+                false => Ok(shown(&waiting)),
+            }
+        }
+        Act::Flush => client.call::<Value>(&Request::Sync { account: None, wait: false }).await.map(|_| String::new()),
+        Act::Remove { number } => {
+            let request = Request::OutboxCancel { id: SubmissionId::new(number) };
+            client.call::<Value>(&request).await.map(|_| String::new())
+        }
+    }
+}
+
+/// A line each: number, since when, from, to whom, why it waits.
+fn shown(waiting: &[Submission]) -> String {
+    if waiting.is_empty() {
+        return "Nothing waits.\n".to_owned();
+    }
+    let mut text = String::new();
+    for submission in waiting {
+        let open = submission.recipients.iter().filter(|recipient| recipient.state == "waiting");
+        let to: Vec<&str> = open.map(|recipient| recipient.address.as_str()).collect();
+        let Submission { id, created, state, from, last_error, .. } = submission;
+        text += &format!("{id}\t{created}\t{state}\t<{from}>\t{}", to.join(","));
+        text += &last_error.as_deref().map(|error| format!("\t{error}")).unwrap_or_default();
+        text += "\n";
+    }
+    text
+}
+
+/// The server's end.
+#[derive(Clone)]
+pub(super) struct QueueControl {
+    store: Store,
+    users: Arc<Users>,
+    clock: Clock,
+    changes: watch::Sender<u64>,
+}
+
+impl QueueControl {
+    pub(super) fn new(store: Store, users: Arc<Users>, clock: Clock) -> Self {
+        Self { store, users, clock, changes: watch::Sender::new(0) }
+    }
+
+    fn answer(&self, request: Request) -> Result<Value, Failure> {
+        let now = self.clock.now();
+        match request {
+            Request::OutboxList { account: None } => {
+                let waiting = self.store.read(|reader| self.waiting(reader)).map_err(failure)?;
+                serde_json::to_value(waiting).map_err(Failure::internal)
+            }
+            Request::OutboxCancel { id } => {
+                let cancelled = self.store.write(Origin::Authority, now, move |txn| txn.cancel_submission(id));
+                cancelled.map(|()| Value::Null).map_err(failure)
+            }
+            Request::Sync { .. } => {
+                let accounts: Vec<_> = self.users.accounts().map(|(_, account)| account).collect();
+                let hastened = self.store.write(Origin::Authority, now, move |txn| {
+                    accounts.iter().try_for_each(|account| txn.hasten_submissions(*account))
+                });
+                hastened.map(|()| Value::Null).map_err(failure)
+            }
+            _ => Err(Failure::not_possible("a mail server can be asked for its queue only")),
+        }
+    }
+
+    fn waiting(&self, reader: &store::Reader<'_>) -> store::Result<Vec<Submission>> {
+        let mut waiting = Vec::new();
+        for (name, account) in self.users.accounts() {
+            for submission in reader.submissions(account)? {
+                if submission.state != SubmissionState::Settled {
+                    waiting.push(reports::submission(reader, name, &submission)?);
+                }
+            }
+        }
+        Ok(waiting)
+    }
+}
+
+impl Handler for QueueControl {
+    async fn call(&self, request: Request) -> Result<Value, Failure> {
+        let control = self.clone();
+        let answer = tokio::task::spawn_blocking(move || control.answer(request));
+        answer.await.unwrap_or_else(|panicked| Err(Failure::internal(panicked)))
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
+fn failure(error: store::Error) -> Failure {
+    match error {
+        store::Error::NoSuchRow(_) => Failure::not_found(error),
+        store::Error::Cannot(_) => Failure::not_possible(error),
+        error => Failure::internal(error),
+    }
+}
