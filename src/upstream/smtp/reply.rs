@@ -24,6 +24,9 @@ pub(super) enum Verdict {
 /// How much of a reply's text is kept.
 const TEXT_MAX_CHARS: usize = 500;
 
+/// How much of a line that is no reply an error shows.
+const SHOWN_MAX_CHARS: usize = 100;
+
 impl RawReply {
     /// `Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF`
     pub(super) fn parse(lines: &[Vec<u8>]) -> Result<Self, String> {
@@ -37,7 +40,10 @@ impl RawReply {
                     texts.push(printable(text.get(1..).unwrap_or_default()))
                 }
                 Some(_) => return Err("a reply whose lines disagree about its code".to_owned()),
-                None => return Err(format!("what is no SMTP: {:?}", printable(line))),
+                None => {
+                    let shown: String = printable(line).chars().take(SHOWN_MAX_CHARS).collect();
+                    return Err(format!("what is no SMTP: {shown:?}"));
+                }
             }
         }
         code.map(|code| Self { code, lines: texts }).ok_or_else(|| "an empty reply".to_owned())
