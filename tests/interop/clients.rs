@@ -9,6 +9,7 @@ use crate::support::corpus;
 use crate::support::dovecot::Options;
 use crate::support::peers;
 use crate::support::process::{Process, read_lossy};
+use crate::support::server::Kind;
 use crate::support::snapshot;
 use crate::support::wait::{SOON, try_wait_for, wait_for, wait_until};
 use crate::world::{USER, World};
@@ -20,7 +21,7 @@ const SMALL: u64 = 40;
 
 fn world(seed: u64) -> Option<World> {
     let mail: Vec<_> = corpus::demo().into_iter().chain((0..SMALL).map(corpus::small)).collect();
-    World::mirrored(&Options::default(), &FOLDERS, &mail, seed)
+    World::mirrored(&Kind::Dovecot(Options::default()), &FOLDERS, &mail, seed)
 }
 
 #[test]

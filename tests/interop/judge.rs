@@ -8,6 +8,7 @@ use crate::support::dovecot::{Dovecot, Options};
 use crate::support::imap::Imap;
 use crate::support::random::Random;
 use crate::support::refserver::RefServer;
+use crate::support::server::Kind;
 use crate::support::snapshot;
 
 #[test]
@@ -18,7 +19,9 @@ fn refserver_and_dovecot_show_the_same_mail_in_the_same_folders() {
     let messages: Vec<_> = corpus::all().into_iter().step_by(6).filter(|message| !message.ends_with(b"\r")).collect();
     let mut sides = [dovecot.login("ada"), refserver.login("ada")];
     for side in &mut sides {
-        load::fill(side, '/', &FOLDERS, &messages, &mut Random::new(5));
+        let naming = Kind::Dovecot(Options::default()).naming();
+        let refused = load::fill(side, naming, &FOLDERS, &messages, &mut Random::new(5));
+        assert_eq!(refused, 0, "messages were refused");
     }
     let [theirs, ours] = sides.each_mut().map(snapshot::take);
     let filled = |snapshot: &snapshot::Snapshot| {

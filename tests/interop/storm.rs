@@ -7,6 +7,7 @@ use crate::load::FOLDERS;
 use crate::support::corpus;
 use crate::support::dovecot::Options;
 use crate::support::random::Random;
+use crate::support::server::Kind;
 use crate::world::{Scale, World};
 
 const KILLS: u64 = 100;
@@ -27,7 +28,7 @@ const SHORT_OFFLINE: Scale = Scale {
 
 fn world(seed: u64) -> Option<World> {
     let mail: Vec<_> = corpus::demo().into_iter().chain((0..160).map(corpus::small)).collect();
-    World::mirrored(&Options::default(), &FOLDERS, &mail, seed)
+    World::mirrored(&Kind::Dovecot(Options::default()), &FOLDERS, &mail, seed)
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A person's mail with everything around it: Dovecot upstream, a line that can break, the agent between, an SMTP server
+//! A person's mail with everything around it: a real server upstream, a line that can break, the agent between, an SMTP server
 //! that remembers; and a model that knows what both sides must hold in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::load;
 use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
-use crate::support::dovecot::{self, Dovecot};
+use crate::support::dovecot::PASSWORD;
 use crate::support::imap::{Imap, mailbox_argument};
 use crate::support::proxy::Proxy;
 use crate::support::random::Random;
+use crate::support::server::{Kind, MailServer, Naming};
 use crate::support::sink::Sink;
 use crate::support::snapshot::{self, Entry, Snapshot};
 use crate::support::wait::wait_equal;
@@ -29,9 +30,9 @@ pub struct World {
     pub imap_line: Proxy,
     pub smtp_line: Proxy,
     pub sink: Sink,
-    pub dovecot: Dovecot,
+    pub upstream: MailServer,
     pub random: Random,
-    delimiter: char,
+    naming: Naming,
     /// What both sides must hold, by local folder name.
     model: BTreeMap<String, Vec<Known>>,
     /// The Message-IDs handed to the local SMTP server.
@@ -63,14 +64,16 @@ pub struct Scale {
 }
 
 impl World {
-    /// A filled server and an agent that has mirrored it. `None` where Dovecot is missing.
-    pub fn mirrored(options: &dovecot::Options, folders: &[&str], messages: &[Vec<u8>], seed: u64) -> Option<Self> {
-        let dovecot = Dovecot::start(options)?;
+    /// A filled server and an agent that has mirrored it. `None` where the server is missing.
+    pub fn mirrored(kind: &Kind, folders: &[&str], messages: &[Vec<u8>], seed: u64) -> Option<Self> {
+        let upstream = kind.start()?;
         let mut random = Random::new(seed);
-        let delimiter = options.delimiter;
-        load::fill(&mut dovecot.login(USER), delimiter, folders, messages, &mut random);
+        let naming = kind.naming();
+        let refused = load::fill(&mut upstream.login(USER), naming, folders, messages, &mut random);
+        let may_refuse = if matches!(kind, Kind::Cyrus(_)) { messages.len() / 10 } else { 0 };
+        assert!(refused <= may_refuse, "{refused} of {} messages were refused", messages.len());
         let sink = Sink::start();
-        let (imap_line, smtp_line) = (Proxy::to(dovecot.imap), Proxy::to(sink.address));
+        let (imap_line, smtp_line) = (Proxy::to(upstream.imap()), Proxy::to(sink.address));
         let account = Account {
             name: USER,
             address: "ada@home.example".to_owned(),
@@ -78,13 +81,13 @@ impl World {
             smtp: smtp_line.address,
             tls: "none",
             user: USER,
-            password: dovecot::PASSWORD,
+            password: PASSWORD,
             more: "",
         };
         let agent = Agent::started(&account.text());
         let (model, submitted) = (BTreeMap::new(), BTreeSet::new());
         let mut world =
-            Self { agent, imap_line, smtp_line, sink, dovecot, random, delimiter, model, submitted, numbers: NEW_FROM };
+            Self { agent, imap_line, smtp_line, sink, upstream, random, naming, model, submitted, numbers: NEW_FROM };
         world.agent.sync();
         world.await_equal();
         world.remember();
@@ -96,7 +99,7 @@ impl World {
     }
 
     pub fn server(&self) -> Imap {
-        self.dovecot.login(USER)
+        self.upstream.login(USER)
     }
 
     /// Waits until the server and the local face show the same mail.
@@ -377,16 +380,12 @@ impl World {
         self.numbers
     }
 
-    /// What the server calls a folder.
+    /// What the server calls a folder. A `/` within a part stands as U+2215 here.
     fn wire(&self, local: &str) -> String {
-        local
-            .chars()
-            .map(|character| match character {
-                '/' => self.delimiter,
-                '\u{2215}' => '/',
-                other => other,
-            })
-            .collect()
+        match self.naming.delimiter {
+            '/' => self.naming.wire(local, '/'),
+            _ => self.naming.wire(local, '/').replace('\u{2215}', "/"),
+        }
     }
 }
 
@@ -396,7 +395,9 @@ fn is_special(name: &str) -> bool {
 
 /// The Message-IDs in the Sent folder, sorted.
 fn sent(imap: &mut Imap) -> Vec<String> {
-    let empty = imap.select("Sent").exists() == 0;
+    let folder = snapshot::selectable(imap).into_iter().find(|name| name.local == "Sent");
+    let Some(folder) = folder else { return Vec::new() };
+    let empty = imap.select(&folder.wire).exists() == 0;
     let messages = if empty { Vec::new() } else { imap.fetch_all() };
     let mut ids: Vec<String> = messages.iter().map(|message| message_id(&message.body)).collect();
     ids.sort();

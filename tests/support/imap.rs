@@ -23,6 +23,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 pub struct Imap {
     stream: BufReader<Box<dyn Wire>>,
     tags: u32,
+    /// Known once it was asked for.
+    literal_plus: Option<bool>,
     /// The greeting's text.
     pub greeting: String,
 }
@@ -117,11 +119,11 @@ impl Imap {
             return Err(io::Error::other(String::from_utf8_lossy(&line).into_owned()));
         }
         let secured = secure(stream, root)?;
-        Ok(Self { stream: BufReader::new(secured), tags: 0, greeting: String::new() })
+        Ok(Self { stream: BufReader::new(secured), tags: 0, literal_plus: None, greeting: String::new() })
     }
 
     pub fn over(stream: Box<dyn Wire>) -> io::Result<Self> {
-        let mut imap = Self { stream: BufReader::new(stream), tags: 0, greeting: String::new() };
+        let mut imap = Self { stream: BufReader::new(stream), tags: 0, literal_plus: None, greeting: String::new() };
         imap.greeting = imap.line()?.text;
         if imap.greeting.starts_with("* OK") || imap.greeting.starts_with("* PREAUTH") {
             Ok(imap)
@@ -202,13 +204,21 @@ impl Imap {
         self.ok(&format!("SELECT {}", mailbox_argument(mailbox)))
     }
 
+    /// As the server names them in the state it is in.
     pub fn capabilities(&mut self) -> BTreeSet<String> {
         let reply = self.ok("CAPABILITY");
         let line = reply.untagged.iter().find_map(|line| line.text.strip_prefix("* CAPABILITY "));
         line.expect("a CAPABILITY response").split(' ').map(str::to_ascii_uppercase).collect()
     }
 
-    /// APPEND with a non-synchronizing literal (RFC 7888). `date` is in seconds since 1970.
+    /// What all names of the user's mailboxes but INBOX begin with (RFC 2342).
+    pub fn personal_prefix(&mut self) -> String {
+        let reply = self.ok("NAMESPACE");
+        let line = reply.untagged.iter().find_map(|line| line.text.strip_prefix("* NAMESPACE (("));
+        names::decode(&unquoted(line.and_then(|rest| rest.split(' ').next()).expect("a personal namespace")))
+    }
+
+    /// APPEND, with a non-synchronizing literal where the server takes it (RFC 7888). `date` is in seconds since 1970.
     pub fn append(&mut self, mailbox: &str, flags: &[&str], date: i64, message: &[u8]) -> Reply {
         let reply = self.try_append(mailbox, flags, date, message).expect("a connection that holds");
         assert_eq!(reply.status, "OK", "APPEND to {mailbox} was answered {} {}", reply.status, reply.text);
@@ -222,17 +232,42 @@ impl Imap {
 
     /// For pipelining: the answer is taken with [`Self::answer`].
     pub fn send_append(&mut self, mailbox: &str, flags: &[&str], date: i64, message: &[u8]) -> io::Result<String> {
+        let at_once = self.takes_literals_at_once();
         self.tags += 1;
         let tag = format!("t{}", self.tags);
         let head = format!(
-            "{tag} APPEND {} ({}) {} {{{}+}}\r\n",
+            "{tag} APPEND {} ({}) {} {{{}{}}}\r\n",
             mailbox_argument(mailbox),
             flags.join(" "),
             date_time(date),
-            message.len()
+            message.len(),
+            if at_once { "+" } else { "" },
         );
-        self.write(&[head.as_bytes(), message, b"\r\n"].concat())?;
+        self.write(head.as_bytes())?;
+        if !at_once {
+            self.wait_continue(&tag)?;
+        }
+        self.write(&[message, b"\r\n"].concat())?;
         Ok(tag)
+    }
+
+    /// LITERAL+ (RFC 7888): without it nothing can be pipelined behind an APPEND.
+    pub fn takes_literals_at_once(&mut self) -> bool {
+        let known = self.literal_plus.unwrap_or_else(|| self.capabilities().contains("LITERAL+"));
+        *self.literal_plus.insert(known)
+    }
+
+    /// What is told before the `+` is thrown away.
+    fn wait_continue(&mut self, tag: &str) -> io::Result<()> {
+        loop {
+            let line = self.line()?.text;
+            if line.starts_with('+') {
+                return Ok(());
+            }
+            if line.starts_with(tag) {
+                return Err(io::Error::other(line));
+            }
+        }
     }
 
     pub fn list(&mut self) -> Vec<Listed> {

@@ -71,11 +71,13 @@ pub fn selectable(imap: &mut Imap) -> Vec<Name> {
     let is_folder = |attributes: &BTreeSet<String>| {
         attributes.iter().any(|name| ["\\noselect", "\\nonexistent"].contains(&name.to_ascii_lowercase().as_str()))
     };
+    let prefix = imap.personal_prefix();
     let listed = imap.list().into_iter().filter(|mailbox| !is_folder(&mailbox.attributes));
-    listed.map(|mailbox| Name { local: local_name(&mailbox.name, mailbox.delimiter), wire: mailbox.name }).collect()
+    let local = |wire: &str, delimiter| local_name(wire.strip_prefix(&prefix).unwrap_or(wire), delimiter);
+    listed.map(|mailbox| Name { local: local(&mailbox.name, mailbox.delimiter), wire: mailbox.name }).collect()
 }
 
-pub fn local_name(wire: &str, delimiter: Option<char>) -> String {
+fn local_name(wire: &str, delimiter: Option<char>) -> String {
     match delimiter {
         Some('/') => wire.to_owned(),
         Some(delimiter) => wire.replace('/', "\u{2215}").replace(delimiter, "/"),

@@ -3,6 +3,7 @@
 use super::command::Command;
 use super::driver::{Driver, Heard};
 use super::login::{self, Login};
+use super::namespace::Namespaces;
 use super::profile::{Capabilities, Profile, facts};
 use super::remote::ImapRemote;
 use super::untagged::Untagged;
@@ -42,12 +43,14 @@ impl<D: Dial> Connect for Connector<D> {
         // What was named before the login may have changed with it, and iCloud's proxy has put words of its own into it
         // (QUIRKS.md row 4).
         let capabilities = capabilities(&mut driver).await?;
-        let (profile, enabled) = introduce(&mut driver, &capabilities, &logged_in.greeting).await?;
+        let profile = Profile::of(&endpoint.host, &logged_in.greeting, &[]);
+        let told = introduce(&mut driver, &capabilities, &profile).await?;
+        let profile = Profile::of(&endpoint.host, &logged_in.greeting, &told.id);
         driver.non_sync = capabilities.non_sync();
         driver.pipeline_max = profile.pipeline_max;
-        let facts = facts(&capabilities, &enabled);
+        let facts = facts(&capabilities, &Capabilities::new(&told.enabled), &profile);
         tracing::debug!(host = %endpoint.host, greeting = %logged_in.greeting, ?facts, "logged in");
-        Ok(ImapRemote::new(driver, facts, capabilities, profile))
+        Ok(ImapRemote::new(driver, facts, capabilities, profile, told.namespaces))
     }
 }
 
@@ -64,40 +67,45 @@ async fn capabilities(driver: &mut Driver) -> Result<Capabilities, RemoteError> 
     Ok(named)
 }
 
-/// ID, which some want before anything else (QUIRKS.md row 27), and ENABLE. Servers refuse either at times: then it is
-/// as if it were not offered.
+/// What a server says of itself after the login.
+#[derive(Default)]
+struct Introduction {
+    id: Vec<(String, String)>,
+    namespaces: Namespaces,
+    enabled: Vec<String>,
+}
+
+/// ID, which some want before anything else (QUIRKS.md row 27), NAMESPACE and ENABLE, in one burst. Servers refuse any of
+/// them at times: then it is as if it were not offered.
 async fn introduce(
     driver: &mut Driver,
     capabilities: &Capabilities,
-    greeting: &str,
-) -> Result<(Profile, Capabilities), RemoteError> {
-    let mut id = Vec::new();
+    profile: &Profile,
+) -> Result<Introduction, RemoteError> {
+    let mut commands = Vec::new();
     if capabilities.has("ID") {
         let version = env!("CARGO_PKG_VERSION");
-        let command = Command::new("ID", format!("ID (\"name\" \"Mailtide\" \"version\" \"{version}\")"));
-        let hear = &mut |heard| {
-            if let Heard::Untagged(Untagged::Id(pairs)) = heard {
-                id = pairs;
-            }
-            Ok(true)
-        };
-        driver.run(vec![command], hear).await?;
+        commands.push(Command::new("ID", format!("ID (\"name\" \"Mailtide\" \"version\" \"{version}\")")));
     }
-    let profile = Profile::of(driver.host(), greeting, &id);
-    let mut enabled = Vec::new();
+    if capabilities.has("NAMESPACE") && profile.trusts_namespace {
+        commands.push(Command::new("NAMESPACE", "NAMESPACE"));
+    }
     let wanted = match (capabilities.has("QRESYNC") && profile.trusts_qresync, capabilities.has("CONDSTORE")) {
         (true, _) => Some("ENABLE QRESYNC"),
         (false, true) => Some("ENABLE CONDSTORE"),
         (false, false) => None,
     };
-    if let Some(command) = wanted.filter(|_| capabilities.has("ENABLE")) {
-        let hear = &mut |heard| {
-            if let Heard::Untagged(Untagged::Enabled(words)) = heard {
-                enabled.extend(words);
-            }
-            Ok(true)
-        };
-        driver.run(vec![Command::new("ENABLE", command)], hear).await?;
-    }
-    Ok((profile, Capabilities::new(&enabled)))
+    commands.extend(wanted.filter(|_| capabilities.has("ENABLE")).map(|text| Command::new("ENABLE", text)));
+    let mut told = Introduction::default();
+    let hear = &mut |heard| {
+        match heard {
+            Heard::Untagged(Untagged::Id(pairs)) => told.id = pairs,
+            Heard::Untagged(Untagged::Namespaces(namespaces)) => told.namespaces = namespaces,
+            Heard::Untagged(Untagged::Enabled(words)) => told.enabled.extend(words),
+            _ => {}
+        }
+        Ok(true)
+    };
+    driver.run(commands, hear).await?;
+    Ok(told)
 }

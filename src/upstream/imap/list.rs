@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::code::Condition;
 use super::command::Command;
 use super::driver::Heard;
-use super::folders;
+use super::namespace::Namespaces;
 use super::remote::ImapRemote;
 use super::untagged::{ListLine, MailboxStatus, Untagged};
 use crate::sync::remote::{Listed, RemoteError, RemoteName, Status};
@@ -40,7 +40,7 @@ async fn list_extended(remote: &mut ImapRemote) -> Result<Option<Vec<Listed>>, R
     if answers.iter().any(|answer| answer.condition != Condition::Ok) {
         return Ok(None);
     }
-    let mut listed = mailboxes(&lines)?;
+    let mut listed = mailboxes(&remote.namespaces, &lines)?;
     if with_status {
         let by_name: HashMap<Vec<u8>, &MailboxStatus> =
             statuses.iter().map(|status| (folded(&status.name), status)).collect();
@@ -84,7 +84,7 @@ async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError>
     for (answer, request) in remote.driver.run(commands, hear).await?.into_iter().zip(requests) {
         remote.driver.check(request, answer)?;
     }
-    let mut listed = mailboxes(&lines)?;
+    let mut listed = mailboxes(&remote.namespaces, &lines)?;
     for mailbox in &mut listed {
         mailbox.subscribed = subscribed.contains(&folded(mailbox.name.0.as_bytes()));
     }
@@ -105,7 +105,7 @@ fn collect(heard: Heard, lines: &mut Vec<ListLine>, statuses: &mut Vec<MailboxSt
 }
 
 /// The mailboxes of LIST lines, each once, without status.
-fn mailboxes(lines: &[ListLine]) -> Result<Vec<Listed>, RemoteError> {
+fn mailboxes(namespaces: &Namespaces, lines: &[ListLine]) -> Result<Vec<Listed>, RemoteError> {
     let mut seen = BTreeSet::new();
     let mut listed = Vec::new();
     for line in lines {
@@ -113,7 +113,7 @@ fn mailboxes(lines: &[ListLine]) -> Result<Vec<Listed>, RemoteError> {
             tracing::warn!(name = %String::from_utf8_lossy(&line.name), "a mailbox name is not text; it is left out");
             continue;
         };
-        let components = folders::components(&name, line.delimiter);
+        let components = namespaces.components(&name, line.delimiter);
         if components.is_empty() || !seen.insert(folded(&line.name)) {
             continue;
         }

@@ -20,6 +20,7 @@ mod frame;
 mod list;
 mod login;
 mod messages;
+mod namespace;
 mod profile;
 mod refusal;
 mod remote;

@@ -45,6 +45,8 @@ pub(super) struct Profile {
     pub trusts_qresync: bool,
     /// LIST with RETURN is used where offered.
     pub trusts_list_return: bool,
+    /// NAMESPACE is asked where offered.
+    pub trusts_namespace: bool,
     /// It must be told to leave a mailbox, for it does not say where the data of the next one begin.
     pub unselects_first: bool,
     /// It shows an appended message only after a NOOP.
@@ -58,6 +60,7 @@ impl Default for Profile {
             pipeline_max: limits::UPSTREAM_PIPELINE_MAX,
             trusts_qresync: true,
             trusts_list_return: true,
+            trusts_namespace: true,
             unselects_first: false,
             hides_appended: false,
         }
@@ -79,6 +82,8 @@ const KNOWN: &[Mark] = &[
     }),
     // Row 16: answers BAD to fifty.
     (&["exchange", "outlook", "office365"], |profile| profile.pipeline_max = 25),
+    // Row 33: NAMESPACE ends the connection.
+    (&["hmailserver", "exchange server 2003"], |profile| profile.trusts_namespace = false),
     // Row 22: what was appended is not seen until the next NOOP.
     (&["courier"], |profile| profile.hides_appended = true),
 ];
@@ -101,8 +106,8 @@ impl Profile {
 
 /// What the rest of the program may know. `enabled`: what ENABLE switched on (RFC 5161); a server that names QRESYNC and
 /// does not confirm it has none (QUIRKS.md rows 3 and 24).
-pub(super) fn facts(capabilities: &Capabilities, enabled: &Capabilities) -> Facts {
-    let qresync = enabled.has("QRESYNC");
+pub(super) fn facts(capabilities: &Capabilities, enabled: &Capabilities, profile: &Profile) -> Facts {
+    let qresync = enabled.has("QRESYNC") && profile.trusts_qresync;
     Facts {
         uid_plus: capabilities.has("UIDPLUS"),
         r#move: capabilities.has("MOVE"),
@@ -133,9 +138,12 @@ mod tests {
     fn qresync_counts_only_when_it_was_enabled() {
         let words = |text: &str| Capabilities::new(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
         let offered = words("IMAP4rev1 QRESYNC CONDSTORE appendlimit=35651584 Literal+");
-        assert!(!facts(&offered, &words("")).qresync);
-        assert!(facts(&offered, &words("qresync")).qresync);
-        assert_eq!(facts(&offered, &words("")).append_limit_bytes, Some(35_651_584));
+        let profile = Profile::default();
+        assert!(!facts(&offered, &words(""), &profile).qresync);
+        assert!(facts(&offered, &words("qresync"), &profile).qresync);
+        let distrusting = Profile { trusts_qresync: false, ..Profile::default() };
+        assert!(!facts(&offered, &words("qresync"), &distrusting).qresync);
+        assert_eq!(facts(&offered, &words(""), &profile).append_limit_bytes, Some(35_651_584));
         assert_eq!(offered.non_sync(), NonSync::All);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::command::Command;
 use super::driver::Driver;
+use super::namespace::Namespaces;
 use super::profile::{Capabilities, Profile};
 use super::{append, folders, list, messages, select, tour, transfer, wait};
 use crate::sync::remote::{
@@ -17,6 +18,7 @@ pub struct ImapRemote {
     pub(super) facts: Facts,
     pub(super) capabilities: Capabilities,
     pub(super) profile: Profile,
+    pub(super) namespaces: Namespaces,
     pub(super) selected: Option<SelectedMailbox>,
 }
 
@@ -29,8 +31,14 @@ pub(super) struct SelectedMailbox {
 }
 
 impl ImapRemote {
-    pub(super) const fn new(driver: Driver, facts: Facts, capabilities: Capabilities, profile: Profile) -> Self {
-        Self { driver, facts, capabilities, profile, selected: None }
+    pub(super) const fn new(
+        driver: Driver,
+        facts: Facts,
+        capabilities: Capabilities,
+        profile: Profile,
+        namespaces: Namespaces,
+    ) -> Self {
+        Self { driver, facts, capabilities, profile, namespaces, selected: None }
     }
 
     /// The set in pieces that fit a command line, beside so many other bytes.
@@ -58,7 +66,7 @@ impl Remote for ImapRemote {
     }
 
     fn name_for(&self, components: &[&str], delimiter: Option<char>) -> Result<RemoteName, RemoteError> {
-        folders::name_for(components, delimiter)
+        self.namespaces.name_for(components, delimiter)
     }
 
     async fn create(&mut self, name: &RemoteName, special_use: Option<SpecialUse>) -> Result<(), RemoteError> {

@@ -2,6 +2,7 @@
 //! an answer it cannot parse ends the connection, a quoted name keeps its backslashes, a name spelt otherwise is lost.
 
 use super::code::{StatusLine, nz_number, texts, uid_ranges, words};
+use super::namespace::Namespaces;
 use super::token::{Malformed, Token, Tokens};
 use crate::types::{ModSeq, RemoteUid, UidSet, UidValidity};
 
@@ -20,6 +21,7 @@ pub(super) enum Untagged {
     Expunge,
     /// The pairs of ID, names in lower case (RFC 2971).
     Id(Vec<(String, String)>),
+    Namespaces(Namespaces),
     /// One that nothing here depends on.
     Other,
     /// One that something depends on, and that cannot be read.
@@ -70,6 +72,8 @@ impl Untagged {
             b"STATUS" => ("STATUS", MailboxStatus::parse(&mut tokens).map(Self::MailboxStatus)),
             b"SEARCH" => ("SEARCH", search(&mut tokens).map(Self::Search)),
             b"ESEARCH" => ("ESEARCH", esearch(&mut tokens).map(Self::Search)),
+            // Unreadable it is as if it were not offered.
+            b"NAMESPACE" => ("NAMESPACE", Ok(Self::Namespaces(Namespaces::parse(&mut tokens).unwrap_or_default()))),
             b"ID" => ("ID", Ok(Self::Id(id(&mut tokens).unwrap_or_default()))),
             _ => ("", Ok(Self::Other)),
         };
@@ -217,7 +221,7 @@ mod tests {
             ("LIST () \"/\" a\tb c", list(&[], Some('/'), "a\tb c")),
             ("LIST () \"/\" a (CHILDINFO (\"SUBSCRIBED\"))", list(&[], Some('/'), "a")),
             ("LIST () \"/\"", Untagged::Unusable("LIST")),
-            ("NAMESPACE ((\"\" \"/\")) NIL NIL", Untagged::Other),
+            ("NAMESPACE ((\"\" \"/\") NIL", Untagged::Namespaces(Namespaces::default())),
             ("ENABLED", Untagged::Enabled(vec![])),
             ("ID (\"Name\" \"Dovecot\")", Untagged::Id(vec![("name".into(), "Dovecot".into())])),
             ("ID NIL", Untagged::Id(vec![])),
