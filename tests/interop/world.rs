@@ -389,6 +389,14 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the journal:\n{}", self.agent.ctl(&["journal", "list"]).out);
+        }
+    }
+}
+
 fn is_special(name: &str) -> bool {
     ["INBOX", "Sent", "Drafts"].contains(&name)
 }

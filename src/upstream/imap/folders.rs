@@ -50,12 +50,12 @@ pub(super) async fn create(
 }
 
 pub(super) async fn rename(remote: &mut ImapRemote, from: &RemoteName, to: &RemoteName) -> Result<(), RemoteError> {
-    leave(remote, from).await?;
+    leave(remote).await?;
     remote.plain(Command::new("RENAME", "RENAME ").mailbox(from).text(" ").mailbox(to)).await
 }
 
 pub(super) async fn delete(remote: &mut ImapRemote, name: &RemoteName) -> Result<(), RemoteError> {
-    leave(remote, name).await?;
+    leave(remote).await?;
     remote.plain(Command::new("DELETE", "DELETE ").mailbox(name)).await
 }
 
@@ -68,16 +68,17 @@ pub(super) async fn set_subscribed(
     remote.plain(Command::new(request, text).mailbox(name)).await
 }
 
-/// Leaves a selected mailbox before its name goes: some servers hang up otherwise. Never by CLOSE, which expunges.
-async fn leave(remote: &mut ImapRemote, name: &RemoteName) -> Result<(), RemoteError> {
-    let is_selected = remote.selected.as_ref().is_some_and(|selected| selected.name == *name);
-    if is_selected {
-        if remote.capabilities.has("UNSELECT") {
-            remote.plain(Command::new("UNSELECT", "UNSELECT")).await?;
-        }
-        // Without UNSELECT it stays selected to the server, but nothing is asked of it any more.
-        remote.selected = None;
+/// Leaves the selected mailbox before a name goes: that may be its own or one above it, and servers refuse (Courier) or
+/// hang up. Never by CLOSE, which expunges.
+async fn leave(remote: &mut ImapRemote) -> Result<(), RemoteError> {
+    if remote.selected.take().is_none() {
+        return Ok(());
     }
+    if remote.capabilities.has("UNSELECT") {
+        return remote.plain(Command::new("UNSELECT", "UNSELECT")).await;
+    }
+    // Even refused it leaves no mailbox selected (RFC 3501 section 6.3.1). What it tells is no news of anything.
+    remote.driver.run(vec![Command::new("EXAMINE", "EXAMINE \"INBOX\"")], &mut |_| Ok(true)).await?;
     Ok(())
 }
 

@@ -24,7 +24,6 @@ pub struct ImapRemote {
 
 /// The mailbox selected.
 pub(super) struct SelectedMailbox {
-    pub name: RemoteName,
     pub uid_next: Option<RemoteUid>,
     /// How many messages there were.
     pub exists: u32,

@@ -41,7 +41,7 @@ pub(super) async fn select(
     let answer = remote.driver.run_one(command, &mut |heard| told.hear(heard)).await?;
     remote.driver.take_vanished();
     remote.driver.take_touched();
-    remote.selected = Some(SelectedMailbox { name: name.clone(), uid_next: None, exists: 0 });
+    remote.selected = Some(SelectedMailbox { uid_next: None, exists: 0 });
     if told.uid_next.is_none() || told.uid_validity.is_none() || told.exists.is_none() {
         fill(remote, name, &mut told).await?;
     }
@@ -50,8 +50,7 @@ pub(super) async fn select(
     if selected.since.is_none() {
         remote.driver.vanish(&vanished)?;
     }
-    remote.selected =
-        Some(SelectedMailbox { name: name.clone(), uid_next: selected.uid_next, exists: selected.exists });
+    remote.selected = Some(SelectedMailbox { uid_next: selected.uid_next, exists: selected.exists });
     Ok(selected)
 }
 

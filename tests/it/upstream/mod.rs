@@ -2,6 +2,7 @@
 
 mod imap_errors;
 mod imap_forms;
+mod imap_quirks;
 mod imap_session;
 mod imap_wait;
 mod script;

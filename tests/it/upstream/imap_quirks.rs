@@ -1,0 +1,49 @@
+//! What real servers do wrong (QUIRKS.md), one test a quirk: how the client goes about it.
+
+use mailtide::sync::remote::{Remote, RemoteName};
+
+use super::imap_errors::{connect, logged_in};
+
+fn name(text: &str) -> RemoteName {
+    RemoteName(text.to_owned())
+}
+
+const SELECT: &str = "C: SELECT \"x\"\nS: * 1 EXISTS\nS: * OK [UIDVALIDITY 5]\nS: * OK [UIDNEXT 8]\nS: $ OK\n";
+
+#[tokio::test]
+async fn a_mailbox_is_left_before_its_name_goes_even_without_unselect() {
+    for (capabilities, leave) in
+        [("UNSELECT", "C: UNSELECT\nS: $ OK\n"), ("", "C: EXAMINE \"INBOX\"\nS: * 9 EXISTS\nS: $ OK\n")]
+    {
+        let script =
+            format!("{SELECT}{leave}C: RENAME \"x\" \"y\"\nS: $ OK\n{SELECT}{leave}C: DELETE \"x\"\nS: $ OK\n");
+        let (mut remote, dial) = connect(&logged_in(capabilities, &script)).await;
+        remote.select(&name("x"), None).await.expect("SELECT");
+        remote.rename(&name("x"), &name("y")).await.expect("RENAME");
+        remote.select(&name("x"), None).await.expect("SELECT");
+        remote.delete(&name("x")).await.expect("DELETE");
+        dial.assert_followed();
+    }
+}
+
+#[tokio::test]
+async fn names_below_a_prefix_are_shown_and_made_without_it() {
+    let script = "C: NAMESPACE\nS: * NAMESPACE ((\"INBOX.\" \".\")) NIL ((\"shared.\" \".\"))\nS: $ OK\n\
+        C: LIST \"\" \"*\"\nC: LSUB \"\" \"*\"\nS: * LIST () \".\" INBOX\nS: * LIST () \".\" INBOX.Sent\n\
+        S: * LIST () \".\" shared.all\nS: $ OK\nS: * LSUB () \".\" INBOX.Sent\nS: $ OK\n";
+    let (mut remote, dial) = connect(&logged_in("NAMESPACE", script)).await;
+    let listed = remote.list().await.expect("LIST");
+    let shown: Vec<_> = listed.iter().map(|mailbox| (mailbox.name.0.as_str(), mailbox.components.join("/"))).collect();
+    let expected = [("INBOX", "INBOX"), ("INBOX.Sent", "Sent"), ("shared.all", "shared/all")];
+    assert_eq!(shown, expected.map(|(wire, shown)| (wire, shown.to_owned())));
+    assert!(listed[1].subscribed);
+    assert_eq!(remote.name_for(&["Sent", "2026"], Some('.')), Ok(name("INBOX.Sent.2026")));
+    dial.assert_followed();
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_namespace_has_no_prefix() {
+    let (remote, dial) = connect(&logged_in("NAMESPACE", "C: NAMESPACE\nS: $ BAD what\n")).await;
+    assert_eq!(remote.name_for(&["Sent"], Some('.')), Ok(name("Sent")));
+    dial.assert_followed();
+}
