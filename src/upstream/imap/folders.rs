@@ -77,8 +77,9 @@ async fn leave(remote: &mut ImapRemote) -> Result<(), RemoteError> {
     if remote.capabilities.has("UNSELECT") {
         return remote.plain(Command::new("UNSELECT", "UNSELECT")).await;
     }
-    // Even refused it leaves no mailbox selected (RFC 3501 section 6.3.1). What it tells is no news of anything.
-    remote.driver.run(vec![Command::new("EXAMINE", "EXAMINE \"INBOX\"")], &mut |_| Ok(true)).await?;
+    // Even refused it leaves the other (RFC 3501 section 6.3.1). What it tells is no news of anything. Not EXAMINE:
+    // Courier then refuses to append to INBOX.
+    remote.driver.run(vec![Command::new("SELECT", "SELECT \"INBOX\"")], &mut |_| Ok(true)).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ const SELECT: &str = "C: SELECT \"x\"\nS: * 1 EXISTS\nS: * OK [UIDVALIDITY 5]\nS
 #[tokio::test]
 async fn a_mailbox_is_left_before_its_name_goes_even_without_unselect() {
     for (capabilities, leave) in
-        [("UNSELECT", "C: UNSELECT\nS: $ OK\n"), ("", "C: EXAMINE \"INBOX\"\nS: * 9 EXISTS\nS: $ OK\n")]
+        [("UNSELECT", "C: UNSELECT\nS: $ OK\n"), ("", "C: SELECT \"INBOX\"\nS: * 9 EXISTS\nS: $ OK\n")]
     {
         let script =
             format!("{SELECT}{leave}C: RENAME \"x\" \"y\"\nS: $ OK\n{SELECT}{leave}C: DELETE \"x\"\nS: $ OK\n");
