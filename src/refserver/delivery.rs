@@ -49,6 +49,15 @@ impl DeliveryBackend {
         Self { delivery, role, account: None, noted: Arc::default() }
     }
 
+    /// A mailbox that is full takes no more; the sender tries again, and its owner makes room (RFC 9208).
+    fn refuse_full(&self, account: AccountId) -> Result<(), Refusal> {
+        let quota = self.delivery.store.read(|reader| reader.quota(account)).map_err(|error| refusal(&error))?;
+        match quota.is_over(1, 1) {
+            true => Err(Refusal::temporary(452, "4.2.2", "The mailbox is full")),
+            false => Ok(()),
+        }
+    }
+
     /// Our user of that address. `None`: it is not in our domain.
     fn local(&self, to: &RcptTo) -> Option<Result<AccountId, Refusal>> {
         let users = &self.delivery.users;
@@ -79,7 +88,7 @@ impl Backend for DeliveryBackend {
 
     fn recipient(&mut self, _: &Trace, _: &MailFrom, to: &RcptTo) -> Result<(), Refusal> {
         match (self.local(to), self.role) {
-            (Some(found), _) => found.map(drop),
+            (Some(found), _) => self.refuse_full(found?),
             (None, Role::Submission { .. }) => Ok(()),
             (None, Role::Mx) => Err(Refusal::relaying()),
         }

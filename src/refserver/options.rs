@@ -63,6 +63,9 @@ pub struct Arguments {
     /// Where other domains' servers listen [default: 25]
     #[arg(long, value_name = "PORT")]
     pub mx_port: Option<u16>,
+    /// How much a user may hold in all: octets (K, M, G), and if wanted a number of messages
+    #[arg(long = "quota", value_name = "NAME=OCTETS[,MESSAGES]", value_parser = name_and_quota)]
+    pub quotas: Vec<(String, UserQuota)>,
     #[command(flatten)]
     pub log: crate::agent::log::Options,
     #[command(subcommand)]
@@ -75,6 +78,13 @@ pub enum Command {
     /// Shows and steers the mail that a running server has for others (say which by --data or --config)
     #[command(subcommand)]
     Queue(super::queue::Act),
+}
+
+/// What a user may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserQuota {
+    pub bytes: u64,
+    pub messages: Option<u64>,
 }
 
 /// What a server is started with.
@@ -92,6 +102,8 @@ pub struct Settings {
     pub dns: Option<SocketAddr>,
     pub mx_port: u16,
     pub relay_tls: RelayTls,
+    /// Limits of users; the others keep those they have.
+    pub quotas: Vec<(String, UserQuota)>,
 }
 
 /// Why there are no settings.
@@ -158,6 +170,7 @@ impl Settings {
             dns: options.dns.or(file.dns),
             mx_port: options.mx_port.or(file.mx_port).unwrap_or(SMTP_PORT),
             relay_tls: file.relay_tls,
+            quotas: options.quotas,
         })
     }
 }
@@ -188,6 +201,27 @@ fn name_and_password(text: &str) -> Result<(String, Secret), &'static str> {
         }
         _ => Err("not NAME:PASSWORD"),
     }
+}
+
+fn name_and_quota(text: &str) -> Result<(String, UserQuota), &'static str> {
+    const WRONG: &str = "not NAME=OCTETS or NAME=OCTETS,MESSAGES, as ann=500M,100000";
+    let (name, quota) = text.split_once('=').ok_or(WRONG)?;
+    let (bytes, messages) = match quota.split_once(',') {
+        Some((bytes, messages)) => (bytes, Some(messages.parse::<u64>().map_err(|_| WRONG)?)),
+        None => (quota, None),
+    };
+    let bytes = octets(bytes).filter(|_| !name.is_empty()).ok_or(WRONG)?;
+    Ok((name.to_ascii_lowercase(), UserQuota { bytes, messages }))
+}
+
+fn octets(text: &str) -> Option<u64> {
+    let (number, unit) = match text.as_bytes().last()?.to_ascii_uppercase() {
+        b'K' => (&text[..text.len() - 1], 1024),
+        b'M' => (&text[..text.len() - 1], 1024 * 1024),
+        b'G' => (&text[..text.len() - 1], 1024 * 1024 * 1024),
+        _ => (text, 1),
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 fn domain_and_host(text: &str) -> Result<(String, String), &'static str> {

@@ -335,6 +335,12 @@ fn open_users(settings: &Settings, store: &Store, clock: &Clock) -> Result<Users
             store.write(Origin::Authority, now, move |txn| make_usual_mailboxes(txn, account))?;
         }
     }
+    for (name, quota) in &settings.quotas {
+        let account = users.accounts().find(|(known, _)| known == name).map(|(_, account)| account);
+        let account = account.ok_or_else(|| UsersError::Name(name.clone()))?;
+        let (bytes, messages) = (Some(quota.bytes), quota.messages);
+        store.write(Origin::Authority, now, move |txn| txn.set_quota(account, bytes, messages))?;
+    }
     Ok(users)
 }
 

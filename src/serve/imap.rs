@@ -1,15 +1,17 @@
 //! The IMAP `Backend` over the store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Clock, Refused, Users};
 use crate::imap::server::backend::{
     Account, Append, Appended, Backend, Changed, Changes, Copied, Error, FlagChange, LoginError, Mailbox, Message,
-    Opened, Status, Stored, Upload, With,
+    Opened, Quota, Status, Stored, Upload, With,
 };
+use crate::imap::server::{Capabilities, Capability};
 use crate::message::search::{Candidate, Query};
 use crate::sasl::Credentials;
-use crate::store::{self, Origin, Store, Txn};
+use crate::store::{self, Annotated, Origin, Store, Txn};
 use crate::types::{
     AccountId, ByteSource, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, UidSet,
     limits,
@@ -36,6 +38,17 @@ impl MailBackend {
 
 impl Backend for MailBackend {
     type Account = MailAccount;
+
+    /// What is only kept here, or said here for a server elsewhere, is the authority's to offer.
+    fn capabilities(&self) -> Capabilities {
+        match self.origin {
+            Origin::Authority => Capabilities::all(),
+            Origin::LocalUser | Origin::Upstream => {
+                let here_only = [Capability::Metadata, Capability::Quota];
+                here_only.into_iter().fold(Capabilities::all(), Capabilities::without)
+            }
+        }
+    }
 
     fn login(&mut self, credentials: &Credentials) -> Result<MailAccount, LoginError> {
         let account = self.users.check(credentials).map_err(|refused| match refused {
@@ -123,6 +136,26 @@ impl Account for MailAccount {
         self.write(move |txn| txn.rename_mailbox(account, &from, &to))
     }
 
+    fn metadata(&mut self, of: Option<&MailboxName>) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+        let of = self.annotated(of)?;
+        Ok(self.store.read(|reader| reader.annotations(of))?)
+    }
+
+    fn set_metadata(&mut self, of: Option<&MailboxName>, entries: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Error> {
+        let of = self.annotated(of)?;
+        self.write(move |txn| txn.annotate(of, &entries))
+    }
+
+    fn quota(&mut self) -> Result<Quota, Error> {
+        let quota = self.store.read(|reader| reader.quota(self.account))?;
+        Ok(Quota {
+            storage_limit_bytes: quota.limit_bytes,
+            storage_bytes: quota.used_bytes,
+            message_limit: quota.limit_messages,
+            messages: quota.used_messages,
+        })
+    }
+
     fn status(&mut self, name: &MailboxName) -> Result<Status, Error> {
         let mailbox = self.mailbox(name)?;
         let status = self.store.read(|reader| reader.status(mailbox))?;
@@ -132,6 +165,7 @@ impl Account for MailAccount {
             recent: status.recent,
             unseen: status.unseen,
             deleted: status.deleted,
+            deleted_size: status.deleted_bytes,
             size: status.size_bytes,
             uid_next: status.uid_next,
             uid_validity: status.uid_validity,
@@ -229,7 +263,11 @@ impl Account for MailAccount {
 
     fn copy(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error> {
         let (to, uids) = (self.mailbox(to)?, uids.to_vec());
-        let copied = self.write(move |txn| txn.copy(mailbox, &uids, to))?;
+        let account = self.account;
+        let copied = self.write(move |txn| {
+            let copied = txn.copy(mailbox, &uids, to)?;
+            txn.refuse_over_quota(account).map(|()| copied)
+        })?;
         Ok(Copied { uid_validity: copied.uid_validity, uids: copied.uids })
     }
 
@@ -260,7 +298,11 @@ impl Account for MailAccount {
         message: Append<MailUpload>,
     ) -> Result<Appended, Error> {
         let (to, new) = (self.mailbox(to)?, self.new_message(message)?);
-        let replaced = self.write(move |txn| txn.replace(mailbox, uid, to, &new))?;
+        let account = self.account;
+        let replaced = self.write(move |txn| {
+            let replaced = txn.replace(mailbox, uid, to, &new)?;
+            txn.refuse_over_quota(account).map(|()| replaced)
+        })?;
         Ok(Appended {
             uid_validity: replaced.uid_validity,
             uids: replaced.messages.into_iter().map(|(_, uid)| uid).collect(),
@@ -270,7 +312,11 @@ impl Account for MailAccount {
     fn append(&mut self, to: &MailboxName, messages: Vec<Append<MailUpload>>) -> Result<Appended, Error> {
         let mailbox = self.mailbox(to)?;
         let new = messages.into_iter().map(|message| self.new_message(message)).collect::<Result<Vec<_>, Error>>()?;
-        let appended = self.write(move |txn| txn.append(mailbox, &new))?;
+        let account = self.account;
+        let appended = self.write(move |txn| {
+            let appended = txn.append(mailbox, &new)?;
+            txn.refuse_over_quota(account).map(|()| appended)
+        })?;
         Ok(Appended {
             uid_validity: appended.uid_validity,
             uids: appended.messages.into_iter().map(|(_, uid)| uid).collect(),
@@ -279,6 +325,13 @@ impl Account for MailAccount {
 }
 
 impl MailAccount {
+    fn annotated(&self, of: Option<&MailboxName>) -> Result<Annotated, Error> {
+        match of {
+            None => Ok(Annotated::Account(self.account)),
+            Some(name) => self.mailbox(name).map(Annotated::Mailbox),
+        }
+    }
+
     fn new_message(&self, append: Append<MailUpload>) -> Result<store::NewMessage, Error> {
         let internal_date = append.internal_date.unwrap_or_else(|| InternalDate::from((self.clock)()));
         let content = append.upload.0.finish()?;
@@ -349,7 +402,7 @@ impl From<store::Error> for Error {
             store::Error::Cannot(why) => Self::Cannot(why),
             store::Error::Limit(why) => Self::Limit(why),
             store::Error::TooBig { limit_bytes } => Self::TooBig { limit_bytes },
-            store::Error::DiskFull | store::Error::UploadLost => Self::OverQuota,
+            store::Error::DiskFull | store::Error::UploadLost | store::Error::OverQuota => Self::OverQuota,
             store::Error::NoContent => Self::Unavailable,
             other => Self::Store(Box::new(other)),
         }

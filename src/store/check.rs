@@ -82,6 +82,13 @@ const RULES: &[(&str, &str)] = &[
          WHERE m.size_bytes <> c.size_bytes",
     ),
     (
+        "an account's use is what its mailboxes hold",
+        "SELECT 'account ' || a.name AS what FROM account AS a
+         WHERE a.used_messages <> (SELECT count(*) FROM message AS m WHERE m.account_id = a.id AND m.mailbox_id IS NOT NULL)
+         OR a.used_bytes <> (SELECT coalesce(sum(m.size_bytes), 0) FROM message AS m
+                             WHERE m.account_id = a.id AND m.mailbox_id IS NOT NULL)",
+    ),
+    (
         "upstream's copy is in a mailbox of the message's account",
         "SELECT 'message ' || m.id AS what FROM remote_message AS r JOIN message AS m ON m.id = r.message_id
          JOIN remote_mailbox AS b ON b.mailbox_id = r.mailbox_id WHERE b.account_id <> m.account_id",

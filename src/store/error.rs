@@ -34,6 +34,9 @@ pub enum Error {
     Limit(&'static str),
     #[error("the message is larger than {limit_bytes} bytes")]
     TooBig { limit_bytes: u64 },
+    /// The account would hold more than it may (RFC 9208).
+    #[error("over quota")]
+    OverQuota,
     /// The bytes of the message are not here.
     #[error("the bytes of the message are not here")]
     NoContent,

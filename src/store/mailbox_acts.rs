@@ -48,6 +48,7 @@ impl Txn<'_> {
         if has_children && !mailbox.selectable {
             return Err(Error::Cannot("the mailbox has mailboxes below it"));
         }
+        self.drop_annotations(mailbox.id)?;
         self.remove_all(&mailbox, "its mailbox was deleted")?;
         self.next_mod_seq(mailbox.id)?;
         let confirmed_later = self.origin() == Origin::LocalUser && self.may_be_known_upstream(&mailbox)?;
@@ -74,6 +75,7 @@ impl Txn<'_> {
         }
         if from.is_inbox() {
             let target = self.create_mailbox(account, to, None)?;
+            self.copy_annotations(mailbox.id, target)?;
             self.move_all(&mailbox, target)?;
             return Ok(());
         }

@@ -15,6 +15,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0002_outbox.sql"),
     include_str!("migrations/0003_object_id.sql"),
     include_str!("migrations/0004_mirror.sql"),
+    include_str!("migrations/0005_annotations_and_quota.sql"),
 ];
 
 /// The content database's.

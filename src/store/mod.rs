@@ -14,6 +14,7 @@
 //! - SQL stands beside the type it fills; columns by name.
 
 mod accounts;
+mod annotations;
 mod audit;
 mod check;
 mod conflicts;
@@ -36,6 +37,7 @@ mod mirror;
 mod outbox;
 mod outbox_acts;
 mod overview;
+mod quota;
 mod reader;
 mod readers;
 mod source;
@@ -58,6 +60,7 @@ mod writer;
 mod error;
 
 pub use accounts::Account;
+pub use annotations::Annotated;
 pub use audit::{Audit, audit};
 pub use check::check;
 pub use conflicts::{Conflict, NewConflict};
@@ -74,6 +77,7 @@ pub use mirror::Mirrored;
 pub use outbox::{RecipientState, RecipientStatus, Submission, SubmissionState};
 pub use outbox_acts::{AttemptOutcome, NewSubmission, RecipientOutcome};
 pub use overview::{JournalCounts, MailboxCounts, OutboxCounts, Overview};
+pub use quota::Quota;
 pub use reader::Reader;
 pub use source::ContentSource;
 pub use sweep::Swept;

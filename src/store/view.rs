@@ -13,6 +13,7 @@ pub struct Status {
     pub recent: u32,
     pub unseen: u32,
     pub deleted: u32,
+    pub deleted_bytes: u64,
     pub size_bytes: u64,
     pub uid_next: LocalUid,
     pub uid_validity: UidValidity,
@@ -80,7 +81,8 @@ impl Reader<'_> {
             "SELECT count(*) AS messages, total(size_bytes) AS size,
                (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND uid >= ?2) AS recent,
                (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 1 = 0) AS unseen,
-               (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0) AS deleted
+               (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0) AS deleted,
+               (SELECT total(size_bytes) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0) AS deleted_size
              FROM message WHERE mailbox_id = ?1",
         )?;
         Ok(select.query_row(params![mailbox.id.get(), mailbox.recent_from.get()], |row| {
@@ -89,6 +91,7 @@ impl Reader<'_> {
                 recent: row.get("recent")?,
                 unseen: row.get("unseen")?,
                 deleted: row.get("deleted")?,
+                deleted_bytes: row.get::<_, f64>("deleted_size")? as u64,
                 size_bytes: row.get::<_, f64>("size")? as u64,
                 uid_next: mailbox.uid_next,
                 uid_validity: mailbox.uid_validity,

@@ -19,6 +19,15 @@ pub const IMAP_ARGUMENT_LITERALS_MAX_BYTES: usize = 256 * 1024;
 /// Largest literal that a client may send without waiting where the server has LITERAL- (RFC 7888 section 5).
 pub const LITERAL_MINUS_MAX_BYTES: u64 = 4096;
 
+/// Octets of one annotation (RFC 5464 section 4.1 asks for 1024 at least).
+pub const METADATA_VALUE_MAX_BYTES: usize = 64 * 1024;
+
+/// Annotations of one mailbox, or of an account (RFC 5464 section 4.1 asks for 10 at least).
+pub const METADATA_ENTRIES_MAX: usize = 100;
+
+/// Octets of an annotation's name.
+pub const METADATA_NAME_MAX_BYTES: usize = 256;
+
 /// How long a client is left without a word on a command that takes its time (RFC 9585 suggests 10 to 15 seconds).
 pub const IMAP_PROGRESS_MS: i64 = 10_000;
 
@@ -164,6 +173,9 @@ pub const SMTP_IDLE_TIMEOUT_MS: i64 = 5 * 60_000;
 
 /// Failed logins after which a session is closed.
 pub const LOGIN_FAILURES_MAX: u32 = 3;
+
+/// How long the answer to a failed login waits, and that much more each time: guessing takes its time.
+pub const LOGIN_FAILURE_DELAY_MS: i64 = 1_000;
 
 /// Connections served at once by one program: descriptors and memory are finite.
 pub const CONNECTIONS_MAX: usize = 1000;

@@ -11,7 +11,7 @@ use mailtide::refserver::relay::{Hosts, RelaySender};
 use mailtide::refserver::route::{MailRecords, Resolve, Routes};
 use mailtide::refserver::users::Users;
 use mailtide::smtp::server::{Config, Role, Session, Tls};
-use mailtide::store::{Executor, Options, Store, With, check};
+use mailtide::store::{Executor, Options, Origin, Store, With, check};
 use mailtide::types::{AccountId, ByteSource, Conversation, MailboxName, Secret, Step, Timestamp};
 
 use super::outbox::office::{finish, reply};
@@ -111,6 +111,26 @@ fn mail_for_users_of_ours_gets_a_trace_in_front_and_nothing_else() {
     assert_eq!(post.inbox("alice"), std::slice::from_ref(&expected), "once, though she was named twice");
     assert_eq!(post.inbox("bob"), [expected]);
     assert_eq!(check(&post.delivery.store).expect("readable"), Vec::<String>::new());
+}
+
+#[test]
+fn a_full_mailbox_takes_no_more_until_there_is_room() {
+    let post = Post::new();
+    let (bob, store) = (post.account("bob"), &post.delivery.store);
+    let set = |limit| store.write(Origin::Authority, NOW, move |txn| txn.set_quota(bob, Some(limit), None));
+    set(10).expect("a limit");
+    let mut session = post.session(Role::Mx);
+    let greeting = "EHLO there.example\r\nMAIL FROM:<x@there.example>\r\n";
+    let sent = "RCPT TO:<bob@here.example>\r\nDATA\r\nSubject: x\r\n\r\nbody\r\n.\r\n";
+    let said = talk(&mut session, &format!("{greeting}{sent}MAIL FROM:<x@there.example>\r\n"));
+    assert!(said.contains("\r\n250 2.0.0"), "the first fits: {said}");
+    let said = talk(&mut session, "RCPT TO:<bob@here.example>\r\nRCPT TO:<alice@here.example>\r\nRSET\r\n");
+    assert!(said.starts_with("452 4.2.2 The mailbox is full\r\n250 "), "{said}");
+    set(1000).expect("a limit");
+    let said = talk(&mut session, &format!("MAIL FROM:<x@there.example>\r\n{sent}"));
+    assert!(!said.contains("452"), "{said}");
+    assert_eq!(post.inbox("bob").len(), 2);
+    assert!(check(store).expect("readable").is_empty());
 }
 
 #[test]

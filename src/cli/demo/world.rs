@@ -63,6 +63,7 @@ impl World {
             dns: None,
             mx_port: crate::refserver::route::SMTP_PORT,
             relay_tls: crate::config::server::RelayTls::Opportunistic,
+            quotas: Vec::new(),
         };
         let server = Server::start(settings, Clock::system()).await.map_err(io::Error::other)?;
         let imap_line = Line::start(bound(server.ready().imaps)?).await?;

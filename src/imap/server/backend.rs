@@ -4,6 +4,7 @@
 //! cached by the session but its view of the selected mailbox (a list of UIDs), which it brings up to date with
 //! [`Account::changes`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::config::Capabilities;
@@ -59,6 +60,14 @@ pub trait Account: Send + 'static {
     /// Renames with everything below. Renaming INBOX moves its messages and leaves INBOX empty (RFC 3501 section 6.3.5).
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error>;
     fn status(&mut self, name: &MailboxName) -> Result<Status, Error>;
+
+    /// Every annotation of a mailbox, or of the account, by its name in lower case (RFC 5464). Asked only where the
+    /// backend has METADATA.
+    fn metadata(&mut self, of: Option<&MailboxName>) -> Result<BTreeMap<String, Vec<u8>>, Error>;
+    /// Sets annotations, all or none; those without a value go.
+    fn set_metadata(&mut self, of: Option<&MailboxName>, entries: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Error>;
+    /// The account's one quota root (RFC 9208). Asked only where the backend has QUOTA.
+    fn quota(&mut self) -> Result<Quota, Error>;
 
     /// Opens a mailbox. With `claim_recent` the messages that no session has seen yet are this session's recent ones.
     fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error>;
@@ -156,10 +165,20 @@ pub struct Status {
     pub recent: u32,
     pub unseen: u32,
     pub deleted: u32,
+    pub deleted_size: u64,
     pub size: u64,
     pub uid_next: LocalUid,
     pub uid_validity: UidValidity,
     pub highest_mod_seq: ModSeq,
+}
+
+/// What an account may hold, and what it does; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quota {
+    pub storage_limit_bytes: Option<u64>,
+    pub storage_bytes: u64,
+    pub message_limit: Option<u64>,
+    pub messages: u64,
 }
 
 /// A mailbox just opened. `uids` and `highest_mod_seq` are of one moment.

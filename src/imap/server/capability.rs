@@ -45,6 +45,11 @@ pub enum Capability {
     UidOnly,
     InProgress,
     LiteralMinus,
+    Metadata,
+    ListMetadata,
+    Quota,
+    QuotaStorage,
+    QuotaMessage,
 }
 
 /// A row of the table.
@@ -61,7 +66,7 @@ const fn row(capability: Capability, name: &'static str, rests_on: &'static [Cap
 }
 
 /// Every capability, in the order in which they are listed.
-const TABLE: [Row; 36] = [
+const TABLE: [Row; 41] = [
     row(C::Imap4Rev2, "IMAP4rev2", FOLDED_IN),                        // RFC 9051
     row(C::LiteralPlus, "LITERAL+", &[]),                             // RFC 7888
     row(C::SaslIr, "SASL-IR", &[]),                                   // RFC 4959
@@ -98,6 +103,11 @@ const TABLE: [Row; 36] = [
     row(C::UidOnly, "UIDONLY", &[C::Enable, C::UidPlus]),             // RFC 9586
     row(C::InProgress, "INPROGRESS", &[]),                            // RFC 9585
     row(C::LiteralMinus, "LITERAL-", &[]),                            // RFC 7888 section 5
+    row(C::Metadata, "METADATA", &[]),                                // RFC 5464
+    row(C::ListMetadata, "LIST-METADATA", &[C::Metadata, C::ListExtended]), // RFC 9590
+    row(C::Quota, "QUOTA", &[]),                                      // RFC 9208
+    row(C::QuotaStorage, "QUOTA=RES-STORAGE", &[C::Quota]),           // RFC 9208 section 5.1
+    row(C::QuotaMessage, "QUOTA=RES-MESSAGE", &[C::Quota]),           // RFC 9208 section 5.2
 ];
 
 /// What became part of IMAP4rev2 (RFC 9051 appendix E items 2 and 3).

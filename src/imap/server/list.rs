@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::backend::{Account, Backend, Mailbox};
 use super::config::Capability;
+use super::metadata::write_named;
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::status::{check_items, write_status};
 use super::table::Outcome;
-use crate::imap::syntax::mailbox::{List, ListForms, StatusItem};
+use crate::imap::syntax::mailbox::{List, ListForms, ListReturn, StatusItem};
+use crate::imap::syntax::metadata::EntryName;
 use crate::imap::syntax::quote::write_mailbox;
 use crate::imap::syntax::utf7;
 use crate::imap::syntax::{NameForm, Parser};
@@ -25,6 +27,7 @@ pub fn list<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args
         extended: context.has(Capability::ListExtended),
         status: context.has(Capability::ListStatus),
         special_use: context.has(Capability::SpecialUse),
+        metadata: context.has(Capability::ListMetadata),
     };
     let wanted = args.list_command(forms)?;
     check_items(context, user, &wanted.returns.status)?;
@@ -35,7 +38,8 @@ pub fn list<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args
     }
     let names = Names::of(user.account.list()?, subscriptions_wanted(&wanted, &mut user.account)?);
     let lines = names.listed(&wanted, context);
-    Ok(Done::Run(Box::new(Listing { lines: lines.into_iter(), status: wanted.returns.status })))
+    let ListReturn { status, metadata, .. } = wanted.returns;
+    Ok(Done::Run(Box::new(Listing { lines: lines.into_iter(), status, metadata })))
 }
 
 /// The LIST response of a mailbox that is selected: "the list of mailbox attributes MUST be accurate" (RFC 9051
@@ -77,22 +81,26 @@ pub fn lsub<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args
     }
     let lines = shown.into_iter().map(|(name, subscribed)| {
         let attributes = if subscribed { "" } else { "\\Noselect" };
-        Line { text: line("LSUB", attributes, &name, form, ""), status_of: None }
+        Line { text: line("LSUB", attributes, &name, form, ""), status_of: None, mailbox: None }
     });
     let lines = lines.collect::<Vec<_>>().into_iter();
-    Ok(Done::Run(Box::new(Listing { lines, status: Vec::new() })))
+    Ok(Done::Run(Box::new(Listing { lines, status: Vec::new(), metadata: Vec::new() })))
 }
 
 /// Responses made and not yet written.
 struct Listing {
     lines: std::vec::IntoIter<Line>,
     status: Vec<StatusItem>,
+    /// Annotations that follow a mailbox's line (RFC 9590).
+    metadata: Vec<EntryName>,
 }
 
 struct Line {
     text: Vec<u8>,
     /// STATUS follows (RFC 5819).
     status_of: Option<MailboxName>,
+    /// It is one, selectable or not.
+    mailbox: Option<MailboxName>,
 }
 
 impl<A: Account> Task<A> for Listing {
@@ -105,6 +113,11 @@ impl<A: Account> Task<A> for Listing {
             && let Ok(status) = user.account.status(&name)
         {
             write_status(context, &name, &self.status, &status);
+        }
+        if let Some(name) = line.mailbox.filter(|_| !self.metadata.is_empty())
+            && let Ok(annotations) = user.account.metadata(Some(&name))
+        {
+            write_named(context, &name, &self.metadata, &annotations);
         }
         Ok(Progress::More)
     }
@@ -204,7 +217,11 @@ impl Names {
         let extra = if child_info { format!(" (\"CHILDINFO\" ({criteria}))") } else { String::new() };
         let status_of = mailbox.filter(|mailbox| mailbox.selectable).map(|mailbox| mailbox.name.clone());
         let form = context.enabled.name_form();
-        Line { text: line("LIST", &attributes.join(" "), name, form, &extra), status_of }
+        Line {
+            text: line("LIST", &attributes.join(" "), name, form, &extra),
+            status_of,
+            mailbox: mailbox.map(|mailbox| mailbox.name.clone()),
+        }
     }
 }
 

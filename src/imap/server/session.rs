@@ -29,6 +29,8 @@ pub struct Session<B: Backend> {
     pub(super) awaiting: Awaiting<B::Account>,
     work: Work<B::Account>,
     login_failures: u32,
+    /// The answer to a failed login, not given before then: whoever guesses passwords waits.
+    held: Option<(Timestamp, Vec<u8>)>,
     bad_commands: u32,
     /// To be said, and the end, once the running command is done.
     pub(super) goodbye: Option<&'static str>,
@@ -107,6 +109,7 @@ impl<B: Backend> Session<B> {
             awaiting: Awaiting::Command,
             work: Work::None,
             login_failures: 0,
+            held: None,
             bad_commands: 0,
             goodbye: None,
             login_deadline: now.plus_ms(limits::PRE_LOGIN_TIMEOUT_MS),
@@ -114,9 +117,28 @@ impl<B: Backend> Session<B> {
         }
     }
 
+    /// How long the session may go on without a word, or without a login.
+    fn silent_until(&self) -> Timestamp {
+        match &self.user {
+            None => self.login_deadline,
+            Some(_) => self.last_active.plus_ms(limits::IMAP_IDLE_TIMEOUT_MS),
+        }
+    }
+
     /// Works until output is due or input is needed.
     fn advance(&mut self) -> Step {
+        match self.held.take() {
+            Some((until, answer)) if until > self.context.now => {
+                self.held = Some((until, answer));
+                return Step::Wait;
+            }
+            Some((_, answer)) => self.context.out.extend(answer),
+            None => {}
+        }
         loop {
+            if self.held.is_some() {
+                return Step::Continue;
+            }
             if self.context.out.len() >= limits::OUTPUT_CHUNK_BYTES {
                 return Step::Continue;
             }
@@ -310,7 +332,12 @@ impl<B: Backend> Session<B> {
     fn finish_refused(&mut self, tells: Tells, refusal: Refusal) {
         let failed_login = matches!(refusal.code, Some(Code::AuthenticationFailed | Code::AuthorizationFailed));
         self.tell(tells, Some(Err(refusal)));
-        self.login_failures += u32::from(failed_login);
+        if failed_login {
+            self.login_failures += 1;
+            let delay_ms = limits::LOGIN_FAILURE_DELAY_MS * i64::from(self.login_failures);
+            let answer = std::mem::take(&mut self.context.out);
+            self.held = Some((self.context.now.plus_ms(delay_ms), answer));
+        }
         if self.login_failures >= limits::LOGIN_FAILURES_MAX {
             self.goodbye = Some("Too many failed logins");
         } else if self.bad_commands >= limits::IMAP_BAD_COMMANDS_MAX {
@@ -360,7 +387,7 @@ impl<B: Backend> Conversation for Session<B> {
             }
             Event::Shutdown => self.goodbye = Some("The server is stopping"),
             Event::Deadline => {
-                if self.deadline().is_some_and(|deadline| deadline <= now) {
+                if self.silent_until() <= now {
                     self.goodbye = Some("Too long without a word");
                 }
             }
@@ -385,9 +412,7 @@ impl<B: Backend> Conversation for Session<B> {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        match &self.user {
-            None => Some(self.login_deadline),
-            Some(_) => Some(self.last_active.plus_ms(limits::IMAP_IDLE_TIMEOUT_MS)),
-        }
+        let silent_until = self.silent_until();
+        Some(self.held.as_ref().map_or(silent_until, |(until, _)| silent_until.min(*until)))
     }
 }

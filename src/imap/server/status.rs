@@ -25,7 +25,8 @@ pub fn check_items<A>(context: &mut Context, user: &User<A>, items: &[StatusItem
     let unknown = |item: &StatusItem| match item {
         StatusItem::HighestModSeq => !context.has(Capability::CondStore),
         StatusItem::Size => !context.has(Capability::StatusSize),
-        StatusItem::Deleted => !context.has(Capability::Imap4Rev2),
+        StatusItem::Deleted => !context.has(Capability::Imap4Rev2) && !context.has(Capability::QuotaMessage),
+        StatusItem::DeletedStorage => !context.has(Capability::QuotaStorage),
         StatusItem::AppendLimit => !context.has(Capability::AppendLimit),
         StatusItem::MailboxId => !context.has(Capability::ObjectId),
         _ => false,
@@ -54,6 +55,7 @@ pub fn write_status(context: &mut Context, name: &MailboxName, items: &[StatusIt
             StatusItem::HighestModSeq => status.highest_mod_seq.get(),
             StatusItem::Size => status.size,
             StatusItem::AppendLimit => limits::MESSAGE_MAX_BYTES,
+            StatusItem::DeletedStorage => status.deleted_size,
             StatusItem::Deleted => u64::from(status.deleted),
         };
         format!("{} {value}", item.as_str())

@@ -6,7 +6,7 @@ use super::config::Capability;
 use super::reply::{Context, Done, Refusal, User};
 use super::telling::Tells;
 use super::view::{By, View};
-use super::{append, auth, copy, expunge, fetch, list, mailbox, search, select, status, store};
+use super::{append, auth, copy, expunge, fetch, list, mailbox, metadata, quota, search, select, status, store};
 use crate::imap::syntax::Parser;
 
 /// One command.
@@ -38,7 +38,8 @@ impl<B: Backend> Row<B> {
     /// Every command.
     pub const ALL: &'static [Self] = {
         use Capability::{
-            CompressDeflate, Enable, Id, Idle, Move, Namespace, Replace, UidPlus, Unauthenticate, Unselect,
+            CompressDeflate, Enable, Id, Idle, Metadata, Move, Namespace, Quota, Replace, UidPlus, Unauthenticate,
+            Unselect,
         };
         use Run::{Always, BeforeLogin, LoggedIn, Selected};
         use Tells::{All, AllButExpunge, Nothing};
@@ -65,6 +66,10 @@ impl<B: Backend> Row<B> {
             row("LSUB", None, All, LoggedIn(list::lsub::<B>)),
             row("NAMESPACE", Some(Namespace), All, LoggedIn(list::namespace::<B>)),
             row("STATUS", None, All, LoggedIn(status::status::<B>)),
+            row("GETMETADATA", Some(Metadata), All, LoggedIn(metadata::get::<B>)),
+            row("SETMETADATA", Some(Metadata), All, LoggedIn(metadata::set::<B>)),
+            row("GETQUOTA", Some(Quota), All, LoggedIn(quota::get::<B>)),
+            row("GETQUOTAROOT", Some(Quota), All, LoggedIn(quota::get_root::<B>)),
             row("APPEND", None, All, LoggedIn(append::append::<B>)),
             row("REPLACE", Some(Replace), All, Selected(append::replace::<B>, SEQ)),
             row("UID REPLACE", Some(Replace), All, Selected(append::replace::<B>, By::Uid)),

@@ -31,6 +31,11 @@ pub enum Code {
     },
     Limit,
     MailboxId(MailboxId),
+    /// Octets of the longest annotation that was left out (RFC 5464 section 4.2.1).
+    MetadataLongEntries(usize),
+    /// Octets that an annotation can have (RFC 5464 section 4.3).
+    MetadataMaxSize(usize),
+    MetadataTooMany,
     /// Sequence numbers or UIDs, as the command used them.
     Modified(UidSet<LocalUid>),
     NonExistent,
@@ -81,6 +86,9 @@ impl fmt::Display for Code {
             Self::InProgress { tag, done, goal } => write!(f, "INPROGRESS (\"{tag}\" {done} {goal})"),
             Self::Limit => f.write_str("LIMIT"),
             Self::MailboxId(id) => write!(f, "MAILBOXID ({})", ObjectId(*id)),
+            Self::MetadataLongEntries(octets) => write!(f, "METADATA LONGENTRIES {octets}"),
+            Self::MetadataMaxSize(octets) => write!(f, "METADATA MAXSIZE {octets}"),
+            Self::MetadataTooMany => f.write_str("METADATA TOOMANY"),
             Self::Modified(set) => write!(f, "MODIFIED {set}"),
             Self::NonExistent => f.write_str("NONEXISTENT"),
             Self::NoPerm => f.write_str("NOPERM"),

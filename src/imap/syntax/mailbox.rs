@@ -1,6 +1,7 @@
 //! Arguments of the commands on mailboxes: SELECT, LIST, STATUS, CREATE and their kin (RFC 3501 section 6.3; RFC 5258,
 //! 5819, 6154, 7162).
 
+use super::metadata::EntryName;
 use super::parser::{MailboxArgument, Parsed, Parser};
 use super::quote::is_astring_char;
 use super::sequence::SequenceSet;
@@ -51,6 +52,8 @@ pub struct ListReturn {
     pub special_use: bool,
     /// RFC 5819
     pub status: Vec<StatusItem>,
+    /// RFC 9590
+    pub metadata: Vec<EntryName>,
 }
 
 /// Which forms of LIST the server offers.
@@ -59,6 +62,7 @@ pub struct ListForms {
     pub extended: bool,
     pub status: bool,
     pub special_use: bool,
+    pub metadata: bool,
 }
 
 /// `status-att` (RFC 3501 section 9; RFC 7162; RFC 8438)
@@ -77,6 +81,8 @@ pub enum StatusItem {
     MailboxId,
     /// RFC 7889 section 3.1
     AppendLimit,
+    /// RFC 9208 section 4.1.4
+    DeletedStorage,
 }
 
 impl StatusItem {
@@ -93,6 +99,7 @@ impl StatusItem {
             Self::Deleted => "DELETED",
             Self::MailboxId => "MAILBOXID",
             Self::AppendLimit => "APPENDLIMIT",
+            Self::DeletedStorage => "DELETED-STORAGE",
         }
     }
 }
@@ -207,6 +214,7 @@ impl Parser<'_> {
             "SIZE" => Ok(StatusItem::Size),
             "DELETED" => Ok(StatusItem::Deleted),
             "MAILBOXID" => Ok(StatusItem::MailboxId),
+            "DELETED-STORAGE" => Ok(StatusItem::DeletedStorage),
             "APPENDLIMIT" => Ok(StatusItem::AppendLimit),
             _ => self.fail("a status item before this place"),
         }
@@ -293,6 +301,10 @@ impl Parser<'_> {
                     parser.sp()?;
                     returns.status = parser.list(Self::status_att)?;
                 }
+                "METADATA" if forms.metadata => {
+                    parser.sp()?;
+                    returns.metadata = parser.list(Self::entry)?;
+                }
                 _ => return parser.fail("a return option before this place"),
             }
             Ok(())
@@ -305,7 +317,7 @@ impl Parser<'_> {
 mod tests {
     use super::*;
 
-    const ALL_FORMS: ListForms = ListForms { extended: true, status: true, special_use: true };
+    const ALL_FORMS: ListForms = ListForms { extended: true, status: true, special_use: true, metadata: true };
 
     #[test]
     fn list_is_read_in_its_extended_forms() {
@@ -320,7 +332,7 @@ mod tests {
         assert!(extended.extended && extended.select.subscribed && extended.select.recursive_match);
         assert_eq!(extended.patterns, vec![b"INBOX".to_vec(), b"a b/*".to_vec()]);
         assert_eq!(extended.returns.status, vec![StatusItem::Messages, StatusItem::Unseen]);
-        let basic = ListForms { extended: false, status: false, special_use: false };
+        let basic = ListForms { extended: false, status: false, special_use: false, metadata: false };
         assert_eq!(list(" () \"\" %", basic), None);
         assert_eq!(list(" \"\" % RETURN ()", basic), None);
         assert_eq!(list(" (RECURSIVEMATCH) \"\" %", ALL_FORMS), None);

@@ -10,6 +10,7 @@ pub mod body;
 pub mod code;
 pub mod fetch;
 pub mod mailbox;
+pub mod metadata;
 pub mod parser;
 pub mod quote;
 pub mod search;

@@ -239,6 +239,22 @@ impl<'a> Parser<'a> {
         if self.skip_word("NIL") { Ok(None) } else { self.string().map(Some) }
     }
 
+    /// `nstring / literal8` (RFC 5464 section 5)
+    pub fn nstring_or_literal8(&mut self) -> Parsed<Option<Vec<u8>>> {
+        if !self.skip(b'~') {
+            return self.nstring();
+        }
+        let length = self.literal_head()?;
+        let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
+        match end.and_then(|end| self.input.get(self.at..end)) {
+            Some(bytes) => {
+                self.at += bytes.len();
+                Ok(Some(bytes.to_vec()))
+            }
+            None => self.fail("the literal's bytes"),
+        }
+    }
+
     /// An `astring` that is a person's text: UTF-8, of which US-ASCII is part.
     pub fn text(&mut self) -> Parsed<String> {
         let at = self.at;

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mailtide::imap::server::backend::{
     Account, Append, Appended, Backend, Changed, Changes, Copied, Error, FlagChange, LoginError, Mailbox, Message,
-    Opened, Status, Stored, Upload, With,
+    Opened, Quota, Status, Stored, Upload, With,
 };
+use mailtide::imap::server::{Capabilities, Capability};
 use mailtide::message::Summary;
 use mailtide::message::scan::Scanner;
 use mailtide::message::search::{Candidate, Query};
@@ -105,6 +106,12 @@ impl MemoryBackend {
 
 impl Backend for MemoryBackend {
     type Account = Self;
+
+    /// No annotations, no quota.
+    fn capabilities(&self) -> Capabilities {
+        let missing = [Capability::Metadata, Capability::Quota];
+        missing.into_iter().fold(Capabilities::all(), Capabilities::without)
+    }
 
     fn login(&mut self, credentials: &Credentials) -> Result<Self, LoginError> {
         if credentials.authorize_as.is_some() {
@@ -285,6 +292,18 @@ impl Account for MemoryBackend {
         Ok(())
     }
 
+    fn metadata(&mut self, _: Option<&MailboxName>) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+        Ok(BTreeMap::new())
+    }
+
+    fn set_metadata(&mut self, _: Option<&MailboxName>, _: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Error> {
+        Err(Error::Cannot("there are no annotations"))
+    }
+
+    fn quota(&mut self) -> Result<Quota, Error> {
+        Ok(Quota::default())
+    }
+
     fn status(&mut self, name: &MailboxName) -> Result<Status, Error> {
         let mut world = self.world();
         let stand = world.named(name)?;
@@ -295,11 +314,25 @@ impl Account for MemoryBackend {
         let (messages, recent) = (count(&|_, _| true), count(&|uid, _| uid.get() >= stand.recent_from));
         let unseen = count(&|_, kept| !kept.flags.has(SystemFlag::Seen));
         let deleted = count(&|_, kept| kept.flags.has(SystemFlag::Deleted));
+        let gone = stand.messages.values().filter(|kept| kept.flags.has(SystemFlag::Deleted));
+        let gone: Vec<usize> = gone.map(|kept| kept.content).collect();
         let (id, uid_next, uid_validity) = (stand.id, LocalUid::new(stand.uid_next), stand.uid_validity);
         let highest_mod_seq = ModSeq::new(stand.mod_seq);
         let contents: Vec<usize> = stand.messages.values().map(|kept| kept.content).collect();
+        let deleted_size = gone.into_iter().map(|content| world.contents[content].0.len() as u64).sum();
         let size = contents.into_iter().map(|content| world.contents[content].0.len() as u64).sum();
-        Ok(Status { id, messages, recent, unseen, deleted, size, uid_next, uid_validity, highest_mod_seq })
+        Ok(Status {
+            id,
+            messages,
+            recent,
+            unseen,
+            deleted,
+            deleted_size,
+            size,
+            uid_next,
+            uid_validity,
+            highest_mod_seq,
+        })
     }
 
     fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error> {

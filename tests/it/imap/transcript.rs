@@ -9,7 +9,8 @@
 //! - `E: event` is handed to the first client's session (`E2:` to the second's): `changed`, `shutdown`, `deadline`,
 //!   `peer-closed`, `tls-started`.
 //! - `T: seconds` lets time pass.
-//! - At the top: `@without MOVE IDLE`, `@bare` (no capability at all) and `@tls-wanted` say how sessions are made; `@messages 3` puts numbered messages
+//! - At the top: `@authority`: only refserver's face can do this; `@quota 1000 3`: octets and messages alice may hold.
+//! - And `@without MOVE IDLE`, `@bare` (no capability at all) and `@tls-wanted` say how sessions are made; `@messages 3` puts numbered messages
 //!   into INBOX; `@logged-in` logs every client in; `@greeting`: the greeting is part of the transcript.
 //! - `#` begins a comment.
 //!
@@ -113,6 +114,8 @@ impl Stage<'_, '_> {
         let mut words = wish.split(' ');
         match words.next() {
             Some("without") => self.wishes.without.extend(words.map(str::to_owned)),
+            // For those who make the sessions.
+            Some("authority" | "quota") => {}
             Some("bare") => self.wishes.bare = true,
             Some("tls-wanted") => self.wishes.tls_wanted = true,
             Some("greeting") => self.wishes.greeting = true,
