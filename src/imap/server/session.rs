@@ -373,7 +373,7 @@ impl<B: Backend> Conversation for Session<B> {
                 }
             }
             Event::PeerClosed => {
-                self.work = Work::None;
+                (self.work, self.held) = (Work::None, None);
                 self.awaiting = Awaiting::End;
             }
             Event::TlsStarted(facts) => {
@@ -385,7 +385,10 @@ impl<B: Backend> Conversation for Session<B> {
                     self.awaiting = Awaiting::Command;
                 }
             }
-            Event::Shutdown => self.goodbye = Some("The server is stopping"),
+            Event::Shutdown => {
+                self.context.out.extend(self.held.take().map(|(_, answer)| answer).unwrap_or_default());
+                self.goodbye = Some("The server is stopping");
+            }
             Event::Deadline => {
                 if self.silent_until() <= now {
                     self.goodbye = Some("Too long without a word");

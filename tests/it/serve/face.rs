@@ -127,6 +127,15 @@ impl Talk {
         self.listen()
     }
 
+    /// Lets time pass and gives what is said then.
+    pub fn wait(&mut self, ms: i64) -> String {
+        let later = NOW.plus_ms(ms);
+        self.session.handle_event(Event::Deadline, later);
+        let mut said = Vec::new();
+        while self.session.poll_output(later, &mut said) == Step::Continue {}
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
     /// Hands in what others changed, if a bell was rung, and gives what is said to it.
     pub fn hear(&mut self) -> String {
         if self.rung.swap(false, Ordering::Relaxed) {

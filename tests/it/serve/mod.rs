@@ -146,7 +146,11 @@ fn only_who_proves_to_be_the_user_gets_in() {
         ("AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==", "OK"),
         ("LOGIN alice secret", "OK"),
     ] {
-        let said = face.session().say(&format!("a {command}\r\n"));
+        let mut session = face.session();
+        let mut said = session.say(&format!("a {command}\r\n"));
+        // Whoever is refused waits for it.
+        assert!(!said.contains("a NO"), "{command}: {said}");
+        said.push_str(&session.wait(limits::LOGIN_FAILURE_DELAY_MS));
         assert!(said.lines().any(|line| line.starts_with(&format!("a {expected}"))), "{command}: {said}");
     }
 }
