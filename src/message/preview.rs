@@ -42,6 +42,10 @@ fn few_words(text: &str) -> String {
     let mut preview = String::new();
     let mut characters = 0;
     for word in lines.flat_map(str::split_whitespace) {
+        let mut shown = word.chars().filter(|character| !character.is_control()).peekable();
+        if shown.peek().is_none() {
+            continue;
+        }
         let space = usize::from(characters > 0);
         if characters + space >= limits::PREVIEW_CHARACTERS {
             break;
@@ -50,8 +54,7 @@ fn few_words(text: &str) -> String {
             preview.push(' ');
         }
         let room = limits::PREVIEW_CHARACTERS - characters - space;
-        let shown = word.chars().filter(|character| !character.is_control()).take(room);
-        preview.extend(shown.inspect(|_| characters += 1));
+        preview.extend(shown.take(room).inspect(|_| characters += 1));
         characters += space;
     }
     preview

@@ -1,9 +1,13 @@
 //! A message, whatever its bytes: however it is cut its summary is the same; its parts are ranges within one another;
 //! every section is a slice of it; what is told of it is IMAP and within the limits.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use mailtide::imap::syntax::body::{write_body, write_envelope};
 use mailtide::message::header::fields;
+use mailtide::message::preview::preview;
 use mailtide::message::section::{resolve, select_fields};
+use mailtide::message::transfer::Transfer;
 use mailtide::message::{Address, Body, Envelope, Part, Scanner, Section, SectionText, Summary, fingerprint};
 use mailtide::types::{Timestamp, limits};
 
@@ -25,6 +29,7 @@ pub fn check(input: &[u8]) {
     check_sections(&summary, &mut Vec::new(), &summary.root, message);
     check_wire(&summary, message);
     check_header(&message[..summary.root.body_start as usize]);
+    check_text(&summary, message);
 }
 
 /// Header before body before end; children within the body, one after the other; the line breaks of the body counted.
@@ -161,4 +166,35 @@ fn check_header(header: &[u8]) {
     let known = fingerprint(header);
     assert_eq!(fingerprint(&whole), known, "a fingerprint depends on what follows the fields");
     assert!(known.keys().all(|name| fingerprint::FIELDS.contains(&name.as_str())));
+}
+
+/// What readers are shown, and the way to it.
+fn check_text(summary: &Summary, message: &[u8]) {
+    let preview = preview(summary, &mut message.to_vec()).expect("memory can be read");
+    assert!(preview.chars().count() <= limits::PREVIEW_CHARACTERS, "{preview:?}");
+    assert!(!preview.contains(char::is_control) && preview.trim() == preview, "{preview:?}");
+    for encoding in ["7BIT", "BASE64", "QUOTED-PRINTABLE"] {
+        let decoded = |cut: Cut| {
+            let mut transfer = Transfer::named(encoding).expect("a known encoding");
+            let mut decoded = Vec::new();
+            cut.pieces(message).into_iter().for_each(|piece| transfer.decode(piece, false, &mut decoded));
+            transfer.decode(b"", true, &mut decoded);
+            decoded
+        };
+        let whole = decoded(Cut::Whole);
+        assert!(whole.len() <= message.len());
+        for cut in [Cut::Bytes, Cut::Mixed] {
+            let again = decoded(cut);
+            assert!(
+                again == whole,
+                "{encoding} cut another way: {} not {}",
+                again.escape_ascii(),
+                whole.escape_ascii()
+            );
+        }
+    }
+    let mut decoded = Vec::new();
+    let encoded = BASE64.encode(message);
+    Transfer::named("BASE64").expect("a known encoding").decode(encoded.as_bytes(), true, &mut decoded);
+    assert_eq!(decoded, message);
 }

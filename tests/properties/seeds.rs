@@ -45,8 +45,11 @@ const CONFIGS: &[&str] = &[
 ];
 
 /// In a session that has selected a mailbox; in one with next to no capabilities.
-const SELECTED: &[&str] =
-    &["\x03a FETCH 1:* FULL\r\nb STORE 1 +FLAGS (\\Deleted)\r\nc IDLE\r\nDONE\r\n", "\x07a CHECK\r\n"];
+const SELECTED: &[&str] = &[
+    "\x03a FETCH 1:* FULL\r\nb STORE 1 +FLAGS (\\Deleted)\r\nc IDLE\r\nDONE\r\n",
+    "\x07a CHECK\r\n",
+    "\x10a NOOP\r\n",
+];
 
 const ENVELOPES: &[&str] = &[
     "MAIL FROM:<a@b> RET=HDRS ENVID=QQ+2B1\nRCPT TO:<c@d> NOTIFY=FAILURE ORCPT=rfc822;c+40d\n\nno such user <1@x>",
@@ -101,6 +104,7 @@ const WORDS: &[&str] = &[
     "a*b?c*\taxxbycz",
     "inbox/*\tINBOX/x",
     "\\Sent",
+    "/Drafts;UIDVALIDITY=385759045/;UID=20/;SECTION=1.MIME",
 ];
 
 fn read(path: &Path) -> String {

@@ -1,5 +1,6 @@
 //! Single words that many parsers share: each is read, written and read again, and the two readings are the same.
 
+use mailtide::imap::syntax::url::MessageUrl;
 use mailtide::imap::syntax::{NameForm, Parser, utf7};
 use mailtide::sasl::server::{Exchange, Mechanism, Progress};
 use mailtide::smtp::address::Address;
@@ -17,6 +18,7 @@ pub fn check(input: &[u8]) {
     dates(text);
     address(text);
     glob(text);
+    message_url(text);
     assert!(SpecialUse::parse(text).is_none_or(|special_use| special_use.as_str().eq_ignore_ascii_case(text)));
 }
 
@@ -133,6 +135,13 @@ fn address(text: &str) {
         }
         None => assert!(text.eq_ignore_ascii_case("postmaster")),
     }
+}
+
+/// Part by part: a URL that is one names what stands in it.
+fn message_url(text: &str) {
+    let Some(url) = MessageUrl::parse(text) else { return };
+    assert!(text.starts_with('/') && text.contains(&format!("={}", url.uid)), "{text:?} is read as {url:?}");
+    assert!(url.uid.get() > 0 && url.section.part.len() <= limits::MIME_NESTING_MAX);
 }
 
 /// The pattern before the first tab, the text behind it: as the plainest matcher says.
