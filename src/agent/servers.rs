@@ -106,13 +106,16 @@ impl<D: Dial + Clone> Servers<D> {
         };
         Self {
             smtp: account.smtp.as_ref().map(sender),
-            imap: Connector::new(
-                dial.clone(),
-                endpoint(&account.imap),
-                tls.clone(),
-                account.user.clone(),
-                password.clone(),
-            ),
+            imap: Connector {
+                quirks: account.quirks.clone(),
+                ..Connector::new(
+                    dial.clone(),
+                    endpoint(&account.imap),
+                    tls.clone(),
+                    account.user.clone(),
+                    password.clone(),
+                )
+            },
         }
     }
 }

@@ -12,7 +12,7 @@ use super::error::{ConfigError, Problem, Source};
 use super::value::{
     Bodies, Credential, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, TlsMode, UndoSeconds, credential,
 };
-use crate::types::{FolderFilter, Glob};
+use crate::types::{FolderFilter, Glob, Quirks};
 
 /// Everything syncd is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +53,8 @@ pub struct Account {
     pub folders: FolderFilter,
     /// How often to look into mailboxes that nobody watches.
     pub poll_seconds: u32,
+    /// What the person says of the IMAP server's ways.
+    pub quirks: Quirks,
 }
 
 /// An upstream server.
@@ -131,6 +133,8 @@ struct RawAccount {
     #[serde(default)]
     allow_plaintext: bool,
     poll_seconds: Option<PollSeconds>,
+    #[serde(default)]
+    quirks: Quirks,
 }
 
 #[derive(Deserialize)]
@@ -229,6 +233,7 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
             exclude: raw.mirror.exclude.iter().map(|glob| Glob::new(glob)).collect(),
         },
         poll_seconds: raw.poll_seconds.map_or(DEFAULT_POLL_SECONDS, |seconds| seconds.0),
+        quirks: raw.quirks,
     })
 }
 

@@ -11,6 +11,7 @@ pub mod folder_filter;
 pub mod id;
 pub mod limits;
 pub mod mailbox;
+pub mod quirks;
 pub mod secret;
 pub mod stream;
 pub mod uid_set;
@@ -25,6 +26,7 @@ pub use id::{
     UidValidity,
 };
 pub use mailbox::{MailboxName, SpecialUse};
+pub use quirks::Quirks;
 pub use secret::Secret;
 pub use stream::ByteSource;
 pub use uid_set::{Uid, UidSet};

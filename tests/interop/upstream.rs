@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use mailtide::sync::remote::{Connect, Fetched, Known, MessageSink, Outgoing, Remote, RemoteError, RemoteName, Woken};
-use mailtide::types::{Flag, Flags, InternalDate, Secret, SystemFlag, UidSet};
+use mailtide::types::{Flag, Flags, InternalDate, Quirks, Secret, SystemFlag, UidSet};
 use mailtide::upstream::dial::BoxedStream;
 use mailtide::upstream::{ClientTls, Connector, Dial, Endpoint, ImapRemote, Timeouts, TlsMode};
 
@@ -53,6 +53,7 @@ fn account(dovecot: &Dovecot, tls: TlsMode, password: &str) -> Connector<To> {
         user: "ann".to_owned(),
         password: Secret::new(password),
         timeouts: Timeouts::default(),
+        quirks: Quirks::default(),
     }
 }
 

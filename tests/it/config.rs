@@ -251,4 +251,12 @@ const BROKEN: &[(&str, &str)] = &[
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\npoll-seconds = 0\n",
         "6:16: invalid value: integer `0`, expected a number of seconds from 1 to 86400",
     ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nquirks = { pipeline = 0 }\n",
+        "6:23: invalid value: integer `0`, expected a number of commands from 1 to 400",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nquirks = false\n",
+        "6:10: invalid type: boolean `false`, expected a table such as { compress = false, line-bytes = 1000 }",
+    ),
 ];

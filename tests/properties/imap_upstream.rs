@@ -31,6 +31,7 @@ pub fn check(input: &[u8]) {
             tls: TLS.clone(),
             user: "ann".to_owned(),
             password: Secret::new(&*secret),
+            quirks: mailtide::types::Quirks::default(),
             timeouts: Timeouts::default(),
         };
         let mut answers = Answers::default();

@@ -126,6 +126,7 @@ impl Agent {
             tls_ca: None,
             folders: FolderFilter::all(),
             poll_seconds: self.poll_seconds,
+            quirks: mailtide::types::Quirks::default(),
         }
     }
 

@@ -171,7 +171,9 @@ async fn test_imap(servers: &Servers) -> Result<String, (String, Exit)> {
         (facts.r#move, "MOVE"),
     ];
     let has = extensions.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect::<Vec<_>>().join(" ");
-    let text = format!("logged in; {mailboxes} mailboxes; {}", if has.is_empty() { "no extensions" } else { &has });
+    let has = if has.is_empty() { "no extensions" } else { &has };
+    let ways = remote.known_ways().map(|ways| format!("; {ways}")).unwrap_or_default();
+    let text = format!("logged in; {mailboxes} mailboxes; {has}{ways}");
     remote.logout().await;
     Ok(text)
 }

@@ -5,13 +5,13 @@ use super::append::{self, Appending, Begun};
 use super::auth;
 use super::backend::Backend;
 use super::config::Capability;
-use super::deflate::NotDeflate;
 use super::framer::{Announced, Frame};
 use super::reply::{Done, Refusal};
 use super::session::{Awaiting, Session};
 use super::telling::Tells;
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
+use crate::imap::syntax::deflate::NotDeflate;
 use crate::types::limits;
 
 impl<B: Backend> Session<B> {

@@ -27,7 +27,6 @@ mod auth;
 mod catenate;
 mod content;
 mod copy;
-mod deflate;
 mod esearch;
 mod expunge;
 mod fetch;

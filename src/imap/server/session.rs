@@ -4,7 +4,6 @@ use super::append::Appending;
 use super::auth;
 use super::backend::{Account, Backend};
 use super::config::{Capability, SessionConfig};
-use super::deflate::{Deflate, without_rest_of_layer};
 use super::framer::Framer;
 use super::reply::{Context, Done, Enabled, Progress, Refusal, Reply, Task, User};
 use super::table::{Outcome, Row, Run};
@@ -12,6 +11,7 @@ use super::telling::{MailboxGone, Telling, Tells};
 use super::view::By;
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
+use crate::imap::syntax::deflate::{Deflate, without_rest_of_layer};
 use crate::sasl::server::Exchange;
 use crate::types::{Conversation, Event, Step, Timestamp, limits};
 

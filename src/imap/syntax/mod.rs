@@ -3,11 +3,12 @@
 //! - [`parser`]: the cursor and the rules every command shares; [`sequence`], [`append`], [`fetch`], [`search`],
 //!   [`mailbox`], [`session`]: the arguments of single commands, as more functions of that cursor.
 //! - [`quote`], [`utf7`], [`url`]: strings, mailbox names and URLs as they stand on the wire.
-//! - [`code`], [`body`]: response codes; ENVELOPE and BODYSTRUCTURE.
+//! - [`code`], [`body`]: response codes; ENVELOPE and BODYSTRUCTURE. [`deflate`]: COMPRESS, both directions.
 
 pub mod append;
 pub mod body;
 pub mod code;
+pub mod deflate;
 pub mod fetch;
 pub mod mailbox;
 pub mod metadata;

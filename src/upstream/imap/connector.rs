@@ -1,14 +1,15 @@
 //! Opens connections to one IMAP account.
 
+use super::capability::{Capabilities, facts};
 use super::command::Command;
 use super::driver::{Driver, Heard};
 use super::login::{self, Login};
 use super::namespace::Namespaces;
-use super::profile::{Capabilities, Profile, facts};
+use super::profile::Profile;
 use super::remote::ImapRemote;
 use super::untagged::Untagged;
 use crate::sync::remote::{Connect, RemoteError};
-use crate::types::Secret;
+use crate::types::{Quirks, Secret};
 use crate::upstream::dial::{self, Dial, Endpoint, Tcp, Timeouts};
 use crate::upstream::tls::ClientTls;
 
@@ -21,12 +22,22 @@ pub struct Connector<D = Tcp> {
     pub user: String,
     pub password: Secret,
     pub timeouts: Timeouts,
+    /// What the person says of the server's ways.
+    pub quirks: Quirks,
 }
 
 impl<D> Connector<D> {
     /// An account reached by `dial`, with the usual timeouts.
     pub fn new(dial: D, endpoint: Endpoint, tls: ClientTls, user: impl Into<String>, password: Secret) -> Self {
-        Self { dial, endpoint, tls, user: user.into(), password, timeouts: Timeouts::default() }
+        Self {
+            dial,
+            endpoint,
+            tls,
+            user: user.into(),
+            password,
+            timeouts: Timeouts::default(),
+            quirks: Quirks::default(),
+        }
     }
 }
 
@@ -34,7 +45,7 @@ impl<D: Dial> Connect for Connector<D> {
     type Remote = ImapRemote;
 
     async fn connect(&self) -> Result<ImapRemote, RemoteError> {
-        let Self { dial, endpoint, tls, user, password, timeouts } = self;
+        let Self { dial, endpoint, tls, user, password, timeouts, quirks } = self;
         let stream =
             dial::open(dial, endpoint, tls, *timeouts).await.map_err(|error| login::dial_error(endpoint, error))?;
         let login = Login { endpoint, tls, user, password, timeouts: *timeouts };
@@ -43,13 +54,13 @@ impl<D: Dial> Connect for Connector<D> {
         // What was named before the login may have changed with it, and iCloud's proxy has put words of its own into it
         // (QUIRKS.md row 4).
         let capabilities = capabilities(&mut driver).await?;
-        let profile = Profile::of(&endpoint.host, &logged_in.greeting, &[]);
+        let profile = Profile::of(&endpoint.host, &logged_in.greeting, &[], quirks);
         let told = introduce(&mut driver, &capabilities, &profile).await?;
-        let profile = Profile::of(&endpoint.host, &logged_in.greeting, &told.id);
+        let profile = Profile::of(&endpoint.host, &logged_in.greeting, &told.id, quirks);
         driver.non_sync = capabilities.non_sync();
         driver.pipeline_max = profile.pipeline_max;
         let facts = facts(&capabilities, &Capabilities::new(&told.enabled), &profile);
-        tracing::debug!(host = %endpoint.host, greeting = %logged_in.greeting, ?facts, "logged in");
+        tracing::debug!(host = %endpoint.host, greeting = %logged_in.greeting, ?facts, quirks = %profile.quirks, "logged in");
         Ok(ImapRemote::new(driver, facts, capabilities, profile, told.namespaces))
     }
 }
@@ -87,10 +98,11 @@ async fn introduce(
         let version = env!("CARGO_PKG_VERSION");
         commands.push(Command::new("ID", format!("ID (\"name\" \"Mailtide\" \"version\" \"{version}\")")));
     }
-    if capabilities.has("NAMESPACE") && profile.trusts_namespace {
+    if capabilities.has("NAMESPACE") && profile.uses_namespace {
         commands.push(Command::new("NAMESPACE", "NAMESPACE"));
     }
-    let wanted = match (capabilities.has("QRESYNC") && profile.trusts_qresync, capabilities.has("CONDSTORE")) {
+    let has_qresync = capabilities.has("QRESYNC") && profile.uses_qresync;
+    let wanted = match (has_qresync, capabilities.has("CONDSTORE") && profile.uses_condstore) {
         (true, _) => Some("ENABLE QRESYNC"),
         (false, true) => Some("ENABLE CONDSTORE"),
         (false, false) => None,

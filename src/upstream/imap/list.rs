@@ -13,12 +13,12 @@ use crate::types::{SpecialUse, limits};
 
 /// Every mailbox.
 pub(super) async fn list(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
-    if remote.profile.trusts_list_return && remote.capabilities.has("LIST-EXTENDED") {
+    if remote.profile.uses_list_return && remote.capabilities.has("LIST-EXTENDED") {
         if let Some(listed) = list_extended(remote).await? {
             return Ok(listed);
         }
         // Old Cyrus and Kolab refuse what they offer (QUIRKS.md row 24); so it is not tried again.
-        remote.profile.trusts_list_return = false;
+        remote.profile.uses_list_return = false;
     }
     list_plain(remote).await
 }

@@ -12,9 +12,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::timeout;
 
+use super::capability::Capabilities;
 use super::code::{Code, Condition, StatusLine};
 use super::driver::{Wire, fault_error};
-use super::profile::Capabilities;
 use super::refusal;
 use super::shim::{Line, Told, WireShim};
 use super::untagged::Untagged;

@@ -10,6 +10,7 @@
 //! away, and hold whole messages in memory.
 
 mod append;
+mod capability;
 mod code;
 mod command;
 mod connector;

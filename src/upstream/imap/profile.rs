@@ -1,123 +1,111 @@
-//! What a server can do, and what this one is known to do wrong (QUIRKS.md): values made at run time from what it says.
+//! How to go about a server (QUIRKS.md): a value made at run time from what it says of itself, from what is known of such
+//! servers, and from what the configuration says, which counts most.
 
-use std::collections::BTreeSet;
+use crate::types::{Quirks, limits};
 
-use super::command::NonSync;
-use crate::sync::remote::Facts;
-use crate::types::limits;
-
-/// The capabilities a server named last, in upper case.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Capabilities(BTreeSet<String>);
-
-impl Capabilities {
-    pub(super) fn new(words: &[String]) -> Self {
-        Self(words.iter().map(|word| word.to_ascii_uppercase()).collect())
-    }
-
-    /// Is this one named?
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains(name)
-    }
-
-    /// What stands behind `NAME=`.
-    fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-    }
-
-    /// Which literals are taken without being asked.
-    pub(super) fn non_sync(&self) -> NonSync {
-        match (self.has("LITERAL+"), self.has("LITERAL-")) {
-            (true, _) => NonSync::All,
-            (false, true) => NonSync::Small,
-            (false, false) => NonSync::None,
-        }
-    }
-}
-
-/// How to go about a server.
+/// A server's ways, all decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Profile {
-    pub command_line_max_bytes: usize,
-    /// Commands on their way at once.
-    pub pipeline_max: usize,
-    /// QRESYNC is used where offered.
-    pub trusts_qresync: bool,
-    /// LIST with RETURN is used where offered.
-    pub trusts_list_return: bool,
-    /// NAMESPACE is asked where offered.
-    pub trusts_namespace: bool,
+    pub uses_compress: bool,
+    pub uses_qresync: bool,
+    pub uses_condstore: bool,
+    /// LIST with RETURN.
+    pub uses_list_return: bool,
+    pub uses_namespace: bool,
+    pub uses_move: bool,
+    pub uses_idle: bool,
     /// It must be told to leave a mailbox, for it does not say where the data of the next one begin.
     pub unselects_first: bool,
     /// It shows an appended message only after a NOOP.
     pub hides_appended: bool,
+    pub command_line_max_bytes: usize,
+    /// Commands on their way at once.
+    pub pipeline_max: usize,
+    /// As what it is known; empty: as a server that keeps to the standard.
+    pub known_as: Vec<&'static str>,
+    /// What of the above is said by somebody, and is not the standard's.
+    pub quirks: Quirks,
 }
 
-impl Default for Profile {
-    fn default() -> Self {
-        Self {
-            command_line_max_bytes: limits::UPSTREAM_COMMAND_LINE_MAX_BYTES,
-            pipeline_max: limits::UPSTREAM_PIPELINE_MAX,
-            trusts_qresync: true,
-            trusts_list_return: true,
-            trusts_namespace: true,
-            unselects_first: false,
-            hides_appended: false,
-        }
-    }
+/// A kind of server: what people call it, by what it is known (in lower case), and its ways.
+struct Kind {
+    name: &'static str,
+    marks: &'static [&'static str],
+    quirks: fn(&mut Quirks),
 }
 
-/// By what a server is known, in lower case, and what is different about it.
-type Mark = (&'static [&'static str], fn(&mut Profile));
-
-const KNOWN: &[Mark] = &[
+const KNOWN: &[Kind] = &[
     // Row 3: advertises QRESYNC, sends malformed VANISHED.
-    (&[".mail.me.com", "icloud"], |profile| profile.trusts_qresync = false),
+    Kind { name: "iCloud", marks: &[".mail.me.com", "icloud"], quirks: |quirks| quirks.qresync = Some(false) },
     // Rows 21 and 40: long command lines are cut.
-    (&["yahoo", "aol.com", "uw imap"], |profile| profile.command_line_max_bytes = 1000),
+    Kind { name: "Yahoo", marks: &["yahoo", "aol.com"], quirks: |quirks| quirks.line_bytes = Some(1000) },
+    Kind { name: "UW IMAP", marks: &["uw imap"], quirks: |quirks| quirks.line_bytes = Some(1000) },
     // Row 23: no [CLOSED]; LIST with RETURN crashed old versions.
-    (&["zimbra"], |profile| {
-        profile.unselects_first = true;
-        profile.trusts_list_return = false;
-    }),
-    // Row 16: answers BAD to fifty.
-    (&["exchange", "outlook", "office365"], |profile| profile.pipeline_max = 25),
+    Kind {
+        name: "Zimbra",
+        marks: &["zimbra"],
+        quirks: |quirks| {
+            quirks.unselect_first = Some(true);
+            quirks.list_return = Some(false);
+        },
+    },
+    // Row 16: answers BAD to fifty commands at once.
+    Kind {
+        name: "Exchange",
+        marks: &["exchange", "outlook", "office365"],
+        quirks: |quirks| quirks.pipeline = Some(25),
+    },
     // Row 33: NAMESPACE ends the connection.
-    (&["hmailserver", "exchange server 2003"], |profile| profile.trusts_namespace = false),
+    Kind {
+        name: "a server that hangs up on NAMESPACE",
+        marks: &["hmailserver", "exchange server 2003"],
+        quirks: |quirks| quirks.namespace = Some(false),
+    },
     // Row 22: what was appended is not seen until the next NOOP.
-    (&["courier"], |profile| profile.hides_appended = true),
+    Kind { name: "Courier", marks: &["courier"], quirks: |quirks| quirks.noop_after_append = Some(true) },
 ];
 
 impl Profile {
-    /// The profile of a server by its host name, its greeting and what it says of itself in ID.
-    pub(super) fn of(host: &str, greeting: &str, id: &[(String, String)]) -> Self {
+    /// The profile of a server by its host name, its greeting and what it says of itself in ID; what `person` says of
+    /// it counts most.
+    pub(super) fn of(host: &str, greeting: &str, id: &[(String, String)], person: &Quirks) -> Self {
         let names =
             id.iter().filter(|(key, _)| matches!(key.as_str(), "name" | "vendor")).map(|(_, value)| value.as_str());
         let said: Vec<String> = [host, greeting].into_iter().chain(names).map(str::to_ascii_lowercase).collect();
-        let mut profile = Self::default();
-        for (marks, differs) in KNOWN {
-            if marks.iter().any(|mark| said.iter().any(|text| text.contains(mark))) {
-                differs(&mut profile);
-            }
+        let is_known = |kind: &&Kind| kind.marks.iter().any(|mark| said.iter().any(|text| text.contains(mark)));
+        let kinds: Vec<&Kind> = KNOWN.iter().filter(is_known).collect();
+        let mut known = Quirks::default();
+        for kind in &kinds {
+            (kind.quirks)(&mut known);
         }
-        profile
+        let known_as = kinds.iter().map(|kind| kind.name).collect();
+        Self { known_as, ..Self::with(person.clone().or(known)) }
     }
-}
 
-/// What the rest of the program may know. `enabled`: what ENABLE switched on (RFC 5161); a server that names QRESYNC and
-/// does not confirm it has none (QUIRKS.md rows 3 and 24).
-pub(super) fn facts(capabilities: &Capabilities, enabled: &Capabilities, profile: &Profile) -> Facts {
-    let qresync = enabled.has("QRESYNC") && profile.trusts_qresync;
-    Facts {
-        uid_plus: capabilities.has("UIDPLUS"),
-        r#move: capabilities.has("MOVE"),
-        cond_store: qresync || capabilities.has("CONDSTORE"),
-        qresync,
-        idle: capabilities.has("IDLE"),
-        unselect: capabilities.has("UNSELECT"),
-        special_use: capabilities.has("SPECIAL-USE"),
-        object_id: capabilities.has("OBJECTID") || capabilities.has("X-GM-EXT-1"),
-        append_limit_bytes: capabilities.value("APPENDLIMIT").and_then(|limit| limit.parse().ok()),
+    /// A server with these ways.
+    pub(super) fn with(quirks: Quirks) -> Self {
+        let at_most = |said: Option<u16>, usual: usize| said.map_or(usual, |said| usize::from(said).min(usual));
+        Self {
+            uses_compress: quirks.compress.unwrap_or(true),
+            uses_qresync: quirks.qresync.unwrap_or(true),
+            uses_condstore: quirks.condstore.unwrap_or(true),
+            uses_list_return: quirks.list_return.unwrap_or(true),
+            uses_namespace: quirks.namespace.unwrap_or(true),
+            uses_move: quirks.r#move.unwrap_or(true),
+            uses_idle: quirks.idle.unwrap_or(true),
+            unselects_first: quirks.unselect_first.unwrap_or(false),
+            hides_appended: quirks.noop_after_append.unwrap_or(false),
+            command_line_max_bytes: at_most(quirks.line_bytes, limits::UPSTREAM_COMMAND_LINE_MAX_BYTES),
+            pipeline_max: at_most(quirks.pipeline, limits::UPSTREAM_PIPELINE_MAX).max(1),
+            known_as: Vec::new(),
+            quirks,
+        }
+    }
+
+    /// A server that keeps to the standard.
+    #[cfg(test)]
+    pub(super) fn standard() -> Self {
+        Self::with(Quirks::default())
     }
 }
 
@@ -125,25 +113,26 @@ pub(super) fn facts(capabilities: &Capabilities, enabled: &Capabilities, profile
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_server_is_known_by_any_of_its_names() {
-        assert!(!Profile::of("imap.mail.me.com", "", &[]).trusts_qresync);
-        assert_eq!(Profile::of("imap.mail.yahoo.com", "", &[]).command_line_max_bytes, 1000);
-        let id = [("name".to_owned(), "Zimbra".to_owned())];
-        assert!(Profile::of("mail.example.org", "ready", &id).unselects_first);
-        assert_eq!(Profile::of("mail.example.org", "Dovecot ready.", &[]), Profile::default());
+    fn of(host: &str, greeting: &str) -> Profile {
+        Profile::of(host, greeting, &[], &Quirks::default())
     }
 
     #[test]
-    fn qresync_counts_only_when_it_was_enabled() {
-        let words = |text: &str| Capabilities::new(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        let offered = words("IMAP4rev1 QRESYNC CONDSTORE appendlimit=35651584 Literal+");
-        let profile = Profile::default();
-        assert!(!facts(&offered, &words(""), &profile).qresync);
-        assert!(facts(&offered, &words("qresync"), &profile).qresync);
-        let distrusting = Profile { trusts_qresync: false, ..Profile::default() };
-        assert!(!facts(&offered, &words("qresync"), &distrusting).qresync);
-        assert_eq!(facts(&offered, &words(""), &profile).append_limit_bytes, Some(35_651_584));
-        assert_eq!(offered.non_sync(), NonSync::All);
+    fn a_server_is_known_by_any_of_its_names() {
+        assert!(!of("imap.mail.me.com", "").uses_qresync);
+        assert_eq!(of("imap.mail.yahoo.com", "").command_line_max_bytes, 1000);
+        assert_eq!(of("outlook.office365.com", "").pipeline_max, 25);
+        let courier = of("mail.example.org", "Courier-IMAP ready.");
+        assert_eq!((courier.hides_appended, courier.known_as), (true, vec!["Courier"]));
+        let id = [("name".to_owned(), "Zimbra".to_owned())];
+        assert!(Profile::of("mail.example.org", "ready", &id, &Quirks::default()).unselects_first);
+        assert_eq!(of("mail.example.org", "Dovecot ready."), Profile::standard());
+    }
+
+    #[test]
+    fn what_a_person_says_of_a_server_counts_most() {
+        let person = Quirks { qresync: Some(true), pipeline: Some(0), ..Quirks::default() };
+        let profile = Profile::of("imap.mail.me.com", "", &[], &person);
+        assert_eq!((profile.uses_qresync, profile.pipeline_max, profile.known_as), (true, 1, vec!["iCloud"]));
     }
 }

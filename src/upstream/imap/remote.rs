@@ -1,16 +1,17 @@
 //! [`ImapRemote`]: one connection to an account, as the rest of the program sees it.
 
+use super::capability::Capabilities;
 use super::command::Command;
 use super::driver::Driver;
 use super::namespace::Namespaces;
-use super::profile::{Capabilities, Profile};
+use super::profile::Profile;
 use super::{append, folders, list, messages, select, tour, transfer, wait};
 use crate::sync::remote::{
     AppendUid, CopyUid, Facts, Fingerprinted, Interrupt, Known, Listed, MessageSink, Outgoing, Remote, RemoteError,
     RemoteName, Scanned, Selected, Status, Woken,
 };
 use crate::sync::tour::{Guide, Stop};
-use crate::types::{Flags, ModSeq, RemoteUid, SpecialUse, UidSet};
+use crate::types::{Flags, ModSeq, Quirks, RemoteUid, SpecialUse, UidSet};
 
 /// A connection to an IMAP account, logged in. Made by [`super::Connector`].
 pub struct ImapRemote {
@@ -38,6 +39,16 @@ impl ImapRemote {
         namespaces: Namespaces,
     ) -> Self {
         Self { driver, facts, capabilities, profile, namespaces, selected: None }
+    }
+
+    /// As what the server is known, and its ways that are not the standard's, for people; `None`: it has none.
+    pub fn known_ways(&self) -> Option<String> {
+        let Profile { known_as, quirks, .. } = &self.profile;
+        let is_standard = known_as.is_empty() && *quirks == Quirks::default();
+        (!is_standard).then(|| match known_as.is_empty() {
+            true => format!("ways of its own: {quirks}"),
+            false => format!("known as {}: {quirks}", known_as.join(" and ")),
+        })
     }
 
     /// The set in pieces that fit a command line, beside so many other bytes.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use mailtide::types::Secret;
+use mailtide::types::{Quirks, Secret};
 use mailtide::upstream::dial::BoxedStream;
 use mailtide::upstream::{ClientTls, Connector, Dial, Endpoint, Timeouts, TlsMode};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
@@ -75,6 +75,7 @@ pub fn account(dial: Scripted) -> Connector<Scripted> {
         user: "ann".to_owned(),
         password: Secret::new("hunter2"),
         timeouts: Timeouts::default(),
+        quirks: Quirks::default(),
     }
 }
 
