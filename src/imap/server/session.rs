@@ -331,11 +331,12 @@ impl<B: Backend> Session<B> {
 
     fn finish_refused(&mut self, tells: Tells, refusal: Refusal) {
         let failed_login = matches!(refusal.code, Some(Code::AuthenticationFailed | Code::AuthorizationFailed));
+        let answered_before = self.context.out.len();
         self.tell(tells, Some(Err(refusal)));
         if failed_login {
             self.login_failures += 1;
             let delay_ms = limits::LOGIN_FAILURE_DELAY_MS * i64::from(self.login_failures);
-            let answer = std::mem::take(&mut self.context.out);
+            let answer = self.context.out.split_off(answered_before);
             self.held = Some((self.context.now.plus_ms(delay_ms), answer));
         }
         if self.login_failures >= limits::LOGIN_FAILURES_MAX {

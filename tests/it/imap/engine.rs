@@ -59,6 +59,14 @@ fn every_transcript_holds_over_memory_however_its_bytes_are_cut() {
 }
 
 #[test]
+fn only_the_answer_to_a_failed_login_is_held_back() {
+    let mut session = session(&MemoryBackend::new());
+    converse(&mut session, b"", NOW);
+    let said = converse(&mut session, b"a NOOP\r\nb LOGIN alice wrong\r\nc NOOP\r\n", NOW);
+    assert_eq!(String::from_utf8_lossy(&said), "a OK Done\r\n");
+}
+
+#[test]
 fn a_large_mailbox_is_told_in_bounded_pieces() {
     const COUNT: u32 = 20_000;
     let backend = MemoryBackend::new();
