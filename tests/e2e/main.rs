@@ -4,6 +4,7 @@
 mod big;
 mod config;
 mod control;
+mod crashes;
 mod demo;
 mod disk;
 mod far;

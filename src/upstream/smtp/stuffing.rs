@@ -1,4 +1,5 @@
-//! The body of DATA: dots doubled, line ends CRLF (RFC 5321 section 4.5.2).
+//! The body of DATA: dots doubled, line ends CRLF (RFC 5321 section 4.5.2); that of BDAT: the line ends (RFC 3030
+//! section 2).
 //!
 //! A CR or LF alone must not be sent (section 2.3.8): a server that takes one for a line end would see another end of the
 //! message than we meant. Each becomes CRLF.
@@ -16,11 +17,17 @@ enum Place {
 #[derive(Debug)]
 pub(super) struct Stuffing {
     place: Place,
+    dots: bool,
 }
 
 impl Stuffing {
     pub(super) const fn new() -> Self {
-        Self { place: Place::LineStart }
+        Self { place: Place::LineStart, dots: true }
+    }
+
+    /// Line ends only: the message goes out in counted chunks.
+    pub(super) const fn without_dots() -> Self {
+        Self { place: Place::LineStart, dots: false }
     }
 
     /// The next piece as it goes over the line.
@@ -41,7 +48,7 @@ impl Stuffing {
                     self.place = Place::LineStart;
                 }
                 _ => {
-                    if *byte == b'.' && self.place == Place::LineStart {
+                    if self.dots && *byte == b'.' && self.place == Place::LineStart {
                         out.push(b'.');
                     }
                     out.push(*byte);
@@ -53,10 +60,12 @@ impl Stuffing {
     }
 
     /// What is missing to the end of the message, the final dot included.
-    pub(super) const fn end(self) -> &'static [u8] {
-        match self.place {
-            Place::LineStart => b".\r\n",
-            Place::InLine | Place::AfterCr => b"\r\n.\r\n",
+    pub(super) const fn end(&self) -> &'static [u8] {
+        match (self.place, self.dots) {
+            (Place::LineStart, true) => b".\r\n",
+            (Place::InLine | Place::AfterCr, true) => b"\r\n.\r\n",
+            (Place::LineStart, false) => b"",
+            (Place::InLine | Place::AfterCr, false) => b"\r\n",
         }
     }
 }
@@ -83,6 +92,13 @@ mod tests {
                 let mut out: Vec<u8> = message.chunks(step).flat_map(|piece| stuffing.piece(piece)).collect();
                 out.extend_from_slice(stuffing.end());
                 assert_eq!(out, stuffed, "{:?} by {step}", String::from_utf8_lossy(message));
+                let mut ends = Stuffing::without_dots();
+                let mut chunked: Vec<u8> = message.chunks(step).flat_map(|piece| ends.piece(piece)).collect();
+                chunked.extend_from_slice(ends.end());
+                let unstuffed = String::from_utf8_lossy(stuffed).replace("\r\n..", "\r\n.");
+                let unstuffed = unstuffed.strip_suffix(".\r\n").expect("an end");
+                let unstuffed = if message.starts_with(b".") { &unstuffed[1..] } else { unstuffed };
+                assert_eq!(String::from_utf8_lossy(&chunked), unstuffed, "by {step}");
             }
         }
     }

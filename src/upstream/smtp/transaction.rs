@@ -1,7 +1,8 @@
 //! One mail transaction: MAIL, RCPT, DATA, with an outcome for each recipient (RFC 5321 section 3.3).
 //!
-//! MAIL and RCPT go together where the server takes them so (RFC 2920), DATA only after at least one recipient was
-//! accepted: so no server is ever left waiting for a message that will not come.
+//! MAIL and RCPT go together where the server takes them so (RFC 2920), the message only after at least one recipient was
+//! accepted: so no server is ever left waiting for a message that will not come. It goes in chunks where the server takes
+//! those (RFC 3030): a round trip less, and no end that could be mistaken.
 
 use super::conversation::Conversation;
 use super::reply::{RawReply, Verdict, own_reply};
@@ -61,7 +62,10 @@ pub(super) async fn run(
     if outcomes.iter().all(Option::is_some) {
         return Ok(outcomes.into_iter().flatten().collect());
     }
-    let answer = data(conversation, bytes).await?;
+    let answer = match conversation.extensions.has("CHUNKING") {
+        true => chunks(conversation, bytes).await?,
+        false => data(conversation, bytes).await?,
+    };
     let reply = answer.to_reply();
     let decided = |recipient: &Recipient| match answer.verdict() {
         Verdict::Done if !dsn && wants_success(recipient) => Outcome::AcceptedSilently(reply.clone()),
@@ -119,10 +123,55 @@ async fn data(conversation: &mut Conversation<'_>, bytes: &mut dyn ByteSource) -
         Ok(()) => conversation.final_reply().await,
         Err(error) => Err(error),
     };
-    answer.map_err(|error| match error {
+    answer.map_err(perhaps_taken)
+}
+
+/// BDAT and the message, chunk by chunk; the reply that decides.
+async fn chunks(conversation: &mut Conversation<'_>, bytes: &mut dyn ByteSource) -> Result<RawReply, SendError> {
+    let mut ends = Stuffing::without_dots();
+    let mut sent = 0;
+    loop {
+        let piece =
+            bytes.read_at(sent, limits::CONTENT_CHUNK_BYTES).map_err(|error| SendError::Local(error.to_string()))?;
+        sent += piece.len() as u64;
+        let mut chunk = ends.piece(&piece);
+        let is_last = sent >= bytes.size();
+        if is_last {
+            chunk.extend_from_slice(ends.end());
+        } else if piece.is_empty() {
+            return Err(SendError::Local("the message is not as long as it was".to_owned()));
+        }
+        let mark = if is_last { " LAST" } else { "" };
+        conversation.send(format!("BDAT {}{mark}\r\n", chunk.len())).await?;
+        let (begin, end) = chunk.split_at(chunk.len() - chunk.len() % WRITTEN_AT_ONCE_BYTES);
+        for part in begin.chunks(WRITTEN_AT_ONCE_BYTES) {
+            conversation.write(part.to_vec()).await?;
+        }
+        let written = conversation.write(end.to_vec()).await;
+        if is_last {
+            // Once the last octets are on their way, the server may have it whatever we see of the connection.
+            let answer = match written {
+                Ok(()) => conversation.final_reply().await,
+                Err(error) => Err(error),
+            };
+            return answer.map_err(perhaps_taken);
+        }
+        written?;
+        let reply = conversation.reply().await?;
+        match reply.verdict() {
+            Verdict::Done => {}
+            Verdict::GoOn => return Err(conversation.lost(&format!("it answers BDAT with {}", reply.code))),
+            Verdict::NotNow | Verdict::Never => return Ok(reply),
+        }
+    }
+}
+
+/// The connection broke where the server may have the whole message.
+fn perhaps_taken(error: SendError) -> SendError {
+    match error {
         SendError::Lost { host, cause } => SendError::AnswerLost { host, cause },
         error => error,
-    })
+    }
 }
 
 /// What follows the reverse-path; or why this server can never take the message.
@@ -146,15 +195,17 @@ fn mail_parameters(
     }
     if envelope.eight_bit && offered.has("8BITMIME") {
         parameters.push_str(" BODY=8BITMIME");
-    } else if envelope.eight_bit && has_eight_bit(bytes)? {
+    } else if envelope.eight_bit && has_eight_bit(bytes, Until::End)? {
         return Ok(Err(own_reply(554, "5.6.3", "the message is 8-bit, and the server takes only 7-bit")));
     }
     let mut addresses = envelope.recipients.iter().map(|recipient| &recipient.address).chain([&envelope.mail_from]);
-    if envelope.smtp_utf8 || !addresses.all(|address| address.is_ascii()) {
-        if !offered.has("SMTPUTF8") {
+    let ascii_addresses = addresses.all(|address| address.is_ascii());
+    if envelope.smtp_utf8 || !ascii_addresses {
+        if offered.has("SMTPUTF8") {
+            parameters.push_str(" SMTPUTF8");
+        } else if !ascii_addresses || has_eight_bit(bytes, Until::Body)? {
             return Ok(Err(own_reply(553, "5.6.7", "the message needs SMTPUTF8, which the server does not take")));
         }
-        parameters.push_str(" SMTPUTF8");
     }
     if offered.has("DSN") {
         for (keyword, value) in [("RET", &envelope.ret), ("ENVID", &envelope.envid)] {
@@ -212,16 +263,30 @@ fn is_address(address: &str) -> bool {
     !address.is_empty() && !quoted && !escaped
 }
 
-fn has_eight_bit(bytes: &mut dyn ByteSource) -> Result<bool, SendError> {
-    let mut offset = 0;
+/// How far a message is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Its header.
+    Body,
+    End,
+}
+
+fn has_eight_bit(bytes: &mut dyn ByteSource, until: Until) -> Result<bool, SendError> {
+    let (mut offset, mut line_bytes) = (0, 0);
     loop {
         let piece =
             bytes.read_at(offset, limits::CONTENT_CHUNK_BYTES).map_err(|error| SendError::Local(error.to_string()))?;
         if piece.is_empty() {
             return Ok(false);
         }
-        if !piece.is_ascii() {
-            return Ok(true);
+        for byte in &piece {
+            match byte {
+                b'\r' => {}
+                b'\n' if line_bytes == 0 && until == Until::Body => return Ok(false),
+                b'\n' => line_bytes = 0,
+                byte if !byte.is_ascii() => return Ok(true),
+                _ => line_bytes += 1,
+            }
         }
         offset += piece.len() as u64;
     }

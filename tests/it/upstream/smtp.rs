@@ -85,7 +85,8 @@ async fn what_the_server_cannot_do_is_not_asked_of_it() {
         (format!("{GREETING}S: 502 what?\nC: HELO client.example\nS: 250 hi\n{mail}{data}"), &two, "hi", "+250 -550"),
         (format!("{GREETING}{bare}{mail}{data}"), &eight_bit, "hi", "+250 -550"),
         (format!("{GREETING}{bare}{quit}"), &eight_bit, "é", "-554 -554"),
-        (format!("{GREETING}{bare}{quit}"), &international, "hi", "-553 -553"),
+        (format!("{GREETING}{bare}{quit}"), &international, "Subject: é\r\n\r\nhi", "-553 -553"),
+        (format!("{GREETING}{bare}{mail}{data}"), &international, "hi", "+250 -550"),
         (format!("{GREETING}S: 250-mx\nS: 250 SIZE 1\n{quit}"), &two, "hi", "-552 -552"),
         (format!("{GREETING}{bare}C: MAIL..\nS: 550 5.7.1 no\n{quit}"), &two, "hi", "-550 -550"),
         (
@@ -104,6 +105,33 @@ async fn what_the_server_cannot_do_is_not_asked_of_it() {
     ];
     for (script, envelope, bytes, outcome) in rows {
         let (sent, dial) = send(&script, false, envelope, bytes).await;
+        assert_eq!(sent.as_deref(), Ok(outcome), "{script}");
+        dial.assert_followed();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_chunks_gets_chunks() {
+    let offered = "S: 250-mx\nS: 250 CHUNKING\n";
+    let mail = "C: MAIL FROM:<ann@a.example>\nS: 250\nC: RCPT TO:<bob@b.example>\nS: 250\n";
+    let quit = "C: QUIT\nS: 221\n";
+    // Two chunks, each of whole lines.
+    let lines = "0123456789abcd\r\n".repeat(17_000);
+    let rows = [
+        (format!("C: BDAT 13 LAST\nC: .dot\nC: ..\nC: x\nS: 250 ok\n{quit}"), ".dot\r\n..\nx".to_owned(), "+250"),
+        (format!("C: BDAT 0 LAST\nS: 250 ok\n{quit}"), String::new(), "+250"),
+        (format!("C: BDAT 4 LAST\nC: hi\nS: 554 spam\n{quit}"), "hi\r\n".to_owned(), "-554"),
+        (format!("C: BDAT 4 LAST\nC: hi\nS: 451 busy\n{quit}"), "hi\r\n".to_owned(), "~451"),
+        (
+            format!("C: BDAT 262144\nB: 262142\nS: 250\nC: BDAT 9856 LAST\nB: 9854\nS: 250 ok\n{quit}"),
+            lines.clone(),
+            "+250",
+        ),
+        (format!("C: BDAT 262144\nB: 262142\nS: 552 too much\n{quit}"), lines, "-552"),
+    ];
+    for (script, bytes, outcome) in rows {
+        let (sent, dial) =
+            send(&format!("{GREETING}{offered}{mail}{script}"), false, &envelope(&["bob@b.example"]), &bytes).await;
         assert_eq!(sent.as_deref(), Ok(outcome), "{script}");
         dial.assert_followed();
     }
