@@ -30,6 +30,14 @@ pub struct ServerConfig {
     /// Where other domains' servers listen.
     pub mx_port: Option<u16>,
     pub relay_tls: RelayTls,
+    /// More names of users.
+    pub aliases: BTreeMap<String, Vec<String>>,
+    /// The user who gets what is for nobody.
+    pub catch_all: Option<String>,
+    /// How many messages a user may send within an hour.
+    pub messages_per_hour: Option<u32>,
+    /// How long other servers wait for the greeting.
+    pub greet_delay_seconds: u32,
 }
 
 /// TLS to other domains' servers.
@@ -50,6 +58,7 @@ pub struct Listeners {
     pub pop3: Option<SocketAddr>,
     pub pop3s: Option<SocketAddr>,
     pub smtp: Option<SocketAddr>,
+    pub lmtp: Option<SocketAddr>,
     pub submission: Option<SocketAddr>,
     pub submissions: Option<SocketAddr>,
 }
@@ -85,6 +94,7 @@ impl ServerConfig {
                 pop3: address(raw.pop3),
                 pop3s: address(raw.pop3s),
                 smtp: address(raw.smtp),
+                lmtp: address(raw.lmtp),
                 submission: address(raw.submission),
                 submissions: address(raw.submissions),
             },
@@ -96,6 +106,10 @@ impl ServerConfig {
             dns: address(raw.dns),
             mx_port: raw.mx_port.map(|port| port.0),
             relay_tls: raw.relay_tls.unwrap_or_default(),
+            aliases: raw.aliases,
+            catch_all: raw.catch_all,
+            messages_per_hour: raw.messages_per_hour,
+            greet_delay_seconds: raw.greet_delay.map_or(0, |seconds| seconds.0),
         })
     }
 }
@@ -123,6 +137,12 @@ struct Raw {
     dns: Option<Listen>,
     mx_port: Option<Port>,
     relay_tls: Option<RelayTls>,
+    #[serde(default)]
+    aliases: BTreeMap<String, Vec<String>>,
+    catch_all: Option<String>,
+    messages_per_hour: Option<u32>,
+    greet_delay: Option<PollSeconds>,
+    lmtp: Option<Listen>,
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::policy::{Hops, Policy, Sent};
 use super::post::{Notes, Post, Seen, message_id, post};
 use super::users::Users;
 use crate::outbox::dsn::{self, Action, Report, Told};
@@ -31,6 +32,8 @@ pub struct Delivery {
     /// Our name in the trace and in reports.
     pub hostname: String,
     pub seen: Seen,
+    pub policy: Policy,
+    pub sent: Sent,
 }
 
 /// Takes mail. One for each session.
@@ -50,19 +53,24 @@ impl DeliveryBackend {
     }
 
     /// A mailbox that is full takes no more; the sender tries again, and its owner makes room (RFC 9208).
-    fn refuse_full(&self, account: AccountId) -> Result<(), Refusal> {
-        let quota = self.delivery.store.read(|reader| reader.quota(account)).map_err(|error| refusal(&error))?;
-        match quota.is_over(1, 1) {
-            true => Err(Refusal::temporary(452, "4.2.2", "The mailbox is full")),
-            false => Ok(()),
+    fn refuse_full(&self, accounts: &BTreeSet<AccountId>, size_bytes: u64) -> Result<(), Refusal> {
+        for account in accounts {
+            let quota = self.delivery.store.read(|reader| reader.quota(*account)).map_err(|error| refusal(&error))?;
+            if quota.is_over(size_bytes.max(1), 1) {
+                return Err(Refusal::temporary(452, "4.2.2", "The mailbox is full"));
+            }
         }
+        Ok(())
     }
 
-    /// Our user of that address. `None`: it is not in our domain.
-    fn local(&self, to: &RcptTo) -> Option<Result<AccountId, Refusal>> {
+    /// Our users of that address. `None`: it is not in our domain.
+    fn local(&self, to: &RcptTo) -> Option<Result<BTreeSet<AccountId>, Refusal>> {
         let users = &self.delivery.users;
         let is_local = to.address.domain().is_none_or(|domain| users.is_local(domain));
-        is_local.then(|| users.mailbox(&to.address.local_part()).ok_or_else(Refusal::no_such_user))
+        is_local.then(|| match users.recipients(&to.address.local_part()) {
+            nobody if nobody.is_empty() => Err(Refusal::no_such_user()),
+            accounts => Ok(accounts),
+        })
     }
 }
 
@@ -80,17 +88,17 @@ impl Backend for DeliveryBackend {
         let (Some(account), Some(address)) = (self.account, &from.address) else { return Ok(()) };
         let users = &self.delivery.users;
         let ours = address.domain().is_some_and(|domain| users.is_local(domain));
-        match ours && users.mailbox(&address.local_part()) != Some(account) {
+        match ours && !users.recipients(&address.local_part()).contains(&account) {
             true => Err(Refusal::permanent(553, "5.7.1", "That address is not yours")),
             false => Ok(()),
         }
     }
 
-    fn recipient(&mut self, _: &Trace, _: &MailFrom, to: &RcptTo) -> Result<(), Refusal> {
+    fn recipient(&mut self, _: &Trace, from: &MailFrom, to: &RcptTo) -> Result<(), Refusal> {
         match (self.local(to), self.role) {
-            (Some(found), _) => self.refuse_full(found?),
+            (Some(found), _) => self.refuse_full(&found?, from.size.unwrap_or_default()),
             (None, Role::Submission { .. }) => Ok(()),
-            (None, Role::Mx) => Err(Refusal::relaying()),
+            (None, Role::Mx | Role::Lmtp) => Err(Refusal::relaying()),
         }
     }
 
@@ -104,8 +112,12 @@ impl Backend for DeliveryBackend {
             let to = envelope.to.iter().filter(|to| self.local(to).is_some() == is_local).cloned().collect();
             backend::Envelope { from: envelope.from.clone(), to }
         };
+        if let Some(account) = self.account {
+            self.delivery.policy.count(&self.delivery.sent, account, now)?;
+        }
         let (local, remote) = (split(true), split(false));
-        let accounts = local.to.iter().filter_map(|to| self.local(to)).collect::<Result<BTreeSet<_>, _>>()?;
+        let accounts = local.to.iter().filter_map(|to| self.local(to)).collect::<Result<Vec<_>, _>>()?;
+        let accounts: BTreeSet<AccountId> = accounts.into_iter().flatten().collect();
         let addresses: Vec<_> = envelope.to.iter().map(|to| to.address.clone()).collect();
         let received = trace.received(&self.delivery.hostname, &addresses, now);
         let return_path = trace::return_path(envelope.from.address.as_ref());
@@ -124,6 +136,7 @@ impl Backend for DeliveryBackend {
             remote: outgoing(&remote),
             known_by: hasher_of(envelope.from.address.as_ref()),
             noted: Arc::clone(&self.noted),
+            hops: Hops::default(),
             arrived: now,
         })
     }
@@ -148,6 +161,7 @@ pub struct DeliveryUpload {
     to_relay: Option<Upload>,
     /// Sender and bytes as they came: what the message is known by if it comes again.
     known_by: blake3::Hasher,
+    hops: Hops,
     /// What it was noted as, for the session.
     noted: Arc<Mutex<Notes>>,
     arrived: Timestamp,
@@ -157,11 +171,15 @@ impl backend::Upload for DeliveryUpload {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         self.remote.eight_bit |= !bytes.is_ascii();
         self.known_by.update(bytes);
+        self.hops.see(bytes);
         let mut uploads = self.to_deliver.iter_mut().chain(&mut self.to_relay);
         uploads.try_for_each(|upload| upload.write(bytes)).map_err(|error| refusal(&error))
     }
 
     fn finish(mut self, now: Timestamp) -> Result<String, Refusal> {
+        if self.hops.too_many() {
+            return Err(Refusal::permanent(554, "5.4.6", "Too many servers on the way: the message goes in circles"));
+        }
         let finish = |upload: Option<Upload>| upload.map(Upload::finish).transpose().map_err(|error| refusal(&error));
         let (delivered, queued) = (finish(self.to_deliver.take())?, finish(self.to_relay.take())?);
         let id = queue_id(delivered.as_ref().or(queued.as_ref()));

@@ -1,12 +1,14 @@
 //! The root of refserver: users, listeners, delivery, relay.
 //!
 //! [`command`] is the program, [`options`] what it is told, [`server`] the running whole. [`users`] may log in;
-//! [`delivery`] takes mail in; [`post`] puts it where it belongs, [`relay`] hands on what is for others, on the
+//! [`delivery`] takes mail in as
+//! [`policy`] has it; [`post`] puts it where it belongs, [`relay`] hands on what is for others, on the
 //! way that [`route`] finds, and [`queue`] shows and steers what waits.
 
 pub mod command;
 pub mod delivery;
 pub mod options;
+pub mod policy;
 pub mod post;
 pub mod queue;
 pub mod relay;

@@ -1,11 +1,13 @@
 //! What refserver is told: the command line, the file named by `--config`, and the one value that comes of both.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
+use super::policy::Policy;
 use super::route::{Routes, SMTP_PORT};
 use crate::agent::password::{self, PasswordError};
 use crate::config::server::{Listeners, RelayTls};
@@ -38,6 +40,9 @@ pub struct Arguments {
     /// SMTP from other servers
     #[arg(long, value_name = "ADDRESS")]
     pub smtp: Option<SocketAddr>,
+    /// LMTP from a server of ours
+    #[arg(long, value_name = "ADDRESS")]
+    pub lmtp: Option<SocketAddr>,
     /// Submission with STARTTLS
     #[arg(long, value_name = "ADDRESS")]
     pub submission: Option<SocketAddr>,
@@ -104,6 +109,10 @@ pub struct Settings {
     pub relay_tls: RelayTls,
     /// Limits of users; the others keep those they have.
     pub quotas: Vec<(String, UserQuota)>,
+    pub aliases: BTreeMap<String, Vec<String>>,
+    pub catch_all: Option<String>,
+    pub policy: Policy,
+    pub greet_delay_seconds: u32,
 }
 
 /// Why there are no settings.
@@ -118,7 +127,7 @@ pub enum OptionsError {
     #[error("no data folder: say --data DIR")]
     NoData,
     #[error(
-        "nothing to listen on: say at least one of --imap, --imaps, --pop3, --pop3s, --smtp, --submission, --submissions"
+        "nothing to listen on: say at least one of --imap, --imaps, --pop3, --pop3s, --smtp, --lmtp, --submission, --submissions"
     )]
     NoListener,
     #[error("{name:?} is no capability that can be left out; these can: {}", known_capabilities())]
@@ -146,6 +155,7 @@ impl Settings {
             pop3: options.pop3.or(file.listen.pop3),
             pop3s: options.pop3s.or(file.listen.pop3s),
             smtp: options.smtp.or(file.listen.smtp),
+            lmtp: options.lmtp.or(file.listen.lmtp),
             submission: options.submission.or(file.listen.submission),
             submissions: options.submissions.or(file.listen.submissions),
         };
@@ -171,6 +181,10 @@ impl Settings {
             mx_port: options.mx_port.or(file.mx_port).unwrap_or(SMTP_PORT),
             relay_tls: file.relay_tls,
             quotas: options.quotas,
+            aliases: file.aliases,
+            catch_all: file.catch_all,
+            policy: Policy { messages_per_hour: file.messages_per_hour },
+            greet_delay_seconds: file.greet_delay_seconds,
         })
     }
 }

@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::delivery::{Delivery, DeliveryBackend};
 use super::options::Settings;
+use super::policy::Sent;
 use super::post::Seen;
 use super::queue::{self, QueueControl};
 use super::relay::{MailExchangers, Queues, RelaySender};
@@ -59,6 +60,8 @@ pub struct Ready {
     pub pop3s: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smtp: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lmtp: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub submission: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +126,8 @@ impl Server {
             users: Arc::clone(&users),
             hostname: settings.domain.clone(),
             seen: Seen::default(),
+            policy: settings.policy.clone(),
+            sent: Sent::default(),
         };
         let parts = Arc::new(Parts {
             store,
@@ -181,6 +186,7 @@ impl Parts {
             ("pop3", Face::Pop3, &plain, listen.pop3, &mut ready.pop3),
             ("pop3s", Face::Pop3, &implicit, listen.pop3s, &mut ready.pop3s),
             ("smtp", Face::Smtp(smtp::Role::Mx), &plain, listen.smtp, &mut ready.smtp),
+            ("lmtp", Face::Smtp(smtp::Role::Lmtp), &plain, listen.lmtp, &mut ready.lmtp),
             ("submission", submission, &plain, listen.submission, &mut ready.submission),
             ("submissions", submission, &implicit, listen.submissions, &mut ready.submissions),
         ];
@@ -280,6 +286,11 @@ impl Parts {
             plaintext_auth,
             message_max_bytes: limits::MESSAGE_MAX_BYTES,
             hold_max_seconds: 0,
+            // Who has to wait is who comes from elsewhere: our own users and servers are known.
+            greet_delay_ms: match role {
+                smtp::Role::Mx => i64::from(self.settings.greet_delay_seconds) * 1000,
+                smtp::Role::Lmtp | smtp::Role::Submission { .. } => 0,
+            },
         };
         smtp::Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
     }
@@ -341,6 +352,7 @@ fn open_users(settings: &Settings, store: &Store, clock: &Clock) -> Result<Users
         let (bytes, messages) = (Some(quota.bytes), quota.messages);
         store.write(Origin::Authority, now, move |txn| txn.set_quota(account, bytes, messages))?;
     }
+    users.set_aliases(&settings.aliases, settings.catch_all.as_deref())?;
     Ok(users)
 }
 

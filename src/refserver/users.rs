@@ -1,7 +1,7 @@
 //! The users: names and argon2 hashes in a file of their own, one `NAME:HASH` a line, beside the store that keeps their
 //! mail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -22,6 +22,10 @@ pub struct Users {
     domain: String,
     /// By name, in lower case.
     users: BTreeMap<String, User>,
+    /// Names that mean one or several users.
+    aliases: BTreeMap<String, BTreeSet<AccountId>>,
+    /// Who gets what is for nobody.
+    catch_all: Option<AccountId>,
     /// Verifies a password nobody has, so that an unknown name takes as long to refuse as a known one.
     nobody: String,
     /// Held while a password is hashed: each hash takes 19 MB, and a crowd at the door must not take them all at once.
@@ -43,6 +47,8 @@ pub enum UsersError {
     /// It must fit an address and a login.
     #[error("{0:?} is no user name: letters, digits and -._ only")]
     Name(String),
+    #[error("alias {alias}: there is no user or alias {target:?}")]
+    Alias { alias: String, target: String },
     #[error("cannot hash a password: {0}")]
     Hash(password_hash::Error),
     #[error(transparent)]
@@ -65,7 +71,15 @@ impl Users {
             users.insert(name.to_owned(), User { hash: hash.to_owned(), account: ensure_account(store, name, now)? });
         }
         let nobody = hash(&Secret::new("nobody"), salt)?;
-        Ok(Self { file: file.to_owned(), domain: domain.to_owned(), users, nobody, hashing: Mutex::default() })
+        Ok(Self {
+            file: file.to_owned(),
+            domain: domain.to_owned(),
+            users,
+            aliases: BTreeMap::new(),
+            catch_all: None,
+            nobody,
+            hashing: Mutex::default(),
+        })
     }
 
     /// Adds a user, or gives one another password. `salt` is random.
@@ -89,6 +103,57 @@ impl Users {
         self.users.insert(name, User { hash: hash(password, salt)?, account });
         let lines: String = self.users.iter().map(|(name, user)| format!("{name}:{}\n", user.hash)).collect();
         write_private(&self.file, lines.as_bytes()).map_err(|cause| UsersError::File { path: self.file.clone(), cause })
+    }
+
+    /// Gives the users more names: each alias means users, or aliases. `catch_all` gets what is for nobody.
+    pub fn set_aliases(
+        &mut self,
+        aliases: &BTreeMap<String, Vec<String>>,
+        catch_all: Option<&str>,
+    ) -> Result<(), UsersError> {
+        let lower: BTreeMap<String, &Vec<String>> =
+            aliases.iter().map(|(name, meant)| (name.to_ascii_lowercase(), meant)).collect();
+        let unknown =
+            |alias: &str, target: &str| UsersError::Alias { alias: alias.to_owned(), target: target.to_owned() };
+        for alias in lower.keys() {
+            let (mut accounts, mut seen) = (BTreeSet::new(), BTreeSet::new());
+            let mut open = vec![alias.clone()];
+            while let Some(name) = open.pop() {
+                if !seen.insert(name.clone()) {
+                    continue;
+                }
+                match (self.users.get(&name), lower.get(&name)) {
+                    // A user of that name gets it as well only if the alias says so.
+                    (Some(user), _) if name != *alias => drop(accounts.insert(user.account)),
+                    (_, Some(meant)) => open.extend(meant.iter().map(|name| name.to_ascii_lowercase())),
+                    _ => return Err(unknown(alias, &name)),
+                }
+                if name == *alias && lower[alias].iter().any(|target| target.eq_ignore_ascii_case(alias)) {
+                    accounts.extend(self.users.get(alias).map(|user| user.account));
+                }
+            }
+            self.aliases.insert(alias.clone(), accounts);
+        }
+        self.catch_all = match catch_all {
+            None => None,
+            Some(name) => {
+                let user = self.users.get(&name.to_ascii_lowercase());
+                Some(user.ok_or_else(|| unknown("catch-all", name))?.account)
+            }
+        };
+        Ok(())
+    }
+
+    /// Whose mailboxes a local part means: an alias, a user, or whoever gets what is for nobody. None: nobody's.
+    pub fn recipients(&self, local_part: &str) -> BTreeSet<AccountId> {
+        let name = local_part.to_ascii_lowercase();
+        let base = name.split_once('+').map_or(name.as_str(), |(base, _)| base);
+        let alias =
+            self.aliases.get(&name).or_else(|| self.aliases.get(base).filter(|_| !self.users.contains_key(&name)));
+        match alias {
+            Some(accounts) => accounts.clone(),
+            None => self.mailbox(local_part).or(self.catch_all).into_iter().collect(),
+        }
     }
 
     /// Every user's account, by name.
@@ -163,6 +228,46 @@ mod tests {
     fn credentials(user: &str, authorize_as: Option<&str>, password: &str) -> Credentials {
         let (user, authorize_as) = (user.to_owned(), authorize_as.map(str::to_owned));
         Credentials { user, authorize_as, password: Secret::new(password) }
+    }
+
+    #[test]
+    fn an_alias_means_users_and_what_is_for_nobody_has_a_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
+        let store = Store::open(&folder.path().join("store"), &options, NOW).expect("a store");
+        let mut users =
+            Users::open(&folder.path().join("users"), "example.org", &store, [1; 16], NOW).expect("none yet");
+        for name in ["ann", "ben", "cy"] {
+            users.set_password(name, &Secret::new("x"), &store, [2; 16], NOW).expect("a fine name");
+        }
+        let aliases = |text: &str| {
+            let lines = text.split("; ").filter_map(|line| line.split_once(": "));
+            let words = |words: &str| words.split(' ').map(str::to_owned).collect();
+            lines.map(|(name, meant)| (name.to_owned(), words(meant))).collect::<BTreeMap<String, Vec<String>>>()
+        };
+        users
+            .set_aliases(&aliases("Info: ann; all: Info ben; loop: all loop cy; ben: ben cy"), Some("cy"))
+            .expect("known");
+        let named = |users: &Users, local_part: &str| {
+            let accounts = users.recipients(local_part);
+            let names = users.accounts().filter(|(_, account)| accounts.contains(account)).map(|(name, _)| name);
+            names.collect::<Vec<_>>().join(" ")
+        };
+        for (local_part, expected) in [
+            ("info", "ann"),
+            ("INFO+x", "ann"),
+            ("all", "ann ben"),
+            ("loop", "ann ben cy"),
+            ("ben", "ben cy"),
+            ("ann+tag", "ann"),
+            ("nobody", "cy"),
+        ] {
+            assert_eq!(named(&users, local_part), expected, "{local_part}");
+        }
+        let wrong = users.set_aliases(&aliases("info: dan"), None).err().expect("there is no dan").to_string();
+        assert_eq!(wrong, "alias info: there is no user or alias \"dan\"");
+        users.set_aliases(&aliases(""), None).expect("nothing");
+        assert_eq!(named(&users, "nobody"), "");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::types::Timestamp;
 pub enum Command {
     Ehlo(String),
     Helo(String),
+    /// RFC 2033 section 4.1.
+    Lhlo(String),
     StartTls,
     /// The mechanism's name and the initial response in base64; `=` is an empty one (RFC 4954 section 4).
     Auth(String, Option<String>),
@@ -131,6 +133,7 @@ impl Command {
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" => host(rest).map(Self::Ehlo).ok_or(CommandError::Syntax("EHLO domain")),
             "HELO" => host(rest).map(Self::Helo).ok_or(CommandError::Syntax("HELO domain")),
+            "LHLO" => host(rest).map(Self::Lhlo).ok_or(CommandError::Syntax("LHLO domain")),
             "STARTTLS" => alone(Self::StartTls, "STARTTLS"),
             "AUTH" => auth(rest),
             "MAIL" => mail(rest),

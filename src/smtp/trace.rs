@@ -15,11 +15,16 @@ pub struct Trace {
     pub tls: Option<TlsFacts>,
     /// Who logged in.
     pub user: Option<String>,
+    /// It came by LMTP.
+    pub is_lmtp: bool,
 }
 
 impl Trace {
     /// The protocol as registered (RFC 3848).
     pub const fn protocol(&self) -> &'static str {
+        if self.is_lmtp {
+            return if self.tls.is_some() { "LMTPS" } else { "LMTP" };
+        }
         match (self.extended, self.tls.is_some(), self.user.is_some()) {
             (false, _, _) => "SMTP",
             (true, false, false) => "ESMTP",
@@ -68,7 +73,7 @@ mod tests {
     #[test]
     fn a_blind_copy_is_not_told_in_the_trace() {
         let (helo, peer) = ("mx.example".to_owned(), "2001:db8::1".to_owned());
-        let trace = Trace { helo, extended: true, peer, tls: None, user: None };
+        let trace = Trace { helo, extended: true, peer, tls: None, user: None, is_lmtp: false };
         let [a, b] = ["a@x", "b@x"].map(|text| Address::parse(text).expect("valid"));
         let now = Timestamp::from_unix_ms(1_000_000_000_000);
         assert_eq!(

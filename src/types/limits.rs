@@ -110,6 +110,9 @@ pub const SMTP_LINE_MAX_BYTES: usize = 12 * 1024 + 512;
 /// who guesses names or speaks another protocol is cut off, a long recipient list with a few dead names is not.
 pub const SMTP_MISTAKES_MAX: u32 = 20;
 
+/// Received fields of a message that does not go round in circles (RFC 5321 section 6.3: 100 at least).
+pub const RECEIVED_FIELDS_MAX: usize = 100;
+
 /// Recipients of one message (RFC 5321 section 4.5.3.1.8 asks for 100 at least).
 pub const SMTP_RECIPIENTS_MAX: usize = 1000;
 

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use mailtide::net::Chance;
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
+use mailtide::refserver::policy::{Policy, Sent};
 use mailtide::refserver::post::Seen;
 use mailtide::refserver::relay::{Hosts, RelaySender};
 use mailtide::refserver::route::{MailRecords, Resolve, Routes};
 use mailtide::refserver::users::Users;
 use mailtide::smtp::server::{Config, Role, Session, Tls};
 use mailtide::store::{Executor, Options, Origin, Store, With, check};
-use mailtide::types::{AccountId, ByteSource, Conversation, MailboxName, Secret, Step, Timestamp};
+use mailtide::types::{AccountId, ByteSource, Conversation, MailboxName, Secret, Step, Timestamp, limits};
 
 use super::outbox::office::{finish, reply};
 
@@ -26,6 +27,10 @@ struct Post {
 
 impl Post {
     fn new() -> Self {
+        Self::with(Policy::default())
+    }
+
+    fn with(policy: Policy) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = Options { executor: Executor::Inline, program: "tests".to_owned(), max_bytes: None };
         let store = Store::open(folder.path(), &options, NOW).expect("a store");
@@ -34,8 +39,11 @@ impl Post {
         for name in ["alice", "bob"] {
             users.set_password(name, &Secret::new("secret"), &store, [2; 16], NOW).expect("a fine name");
         }
+        let aliases = BTreeMap::from([("both".to_owned(), vec!["alice".to_owned(), "bob".to_owned()])]);
+        users.set_aliases(&aliases, None).expect("both are there");
         let hostname = "mx.here.example".to_owned();
-        let delivery = Delivery { store, users: Arc::new(users), hostname, seen: Seen::default() };
+        let delivery =
+            Delivery { store, users: Arc::new(users), hostname, seen: Seen::default(), policy, sent: Sent::default() };
         Self { delivery: Arc::new(delivery), _folder: folder }
     }
 
@@ -48,6 +56,7 @@ impl Post {
             plaintext_auth: true,
             message_max_bytes: 1_000_000,
             hold_max_seconds: 0,
+            greet_delay_ms: 0,
         };
         Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
     }
@@ -256,6 +265,35 @@ fn what_came_in_one_piece_with_the_message_shows_nothing() {
         talk(&mut post.alice(), &format!("MAIL FROM:<>\r\n{message}QUIT\r\n"));
     }
     assert_eq!(post.inbox("bob").len(), 1);
+}
+
+#[test]
+fn an_alias_brings_it_to_each_of_its_users_once_and_they_may_send_as_it() {
+    let post = Post::new();
+    let mut session = post.alice();
+    let said = talk(
+        &mut session,
+        "MAIL FROM:<both@here.example>\r\nRCPT TO:<both@here.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n",
+    );
+    assert_eq!(codes(&said), ["250", "250", "250", "354"]);
+    assert_eq!(codes(&talk(&mut session, &format!("{MESSAGE}.\r\n"))), ["250"]);
+    assert_eq!((post.inbox("alice").len(), post.inbox("bob").len()), (1, 1));
+}
+
+#[test]
+fn a_busy_sender_and_a_message_in_circles_are_refused() {
+    let post = Post::with(Policy { messages_per_hour: Some(2) });
+    let mut session = post.session(Role::Mx);
+    talk(&mut session, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n");
+    let circles = "Received: x\r\n".repeat(limits::RECEIVED_FIELDS_MAX + 1);
+    assert!(talk(&mut session, &format!("{circles}\r\nx\r\n.\r\n")).starts_with("554 5.4.6 "));
+    assert!(post.inbox("bob").is_empty());
+    let mut alice = post.alice();
+    for expected in ["250", "250", "450"] {
+        let said = talk(&mut alice, "MAIL FROM:<>\r\nRCPT TO:<x@there.example>\r\nDATA\r\n");
+        let said = if said.contains("354 ") { talk(&mut alice, &format!("{MESSAGE}.\r\n")) } else { said };
+        assert_eq!(codes(&said).last(), Some(&expected), "{said}");
+    }
 }
 
 #[test]

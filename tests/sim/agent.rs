@@ -191,6 +191,7 @@ impl Life {
             plaintext_auth: true,
             message_max_bytes: 1_000_000,
             hold_max_seconds: 0,
+            greet_delay_ms: 0,
         };
         Box::new(SmtpSession::new(backend, config))
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mailtide::imap::server::{Capabilities, Session as ImapSession, SessionConfig};
 use mailtide::net::Clock;
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
+use mailtide::refserver::policy::{Policy, Sent};
 use mailtide::refserver::post::Seen;
 use mailtide::serve::imap::MailBackend;
 use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
@@ -58,6 +59,8 @@ impl Server {
             users: template::template().users.clone(),
             hostname: DOMAIN.to_owned(),
             seen: Seen::default(),
+            policy: Policy::default(),
+            sent: Sent::default(),
         };
         let shared = Arc::new(Shared {
             delivery: Arc::new(delivery),
@@ -147,6 +150,7 @@ impl Shared {
             plaintext_auth: true,
             message_max_bytes: 1_000_000,
             hold_max_seconds: 0,
+            greet_delay_ms: 0,
         };
         SmtpSession::new(DeliveryBackend::new(self.delivery.clone(), role), config)
     }

@@ -64,6 +64,10 @@ impl World {
             mx_port: crate::refserver::route::SMTP_PORT,
             relay_tls: crate::config::server::RelayTls::Opportunistic,
             quotas: Vec::new(),
+            aliases: std::collections::BTreeMap::new(),
+            catch_all: None,
+            policy: crate::refserver::policy::Policy::default(),
+            greet_delay_seconds: 0,
         };
         let server = Server::start(settings, Clock::system()).await.map_err(io::Error::other)?;
         let imap_line = Line::start(bound(server.ready().imaps)?).await?;

@@ -21,7 +21,14 @@ impl<B: Backend> Session<B> {
             Err(error) => return self.mistake(bad_command(&error)),
         };
         match command {
-            Command::Ehlo(name) => self.ehlo(name, now),
+            // RFC 2033 section 4.1: one of them or the other, never both.
+            Command::Ehlo(_) | Command::Helo(_) if self.config.role == Role::Lmtp => {
+                self.mistake(Reply::new(500, "5.5.1", "This is LMTP: say LHLO"));
+            }
+            Command::Lhlo(_) if self.config.role != Role::Lmtp => {
+                self.mistake(bad_command(&CommandError::Unknown));
+            }
+            Command::Ehlo(name) | Command::Lhlo(name) => self.ehlo(name, now),
             Command::Helo(name) => self.helo(name),
             Command::StartTls => self.start_tls(),
             Command::Auth(mechanism, initial) => self.auth(&mechanism, initial.as_deref()),
@@ -94,7 +101,7 @@ impl<B: Backend> Session<B> {
 
     /// RFC 4954 section 4.
     fn auth(&mut self, mechanism: &str, initial: Option<&str>) {
-        if self.config.role == Role::Mx {
+        if !matches!(self.config.role, Role::Submission { .. }) {
             return self.mistake(Reply::new(502, "5.5.1", "Not implemented"));
         }
         if !self.may_auth() {
@@ -186,6 +193,7 @@ impl<B: Backend> Session<B> {
             peer: self.config.peer.clone(),
             tls: self.tls_facts().cloned(),
             user: self.user.clone(),
+            is_lmtp: self.config.role == Role::Lmtp,
         };
         match self.backend.sender(&trace, &from) {
             Ok(()) => {
@@ -255,14 +263,17 @@ impl<B: Backend> Session<B> {
 
     /// The message is complete. The transaction is over whatever comes of it.
     pub(super) fn finish_message(&mut self, receiving: Receiving<B::Upload>, now: Timestamp) {
-        self.transaction = None;
-        match receiving.finish(now) {
+        let recipients = self.transaction.take().map_or(1, |transaction| transaction.envelope.to.len());
+        let reply = match receiving.finish(now) {
             Ok(id) => {
                 self.answer_unseen = true;
-                self.reply(&Reply::new(250, "2.0.0", format!("Taken as {id}")));
+                Reply::new(250, "2.0.0", format!("Taken as {id}"))
             }
-            Err(refusal) => self.reply(refusal.reply()),
-        }
+            Err(refusal) => refusal.reply().clone(),
+        };
+        // RFC 2033 section 4.2: one for each recipient. All of them have it, or none.
+        let times = if self.config.role == Role::Lmtp { recipients } else { 1 };
+        (0..times).for_each(|_| self.reply(&reply));
     }
 
     /// The last moment at which a message may be wanted to go out.

@@ -32,6 +32,8 @@ pub struct Config {
     pub message_max_bytes: u64,
     /// How long a message may be asked to wait before it goes out (RFC 4865); 0: FUTURERELEASE is not offered.
     pub hold_max_seconds: u32,
+    /// How long the greeting waits. Who speaks before it is no mail server: those wait (RFC 5321 section 4.3.1).
+    pub greet_delay_ms: i64,
 }
 
 /// Which of the two services this is.
@@ -39,6 +41,8 @@ pub struct Config {
 pub enum Role {
     /// Mail from other servers, for users of ours. No AUTH.
     Mx,
+    /// Mail for users of ours from a server of ours, each recipient with an answer of its own (RFC 2033). No AUTH.
+    Lmtp,
     /// Mail from users of ours, for anyone (RFC 6409).
     Submission {
         /// Whether mail is taken without a login. For loopback only.
@@ -79,6 +83,8 @@ pub struct Session<B: Backend> {
 
 /// What the next bytes from the client are.
 enum Phase<B: Backend> {
+    /// Nothing, before the greeting.
+    Silence,
     Commands,
     /// The rest of a line too long to keep.
     SkippingLine,
@@ -111,23 +117,31 @@ struct Transaction<U> {
 impl<B: Backend> Session<B> {
     /// A session that begins with its greeting.
     pub fn new(backend: B, config: Config) -> Self {
-        let mut output = Vec::new();
-        Reply::bare(220, format!("{} ESMTP Mailtide", config.hostname)).write(&mut output);
-        Self {
+        let mut session = Self {
             backend,
             config,
-            phase: Phase::Commands,
+            phase: Phase::Silence,
             client: None,
             user: None,
             transaction: None,
             answer_unseen: false,
             input: Vec::new(),
             line: Vec::new(),
-            output,
+            output: Vec::new(),
             last_heard: None,
             mistakes: 0,
             login_failures: 0,
+        };
+        if session.config.greet_delay_ms == 0 {
+            session.say_greeting();
         }
+        session
+    }
+
+    fn say_greeting(&mut self) {
+        let protocol = if self.config.role == Role::Lmtp { "LMTP" } else { "ESMTP" };
+        self.reply(&Reply::bare(220, format!("{} {protocol} Mailtide", self.config.hostname)));
+        self.phase = Phase::Commands;
     }
 
     /// Uses input up, as long as there is room to answer.
@@ -137,6 +151,7 @@ impl<B: Backend> Session<B> {
         while !input.is_empty() && self.output.len() < limits::OUTPUT_CHUNK_BYTES {
             match &mut self.phase {
                 Phase::Over | Phase::StartingTls => break,
+                Phase::Silence => self.close(&Reply::new(554, "5.5.1", "The server speaks first")),
                 Phase::Data(receiving) => {
                     let used = receiving.receive(input);
                     input = &input[used..];
@@ -254,6 +269,10 @@ impl<B: Backend> Conversation for Session<B> {
                 (self.client, self.transaction, self.phase) = (None, None, Phase::Commands);
             }
             Event::Shutdown => self.close(&Reply::new(421, "4.3.2", "Stopping, try again later")),
+            Event::Deadline if matches!(self.phase, Phase::Silence) => {
+                self.last_heard = Some(now);
+                self.say_greeting();
+            }
             Event::Deadline => self.close(&Reply::new(421, "4.4.2", "Silent for too long")),
         }
     }
@@ -266,11 +285,20 @@ impl<B: Backend> Conversation for Session<B> {
             Phase::Over => Step::Close,
             Phase::StartingTls => Step::StartTls,
             _ if !self.input.is_empty() => Step::Continue,
-            Phase::Commands | Phase::SkippingLine | Phase::Sasl(_) | Phase::Data(_) | Phase::Chunk(_) => Step::Wait,
+            Phase::Silence
+            | Phase::Commands
+            | Phase::SkippingLine
+            | Phase::Sasl(_)
+            | Phase::Data(_)
+            | Phase::Chunk(_) => Step::Wait,
         }
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        self.last_heard.map(|heard| heard.plus_ms(limits::SMTP_IDLE_TIMEOUT_MS))
+        let wait_ms = match self.phase {
+            Phase::Silence => self.config.greet_delay_ms,
+            _ => limits::SMTP_IDLE_TIMEOUT_MS,
+        };
+        self.last_heard.map(|heard| heard.plus_ms(wait_ms))
     }
 }

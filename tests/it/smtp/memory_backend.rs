@@ -110,6 +110,7 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let role = match setting("role") {
         Some("submission") => Role::Submission { anonymous: false },
         Some("anonymous") => Role::Submission { anonymous: true },
+        Some("lmtp") => Role::Lmtp,
         _ => Role::Mx,
     };
     let config = Config {
@@ -124,7 +125,12 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
         plaintext_auth: setting("plaintext-auth") == Some("yes"),
         message_max_bytes: setting("max-bytes").map_or(1_000_000, |text| text.parse().expect("a number")),
         hold_max_seconds: setting("hold").map_or(0, |text| text.parse().expect("a number")),
+        greet_delay_ms: setting("greet-delay-ms").map_or(0, |text| text.parse().expect("a number")),
     };
-    let backend = Memory { log: Arc::clone(&log), mx: role == Role::Mx, fail: setting("fail").map(str::to_owned) };
+    let backend = Memory {
+        log: Arc::clone(&log),
+        mx: matches!(role, Role::Mx | Role::Lmtp),
+        fail: setting("fail").map(str::to_owned),
+    };
     (Session::new(backend, config), log)
 }
