@@ -264,7 +264,7 @@ mod tests {
         ] {
             assert_eq!(named(&users, local_part), expected, "{local_part}");
         }
-        let wrong = users.set_aliases(&aliases("info: dan"), None).err().expect("there is no dan").to_string();
+        let wrong = users.set_aliases(&aliases("info: dan"), None).expect_err("there is no dan").to_string();
         assert_eq!(wrong, "alias info: there is no user or alias \"dan\"");
         users.set_aliases(&aliases(""), None).expect("nothing");
         assert_eq!(named(&users, "nobody"), "");
