@@ -1,5 +1,7 @@
 //! The engine of one account: a value that syncs it with whatever `Remote` it is given.
 
+use std::collections::BTreeMap;
+
 use super::pass::Pass;
 use super::remote::Remote;
 use super::{Report, Result};
@@ -39,6 +41,8 @@ impl Engine {
                 clock,
                 report: &mut round,
                 selected: None,
+                listed: BTreeMap::new(),
+                bursts: true,
             };
             let outcome = run(&mut pass).await;
             let has_more = round.has_pushed() || round.has_restored();

@@ -13,6 +13,7 @@
 //! - What a transaction decides it decides on what it sees itself: a client may act at any moment.
 
 pub mod backoff;
+mod burst;
 mod compare;
 mod cover;
 pub mod engine;

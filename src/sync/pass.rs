@@ -1,11 +1,13 @@
 //! What every part of a sync works with.
 
+use std::collections::BTreeMap;
+
 use super::engine::Clock;
 use super::names;
 use super::remote::{Remote, RemoteError, RemoteName};
 use super::{Report, Result};
 use crate::store::{self, Origin, Reader, RemoteMailbox, Store, Txn};
-use crate::types::{AccountId, FolderFilter, MailboxId, MailboxName, RemoteUid, Timestamp, UidSet};
+use crate::types::{AccountId, FolderFilter, MailboxId, MailboxName, RemoteUid, Timestamp, UidSet, UidValidity};
 
 /// One sync of one account, under way.
 pub(super) struct Pass<'a, R> {
@@ -17,6 +19,10 @@ pub(super) struct Pass<'a, R> {
     pub(super) report: &'a mut Report,
     /// The mailbox selected for changing it, so that it is not selected twice.
     pub(super) selected: Option<MailboxId>,
+    /// The UIDVALIDITY of each mailbox when it was last listed.
+    pub(super) listed: BTreeMap<MailboxId, UidValidity>,
+    /// Whether a push may go in bursts: until something in one was refused.
+    pub(super) bursts: bool,
 }
 
 impl<R: Remote> Pass<'_, R> {
@@ -66,12 +72,7 @@ pub(super) fn from(first: RemoteUid) -> UidSet<RemoteUid> {
 
 /// What the server said when it refused this one request; any other failure ends the sync.
 pub(super) fn refusal<T>(answer: std::result::Result<T, RemoteError>) -> Result<std::result::Result<T, Refusal>> {
-    match answer {
-        Ok(value) => Ok(Ok(value)),
-        Err(RemoteError::Refused { code, text, .. }) => Ok(Err(Refusal { code, text })),
-        Err(RemoteError::Impossible(text)) => Ok(Err(Refusal { code: None, text })),
-        Err(error) => Err(error.into()),
-    }
+    Ok(Refusal::of(answer)?)
 }
 
 /// A request that the server refused.
@@ -79,4 +80,18 @@ pub(super) fn refusal<T>(answer: std::result::Result<T, RemoteError>) -> Result<
 pub(super) struct Refusal {
     pub(super) code: Option<super::remote::RefusalCode>,
     pub(super) text: String,
+}
+
+impl Refusal {
+    /// A refusal is an answer; any other failure is none.
+    pub(super) fn of<T>(
+        answer: std::result::Result<T, RemoteError>,
+    ) -> std::result::Result<std::result::Result<T, Self>, RemoteError> {
+        match answer {
+            Ok(value) => Ok(Ok(value)),
+            Err(RemoteError::Refused { code, text, .. }) => Ok(Err(Self { code, text })),
+            Err(RemoteError::Impossible(text)) => Ok(Err(Self { code: None, text })),
+            Err(error) => Err(error),
+        }
+    }
 }

@@ -114,6 +114,17 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// The mailbox upstream in which it acts.
+    pub const fn mailbox(&self) -> Option<MailboxId> {
+        match self {
+            Self::Settle { .. } | Self::Append { .. } => None,
+            Self::RemoveFlags { mailbox, .. } | Self::AddFlags { mailbox, .. } => Some(*mailbox),
+            Self::Copy { from, .. } | Self::Move { from, .. } | Self::Expunge { from, .. } => Some(*from),
+        }
+    }
+}
+
 /// The steps of a run. Messages that wait for something have none.
 pub fn plan(run: &[Net], view: &View) -> Vec<Step> {
     let mut planner = Planner { view, steps: BTreeMap::new() };

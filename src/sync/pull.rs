@@ -81,10 +81,14 @@ impl<R: Remote> Pass<'_, R> {
         })?;
         self.report.take_mirrored(&listing.mirrored);
         self.report.conflicts += listing.conflicts;
+        self.listed.clear();
         let mut folders = Vec::new();
         let mut vanishing = Vec::new();
         for ((name, status, selectable, _), mailbox) in shown.into_iter().zip(&listing.mailboxes) {
             let Some(mailbox) = *mailbox else { continue };
+            if let Some(status) = status {
+                self.listed.insert(mailbox, status.uid_validity);
+            }
             match selectable {
                 true => folders.push(Folder { mailbox, name, status }),
                 // Deleted, but mailboxes below it keep its name.

@@ -46,13 +46,25 @@ impl<R: Remote> Pass<'_, R> {
         Ok(())
     }
 
+    /// Does the steps: in a burst what can be done so, and the rest one by one. After a refusal in a burst all is planned
+    /// anew, on what was done.
     async fn perform(&mut self, steps: Vec<Step>) -> Result<Did> {
+        let (first, steps) = steps.into_iter().partition(|step| step.mailbox().is_none());
+        let mut did = self.one_by_one(first).await?;
+        let burst = self.burst(steps).await?;
+        if !burst.is_clean {
+            self.bursts = false;
+            return Ok(Did::Something);
+        }
+        did = did.or(burst.did);
+        Ok(self.one_by_one(burst.left).await?.or(did))
+    }
+
+    async fn one_by_one(&mut self, steps: Vec<Step>) -> Result<Did> {
         let mut did = Did::Nothing;
         for step in steps {
             tracing::debug!(account = %self.account, %step, "replaying");
-            if self.step(step).await? == Did::Something {
-                did = Did::Something;
-            }
+            did = did.or(self.step(step).await?);
         }
         Ok(did)
     }

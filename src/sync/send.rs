@@ -24,12 +24,22 @@ pub(super) enum Did {
     Nothing,
 }
 
+impl Did {
+    /// What came of two.
+    pub(super) const fn or(self, other: Self) -> Self {
+        match self {
+            Self::Something => Self::Something,
+            Self::Nothing => other,
+        }
+    }
+}
+
 /// Where messages are about to go.
-struct Target {
-    mailbox: MailboxId,
-    name: RemoteName,
-    uid_validity: UidValidity,
-    uid_next: RemoteUid,
+pub(super) struct Target {
+    pub(super) mailbox: MailboxId,
+    pub(super) name: RemoteName,
+    pub(super) uid_validity: UidValidity,
+    pub(super) uid_next: RemoteUid,
 }
 
 /// Whether a mailbox can be worked with.
@@ -116,7 +126,8 @@ impl<R: Remote> Pass<'_, R> {
         if moves && by_copy && !self.remote.facts().uid_plus && !self.only_ours_are_deleted(from, &all).await? {
             return self.park_items(items, "the server can only expunge everything marked deleted, and others are");
         }
-        let Some((carrier, evidence)) = self.evidence(from, &target, items, moves)? else { return Ok(Did::Nothing) };
+        let Some(carrier) = items.iter().filter_map(|item| item.carrier).min() else { return Ok(Did::Nothing) };
+        let Some(evidence) = self.evidence(from, &target, items, moves)? else { return Ok(Did::Nothing) };
         if !self.mark_in_flight(carrier, &evidence)? {
             return Ok(Did::Nothing);
         }
@@ -137,7 +148,7 @@ impl<R: Remote> Pass<'_, R> {
                 return match (is_absent(&refused), left.len()) {
                     (true, _) | (_, 0) => Ok(if done.is_empty() { Did::Nothing } else { Did::Something }),
                     (false, 1) => self.park_items(&left, &refused.text),
-                    (false, _) => self.one_by_one(from, to, &left, moves).await,
+                    (false, _) => self.transfer_singly(from, to, &left, moves).await,
                 };
             }
         };
@@ -242,7 +253,7 @@ impl<R: Remote> Pass<'_, R> {
         Ok(Did::Something)
     }
 
-    async fn one_by_one(&mut self, from: MailboxId, to: MailboxId, items: &[Item], moves: bool) -> Result<Did> {
+    async fn transfer_singly(&mut self, from: MailboxId, to: MailboxId, items: &[Item], moves: bool) -> Result<Did> {
         let mut did = Did::Nothing;
         for item in items {
             if Box::pin(self.transfer(from, to, std::slice::from_ref(item), moves)).await? == Did::Something {
@@ -253,7 +264,7 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     /// COPYUID tells where each message went. Those that were copied to be moved leave the source now.
-    async fn landed_as_told(
+    pub(super) async fn landed_as_told(
         &mut self,
         carrier: EntryId,
         evidence: &Evidence,
@@ -284,15 +295,14 @@ impl<R: Remote> Pass<'_, R> {
         Ok(done)
     }
 
-    /// What must be known before messages are sent from one mailbox to another, and the entry that will hold it.
-    fn evidence(
+    /// What must be known before messages are sent from one mailbox to another.
+    pub(super) fn evidence(
         &self,
         from: MailboxId,
         target: &Target,
         items: &[Item],
         moves: bool,
-    ) -> Result<Option<(EntryId, Evidence)>> {
-        let Some(carrier) = items.iter().filter_map(|item| item.carrier).min() else { return Ok(None) };
+    ) -> Result<Option<Evidence>> {
         let (mut messages, mut flags) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         for item in items {
             let facts = self.read(|reader| reader.message_facts(item.message))?;
@@ -314,7 +324,7 @@ impl<R: Remote> Pass<'_, R> {
             flags,
             settles: settles.into_iter().collect(),
         };
-        Ok(Some((carrier, evidence)))
+        Ok(Some(evidence))
     }
 
     /// `false`: the entry is no more, the user took it back.
@@ -388,7 +398,7 @@ impl<R: Remote> Pass<'_, R> {
         Ok(self.remote.deleted_uids().await?.iter().all(|uid| ours.contains(uid) || gone.contains(uid)))
     }
 
-    const fn count(&mut self, done: usize, moves: bool) {
+    pub(super) const fn count(&mut self, done: usize, moves: bool) {
         match moves {
             true => self.report.moved += done,
             false => self.report.copied += done,

@@ -11,7 +11,7 @@ use super::Result;
 use super::compare::{Difference, Sight};
 use super::cover::is_trusted;
 use super::fetch::ArrivalSink;
-use super::pass::Pass;
+use super::pass::{Pass, Refusal};
 use super::pull::Folder;
 use super::remote::{Facts, Fetched, Known, MessageSink, Remote, RemoteError, Scanned, Selected, Status};
 use super::tour::{Brought, Errand, Guide, Stop};
@@ -253,7 +253,7 @@ impl Guide for Surveyor {
         self.at = stop;
         let visit = &self.visits[stop];
         let (mailbox, was) = (visit.folder.mailbox, visit.plan.cursor.uid_validity);
-        match selected {
+        match Refusal::of(selected)? {
             Ok(selected) if selected.uid_validity == visit.plan.status.uid_validity => {
                 match self.open(mailbox, &selected, was) {
                     Ok(()) => self.sink = Some(ArrivalSink::new(self.store.clone(), mailbox, self.now)),
@@ -263,20 +263,17 @@ impl Guide for Surveyor {
                 self.visits[stop].seen.selected = Some(selected);
             }
             Ok(_) => {}
-            Err(error) => self.visits[stop].seen.refused = Some(refusal_text(error)?),
+            Err(refused) => self.visits[stop].seen.refused = Some(refused.text),
         }
         Ok(())
     }
 
     fn done(&mut self, stop: usize, _errand: usize, brought: std::result::Result<Brought, RemoteError>) -> Answered {
         let seen = &mut self.visits[stop].seen;
-        match brought {
+        match Refusal::of(brought)? {
             Ok(Brought::Scanned(scanned)) => seen.scanned.extend(scanned),
             Ok(Brought::Nothing | Brought::Placed(_)) => {}
-            Err(error) => {
-                refusal_text(error)?;
-                seen.is_unsteady = true;
-            }
+            Err(_) => seen.is_unsteady = true,
         }
         Ok(())
     }
@@ -301,14 +298,6 @@ impl MessageSink for Surveyor {
 
     fn absent(&mut self, uid: RemoteUid) -> io::Result<()> {
         self.sink.as_mut().map_or(Ok(()), |sink| sink.absent(uid))
-    }
-}
-
-/// Why it was refused; any other failure ends the tour.
-fn refusal_text(error: RemoteError) -> std::result::Result<String, RemoteError> {
-    match error {
-        RemoteError::Refused { text, .. } | RemoteError::Impossible(text) => Ok(text),
-        error => Err(error),
     }
 }
 

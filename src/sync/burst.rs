@@ -1,0 +1,396 @@
+//! The quick way through a push: what a run of the journal asks of all mailboxes, in two tours.
+//!
+//! The first stores flags, copies and moves, and marks what is to be expunged; the second expunges what the first saw
+//! marked. So nothing is expunged on trust: a mailbox that turns out to be another one holds no message that we marked.
+//! What a tour moved or copied in such a mailbox is put back.
+//!
+//! The evidence of all that must not be done twice is durable, in one commit, before the first tour. What is refused is
+//! not settled here: the run is planned anew and done step by step ([`super::push`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::Result;
+use super::pass::{Pass, Refusal, refusal};
+use super::plan::{Item, Step, uids};
+use super::remote::{CopyUid, Fetched, MessageSink, Remote, RemoteError, RemoteName, Selected};
+use super::send::{Did, Target};
+use super::tour::{Brought, Errand, Guide, Stop};
+use crate::journal::Evidence;
+use crate::store;
+use crate::types::{EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet};
+
+/// Messages in one transfer of a burst: bounds the evidence and what must be looked at after a cut.
+const TRANSFER_MAX: usize = 1000;
+
+/// What came of the steps.
+pub(super) struct Burst {
+    pub(super) did: Did,
+    /// Steps that cannot be done in a burst.
+    pub(super) left: Vec<Step>,
+    /// Nothing was refused, and nothing is uncertain.
+    pub(super) is_clean: bool,
+}
+
+/// A step on its way.
+struct Task {
+    step: Step,
+    /// Its place on the tour: stop, errand.
+    place: (usize, usize),
+    /// Of a COPY or MOVE: the entry that holds the evidence.
+    evidence: Option<(EntryId, Evidence)>,
+}
+
+/// A tour being put together.
+#[derive(Default)]
+struct Route {
+    stops: Vec<Stop>,
+    mailboxes: Vec<MailboxId>,
+    tasks: Vec<Task>,
+    /// Entries that hold evidence.
+    carriers: BTreeSet<EntryId>,
+    /// Mailboxes of which a step is left: those after it come after it.
+    barred: BTreeSet<MailboxId>,
+    /// The flags that messages will have upstream.
+    flags: BTreeMap<MessageId, Flags>,
+}
+
+/// What one step is on a tour, if it can be.
+type Carried = Option<(Errand, Option<(EntryId, Evidence)>)>;
+
+impl<R: Remote> Pass<'_, R> {
+    /// Does what can be done in tours of these steps.
+    pub(super) async fn burst(&mut self, steps: Vec<Step>) -> Result<Burst> {
+        let facts = self.remote.facts();
+        if !(self.bursts && facts.unselect && facts.uid_plus && facts.r#move) {
+            return Ok(Burst { did: Did::Nothing, left: steps, is_clean: true });
+        }
+        let (mut route, mut left) = (Route::default(), Vec::new());
+        for step in steps {
+            let Some(mailbox) = step.mailbox().filter(|mailbox| !route.barred.contains(mailbox)) else {
+                left.push(step);
+                continue;
+            };
+            match (self.stop(mailbox)?, self.carry(&step, &route)?) {
+                (Some(stop), Some((errand, evidence))) => route.add(mailbox, stop, step, errand, evidence),
+                _ => {
+                    route.barred.insert(mailbox);
+                    left.push(step);
+                }
+            }
+        }
+        if route.tasks.is_empty() || !self.record(&route)? {
+            let is_clean = route.tasks.is_empty();
+            return Ok(Burst { did: Did::Nothing, left, is_clean });
+        }
+        self.selected = None;
+        let mut log = Log::default();
+        let ended = self.remote.tour(&route.stops, &mut log).await;
+        let burst = self.settle(route, log, ended.is_ok()).await;
+        ended?;
+        let (did, is_clean) = burst?;
+        Ok(Burst { did, left, is_clean })
+    }
+
+    /// The mailbox as a stop, if it is the one that was listed and covered.
+    fn stop(&self, mailbox: MailboxId) -> Result<Option<Stop>> {
+        let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(None) };
+        let listed = self.listed.get(&mailbox).copied().filter(|listed| known.cursor.uid_validity == Some(*listed));
+        let name = RemoteName(known.remote_name);
+        Ok(listed.map(|uid_validity| Stop { name, uid_validity, known: None, errands: Vec::new() }))
+    }
+
+    fn carry(&self, step: &Step, route: &Route) -> Result<Carried> {
+        let alone = |errand| Ok(Some((errand, None)));
+        match step {
+            Step::RemoveFlags { flags, items, .. } => {
+                alone(Errand::RemoveFlags { uids: uids(items), flags: flags.clone() })
+            }
+            Step::AddFlags { flags, items, .. } => alone(Errand::AddFlags { uids: uids(items), flags: flags.clone() }),
+            Step::Expunge { items, .. } => alone(Errand::AddFlags { uids: uids(items), flags: deleted() }),
+            Step::Copy { from, to, items } => self.carry_transfer(*from, *to, items, false, route),
+            Step::Move { from, to, items } => self.carry_transfer(*from, *to, items, true, route),
+            Step::Settle { .. } | Step::Append { .. } => Ok(None),
+        }
+    }
+
+    fn carry_transfer(
+        &self,
+        from: MailboxId,
+        to: MailboxId,
+        items: &[Item],
+        moves: bool,
+        route: &Route,
+    ) -> Result<Carried> {
+        let (Some(stop), Some(known)) = (self.stop(to)?, self.remote_mailbox(to)?) else { return Ok(None) };
+        let carriers = items.iter().filter_map(|item| item.carrier);
+        let Some(carrier) = carriers.filter(|carrier| !route.carriers.contains(carrier)).min() else {
+            return Ok(None);
+        };
+        // All below the cursor was taken in: what the step makes is not among it.
+        let (uid_validity, uid_next) = (stop.uid_validity, known.cursor.uid_next);
+        let target = Target { mailbox: to, name: stop.name, uid_validity, uid_next };
+        let evidence = self.evidence(from, &target, items, moves)?.filter(|_| items.len() <= TRANSFER_MAX);
+        let Some(mut evidence) = evidence else { return Ok(None) };
+        for ((message, ..), flags) in evidence.messages.iter().zip(&mut evidence.flags).filter(|_| moves) {
+            if let Some(stored) = route.flags.get(message) {
+                flags.clone_from(stored);
+            }
+        }
+        let (uids, to) = (uids(items), target.name);
+        let errand = if moves { Errand::Move { uids, to } } else { Errand::Copy { uids, to } };
+        Ok(Some((errand, Some((carrier, evidence)))))
+    }
+
+    /// Makes the evidence durable. `false`: the user took something back meanwhile.
+    fn record(&self, route: &Route) -> Result<bool> {
+        let evidence: Vec<(EntryId, Evidence)> = route.tasks.iter().filter_map(|task| task.evidence.clone()).collect();
+        if evidence.is_empty() {
+            return Ok(true);
+        }
+        let marked = self.write_durably(move |txn| {
+            evidence.iter().try_for_each(|(carrier, evidence)| txn.mark_in_flight(&[*carrier], evidence))
+        });
+        match marked {
+            Ok(()) => Ok(true),
+            Err(super::Error::Store(store::Error::NoSuchEntry)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records what came of the first tour, and makes the second. What a cut left open stays in flight.
+    async fn settle(&mut self, route: Route, mut log: Log, is_over: bool) -> Result<(Did, bool)> {
+        let Route { stops, tasks, .. } = route;
+        let (mut did, mut is_clean, mut marked) = (Did::Nothing, true, Vec::new());
+        for Task { step, place, evidence } in tasks {
+            let met = log.entered.get(&place.0).map(|entered| match entered {
+                Ok(selected) => selected.uid_validity == stops[place.0].uid_validity,
+                Err(_) => false,
+            });
+            match (log.brought.remove(&place), evidence) {
+                (Some(Ok(Brought::Placed(Some(told)))), Some((carrier, _))) if met == Some(false) => {
+                    is_clean = false;
+                    self.take_back(&stops[place.0].name, &told, matches!(step, Step::Move { .. })).await?;
+                    self.write(move |txn| txn.not_in_flight(carrier))?;
+                }
+                (Some(Ok(brought)), evidence) if met == Some(true) => match (step, evidence) {
+                    (Step::Expunge { from, items }, _) => marked.push((from, items, stops[place.0].clone())),
+                    (step, evidence) => {
+                        did = Did::Something;
+                        is_clean &= self.settle_task(step, brought, evidence, is_over).await?;
+                    }
+                },
+                // It was not entered, so nothing was done.
+                (None, Some((carrier, _))) if met == Some(false) => {
+                    is_clean = false;
+                    self.write(move |txn| txn.not_in_flight(carrier))?;
+                }
+                (Some(Err(_)), Some((carrier, evidence))) if is_over => {
+                    is_clean = false;
+                    self.resolve(carrier, &evidence).await?;
+                }
+                _ => is_clean = false,
+            }
+        }
+        if !is_over || marked.is_empty() {
+            return Ok((did, is_clean));
+        }
+        let (expunged, all) = self.expunge_marked(marked).await?;
+        Ok((did.or(expunged), is_clean && all))
+    }
+
+    /// Records a step that was done. `false`: it was not wholly done.
+    async fn settle_task(
+        &mut self,
+        step: Step,
+        brought: Brought,
+        evidence: Option<(EntryId, Evidence)>,
+        is_over: bool,
+    ) -> Result<bool> {
+        match (step, brought, evidence) {
+            (Step::AddFlags { flags, items, .. }, ..) => self.flags_stored(flags, Flags::none(), items),
+            (Step::RemoveFlags { flags, items, .. }, ..) => self.flags_stored(Flags::none(), flags, items),
+            (Step::Copy { items, .. } | Step::Move { items, .. }, brought, Some((carrier, mut evidence))) => {
+                let moves = evidence.source.as_ref().is_some_and(|source| source.moves);
+                let told = match brought {
+                    Brought::Placed(told) => told,
+                    Brought::Nothing | Brought::Scanned(_) => None,
+                };
+                let told = told.filter(|told| told.uid_validity == Some(evidence.target_uid_validity));
+                let done = match told {
+                    Some(told) => {
+                        self.refresh(&mut evidence, moves)?;
+                        self.landed_as_told(carrier, &evidence, &told, &items, false).await?
+                    }
+                    // The line is cut: it is found out by the next sync.
+                    None if !is_over => return Ok(false),
+                    None => self.resolve(carrier, &evidence).await?,
+                };
+                self.count(done.len(), moves);
+                Ok(true)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// The flags with which messages moved, as they were really stored.
+    fn refresh(&self, evidence: &mut Evidence, moves: bool) -> Result<()> {
+        for ((message, ..), flags) in evidence.messages.iter().zip(&mut evidence.flags).filter(|_| moves) {
+            let facts = self.read(|reader| reader.message_facts(*message))?;
+            if let Some(upstream) = facts.and_then(|facts| facts.upstream) {
+                *flags = upstream.base;
+            }
+        }
+        Ok(())
+    }
+
+    fn flags_stored(&mut self, add: Flags, remove: Flags, items: Vec<Item>) -> Result<bool> {
+        self.report.flags_out += items.len();
+        self.write(move |txn| {
+            items.iter().try_for_each(|item| txn.flags_stored(item.message, &add, &remove, &item.settles))
+        })?;
+        Ok(true)
+    }
+
+    /// The second tour: expunges what the first marked, and looks whether it is gone (QUIRKS.md row 41).
+    async fn expunge_marked(&mut self, marked: Vec<(MailboxId, Vec<Item>, Stop)>) -> Result<(Did, bool)> {
+        let stops = marked.iter().map(|(_, items, stop)| {
+            let all = uids(items);
+            let look = Errand::Scan { uids: all.clone(), changed_since: None };
+            Stop { errands: vec![Errand::Expunge(all), look], ..stop.clone() }
+        });
+        let stops: Vec<Stop> = stops.collect();
+        let mut log = Log::default();
+        let ended = self.remote.tour(&stops, &mut log).await;
+        let (mut did, mut is_clean) = (Did::Nothing, true);
+        for (at, (_, items, stop)) in marked.into_iter().enumerate() {
+            let is_met = log.entered.get(&at).is_some_and(|entered| {
+                entered.as_ref().is_ok_and(|selected| selected.uid_validity == stop.uid_validity)
+            });
+            let (Some(Ok(_)), Some(Ok(Brought::Scanned(left)))) =
+                (log.brought.remove(&(at, 0)), log.brought.remove(&(at, 1)).filter(|_| is_met))
+            else {
+                is_clean = false;
+                continue;
+            };
+            let left: BTreeSet<RemoteUid> = left.iter().map(|scanned| scanned.uid).collect();
+            is_clean &= left.is_empty();
+            let done: Vec<Item> = items.into_iter().filter(|item| !left.contains(&item.uid)).collect();
+            self.report.expunged += done.len();
+            did = Did::Something;
+            self.write(move |txn| done.iter().try_for_each(|item| txn.expunged_upstream(item.message, &item.settles)))?;
+        }
+        ended?;
+        Ok((did, is_clean))
+    }
+
+    /// What was moved or copied out of a mailbox that is another one than was meant goes back.
+    async fn take_back(&mut self, source: &RemoteName, told: &CopyUid, moved: bool) -> Result<()> {
+        tracing::warn!(account = %self.account, mailbox = %source.0, "it was replaced by another mailbox; putting messages back");
+        let account = self.account;
+        let known = self.read(|reader| reader.remote_mailboxes(account))?;
+        let put: UidSet<RemoteUid> = told.uids.values().copied().collect();
+        for target in known.into_iter().filter(|known| known.cursor.uid_validity == told.uid_validity) {
+            let name = RemoteName(target.remote_name);
+            let Ok(selected) = refusal(self.remote.select(&name, None).await)? else { continue };
+            if Some(selected.uid_validity) != told.uid_validity {
+                continue;
+            }
+            match moved {
+                true => drop(refusal(self.remote.move_messages(&put, source).await)?),
+                false => {
+                    let is_marked = refusal(self.remote.add_flags(&put, &deleted()).await)?.is_ok();
+                    if is_marked {
+                        drop(refusal(self.remote.expunge(&put).await)?);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn deleted() -> Flags {
+    std::iter::once(Flag::from(SystemFlag::Deleted)).collect()
+}
+
+impl Route {
+    fn add(
+        &mut self,
+        mailbox: MailboxId,
+        stop: Stop,
+        step: Step,
+        errand: Errand,
+        evidence: Option<(EntryId, Evidence)>,
+    ) {
+        if self.mailboxes.last() != Some(&mailbox) {
+            self.mailboxes.push(mailbox);
+            self.stops.push(stop);
+        }
+        if let Step::AddFlags { flags, items, .. } | Step::RemoveFlags { flags, items, .. } = &step {
+            for item in items {
+                let before = self.flags.remove(&item.message).unwrap_or_else(|| item.base.clone());
+                let after = match errand {
+                    Errand::AddFlags { .. } => before.union(flags),
+                    _ => before.difference(flags),
+                };
+                self.flags.insert(item.message, after);
+            }
+        }
+        self.carriers.extend(evidence.as_ref().map(|(carrier, _)| *carrier));
+        let at = self.stops.len() - 1;
+        let errands = &mut self.stops[at].errands;
+        errands.push(errand);
+        self.tasks.push(Task { step, place: (at, errands.len() - 1), evidence });
+    }
+}
+
+/// What a tour told.
+#[derive(Default)]
+struct Log {
+    entered: BTreeMap<usize, std::result::Result<Selected, Refusal>>,
+    brought: BTreeMap<(usize, usize), std::result::Result<Brought, Refusal>>,
+}
+
+impl Guide for Log {
+    fn enter(
+        &mut self,
+        stop: usize,
+        selected: std::result::Result<Selected, RemoteError>,
+    ) -> std::result::Result<(), RemoteError> {
+        self.entered.insert(stop, Refusal::of(selected)?);
+        Ok(())
+    }
+
+    fn done(
+        &mut self,
+        stop: usize,
+        errand: usize,
+        brought: std::result::Result<Brought, RemoteError>,
+    ) -> std::result::Result<(), RemoteError> {
+        self.brought.insert((stop, errand), Refusal::of(brought)?);
+        Ok(())
+    }
+
+    /// The next pull takes it in.
+    fn news(&mut self, _stop: usize) {}
+}
+
+/// Nothing is fetched.
+impl MessageSink for Log {
+    fn begin(&mut self, _size_bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self, _message: Fetched) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn absent(&mut self, _uid: RemoteUid) -> io::Result<()> {
+        Ok(())
+    }
+}
