@@ -4,6 +4,7 @@ mod imap_errors;
 mod imap_forms;
 mod imap_quirks;
 mod imap_session;
+mod imap_tour;
 mod imap_wait;
 mod script;
 mod smtp;

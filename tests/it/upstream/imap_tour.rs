@@ -1,0 +1,234 @@
+//! A tour: everything is on its way before anything is answered, and the guide is told stop by stop.
+
+use std::io;
+
+use mailtide::sync::remote::{Connect, Fetched, Known, MessageSink, Remote, RemoteError, RemoteName, Selected};
+use mailtide::sync::tour::{Brought, Errand, Guide, Stop};
+use mailtide::types::{Flag, Flags, ModSeq, RemoteUid, SystemFlag, UidSet, UidValidity};
+
+use super::script::{Line, Scripted, account};
+
+/// Up to the first command of the tour.
+const BEFORE: &str = r#"
+    S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] ready
+    C: AUTHENTICATE PLAIN AGFubgBodW50ZXIy
+    S: $ OK welcome
+    C: CAPABILITY
+    S: * CAPABILITY IMAP4rev1 ENABLE QRESYNC CONDSTORE UIDPLUS MOVE UNSELECT
+    S: $ OK done
+    C: ENABLE QRESYNC
+    S: * ENABLED QRESYNC
+    S: $ OK done
+"#;
+
+/// The server closes without an answer, having followed the script.
+const AFTER: &str = "
+    C: LOGOUT
+";
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Diary(Vec<String>);
+
+impl Guide for Diary {
+    fn enter(&mut self, stop: usize, selected: Result<Selected, RemoteError>) -> Result<(), RemoteError> {
+        self.0.push(match selected {
+            Ok(selected) => format!(
+                "{stop}: {} messages of {}, vanished {}",
+                selected.exists,
+                selected.uid_validity,
+                selected.since.map_or_else(|| "untold".to_owned(), |since| since.vanished.to_string())
+            ),
+            Err(error) => format!("{stop}: {error}"),
+        });
+        Ok(())
+    }
+
+    fn done(&mut self, stop: usize, errand: usize, brought: Result<Brought, RemoteError>) -> Result<(), RemoteError> {
+        self.0.push(match brought {
+            Ok(Brought::Nothing) => format!("{stop}.{errand}: done"),
+            Ok(Brought::Scanned(scanned)) => {
+                let uids: UidSet<RemoteUid> = scanned.iter().map(|scanned| scanned.uid).collect();
+                format!("{stop}.{errand}: scanned {uids}")
+            }
+            Ok(Brought::Placed(told)) => format!("{stop}.{errand}: placed {:?}", told.map(|told| told.uids)),
+            Err(error) => format!("{stop}.{errand}: {error}"),
+        });
+        Ok(())
+    }
+
+    fn news(&mut self, stop: usize) {
+        self.0.push(format!("{stop}: news"));
+    }
+}
+
+impl MessageSink for Diary {
+    fn begin(&mut self, size_bytes: u64) -> io::Result<()> {
+        self.0.push(format!("a message of {size_bytes} bytes"));
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let text = String::from_utf8_lossy(bytes);
+        match self.0.last_mut().and_then(|last| last.strip_prefix("bytes ")) {
+            Some(before) => *self.0.last_mut().expect("just seen") = format!("bytes {before}{text}"),
+            None => self.0.push(format!("bytes {text}")),
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, message: Fetched) -> io::Result<()> {
+        self.0.push(format!("it is {}", message.uid));
+        Ok(())
+    }
+
+    fn absent(&mut self, uid: RemoteUid) -> io::Result<()> {
+        self.0.push(format!("{uid} has no bytes"));
+        Ok(())
+    }
+}
+
+fn uids(text: &str) -> UidSet<RemoteUid> {
+    UidSet::parse(text).expect("a valid set")
+}
+
+fn stop(name: &str, uid_validity: u32, errands: Vec<Errand>) -> Stop {
+    Stop { name: RemoteName(name.to_owned()), uid_validity: UidValidity::new(uid_validity), known: None, errands }
+}
+
+/// Runs the tour against the script, whole and in single bytes.
+async fn tour(script: &str, stops: &[Stop]) -> Vec<(Vec<String>, Result<(), RemoteError>)> {
+    let mut told = Vec::new();
+    for trickles in [false, true] {
+        let server = Scripted::new(&[&format!("{BEFORE}{script}{AFTER}")], Line { cut_after: None, trickles });
+        let mut remote = account(server.clone()).connect().await.expect("a login");
+        let mut diary = Diary::default();
+        let ended = remote.tour(stops, &mut diary).await;
+        if ended.is_ok() {
+            remote.logout().await;
+            server.assert_followed();
+        }
+        told.push((diary.0, ended));
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_goes_out_at_once_and_comes_back_stop_by_stop() {
+    let script = r#"
+    C: SELECT "INBOX" (QRESYNC (5 70))
+    C: UID FETCH 8:9 (UID FLAGS INTERNALDATE MODSEQ BODY.PEEK[])
+    C: SELECT "a" (CONDSTORE)
+    C: UID FETCH 1:4 (UID FLAGS MODSEQ)
+    S: * 2 EXISTS
+    S: * OK [UIDVALIDITY 5] valid
+    S: * OK [UIDNEXT 10] next
+    S: * OK [HIGHESTMODSEQ 77] highest
+    S: * VANISHED (EARLIER) 1:2
+    S: $ OK [READ-WRITE] selected
+    S: * 2 FETCH (UID 9 FLAGS () MODSEQ (76) BODY[] {5}
+    S: abc
+    S: )
+    S: $ OK fetched
+    S: * OK [CLOSED] left
+    S: * 1 EXISTS
+    S: * OK [UIDVALIDITY 6] valid
+    S: * OK [UIDNEXT 5] next
+    S: $ OK [READ-WRITE] selected
+    S: * 1 FETCH (UID 4 FLAGS (\Seen) MODSEQ (3))
+    S: * 2 EXISTS
+    S: $ OK fetched
+    "#;
+    let mut inbox = stop("INBOX", 5, vec![Errand::Fetch(uids("8:9"))]);
+    inbox.known = Some(Known { uid_validity: UidValidity::new(5), highest_mod_seq: ModSeq::new(70) });
+    let other = stop("a", 6, vec![Errand::Scan { uids: uids("1:4"), changed_since: None }]);
+    for (diary, ended) in tour(script, &[inbox, other]).await {
+        assert_eq!(ended, Ok(()));
+        let expected = [
+            "0: 2 messages of 5, vanished 1:2",
+            "a message of 5 bytes",
+            "bytes abc\r\n",
+            "it is 9",
+            "0.0: done",
+            "1: 1 messages of 6, vanished untold",
+            "1: news",
+            "1.0: scanned 4",
+        ];
+        assert_eq!(diary, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_refused_leaves_none_selected_for_its_errands() {
+    let script = r#"
+    C: SELECT "a" (CONDSTORE)
+    C: UID STORE 3 +FLAGS.SILENT (\Seen)
+    C: UNSELECT
+    C: SELECT "b" (CONDSTORE)
+    C: UID MOVE 4:5 "c"
+    C: NOOP
+    C: UID EXPUNGE 6
+    S: $ NO [NONEXISTENT] no such mailbox
+    S: $ BAD no mailbox is selected
+    S: $ BAD no mailbox is selected
+    S: * 3 EXISTS
+    S: * OK [UIDVALIDITY 6] valid
+    S: * OK [UIDNEXT 7] next
+    S: $ OK [READ-WRITE] selected
+    S: * OK [COPYUID 9 4:5 21:22] moved
+    S: * VANISHED 4:5
+    S: $ OK done
+    S: $ OK done
+    S: * VANISHED 6
+    S: $ OK done
+    "#;
+    let seen: Flags = std::iter::once(Flag::from(SystemFlag::Seen)).collect();
+    let first = stop("a", 5, vec![Errand::AddFlags { uids: uids("3"), flags: seen }]);
+    let to = RemoteName("c".to_owned());
+    let second = stop("b", 6, vec![Errand::Move { uids: uids("4:5"), to }, Errand::Expunge(uids("6"))]);
+    for (diary, ended) in tour(script, &[first, second]).await {
+        assert_eq!(ended, Ok(()));
+        assert_eq!(diary.len(), 4, "{diary:#?}");
+        assert!(diary[0].starts_with("0: the server refused SELECT"), "{diary:#?}");
+        assert_eq!(diary[1], "1: 3 messages of 6, vanished untold");
+        assert!(diary[2].starts_with("1.0: placed Some({") && diary[2].contains("22"), "{diary:#?}");
+        assert_eq!(diary[3], "1.1: done");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_errand_is_told_and_the_others_go_on() {
+    let script = r#"
+    C: SELECT "a" (CONDSTORE)
+    C: UID COPY 3 "b"
+    C: UID STORE 4 -FLAGS.SILENT (\Seen)
+    S: * 3 EXISTS
+    S: * OK [UIDVALIDITY 6] valid
+    S: * OK [UIDNEXT 7] next
+    S: $ OK [READ-WRITE] selected
+    S: $ NO [OVERQUOTA] full
+    S: $ OK done
+    "#;
+    let seen: Flags = std::iter::once(Flag::from(SystemFlag::Seen)).collect();
+    let copy = Errand::Copy { uids: uids("3"), to: RemoteName("b".to_owned()) };
+    let store = Errand::RemoveFlags { uids: uids("4"), flags: seen };
+    for (diary, ended) in tour(script, &[stop("a", 6, vec![copy, store])]).await {
+        assert_eq!(ended, Ok(()));
+        assert!(diary[1].starts_with("0.0: the server refused COPY"), "{diary:#?}");
+        assert_eq!(diary[2], "0.1: done");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_overtake_each_other_end_the_connection() {
+    let script = r#"
+    C: SELECT "a" (CONDSTORE)
+    C: UID FETCH 1 (UID FLAGS MODSEQ)
+    S: A0005 OK before its time
+    "#;
+    let scan = Errand::Scan { uids: uids("1"), changed_since: None };
+    for (diary, ended) in tour(script, &[stop("a", 6, vec![scan])]).await {
+        assert!(matches!(ended, Err(RemoteError::Protocol { .. })), "{ended:?}");
+        assert_eq!(diary, [""; 0]);
+    }
+}
