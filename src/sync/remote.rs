@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::tour::{self, Guide, Stop};
+use super::tour::{Guide, Stop};
 use crate::types::{ByteSource, Flags, InternalDate, ModSeq, RemoteUid, SpecialUse, UidSet, UidValidity};
 
 /// A mailbox name exactly as the server spells it (modified UTF-7 left as it is). Opaque here: `upstream` makes and
@@ -257,12 +257,7 @@ pub trait Remote: Send {
     ) -> impl Future<Output = Result<Option<AppendUid>, RemoteError>> + Send;
 
     /// Goes round these mailboxes, as [`super::tour`] says. No mailbox counts as selected after it.
-    fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide) -> impl Future<Output = Result<(), RemoteError>> + Send
-    where
-        Self: Sized,
-    {
-        tour::one_by_one(self, stops, guide)
-    }
+    fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide) -> impl Future<Output = Result<(), RemoteError>> + Send;
 
     /// Waits for a change in the selected mailbox (IDLE; NOOP now and then without it), at most `max_ms`.
     fn wait(

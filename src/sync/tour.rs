@@ -93,31 +93,8 @@ pub trait Guide: MessageSink {
     fn news(&mut self, stop: usize);
 }
 
-/// A tour by a `Remote` that sends one request at a time; it stops where the mailbox is another.
-pub(super) async fn one_by_one<R: Remote>(
-    remote: &mut R,
-    stops: &[Stop],
-    guide: &mut dyn Guide,
-) -> Result<(), RemoteError> {
-    for (at, stop) in stops.iter().enumerate() {
-        let selected = match remote.select(&stop.name, stop.known).await {
-            Err(error) if error.connection_lost() => return Err(error),
-            selected => selected,
-        };
-        let is_met = selected.as_ref().is_ok_and(|selected| selected.uid_validity == stop.uid_validity);
-        guide.enter(at, selected)?;
-        for (nth, errand) in stop.errands.iter().enumerate().filter(|_| is_met) {
-            let brought = match run(remote, errand, guide).await {
-                Err(error) if error.connection_lost() => return Err(error),
-                brought => brought,
-            };
-            guide.done(at, nth, brought)?;
-        }
-    }
-    Ok(())
-}
-
-async fn run<R: Remote>(remote: &mut R, errand: &Errand, guide: &mut dyn Guide) -> Result<Brought, RemoteError> {
+/// Does one errand in the mailbox selected, by the calls on it.
+pub async fn run<R: Remote>(remote: &mut R, errand: &Errand, guide: &mut dyn Guide) -> Result<Brought, RemoteError> {
     let nothing = |()| Brought::Nothing;
     match errand {
         Errand::Scan { uids, changed_since } => remote.scan(uids, *changed_since).await.map(Brought::Scanned),

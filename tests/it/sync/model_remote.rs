@@ -8,6 +8,7 @@ use mailtide::sync::remote::{
     AppendUid, CopyUid, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink, Outgoing, RefusalCode,
     Remote, RemoteError, RemoteName, Resync, Scanned, Selected, Status, Woken,
 };
+use mailtide::sync::tour::{Errand, Guide, Stop, run};
 use mailtide::types::{Flag, Flags, InternalDate, ModSeq, RemoteUid, SpecialUse, SystemFlag, UidSet, UidValidity};
 
 /// A message on the server.
@@ -67,6 +68,9 @@ pub struct State {
     pub refuses: Vec<(&'static str, String, Option<RefusalCode>)>,
     /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
     pub hides: BTreeMap<String, BTreeSet<u32>>,
+    /// A mailbox that someone replaces by another of its name, with as many other messages, in the moment before the
+    /// next tour enters it to change something.
+    pub replaced: Option<String>,
     next_uid_validity: u32,
     next_email_id: u32,
 }
@@ -161,6 +165,7 @@ impl Server {
             fetched: Vec::new(),
             refuses: Vec::new(),
             hides: BTreeMap::new(),
+            replaced: None,
             next_uid_validity: 1000,
             next_email_id: 1,
         };
@@ -186,6 +191,7 @@ impl Server {
             fetched: Vec::new(),
             refuses: state.refuses.clone(),
             hides: state.hides.clone(),
+            replaced: None,
             next_uid_validity: state.next_uid_validity,
             next_email_id: state.next_email_id,
         })))
@@ -314,6 +320,22 @@ impl State {
         for name in names {
             let mailbox = self.mailboxes.remove(&name).expect("just listed");
             self.mailboxes.insert(format!("{to}{}", &name[from.len()..]), mailbox);
+        }
+    }
+
+    /// Someone was quicker.
+    fn replace(&mut self, name: &str) {
+        if self.replaced.take_if(|replaced| replaced == name).is_none() {
+            return;
+        }
+        let uids: Vec<u32> = self.mailboxes.remove(name).expect("a mailbox").messages.into_keys().collect();
+        self.create(name);
+        let mailbox = self.mailboxes.get_mut(name).expect("just made");
+        for uid in uids {
+            mailbox.uid_next = uid;
+            let bytes = super::mail(&format!("stranger{uid}"));
+            let date = InternalDate::new(1_000_000, 0);
+            mailbox.add(Message { bytes, flags: Flags::none(), date, email_id: None, mod_seq: 0 });
         }
     }
 
@@ -616,6 +638,31 @@ impl Remote for ModelRemote {
             let uid_validity = UidValidity::new(mailbox.uid_validity);
             Ok(tells.then(|| AppendUid { uid_validity, uid: RemoteUid::new(uid) }))
         })
+    }
+
+    /// Blind, as one that sends all at once: what it does in a mailbox it does whichever mailbox that is.
+    async fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide) -> Result<(), RemoteError> {
+        for (at, stop) in stops.iter().enumerate() {
+            if stop.errands.iter().any(Errand::changes) {
+                self.server.state().replace(&stop.name.0);
+            }
+            match self.select(&stop.name, stop.known).await {
+                Err(error) if error.connection_lost() => return Err(error),
+                Err(error) => guide.enter(at, Err(error))?,
+                Ok(selected) => {
+                    guide.enter(at, Ok(selected))?;
+                    for (nth, errand) in stop.errands.iter().enumerate() {
+                        let brought = match run(self, errand, guide).await {
+                            Err(error) if error.connection_lost() => return Err(error),
+                            brought => brought,
+                        };
+                        guide.done(at, nth, brought)?;
+                    }
+                }
+            }
+        }
+        self.selected = None;
+        Ok(())
     }
 
     async fn wait(&mut self, _max_ms: u64, _interrupt: Interrupt<'_>) -> Result<Woken, RemoteError> {

@@ -244,3 +244,26 @@ fn a_message_whose_copy_vanished_before_the_move_was_finished_does_not_keep_our_
         }
     }
 }
+
+#[test]
+fn a_mailbox_replaced_in_the_moment_of_a_push_loses_nothing_of_the_stranger() {
+    let world = with_mail(Traits::modern());
+    for text in ["u", "v"] {
+        world.server.deliver("INBOX", text, "");
+    }
+    world.server.create("A");
+    for text in ["k", "l"] {
+        world.server.deliver("A", text, "");
+    }
+    world.settle();
+    world.move_message("A", "k", "B");
+    world.expunge("A", "l");
+    world.server.state().replaced = Some("A".to_owned());
+    world.settle();
+    let there = world.there();
+    assert!(there.contains("A: stranger1 stranger2") && there.contains("B: k"), "{there}");
+    assert_eq!(there.matches("stranger").count(), 2, "{there}");
+    assert_eq!(world.here(), there);
+    assert_eq!(world.journal(), Vec::<String>::new());
+    world.assert_sound();
+}
