@@ -6,6 +6,7 @@
 
 use super::sender::{Outcome, Reply, SendError};
 use crate::store::{RecipientOutcome, RecipientState};
+use crate::types::mutant::mutant;
 use crate::types::{Timestamp, limits};
 
 /// A submission just tried.
@@ -48,6 +49,10 @@ pub fn after_attempt(
     chance: u32,
 ) -> Verdict {
     match result {
+        Err(SendError::Lost { host, .. }) if mutant!(LostIsSent) => {
+            let reply = Reply { code: 250, enhanced: None, text: host.clone() };
+            after_answers(tried, &vec![Outcome::Accepted(reply); tried.places.len()], now, chance)
+        }
         Ok(outcomes) => after_answers(tried, outcomes, now, chance),
         Err(SendError::Refused { reply, .. }) => {
             let outcomes = vec![Outcome::Deferred(reply.clone()); tried.places.len()];

@@ -17,6 +17,7 @@ use crate::store::{
     AttemptOutcome, Error, NewMessage, Origin, RecipientState, RecipientStatus, Result, Store, StoredContent,
     Submission, SubmissionState, Txn,
 };
+use crate::types::mutant::mutant;
 use crate::types::{
     AccountId, ByteSource, Flags, InternalDate, MailboxName, SubmissionId, SystemFlag, Timestamp, limits,
 };
@@ -155,6 +156,10 @@ impl<S: Sender> Engine<S> {
     /// Records an outcome, or keeps it until it can be.
     fn record(&self, id: SubmissionId, outcome: AttemptOutcome, now: Timestamp) -> Result<()> {
         let recorded = outcome.clone();
+        if mutant!(AttemptForgotten) {
+            let account = self.account;
+            return self.write(now, move |txn| txn.requeue_interrupted(account).map(drop));
+        }
         match self.write(now, move |txn| txn.end_attempt(id, &recorded)) {
             // Whoever removed it meanwhile wants nothing recorded.
             Ok(()) | Err(Error::NoSuchRow(_)) => Ok(()),
@@ -272,6 +277,9 @@ impl<S: Sender> Engine<S> {
                     continue;
                 }
                 self.write(now, move |txn| txn.set_late_copies(account, false))?;
+            }
+            if mutant!(CopyNotFiled) {
+                continue;
             }
             let content = self.again(&submission)?;
             let filed = self.write(now, move |txn| {

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::Parser;
 
+use super::faults::Quirk;
 use super::options::{Arguments, Command, OptionsError, Settings};
 use super::queue;
 use super::server::{Server, StartError};
@@ -16,6 +17,12 @@ pub fn run() -> Exit {
     let options = Arguments::parse();
     if let Err(error) = log::begin(&options.log) {
         return fail(&error, Exit::Usage);
+    }
+    if options.quirks.iter().any(|name| name == "list") {
+        return match std::io::stdout().write_all(Quirk::list().as_bytes()) {
+            Ok(()) => Exit::Done,
+            Err(error) => fail(&error, Exit::TempFail),
+        };
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -51,7 +58,10 @@ async fn serve(options: Arguments) -> Exit {
 
 fn exit_of_options(error: &OptionsError) -> Exit {
     match error {
-        OptionsError::NoData | OptionsError::NoListener | OptionsError::Capability { .. } => Exit::Usage,
+        OptionsError::NoData
+        | OptionsError::NoListener
+        | OptionsError::Capability { .. }
+        | OptionsError::Quirk { .. } => Exit::Usage,
         OptionsError::Read { .. } | OptionsError::Config(_) | OptionsError::Password { .. } => Exit::Config,
     }
 }

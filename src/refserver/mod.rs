@@ -3,10 +3,12 @@
 //! [`command`] is the program, [`options`] what it is told, [`server`] the running whole. [`users`] may log in;
 //! [`delivery`] takes mail in as
 //! [`policy`] has it; [`post`] puts it where it belongs, [`relay`] hands on what is for others, on the
-//! way that [`route`] finds, and [`queue`] shows and steers what waits.
+//! way that [`route`] finds, and [`queue`] shows and steers what waits. [`faults`] are what is
+//! wrong with a server on purpose.
 
 pub mod command;
 pub mod delivery;
+pub mod faults;
 pub mod options;
 pub mod policy;
 pub mod post;

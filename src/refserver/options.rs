@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
+use super::faults::{Faults, Quirk};
 use super::policy::Policy;
 use super::route::{Routes, SMTP_PORT};
 use crate::agent::password::{self, PasswordError};
@@ -71,6 +72,9 @@ pub struct Arguments {
     /// How much a user may hold in all: octets (K, M, G), and if wanted a number of messages
     #[arg(long = "quota", value_name = "NAME=OCTETS[,MESSAGES]", value_parser = name_and_quota)]
     pub quotas: Vec<(String, UserQuota)>,
+    /// Deviates as some real servers do, for tests of clients (repeatable; `list` tells which there are)
+    #[arg(long = "quirk", value_name = "NAME")]
+    pub quirks: Vec<String>,
     #[command(flatten)]
     pub log: crate::agent::log::Options,
     #[command(subcommand)]
@@ -109,6 +113,7 @@ pub struct Settings {
     pub relay_tls: RelayTls,
     /// Limits of users; the others keep those they have.
     pub quotas: Vec<(String, UserQuota)>,
+    pub faults: Faults,
     pub aliases: BTreeMap<String, Vec<String>>,
     pub catch_all: Option<String>,
     pub policy: Policy,
@@ -132,6 +137,8 @@ pub enum OptionsError {
     NoListener,
     #[error("{name:?} is no capability that can be left out; these can: {}", known_capabilities())]
     Capability { name: String },
+    #[error("{name:?}: {cause}")]
+    Quirk { name: String, cause: String },
 }
 
 impl Settings {
@@ -168,6 +175,9 @@ impl Settings {
             let capability = known.ok_or_else(|| OptionsError::Capability { name: name.clone() })?;
             capabilities = capabilities.without(capability);
         }
+        let quirk =
+            |name: &String| name.parse::<Quirk>().map_err(|cause| OptionsError::Quirk { name: name.clone(), cause });
+        let faults = Faults::new(options.quirks.iter().map(quirk).collect::<Result<Vec<_>, _>>()?);
         Ok(Self {
             data: options.data.or(file.data).ok_or(OptionsError::NoData)?,
             domain: options.domain.or(file.domain).unwrap_or_else(|| "localhost".to_owned()),
@@ -177,6 +187,7 @@ impl Settings {
             routes,
             capabilities,
             pop3_login_delay_seconds: file.pop3_login_delay,
+            faults,
             dns: options.dns.or(file.dns),
             mx_port: options.mx_port.or(file.mx_port).unwrap_or(SMTP_PORT),
             relay_tls: file.relay_tls,

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::delivery::{Delivery, DeliveryBackend};
+use super::faults::Quirky;
 use super::options::Settings;
 use super::policy::Sent;
 use super::post::Seen;
@@ -230,7 +231,10 @@ impl Parts {
     fn sessions(self: &Arc<Self>, face: Face) -> MakeSession {
         let parts = Arc::clone(self);
         match face {
-            Face::Imap => Arc::new(move |accepted| Box::new(parts.imap(&accepted))),
+            Face::Imap if parts.settings.faults.is_empty() => Arc::new(move |accepted| Box::new(parts.imap(&accepted))),
+            Face::Imap => {
+                Arc::new(move |accepted| Box::new(Quirky::new(parts.imap(&accepted), &parts.settings.faults)))
+            }
             Face::Pop3 => Arc::new(move |accepted| Box::new(parts.pop3(&accepted))),
             Face::Smtp(role) => Arc::new(move |accepted| Box::new(parts.smtp(accepted, role))),
         }
@@ -247,11 +251,11 @@ impl Parts {
             accepted.wake.callback(),
         );
         let config = SessionConfig {
-            name: "Mailtide refserver".to_owned(),
+            name: self.settings.faults.server_name().unwrap_or("Mailtide refserver").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             plaintext_login: is_private(accepted),
             starttls: accepted.can_upgrade,
-            capabilities: self.settings.capabilities,
+            capabilities: self.settings.faults.capabilities(self.settings.capabilities),
         };
         ImapSession::new(config, backend, self.clock.now())
     }

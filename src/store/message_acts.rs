@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::messages::With;
 use super::{Error, Mailbox, Message, Origin, Result, StoredContent, Txn, contents};
 use crate::journal::Op;
+use crate::types::mutant::mutant;
 use crate::types::{
     ContentId, Flags, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, SystemFlag, UidSet, UidValidity, limits,
 };
@@ -91,7 +92,11 @@ impl Txn<'_> {
         for (source, uid) in sources.iter().zip(first.get()..) {
             let now = self.now().unix_ms();
             copy.execute(params![source.id.get(), to.get(), uid, mod_seq.get().cast_signed(), now])?;
-            copies.push((source.id, MessageId::new(self.conn().last_insert_rowid())));
+            let id = self.conn().last_insert_rowid();
+            if mutant!(CopyWithoutFlags) {
+                self.conn().execute("UPDATE message SET system_flags = 0, keywords = '' WHERE id = ?1", [id])?;
+            }
+            copies.push((source.id, MessageId::new(id)));
             uids.push((source.uid, LocalUid::new(uid)));
         }
         self.journal(target.account, &Op::Copy { copies, from, to })?;

@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 use super::contents::Contents;
 use super::{Error, Origin, Reader, Result};
 use crate::journal::Op;
+use crate::types::mutant::mutant;
 use crate::types::{AccountId, EntryId, LocalUid, MailboxId, ModSeq, Timestamp};
 
 /// A write transaction, open.
@@ -82,7 +83,14 @@ impl<'c> Txn<'c> {
         const FULL: Error = Error::Limit("the mailbox has given out every UID");
         let count = u32::try_from(count).map_err(|_| FULL)?;
         let mut select = self.conn.prepare_cached("SELECT uid_next FROM mailbox WHERE id = ?1")?;
-        let first: u32 = select.query_row([mailbox.get()], |row| row.get("uid_next"))?;
+        let mut first: u32 = select.query_row([mailbox.get()], |row| row.get("uid_next"))?;
+        if mutant!(UidGivenAgain) {
+            let mut select = self.conn.prepare_cached("SELECT max(uid) AS uid FROM message WHERE mailbox_id = ?1")?;
+            let last: Option<u32> = select.query_row([mailbox.get()], |row| row.get("uid"))?;
+            first = last.map_or(1, |last| last + 1);
+            let mut forget = self.conn.prepare_cached("DELETE FROM expunged WHERE mailbox_id = ?1 AND uid >= ?2")?;
+            forget.execute(params![mailbox.get(), first])?;
+        }
         let next = first.checked_add(count).ok_or(FULL)?;
         self.conn
             .prepare_cached("UPDATE mailbox SET uid_next = ?2 WHERE id = ?1")?
@@ -92,7 +100,8 @@ impl<'c> Txn<'c> {
 
     /// Writes the act to the journal if the user did it.
     pub(in crate::store) fn journal(&mut self, account: AccountId, op: &Op) -> Result<Option<EntryId>> {
-        if self.origin != Origin::LocalUser {
+        let is_forgotten = mutant!(NotJournalled) && matches!(op, Op::Expunge { .. });
+        if self.origin != Origin::LocalUser || is_forgotten {
             return Ok(None);
         }
         let mut insert = self

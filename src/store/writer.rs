@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use super::handle::Shared;
 use super::{Error, Executor, Moment, Origin, Result, Txn};
+use crate::types::mutant::mutant;
 use crate::types::{AccountId, Timestamp};
 
 /// Transactions in one commit: bounds how long the first of them waits for the last.
@@ -138,7 +139,8 @@ pub(super) struct Committer {
 
 impl Committer {
     fn commit_group(&mut self, mut group: Vec<Box<dyn Job>>) {
-        let durable = group.iter().any(|job| job.origin().is_durable());
+        let is_meant = group.iter().any(|job| job.origin().is_durable());
+        let durable = is_meant && !mutant!(AnsweredBeforeSync);
         let mut touched = BTreeSet::new();
         let mut outcomes = Vec::with_capacity(group.len());
         let committed = self.begin(durable).and_then(|()| {
@@ -150,7 +152,7 @@ impl Committer {
                     return Err(outcomes.iter().find_map(|outcome| outcome.clone().err()).unwrap_or(Error::DiskFull));
                 }
             }
-            self.shared.contents.commit(durable)?;
+            self.shared.contents.commit(durable && !mutant!(BytesNotSynced))?;
             self.shared.fate.at(Moment::BeforeCommit)?;
             self.conn.execute_batch("COMMIT")?;
             self.shared.fate.at(Moment::AfterCommit { durable })

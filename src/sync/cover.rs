@@ -11,6 +11,7 @@ use super::remote::{Known, Remote, RemoteName, Scanned, Selected};
 use super::vanish::Vanishing;
 use super::{Error, Result};
 use crate::store::{Bound, Cursor, bound_uids};
+use crate::types::mutant::mutant;
 use crate::types::{Flags, MailboxId, MessageId, ModSeq, RemoteUid, UidSet};
 
 /// How often a message is asked for that the server named but did not give.
@@ -30,7 +31,12 @@ impl<R: Remote> Pass<'_, R> {
         let quick = known.cursor.uid_validity.filter(|_| known.cursor.highest_mod_seq.get() > 0);
         let quick = quick.filter(|_| self.remote.facts().qresync);
         let since = quick.map(|uid_validity| Known { uid_validity, highest_mod_seq: known.cursor.highest_mod_seq });
-        let Some(selected) = self.select_to_read(name, since).await? else { return Ok(None) };
+        let Some(selected) = self.select_to_read(name, since).await? else {
+            let all: Vec<_> = self.read(|reader| reader.bound(mailbox))?.iter().map(|bound| bound.message).collect();
+            let vanishing =
+                Vanishing { mailbox, held: all.len(), messages: all, cursor: Some(known.cursor), is_suspect: false };
+            return Ok(mutant!(RefusedIsGone).then_some(vanishing));
+        };
         let cursor = self.cursor_for(mailbox, known.cursor, &selected).await?;
         let bound = self.read(|reader| reader.bound(mailbox))?;
         let difference = self.difference(mailbox, &cursor, &selected, &bound).await?;
@@ -41,7 +47,9 @@ impl<R: Remote> Pass<'_, R> {
         let cursor = Cursor {
             uid_validity: Some(selected.uid_validity),
             uid_next: selected.uid_next.unwrap_or(seen),
-            highest_mod_seq: selected.highest_mod_seq.unwrap_or(ModSeq::new(0)),
+            highest_mod_seq: selected
+                .highest_mod_seq
+                .map_or(ModSeq::new(0), |highest| ModSeq::new(highest.get() + u64::from(mutant!(CursorTooFar)))),
             messages: selected.exists,
         };
         self.close(mailbox, cursor, difference.unskip, difference.vanished, bound.len())

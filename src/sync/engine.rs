@@ -6,6 +6,7 @@ use super::pass::Pass;
 use super::remote::Remote;
 use super::{Report, Result};
 use crate::store::{Origin, Store, Verdict};
+use crate::types::mutant::mutant;
 use crate::types::{AccountId, FolderFilter, MailboxId, Timestamp};
 
 /// What time it is.
@@ -67,6 +68,9 @@ impl Engine {
 }
 
 async fn run<R: Remote>(pass: &mut Pass<'_, R>) -> Result<()> {
+    if mutant!(RecoveredLate) {
+        pass.pull().await?;
+    }
     pass.recover().await?;
     pass.pull().await?;
     pass.push().await

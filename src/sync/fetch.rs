@@ -7,6 +7,7 @@ use super::Result;
 use super::pass::{Pass, refusal};
 use super::remote::{Fetched, MessageSink, Remote};
 use crate::store::{self, Arrival, NewMessage, Origin, Store, Upload};
+use crate::types::mutant::mutant;
 use crate::types::{ContentHash, InternalDate, MailboxId, RemoteUid, Timestamp, UidSet};
 
 /// UIDs in one FETCH: enough that round trips do not count, few enough that a server can plan it.
@@ -98,7 +99,11 @@ impl ArrivalSink {
 
 impl MessageSink for ArrivalSink {
     fn begin(&mut self, _size_bytes: u64) -> io::Result<()> {
-        self.upload = Some(self.store.upload());
+        let mut upload = self.store.upload();
+        if mutant!(MarkerHeader) {
+            upload.write(b"X-Mailtide: seen\r\n").map_err(io::Error::other)?;
+        }
+        self.upload = Some(upload);
         Ok(())
     }
 

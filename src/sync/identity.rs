@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::remote::Fingerprinted;
 use crate::message::Envelope;
+use crate::types::mutant::mutant;
 use crate::types::{ContentHash, InternalDate, MessageId, RemoteUid, UidSet};
 
 /// A message of ours that is looked for.
@@ -65,7 +66,7 @@ pub fn by_fingerprint(sought: &[Sought], shown: &[Fingerprinted]) -> Found {
     let mut doubtful = Vec::new();
     for (key, (ours, mut theirs)) in groups {
         theirs.sort_unstable();
-        let is_one_content = ours.iter().all(|sought| sought.hash == ours[0].hash);
+        let is_one_content = mutant!(MessageIdIsIdentity) || ours.iter().all(|sought| sought.hash == ours[0].hash);
         match is_one_content && !key.fields[0].is_empty() {
             true => pairs.extend(ours.iter().map(|sought| sought.message).zip(theirs)),
             false if !ours.is_empty() => doubtful.extend(theirs),
@@ -98,13 +99,23 @@ struct Key {
 }
 
 impl Key {
+    fn of_message_id(id: &[u8]) -> Self {
+        Self { size_bytes: 0, internal_s: None, fields: [id.to_vec(), Vec::new(), Vec::new()] }
+    }
+
     fn of_sought(sought: &Sought) -> Self {
+        if mutant!(MessageIdIsIdentity) {
+            return Self::of_message_id(&sought.fields[0]);
+        }
         let internal_s = Some(sought.internal_date.unix_seconds());
         Self { size_bytes: sought.size_bytes, internal_s, fields: sought.fields.clone() }
     }
 
     fn of_shown(shown: &Fingerprinted) -> Self {
         let field = |name: &str| shown.fields.get(name).map(|value| trimmed(value)).unwrap_or_default();
+        if mutant!(MessageIdIsIdentity) {
+            return Self::of_message_id(&field("MESSAGE-ID"));
+        }
         Self {
             size_bytes: shown.size_bytes,
             internal_s: shown.internal_date.map(InternalDate::unix_seconds),

@@ -13,6 +13,7 @@ use crate::journal::Evidence;
 use crate::journal::entry::EvidenceSource;
 use crate::merge::ConflictKind;
 use crate::store::{self, Landed};
+use crate::types::mutant::mutant;
 use crate::types::{EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet, UidValidity};
 
 /// What came of a step.
@@ -80,9 +81,15 @@ impl<R: Remote> Pass<'_, R> {
         }
         let mut bytes = self.store.source(content)?;
         let outgoing = Outgoing { flags: flags.clone(), internal_date: facts.internal_date, bytes: &mut bytes };
-        match refusal(self.remote.append(&target.name, outgoing).await)? {
+        let answer = self.remote.append(&target.name, outgoing).await;
+        if mutant!(LostIsDone) && answer.is_err() {
+            self.write(move |txn| txn.settle_parts(message, &settles))?;
+            return Ok(Did::Something);
+        }
+        match refusal(answer)? {
             Ok(Some(told)) if told.uid_validity == target.uid_validity => {
                 let landed = vec![Landed { message, uid: told.uid, sent: flags.clone(), shown: flags }];
+                let settles = if mutant!(AppendedTwice) { Vec::new() } else { settles };
                 self.write(move |txn| {
                     txn.landed(to, &landed, &settles)?;
                     txn.not_in_flight(carrier)
@@ -123,13 +130,17 @@ impl<R: Remote> Pass<'_, R> {
         }
         let all = uids(items);
         let by_copy = !moves || !self.remote.facts().r#move;
-        if moves && by_copy && !self.remote.facts().uid_plus && !self.only_ours_are_deleted(from, &all).await? {
+        let is_safe = mutant!(OthersExpunged) || self.remote.facts().uid_plus || !moves || !by_copy;
+        if !is_safe && !self.only_ours_are_deleted(from, &all).await? {
             return self.park_items(items, "the server can only expunge everything marked deleted, and others are");
         }
         let Some(carrier) = items.iter().filter_map(|item| item.carrier).min() else { return Ok(Did::Nothing) };
         let Some(evidence) = self.evidence(from, &target, items, moves)? else { return Ok(Did::Nothing) };
         if !self.mark_in_flight(carrier, &evidence)? {
             return Ok(Did::Nothing);
+        }
+        if mutant!(ExpungedBeforeCopied) && moves && by_copy {
+            let _ = self.expunge_upstream(from, &all).await?;
         }
         let answer = match by_copy {
             true => self.remote.copy(&all, &target.name).await,
@@ -193,7 +204,7 @@ impl<R: Remote> Pass<'_, R> {
             code: None,
             text: "the server can only expunge everything marked deleted, and others are".to_owned(),
         };
-        if !uid_plus && !self.only_ours_are_deleted(mailbox, uids).await? {
+        if !uid_plus && !mutant!(OthersExpunged) && !self.only_ours_are_deleted(mailbox, uids).await? {
             return Ok(Err(others()));
         }
         let deleted: Flags = std::iter::once(Flag::from(SystemFlag::Deleted)).collect();
@@ -203,7 +214,7 @@ impl<R: Remote> Pass<'_, R> {
         if uid_plus {
             return refusal(self.remote.expunge(uids).await);
         }
-        match self.only_ours_are_deleted(mailbox, uids).await? {
+        match mutant!(OthersExpunged) || self.only_ours_are_deleted(mailbox, uids).await? {
             true => refusal(self.remote.expunge_all_deleted().await),
             false => Ok(Err(others())),
         }
@@ -329,6 +340,9 @@ impl<R: Remote> Pass<'_, R> {
 
     /// `false`: the entry is no more, the user took it back.
     fn mark_in_flight(&self, carrier: EntryId, evidence: &Evidence) -> Result<bool> {
+        if mutant!(NoEvidence) {
+            return Ok(true);
+        }
         let evidence = evidence.clone();
         self.write_durably(move |txn| match txn.mark_in_flight(&[carrier], &evidence) {
             Ok(()) => Ok(true),

@@ -11,6 +11,7 @@ pub mod folder_filter;
 pub mod id;
 pub mod limits;
 pub mod mailbox;
+pub mod mutant;
 pub mod quirks;
 pub mod secret;
 pub mod stream;

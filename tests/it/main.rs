@@ -4,6 +4,7 @@ mod any_bytes;
 mod config;
 mod control;
 mod delivery;
+mod faults;
 mod house;
 mod imap;
 mod maildrop;

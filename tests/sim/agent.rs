@@ -58,7 +58,7 @@ impl Agent {
         let mut random = Random::stream(seed, "agent");
         Self {
             accounts,
-            poll_seconds: *random.pick(&[60, 600, 1800]),
+            poll_seconds: *random.pick(&[300, 900, 1800]),
             clock,
             trace,
             network,

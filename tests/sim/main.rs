@@ -6,6 +6,7 @@ mod client;
 mod disk;
 mod ledger;
 mod mail;
+mod mutants;
 mod network;
 mod people;
 mod quiet;

@@ -63,7 +63,15 @@ struct State {
     accept: Option<Accept>,
     connections: Vec<Weak<Mutex<Pipe>>>,
     dialled: u64,
+    /// The hour, and what went to the server in it: connections and pieces.
+    busy: (u64, u64, u64),
+    storm: Option<String>,
+    began: Instant,
 }
+
+/// More than that in an hour is a storm: a loop without a rest, or a client that its server would shut out.
+const DIALS_MAX: u64 = 600;
+const WRITES_MAX: u64 = 20_000;
 
 impl Network {
     pub fn new(seed: u64, trace: Trace) -> Self {
@@ -79,6 +87,9 @@ impl Network {
             accept: None,
             connections: Vec::new(),
             dialled: 0,
+            busy: (0, 0, 0),
+            storm: None,
+            began: Instant::now(),
         })))
     }
 
@@ -131,6 +142,11 @@ impl Network {
         self.lock().each(|pipe| pipe.break_off(Break::Cut));
     }
 
+    /// Has the agent done more in an hour than is right?
+    pub fn take_storm(&self) -> Option<String> {
+        self.lock().storm.take()
+    }
+
     pub fn dialer(&self, is_alive: Arc<AtomicBool>) -> Dialer {
         Dialer { network: self.clone(), is_alive }
     }
@@ -141,6 +157,22 @@ impl Network {
 }
 
 impl State {
+    /// Counts what the agent does; true if it is too much.
+    fn count(&mut self, dials: u64, writes: u64) -> bool {
+        let hour = self.began.elapsed().as_secs() / 3600;
+        if self.busy.0 != hour {
+            self.busy = (hour, 0, 0);
+        }
+        self.busy.1 += dials;
+        self.busy.2 += writes;
+        let is_storm = self.busy.1 > DIALS_MAX || self.busy.2 > WRITES_MAX;
+        if is_storm {
+            let (hour, dials, writes) = self.busy;
+            self.storm = Some(format!("a storm: {dials} connections and {writes} pieces sent in hour {hour}"));
+        }
+        is_storm
+    }
+
     fn each(&mut self, mut act: impl FnMut(&mut Pipe)) {
         self.connections.retain(|pipe| pipe.strong_count() > 0);
         for pipe in self.connections.iter().filter_map(Weak::upgrade) {
@@ -165,7 +197,8 @@ impl Dial for Dialer {
     async fn dial(&self, host: &str, port: u16) -> io::Result<BoxedStream> {
         let wait = self.network.lock().latency();
         tokio::time::sleep(wait).await;
-        if self.network.is_black_hole() {
+        let is_storm = self.network.lock().count(1, 0);
+        if is_storm || self.network.is_black_hole() {
             return std::future::pending().await;
         }
         let (accept, end, far) = {
@@ -190,7 +223,13 @@ impl Dial for Dialer {
             state.trace.event("connect", format!("{number} {host}:{port}").as_bytes());
             let pipe = Arc::new(Mutex::new(pipe));
             state.connections.push(Arc::downgrade(&pipe));
-            let end = |writes, is_alive| End { pipe: Arc::clone(&pipe), writes, timer: None, is_alive };
+            let end = |writes, is_alive| End {
+                pipe: Arc::clone(&pipe),
+                network: self.network.clone(),
+                writes,
+                timer: None,
+                is_alive,
+            };
             (accept, end(Way::ToServer, Some(Arc::clone(&self.is_alive))), end(Way::ToAgent, None))
         };
         accept(port, far);
@@ -331,6 +370,7 @@ impl Lane {
 pub struct End {
     pipe: Arc<Mutex<Pipe>>,
     writes: Way,
+    network: Network,
     timer: Option<Pin<Box<Sleep>>>,
     /// Of the agent's end: is the agent that opened it?
     is_alive: Option<Arc<AtomicBool>>,
@@ -400,6 +440,9 @@ impl AsyncWrite for End {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.is_dead() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if self.is_alive.is_some() && self.network.lock().count(0, 1) {
+            return Poll::Pending;
         }
         let written = self.lock().write(self.writes, bytes);
         Poll::Ready(written.map(|()| bytes.len()))

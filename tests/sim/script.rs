@@ -3,6 +3,8 @@
 
 use mailtide::imap::server::{Capabilities, Capability};
 
+use mailtide::refserver::faults::Quirk;
+
 use super::disk::Power;
 use super::network::{Break, Trap, Way};
 use super::random::Random;
@@ -23,6 +25,8 @@ pub struct Setup {
     pub here: usize,
     pub there: usize,
     pub capabilities: Capabilities,
+    /// What is wrong with the server.
+    pub quirks: Vec<Quirk>,
     /// The store is checked after every commit, not only after every step.
     pub checks_each_commit: bool,
     /// Messages that are there when the agent is set up.
@@ -129,8 +133,12 @@ pub enum Doing {
     },
 }
 
-const FLAGS: [&str; 6] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1"];
+const FLAGS: [&str; 7] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1", "\\Deleted"];
 const FOLDERS: [&str; 6] = ["Work", "Home", "Work/Old", "Lists", "Gr&APw-n", "Archive/2026"];
+
+/// Under these both sides cannot become equal: the server takes not everything (which is told), or cannot be asked what
+/// the agent must know before it sends.
+const HOPELESS: [Quirk; 3] = [Quirk::FewKeywords, Quirk::TooBigBad, Quirk::EmptyStatus];
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
@@ -161,9 +169,17 @@ fn setup(random: &mut Random) -> Setup {
         here: random.index(3) + 1,
         there: random.index(3) + 1,
         capabilities: capabilities(random),
+        quirks: quirks(random),
         checks_each_commit: random.percent(5),
         mail: u32::try_from(random.below(6)).expect("a small number"),
     }
+}
+
+/// Most servers are sound; the others have one or two quirks.
+fn quirks(random: &mut Random) -> Vec<Quirk> {
+    let count = *random.weighted(&[(55, 0), (30, 1), (15, 2)]);
+    let hopeful: Vec<Quirk> = Quirk::ALL.iter().copied().filter(|quirk| !HOPELESS.contains(quirk)).collect();
+    (0..count).map(|_| *random.pick(&hopeful)).collect()
 }
 
 fn capabilities(random: &mut Random) -> Capabilities {
@@ -195,12 +211,13 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn step(&mut self) -> Step {
         let span = *self.random.weighted(&[
-            (45, 50),
-            (25, 3 * SECOND),
-            (12, MINUTE),
-            (10, 20 * MINUTE),
-            (5, 3 * HOUR),
-            (1, DAY),
+            (450, 50),
+            (250, 3 * SECOND),
+            (120, MINUTE),
+            (100, 20 * MINUTE),
+            (30, 3 * HOUR),
+            (4, DAY),
+            (1, 14 * DAY),
         ]);
         let after_ms = self.random.below(span + 1);
         let act = match self.random.percent(self.faults) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mailtide::imap::server::{Capabilities, Session as ImapSession, SessionConfig};
 use mailtide::net::Clock;
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
+use mailtide::refserver::faults::{Faults, Quirky};
 use mailtide::refserver::policy::{Policy, Sent};
 use mailtide::refserver::post::Seen;
 use mailtide::serve::imap::MailBackend;
@@ -27,6 +28,7 @@ pub struct Server {
     trace: Trace,
     network: Network,
     pub capabilities: Capabilities,
+    pub faults: Faults,
     pub running: Option<Running>,
 }
 
@@ -40,14 +42,15 @@ struct Shared {
     delivery: Arc<Delivery>,
     clock: Clock,
     capabilities: Capabilities,
+    faults: Faults,
     connections: Mutex<Vec<AbortHandle>>,
 }
 
 impl Server {
-    pub fn new(capabilities: Capabilities, clock: Clock, trace: Trace, network: Network) -> Self {
+    pub fn new(capabilities: Capabilities, faults: Faults, clock: Clock, trace: Trace, network: Network) -> Self {
         let folder = template::folder();
         template::copy(&template::template().server, folder.path());
-        Self { folder, clock, trace, network, capabilities, running: None }
+        Self { folder, clock, trace, network, capabilities, faults, running: None }
     }
 
     pub fn start(&mut self) {
@@ -65,7 +68,8 @@ impl Server {
         let shared = Arc::new(Shared {
             delivery: Arc::new(delivery),
             clock: self.clock.clone(),
-            capabilities: self.capabilities,
+            capabilities: self.faults.capabilities(self.capabilities),
+            faults: self.faults.clone(),
             connections: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);
@@ -110,7 +114,10 @@ impl Shared {
         let woken = Arc::new(Notify::new());
         let waking = Arc::clone(&woken);
         let session: Box<dyn Conversation> = match port {
-            IMAP_PORT => Box::new(self.imap(self.capabilities, Arc::new(move || waking.notify_one()))),
+            IMAP_PORT => {
+                let session = self.imap(self.capabilities, Arc::new(move || waking.notify_one()));
+                Box::new(Quirky::new(session, &self.faults))
+            }
             SMTP_PORT => Box::new(self.smtp(Role::Submission { anonymous: false })),
             other => panic!("nobody listens on port {other}"),
         };
@@ -132,7 +139,7 @@ impl Shared {
             wake,
         );
         let config = SessionConfig {
-            name: "Mailtide refserver".to_owned(),
+            name: self.faults.server_name().unwrap_or("Mailtide refserver").to_owned(),
             version: "sim".to_owned(),
             plaintext_login: true,
             starttls: false,

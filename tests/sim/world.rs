@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mailtide::journal::State;
 use mailtide::net::Clock;
+use mailtide::refserver::faults::Faults;
 use mailtide::store::check;
 use mailtide::types::{Conversation, Step as SessionStep, Timestamp};
 use tokio::time::{Instant, sleep_until};
@@ -76,7 +77,13 @@ impl World {
         let network = Network::new(seed, trace.clone());
         let mut agent = Agent::new(seed, setup.accounts, clock.clone(), trace.clone(), network.clone());
         agent.checks_each_commit = setup.checks_each_commit;
-        let server = Server::new(setup.capabilities, clock.clone(), trace.clone(), network.clone());
+        let server = Server::new(
+            setup.capabilities,
+            Faults::new(setup.quirks.clone()),
+            clock.clone(),
+            trace.clone(),
+            network.clone(),
+        );
         let mut random = Random::stream(seed, "world");
         let people = people(script, &mut random);
         Self {
@@ -236,6 +243,7 @@ impl World {
     /// Everything that must hold at any moment.
     pub fn look_after(&mut self) {
         let mut broken: Vec<String> = Vec::new();
+        broken.extend(self.network.take_storm());
         for person in &self.people {
             broken.append(&mut person.law.lock().broken);
         }

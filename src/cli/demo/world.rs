@@ -18,6 +18,7 @@ use crate::control::{Client, Request};
 use crate::imap::server::config::Capabilities;
 use crate::net::Clock;
 use crate::net::tls::write_private;
+use crate::refserver::faults::Faults;
 use crate::refserver::options::Settings;
 use crate::refserver::server::{Ready, Server};
 use crate::sasl::Credentials;
@@ -52,6 +53,7 @@ impl World {
         let free = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         let server_password = password::make()?;
         let settings = Settings {
+            faults: Faults::default(),
             data: folder.join("server"),
             domain: DOMAIN.to_owned(),
             listen: Listeners { imap: free, imaps: free, smtp: free, submissions: free, ..Listeners::default() },

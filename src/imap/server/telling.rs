@@ -6,6 +6,7 @@ use super::backend::{Account, Changed, Error};
 use super::reply::Context;
 use super::view::View;
 use crate::imap::syntax::code::Code;
+use crate::types::mutant::mutant;
 use crate::types::{LocalUid, ModSeq, UidSet};
 
 /// What may be told at a command's end.
@@ -54,6 +55,7 @@ impl Telling {
             }
         };
         let news = view.apply(changes);
+        let tells = if mutant!(ExpungeToldAnytime) { Tells::All } else { tells };
         let (expunged, safe_up_to) = match tells {
             Tells::All => view.forget_gone(),
             Tells::AllButExpunge | Tells::Nothing => (Vec::new(), view.delayed_since()),
@@ -100,6 +102,10 @@ impl Telling {
     }
 
     fn write_expunges(&mut self, context: &mut Context) {
+        if mutant!(ExpungeNotTold) {
+            self.expunges_told = self.expunged.len();
+            return;
+        }
         if context.enabled.tells_vanished() {
             let uids: UidSet<LocalUid> = self.expunged.iter().map(|(_, uid)| *uid).collect();
             context.untagged(format_args!("VANISHED {uids}"));
