@@ -6,6 +6,7 @@ use std::io::Write as _;
 use flate2::Compression;
 use flate2::write::{DeflateDecoder, DeflateEncoder};
 use mailtide::imap::server::{Capabilities, Capability, Session, SessionConfig};
+use mailtide::types::limits;
 
 use super::converse::{NOW, Said, converse, same_however_cut};
 use super::imap_wire::responses;
@@ -26,7 +27,7 @@ const BEHIND_COMPRESS: u8 = 16;
 
 pub fn check(input: &[u8]) {
     let Some((mode, input)) = input.split_first() else { return };
-    let input = &expanded(input);
+    let input = &expanded(input, 2 * limits::IMAP_LINE_MAX_BYTES);
     if mode & BEHIND_COMPRESS != 0 {
         // What the server says is cut into blocks by when it was flushed: only its end can be compared.
         let ends = Cut::ALL.map(|cut| run(*mode, COMPRESS, input, cut).step);

@@ -15,7 +15,7 @@ use super::imap_wire::assert_balanced;
 use super::pieces::{Cut, expanded};
 
 pub fn check(input: &[u8]) {
-    let message = &expanded(input);
+    let message = &expanded(input, 128 * 1024);
     let summary = Scanner::scan(message);
     for cut in [Cut::Bytes, Cut::Mixed] {
         let mut scanner = Scanner::new();

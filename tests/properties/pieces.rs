@@ -46,16 +46,16 @@ const fn step(hash: u64) -> u64 {
     hash.wrapping_mul(0x0000_0100_0000_01b3).rotate_left(17)
 }
 
-/// `0xff 0xfe` and a number after a byte stand for so many times [`RUN_BYTES`] more of it: limits are far away, and inputs
-/// should be short.
-pub fn expanded(input: &[u8]) -> Vec<u8> {
+/// `0xff 0xfe` and a number after a byte stand for so many times [`RUN_BYTES`] more of it, up to `max_bytes` in all:
+/// limits are far away, and inputs should be short.
+pub fn expanded(input: &[u8], max_bytes: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = Vec::with_capacity(input.len());
     let mut rest = input;
     loop {
         rest = match rest {
             [0xff, 0xfe, count, after @ ..] => {
                 let run = usize::from(*count) * RUN_BYTES;
-                if let Some(last) = bytes.last().copied().filter(|_| bytes.len() + run <= EXPANDED_MAX_BYTES) {
+                if let Some(last) = bytes.last().copied().filter(|_| bytes.len() + run <= max_bytes) {
                     bytes.resize(bytes.len() + run, last);
                 }
                 after
@@ -70,4 +70,3 @@ pub fn expanded(input: &[u8]) -> Vec<u8> {
 }
 
 const RUN_BYTES: usize = 512;
-const EXPANDED_MAX_BYTES: usize = 140 * 1024;

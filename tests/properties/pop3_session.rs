@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mailtide::types::Step;
+use mailtide::types::{Step, limits};
 
 use super::converse::{Said, converse, same_however_cut};
 use super::pieces::{Cut, expanded};
@@ -16,7 +16,7 @@ const STLS: u8 = 2;
 
 pub fn check(input: &[u8]) {
     let Some((mode, input)) = input.split_first() else { return };
-    let input = &expanded(input);
+    let input = &expanded(input, 2 * limits::POP3_LINE_MAX_BYTES);
     let (said, deleted) = same_however_cut(|cut| run(*mode, input, cut));
     assert_lines(&said.output, |_| 0);
     assert!(deleted.len() <= 1, "the maildrop was updated {} times", deleted.len());

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
-use mailtide::types::Secret;
+use mailtide::types::{Secret, limits};
 use mailtide::upstream::{Login, SmtpSender, Timeouts};
 
 use super::pieces::{Cut, expanded};
@@ -16,7 +16,7 @@ const EIGHT_BIT: u8 = 2;
 
 pub fn check(input: &[u8]) {
     let Some((mode, input)) = input.split_first() else { return };
-    let input = Arc::new(expanded(input));
+    let input = Arc::new(expanded(input, 2 * limits::UPSTREAM_REPLY_MAX_BYTES));
     let mut whole = None;
     for cut in Cut::ALL {
         let dial = Speaks::new(&input, cut, false);
