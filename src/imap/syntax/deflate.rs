@@ -60,6 +60,11 @@ impl Deflate {
         }
     }
 
+    /// Did the peer end its stream?
+    pub const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Adds `plain` compressed to `out`; with `flush` everything so far can be read from it.
     pub fn deflate(&mut self, mut plain: &[u8], flush: bool, out: &mut Vec<u8>) {
         self.unflushed |= !plain.is_empty();

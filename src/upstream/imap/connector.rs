@@ -1,6 +1,7 @@
 //! Opens connections to one IMAP account.
 
 use super::capability::{Capabilities, facts};
+use super::code::Condition;
 use super::command::Command;
 use super::driver::{Driver, Heard};
 use super::login::{self, Login};
@@ -86,8 +87,8 @@ struct Introduction {
     enabled: Vec<String>,
 }
 
-/// ID, which some want before anything else (QUIRKS.md row 27), NAMESPACE and ENABLE, in one burst. Servers refuse any of
-/// them at times: then it is as if it were not offered.
+/// ID, which some want before anything else (QUIRKS.md row 27), NAMESPACE, ENABLE and COMPRESS, in one burst. Servers
+/// refuse any of them at times: then it is as if it were not offered.
 async fn introduce(
     driver: &mut Driver,
     capabilities: &Capabilities,
@@ -108,6 +109,11 @@ async fn introduce(
         (false, false) => None,
     };
     commands.extend(wanted.filter(|_| capabilities.has("ENABLE")).map(|text| Command::new("ENABLE", text)));
+    let compresses = capabilities.has("COMPRESS=DEFLATE") && profile.uses_compress;
+    if compresses {
+        // The last: nothing more may be sent before its answer (RFC 4978 section 3).
+        commands.push(Command::new("COMPRESS", "COMPRESS DEFLATE"));
+    }
     let mut told = Introduction::default();
     let hear = &mut |heard| {
         match heard {
@@ -118,6 +124,9 @@ async fn introduce(
         }
         Ok(true)
     };
-    driver.run(commands, hear).await?;
+    let last = driver.run(commands, hear).await?.pop();
+    if compresses && last.is_some_and(|answer| answer.condition == Condition::Ok) {
+        driver.compress();
+    }
     Ok(told)
 }

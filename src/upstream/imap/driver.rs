@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::code::{Condition, StatusLine};
 use super::command::{Command, NonSync, Segment};
 use super::fetch::FetchedItems;
+use super::layer::Layer;
 use super::refusal;
 use super::shim::{Fault, Line, Told, WireShim};
 use super::untagged::Untagged;
@@ -25,7 +26,7 @@ use crate::types::{RemoteUid, UidSet, limits};
 use crate::upstream::dial::{BoxedStream, Timeouts};
 
 /// What async-imap reads from.
-pub(super) type Wire = WireShim<BoxedStream>;
+pub(super) type Wire = WireShim<Layer<BoxedStream>>;
 
 /// What the server said while commands run.
 #[derive(Debug)]
@@ -230,6 +231,11 @@ impl Driver {
             Ok(id) => Ok(id.0),
             Err(error) => Err(self.lost(&error.to_string())),
         }
+    }
+
+    /// COMPRESS was answered OK, and nothing is running.
+    pub(super) fn compress(&mut self) {
+        self.session.get_mut().compress();
     }
 
     /// Sends bytes outside a command line.

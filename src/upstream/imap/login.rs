@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::capability::Capabilities;
 use super::code::{Code, Condition, StatusLine};
 use super::driver::{Wire, fault_error};
+use super::layer::Layer;
 use super::refusal;
 use super::shim::{Line, Told, WireShim};
 use super::untagged::Untagged;
@@ -55,7 +56,7 @@ pub(super) async fn log_in(stream: BoxedStream, login: &Login<'_>) -> Result<Log
     let endpoint = login.endpoint;
     let mut visitor = Visitor {
         login,
-        client: Client::new(WireShim::new(stream, endpoint.host.clone())),
+        client: Client::new(WireShim::new(Layer::new(stream), endpoint.host.clone())),
         is_encrypted: endpoint.tls == TlsMode::Implicit,
         capabilities: None,
         last_tagged: None,
@@ -133,11 +134,12 @@ impl<'a> Visitor<'a> {
             let cause = "bytes came in plain text where TLS should have begun".to_owned();
             return Err(RemoteError::Insecure { host: endpoint.host.clone(), cause });
         };
-        let stream =
-            dial::upgrade(stream, endpoint, tls, timeouts).await.map_err(|error| dial_error(endpoint, error))?;
+        let stream = dial::upgrade(stream.into_inner(), endpoint, tls, timeouts)
+            .await
+            .map_err(|error| dial_error(endpoint, error))?;
         Ok(Self {
             login: self.login,
-            client: Client::new(WireShim::after_greeting(stream, endpoint.host.clone())),
+            client: Client::new(WireShim::after_greeting(Layer::new(stream), endpoint.host.clone())),
             is_encrypted: true,
             capabilities: None,
             last_tagged: None,

@@ -18,6 +18,7 @@ mod driver;
 mod fetch;
 mod folders;
 mod frame;
+mod layer;
 mod list;
 mod login;
 mod messages;

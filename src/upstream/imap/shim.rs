@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::code::{Condition, StatusLine, printable, uid_ranges};
 use super::fetch;
 use super::frame::{FrameError, Framer, Piece};
+use super::layer::Layer;
 use super::untagged::Untagged;
 use crate::types::{RemoteUid, UidSet};
 use crate::upstream::trace;
@@ -345,6 +346,15 @@ fn vanished(line: &[u8]) -> Option<Option<Vec<u8>>> {
 fn strip_word<'a>(line: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
     let (first, rest) = line.split_at_checked(word.len())?;
     (first.eq_ignore_ascii_case(word) && rest.first() == Some(&b' ')).then(|| rest.trim_ascii_start())
+}
+
+impl<T> WireShim<Layer<T>> {
+    /// What was read behind the last response, and all that follows, is compressed.
+    pub(super) fn compress(&mut self) {
+        let input = self.raw.rest().to_vec();
+        self.raw.advance(input.len());
+        self.inner.compress(input);
+    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> WireShim<T> {

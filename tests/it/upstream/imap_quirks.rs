@@ -1,8 +1,10 @@
 //! What real servers do wrong (QUIRKS.md), one test a quirk: how the client goes about it.
 
-use mailtide::sync::remote::{Remote, RemoteName};
+use mailtide::sync::remote::{Connect, Remote, RemoteName};
+use mailtide::types::Quirks;
 
 use super::imap_errors::{connect, logged_in};
+use super::script::{Line, Scripted, account};
 
 fn name(text: &str) -> RemoteName {
     RemoteName(text.to_owned())
@@ -46,4 +48,50 @@ async fn a_server_that_refuses_namespace_has_no_prefix() {
     let (remote, dial) = connect(&logged_in("NAMESPACE", "C: NAMESPACE\nS: $ BAD what\n")).await;
     assert_eq!(remote.name_for(&["Sent"], Some('.')), Ok(name("Sent")));
     dial.assert_followed();
+}
+
+#[tokio::test]
+async fn a_compressed_session_never_stands_still_even_a_byte_at_a_time() {
+    let compressed =
+        "C: NAMESPACE\nC: COMPRESS DEFLATE\nS: * NAMESPACE ((\"\" \"/\")) NIL NIL\nS: $ OK\nS: $ OK active\nZ:\n";
+    let search = "C: UID SEARCH ALL\nS: * SEARCH 7\nS: $ OK\n";
+    let script =
+        logged_in("NAMESPACE COMPRESS=DEFLATE", &format!("{compressed}{SELECT}{}C: LOGOUT\n", search.repeat(50)));
+    for trickles in [false, true] {
+        let dial = Scripted::new(&[&script], Line { trickles, ..Line::default() });
+        let mut remote = account(dial.clone()).connect().await.expect("a login");
+        remote.select(&name("x"), None).await.expect("SELECT");
+        for _ in 0..50 {
+            assert_eq!(remote.uids().await.expect("SEARCH").to_string(), "7");
+        }
+        remote.logout().await;
+        dial.assert_followed();
+    }
+}
+
+#[tokio::test]
+async fn news_right_behind_the_answer_to_compress_are_inflated() {
+    let script =
+        logged_in("COMPRESS=DEFLATE", "C: COMPRESS DEFLATE\nS: $ OK\nZ:\nS: * OK [ALERT] hello\nC: LOGOUT\nS: $ OK\n");
+    let (mut remote, dial) = connect(&script).await;
+    remote.logout().await;
+    dial.assert_followed();
+}
+
+#[tokio::test]
+async fn compression_refused_or_not_wanted_is_none() {
+    let search = "C: UID SEARCH ALL\nS: * SEARCH 7\nS: $ OK\n";
+    let rows = [
+        (None, format!("C: COMPRESS DEFLATE\nS: $ NO [COMPRESSIONACTIVE] no\n{SELECT}{search}")),
+        (Some(false), format!("{SELECT}{search}")),
+    ];
+    for (compress, script) in rows {
+        let dial = Scripted::new(&[&logged_in("COMPRESS=DEFLATE", &script)], Line::default());
+        let connector =
+            mailtide::upstream::Connector { quirks: Quirks { compress, ..Quirks::default() }, ..account(dial.clone()) };
+        let mut remote = connector.connect().await.expect("a login");
+        remote.select(&name("x"), None).await.expect("SELECT");
+        assert_eq!(remote.uids().await.expect("SEARCH").to_string(), "7");
+        dial.assert_followed();
+    }
 }

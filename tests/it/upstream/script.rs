@@ -2,12 +2,14 @@
 //!
 //! A script is lines: `C: text` is awaited from the client (`..` at its end: any further text), `S: text` is sent; in the
 //! latter `$` at the start stands for the tag of the oldest command not yet answered. `s: text` is sent without CRLF, `\\0` and `\\n` in it being bytes;
-//! `B: n` awaits n bytes of any kind and a line end. After its last line the server closes.
+//! `B: n` awaits n bytes of any kind and a line end. From `Z:` on both directions are compressed (RFC 4978). After its
+//! last line the server closes.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use mailtide::types::{Quirks, Secret};
 use mailtide::upstream::dial::BoxedStream;
 use mailtide::upstream::{ClientTls, Connector, Dial, Endpoint, Timeouts, TlsMode};
@@ -85,12 +87,22 @@ struct Server {
     line: Line,
     sent: usize,
     tags: VecDeque<String>,
+    compressed: Option<Compressed>,
     report: Arc<Mutex<Report>>,
+}
+
+/// Both directions after COMPRESS.
+struct Compressed {
+    out: Compress,
+    input: Decompress,
+    /// Inflated and not read yet.
+    plain: Vec<u8>,
 }
 
 async fn serve(stream: DuplexStream, script: String, line: Line, report: Arc<Mutex<Report>>) {
     let (input, output) = tokio::io::split(stream);
-    let mut server = Server { input: BufReader::new(input), output, line, sent: 0, tags: VecDeque::new(), report };
+    let mut server =
+        Server { input: BufReader::new(input), output, line, sent: 0, tags: VecDeque::new(), compressed: None, report };
     let steps: Vec<&str> = script.lines().map(str::trim_start).filter(|step| !step.is_empty()).collect();
     server.report.lock().expect("no panic while locked").left += steps.len();
     for step in steps {
@@ -122,14 +134,17 @@ impl Server {
                 self.send(format!("{text}\r\n").as_bytes()).await
             }
             "s:" => self.send(text.replace("\\0", "\0").replace("\\n", "\n").as_bytes()).await,
-            _ => panic!("a script line begins with C:, S:, s: or B:, not {step:?}"),
+            "Z:" => {
+                let out = Compress::new(Compression::default(), false);
+                self.compressed = Some(Compressed { out, input: Decompress::new(false), plain: Vec::new() });
+                Some(())
+            }
+            _ => panic!("a script line begins with C:, S:, s:, B: or Z:, not {step:?}"),
         }
     }
 
     async fn expect(&mut self, wanted: &str) -> Option<()> {
-        let mut line = Vec::new();
-        self.input.read_until(b'\n', &mut line).await.ok()?;
-        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let line = String::from_utf8_lossy(&self.read_line().await?).trim_end().to_owned();
         let (tag, text) = match line.split_once(' ') {
             Some((tag, text)) if tag.len() == 5 && tag.starts_with('A') => (Some(tag), text),
             _ => (None, line.as_str()),
@@ -146,7 +161,32 @@ impl Server {
         fits.then_some(())
     }
 
+    async fn read_line(&mut self) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        let Some(Compressed { input, plain, .. }) = &mut self.compressed else {
+            self.input.read_until(b'\n', &mut line).await.ok()?;
+            return Some(line);
+        };
+        loop {
+            if let Some(end) = plain.iter().position(|byte| *byte == b'\n') {
+                return Some(plain.drain(..=end).collect());
+            }
+            // A byte at a time: what the client has flushed must be readable from the last of its bytes.
+            let byte = [self.input.read_u8().await.ok()?];
+            plain.reserve(64 * 1024);
+            input.decompress_vec(&byte, plain, FlushDecompress::Sync).expect("a DEFLATE stream");
+        }
+    }
+
     async fn send(&mut self, bytes: &[u8]) -> Option<()> {
+        let mut deflated = Vec::with_capacity(bytes.len() + 1024);
+        let bytes = match &mut self.compressed {
+            Some(compressed) => {
+                compressed.out.compress_vec(bytes, &mut deflated, FlushCompress::Sync).expect("bytes deflate");
+                &deflated
+            }
+            None => bytes,
+        };
         let left = self.line.cut_after.map_or(usize::MAX, |cut| cut - self.sent);
         let now = &bytes[..bytes.len().min(left)];
         for piece in now.chunks(if self.line.trickles { 1 } else { usize::MAX }) {
