@@ -316,6 +316,10 @@ pub enum RefusalCode {
     Cannot,
     ReadOnly,
     InUse,
+    /// More than the server can keep: of keywords, of messages in a mailbox.
+    Limit,
+    /// A part of the server that the request needs is down.
+    Unavailable,
     ExpungeIssued,
     Other,
 }

@@ -15,10 +15,13 @@ const THROTTLING_TEXTS: &[&str] = &[
 
 /// What a tagged NO or BAD to `request` means.
 pub(super) fn refusal(host: &str, request: &'static str, status: &StatusLine) -> RemoteError {
-    if let Some(wait) = wait(status) {
+    if let Some(wait) = wait(status).filter(|_| !is_about_one_act(request, status)) {
         return wait;
     }
-    let text = status.text.clone();
+    let text = match status.code_name() {
+        Some(code) => format!("{} [{code}]", status.text),
+        None => status.text.clone(),
+    };
     // Exchange accepts a login and then denies it (QUIRKS.md row 11).
     if text.to_ascii_lowercase().contains("authenticated but not connected") {
         return RemoteError::LoginRefused { host: host.to_owned(), text };
@@ -31,6 +34,22 @@ pub(super) fn refusal(host: &str, request: &'static str, status: &StatusLine) ->
         }
         _ => RemoteError::Refused { request, code, text },
     }
+}
+
+/// Acts of the user, which can be set aside alone.
+const ACTS: &[&str] =
+    &["APPEND", "COPY", "MOVE", "STORE", "EXPUNGE", "CREATE", "RENAME", "DELETE", "SUBSCRIBE", "UNSUBSCRIBE"];
+
+/// LIMIT and UNAVAILABLE may be about one act ("too many flags", a part of the server that is down: RFC 5530 section 3),
+/// which must not hold up the rest of the account; unless the text says that it is all too fast.
+fn is_about_one_act(request: &str, status: &StatusLine) -> bool {
+    let is_either = matches!(status.code_name(), Some("LIMIT" | "UNAVAILABLE"));
+    is_either && ACTS.contains(&request) && !says_too_fast(&status.text.to_ascii_lowercase())
+}
+
+fn says_too_fast(lower_case_text: &str) -> bool {
+    let is_known = THROTTLING_TEXTS.iter().any(|known| lower_case_text.contains(known));
+    is_known || suggested_backoff_ms(lower_case_text).is_some()
 }
 
 /// What a refused login means. `secret` is taken out of the server's text, should it repeat it.
@@ -51,9 +70,7 @@ pub(super) fn wait(status: &StatusLine) -> Option<RemoteError> {
     let text = status.text.to_ascii_lowercase();
     let retry_after_ms = suggested_backoff_ms(&text);
     let by_code = matches!(status.code_name(), Some("THROTTLED" | "LIMIT" | "UNAVAILABLE"));
-    let by_text = THROTTLING_TEXTS.iter().any(|known| text.contains(known));
-    (by_code || by_text || retry_after_ms.is_some())
-        .then(|| RemoteError::Wait { retry_after_ms, text: status.text.clone() })
+    (by_code || says_too_fast(&text)).then(|| RemoteError::Wait { retry_after_ms, text: status.text.clone() })
 }
 
 /// "Suggested Backoff Time: 299961 milliseconds" (QUIRKS.md row 12).
@@ -76,6 +93,8 @@ fn refusal_code(name: &str) -> RefusalCode {
         "CANNOT" => RefusalCode::Cannot,
         "READ-ONLY" => RefusalCode::ReadOnly,
         "INUSE" => RefusalCode::InUse,
+        "LIMIT" => RefusalCode::Limit,
+        "UNAVAILABLE" => RefusalCode::Unavailable,
         "EXPUNGEISSUED" => RefusalCode::ExpungeIssued,
         _ => RefusalCode::Other,
     }
@@ -95,12 +114,13 @@ mod tests {
         let wait = |retry_after_ms, text: &str| RemoteError::Wait { retry_after_ms, text: text.to_owned() };
         let rows = [
             ("NO no", refused(None, "no")),
-            ("NO [OVERQUOTA] full", refused(Some(RefusalCode::OverQuota), "full")),
-            ("BAD [TOOBIG] Message too large", refused(Some(RefusalCode::TooBig), "Message too large")),
-            ("NO [INUSE] locked", refused(Some(RefusalCode::InUse), "locked")),
-            ("NO [X-OWN] what", refused(Some(RefusalCode::Other), "what")),
+            ("NO [OVERQUOTA] full", refused(Some(RefusalCode::OverQuota), "full [OVERQUOTA]")),
+            ("BAD [TOOBIG] Message too large", refused(Some(RefusalCode::TooBig), "Message too large [TOOBIG]")),
+            ("NO [INUSE] locked", refused(Some(RefusalCode::InUse), "locked [INUSE]")),
+            ("NO [X-OWN] what", refused(Some(RefusalCode::Other), "what [X-OWN]")),
             ("BAD what?", RemoteError::Protocol { request: "APPEND", text: "what?".to_owned() }),
-            ("NO [UNAVAILABLE] later", wait(None, "later")),
+            ("NO [UNAVAILABLE] later", refused(Some(RefusalCode::Unavailable), "later [UNAVAILABLE]")),
+            ("NO [LIMIT] too many keywords", refused(Some(RefusalCode::Limit), "too many keywords [LIMIT]")),
             ("NO [LIMIT] UID FETCH Rate limit hit", wait(None, "UID FETCH Rate limit hit")),
             (
                 "BAD Request is throttled. Suggested Backoff Time: 299961 milliseconds",
@@ -116,6 +136,9 @@ mod tests {
         ];
         for (line, error) in rows {
             assert_eq!(refusal("h", "APPEND", &status(line)), error, "{line}");
+        }
+        for line in ["NO [UNAVAILABLE] later", "NO [LIMIT] later"] {
+            assert_eq!(refusal("h", "FETCH", &status(line)), wait(None, "later"), "{line}");
         }
     }
 

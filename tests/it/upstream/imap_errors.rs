@@ -227,7 +227,7 @@ async fn a_request_that_fails_says_what_to_do() {
         (Ask::Append, format!("{APPEND}S: $ NO [OVERQUOTA] full"), "Refused:Some(OverQuota)"),
         (Ask::Append, format!("{APPEND}S: $ BAD [TOOBIG] large"), "Refused:Some(TooBig)"),
         (Ask::Append, format!("{APPEND}S: $ OK done"), "Protocol:not complete"),
-        (Ask::Append, format!("{APPEND}S: + go\nB: 3\nS: $ NO [LIMIT] slow"), "Wait:slow"),
+        (Ask::Append, format!("{APPEND}S: + go\nB: 3\nS: $ NO [LIMIT] too many"), "Refused:Some(Limit)"),
         (Ask::Append, format!("{APPEND}S: * 4 EXISTS\nS: + go"), "Lost:"),
     ];
     for (what, script, expected) in rows {
