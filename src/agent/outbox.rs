@@ -131,8 +131,13 @@ impl<D: Dial + Clone> Outbox<D> {
 
 /// The engine of an account's outbox.
 pub(super) fn open<S: Sender>(store: Store, account: AccountId, sender: S, now: Timestamp) -> Result<Engine<S>> {
-    let settings =
-        Settings { origin: Origin::LocalUser, hostname: HOSTNAME.to_owned(), sent_copy: SentCopy::AfterLooking };
+    let settings = Settings {
+        origin: Origin::LocalUser,
+        hostname: HOSTNAME.to_owned(),
+        sent_copy: SentCopy::AfterLooking,
+        // One server, which counts connections, and mail that was written in an order.
+        attempts_at_once: 1,
+    };
     Engine::new(store, account, sender, settings, now)
 }
 

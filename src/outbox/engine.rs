@@ -7,6 +7,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::{StreamExt as _, stream};
+
 use super::copy::copy;
 use super::decide::{self, Next, Tried, Verdict};
 use super::dsn::{self, Action, Report, Told};
@@ -41,6 +43,8 @@ pub struct Settings {
     pub hostname: String,
     /// When the copy in Sent is made.
     pub sent_copy: SentCopy,
+    /// Messages on their way at once. With one they go in their order; with more a slow server holds up no other's.
+    pub attempts_at_once: usize,
 }
 
 /// When the copy in Sent is made.
@@ -75,6 +79,16 @@ pub struct Progress {
     pub trouble: Option<SendError>,
 }
 
+impl Progress {
+    fn add(&mut self, more: Self) {
+        self.sent += more.sent;
+        self.waiting += more.waiting;
+        self.reported += more.reported;
+        self.filed += more.filed;
+        self.trouble = more.trouble.or(self.trouble.take());
+    }
+}
+
 impl<S: Sender> Engine<S> {
     /// An engine for the account's outbox. What was being sent when the program last stopped is queued again.
     pub fn new(store: Store, account: AccountId, sender: S, settings: Settings, now: Timestamp) -> Result<Self> {
@@ -87,9 +101,19 @@ impl<S: Sender> Engine<S> {
         let mut progress = Progress::default();
         self.record_late((world.now)())?;
         let now = (world.now)();
-        for submission in self.store.read(|reader| reader.submissions_due(self.account, now))? {
-            self.attempt(submission, world, &mut progress).await?;
+        let due = self.store.read(|reader| reader.submissions_due(self.account, now))?;
+        let attempts = due.into_iter().map(|submission| self.attempt(submission, world));
+        let mut attempts = stream::iter(attempts).buffer_unordered(self.settings.attempts_at_once.max(1));
+        let mut recorded = Ok(());
+        while let Some(attempted) = attempts.next().await {
+            match attempted {
+                Ok(attempted) => progress.add(attempted),
+                // The others under way go on: what a server took must be recorded.
+                Err(error) => recorded = recorded.and(Err(error)),
+            }
         }
+        drop(attempts);
+        recorded?;
         self.report((world.now)(), &mut progress)?;
         if self.settings.sent_copy == SentCopy::AtOnce {
             self.file((world.now)(), (world.now)(), &mut progress)?;
@@ -122,9 +146,10 @@ impl<S: Sender> Engine<S> {
         self.store.read(|reader| reader.next_submission_due(self.account))
     }
 
-    async fn attempt(&self, id: SubmissionId, world: World<'_>, progress: &mut Progress) -> Result<()> {
+    async fn attempt(&self, id: SubmissionId, world: World<'_>) -> Result<Progress> {
+        let mut progress = Progress::default();
         let begun = self.write((world.now)(), move |txn| txn.begin_attempt(id))?;
-        let Some(submission) = begun else { return Ok(()) };
+        let Some(submission) = begun else { return Ok(progress) };
         let places = submission.places(RecipientState::Waiting);
         let result = self.send(&submission, &places).await;
         let now = (world.now)();
@@ -140,7 +165,8 @@ impl<S: Sender> Engine<S> {
         if let Err(error) = result {
             progress.trouble = Some(error);
         }
-        self.record(id, outcome_of(verdict, now), now)
+        self.record(id, outcome_of(verdict, now), now)?;
+        Ok(progress)
     }
 
     async fn send(&self, submission: &Submission, places: &[usize]) -> std::result::Result<Vec<Outcome>, SendError> {

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -136,6 +138,12 @@ const REST_MAX: Duration = Duration::from_secs(600);
 /// How long mail that is through with is kept, for those who ask what became of it.
 const QUEUE_MEMORY_MS: i64 = 7 * 24 * 60 * 60_000;
 
+/// Messages of one user on their way at once: a server that takes its time holds up no other's mail.
+const ATTEMPTS_AT_ONCE: usize = 10;
+
+/// Looks into one queue under way at once: new mail goes out beside a look that still waits for a slow server.
+const LOOKS_AT_ONCE: usize = 5;
+
 /// Rest after our own disk failed.
 const REST_AFTER_TROUBLE: Duration = Duration::from_secs(30);
 
@@ -168,8 +176,12 @@ impl<S: Sender + 'static> Queues<S> {
         let Self { store, accounts, sender, hostname, clock } = self;
         let sender = Arc::new(sender);
         let queues = accounts.into_iter().map(|account| {
-            let settings =
-                Settings { origin: Origin::Authority, hostname: hostname.clone(), sent_copy: SentCopy::AfterLooking };
+            let settings = Settings {
+                origin: Origin::Authority,
+                hostname: hostname.clone(),
+                sent_copy: SentCopy::AfterLooking,
+                attempts_at_once: ATTEMPTS_AT_ONCE,
+            };
             work_off_one(store.clone(), account, Shared(Arc::clone(&sender)), settings, &clock)
         });
         join_all(queues).await;
@@ -187,16 +199,25 @@ async fn work_off_one<S: Sender>(store: Store, account: AccountId, sender: S, se
         Ok(engine) => engine,
         Err(error) => return tracing::error!(%account, %error, "the queue cannot be opened"),
     };
+    let mut looks = FuturesUnordered::new();
+    looks.push(run(&engine, clock));
+    let mut rest = REST_MAX;
     loop {
-        let rest = match run(&engine, clock).await {
-            Ok(rest) => rest,
-            Err(error) => {
-                tracing::error!(%account, %error, "the queue cannot be worked off");
-                REST_AFTER_TROUBLE
+        tokio::select! {
+            Some(looked) = looks.next() => {
+                rest = looked.unwrap_or_else(|error| {
+                    tracing::error!(%account, %error, "the queue cannot be worked off");
+                    REST_AFTER_TROUBLE
+                });
+                continue;
             }
-        };
-        // A wake that came while the engine ran is kept; mail for INBOX wakes as well and finds nothing due.
-        let _ = tokio::time::timeout(rest, woken.notified()).await;
+            // Mail for INBOX wakes as well and finds nothing due.
+            () = woken.notified() => {}
+            () = tokio::time::sleep(rest) => rest = REST_MAX,
+        }
+        if looks.len() < LOOKS_AT_ONCE {
+            looks.push(run(&engine, clock));
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 pub mod office;
 
-use mailtide::outbox::engine::SentCopy;
+use mailtide::outbox::engine::{Engine, SentCopy, Settings, World};
+use mailtide::outbox::sender::{Envelope, Outcome, SendError, Sender};
 use mailtide::store::{NewMessage, Origin, RecipientState, SubmissionState, check};
-use mailtide::types::{Flags, InternalDate, MailboxName, SpecialUse, SystemFlag, limits};
+use mailtide::types::{ByteSource, Flags, InternalDate, MailboxName, SpecialUse, SystemFlag, limits};
 
 use office::{Act, HOUR_MS, Office};
 
@@ -95,6 +96,50 @@ fn killed_between_the_message_and_its_answer_it_goes_out_again_as_the_same_messa
     office.run();
     assert_eq!(office.script.recipients(), ["yes@x", "yes@x"]);
     expect_settled(&office, id, "killed before the answer");
+}
+
+/// A server to which a message to `slow@x` takes until the one to `fast@x` was sent.
+#[derive(Default)]
+struct Ferry {
+    fast_is_over: std::sync::atomic::AtomicBool,
+    slow: std::sync::Mutex<Option<std::task::Waker>>,
+}
+
+impl Sender for &Ferry {
+    async fn send(&self, envelope: &Envelope, _: &mut dyn ByteSource) -> Result<Vec<Outcome>, SendError> {
+        use std::sync::atomic::Ordering::Relaxed;
+        if envelope.recipients[0].address == "fast@x" {
+            self.fast_is_over.store(true, Relaxed);
+            let slow = self.slow.lock().expect("held by none").take();
+            slow.into_iter().for_each(std::task::Waker::wake);
+        }
+        std::future::poll_fn(|context| match self.fast_is_over.load(Relaxed) {
+            true => std::task::Poll::Ready(()),
+            false => {
+                *self.slow.lock().expect("held by none") = Some(context.waker().clone());
+                std::task::Poll::Pending
+            }
+        })
+        .await;
+        Ok(vec![Outcome::Accepted(office::reply(250, "over")); envelope.recipients.len()])
+    }
+}
+
+#[test]
+fn one_that_takes_its_time_holds_up_no_other() {
+    let office = Office::new(&[Act::TakeAll]);
+    let ids = ["slow@x", "fast@x"].map(|address| office.submit(&[address], MESSAGE));
+    let settings = Settings {
+        origin: Origin::LocalUser,
+        hostname: "here".to_owned(),
+        sent_copy: SentCopy::AtOnce,
+        attempts_at_once: 2,
+    };
+    let ferry = Ferry::default();
+    let engine = Engine::new(office.store().clone(), office.account, &ferry, settings, office.at()).expect("usable");
+    let world = World { now: &|| office.at(), chance: &|| 0 };
+    assert_eq!(office::finish(engine.run_due(world)).expect("usable").sent, 2);
+    assert!(ids.iter().all(|id| office.submission(*id).state == SubmissionState::Settled));
 }
 
 #[test]

@@ -230,7 +230,12 @@ impl Office {
     }
 
     pub fn engine(&self, now: Timestamp) -> Engine<Script> {
-        let settings = Settings { origin: Origin::LocalUser, hostname: "here".to_owned(), sent_copy: self.sent_copy };
+        let settings = Settings {
+            origin: Origin::LocalUser,
+            hostname: "here".to_owned(),
+            sent_copy: self.sent_copy,
+            attempts_at_once: 1,
+        };
         Engine::new(self.store().clone(), self.account, self.script.clone(), settings, now).expect("a usable store")
     }
 
