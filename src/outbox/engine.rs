@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use super::copy::copy;
 use super::decide::{self, Next, Tried, Verdict};
 use super::dsn::{self, Action, Report, Told};
-use super::sender::{Envelope, Outcome, SendError, Sender};
+use super::sender::{Envelope, HandedOver, SendError, Sender};
 use super::sent;
 use super::wire::Wire;
 use crate::store::{
@@ -151,7 +151,10 @@ impl<S: Sender> Engine<S> {
         let begun = self.write((world.now)(), move |txn| txn.begin_attempt(id))?;
         let Some(submission) = begun else { return Ok(progress) };
         let places = submission.places(RecipientState::Waiting);
-        let result = self.send(&submission, &places).await;
+        let (result, farewell) = match self.send(&submission, &places).await {
+            Ok(HandedOver { outcomes, farewell }) => (Ok(outcomes), farewell),
+            Err(error) => (Err(error), Vec::new()),
+        };
         let now = (world.now)();
         let tried = Tried { places: &places, attempts: submission.attempts, first_deferred: submission.first_deferred };
         let verdict = decide::after_attempt(tried, &result, now, (world.chance)());
@@ -166,17 +169,20 @@ impl<S: Sender> Engine<S> {
             progress.trouble = Some(error);
         }
         self.record(id, outcome_of(verdict, now), now)?;
+        for farewell in farewell {
+            farewell.await;
+        }
         Ok(progress)
     }
 
-    async fn send(&self, submission: &Submission, places: &[usize]) -> std::result::Result<Vec<Outcome>, SendError> {
+    async fn send(&self, submission: &Submission, places: &[usize]) -> std::result::Result<HandedOver, SendError> {
         let local = |error: &dyn std::fmt::Display| SendError::Local(error.to_string());
         let source = self.store.source(submission.content).map_err(|error| local(&error))?;
         let summary = self.store.read(|reader| reader.summary(submission.content)).map_err(|error| local(&error))?;
         let mut wire = Wire::without_bcc(source, summary.root.body_start).map_err(|error| local(&error))?;
         let recipients = places.iter().filter_map(|place| submission.envelope.recipients.get(*place).cloned());
         let envelope = Envelope { recipients: recipients.collect(), ..submission.envelope.clone() };
-        self.sender.send(&envelope, &mut wire).await
+        self.sender.hand_over(&envelope, &mut wire).await
     }
 
     /// Records an outcome, or keeps it until it can be.

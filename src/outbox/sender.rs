@@ -1,6 +1,7 @@
 //! The seam to an upstream submission server.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,24 @@ pub enum SendError {
     Local(String),
 }
 
+/// Outcomes, and what is still to be said to the servers that gave them.
+pub struct HandedOver {
+    pub outcomes: Vec<Outcome>,
+    /// Goodbyes. A server that hears one knows that we saw its answer, and may take the same message for another from then
+    /// on: so they are said once the outcomes are durable. Dropped, the connections just end.
+    pub farewell: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl HandedOver {
+    /// Says goodbye.
+    pub async fn and_leave(self) -> Vec<Outcome> {
+        for farewell in self.farewell {
+            farewell.await;
+        }
+        self.outcomes
+    }
+}
+
 /// An upstream submission server.
 pub trait Sender: Send + Sync {
     /// Hands one message over. The bytes are those to be sent (Bcc already gone), line ends CRLF.
@@ -81,4 +100,16 @@ pub trait Sender: Send + Sync {
         envelope: &Envelope,
         bytes: &mut dyn ByteSource,
     ) -> impl Future<Output = Result<Vec<Outcome>, SendError>> + Send;
+
+    /// The same for one who records the outcomes and says goodbye then.
+    fn hand_over(
+        &self,
+        envelope: &Envelope,
+        bytes: &mut dyn ByteSource,
+    ) -> impl Future<Output = Result<HandedOver, SendError>> + Send {
+        async {
+            let outcomes = self.send(envelope, bytes).await?;
+            Ok(HandedOver { outcomes, farewell: Vec::new() })
+        }
+    }
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::route::{self, Dns, Local, Resolve, Route, Routes};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
-use crate::outbox::sender::{Envelope, Outcome, Reply, SendError, Sender};
+use crate::outbox::sender::{Envelope, HandedOver, Outcome, Reply, SendError, Sender};
 use crate::store::{Origin, Store};
 use crate::types::{AccountId, ByteSource};
 use crate::upstream::{ClientTls, Endpoint, SmtpSender, TlsMode};
@@ -60,16 +60,24 @@ impl Hosts for MailExchangers {
 
 impl<R: Resolve, H: Hosts> Sender for RelaySender<R, H> {
     async fn send(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<Vec<Outcome>, SendError> {
+        Ok(self.hand_over(envelope, bytes).await?.and_leave().await)
+    }
+
+    async fn hand_over(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<HandedOver, SendError> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; envelope.recipients.len()];
+        let mut farewell = Vec::new();
         for (domain, places) in by_domain(envelope) {
             let recipients = places.iter().map(|place| envelope.recipients[*place].clone()).collect();
             let part = Envelope { recipients, ..envelope.clone() };
-            for (place, outcome) in places.iter().zip(self.send_to_domain(&domain, &part, bytes).await?) {
+            let handed_over = self.send_to_domain(&domain, &part, bytes).await?;
+            farewell.extend(handed_over.farewell);
+            for (place, outcome) in places.iter().zip(handed_over.outcomes) {
                 outcomes[*place] = Some(outcome);
             }
         }
         let forgotten = || Outcome::Deferred(reply(451, "4.3.0", "no answer for this recipient".to_owned()));
-        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(forgotten)).collect())
+        let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(forgotten)).collect();
+        Ok(HandedOver { outcomes, farewell })
     }
 }
 
@@ -80,8 +88,11 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
         domain: &str,
         envelope: &Envelope,
         bytes: &mut dyn ByteSource,
-    ) -> Result<Vec<Outcome>, SendError> {
-        let all = |outcome: Outcome| Ok(vec![outcome; envelope.recipients.len()]);
+    ) -> Result<HandedOver, SendError> {
+        let all = |outcome: Outcome| {
+            let outcomes = vec![outcome; envelope.recipients.len()];
+            Ok(HandedOver { outcomes, farewell: Vec::new() })
+        };
         let local = Local { own_name: &self.hostname, port: self.mx_port, chance: self.chance.number() };
         let hosts = match route::find(domain, &self.routes, &self.dns, local).await {
             Route::Hosts(hosts) => hosts,
@@ -90,8 +101,8 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
         };
         let mut last = reply(451, "4.4.1", format!("no mail server of {domain} answers"));
         for (host, port) in hosts {
-            match self.hosts.host(&host, port, &self.hostname).send(envelope, bytes).await {
-                Ok(outcomes) => return Ok(outcomes),
+            match self.hosts.host(&host, port, &self.hostname).hand_over(envelope, bytes).await {
+                Ok(handed_over) => return Ok(handed_over),
                 Err(error @ SendError::Local(_)) => return Err(error),
                 // It may have taken the message: another of its hosts must not get it as well.
                 Err(error @ SendError::AnswerLost { .. }) => {
@@ -129,6 +140,14 @@ impl<S: Sender> Sender for Shared<S> {
         bytes: &mut dyn ByteSource,
     ) -> impl Future<Output = Result<Vec<Outcome>, SendError>> + Send {
         self.0.send(envelope, bytes)
+    }
+
+    fn hand_over(
+        &self,
+        envelope: &Envelope,
+        bytes: &mut dyn ByteSource,
+    ) -> impl Future<Output = Result<HandedOver, SendError>> + Send {
+        self.0.hand_over(envelope, bytes)
     }
 }
 

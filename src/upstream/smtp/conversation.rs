@@ -21,20 +21,20 @@ use crate::upstream::dial::{self, BoxedStream, DialError, Endpoint, Timeouts};
 use crate::upstream::tls::ClientTls;
 
 /// A connection to an SMTP server.
-pub(super) struct Conversation<'a> {
+pub(super) struct Conversation {
     transport: SmtpTransport<ReplyWire<BoxedStream>>,
     shared: Shared,
-    endpoint: &'a Endpoint,
+    endpoint: Endpoint,
     timeouts: Timeouts,
     pub extensions: Extensions,
     pub is_encrypted: bool,
 }
 
-impl<'a> Conversation<'a> {
+impl Conversation {
     /// Takes the greeting of `stream` and says EHLO.
     pub(super) async fn begin(
         stream: BoxedStream,
-        endpoint: &'a Endpoint,
+        endpoint: &Endpoint,
         timeouts: Timeouts,
         is_encrypted: bool,
         hello_name: &str,
@@ -51,7 +51,7 @@ impl<'a> Conversation<'a> {
     /// async-smtp over `stream`, with nothing said yet.
     async fn over(
         stream: BoxedStream,
-        endpoint: &'a Endpoint,
+        endpoint: &Endpoint,
         timeouts: Timeouts,
         is_encrypted: bool,
     ) -> Result<Self, SendError> {
@@ -60,6 +60,7 @@ impl<'a> Conversation<'a> {
         let transport = SmtpTransport::new(SmtpClient::new().without_greeting(), wire)
             .await
             .map_err(|error| SendError::Lost { host: endpoint.host.clone(), cause: error.to_string() })?;
+        let endpoint = endpoint.clone();
         Ok(Self { transport, shared, endpoint, timeouts, extensions: Extensions::default(), is_encrypted })
     }
 
@@ -92,8 +93,8 @@ impl<'a> Conversation<'a> {
             return Err(SendError::Insecure { host: endpoint.host.clone(), cause });
         };
         let stream =
-            dial::upgrade(stream, endpoint, tls, timeouts).await.map_err(|error| dial_error(endpoint, error))?;
-        let mut encrypted = Self::over(stream, endpoint, timeouts, true).await?;
+            dial::upgrade(stream, &endpoint, tls, timeouts).await.map_err(|error| dial_error(&endpoint, error))?;
+        let mut encrypted = Self::over(stream, &endpoint, timeouts, true).await?;
         encrypted.hello(hello_name).await?;
         Ok(encrypted)
     }

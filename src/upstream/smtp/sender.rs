@@ -2,7 +2,7 @@
 
 use super::conversation::{Conversation, dial_error};
 use super::transaction;
-use crate::outbox::sender::{Envelope, Outcome, SendError, Sender};
+use crate::outbox::sender::{Envelope, HandedOver, Outcome, SendError, Sender};
 use crate::types::{ByteSource, Secret, limits};
 use crate::upstream::dial::{self, Dial, Endpoint, Tcp, Timeouts, TlsMode};
 use crate::upstream::tls::ClientTls;
@@ -51,7 +51,7 @@ impl<D: Dial> SmtpSender<D> {
     }
 
     /// A connection on which mail may be sent.
-    async fn connect(&self, with_tls: bool) -> Result<Conversation<'_>, SendError> {
+    async fn connect(&self, with_tls: bool) -> Result<Conversation, SendError> {
         let Self { dial, endpoint, tls, login, hello_name, timeouts } = self;
         let stream = dial::open(dial, endpoint, tls, *timeouts).await.map_err(|error| dial_error(endpoint, error))?;
         let implicit = endpoint.tls == TlsMode::Implicit;
@@ -78,6 +78,10 @@ impl<D: Dial> SmtpSender<D> {
 
 impl<D: Dial> Sender for SmtpSender<D> {
     async fn send(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<Vec<Outcome>, SendError> {
+        Ok(self.hand_over(envelope, bytes).await?.and_leave().await)
+    }
+
+    async fn hand_over(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<HandedOver, SendError> {
         let connected = match self.connect(true).await {
             // Opportunistic TLS that fails is as good as none (RFC 7435 section 3).
             Err(SendError::Insecure { .. }) if self.endpoint.may_be_plain() => self.connect(false).await,
@@ -85,7 +89,6 @@ impl<D: Dial> Sender for SmtpSender<D> {
         };
         let mut conversation = connected?;
         let outcomes = transaction::run(&mut conversation, envelope, bytes).await?;
-        conversation.quit().await;
-        Ok(outcomes)
+        Ok(HandedOver { outcomes, farewell: vec![Box::pin(conversation.quit())] })
     }
 }

@@ -18,7 +18,7 @@ const WRITTEN_AT_ONCE_BYTES: usize = 16 * 1024;
 
 /// Hands one message over.
 pub(super) async fn run(
-    conversation: &mut Conversation<'_>,
+    conversation: &mut Conversation,
     envelope: &Envelope,
     bytes: &mut dyn ByteSource,
 ) -> Result<Vec<Outcome>, SendError> {
@@ -78,10 +78,7 @@ pub(super) async fn run(
 }
 
 /// The reply to MAIL. `Some`: it was refused for good, and so was every recipient.
-async fn mail_reply(
-    conversation: &mut Conversation<'_>,
-    envelope: &Envelope,
-) -> Result<Option<Vec<Outcome>>, SendError> {
+async fn mail_reply(conversation: &mut Conversation, envelope: &Envelope) -> Result<Option<Vec<Outcome>>, SendError> {
     let reply = conversation.reply().await?;
     match reply.verdict() {
         Verdict::Done => Ok(None),
@@ -91,7 +88,7 @@ async fn mail_reply(
 }
 
 /// DATA and the message; the reply that decides.
-async fn data(conversation: &mut Conversation<'_>, bytes: &mut dyn ByteSource) -> Result<RawReply, SendError> {
+async fn data(conversation: &mut Conversation, bytes: &mut dyn ByteSource) -> Result<RawReply, SendError> {
     let ready = conversation.command(async_smtp::commands::DataCommand).await?;
     match ready.verdict() {
         Verdict::GoOn => {}
@@ -127,7 +124,7 @@ async fn data(conversation: &mut Conversation<'_>, bytes: &mut dyn ByteSource) -
 }
 
 /// BDAT and the message, chunk by chunk; the reply that decides.
-async fn chunks(conversation: &mut Conversation<'_>, bytes: &mut dyn ByteSource) -> Result<RawReply, SendError> {
+async fn chunks(conversation: &mut Conversation, bytes: &mut dyn ByteSource) -> Result<RawReply, SendError> {
     let mut ends = Stuffing::without_dots();
     let mut sent = 0;
     loop {
@@ -176,7 +173,7 @@ fn perhaps_taken(error: SendError) -> SendError {
 
 /// What follows the reverse-path; or why this server can never take the message.
 fn mail_parameters(
-    conversation: &Conversation<'_>,
+    conversation: &Conversation,
     envelope: &Envelope,
     bytes: &mut dyn ByteSource,
 ) -> Result<Result<String, Reply>, SendError> {

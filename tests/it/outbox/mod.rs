@@ -3,7 +3,7 @@
 pub mod office;
 
 use mailtide::outbox::engine::{Engine, SentCopy, Settings, World};
-use mailtide::outbox::sender::{Envelope, Outcome, SendError, Sender};
+use mailtide::outbox::sender::{Envelope, HandedOver, Outcome, SendError, Sender};
 use mailtide::store::{NewMessage, Origin, RecipientState, SubmissionState, check};
 use mailtide::types::{ByteSource, Flags, InternalDate, MailboxName, SpecialUse, SystemFlag, limits};
 
@@ -140,6 +140,44 @@ fn one_that_takes_its_time_holds_up_no_other() {
     let world = World { now: &|| office.at(), chance: &|| 0 };
     assert_eq!(office::finish(engine.run_due(world)).expect("usable").sent, 2);
     assert!(ids.iter().all(|id| office.submission(*id).state == SubmissionState::Settled));
+}
+
+/// A server to which goodbye is said; keeps what was recorded of the message at that moment.
+struct Polite(mailtide::store::Store, std::sync::Arc<std::sync::Mutex<Vec<SubmissionState>>>);
+
+impl Sender for Polite {
+    async fn send(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<Vec<Outcome>, SendError> {
+        Ok(self.hand_over(envelope, bytes).await?.and_leave().await)
+    }
+
+    async fn hand_over(&self, envelope: &Envelope, _: &mut dyn ByteSource) -> Result<HandedOver, SendError> {
+        let (store, heard) = (self.0.clone(), std::sync::Arc::clone(&self.1));
+        let goodbye = async move {
+            let account = store.read(|reader| reader.accounts()).expect("readable")[0].id;
+            let known = store.read(|reader| reader.submissions(account)).expect("readable");
+            heard.lock().expect("held by none").extend(known.iter().map(|submission| submission.state));
+        };
+        let outcomes = vec![Outcome::Accepted(office::reply(250, "taken")); envelope.recipients.len()];
+        Ok(HandedOver { outcomes, farewell: vec![Box::pin(goodbye)] })
+    }
+}
+
+#[test]
+fn goodbye_is_said_once_the_outcome_is_recorded() {
+    let office = Office::new(&[Act::TakeAll]);
+    office.submit(&["yes@x"], MESSAGE);
+    let heard = std::sync::Arc::default();
+    let settings = Settings {
+        origin: Origin::LocalUser,
+        hostname: "here".to_owned(),
+        sent_copy: SentCopy::AtOnce,
+        attempts_at_once: 1,
+    };
+    let polite = Polite(office.store().clone(), std::sync::Arc::clone(&heard));
+    let engine = Engine::new(office.store().clone(), office.account, polite, settings, office.at()).expect("usable");
+    let world = World { now: &|| office.at(), chance: &|| 0 };
+    assert_eq!(office::finish(engine.run_due(world)).expect("usable").sent, 1);
+    assert_eq!(*heard.lock().expect("held by none"), [SubmissionState::Settled]);
 }
 
 #[test]
