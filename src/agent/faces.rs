@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use super::users::{LocalUsers, SendingUsers};
 use crate::config::{Local, TlsIdentity};
 use crate::imap::server as imap;
+use crate::net::chance::nonce;
 use crate::net::listener::{Accepted, Admission, MakeSession, Security, Service, serve};
 use crate::net::tls::{Identity, TlsError};
 use crate::net::{Clock, Shutdown};
@@ -134,6 +135,7 @@ fn make_imap(parts: Parts) -> MakeSession {
             accepted.wake.callback(),
         );
         let config = imap::SessionConfig {
+            scram_nonce: nonce(),
             name: "Mailtide".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             plaintext_login: accepted.is_loopback(),

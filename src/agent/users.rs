@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::serve::submission::Senders;
 use crate::serve::{Refused, Users};
 use crate::smtp::address::Address;
@@ -62,6 +63,26 @@ impl Users for LocalUsers {
         match user.filter(|_| table.password.matches(credentials.password.expose())) {
             None => Err(Refused::Credentials),
             Some(_) if credentials.authorize_as.is_some() => Err(Refused::NotAuthorized),
+            Some(user) => Ok(user.account),
+        }
+    }
+
+    fn offers_scram(&self) -> bool {
+        true
+    }
+
+    /// The one password's keys, whatever the name: whether there is such an account is told at the end. The salt need
+    /// not be secret, only be the same each time.
+    fn scram_keys(&self, user: &str, hash: ScramHash) -> ScramKeys {
+        let salt = blake3::hash(format!("mailtide local server {user}").as_bytes());
+        ScramKeys::derive(hash, self.password().expose(), &salt.as_bytes()[..16])
+    }
+
+    fn proved(&self, proved: &ScramProved) -> Result<AccountId, Refused> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match table.by_name.get(&proved.user) {
+            None => Err(Refused::Credentials),
+            Some(_) if proved.authorize_as.is_some() => Err(Refused::NotAuthorized),
             Some(user) => Ok(user.account),
         }
     }

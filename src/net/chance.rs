@@ -2,6 +2,16 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// A text that nobody can guess, of printing US-ASCII; `None` where the machine has no randomness.
+pub fn nonce() -> Option<String> {
+    let mut bytes = [0; 18];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(bytes))
+}
+
 /// Tells random numbers.
 #[derive(Clone)]
 pub struct Chance(Arc<dyn Fn() -> u32 + Send + Sync>);

@@ -25,6 +25,7 @@ use crate::config::server::RelayTls;
 use crate::control;
 use crate::imap::server::Session as ImapSession;
 use crate::imap::server::config::SessionConfig;
+use crate::net::chance::nonce;
 use crate::net::listener::{Accepted, Admission, MakeSession, Security, Service, serve};
 use crate::net::tls::{Identity, TlsError};
 use crate::net::{Chance, Clock, Shutdown};
@@ -251,6 +252,7 @@ impl Parts {
             accepted.wake.callback(),
         );
         let config = SessionConfig {
+            scram_nonce: nonce(),
             name: self.settings.faults.server_name().unwrap_or("Mailtide refserver").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             plaintext_login: is_private(accepted),

@@ -1,5 +1,6 @@
 //! The users: names and argon2 hashes in a file of their own, one `NAME:HASH` a line, beside the store that keeps their
-//! mail.
+//! mail. Behind the hash stand the SCRAM keys, for SHA-256 and for SHA-1; a user whose line is older has none until the
+//! password is given again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,6 +12,7 @@ use argon2::{Argon2, password_hash};
 
 use crate::net::tls::write_private;
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::serve::{self, Refused};
 use crate::smtp::address::Address;
 use crate::store::{Origin, Store};
@@ -34,6 +36,7 @@ pub struct Users {
 
 struct User {
     hash: String,
+    scram: Option<[ScramKeys; 2]>,
     account: AccountId,
 }
 
@@ -66,9 +69,19 @@ impl Users {
         let mut users = BTreeMap::new();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
             let wrong = || UsersError::Line { path: file.to_owned(), line: index + 1 };
-            let (name, hash) = line.split_once(':').ok_or_else(wrong)?;
+            let mut parts = line.split(':');
+            let (name, hash) = (parts.next().ok_or_else(wrong)?, parts.next().ok_or_else(wrong)?);
             PasswordHash::new(hash).map_err(|_| wrong())?;
-            users.insert(name.to_owned(), User { hash: hash.to_owned(), account: ensure_account(store, name, now)? });
+            let scram = match (parts.next(), parts.next(), parts.next()) {
+                (None, ..) => None,
+                (Some(sha256), Some(sha1), None) => {
+                    let keys = |word| ScramKeys::from_word(word).ok_or_else(wrong);
+                    Some([keys(sha256)?, keys(sha1)?])
+                }
+                _ => return Err(wrong()),
+            };
+            let user = User { hash: hash.to_owned(), scram, account: ensure_account(store, name, now)? };
+            users.insert(name.to_owned(), user);
         }
         let nobody = hash(&Secret::new("nobody"), salt)?;
         Ok(Self {
@@ -96,12 +109,17 @@ impl Users {
         if !name.bytes().all(fits) || name.starts_with('.') || Address::parse(&format!("{name}@localhost")).is_none() {
             return Err(UsersError::Name(name));
         }
-        if self.users.get(&name).is_some_and(|user| self.verify(password, &user.hash)) {
+        let known = self.users.get(&name).filter(|user| user.scram.is_some());
+        if known.is_some_and(|user| self.verify(password, &user.hash)) {
             return Ok(());
         }
         let account = ensure_account(store, &name, now)?;
-        self.users.insert(name, User { hash: hash(password, salt)?, account });
-        let lines: String = self.users.iter().map(|(name, user)| format!("{name}:{}\n", user.hash)).collect();
+        let scram = Some(ScramHash::ALL.map(|hash| ScramKeys::derive(hash, password.expose(), &salt)));
+        self.users.insert(name, User { hash: hash(password, salt)?, scram, account });
+        let keys =
+            |user: &User| user.scram.iter().flatten().map(|keys| format!(":{}", keys.to_word())).collect::<String>();
+        let line = |(name, user): (&String, &User)| format!("{name}:{}{}\n", user.hash, keys(user));
+        let lines: String = self.users.iter().map(line).collect();
         write_private(&self.file, lines.as_bytes()).map_err(|cause| UsersError::File { path: self.file.clone(), cause })
     }
 
@@ -185,6 +203,15 @@ impl Users {
         self.users.get(&name.to_ascii_lowercase())
     }
 
+    /// Nobody acts as another; naming oneself twice is no other.
+    fn acting_as(&self, user: &User, authorize_as: Option<&str>) -> Result<AccountId, Refused> {
+        let as_whom = authorize_as.map(|name| self.named(name).map(|other| other.account));
+        match as_whom {
+            Some(other) if other != Some(user.account) => Err(Refused::NotAuthorized),
+            _ => Ok(user.account),
+        }
+    }
+
     fn verify(&self, password: &Secret, hash: &str) -> bool {
         let _one_at_a_time = self.hashing.lock().unwrap_or_else(PoisonError::into_inner);
         let parsed = PasswordHash::new(hash);
@@ -197,12 +224,30 @@ impl serve::Users for Users {
         let user = self.named(&credentials.user);
         let right = self.verify(&credentials.password, user.map_or(&self.nobody, |user| &user.hash));
         let user = user.filter(|_| right).ok_or(Refused::Credentials)?;
-        // Nobody acts as another; naming oneself twice is no other.
-        let as_whom = credentials.authorize_as.as_deref().map(|name| self.named(name).map(|other| other.account));
-        match as_whom {
-            Some(other) if other != Some(user.account) => Err(Refused::NotAuthorized),
-            _ => Ok(user.account),
+        self.acting_as(user, credentials.authorize_as.as_deref())
+    }
+
+    fn offers_scram(&self) -> bool {
+        true
+    }
+
+    fn scram_keys(&self, user: &str, hash: ScramHash) -> ScramKeys {
+        let keys = self.named(user).and_then(|user| user.scram.as_ref());
+        match (keys, hash) {
+            (Some([sha256, _]), ScramHash::Sha256) => sha256.clone(),
+            (Some([_, sha1]), ScramHash::Sha1) => sha1.clone(),
+            // The same each time, and known to nobody else.
+            (None, _) => {
+                let name = user.to_ascii_lowercase();
+                let salt = blake3::derive_key(&self.nobody, name.as_bytes());
+                ScramKeys::of_nobody(hash, &salt[..16])
+            }
         }
+    }
+
+    fn proved(&self, proved: &ScramProved) -> Result<AccountId, Refused> {
+        let user = self.named(&proved.user).ok_or(Refused::Credentials)?;
+        self.acting_as(user, proved.authorize_as.as_deref())
     }
 }
 

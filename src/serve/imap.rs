@@ -11,6 +11,7 @@ use crate::imap::server::backend::{
 use crate::imap::server::{Capabilities, Capability};
 use crate::message::search::{Candidate, Query};
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::store::{self, Annotated, Origin, Store, Txn};
 use crate::types::{
     AccountId, ByteSource, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, UidSet,
@@ -51,7 +52,25 @@ impl Backend for MailBackend {
     }
 
     fn login(&mut self, credentials: &Credentials) -> Result<MailAccount, LoginError> {
-        let account = self.users.check(credentials).map_err(|refused| match refused {
+        self.open(self.users.check(credentials))
+    }
+
+    fn offers_scram(&self) -> bool {
+        self.users.offers_scram()
+    }
+
+    fn scram_keys(&mut self, user: &str, hash: ScramHash) -> ScramKeys {
+        self.users.scram_keys(user, hash)
+    }
+
+    fn login_proved(&mut self, proved: &ScramProved) -> Result<MailAccount, LoginError> {
+        self.open(self.users.proved(proved))
+    }
+}
+
+impl MailBackend {
+    fn open(&self, account: Result<AccountId, Refused>) -> Result<MailAccount, LoginError> {
+        let account = account.map_err(|refused| match refused {
             Refused::Credentials => LoginError::Refused,
             Refused::NotAuthorized => LoginError::NotAuthorized,
             Refused::Unavailable => LoginError::Unavailable,

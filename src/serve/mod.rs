@@ -13,6 +13,7 @@ pub mod submission;
 use std::sync::Arc;
 
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::types::{AccountId, Timestamp};
 
 /// What time it is. Sessions ask when a change is made.
@@ -22,6 +23,21 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub trait Users: Send + Sync {
     /// Whose account the credentials open. May take its time on purpose (password hashing); is called off the runtime.
     fn check(&self, credentials: &Credentials) -> Result<AccountId, Refused>;
+
+    /// Are there SCRAM keys of the users?
+    fn offers_scram(&self) -> bool {
+        false
+    }
+
+    /// The SCRAM keys of a user; of a name nobody has, keys that no password has.
+    fn scram_keys(&self, _user: &str, hash: ScramHash) -> ScramKeys {
+        ScramKeys::of_nobody(hash, b"nobody")
+    }
+
+    /// Whose account is open to who proved by SCRAM who they are.
+    fn proved(&self, _proved: &ScramProved) -> Result<AccountId, Refused> {
+        Err(Refused::Credentials)
+    }
 }
 
 /// Why nobody is logged in.

@@ -32,6 +32,7 @@ fn programs(program: &[u8], message: &[u8]) {
     backend.fill_inbox(2, b"Subject: other\r\n\r\nother text\r\n");
     let search = |program: &[u8]| {
         let config = SessionConfig {
+            scram_nonce: None,
             name: "Mailtide".to_owned(),
             version: "1".to_owned(),
             plaintext_login: true,

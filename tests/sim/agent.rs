@@ -170,6 +170,7 @@ impl Life {
             Arc::new(|| {}),
         );
         let config = SessionConfig {
+            scram_nonce: None,
             name: "Mailtide".to_owned(),
             version: "sim".to_owned(),
             plaintext_login: true,

@@ -139,6 +139,7 @@ impl Shared {
             wake,
         );
         let config = SessionConfig {
+            scram_nonce: None,
             name: self.faults.server_name().unwrap_or("Mailtide refserver").to_owned(),
             version: "sim".to_owned(),
             plaintext_login: true,

@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::backend::Backend;
+use super::backend::{Backend, LoginError};
 use super::config::Capability;
 use super::reply::{Context, Done, Refusal, User};
 use super::table::Outcome;
@@ -12,6 +12,7 @@ use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::quote::write_string;
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramChallenged, ScramFailure, ScramFirst, ScramHash, ScramProved};
 use crate::sasl::server::{Exchange, Mechanism, Progress};
 
 pub fn capability<B: Backend>(context: &mut Context, logged_in: bool, args: &mut Parser<'_>) -> Outcome<B> {
@@ -83,33 +84,86 @@ pub fn login<B: Backend>(context: &mut Context, backend: &mut B, args: &mut Pars
     Ok(Done::LoggedIn(backend.login(&credentials)?))
 }
 
+/// An exchange that waits for the client's answer.
+#[derive(Debug)]
+pub enum SaslExchange {
+    /// PLAIN, LOGIN: a password comes.
+    Password(Exchange),
+    /// SCRAM before the client's first message.
+    ScramFirst(ScramHash),
+    ScramChallenged(ScramChallenged),
+    /// Both proved who they are: the client only has to see the server's proof.
+    ScramProved(ScramProved),
+}
+
 pub fn authenticate<B: Backend>(context: &mut Context, backend: &mut B, args: &mut Parser<'_>) -> Outcome<B> {
     let wanted = args.authenticate(context.has(Capability::SaslIr))?;
-    let Some(mechanism) = Mechanism::parse(&wanted.mechanism) else {
-        return Err(Refusal::no(Code::Cannot, "No such authentication mechanism"));
-    };
-    refuse_in_the_clear(context)?;
     let initial = match wanted.initial_response.as_ref().map(|response| response.expose()) {
         None => None,
         Some("=") => Some(Vec::new()),
         Some(response) => Some(decoded(response.as_bytes())?),
     };
-    proceed(backend, Exchange::start(mechanism, initial.as_deref()))
+    let offered = context.config.scram_nonce.is_some();
+    if let Some(hash) = ScramHash::of_mechanism(&wanted.mechanism).filter(|_| offered) {
+        let exchange = SaslExchange::ScramFirst(hash);
+        return match initial {
+            Some(message) => proceed(context, backend, exchange, &message),
+            None => Ok(Done::Challenge(exchange, Vec::new())),
+        };
+    }
+    let Some(mechanism) = Mechanism::parse(&wanted.mechanism) else {
+        return Err(Refusal::no(Code::Cannot, "No such authentication mechanism"));
+    };
+    refuse_in_the_clear(context)?;
+    password(backend, Exchange::start(mechanism, initial.as_deref()))
 }
 
 /// Takes the client's answer to a challenge: BASE64, or `*` to give up (RFC 3501 section 6.2.2).
-pub fn answer<B: Backend>(backend: &mut B, exchange: Exchange, line: &[u8]) -> Outcome<B> {
+pub fn answer<B: Backend>(context: &mut Context, backend: &mut B, exchange: SaslExchange, line: &[u8]) -> Outcome<B> {
     if line == b"*" {
         return Err(Refusal::bad("Authentication cancelled"));
     }
-    proceed(backend, exchange.respond(&decoded(line)?))
+    proceed(context, backend, exchange, &decoded(line)?)
 }
 
-fn proceed<B: Backend>(backend: &mut B, progress: Progress) -> Outcome<B> {
+fn proceed<B: Backend>(context: &mut Context, backend: &mut B, exchange: SaslExchange, message: &[u8]) -> Outcome<B> {
+    match exchange {
+        SaslExchange::Password(exchange) => password(backend, exchange.respond(message)),
+        SaslExchange::ScramFirst(hash) => {
+            let first = ScramFirst::read(hash, message).ok_or_else(malformed)?;
+            let keys = backend.scram_keys(&first.user, hash);
+            let (challenged, challenge) = first.challenge(keys, &scram_nonce(context));
+            Ok(Done::Challenge(SaslExchange::ScramChallenged(challenged), challenge))
+        }
+        SaslExchange::ScramChallenged(challenged) => match challenged.check(message) {
+            Ok((proved, proof)) => Ok(Done::Challenge(SaslExchange::ScramProved(proved), proof)),
+            Err(ScramFailure::Refused) => Err(LoginError::Refused.into()),
+            Err(ScramFailure::Malformed) => Err(malformed()),
+        },
+        SaslExchange::ScramProved(proved) if message.is_empty() => Ok(Done::LoggedIn(backend.login_proved(&proved)?)),
+        SaslExchange::ScramProved(_) => Err(malformed()),
+    }
+}
+
+fn password<B: Backend>(backend: &mut B, progress: Progress) -> Outcome<B> {
     match progress {
-        Progress::Challenge(exchange, challenge) => Ok(Done::Challenge(exchange, challenge)),
+        Progress::Challenge(exchange, challenge) => Ok(Done::Challenge(SaslExchange::Password(exchange), challenge)),
         Progress::Credentials(credentials) => Ok(Done::LoggedIn(backend.login(&credentials)?)),
-        Progress::Malformed => Err(Refusal::bad("Not an answer of that mechanism")),
+        Progress::Malformed => Err(malformed()),
+    }
+}
+
+fn malformed() -> Refusal {
+    Refusal::bad("Not an answer of that mechanism")
+}
+
+/// The session's nonce, another for each exchange.
+fn scram_nonce(context: &mut Context) -> String {
+    let nonce = context.config.scram_nonce.clone().unwrap_or_default();
+    context.scram_exchanges += 1;
+    match context.scram_exchanges {
+        1 => nonce,
+        more => format!("{nonce}{more}"),
     }
 }
 

@@ -11,6 +11,7 @@ use super::config::Capabilities;
 use crate::message::Summary;
 use crate::message::search::Query;
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::types::{
     ContentId, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, Timestamp, UidSet,
     UidValidity,
@@ -23,6 +24,21 @@ pub trait Backend: Send + 'static {
     /// What this backend can do; everything that needs nothing of it is among it.
     fn capabilities(&self) -> Capabilities {
         Capabilities::all()
+    }
+
+    /// Are there SCRAM keys of the users?
+    fn offers_scram(&self) -> bool {
+        false
+    }
+
+    /// The keys of a user; of a name nobody has, keys that no password has.
+    fn scram_keys(&mut self, _user: &str, hash: ScramHash) -> ScramKeys {
+        ScramKeys::of_nobody(hash, b"nobody")
+    }
+
+    /// Opens the account of a user who proved by SCRAM who they are.
+    fn login_proved(&mut self, _proved: &ScramProved) -> Result<Self::Account, LoginError> {
+        Err(LoginError::Refused)
     }
 
     /// Opens the account of a user who proved who they are. From then on the session is woken when anything in

@@ -1,6 +1,7 @@
 //! What a session is told at its beginning, and the capability list computed from it.
 
 pub use super::capability::{Capabilities, Capability};
+use crate::sasl::scram::ScramHash;
 use crate::sasl::server::Mechanism;
 use crate::types::limits;
 
@@ -11,6 +12,8 @@ pub struct SessionConfig {
     pub name: String,
     /// Its version, in ID.
     pub version: String,
+    /// What the server adds to a SCRAM exchange: random, of this session alone. `None`: SCRAM is not offered.
+    pub scram_nonce: Option<String>,
     /// Whether a password may travel on the transport as it is now: under TLS, or on loopback.
     pub plaintext_login: bool,
     /// Whether STARTTLS is offered.
@@ -25,6 +28,9 @@ impl SessionConfig {
         if !logged_in {
             if self.starttls {
                 list.push("STARTTLS".to_owned());
+            }
+            if self.scram_nonce.is_some() {
+                list.extend(ScramHash::ALL.map(|hash| format!("AUTH={}", hash.mechanism())));
             }
             match self.plaintext_login {
                 true => list.extend(Mechanism::ALL.map(|mechanism| format!("AUTH={}", mechanism.name()))),
@@ -46,6 +52,7 @@ mod tests {
     #[test]
     fn a_password_is_asked_for_only_where_it_may_travel() {
         let mut config = SessionConfig {
+            scram_nonce: None,
             name: "Mailtide".to_owned(),
             version: "1".to_owned(),
             plaintext_login: false,
@@ -56,5 +63,9 @@ mod tests {
         config.plaintext_login = true;
         assert_eq!(config.capability_list(false), "IMAP4rev1 STARTTLS AUTH=PLAIN AUTH=LOGIN");
         assert_eq!(config.capability_list(true), "IMAP4rev1");
+        // What does not show the password is asked for anywhere.
+        (config.plaintext_login, config.scram_nonce) = (false, Some("x".to_owned()));
+        let expected = "IMAP4rev1 STARTTLS AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-1 LOGINDISABLED";
+        assert_eq!(config.capability_list(false), expected);
     }
 }

@@ -68,7 +68,7 @@ impl<B: Backend> Session<B> {
             }
             Awaiting::Sasl { tag, exchange } => {
                 self.context.tag = tag;
-                let outcome = auth::answer(&mut self.backend, exchange, line);
+                let outcome = auth::answer(&mut self.context, &mut self.backend, exchange, line);
                 self.finish(Tells::Nothing, outcome);
             }
             Awaiting::Idle { tag, .. } => {

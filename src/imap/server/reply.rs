@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::auth::SaslExchange;
 use super::backend::{Account, Error, LoginError};
 use super::config::{Capability, SessionConfig};
 use super::view::View;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::{MailboxArgument, NameForm, ParseError};
-use crate::sasl::server::Exchange;
 use crate::types::{LocalUid, MailboxName, Timestamp, limits};
 
 /// What is the same in every state.
@@ -17,6 +17,8 @@ pub struct Context {
     /// The tag of the command that runs.
     pub tag: String,
     pub enabled: Enabled,
+    /// SCRAM exchanges so far: each has a nonce of its own.
+    pub scram_exchanges: u32,
     /// COMPRESS is active.
     pub compressed: bool,
     /// What time it is.
@@ -139,7 +141,7 @@ pub enum Done<A: Account> {
     /// Responses to write, then the tagged response.
     Run(Box<dyn Task<A>>),
     /// A SASL challenge; the client answers.
-    Challenge(Exchange, Vec<u8>),
+    Challenge(SaslExchange, Vec<u8>),
     LoggedIn(A),
     /// IDLE began; the client ends it.
     Idle,

@@ -1,7 +1,7 @@
 //! The session: takes input and events, runs one command after the other, gives output (see [`Conversation`]).
 
 use super::append::Appending;
-use super::auth;
+use super::auth::{self, SaslExchange};
 use super::backend::{Account, Backend};
 use super::config::{Capability, SessionConfig};
 use super::framer::Framer;
@@ -12,7 +12,6 @@ use super::view::By;
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::deflate::{Deflate, without_rest_of_layer};
-use crate::sasl::server::Exchange;
 use crate::types::{Conversation, Event, Step, Timestamp, limits};
 
 /// An IMAP session as the server.
@@ -53,7 +52,7 @@ pub(super) enum Awaiting<A: Account> {
     /// The answer to a challenge.
     Sasl {
         tag: String,
-        exchange: Exchange,
+        exchange: SaslExchange,
     },
     /// DONE. News are looked for when `changed`.
     Idle {
@@ -84,6 +83,7 @@ impl<B: Backend> Session<B> {
     /// A session that begins now, with its greeting.
     pub fn new(mut config: SessionConfig, backend: B, now: Timestamp) -> Self {
         config.capabilities = config.capabilities.and(backend.capabilities());
+        config.scram_nonce = config.scram_nonce.filter(|_| backend.offers_scram());
         let non_synchronizing = [Capability::LiteralPlus, Capability::LiteralMinus];
         let framer = Framer::new(non_synchronizing.into_iter().any(|one| config.capabilities.has(one)));
         let greeting = format!("OK [CAPABILITY {}] {} ready", config.capability_list(false), config.name);
@@ -92,6 +92,7 @@ impl<B: Backend> Session<B> {
             config,
             tag: String::new(),
             enabled,
+            scram_exchanges: 0,
             compressed: false,
             now,
             progress_told: now,

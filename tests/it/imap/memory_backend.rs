@@ -12,6 +12,7 @@ use mailtide::message::Summary;
 use mailtide::message::scan::Scanner;
 use mailtide::message::search::{Candidate, Query};
 use mailtide::sasl::Credentials;
+use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use mailtide::types::{
     ByteSource, ContentHash, ContentId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq,
     SpecialUse, SystemFlag, Timestamp, UidSet, UidValidity,
@@ -26,6 +27,14 @@ const SAVED: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
 fn email_id(bytes: &[u8]) -> String {
     let hash = ContentHash::of(bytes).to_string();
     format!("M{}", &hash[..40])
+}
+
+/// alice's keys, and nobody's.
+pub fn scram_keys(user: &str, hash: ScramHash) -> ScramKeys {
+    match user {
+        "alice" => ScramKeys::derive(hash, "secret", b"transcript salt!"),
+        _ => ScramKeys::of_nobody(hash, b"another salt"),
+    }
 }
 
 /// One user's mail, shared by the sessions: alice, whose password is secret.
@@ -111,6 +120,21 @@ impl Backend for MemoryBackend {
     fn capabilities(&self) -> Capabilities {
         let missing = [Capability::Metadata, Capability::Quota];
         missing.into_iter().fold(Capabilities::all(), Capabilities::without)
+    }
+
+    fn offers_scram(&self) -> bool {
+        true
+    }
+
+    fn scram_keys(&mut self, user: &str, hash: ScramHash) -> ScramKeys {
+        scram_keys(user, hash)
+    }
+
+    fn login_proved(&mut self, proved: &ScramProved) -> Result<Self, LoginError> {
+        match proved.authorize_as {
+            Some(_) => Err(LoginError::NotAuthorized),
+            None => Ok(self.clone()),
+        }
     }
 
     fn login(&mut self, credentials: &Credentials) -> Result<Self, LoginError> {

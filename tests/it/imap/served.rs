@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use mailtide::imap::server::Session;
 use mailtide::sasl::Credentials;
+use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use mailtide::serve::imap::MailBackend;
 use mailtide::serve::{Refused, Users};
 use mailtide::store::{Executor, Options, Origin, Store, Txn};
 use mailtide::types::{AccountId, Timestamp};
 
 use super::engine::{config, transcripts};
+use super::memory_backend::scram_keys;
 use super::transcript::run;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
@@ -25,6 +27,18 @@ impl Users for Alice {
         }
         let known = credentials.user == "alice" && credentials.password.matches("secret");
         if known { Ok(self.0) } else { Err(Refused::Credentials) }
+    }
+
+    fn offers_scram(&self) -> bool {
+        true
+    }
+
+    fn scram_keys(&self, user: &str, hash: ScramHash) -> ScramKeys {
+        scram_keys(user, hash)
+    }
+
+    fn proved(&self, proved: &ScramProved) -> Result<AccountId, Refused> {
+        if proved.authorize_as.is_some() { Err(Refused::NotAuthorized) } else { Ok(self.0) }
     }
 }
 

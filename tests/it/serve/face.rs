@@ -85,6 +85,7 @@ impl Face {
     pub fn session(&self) -> Talk {
         let (backend, rung) = self.backend();
         let config = SessionConfig {
+            scram_nonce: None,
             name: "Mailtide".to_owned(),
             version: "0".to_owned(),
             plaintext_login: true,
