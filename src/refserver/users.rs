@@ -227,8 +227,9 @@ impl serve::Users for Users {
         self.acting_as(user, credentials.authorize_as.as_deref())
     }
 
+    /// A client takes the best mechanism that is offered: it must be one that every user can log in by.
     fn offers_scram(&self) -> bool {
-        true
+        self.users.values().all(|user| user.scram.is_some())
     }
 
     fn scram_keys(&self, user: &str, hash: ScramHash) -> ScramKeys {
