@@ -91,7 +91,7 @@ pub enum SaslExchange {
     Password(Exchange),
     /// SCRAM before the client's first message.
     ScramFirst(ScramHash),
-    ScramChallenged(ScramChallenged),
+    ScramChallenged(Box<ScramChallenged>),
     /// Both proved who they are: the client only has to see the server's proof.
     ScramProved(ScramProved),
 }
@@ -133,7 +133,7 @@ fn proceed<B: Backend>(context: &mut Context, backend: &mut B, exchange: SaslExc
             let first = ScramFirst::read(hash, message).ok_or_else(malformed)?;
             let keys = backend.scram_keys(&first.user, hash);
             let (challenged, challenge) = first.challenge(keys, &scram_nonce(context));
-            Ok(Done::Challenge(SaslExchange::ScramChallenged(challenged), challenge))
+            Ok(Done::Challenge(SaslExchange::ScramChallenged(Box::new(challenged)), challenge))
         }
         SaslExchange::ScramChallenged(challenged) => match challenged.check(message) {
             Ok((proved, proof)) => Ok(Done::Challenge(SaslExchange::ScramProved(proved), proof)),
