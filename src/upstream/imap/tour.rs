@@ -3,7 +3,7 @@
 //! A server answers in the order asked where the answer to one command depends on another (RFC 3501 section 5.5), as all
 //! do on SELECT. What it tells untagged belongs to the first command that is not answered yet.
 
-use super::code::{Condition, StatusLine};
+use super::code::{Code, Condition, StatusLine};
 use super::command::Command;
 use super::driver::Heard;
 use super::messages::{self, Bodies, Scan};
@@ -20,7 +20,8 @@ pub(super) async fn tour(remote: &mut ImapRemote, stops: &[Stop], guide: &mut dy
     let (legs, commands) = itinerary(remote, stops)?;
     remote.selected = None;
     let (host, facts) = (remote.driver.host().to_owned(), remote.facts.clone());
-    let mut traveller = Traveller { host, facts, stops, guide, legs, at: 0, entered: None, at_work: Work::Nothing };
+    let mut traveller =
+        Traveller { host, facts, stops, guide, legs, at: 0, entered: None, at_work: Work::Nothing, placed: Vec::new() };
     remote.driver.run(commands, &mut |heard| traveller.hear(heard)).await?;
     // Both are about mailboxes left by now; the guide was told.
     remote.driver.take_vanished();
@@ -116,6 +117,9 @@ struct Traveller<'a, 'g> {
     entered: Option<usize>,
     /// What is being heard of an errand, begun with its first command.
     at_work: Work<'a>,
+    /// COPYUIDs told untagged at this stop. Dovecot does the MOVEs of a burst together and tells of the later ones before
+    /// it answers the first: they are known by their UIDs.
+    placed: Vec<Code>,
 }
 
 impl Traveller<'_, '_> {
@@ -136,6 +140,15 @@ impl Traveller<'_, '_> {
             }
             Some(Leg::Errand { stop, .. }) if self.entered != Some(stop) => Ok(true),
             Some(Leg::Errand { stop, errand, .. }) => {
+                if let Heard::Untagged(Untagged::Status(StatusLine { code: Some(code @ Code::CopyUid(..)), .. })) =
+                    heard
+                {
+                    // One for each command at the most.
+                    if self.placed.len() < self.legs.len() {
+                        self.placed.push(code);
+                    }
+                    return Ok(true);
+                }
                 self.begin(stop, errand);
                 let left = match &mut self.at_work {
                     Work::Scanning(scan) => scan.hear(heard),
@@ -190,6 +203,7 @@ impl Traveller<'_, '_> {
             Condition::Ok => told.into_selected(&self.facts, known(&self.facts, &self.stops[stop]), status),
             _ => Err(refusal::refusal(&self.host, "SELECT", status)),
         };
+        self.placed.clear();
         self.entered = match &selected {
             Ok(_) => Some(stop),
             Err(error) if error.connection_lost() => return Err(error.clone()),
@@ -213,6 +227,7 @@ impl Traveller<'_, '_> {
         }
         if let Work::Placing(placing) = &mut self.at_work {
             placing.answered(status);
+            placing.claim(&mut self.placed);
         }
         if !is_last {
             return Ok(());

@@ -122,6 +122,17 @@ impl<'a> Placing<'a> {
         self.codes.extend(answer.code);
     }
 
+    /// Takes those of `codes` that tell of its messages.
+    pub(super) fn claim(&mut self, codes: &mut Vec<Code>) {
+        let is_ours = |code: &mut Code| match code {
+            Code::CopyUid(_, from, _) => from.iter().all(|(low, high)| {
+                self.uids.contains(RemoteUid::new(*low)) && self.uids.contains(RemoteUid::new(*high))
+            }),
+            _ => false,
+        };
+        self.codes.extend(codes.extract_if(.., is_ours));
+    }
+
     pub(super) fn into_pairs(self) -> Option<CopyUid> {
         pairs(&self.codes, self.uids)
     }

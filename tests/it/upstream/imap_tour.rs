@@ -232,3 +232,27 @@ async fn answers_that_overtake_each_other_end_the_connection() {
         assert_eq!(diary, [""; 0]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn moves_that_the_server_tells_of_together_are_told_apart_by_their_uids() {
+    let script = r#"
+    C: SELECT "a" (CONDSTORE)
+    C: UID MOVE 3,5 "b"
+    C: UID MOVE 4 "c"
+    S: * 3 EXISTS
+    S: * OK [UIDVALIDITY 6] valid
+    S: * OK [UIDNEXT 7] next
+    S: $ OK [READ-WRITE] selected
+    S: * OK [COPYUID 8 3,5 21:22] moved
+    S: * OK [COPYUID 9 4 31] moved
+    S: * VANISHED 3:5
+    S: $ OK done
+    S: $ OK done
+    "#;
+    let goes = |set: &str, to: &str| Errand::Move { uids: uids(set), to: RemoteName(to.to_owned()) };
+    for (diary, ended) in tour(script, &[stop("a", 6, vec![goes("3,5", "b"), goes("4", "c")])]).await {
+        assert_eq!(ended, Ok(()));
+        assert!(diary[1].starts_with("0.0: placed Some({") && diary[1].contains("22"), "{diary:#?}");
+        assert!(diary[2].starts_with("0.1: placed Some({") && diary[2].contains("31"), "{diary:#?}");
+    }
+}
