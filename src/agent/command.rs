@@ -60,15 +60,21 @@ pub(super) const NO_ACCOUNT: &str =
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("{0}; README.md shows how one begins")]
-    Read(#[from] std::io::Error),
+    #[error("{0}; `syncctl account add` makes one, README.md shows how one begins")]
+    Missing(std::io::Error),
+    #[error(transparent)]
+    Read(std::io::Error),
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
 
 /// Reads the configuration file.
 pub fn load(file: &Path) -> Result<Config, LoadError> {
-    Ok(Config::parse(&paths::read_to_string(file)?, file)?)
+    let text = paths::read_to_string(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => LoadError::Missing(error),
+        _ => LoadError::Read(error),
+    })?;
+    Ok(Config::parse(&text, file)?)
 }
 
 /// A password in a file that others can read is no secret.
@@ -170,10 +176,10 @@ fn exit_of_start(error: &StartError) -> Exit {
     }
 }
 
-/// A store that this program does not know, or that is damaged, needs a person.
+/// A store that this program does not know, that is damaged, or that cannot be where it is said to be, needs a person.
 pub(super) const fn exit_of_store(error: &store::Error) -> Exit {
     match error {
-        store::Error::Newer { .. } => Exit::Config,
+        store::Error::Newer { .. } | store::Error::Folder { .. } => Exit::Config,
         error if error.is_temporary() => Exit::TempFail,
         _ => Exit::Software,
     }
@@ -182,4 +188,22 @@ pub(super) const fn exit_of_store(error: &store::Error) -> Exit {
 fn fail(error: &dyn std::error::Error, exit: Exit) -> Exit {
     tracing::error!("{error}");
     exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_person_is_no_passing_trouble() {
+        let path = std::path::PathBuf::from("/d");
+        let cause = std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::NotADirectory));
+        let folder = store::Error::Folder { path: path.clone(), cause };
+        let in_use = store::Error::InUse { path, holder: "syncd".to_owned() };
+        for (error, exit) in
+            [(folder, Exit::Config), (in_use, Exit::TempFail), (store::Error::DiskFull, Exit::TempFail)]
+        {
+            assert_eq!(exit_of_store(&error), exit, "{error}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::types::MessageId;
+
 /// The answer of every call to the store.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -15,7 +17,7 @@ pub enum Error {
     NoSuchMailbox,
     #[error("no such message")]
     NoSuchMessage,
-    #[error("no such journal entry")]
+    #[error("there is no journal entry with that number")]
     NoSuchEntry,
     /// Of the outbox, of the conflicts.
     #[error("there is no {0} with that number")]
@@ -26,6 +28,9 @@ pub enum Error {
     NotSelectable,
     #[error("the mailbox is read-only")]
     ReadOnly,
+    /// What is to be put back is there.
+    #[error("the bytes of message {0} are in that mailbox already; nothing is done")]
+    InPlace(MessageId),
     /// Never possible, as the reason says.
     #[error("{0}")]
     Cannot(&'static str),
@@ -55,6 +60,9 @@ pub enum Error {
         path.display()
     )]
     Newer { path: PathBuf, version: i64, known: i64 },
+    /// What is to be the data folder is no folder, or cannot be made.
+    #[error("{} cannot be the data folder: {cause}; say --data DIR for another place", path.display())]
+    Folder { path: PathBuf, cause: Arc<std::io::Error> },
     /// A file of the store cannot be opened, made or locked.
     #[error("cannot use {}: {cause}", path.display())]
     Io { path: PathBuf, cause: Arc<std::io::Error> },

@@ -1,7 +1,9 @@
 //! The files of the store and how their connections are set up.
 
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -41,7 +43,14 @@ pub(super) fn make_folder(folder: &Path) -> Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|error| Error::io(folder, error))
+    builder.create(folder).map_err(|error| match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DiskFull,
+        // What was found there, said by the name of the call that made it, would tell nobody anything.
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            Error::Folder { path: folder.to_owned(), cause: Arc::new(ErrorKind::NotADirectory.into()) }
+        }
+        _ => Error::Folder { path: folder.to_owned(), cause: Arc::new(error) },
+    })
 }
 
 /// Opens both databases for writing, at the newest version. A store of a later version is refused before anything is

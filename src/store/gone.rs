@@ -53,12 +53,15 @@ impl Reader<'_> {
 }
 
 impl Txn<'_> {
-    /// Puts the bytes of a gone message into a mailbox, as a new message.
+    /// Puts the bytes of a gone message into a mailbox, as a new message. Not where they are already: it was put back
+    /// before, or moved there, and nothing is ever doubled (invariant 3).
     pub fn restore(&mut self, message: MessageId, to: MailboxId) -> Result<Appended> {
         let mut select = self.conn().prepare_cached(&format!("{SELECT} WHERE id = ?1 AND gone_ms IS NOT NULL"))?;
         let gone = select.query_row([message.get()], Gone::from_row).optional()?.ok_or(Error::NoSuchMessage)?;
-        if gone.content.is_none() {
-            return Err(Error::NoContent);
+        let content = gone.content.ok_or(Error::NoContent)?;
+        let mut held = self.conn().prepare_cached("SELECT 1 FROM message WHERE mailbox_id = ?1 AND content_id = ?2")?;
+        if held.exists([to.get(), content.get()])? {
+            return Err(Error::InPlace(message));
         }
         let target = self.writable(to)?;
         let mod_seq = self.next_mod_seq(to)?;

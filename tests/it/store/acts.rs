@@ -284,6 +284,12 @@ fn what_is_gone_can_be_restored_as_a_new_message() {
     scene.write(move |txn| txn.restore(gone.id, inbox)).expect("a restored message");
     assert_eq!(scene.messages(inbox), ["2 \\Seen"]);
     assert_eq!(scene.journal(), ["append", "expunge", "append"]);
+
+    let again = scene.write(move |txn| txn.restore(gone.id, inbox));
+    assert!(matches!(again, Err(Error::InPlace(id)) if id == gone.id), "{again:?}");
+    assert_eq!(scene.messages(inbox), ["2 \\Seen"], "not doubled");
+    let archive = scene.create("Archive");
+    scene.write(move |txn| txn.restore(gone.id, archive)).expect("it is not there yet");
 }
 
 #[test]

@@ -15,6 +15,20 @@ fn sound(store: &Store) {
 }
 
 #[test]
+fn a_file_is_no_data_folder_and_stays_as_it_is() {
+    let place = Place::new();
+    let file = place.folder.path().join("file");
+    std::fs::write(&file, "mine").expect("a file");
+    for folder in [file.clone(), file.join("below")] {
+        let refused = Store::open(&folder, &Place::options(Executor::Inline), now()).map(drop).expect_err("no folder");
+        let text = refused.to_string();
+        assert!(matches!(refused, Error::Folder { .. }) && text.contains("file"), "{text}");
+        assert!(text.contains("--data"), "what helps is said: {text}");
+    }
+    assert_eq!(std::fs::read(&file).expect("a file"), b"mine");
+}
+
+#[test]
 fn a_store_is_as_it_was_when_opened_again() {
     for executor in [Executor::Thread, Executor::Inline] {
         let place = Place::new();
