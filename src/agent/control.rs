@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::daemon::Agent;
 use super::{acts, recovery, reports, settled, verify, why};
-use crate::control::report::{ClientConfig, ClientUser, Entry, Source, Status, Submission, Synced};
+use crate::control::report::{self, ClientConfig, ClientUser, Entry, Source, Status, Submission, Synced};
 use crate::control::{Failure, Handler, Request};
 use crate::journal::State;
 use crate::store::{self, Origin, Reader, Store, Txn, Verdict};
@@ -44,19 +44,20 @@ impl Handler for Control {
 
 impl Control {
     async fn sync(&self, account: Option<&str>, wait: bool) -> Result<Synced, Failure> {
-        let mut names = Vec::new();
+        let (mut to_wait_for, mut begun) = (Vec::new(), Vec::new());
         self.0.each(account, |running| {
-            names.push(running.config.name.clone());
-            if !wait {
+            let name = running.config.name.clone();
+            // One that is paused does nothing, and says at once what waits.
+            if wait || running.live().state == report::State::Paused {
+                to_wait_for.push(name);
+            } else {
                 running.nudge();
+                begun.push(name);
             }
         })?;
-        if !wait {
-            return Ok(Synced { accounts: Vec::new() });
-        }
-        let waiting = names.iter().map(|name| settled::wait(&self.0, name));
+        let waiting = to_wait_for.iter().map(|name| settled::wait(&self.0, name));
         let accounts = futures_util::future::try_join_all(waiting).await?;
-        Ok(Synced { accounts })
+        Ok(Synced { begun, accounts })
     }
 }
 
@@ -277,6 +278,7 @@ pub(super) fn failure(error: store::Error) -> Failure {
         | store::Error::ReadOnly
         | store::Error::NotSelectable
         | store::Error::NoContent
+        | store::Error::InPlace(_)
         | store::Error::DiskFull => Failure::not_possible(error),
         error => Failure::internal(error),
     }

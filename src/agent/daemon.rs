@@ -90,7 +90,10 @@ impl Agent {
             act(running);
         }
         match account.filter(|_| !found) {
-            Some(name) => Err(Failure::not_found(format!("there is no account {name:?}"))),
+            Some(name) => {
+                let names = accounts.iter().map(|running| running.config.name.as_str());
+                Err(Failure::not_found(no_account(name, names)))
+            }
             None => Ok(()),
         }
     }
@@ -102,6 +105,14 @@ impl Agent {
 
     fn accounts(&self) -> MutexGuard<'_, Vec<Running>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is said of an account that is in no configuration.
+pub fn no_account<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
+    match names.collect::<Vec<_>>().join(", ") {
+        names if names.is_empty() => format!("there is no account {name:?}, nor any other"),
+        names => format!("there is no account {name:?}; there is: {names}"),
     }
 }
 

@@ -12,15 +12,16 @@ pub(super) async fn run(context: &mut Context) -> Result<Exit, Failure> {
         context.screen.json(&config)?;
         return Ok(Exit::Done);
     }
+    let security = if config.security == "none" { "no TLS" } else { "STARTTLS" };
     let screen = &mut context.screen;
     for user in &config.users {
         screen.line(&format!("address:   {}", user.address))?;
         screen.line(&format!("user:      {}", user.user))?;
         screen.line(&format!("password:  {}", config.password))?;
-        screen.line(&format!("IMAP:      {} ({})", config.imap, config.security))?;
-        screen.line(&format!("SMTP:      {} ({})", config.smtp, config.security))?;
+        screen.line(&format!("IMAP:      {} ({security})", config.imap))?;
+        screen.line(&format!("SMTP:      {} ({security})", config.smtp))?;
         if let Some(pop3) = &config.pop3 {
-            screen.line(&format!("POP3:      {pop3} ({})", config.security))?;
+            screen.line(&format!("POP3:      {pop3} ({security})"))?;
         }
         if let Some(authority) = &config.certificate_authority {
             screen.line(&format!("trust:     {authority}"))?;

@@ -32,21 +32,24 @@ use clap::{Parser, Subcommand};
 use crate::agent::Exit;
 use screen::Screen;
 
+/// What every command takes stands apart from its own options.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Show and steer Mailtide, the offline-first mail sync agent.
 #[derive(Debug, Parser)]
 #[command(name = "syncctl", version, max_term_width = 100)]
 pub struct Arguments {
     /// The configuration [default: ~/.config/mailtide/config.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The folder with the daemon's data [default: ~/.local/share/mailtide]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The daemon's control socket [default: $XDG_RUNTIME_DIR/mailtide/control.sock]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
     socket: Option<PathBuf>,
     /// Print JSON, for scripts
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
     #[command(subcommand)]
     command: Command,

@@ -36,9 +36,11 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
     };
     if context.json {
         context.screen.json(&synced)?;
-    } else if !arguments.wait {
-        context.screen.line("A sync is begun; `syncctl status` shows how it goes.")?;
     } else {
+        if !synced.begun.is_empty() {
+            let text = format!("{}: a sync is begun; `syncctl status` shows how it goes.", synced.begun.join(", "));
+            context.screen.line(&text)?;
+        }
         for account in &synced.accounts {
             let (outcome, tone) = match (account.complete, &account.error) {
                 (true, _) => ("complete", Tone::Good),

@@ -99,6 +99,8 @@ pub struct Blocked {
 /// The outcome of a sync that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Synced {
+    /// The accounts that are not waited for.
+    pub begun: Vec<String>,
     pub accounts: Vec<SyncedAccount>,
 }
 

@@ -68,6 +68,8 @@ fn offline_keeps_everything_here_until_online() {
     wait_until("the state to say so", SOON, || agent.account()["state"] == "paused");
     agent.login(USER).append("INBOX", &["\\Seen"], 1_000_000_000, &corpus::small(1));
     assert_eq!(agent.account()["journal"]["pending"], 1);
+    let said = agent.ctl(&["sync"]);
+    assert!(said.code == 75 && said.out.contains("syncctl online"), "no sync is begun, nor said to be: {said:?}");
     let listed = agent.ctl_json(&["journal", "list", "--json"]);
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
     let id = listed[0]["id"].to_string();
@@ -161,6 +163,8 @@ fn discarding_an_append_asks_first_and_what_it_removes_can_be_put_back() {
         assert_eq!(said.code, code, "{arguments:?}: {said:?}");
     }
     assert!(agent.ctl_ok(&["recover", "restore", &number]).contains("1 message is in INBOX again."));
+    let again = agent.ctl(&["recover", "restore", &number]);
+    assert!(again.code == 1 && again.err.contains("already"), "not doubled: {again:?}");
     let why = agent.ctl_json(&["why", "1@far.example", "--json"]);
     let copies = why["copies"].as_array().expect("a list");
     assert_eq!(copies.len(), 2, "the one that went and the one put back: {why}");

@@ -3,14 +3,13 @@
 //! Rules: what stands in the file stays as it is, comments and all; nothing is written that the daemon would refuse, nor,
 //! unless it is asked for, what the servers refuse; the file is replaced whole or not at all.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use toml::Value;
 
-use super::{Tested, show, test_account, worst};
+use super::{Tested, hidden, show, test_account, worst};
 use crate::agent::{Exit, paths};
 use crate::cli::Context;
 use crate::cli::done::answer;
@@ -171,15 +170,7 @@ fn password(from_stdin: bool, context: &Context) -> Result<String, Failure> {
     if !can_ask(context) {
         return Err(said(&"say --password-command or --password-stdin", Exit::Usage));
     }
-    let stdin = io::stdin();
-    let shown = tcgetattr(&stdin).map_err(io::Error::from)?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    tcsetattr(&stdin, OptionalActions::Now, &hidden).map_err(io::Error::from)?;
-    let typed = answer("Password: ");
-    tcsetattr(&stdin, OptionalActions::Now, &shown).map_err(io::Error::from)?;
-    let _ = writeln!(io::stderr());
-    Ok(typed?)
+    hidden::answer("Password: ")?.ok_or_else(|| said(&"interrupted; nothing was written", Exit::Failed))
 }
 
 /// Replaces the file in one step; a link to it stays one. It is its owner's alone then: it may hold a password.

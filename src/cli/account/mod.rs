@@ -1,6 +1,7 @@
 //! `syncctl account`.
 
 mod add;
+mod hidden;
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use super::Context;
 use super::failure::Failure;
 use super::screen::Tone;
+use crate::agent::daemon::no_account;
 use crate::agent::servers::Servers;
 use crate::agent::{Exit, paths};
 use crate::config::{Account, Config, Server, TlsMode};
@@ -100,7 +102,8 @@ async fn test(context: &mut Context, config: &Config, account: Option<&str>) -> 
     let chosen: Vec<&Account> =
         config.accounts.iter().filter(|one| account.is_none_or(|name| one.name == name)).collect();
     if let (Some(name), true) = (account, chosen.is_empty()) {
-        return Err(Failure::Said { message: format!("there is no account {name:?}"), exit: Exit::Usage });
+        let names = config.accounts.iter().map(|account| account.name.as_str());
+        return Err(Failure::Said { message: no_account(name, names), exit: Exit::Usage });
     }
     let mut tested = Vec::new();
     for account in chosen {

@@ -97,7 +97,9 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
         }
         Act::Edit { number } => return edit::run(context, number).await,
         Act::Hold { number } => (Request::OutboxHold { id: SubmissionId::new(number) }, "is held until it is released"),
-        Act::Release { number } => (Request::OutboxRelease { id: SubmissionId::new(number) }, "is sent now"),
+        Act::Release { number } => {
+            (Request::OutboxRelease { id: SubmissionId::new(number) }, "is sent as soon as its server can be reached")
+        }
         Act::Cancel { number } => (Request::OutboxCancel { id: SubmissionId::new(number) }, "is cancelled"),
         Act::Requeue { number } => (Request::OutboxRequeue { id: SubmissionId::new(number) }, "is tried again"),
         Act::Later { number, when } => {
