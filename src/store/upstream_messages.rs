@@ -6,7 +6,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::messages::flags_from_row;
-use super::{Error, NewMessage, Reader, Result, StoredContent, Txn};
+use super::{Reader, Result, Txn};
 use crate::journal::{Op, intent};
 use crate::merge::FlagReplicas;
 use crate::types::mutant::mutant;
@@ -51,20 +51,13 @@ pub struct Binding {
     pub base: Flags,
 }
 
-/// A message that arrived upstream.
-#[derive(Debug, Clone)]
-pub struct Arrival {
-    pub uid: RemoteUid,
-    pub message: NewMessage,
-}
-
-const FACTS: &str = "SELECT m.id, m.mailbox_id, m.system_flags, m.keywords, m.internal_s, m.internal_offset, m.size_bytes,
+pub(super) const FACTS: &str = "SELECT m.id, m.mailbox_id, m.system_flags, m.keywords, m.internal_s, m.internal_offset, m.size_bytes,
     m.content_id, c.hash, m.email_id, r.mailbox_id AS bound_to, r.uid AS bound_uid, r.system_flags AS base_flags,
     r.keywords AS base_keywords
     FROM message AS m LEFT JOIN remote_message AS r ON r.message_id = m.id LEFT JOIN content AS c ON c.id = m.content_id";
 
 impl MessageFacts {
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let upstream = match row.get::<_, Option<i64>>("bound_to")? {
             Some(mailbox) => Some(Binding {
                 mailbox: MailboxId::new(mailbox),
@@ -133,15 +126,6 @@ impl Reader<'_> {
         Ok(select.query_map([mailbox.get()], MessageFacts::from_row)?.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Messages that arrived since the last round was closed and that upstream still has.
-    pub fn fresh_arrivals(&self, account: AccountId) -> Result<Vec<MessageFacts>> {
-        let mut select = self.conn().prepare_cached(&format!(
-            "{FACTS} JOIN remote_arrival AS a ON a.message_id = m.id
-             WHERE m.account_id = ?1 AND r.message_id IS NOT NULL ORDER BY m.id"
-        ))?;
-        Ok(select.query_map([account.get()], MessageFacts::from_row)?.collect::<rusqlite::Result<_>>()?)
-    }
-
     /// Mailboxes that must be looked into though upstream shows no change: bytes are missing, messages have no UID any
     /// more, they are in quarantine.
     pub fn restless_mailboxes(&self, account: AccountId, attempts_max: u32) -> Result<Vec<MailboxId>> {
@@ -171,31 +155,6 @@ impl Reader<'_> {
 }
 
 impl Txn<'_> {
-    /// Messages arrived. One that is bound already is passed over; of one whose bytes were lost here the bytes are
-    /// taken. Returns how many are new.
-    pub fn arrive(&mut self, mailbox: MailboxId, arrivals: &[Arrival]) -> Result<usize> {
-        let mut new = Vec::new();
-        for arrival in arrivals {
-            match self.bound_at(mailbox, arrival.uid)? {
-                Some(message) => self.refill(message, &arrival.message.content)?,
-                None => new.push(arrival),
-            }
-        }
-        let messages: Vec<NewMessage> = new.iter().map(|arrival| arrival.message.clone()).collect();
-        if messages.is_empty() {
-            return Ok(0);
-        }
-        let appended = self.append(mailbox, &messages)?;
-        for ((message, _), arrival) in appended.messages.iter().zip(&new) {
-            self.bind(*message, mailbox, arrival.uid, &arrival.message.flags)?;
-            self.conn()
-                .prepare_cached("INSERT INTO remote_arrival (message_id) VALUES (?1)")?
-                .execute([message.get()])?;
-            self.unskip(mailbox, arrival.uid)?;
-        }
-        Ok(new.len())
-    }
-
     /// Upstream named the message but gave no bytes, or it is left to itself: it is not mirrored.
     pub fn skip(&mut self, mailbox: MailboxId, uid: RemoteUid, why: &str) -> Result<()> {
         let mut insert = self.conn().prepare_cached(
@@ -276,41 +235,6 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// `arrival` is `message`, moved upstream: the message takes its place, its UID here and its binding.
-    pub fn absorb(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
-        let came = self.reader().message(arrival)?.ok_or(Error::NoSuchMessage)?;
-        self.take_binding(message, arrival)?;
-        if let Some(here) = self.reader().message(message)? {
-            let left = self.next_mod_seq(here.mailbox)?;
-            self.vanish(here.mailbox, left, here.uid)?;
-        }
-        self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([arrival.get()])?;
-        let mod_seq = self.next_mod_seq(came.mailbox)?;
-        let mut update = self.conn().prepare_cached(
-            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5, gone_ms = NULL,
-               gone_from = NULL, gone_why = NULL WHERE id = ?1",
-        )?;
-        let saved = self.now().unix_ms();
-        update.execute(params![
-            message.get(),
-            came.mailbox.get(),
-            came.uid.get(),
-            mod_seq.get().cast_signed(),
-            saved
-        ])?;
-        Ok(())
-    }
-
-    /// `arrival` is `message`, moved upstream, but the message stays where the user put it: it takes the binding.
-    pub fn absorb_binding(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
-        let came = self.reader().message(arrival)?.ok_or(Error::NoSuchMessage)?;
-        self.take_binding(message, arrival)?;
-        let left = self.next_mod_seq(came.mailbox)?;
-        self.vanish(came.mailbox, left, came.uid)?;
-        self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([arrival.get()])?;
-        Ok(())
-    }
-
     /// The user's deletion of the message is off: `\\Deleted` is as upstream has it.
     pub fn undelete(&mut self, message: MessageId) -> Result<()> {
         let Some(facts) = self.reader().message_facts(message)? else { return Ok(()) };
@@ -321,15 +245,6 @@ impl Txn<'_> {
             self.set_flags(message, &facts.flags.difference(&deleted), mod_seq)?;
         }
         self.rebuild_replicas(message)
-    }
-
-    /// Every mailbox was covered, and what vanished was accounted for: arrivals are no candidates any more.
-    pub fn close_round(&mut self, account: AccountId) -> Result<()> {
-        let mut delete = self.conn().prepare_cached(
-            "DELETE FROM remote_arrival WHERE message_id IN (SELECT id FROM message WHERE account_id = ?1)",
-        )?;
-        delete.execute([account.get()])?;
-        Ok(())
     }
 
     /// UIDVALIDITY changed: the messages in `found` have these UIDs now, the others none. Nothing else is covered.
@@ -394,40 +309,11 @@ impl Txn<'_> {
         self.set_replicas(message, &replicas)
     }
 
-    fn take_binding(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
-        let came = self.reader().message_facts(arrival)?.ok_or(Error::NoSuchMessage)?;
-        let binding = came.upstream.ok_or(Error::NoSuchMessage)?;
-        let uid = binding.uid.ok_or(Error::NoSuchMessage)?;
-        self.observe_flags(message, &binding.base)?;
-        self.conn().prepare_cached("DELETE FROM remote_message WHERE message_id = ?1")?.execute([arrival.get()])?;
-        self.bind(message, binding.mailbox, uid, &binding.base)?;
-        let mut update =
-            self.conn().prepare_cached("UPDATE message SET email_id = coalesce(?2, email_id) WHERE id = ?1")?;
-        update.execute(params![message.get(), came.email_id])?;
-        Ok(())
-    }
-
-    fn bound_at(&self, mailbox: MailboxId, uid: RemoteUid) -> Result<Option<MessageId>> {
+    pub(super) fn bound_at(&self, mailbox: MailboxId, uid: RemoteUid) -> Result<Option<MessageId>> {
         let mut select =
             self.conn().prepare_cached("SELECT message_id FROM remote_message WHERE mailbox_id = ?1 AND uid = ?2")?;
         let message = select.query_row(params![mailbox.get(), uid.get()], |row| row.get("message_id"));
         Ok(message.optional()?.map(MessageId::new))
-    }
-
-    /// The bytes of a message that has none here.
-    fn refill(&mut self, message: MessageId, stored: &StoredContent) -> Result<()> {
-        let facts = self.reader().message_facts(message)?;
-        if facts.is_none_or(|facts| facts.content.is_some()) {
-            return Ok(());
-        }
-        let content = self.link(stored)?;
-        let mut update =
-            self.conn().prepare_cached("UPDATE message SET content_id = ?2, size_bytes = ?3 WHERE id = ?1")?;
-        update.execute(params![message.get(), content.get(), stored.size_bytes.cast_signed()])?;
-        if let Some(here) = self.reader().message(message)? {
-            self.touch(here.account);
-        }
-        Ok(())
     }
 
     fn open_flag_ops(&self, message: MessageId) -> Result<Vec<Op>> {
