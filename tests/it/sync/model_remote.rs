@@ -2,6 +2,7 @@
 //! It can be told to cut the line before or after the n-th call, or in the middle of a FETCH.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use mailtide::sync::remote::{
@@ -62,6 +63,13 @@ pub struct State {
     pub changes: usize,
     /// Numbers of the calls of which a lost answer leaves something behind: changes and fetches.
     pub telling: Vec<usize>,
+    /// Commits of the store on the other side.
+    pub commits: Arc<AtomicUsize>,
+    /// Mailboxes entered. What a tour heard before a cut may be written down after it.
+    pub entered: usize,
+    /// Before each call, all that its not being made can leave: how many commits, telling calls and mailboxes entered
+    /// there had been.
+    pub moments: Vec<(usize, usize, usize)>,
     /// UIDs whose bytes were sent, for the count of fetches.
     pub fetched: Vec<(String, u32)>,
     /// What the server refuses: (the call's name, a word in its argument).
@@ -162,6 +170,9 @@ impl Server {
             calls: 0,
             changes: 0,
             telling: Vec::new(),
+            commits: Arc::default(),
+            entered: 0,
+            moments: Vec::new(),
             fetched: Vec::new(),
             refuses: Vec::new(),
             hides: BTreeMap::new(),
@@ -188,6 +199,9 @@ impl Server {
             calls: 0,
             changes: 0,
             telling: Vec::new(),
+            commits: Arc::default(),
+            entered: 0,
+            moments: Vec::new(),
             fetched: Vec::new(),
             refuses: state.refuses.clone(),
             hides: state.hides.clone(),
@@ -277,6 +291,8 @@ impl ModelRemote {
         let mut state = self.server.state();
         state.calls += 1;
         let (calls, cut) = (state.calls, state.cut);
+        let moment = (state.commits.load(Ordering::SeqCst), state.telling.len(), state.entered);
+        state.moments.push(moment);
         if cut == Cut::Before(calls) {
             self.is_dead = true;
             return Err(lost());
@@ -459,6 +475,7 @@ impl Remote for ModelRemote {
         let selected = self.call(false, |state, _| {
             state.check("SELECT", &name.0)?;
             let status = state.status(&name.0)?;
+            state.entered += 1;
             let mailbox = &state.mailboxes[&name.0];
             let known = known.filter(|known| state.traits.facts.qresync && known.uid_validity == status.uid_validity);
             let since = known.map(|known| {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use mailtide::store::{
-    Executor, FlagChange, NewMessage, Options, Origin, Reader, Result as StoreResult, Store, Txn, With, check,
+    Executor, Fate, FlagChange, Moment, NewMessage, Options, Origin, Reader, Result as StoreResult, Store, Txn, With,
+    check,
 };
 use mailtide::sync::{Engine, Error, Report};
 use mailtide::types::{AccountId, FolderFilter, InternalDate, LocalUid, MailboxId, MailboxName, Timestamp, UidSet};
@@ -36,9 +39,22 @@ fn clock() -> Timestamp {
     Timestamp::from_unix_ms(1_700_000_000_000)
 }
 
-fn open(folder: &std::path::Path) -> Store {
+/// Counts what the store commits.
+struct Counted(Arc<AtomicUsize>);
+
+impl Fate for Counted {
+    fn at(&self, moment: Moment) -> StoreResult<()> {
+        if matches!(moment, Moment::AfterContent { .. } | Moment::AfterCommit { .. }) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+fn open(folder: &std::path::Path, commits: &Arc<AtomicUsize>) -> Store {
     let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
-    Store::open(folder, &options, clock()).expect("a store")
+    let fate = Arc::new(Counted(Arc::clone(commits)));
+    Store::open_under(folder, &options, clock(), fate).expect("a store")
 }
 
 /// In memory where there is such a place: what is cut here is the program and the line, not the power.
@@ -54,9 +70,10 @@ pub fn name(text: &str) -> MailboxName {
 impl World {
     pub fn new(traits: Traits) -> Self {
         let folder = folder();
-        let store = open(folder.path());
+        let server = Server::new(traits);
+        let store = open(folder.path(), &server.state().commits);
         let account = store.write(Origin::Upstream, clock(), |txn| txn.ensure_account("me")).expect("an account");
-        Self { folder, store: Some(store), account, server: Server::new(traits), filter: FolderFilter::all() }
+        Self { folder, store: Some(store), account, server, filter: FolderFilter::all() }
     }
 
     pub fn store(&self) -> &Store {
@@ -66,7 +83,7 @@ impl World {
     /// Closes and opens the store, as after a crash of the program.
     pub fn reopen(&mut self) {
         self.store = None;
-        self.store = Some(open(self.folder.path()));
+        self.store = Some(open(self.folder.path(), &self.server.state().commits));
     }
 
     /// Ends the use of this world; it can be forked from then on.
@@ -82,14 +99,9 @@ impl World {
             let entry = entry.expect("an entry");
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
         }
-        let store = open(folder.path());
-        Self {
-            folder,
-            store: Some(store),
-            account: self.account,
-            server: self.server.fork(),
-            filter: self.filter.clone(),
-        }
+        let server = self.server.fork();
+        let store = open(folder.path(), &server.state().commits);
+        Self { folder, store: Some(store), account: self.account, server, filter: self.filter.clone() }
     }
 
     pub fn engine(&self) -> Engine {
@@ -104,13 +116,15 @@ impl World {
         block_on(engine.sync_once(&mut remote, &clock, &mut report)).map(|()| report)
     }
 
-    /// Syncs that must succeed.
+    /// Syncs that must succeed, until one has nothing to do on either side.
     pub fn settle(&self) -> Report {
         self.server.state().cut = Cut::Never;
         let mut all = self.sync().expect("a sync");
         for _ in 0..5 {
+            self.server.state().changes = 0;
             let again = self.sync().expect("a sync");
             let is_quiet = again == Report::default();
+            assert!(!is_quiet || self.server.state().changes == 0, "a quiet sync changes nothing");
             all.add(again);
             if is_quiet {
                 return all;
