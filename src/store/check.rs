@@ -116,12 +116,19 @@ const RULES: &[(&str, &str)] = &[
          WHERE NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = f.message_id)",
     ),
     (
-        "a message is elsewhere than upstream only while that is in the journal",
+        "a message is elsewhere than upstream only while that is in the journal, or it waits to be known",
         "SELECT 'message ' || m.id AS what FROM remote_message AS r JOIN message AS m ON m.id = r.message_id
          WHERE m.mailbox_id IS NOT r.mailbox_id
+         AND NOT EXISTS (SELECT 1 FROM remote_arrival AS a WHERE a.message_id = m.id AND a.waits = 1)
          AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = m.id)
          AND NOT EXISTS (SELECT 1 FROM journal AS j WHERE j.account_id = m.account_id AND j.kind = 'delete-mailbox'
                          AND json_extract(j.op, '$.mailbox') = r.mailbox_id)",
+    ),
+    (
+        "what waits to be known is in no mailbox, and nobody acted on it",
+        "SELECT 'message ' || m.id AS what FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
+         WHERE a.waits = 1 AND (m.mailbox_id IS NOT NULL
+           OR EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = m.id))",
     ),
     (
         "a message that upstream does not have is in the journal",

@@ -1,11 +1,11 @@
 //! Taking an act of the user back before upstream heard of it: the local copy becomes again what upstream has.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::OptionalExtension;
 
 use super::messages::flags_from_row;
 use super::{Error, Origin, Result, Txn};
 use crate::journal::{Op, State};
-use crate::types::{AccountId, EntryId, Flags, MailboxId, MailboxName, MessageId};
+use crate::types::{EntryId, Flags, MailboxId, MailboxName, MessageId};
 
 /// Where upstream has a message, and with which flags.
 struct Base {
@@ -83,7 +83,7 @@ impl Txn<'_> {
             Some(message) => {
                 self.place(message.mailbox, std::slice::from_ref(message), &target)?;
             }
-            None => self.bring_back(id, target.account, target.id)?,
+            None => self.bring_back(id, target.id)?,
         }
         let mod_seq = self.next_mod_seq(target.id)?;
         self.set_flags(id, &base.flags, mod_seq)?;
@@ -92,16 +92,9 @@ impl Txn<'_> {
     }
 
     /// Puts a gone message into a mailbox again, under a new UID.
-    pub(in crate::store) fn bring_back(&mut self, id: MessageId, account: AccountId, to: MailboxId) -> Result<()> {
-        let mod_seq = self.next_mod_seq(to)?;
+    pub(in crate::store) fn bring_back(&mut self, id: MessageId, to: MailboxId) -> Result<()> {
         let uid = self.take_uids(to, 1)?;
-        let mut update = self.conn().prepare_cached(
-            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5, gone_ms = NULL,
-               gone_from = NULL, gone_why = NULL WHERE id = ?1",
-        )?;
-        update.execute(params![id.get(), to.get(), uid.get(), mod_seq.get().cast_signed(), self.now().unix_ms()])?;
-        self.touch(account);
-        Ok(())
+        self.put(id, to, uid)
     }
 
     fn base(&self, message: MessageId) -> Result<Option<Base>> {

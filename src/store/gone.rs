@@ -46,7 +46,9 @@ impl Reader<'_> {
     /// What can be recovered, the last gone first.
     pub fn gone(&self, account: AccountId) -> Result<Vec<Gone>> {
         let mut select = self.conn().prepare_cached(&format!(
-            "{SELECT} WHERE account_id = ?1 AND gone_ms IS NOT NULL ORDER BY gone_ms DESC, id DESC"
+            "{SELECT} WHERE account_id = ?1 AND gone_ms IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM remote_arrival AS a WHERE a.message_id = message.id AND a.waits = 1)
+             ORDER BY gone_ms DESC, id DESC"
         ))?;
         Ok(select.query_map([account.get()], Gone::from_row)?.collect::<rusqlite::Result<_>>()?)
     }

@@ -50,6 +50,7 @@ impl Txn<'_> {
         }
         self.drop_annotations(mailbox.id)?;
         self.remove_all(&mailbox, "its mailbox was deleted")?;
+        self.forget_waiting(mailbox.id)?;
         self.next_mod_seq(mailbox.id)?;
         let confirmed_later = self.origin() == Origin::LocalUser && self.may_be_known_upstream(&mailbox)?;
         if has_children {

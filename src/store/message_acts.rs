@@ -43,33 +43,56 @@ impl Txn<'_> {
         let first = self.take_uids(mailbox, messages.len())?;
         let mut placed = Vec::with_capacity(messages.len());
         for (message, uid) in messages.iter().zip(first.get()..) {
-            check_keywords(&message.flags)?;
-            let content = self.link(&message.content)?;
-            let mut insert = self.conn().prepare_cached(
-                "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
-                   internal_offset, size_bytes, content_id, email_id, saved_ms, object_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            )?;
-            insert.execute(params![
-                target.account.get(),
-                mailbox.get(),
-                uid,
-                mod_seq.get().cast_signed(),
-                message.flags.system_bits(),
-                message.flags.keywords_text(),
-                message.internal_date.unix_seconds(),
-                message.internal_date.offset_minutes(),
-                message.content.size_bytes.cast_signed(),
-                content.get(),
-                message.email_id,
-                self.now().unix_ms(),
-                object_id(&message.content),
-            ])?;
-            let id = MessageId::new(self.conn().last_insert_rowid());
+            let id = self.insert(&target, Some((LocalUid::new(uid), mod_seq)), message)?;
             self.journal(target.account, &Op::Append { message: id, mailbox })?;
             placed.push((id, LocalUid::new(uid)));
         }
         Ok(Appended { uid_validity: target.uid_validity, messages: placed })
+    }
+
+    /// The row of a new message: in the mailbox, or (without a place) in none yet.
+    pub(in crate::store) fn insert(
+        &mut self,
+        target: &Mailbox,
+        place: Option<(LocalUid, ModSeq)>,
+        message: &NewMessage,
+    ) -> Result<MessageId> {
+        check_keywords(&message.flags)?;
+        let content = self.link(&message.content)?;
+        let mut insert = self.conn().prepare_cached(
+            "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
+               internal_offset, size_bytes, content_id, email_id, saved_ms, object_id, gone_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?;
+        let now = self.now().unix_ms();
+        insert.execute(params![
+            target.account.get(),
+            place.map(|_| target.id.get()),
+            place.map(|(uid, _)| uid.get()),
+            place.map_or(1, |(_, mod_seq)| mod_seq.get().cast_signed()),
+            message.flags.system_bits(),
+            message.flags.keywords_text(),
+            message.internal_date.unix_seconds(),
+            message.internal_date.offset_minutes(),
+            message.content.size_bytes.cast_signed(),
+            content.get(),
+            message.email_id,
+            now,
+            object_id(&message.content),
+            place.is_none().then_some(now),
+        ])?;
+        Ok(MessageId::new(self.conn().last_insert_rowid()))
+    }
+
+    /// The message is in the mailbox from now on, with a UID that was taken for it, wherever it was.
+    pub(in crate::store) fn put(&mut self, message: MessageId, mailbox: MailboxId, uid: LocalUid) -> Result<()> {
+        let mod_seq = self.next_mod_seq(mailbox)?.get().cast_signed();
+        let mut update = self.conn().prepare_cached(
+            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5, gone_ms = NULL,
+               gone_from = NULL, gone_why = NULL WHERE id = ?1",
+        )?;
+        update.execute(params![message.get(), mailbox.get(), uid.get(), mod_seq, self.now().unix_ms()])?;
+        Ok(())
     }
 
     /// Copies messages; flags and INTERNALDATE go along. UIDs without a message are passed over.

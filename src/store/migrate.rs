@@ -16,6 +16,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0003_object_id.sql"),
     include_str!("migrations/0004_mirror.sql"),
     include_str!("migrations/0005_annotations_and_quota.sql"),
+    include_str!("migrations/0006_waiting.sql"),
 ];
 
 /// The content database's.

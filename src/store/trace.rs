@@ -10,11 +10,14 @@ use crate::journal::Entry;
 use crate::types::{AccountId, ContentId, EntryId, MessageId, SubmissionId};
 
 impl Reader<'_> {
-    /// Every message, in a mailbox or gone, whose Message-ID is `message_id`. Reads the summary of every content.
+    /// Every message, in a mailbox or gone (not one that waits to be known), whose Message-ID is `message_id`. Reads the summary of every content.
     pub fn messages_with_message_id(&self, message_id: &[u8]) -> Result<Vec<MessageId>> {
         let mut messages = Vec::new();
         let mut select = self.conn().prepare_cached("SELECT id, summary FROM content")?;
-        let mut bearers = self.conn().prepare_cached("SELECT id FROM message WHERE content_id = ?1")?;
+        let mut bearers = self.conn().prepare_cached(
+            "SELECT id FROM message WHERE content_id = ?1
+             AND NOT EXISTS (SELECT 1 FROM remote_arrival AS a WHERE a.message_id = message.id AND a.waits = 1)",
+        )?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
             let bytes = row.get_ref("summary")?.as_blob().map_err(rusqlite::Error::from)?;

@@ -1,10 +1,15 @@
 //! Messages that arrived upstream, and are candidates for those that vanished until the round is closed.
+//!
+//! One with the bytes of a message that upstream had before the round waits: it may be that message, moved, and what
+//! would tell may come only after a cut. Nobody sees it before it is known, so nobody acts on one message twice.
+
+use std::collections::BTreeMap;
 
 use rusqlite::params;
 
 use super::upstream_messages::FACTS;
-use super::{Error, MessageFacts, NewMessage, Reader, Result, StoredContent, Txn};
-use crate::types::{AccountId, MailboxId, MessageId, RemoteUid};
+use super::{Error, Mailbox, MessageFacts, NewMessage, Reader, Result, StoredContent, Txn, contents};
+use crate::types::{AccountId, LocalUid, MailboxId, MessageId, RemoteUid};
 
 /// A message that arrived upstream.
 #[derive(Debug, Clone)]
@@ -17,76 +22,127 @@ impl Reader<'_> {
     /// Messages that arrived since the last round was closed and that upstream still has.
     pub fn fresh_arrivals(&self, account: AccountId) -> Result<Vec<MessageFacts>> {
         let mut select = self.conn().prepare_cached(&format!(
-            "{FACTS} JOIN remote_arrival AS a ON a.message_id = m.id
-             WHERE m.account_id = ?1 AND r.message_id IS NOT NULL ORDER BY m.id"
+            "{FACTS} WHERE m.account_id = ?1 AND a.message_id IS NOT NULL AND r.message_id IS NOT NULL ORDER BY m.id"
         ))?;
         Ok(select.query_map([account.get()], MessageFacts::from_row)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The newest message of all; 0 if there is none.
+    pub fn last_message(&self) -> Result<MessageId> {
+        let mut select = self.conn().prepare_cached("SELECT coalesce(max(id), 0) AS last FROM message")?;
+        Ok(MessageId::new(select.query_row([], |row| row.get("last"))?))
     }
 }
 
 impl Txn<'_> {
     /// Messages arrived. One that is bound already is passed over; of one whose bytes were lost here the bytes are
-    /// taken. Returns how many are new.
-    pub fn arrive(&mut self, mailbox: MailboxId, arrivals: &[Arrival]) -> Result<usize> {
-        let mut new = Vec::new();
+    /// taken; one that may be a message up to `since`, moved, waits. Returns how many are new.
+    pub fn arrive(&mut self, mailbox: MailboxId, arrivals: &[Arrival], since: MessageId) -> Result<usize> {
+        let target = self.writable(mailbox)?;
+        let mut came = 0;
+        let mut seen = Vec::new();
         for arrival in arrivals {
-            match self.bound_at(mailbox, arrival.uid)? {
-                Some(message) => self.refill(message, &arrival.message.content)?,
-                None => new.push(arrival),
+            if let Some(message) = self.bound_at(mailbox, arrival.uid)? {
+                self.refill(message, &arrival.message.content)?;
+                continue;
+            }
+            came += 1;
+            match self.has_twin(&target, &arrival.message, since)? {
+                true => {
+                    let message = self.insert(&target, None, &arrival.message)?;
+                    self.arrived(message, mailbox, arrival, true)?;
+                }
+                false => seen.push(arrival),
             }
         }
-        let messages: Vec<NewMessage> = new.iter().map(|arrival| arrival.message.clone()).collect();
-        if messages.is_empty() {
-            return Ok(0);
+        if !seen.is_empty() {
+            let messages: Vec<NewMessage> = seen.iter().map(|arrival| arrival.message.clone()).collect();
+            let appended = self.append(mailbox, &messages)?;
+            for ((message, _), arrival) in appended.messages.iter().zip(seen) {
+                self.arrived(*message, mailbox, arrival, false)?;
+            }
         }
-        let appended = self.append(mailbox, &messages)?;
-        for ((message, _), arrival) in appended.messages.iter().zip(&new) {
-            self.bind(*message, mailbox, arrival.uid, &arrival.message.flags)?;
-            self.conn()
-                .prepare_cached("INSERT INTO remote_arrival (message_id) VALUES (?1)")?
-                .execute([message.get()])?;
-            self.unskip(mailbox, arrival.uid)?;
-        }
-        Ok(new.len())
+        Ok(came)
+    }
+
+    fn arrived(&mut self, message: MessageId, mailbox: MailboxId, arrival: &Arrival, waits: bool) -> Result<()> {
+        self.bind(message, mailbox, arrival.uid, &arrival.message.flags)?;
+        let mut insert =
+            self.conn().prepare_cached("INSERT INTO remote_arrival (message_id, waits) VALUES (?1, ?2)")?;
+        insert.execute(params![message.get(), waits])?;
+        self.unskip(mailbox, arrival.uid)
+    }
+
+    /// Did upstream have a message with the same bytes, no newer than `since`?
+    fn has_twin(&self, target: &Mailbox, message: &NewMessage, since: MessageId) -> Result<bool> {
+        let Some(content) = contents::find(self.conn(), &message.content.hash)? else { return Ok(false) };
+        let mut select = self.conn().prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM message AS m JOIN remote_message AS r ON r.message_id = m.id
+               WHERE m.content_id = ?1 AND m.account_id = ?2 AND m.id <= ?3) AS found",
+        )?;
+        Ok(select.query_row(params![content.get(), target.account.get(), since.get()], |row| row.get("found"))?)
     }
 
     /// `arrival` is `message`, moved upstream: the message takes its place, its UID here and its binding.
     pub fn absorb(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
-        let came = self.reader().message(arrival)?.ok_or(Error::NoSuchMessage)?;
+        let (mailbox, uid) = match self.reader().message(arrival)? {
+            Some(came) => (came.mailbox, came.uid),
+            None => {
+                let facts = self.reader().message_facts(arrival)?.filter(|facts| facts.waits);
+                let binding = facts.and_then(|facts| facts.upstream).ok_or(Error::NoSuchMessage)?;
+                (binding.mailbox, self.take_uids(binding.mailbox, 1)?)
+            }
+        };
         self.take_binding(message, arrival)?;
         if let Some(here) = self.reader().message(message)? {
             let left = self.next_mod_seq(here.mailbox)?;
             self.vanish(here.mailbox, left, here.uid)?;
         }
-        self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([arrival.get()])?;
-        let mod_seq = self.next_mod_seq(came.mailbox)?;
-        let mut update = self.conn().prepare_cached(
-            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5, gone_ms = NULL,
-               gone_from = NULL, gone_why = NULL WHERE id = ?1",
-        )?;
-        let saved = self.now().unix_ms();
-        update.execute(params![
-            message.get(),
-            came.mailbox.get(),
-            came.uid.get(),
-            mod_seq.get().cast_signed(),
-            saved
-        ])?;
-        Ok(())
+        self.forget(arrival)?;
+        self.put(message, mailbox, uid)
     }
 
     /// `arrival` is `message`, moved upstream, but the message stays where the user put it: it takes the binding.
     pub fn absorb_binding(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
-        let came = self.reader().message(arrival)?.ok_or(Error::NoSuchMessage)?;
         self.take_binding(message, arrival)?;
-        let left = self.next_mod_seq(came.mailbox)?;
-        self.vanish(came.mailbox, left, came.uid)?;
-        self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([arrival.get()])?;
+        if let Some(came) = self.reader().message(arrival)? {
+            let left = self.next_mod_seq(came.mailbox)?;
+            self.vanish(came.mailbox, left, came.uid)?;
+        }
+        self.forget(arrival)
+    }
+
+    /// A message that no client saw, or whose place another has taken, leaves no trace.
+    pub fn forget(&mut self, message: MessageId) -> Result<()> {
+        self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([message.get()])?;
         Ok(())
     }
 
-    /// Every mailbox was covered, and what vanished was accounted for: arrivals are no candidates any more.
+    /// The user deletes the mailbox: what waits for it has not been seen, and is mail that came into it.
+    pub(in crate::store) fn forget_waiting(&mut self, mailbox: MailboxId) -> Result<()> {
+        let mut delete = self.conn().prepare_cached(
+            "DELETE FROM message WHERE id IN (SELECT a.message_id FROM remote_arrival AS a
+               JOIN remote_message AS r ON r.message_id = a.message_id WHERE r.mailbox_id = ?1 AND a.waits = 1)",
+        )?;
+        delete.execute([mailbox.get()])?;
+        Ok(())
+    }
+
+    /// Every mailbox was covered, and what vanished was accounted for: arrivals are no candidates any more, and what
+    /// waited is a message of its own.
     pub fn close_round(&mut self, account: AccountId) -> Result<()> {
+        let mut waited: BTreeMap<MailboxId, Vec<MessageId>> = BTreeMap::new();
+        for facts in self.reader().fresh_arrivals(account)?.into_iter().filter(|facts| facts.waits) {
+            if let Some(binding) = facts.upstream {
+                waited.entry(binding.mailbox).or_default().push(facts.message);
+            }
+        }
+        for (mailbox, messages) in waited {
+            let first = self.take_uids(mailbox, messages.len())?;
+            for (message, uid) in messages.into_iter().zip(first.get()..) {
+                self.put(message, mailbox, LocalUid::new(uid))?;
+            }
+        }
         let mut delete = self.conn().prepare_cached(
             "DELETE FROM remote_arrival WHERE message_id IN (SELECT id FROM message WHERE account_id = ?1)",
         )?;

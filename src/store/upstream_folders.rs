@@ -106,7 +106,7 @@ impl Txn<'_> {
         };
         let mut update = self.conn().prepare_cached("UPDATE mailbox SET name = ?2, selectable = 1 WHERE id = ?1")?;
         update.execute(params![mailbox.get(), name.as_str()])?;
-        self.bring_all_back(account, mailbox)?;
+        self.bring_all_back(mailbox)?;
         self.touch(account);
         Ok(Restored { mailbox, name })
     }
@@ -122,7 +122,7 @@ impl Txn<'_> {
             let sql = format!("UPDATE {table} SET mailbox_id = ?2 WHERE mailbox_id = ?1");
             self.conn().prepare_cached(&sql)?.execute(params![from.get(), into.get()])?;
         }
-        self.bring_all_back(source.account, into)?;
+        self.bring_all_back(into)?;
         self.settle_mailbox_entries(source.account, from)?;
         self.settle_creations(source.account, into)?;
         self.drop_mailbox(from)?;
@@ -208,10 +208,10 @@ impl Txn<'_> {
         self.rewrite_op(entry.id, &op)
     }
 
-    fn bring_all_back(&mut self, account: AccountId, mailbox: MailboxId) -> Result<()> {
+    fn bring_all_back(&mut self, mailbox: MailboxId) -> Result<()> {
         for bound in self.reader().bound(mailbox)? {
             if !bound.is_here && !self.reader().is_pending(bound.message)? {
-                self.bring_back(bound.message, account, mailbox)?;
+                self.bring_back(bound.message, mailbox)?;
             }
         }
         Ok(())

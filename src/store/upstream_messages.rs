@@ -22,7 +22,7 @@ pub struct Bound {
     /// `None`: UIDVALIDITY changed, and it was not found again.
     pub uid: Option<RemoteUid>,
     pub base: Flags,
-    /// It is in some mailbox here.
+    /// It is in some mailbox here, or will be: the user did not expunge it.
     pub is_here: bool,
     pub has_bytes: bool,
 }
@@ -40,6 +40,8 @@ pub struct MessageFacts {
     pub hash: Option<ContentHash>,
     pub email_id: Option<String>,
     pub upstream: Option<Binding>,
+    /// It arrived, and may be another message, moved: it is in no mailbox here before that is known.
+    pub waits: bool,
 }
 
 /// Where upstream has a message.
@@ -51,10 +53,12 @@ pub struct Binding {
     pub base: Flags,
 }
 
-pub(super) const FACTS: &str = "SELECT m.id, m.mailbox_id, m.system_flags, m.keywords, m.internal_s, m.internal_offset, m.size_bytes,
+pub(super) const FACTS: &str =
+    "SELECT m.id, m.mailbox_id, m.system_flags, m.keywords, m.internal_s, m.internal_offset, m.size_bytes,
     m.content_id, c.hash, m.email_id, r.mailbox_id AS bound_to, r.uid AS bound_uid, r.system_flags AS base_flags,
-    r.keywords AS base_keywords
-    FROM message AS m LEFT JOIN remote_message AS r ON r.message_id = m.id LEFT JOIN content AS c ON c.id = m.content_id";
+    r.keywords AS base_keywords, coalesce(a.waits, 0) AS waits
+    FROM message AS m LEFT JOIN remote_message AS r ON r.message_id = m.id LEFT JOIN content AS c ON c.id = m.content_id
+    LEFT JOIN remote_arrival AS a ON a.message_id = m.id";
 
 impl MessageFacts {
     pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -76,6 +80,7 @@ impl MessageFacts {
             hash: row.get::<_, Option<[u8; 32]>>("hash")?.map(ContentHash::from_bytes),
             email_id: row.get("email_id")?,
             upstream,
+            waits: row.get("waits")?,
         })
     }
 }
@@ -89,15 +94,17 @@ impl Reader<'_> {
     /// The messages that upstream has in the mailbox, by their UIDs there; those without first.
     pub fn bound(&self, mailbox: MailboxId) -> Result<Vec<Bound>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT r.message_id, r.uid, r.system_flags, r.keywords, m.mailbox_id, m.content_id
-             FROM remote_message AS r JOIN message AS m ON m.id = r.message_id WHERE r.mailbox_id = ?1 ORDER BY r.uid",
+            "SELECT r.message_id, r.uid, r.system_flags, r.keywords, m.content_id,
+               (m.mailbox_id IS NOT NULL OR coalesce(a.waits, 0)) AS is_here
+             FROM remote_message AS r JOIN message AS m ON m.id = r.message_id
+             LEFT JOIN remote_arrival AS a ON a.message_id = m.id WHERE r.mailbox_id = ?1 ORDER BY r.uid",
         )?;
         let bound = select.query_map([mailbox.get()], |row| {
             Ok(Bound {
                 message: MessageId::new(row.get("message_id")?),
                 uid: uid_from(row.get("uid")?),
                 base: flags_from_row(row)?,
-                is_here: row.get::<_, Option<i64>>("mailbox_id")?.is_some(),
+                is_here: row.get("is_here")?,
                 has_bytes: row.get::<_, Option<i64>>("content_id")?.is_some(),
             })
         })?;

@@ -41,6 +41,7 @@ impl Engine {
                 remote: &mut *remote,
                 clock,
                 report: &mut round,
+                since: self.store.read(|reader| reader.last_message())?,
                 selected: None,
                 listed: BTreeMap::new(),
                 bursts: true,

@@ -8,7 +8,7 @@ use super::pass::{Pass, refusal};
 use super::remote::{Fetched, MessageSink, Remote};
 use crate::store::{self, Arrival, NewMessage, Origin, Store, Upload};
 use crate::types::mutant::mutant;
-use crate::types::{ContentHash, InternalDate, MailboxId, RemoteUid, Timestamp, UidSet};
+use crate::types::{ContentHash, InternalDate, MailboxId, MessageId, RemoteUid, Timestamp, UidSet};
 
 /// UIDs in one FETCH: enough that round trips do not count, few enough that a server can plan it.
 const FETCH_MAX: usize = 500;
@@ -23,7 +23,7 @@ impl<R: Remote> Pass<'_, R> {
     pub(super) async fn take_in(&mut self, mailbox: MailboxId, uids: &[RemoteUid]) -> Result<()> {
         let mut todo: Vec<Vec<RemoteUid>> = uids.chunks(FETCH_MAX).rev().map(<[RemoteUid]>::to_vec).collect();
         while let Some(wanted) = todo.pop() {
-            let mut sink = ArrivalSink::new(self.store.clone(), mailbox, self.now());
+            let mut sink = ArrivalSink::new(self.store.clone(), mailbox, self.now(), self.since);
             let answer = self.remote.fetch(&wanted.iter().copied().collect(), &mut sink).await;
             let committed = sink.commit();
             self.report.arrived += sink.arrived;
@@ -68,6 +68,7 @@ pub(super) struct ArrivalSink {
     store: Store,
     mailbox: MailboxId,
     now: Timestamp,
+    since: MessageId,
     upload: Option<Upload>,
     batch: Vec<Arrival>,
     batch_bytes: u64,
@@ -76,18 +77,18 @@ pub(super) struct ArrivalSink {
 }
 
 impl ArrivalSink {
-    pub(super) fn new(store: Store, mailbox: MailboxId, now: Timestamp) -> Self {
+    pub(super) fn new(store: Store, mailbox: MailboxId, now: Timestamp, since: MessageId) -> Self {
         let came = std::collections::BTreeSet::new();
-        Self { store, mailbox, now, upload: None, batch: Vec::new(), batch_bytes: 0, arrived: 0, came }
+        Self { store, mailbox, now, since, upload: None, batch: Vec::new(), batch_bytes: 0, arrived: 0, came }
     }
 
     pub(super) fn commit(&mut self) -> store::Result<()> {
-        let (mailbox, batch) = (self.mailbox, std::mem::take(&mut self.batch));
+        let (mailbox, since, batch) = (self.mailbox, self.since, std::mem::take(&mut self.batch));
         self.batch_bytes = 0;
         if batch.is_empty() {
             return Ok(());
         }
-        match self.store.write(Origin::Upstream, self.now, move |txn| txn.arrive(mailbox, &batch)) {
+        match self.store.write(Origin::Upstream, self.now, move |txn| txn.arrive(mailbox, &batch, since)) {
             Ok(arrived) => self.arrived += arrived,
             // The user deleted the mailbox meanwhile: what is upstream is looked at before it is deleted there.
             Err(store::Error::NoSuchMailbox) => {}

@@ -7,7 +7,9 @@ use super::names;
 use super::remote::{Remote, RemoteError, RemoteName};
 use super::{Report, Result};
 use crate::store::{self, Origin, Reader, RemoteMailbox, Store, Txn};
-use crate::types::{AccountId, FolderFilter, MailboxId, MailboxName, RemoteUid, Timestamp, UidSet, UidValidity};
+use crate::types::{
+    AccountId, FolderFilter, MailboxId, MailboxName, MessageId, RemoteUid, Timestamp, UidSet, UidValidity,
+};
 
 /// One sync of one account, under way.
 pub(super) struct Pass<'a, R> {
@@ -17,6 +19,8 @@ pub(super) struct Pass<'a, R> {
     pub(super) remote: &'a mut R,
     pub(super) clock: Clock<'a>,
     pub(super) report: &'a mut Report,
+    /// The newest message here when the round began.
+    pub(super) since: MessageId,
     /// The mailbox selected for changing it, so that it is not selected twice.
     pub(super) selected: Option<MailboxId>,
     /// The UIDVALIDITY of each mailbox when it was last listed.

@@ -189,7 +189,9 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     /// Messages that were to be moved by copying, and whose copies are not there (any more): a mark for expunging that was
-    /// set in their source since the evidence was recorded is ours, and comes off.
+    /// set in their source since the evidence was recorded is ours, and comes off. That someone else set one in the same
+    /// while cannot be told from it, and theirs comes off too: they see that and can set it again, while ours left standing
+    /// would let anyone's EXPUNGE destroy the only copy, and bar a mailbox without UIDPLUS from ours.
     async fn unmark(&mut self, source: &EvidenceSource, evidence: &Evidence, missing: &[Sought]) -> Result<()> {
         let is_marked = |flags: &Flags| flags.has(SystemFlag::Deleted);
         let was_unmarked = |message: &MessageId| sent_flags(evidence, *message).is_some_and(|flags| !is_marked(&flags));

@@ -17,7 +17,7 @@ use super::remote::{Facts, Fetched, Known, MessageSink, Remote, RemoteError, Sca
 use super::tour::{Brought, Errand, Guide, Stop};
 use super::vanish::Vanishing;
 use crate::store::{self, Bound, Cursor, Origin, Reader, Store, bound_uids};
-use crate::types::{MailboxId, ModSeq, RemoteUid, Timestamp, UidSet, UidValidity};
+use crate::types::{MailboxId, MessageId, ModSeq, RemoteUid, Timestamp, UidSet, UidValidity};
 
 type Answered = std::result::Result<(), RemoteError>;
 
@@ -64,8 +64,15 @@ impl<R: Remote> Pass<'_, R> {
             return Ok((Vec::new(), left));
         }
         let stops: Vec<Stop> = visits.iter().map(Visit::stop).collect();
-        let mut surveyor =
-            Surveyor { store: self.store.clone(), now: self.now(), visits, sink: None, arrived: 0, at: 0 };
+        let mut surveyor = Surveyor {
+            store: self.store.clone(),
+            now: self.now(),
+            since: self.since,
+            visits,
+            sink: None,
+            arrived: 0,
+            at: 0,
+        };
         let outcome = self.remote.tour(&stops, &mut surveyor).await;
         let committed = surveyor.commit();
         self.report.arrived += surveyor.arrived;
@@ -219,6 +226,7 @@ impl Visit {
 struct Surveyor {
     store: Store,
     now: Timestamp,
+    since: MessageId,
     visits: Vec<Visit>,
     /// Where the messages of the stop go; none where it is another mailbox than was listed.
     sink: Option<ArrivalSink>,
@@ -256,7 +264,7 @@ impl Guide for Surveyor {
         match Refusal::of(selected)? {
             Ok(selected) if selected.uid_validity == visit.plan.status.uid_validity => {
                 match self.open(mailbox, &selected, was) {
-                    Ok(()) => self.sink = Some(ArrivalSink::new(self.store.clone(), mailbox, self.now)),
+                    Ok(()) => self.sink = Some(ArrivalSink::new(self.store.clone(), mailbox, self.now, self.since)),
                     Err(store::Error::NoSuchMailbox) => {}
                     Err(error) => return Err(local(error)),
                 }

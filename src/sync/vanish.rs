@@ -172,6 +172,11 @@ impl<'t, 'c> Accounting<'t, 'c> {
             if facts.upstream.as_ref().is_none_or(|upstream| upstream.mailbox != self.vanishing.mailbox) {
                 continue;
             }
+            if facts.waits {
+                // Where it moved on to it arrives again; the message that it may be finds it there.
+                self.txn.forget(facts.message)?;
+                continue;
+            }
             let is_same = |arrival: &MessageFacts| {
                 arrival.message != facts.message
                     && ((arrival.content.is_some() && arrival.content == facts.content)
@@ -197,7 +202,7 @@ impl<'t, 'c> Accounting<'t, 'c> {
 
     fn decide(&mut self, case: Case) -> store::Result<()> {
         let message = case.facts.message;
-        let target = case.arrival.as_ref().and_then(|arrival| arrival.place);
+        let target = case.arrival.as_ref().and_then(place_of);
         let (Some(arrival), Some(target)) = (&case.arrival, target) else { return self.decide_expunged(&case) };
         if case.facts.place == Some(target) {
             // Both put it there; or its mailbox got new UIDs, and it was not known again but by its bytes.
@@ -263,8 +268,14 @@ impl<'t, 'c> Accounting<'t, 'c> {
     /// Was it a draft, and did another one arrive in its mailbox?
     fn is_draft_replaced_there(&self, facts: &MessageFacts) -> bool {
         let is_draft = |arrival: &MessageFacts| {
-            arrival.flags.has(SystemFlag::Draft) && arrival.place == Some(self.vanishing.mailbox)
+            arrival.flags.has(SystemFlag::Draft) && place_of(arrival) == Some(self.vanishing.mailbox)
         };
         facts.flags.has(SystemFlag::Draft) && self.arrivals.iter().any(is_draft)
     }
+}
+
+/// Where an arrival is here, or will be.
+fn place_of(arrival: &MessageFacts) -> Option<MailboxId> {
+    let awaited = arrival.upstream.as_ref().filter(|_| arrival.waits).map(|binding| binding.mailbox);
+    arrival.place.or(awaited)
 }

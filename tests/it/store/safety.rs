@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mailtide::store::{Arrival, Error, Executor, FlagChange, NewMessage, Options, Origin, Store, With, check};
-use mailtide::types::{InternalDate, LocalUid, RemoteUid, Timestamp};
+use mailtide::types::{InternalDate, LocalUid, MessageId, RemoteUid, Timestamp};
 
 use super::place::{Place, flags, message, name, now};
 
@@ -91,11 +91,12 @@ fn a_file_that_is_no_database_is_named_and_not_touched() {
 
 #[test]
 fn a_store_of_every_earlier_version_opens() {
-    const HOT: [&str; 4] = [
+    const HOT: [&str; 5] = [
         include_str!("../../../src/store/migrations/0001_first.sql"),
         include_str!("../../../src/store/migrations/0002_outbox.sql"),
         include_str!("../../../src/store/migrations/0003_object_id.sql"),
         include_str!("../../../src/store/migrations/0004_mirror.sql"),
+        include_str!("../../../src/store/migrations/0005_annotations_and_quota.sql"),
     ];
     const CONTENT: &str = include_str!("../../../src/store/migrations/content_0001_first.sql");
     // Rows as version 1 wrote them; one message without bytes, waiting to be fetched.
@@ -181,7 +182,7 @@ fn mirrored_bytes_lost_in_a_power_cut_are_fetched_again() {
         let message = NewMessage { content, flags: flags(""), internal_date, email_id: None };
         store.write(Origin::Upstream, now(), move |txn| {
             txn.link_mailbox(account, inbox, "INBOX")?;
-            txn.arrive(inbox, &[Arrival { uid: RemoteUid::new(7), message }])
+            txn.arrive(inbox, &[Arrival { uid: RemoteUid::new(7), message }], MessageId::new(0))
         })
     };
     assert_eq!(arrival(&place, &store).expect("an arrival"), 1);

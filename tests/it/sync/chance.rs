@@ -312,6 +312,18 @@ fn what_chance_found_once_stays_right() {
             Turn::Sync { cut: Some((24, false)) },
             Turn::There(Act::Expunge { pick: 953 }),
         ],
+        &[
+            Turn::Here(Act::Append { to: 0 }),
+            Turn::There(Act::Expunge { pick: 24 }),
+            Turn::Here(Act::Append { to: 0 }),
+            Turn::Here(Act::Expunge { pick: 0 }),
+            Turn::There(Act::Move { pick: 13, to: 1 }),
+            Turn::Sync { cut: Some((8, false)) },
+            Turn::There(Act::Append { to: 0 }),
+            Turn::Here(Act::Append { to: 0 }),
+            Turn::There(Act::Move { pick: 661, to: 2 }),
+            Turn::Here(Act::Move { pick: 105, to: 2 }),
+        ],
     ];
     for turns in found {
         Traits::all().into_iter().for_each(|traits| run(traits, turns));

@@ -6,6 +6,7 @@ mod folders;
 mod guard;
 mod mirror;
 mod model_remote;
+mod one_message;
 mod policy;
 mod servers;
 mod table;

@@ -1,0 +1,65 @@
+//! A message that upstream moves is one message, whenever the line is cut and whatever the user does meanwhile.
+
+use super::model_remote::{Cut, Traits};
+use super::world::World;
+
+/// What the user may do to the message in the mailbox in which they see it.
+type Act = fn(&World, &str);
+
+const ACTS: [(&str, Act); 3] = [
+    ("flagged", |world, mailbox| world.flag(mailbox, "m", "\\Flagged", "")),
+    ("moved", |world, mailbox| world.move_message(mailbox, "m", "D")),
+    ("expunged", |world, mailbox| world.expunge(mailbox, "m")),
+];
+
+/// Upstream moved the message; the pull that would tell was cut. Nothing else is there.
+fn moved_before_a_cut(traits: &Traits, cut: usize) -> World {
+    let mut world = World::new(traits.clone());
+    ["B", "C", "D"].into_iter().for_each(|name| world.server.create(name));
+    let uid = world.server.deliver("INBOX", "m", "");
+    world.settle();
+    world.server.move_message("INBOX", uid, "B");
+    let calls = world.server.state().calls;
+    world.server.state().cut = Cut::After(calls + cut);
+    let _ = world.sync();
+    world.close();
+    world
+}
+
+#[test]
+fn a_message_moved_upstream_around_a_cut_is_seen_once() {
+    for traits in Traits::all() {
+        for cut in 1..16 {
+            let mut world = moved_before_a_cut(&traits, cut);
+            world.reopen();
+            assert_eq!(world.here().matches('m').count(), 1, "cut {cut}: {}", world.here());
+            world.assert_sound();
+        }
+    }
+}
+
+#[test]
+fn a_message_moved_on_upstream_after_a_cut_is_still_one() {
+    for traits in Traits::all() {
+        for cut in 1..16 {
+            let template = moved_before_a_cut(&traits, cut);
+            for mailbox in ["INBOX", "B"] {
+                for (what, act) in ACTS {
+                    let world = template.fork();
+                    if world.uids(mailbox, "m").is_empty() {
+                        continue;
+                    }
+                    world.server.move_message("B", 1, "C");
+                    act(&world, mailbox);
+                    world.settle();
+                    let what = format!("{what} in {mailbox}, cut {cut}, {traits:?}");
+                    assert_eq!(world.here(), world.there(), "{what}");
+                    // What the user deleted and upstream moved stays, as the policy says.
+                    assert_eq!(world.there().matches('m').count(), 1, "{what}: {}", world.there());
+                    assert_eq!(world.journal(), Vec::<String>::new(), "{what}");
+                    world.assert_sound();
+                }
+            }
+        }
+    }
+}
