@@ -30,12 +30,14 @@ pub fn entry(reader: &Reader<'_>, account: &str, entry: &Entry) -> report::Entry
 fn discarding(reader: &Reader<'_>, entry: &Entry) -> String {
     let place = |id: &MailboxId| mailbox(reader, *id);
     let open = messages_text(entry.open.len());
+    // They get, it gets.
+    let s = if entry.open.len() == 1 { "s" } else { "" };
     match &entry.op {
-        Op::Append { mailbox, .. } => removed(&open, &place(mailbox)),
-        Op::Copy { to, .. } => removed(&open, &place(to)),
-        Op::Flags { .. } => format!("{open} here get back the flags that the server has"),
-        Op::Move { from, .. } => format!("{open} here go back to {}", place(from)),
-        Op::Expunge { from, .. } => format!("{open} come back to {} here", place(from)),
+        Op::Append { mailbox, .. } => removed(&open, s, &place(mailbox)),
+        Op::Copy { to, .. } => removed(&open, s, &place(to)),
+        Op::Flags { .. } => format!("{open} here get{s} back the flags that the server has"),
+        Op::Move { from, .. } => format!("{open} here return{s} to {}", place(from)),
+        Op::Expunge { from, .. } => format!("{open} return{s} to {} here", place(from)),
         Op::CreateMailbox { name, .. } => format!("the mailbox {name} is deleted here, if it is empty"),
         Op::RenameMailbox { from, to, .. } => format!("the mailbox {to} is named {from} here again"),
         Op::DeleteMailbox { name, .. } => format!("the mailbox {name} comes back here with its messages"),
@@ -44,10 +46,10 @@ fn discarding(reader: &Reader<'_>, entry: &Entry) -> String {
     }
 }
 
-fn removed(messages: &str, from: &str) -> String {
+fn removed(messages: &str, s: &str, from: &str) -> String {
     let days = limits::RECOVERY_MS / (24 * 3_600_000);
     format!(
-        "{messages}, which the server does not have, go out of {from} here and can be put back for {days} days \
+        "{messages}, which the server does not have, leave{s} {from} here and can be put back for {days} days \
          (syncctl recover list)"
     )
 }

@@ -279,7 +279,7 @@ pub trait Connect: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {
     /// No connection, or it broke: what was running may or may not have happened.
-    #[error("connection to {host} lost: {cause}")]
+    #[error("no connection to {host}: {cause}")]
     Lost { host: String, cause: String },
     /// The certificate or the TLS handshake is bad: never retried in plain text.
     #[error("no secure connection to {host}: {cause}")]
