@@ -115,7 +115,16 @@ impl MailAccount {
             return Ok(mailbox.recent_from);
         }
         let (id, up_to) = (mailbox.id, mailbox.uid_next);
-        Ok(self.store.write(Origin::Upstream, (self.clock)(), move |txn| txn.claim_recent(id, up_to))?)
+        let claimed = self.store.write(Origin::Upstream, (self.clock)(), move |txn| txn.claim_recent(id, up_to));
+        Ok(claimed_or_shown(claimed, mailbox.recent_from)?)
+    }
+}
+
+/// Mail can be read on a full disk: what could not be claimed is recent to this session, and to the next one as well.
+fn claimed_or_shown(claimed: store::Result<LocalUid>, unclaimed: LocalUid) -> store::Result<LocalUid> {
+    match claimed {
+        Err(store::Error::DiskFull) => Ok(unclaimed),
+        claimed => claimed,
     }
 }
 
@@ -425,5 +434,21 @@ impl From<store::Error> for Error {
             store::Error::NoContent => Self::Unavailable,
             other => Self::Store(Box::new(other)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_keeps_nobody_from_opening_a_mailbox() {
+        let unclaimed = LocalUid::new(3);
+        let shown = claimed_or_shown(Err(store::Error::DiskFull), unclaimed).expect("it is shown");
+        assert_eq!(shown, unclaimed);
+        let claimed = claimed_or_shown(Ok(LocalUid::new(7)), unclaimed).expect("it is claimed");
+        assert_eq!(claimed, LocalUid::new(7));
+        let gone = claimed_or_shown(Err(store::Error::NoSuchMailbox), unclaimed);
+        assert!(matches!(gone, Err(store::Error::NoSuchMailbox)), "nothing else is passed over: {gone:?}");
     }
 }
