@@ -116,7 +116,10 @@ impl Shared {
         let session: Box<dyn Conversation> = match port {
             IMAP_PORT => {
                 let session = self.imap(self.capabilities, Arc::new(move || waking.notify_one()));
-                Box::new(Quirky::new(session, &self.faults))
+                match self.faults.is_empty() {
+                    true => Box::new(session),
+                    false => Box::new(Quirky::new(session, &self.faults)),
+                }
             }
             SMTP_PORT => Box::new(self.smtp(Role::Submission { anonymous: false })),
             other => panic!("nobody listens on port {other}"),

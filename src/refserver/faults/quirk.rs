@@ -151,8 +151,10 @@ impl Faults {
         }
     }
 
-    /// What such a server offers: those that make up a UIDVALIDITY have no QRESYNC.
+    /// What such a server offers. Its lines are rewritten, so they cannot be compressed; those that make up a UIDVALIDITY
+    /// have no QRESYNC.
     pub fn capabilities(&self, offered: Capabilities) -> Capabilities {
+        let offered = if self.is_empty() { offered } else { offered.without(Capability::CompressDeflate) };
         match self.has(Quirk::UidValidityBump) || self.has(Quirk::UidValidityOne) {
             true => offered.without(Capability::QResync),
             false => offered,
