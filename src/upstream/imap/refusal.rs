@@ -41,10 +41,15 @@ const ACTS: &[&str] =
     &["APPEND", "COPY", "MOVE", "STORE", "EXPUNGE", "CREATE", "RENAME", "DELETE", "SUBSCRIBE", "UNSUBSCRIBE"];
 
 /// LIMIT and UNAVAILABLE may be about one act ("too many flags", a part of the server that is down: RFC 5530 section 3),
-/// which must not hold up the rest of the account; unless the text says that it is all too fast.
+/// and UNAVAILABLE about single messages that are fetched (QUIRKS.md row 19). They must not hold up the rest of the
+/// account; unless the text says that it is all too fast.
 fn is_about_one_act(request: &str, status: &StatusLine) -> bool {
-    let is_either = matches!(status.code_name(), Some("LIMIT" | "UNAVAILABLE"));
-    is_either && ACTS.contains(&request) && !says_too_fast(&status.text.to_ascii_lowercase())
+    let is_either = match status.code_name() {
+        Some("LIMIT") => ACTS.contains(&request),
+        Some("UNAVAILABLE") => ACTS.contains(&request) || request == "FETCH",
+        _ => false,
+    };
+    is_either && !says_too_fast(&status.text.to_ascii_lowercase())
 }
 
 fn says_too_fast(lower_case_text: &str) -> bool {
@@ -137,9 +142,17 @@ mod tests {
         for (line, error) in rows {
             assert_eq!(refusal("h", "APPEND", &status(line)), error, "{line}");
         }
-        for line in ["NO [UNAVAILABLE] later", "NO [LIMIT] later"] {
-            assert_eq!(refusal("h", "FETCH", &status(line)), wait(None, "later"), "{line}");
+        let rows = [
+            ("FETCH", "NO [LIMIT] later"),
+            ("SELECT", "NO [UNAVAILABLE] later"),
+            ("FETCH", "NO [UNAVAILABLE] Rate limit hit"),
+        ];
+        for (request, line) in rows {
+            assert!(matches!(refusal("h", request, &status(line)), RemoteError::Wait { .. }), "{request}: {line}");
         }
+        // One message that a server cannot give holds up no other.
+        let unavailable = refusal("h", "FETCH", &status("NO [UNAVAILABLE] later"));
+        assert!(matches!(unavailable, RemoteError::Refused { .. }), "{unavailable}");
     }
 
     #[test]

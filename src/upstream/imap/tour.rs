@@ -3,6 +3,8 @@
 //! A server answers in the order asked where the answer to one command depends on another (RFC 3501 section 5.5), as all
 //! do on SELECT. What it tells untagged belongs to the first command that is not answered yet.
 
+use std::collections::BTreeMap;
+
 use super::code::{Code, Condition, StatusLine};
 use super::command::Command;
 use super::driver::Heard;
@@ -20,8 +22,18 @@ pub(super) async fn tour(remote: &mut ImapRemote, stops: &[Stop], guide: &mut dy
     let (legs, commands) = itinerary(remote, stops)?;
     remote.selected = None;
     let (host, facts) = (remote.driver.host().to_owned(), remote.facts.clone());
-    let mut traveller =
-        Traveller { host, facts, stops, guide, legs, at: 0, entered: None, at_work: Work::Nothing, placed: Vec::new() };
+    let mut traveller = Traveller {
+        host,
+        facts,
+        stops,
+        guide,
+        legs,
+        at: 0,
+        early: BTreeMap::new(),
+        entered: None,
+        at_work: Work::Nothing,
+        placed: Vec::new(),
+    };
     remote.driver.run(commands, &mut |heard| traveller.hear(heard)).await?;
     // Both are about mailboxes left by now; the guide was told.
     remote.driver.take_vanished();
@@ -113,6 +125,8 @@ struct Traveller<'a, 'g> {
     legs: Vec<Leg>,
     /// The first leg that is not answered.
     at: usize,
+    /// Answers to later ones.
+    early: BTreeMap<usize, StatusLine>,
     /// The stop we are at, once entered.
     entered: Option<usize>,
     /// What is being heard of an errand, begun with its first command.
@@ -180,18 +194,21 @@ impl Traveller<'_, '_> {
         };
     }
 
+    /// An answer that overtakes others waits for them: what a server tells untagged is of the first that it has not
+    /// answered, whichever answer it gives first.
     fn answered(&mut self, place: usize, status: StatusLine) -> Result<(), RemoteError> {
-        if place != self.at {
-            let text = "commands that depend on each other were answered out of order".to_owned();
-            return Err(RemoteError::Protocol { request: "SELECT", text });
+        self.early.insert(place, status);
+        while let Some(status) = self.early.remove(&self.at) {
+            let leg = self.legs[self.at];
+            self.at += 1;
+            match leg {
+                Leg::Leave => {}
+                Leg::Enter { stop } => self.enter(stop, &status)?,
+                Leg::Errand { stop, .. } if self.entered != Some(stop) => {}
+                Leg::Errand { stop, errand, is_last } => self.errand(stop, errand, is_last, status)?,
+            }
         }
-        self.at += 1;
-        match self.legs[place] {
-            Leg::Leave => Ok(()),
-            Leg::Enter { stop } => self.enter(stop, &status),
-            Leg::Errand { stop, .. } if self.entered != Some(stop) => Ok(()),
-            Leg::Errand { stop, errand, is_last } => self.errand(stop, errand, is_last, status),
-        }
+        Ok(())
     }
 
     fn enter(&mut self, stop: usize, status: &StatusLine) -> Result<(), RemoteError> {
