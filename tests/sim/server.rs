@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mailtide::imap::server::{Capabilities, Session as ImapSession, SessionConfig};
+use mailtide::imap::server::{Capabilities, Capability, Session as ImapSession, SessionConfig};
 use mailtide::net::Clock;
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
 use mailtide::refserver::faults::{Faults, Quirky};
@@ -50,6 +50,11 @@ impl Server {
     pub fn new(capabilities: Capabilities, faults: Faults, clock: Clock, trace: Trace, network: Network) -> Self {
         let folder = template::folder();
         template::copy(&template::template().server, folder.path());
+        // What is compressed nobody can read.
+        let capabilities = match trace.is_loud() {
+            true => capabilities.without(Capability::CompressDeflate),
+            false => capabilities,
+        };
         Self { folder, clock, trace, network, capabilities, faults, running: None }
     }
 

@@ -30,6 +30,11 @@ impl Trace {
         })))
     }
 
+    /// Does someone read every byte of it?
+    pub fn is_loud(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_loud
+    }
+
     /// Something happened on the wire or on the disk.
     pub fn event(&self, what: &str, detail: &[u8]) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
