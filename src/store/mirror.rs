@@ -23,15 +23,18 @@ pub struct Mirrored {
 }
 
 impl Txn<'_> {
-    /// Does `choice` differ from what was carried out last?
+    /// Does `choice` differ from what was carried out last? The first one, also that of a store made before choices were
+    /// noted, differs from none.
     pub(in crate::store) fn is_new_choice(&self, account: AccountId, choice: &str) -> Result<bool> {
         let mut select = self.conn().prepare_cached("SELECT mirror FROM account WHERE id = ?1")?;
-        Ok(select.query_row([account.get()], |row| row.get::<_, String>("mirror"))? != choice)
+        let last: String = select.query_row([account.get()], |row| row.get("mirror"))?;
+        Ok(!last.is_empty() && last != choice)
     }
 
     /// It was carried out.
     pub(in crate::store) fn set_choice(&mut self, account: AccountId, choice: &str) -> Result<()> {
-        let mut update = self.conn().prepare_cached("UPDATE account SET mirror = ?2 WHERE id = ?1")?;
+        let mut update =
+            self.conn().prepare_cached("UPDATE account SET mirror = ?2 WHERE id = ?1 AND mirror <> ?2")?;
         update.execute(params![account.get(), choice])?;
         Ok(())
     }

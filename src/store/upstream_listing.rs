@@ -80,7 +80,7 @@ impl Txn<'_> {
                 self.take_attributes(account, mailbox, listed, &entries)?;
             }
         }
-        if is_new_choice && mirrored.held.is_empty() {
+        if mirrored.held.is_empty() {
             self.set_choice(account, choice)?;
         }
         let gone = matching.missing();

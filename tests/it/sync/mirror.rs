@@ -133,6 +133,22 @@ fn a_mailbox_made_here_is_mirrored_whatever_its_name_and_one_out_of_sight_is_bac
 }
 
 #[test]
+fn the_first_choice_after_an_upgrade_is_no_change_of_it() {
+    for traits in Traits::all() {
+        let mut world = World::new(traits);
+        world.filter = without(&["Trash"]);
+        world.create("Trash");
+        world.settle();
+        world.forget_choice();
+        assert_eq!(world.settle().to_string(), "no change");
+        assert_eq!(world.here(), "INBOX:\nTrash:");
+        world.filter = without(&["Tr*"]);
+        assert_eq!(world.settle().to_string(), "Trash is no longer mirrored");
+        world.assert_sound();
+    }
+}
+
+#[test]
 fn what_is_long_out_of_sight_is_dropped_here_and_fetched_when_it_is_wanted_again() {
     let mut world = mirrored(Traits::modern());
     let before = world.here();

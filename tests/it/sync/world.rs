@@ -86,6 +86,15 @@ impl World {
         self.store = Some(open(self.folder.path(), &self.server.state().commits));
     }
 
+    /// As a store is that was made before choices of mailboxes were noted.
+    pub fn forget_choice(&mut self) {
+        self.store = None;
+        let conn = rusqlite::Connection::open(self.folder.path().join("mailtide.db")).expect("a database");
+        conn.execute("UPDATE account SET mirror = ''", []).expect("a choice to be forgotten");
+        drop(conn);
+        self.reopen();
+    }
+
     /// Ends the use of this world; it can be forked from then on.
     pub fn close(&mut self) {
         self.store = None;
