@@ -1,11 +1,9 @@
 //! The local face: the servers that mail clients on this machine connect to.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -13,7 +11,7 @@ use super::users::{LocalUsers, SendingUsers};
 use crate::config::{Local, TlsIdentity};
 use crate::imap::server as imap;
 use crate::net::chance::nonce;
-use crate::net::listener::{Accepted, Admission, MakeSession, Security, Service, serve};
+use crate::net::listener::{Accepted, Admission, ListenError, MakeSession, Security, Service, listen, serve};
 use crate::net::tls::{Identity, TlsError};
 use crate::net::{Clock, Shutdown};
 use crate::pop3::server as pop3;
@@ -51,8 +49,8 @@ pub struct Faces {
 /// Why the local servers cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum FacesError {
-    #[error("cannot listen on {address} for {service}: {cause}")]
-    Listen { service: &'static str, address: SocketAddr, cause: io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
@@ -62,10 +60,10 @@ impl Faces {
     pub async fn open(local: &Local, parts: &Parts, data: &Path) -> Result<Self, FacesError> {
         let identity = local.tls.as_ref().map(|tls| identity(tls, local, data)).transpose()?;
         let acceptor = identity.as_ref().map(Identity::acceptor).transpose()?;
-        let imap = listen("imap", local.imap).await?;
-        let smtp = listen("smtp", local.smtp).await?;
+        let imap = listen(local.imap, "at `imap` in [local] of the configuration").await?;
+        let smtp = listen(local.smtp, "at `smtp` in [local] of the configuration").await?;
         let pop3 = match local.pop3 {
-            Some(address) => Some(listen("pop3", address).await?),
+            Some(address) => Some(listen(address, "at `pop3` in [local] of the configuration").await?),
             None => None,
         };
         let mut faces = Self {
@@ -110,13 +108,6 @@ fn identity(tls: &TlsIdentity, local: &Local, data: &Path) -> Result<Identity, T
             Identity::in_folder(data, &names)
         }
     }
-}
-
-async fn listen(service: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), FacesError> {
-    let failed = |cause| FacesError::Listen { service, address, cause };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
 }
 
 fn security(acceptor: Option<TlsAcceptor>) -> Security {

@@ -17,6 +17,7 @@ use crate::agent::{Exit, Paths};
 use crate::config::Config;
 use crate::control::Request;
 use crate::control::report::{Account, State, Status, Verified};
+use crate::net::listener::remedy;
 
 /// With less than this the next large message may not fit.
 const SPACE_MIN_BYTES: u64 = 256 * 1024 * 1024;
@@ -180,11 +181,12 @@ fn clock(paths: &Paths, findings: &mut Vec<Finding>) {
 /// Is a port of ours taken by someone else?
 fn ports(config: Option<&Config>, findings: &mut Vec<Finding>) {
     let Some(local) = config.map(|config| &config.local) else { return };
-    for address in [Some(local.imap), Some(local.smtp), local.pop3].into_iter().flatten() {
+    for (key, address) in [("imap", Some(local.imap)), ("smtp", Some(local.smtp)), ("pop3", local.pop3)] {
+        let Some(address) = address else { continue };
         findings.push(match TcpListener::bind(address) {
             Ok(_) => Finding::ok("port", format!("{address} is free")),
             Err(error) => {
-                let remedy = "stop what listens there, or name another address in [local]";
+                let remedy = remedy(&error, &format!("at `{key}` in [local]"));
                 Finding::wrong("port", format!("{address}: {error}"), remedy, Exit::TempFail)
             }
         });

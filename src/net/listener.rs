@@ -59,6 +59,37 @@ pub struct Service {
     pub busy: &'static [u8],
 }
 
+/// Why a listener cannot be opened, and what helps. `place` is where its address is said.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {cause}; {}", remedy(cause, place))]
+pub struct ListenError {
+    pub address: SocketAddr,
+    pub place: String,
+    pub cause: io::Error,
+}
+
+/// What helps where one cannot listen on an address that is said at `place`.
+pub fn remedy(cause: &io::Error, place: &str) -> String {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("another program listens there (`ss -ltnp` names it): stop it, or say another address {place}")
+        }
+        io::ErrorKind::AddrNotAvailable => format!("this machine has no such address: say another one {place}"),
+        io::ErrorKind::PermissionDenied => {
+            format!("ports below 1024 are not for everyone: say a higher one {place}")
+        }
+        _ => format!("say another address {place}"),
+    }
+}
+
+/// Opens a listener; with the address that it really has, where port 0 was asked for.
+pub async fn listen(address: SocketAddr, place: &str) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let failed = |cause| ListenError { address, place: place.to_owned(), cause };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
 /// Serves connections on `listener` until the shutdown is asked for and every session has ended (or its grace is over).
 pub async fn serve(listener: TcpListener, service: Service, admission: Admission, clock: Clock, shutdown: Shutdown) {
     let mut sessions = JoinSet::new();
@@ -203,6 +234,19 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_listened_on_is_told_with_the_remedy() {
+        let (_held, taken) = listen(SocketAddr::from(([127, 0, 0, 1], 0)), "").await.expect("a free port");
+        let foreign = SocketAddr::from(([192, 0, 2, 1], 0));
+        for (address, remedy) in [
+            (taken, "another program listens there (`ss -ltnp` names it): stop it, or say another address at `imap`"),
+            (foreign, "this machine has no such address: say another one at `imap`"),
+        ] {
+            let error = listen(address, "at `imap`").await.expect_err("it cannot be had").to_string();
+            assert!(error.starts_with(&format!("cannot listen on {address}: ")) && error.ends_with(remedy), "{error}");
+        }
+    }
 
     #[test]
     fn one_address_cannot_take_every_place() {

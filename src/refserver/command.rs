@@ -69,7 +69,7 @@ fn exit_of_options(error: &OptionsError) -> Exit {
 fn exit_of_start(error: &StartError) -> Exit {
     match error {
         StartError::Store(error) if error.is_temporary() => Exit::TempFail,
-        StartError::Listen { .. } | StartError::Control { .. } | StartError::Chance(_) => Exit::TempFail,
+        StartError::Listen(_) | StartError::Control { .. } | StartError::Chance(_) => Exit::TempFail,
         StartError::Store(_) | StartError::Users(_) | StartError::Tls(_) => Exit::Config,
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -26,7 +25,7 @@ use crate::control;
 use crate::imap::server::Session as ImapSession;
 use crate::imap::server::config::SessionConfig;
 use crate::net::chance::nonce;
-use crate::net::listener::{Accepted, Admission, MakeSession, Security, Service, serve};
+use crate::net::listener::{self, Accepted, Admission, ListenError, MakeSession, Security, Service, serve};
 use crate::net::tls::{Identity, TlsError};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::pop3::server as pop3;
@@ -82,8 +81,8 @@ pub enum StartError {
     Users(#[from] UsersError),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("cannot listen on {address}: {cause}")]
-    Listen { address: SocketAddr, cause: io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("cannot open the control socket {}: {cause}", path.display())]
     Control { path: PathBuf, cause: io::Error },
     #[error("no random numbers: {0}")]
@@ -196,9 +195,9 @@ impl Parts {
         let mut listeners = JoinSet::new();
         for (name, face, security, address, bound) in ports {
             let Some(address) = address else { continue };
-            let failed = |cause| StartError::Listen { address, cause };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
-            *bound = Some(listener.local_addr().map_err(failed)?);
+            let (listener, at) =
+                listener::listen(address, &format!("with --{name}, or at `{name}` in its configuration")).await?;
+            *bound = Some(at);
             let service = Service { name, security: security.clone(), make: self.sessions(face), busy: face.busy() };
             listeners.spawn(serve(listener, service, admission.clone(), self.clock.clone(), shutdown.clone()));
         }

@@ -79,6 +79,17 @@ fn a_configuration_without_an_account_is_told() {
 }
 
 #[test]
+fn a_port_that_another_program_has_is_told_with_the_key_to_change() {
+    let mut agent = Agent::new("");
+    let held = std::net::TcpListener::bind(agent.smtp).expect("a free port");
+    agent.spawn();
+    assert_eq!(agent.process().wait_end(SOON).code(), Some(75), "{}", agent.log());
+    let log = agent.log();
+    assert!(log.contains(&agent.smtp.to_string()) && log.contains("`smtp` in [local]"), "{log}");
+    drop(held);
+}
+
+#[test]
 fn a_password_never_appears_in_what_is_printed() {
     let agent = Agent::new("[[account]]\nname = \"a\"\npassword = \"hush hush\"\npasword = \"hush hush\"\n");
     let said = agent.once();
