@@ -99,9 +99,10 @@ async fn serve(paths: Paths, config: Config) -> Exit {
     let watched = Watched::begin(&file)
         .inspect_err(|error| tracing::warn!("changes of {} are not seen: {error}", file.display()))
         .ok();
+    let data = paths.data.clone();
     let mut daemon = match Daemon::start(paths, config).await {
         Ok(daemon) => daemon,
-        Err(error) => return fail(&error, exit_of_start(&error)),
+        Err(error) => return fail_of_start(&error, &data),
     };
     let served = daemon.served();
     if daemon.config().accounts.is_empty() {
@@ -166,18 +167,30 @@ fn tell_systemd(daemon: &Daemon, told: &mut String) {
     }
 }
 
-fn exit_of_start(error: &StartError) -> Exit {
+fn fail_of_start(error: &StartError, data: &Path) -> Exit {
     match error {
-        StartError::Store(error) => exit_of_store(error),
-        StartError::Faces(FacesError::Listen { .. }) | StartError::Control { .. } | StartError::KeepPassword { .. } => {
-            Exit::TempFail
+        StartError::Store(error) => fail_of_store(error, data),
+        StartError::Faces(FacesError::Listen(_)) | StartError::Control { .. } | StartError::KeepPassword { .. } => {
+            fail(error, Exit::TempFail)
         }
-        StartError::Faces(FacesError::Tls(_)) | StartError::Password(_) => Exit::Config,
+        StartError::Faces(FacesError::Tls(_)) | StartError::Password(_) => fail(error, Exit::Config),
     }
 }
 
+/// Tells why the store in the folder `data` cannot be opened.
+pub(super) fn fail_of_store(error: &store::Error, data: &Path) -> Exit {
+    match error {
+        store::Error::DiskFull => tracing::error!(
+            "cannot start: the disk of {} is full; nothing is lost or changed: free some space, then start again",
+            data.display()
+        ),
+        error => tracing::error!("{error}"),
+    }
+    exit_of_store(error)
+}
+
 /// A store that this program does not know, that is damaged, or that cannot be where it is said to be, needs a person.
-pub(super) const fn exit_of_store(error: &store::Error) -> Exit {
+const fn exit_of_store(error: &store::Error) -> Exit {
     match error {
         store::Error::Newer { .. } | store::Error::Folder { .. } => Exit::Config,
         error if error.is_temporary() => Exit::TempFail,

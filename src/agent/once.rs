@@ -1,6 +1,6 @@
 //! `syncd --once`: one complete sync of every account, and an exit code that says how it went.
 
-use super::command::NO_ACCOUNT;
+use super::command::{NO_ACCOUNT, fail_of_store};
 use super::daemon::open_store;
 use super::exit::Exit;
 use super::outbox;
@@ -59,10 +59,7 @@ pub(super) async fn run(paths: &Paths, config: &Config) -> Exit {
     let clock = Clock::system();
     let store = match open_store(paths, &clock) {
         Ok(store) => store,
-        Err(error) => {
-            tracing::error!("{error}");
-            return super::command::exit_of_store(&error);
-        }
+        Err(error) => return fail_of_store(&error, &paths.data),
     };
     let mut worst = Exit::Done;
     for account in &config.accounts {

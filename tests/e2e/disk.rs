@@ -8,6 +8,7 @@ use crate::support::corpus;
 use crate::support::peers;
 use crate::support::refserver::RefServer;
 use crate::support::snapshot;
+use crate::support::wait::SOON;
 
 struct SmallDisk {
     folder: PathBuf,
@@ -69,6 +70,25 @@ fn a_full_disk_stops_the_mirror_with_a_clear_word_and_loses_nothing() {
     assert_eq!(said.code, 0, "{said:?}");
     agent.start();
     assert_eq!(snapshot::take(&mut agent.login("ada")), snapshot::take(&mut upstream));
+}
+
+#[test]
+fn a_start_on_a_disk_without_a_free_byte_is_refused_for_now_and_names_the_folder() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    let Some(disk) = SmallDisk::mount(&agent.data, "1M") else { return };
+    let filling = agent.data.join("filling");
+    assert!(std::fs::write(&filling, vec![0; 2 * PIECE]).is_err(), "it is full");
+    let word = format!("the disk of {} is full", agent.data.display());
+    let said = agent.once();
+    assert!(said.code == 75 && said.err.contains(&word), "{said:?}");
+    agent.spawn();
+    assert_eq!(agent.process().wait_end(SOON).code(), Some(75), "{}", agent.log());
+    assert!(agent.log().contains(&word), "{}", agent.log());
+
+    disk.grow("200M");
+    let said = agent.once();
+    assert_eq!(said.code, 0, "{said:?}");
 }
 
 #[test]
