@@ -24,6 +24,7 @@ impl Failure {
     /// How the program ends.
     pub fn exit(&self) -> Exit {
         match self {
+            Self::Daemon(CallError::Unavailable { cause, .. }) if is_no_place(cause) => Exit::Config,
             Self::Daemon(CallError::Unavailable { .. }) => Exit::Unavailable,
             Self::Daemon(CallError::Failed(failure)) if failure.code == control::Failure::NOT_FOUND => Exit::Usage,
             Self::Daemon(CallError::Failed(failure)) if failure.code == control::Failure::INTERNAL => Exit::Software,
@@ -40,10 +41,41 @@ impl Failure {
     pub fn message(&self) -> Option<String> {
         match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
-            Self::Daemon(error @ CallError::Unavailable { .. }) => {
-                Some(format!("{error}\nStart it with `syncd`, or `systemctl --user start mailtide`."))
+            Self::Daemon(error @ CallError::Unavailable { cause, .. }) => {
+                let remedy = match cause.kind() {
+                    _ if is_no_place(cause) => "Say --data DIR, with the folder that syncd has its data in.",
+                    io::ErrorKind::PermissionDenied => "That daemon is another user's: say --data DIR of one of yours.",
+                    _ => "Start it with `syncd`, or `systemctl --user start mailtide`.",
+                };
+                Some(format!("{error}\n{remedy}"))
             }
             other => Some(other.to_string()),
+        }
+    }
+}
+
+/// There can be no daemon at a place below what is no folder.
+fn is_no_place(cause: &io::Error) -> bool {
+    cause.kind() == io::ErrorKind::NotADirectory
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_no_daemon_answers_decides_what_helps() {
+        for (kind, remedy, exit) in [
+            (io::ErrorKind::NotFound, "Start it with `syncd`", Exit::Unavailable),
+            (io::ErrorKind::ConnectionRefused, "Start it with `syncd`", Exit::Unavailable),
+            (io::ErrorKind::PermissionDenied, "another user's", Exit::Unavailable),
+            (io::ErrorKind::NotADirectory, "Say --data DIR", Exit::Config),
+        ] {
+            let failure =
+                Failure::Daemon(CallError::Unavailable { path: "/d/control.sock".into(), cause: kind.into() });
+            assert_eq!(failure.exit(), exit, "{kind}");
+            let message = failure.message().expect("a message");
+            assert!(message.contains("/d/control.sock") && message.contains(remedy), "{message}");
         }
     }
 }
