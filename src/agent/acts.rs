@@ -5,12 +5,15 @@ use crate::journal::{Entry, Op, State};
 use crate::store::Reader;
 use crate::types::{Flags, MailboxId, limits};
 
+/// The state of an entry that waits for its user.
+pub(super) const PARKED: &str = "parked";
+
 /// A journal entry of the account called `account`.
 pub fn entry(reader: &Reader<'_>, account: &str, entry: &Entry) -> report::Entry {
     let (state, why) = match &entry.state {
         State::Pending => ("pending", None),
         State::InFlight { .. } => ("in-flight", None),
-        State::Parked { why } => ("parked", Some(why.clone())),
+        State::Parked { why } => (PARKED, Some(why.clone())),
     };
     report::Entry {
         id: entry.id,

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::daemon::Agent;
+use super::numbered::Numbered;
 use super::{acts, recovery, reports, settled, verify, why};
 use crate::control::report::{self, ClientConfig, ClientUser, Entry, Source, Status, Submission, Synced};
 use crate::control::{Failure, Handler, Request};
@@ -30,9 +31,13 @@ impl Handler for Control {
             }
             request => {
                 // Everything else is quick, but waits for the disk.
-                let agent = Arc::clone(&self.0);
+                let (agent, numbered) = (Arc::clone(&self.0), Numbered::of(&request));
                 let answer = tokio::task::spawn_blocking(move || answer(&agent, request));
-                answer.await.unwrap_or_else(|panicked| Err(Failure::internal(panicked)))
+                let answer = answer.await.unwrap_or_else(|panicked| Err(Failure::internal(panicked)));
+                answer.map_err(|failure| match numbered {
+                    Some(numbered) => numbered.told(failure),
+                    None => failure,
+                })
             }
         }
     }
@@ -171,6 +176,10 @@ fn listed<T>(
 
 fn retry(agent: &Agent, id: Option<EntryId>) -> Result<Value, Failure> {
     let ids = match id {
+        Some(id) if entry(agent, id)?.state != acts::PARKED => {
+            let text = format!("journal entry {id} is not parked: it is tried again by itself");
+            return Err(Failure::not_possible(text));
+        }
         Some(id) => vec![id],
         None => listed(agent, None, |reader, _, account| {
             let entries = reader.entries(account)?.into_iter();

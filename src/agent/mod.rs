@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod exit;
 pub mod faces;
 pub mod log;
+mod numbered;
 mod once;
 pub mod options;
 mod outbox;

@@ -63,7 +63,9 @@ async fn show(context: &mut Context, id: ConflictId) -> Result<(), Failure> {
     let conflicts: Vec<Conflict> = context.ask(&Request::Conflicts { account: None }).await?;
     let found = conflicts.into_iter().find(|conflict| conflict.id == id);
     let conflict = found.ok_or_else(|| Failure::Said {
-        message: format!("there is no conflict with the number {id} that is not dismissed"),
+        message: format!(
+            "there is no conflict with the number {id}, or it is dismissed; `syncctl conflicts` shows what there is"
+        ),
         exit: Exit::Usage,
     })?;
     match context.json {

@@ -116,7 +116,12 @@ impl QueueControl {
             }
             Request::OutboxCancel { id } => {
                 let cancelled = self.store.write(Origin::Authority, now, move |txn| txn.cancel_submission(id));
-                cancelled.map(|()| Value::Null).map_err(failure)
+                cancelled.map(|()| Value::Null).map_err(|error| match error {
+                    store::Error::NoSuchRow(_) => Failure::not_found(format!(
+                        "nothing with the number {id} waits; `refserver queue list` shows what does"
+                    )),
+                    error => failure(error),
+                })
             }
             Request::Sync { .. } => {
                 let accounts: Vec<_> = self.users.accounts().map(|(_, account)| account).collect();
@@ -156,7 +161,6 @@ impl Handler for QueueControl {
 
 fn failure(error: store::Error) -> Failure {
     match error {
-        store::Error::NoSuchRow(_) => Failure::not_found(error),
         store::Error::Cannot(_) => Failure::not_possible(error),
         error => Failure::internal(error),
     }

@@ -33,8 +33,7 @@ impl Txn<'_> {
 
     /// It was carried out.
     pub(in crate::store) fn set_choice(&mut self, account: AccountId, choice: &str) -> Result<()> {
-        let mut update =
-            self.conn().prepare_cached("UPDATE account SET mirror = ?2 WHERE id = ?1 AND mirror <> ?2")?;
+        let mut update = self.conn().prepare_cached("UPDATE account SET mirror = ?2 WHERE id = ?1 AND mirror <> ?2")?;
         update.execute(params![account.get(), choice])?;
         Ok(())
     }

@@ -35,6 +35,29 @@ fn without_a_daemon_it_ends_with_69_and_a_wrong_word_with_64() {
 }
 
 #[test]
+fn a_number_that_nothing_has_ends_with_64_and_says_where_to_look() {
+    let agent = Agent::started("");
+    for (command, list) in [
+        (&["journal", "show", "4711"][..], "syncctl journal list"),
+        (&["journal", "retry", "4711"], "syncctl journal list"),
+        (&["journal", "discard", "4711"], "syncctl journal list"),
+        (&["outbox", "show", "4711"], "syncctl outbox list"),
+        (&["outbox", "show", "4711", "--raw"], "syncctl outbox list"),
+        (&["outbox", "hold", "4711"], "syncctl outbox list"),
+        (&["outbox", "cancel", "4711"], "syncctl outbox list"),
+        (&["outbox", "later", "4711", "2h"], "syncctl outbox list"),
+        (&["outbox", "edit", "4711"], "syncctl outbox list"),
+        (&["conflicts", "show", "4711"], "syncctl conflicts"),
+        (&["conflicts", "dismiss", "4711"], "syncctl conflicts"),
+        (&["recover", "restore", "4711"], "syncctl recover list"),
+    ] {
+        let said = agent.ctl(command);
+        assert_eq!(said.code, 64, "{command:?}: {said:?}");
+        assert!(said.err.contains("4711") && said.err.contains(list), "{command:?}: {said:?}");
+    }
+}
+
+#[test]
 fn status_holds_what_scripts_read() {
     let server = server();
     server.login(USER).append("INBOX", &[], 1_000_000_000, &corpus::small(1));
