@@ -104,7 +104,7 @@ impl MailAccount {
     }
 
     fn mailbox(&self, name: &MailboxName) -> Result<MailboxId, Error> {
-        let found = self.store.read(|reader| reader.mailbox_named(self.account, name))?;
+        let found = self.store.show(|reader| reader.mailbox_named(self.account, name))?;
         found.map(|mailbox| mailbox.id).ok_or(Error::NoSuchMailbox)
     }
 
@@ -132,7 +132,7 @@ impl Account for MailAccount {
     type Upload = MailUpload;
 
     fn list(&mut self) -> Result<Vec<Mailbox>, Error> {
-        let mailboxes = self.store.read(|reader| reader.mailboxes(self.account))?;
+        let mailboxes = self.store.show(|reader| reader.mailboxes(self.account))?;
         let shown = |mailbox: store::Mailbox| {
             let store::Mailbox { name, selectable, special_use, subscribed, .. } = mailbox;
             name.map(|name| Mailbox { name, selectable, special_use, subscribed })
@@ -141,7 +141,7 @@ impl Account for MailAccount {
     }
 
     fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
-        Ok(self.store.read(|reader| reader.subscriptions(self.account))?)
+        Ok(self.store.show(|reader| reader.subscriptions(self.account))?)
     }
 
     fn set_subscribed(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
@@ -166,7 +166,7 @@ impl Account for MailAccount {
 
     fn metadata(&mut self, of: Option<&MailboxName>) -> Result<BTreeMap<String, Vec<u8>>, Error> {
         let of = self.annotated(of)?;
-        Ok(self.store.read(|reader| reader.annotations(of))?)
+        Ok(self.store.show(|reader| reader.annotations(of))?)
     }
 
     fn set_metadata(&mut self, of: Option<&MailboxName>, entries: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Error> {
@@ -175,7 +175,7 @@ impl Account for MailAccount {
     }
 
     fn quota(&mut self) -> Result<Quota, Error> {
-        let quota = self.store.read(|reader| reader.quota(self.account))?;
+        let quota = self.store.show(|reader| reader.quota(self.account))?;
         Ok(Quota {
             storage_limit_bytes: quota.limit_bytes,
             storage_bytes: quota.used_bytes,
@@ -186,7 +186,7 @@ impl Account for MailAccount {
 
     fn status(&mut self, name: &MailboxName) -> Result<Status, Error> {
         let mailbox = self.mailbox(name)?;
-        let status = self.store.read(|reader| reader.status(mailbox))?;
+        let status = self.store.show(|reader| reader.status(mailbox))?;
         Ok(Status {
             id: mailbox,
             messages: status.messages,
@@ -203,7 +203,7 @@ impl Account for MailAccount {
 
     fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error> {
         let mailbox = self.mailbox(name)?;
-        let opened = self.store.read(|reader| reader.open(mailbox))?;
+        let opened = self.store.show(|reader| reader.open(mailbox))?;
         let recent_from = self.recent_from(&opened.mailbox, claim_recent)?;
         Ok(Opened {
             id: mailbox,
@@ -219,7 +219,7 @@ impl Account for MailAccount {
     }
 
     fn changes(&mut self, mailbox: MailboxId, since: ModSeq, claim_recent: bool) -> Result<Changes, Error> {
-        let changes = self.store.read(|reader| reader.changes(mailbox, since))?;
+        let changes = self.store.show(|reader| reader.changes(mailbox, since))?;
         let recent_from = self.recent_from(&changes.mailbox, claim_recent)?;
         Ok(Changes {
             highest_mod_seq: changes.mailbox.highest_mod_seq,
@@ -235,14 +235,14 @@ impl Account for MailAccount {
             With::Columns => store::With::Columns,
             With::Summary => store::With::Summary,
         };
-        let messages = self.store.read(|reader| reader.messages(mailbox, uids, with))?;
+        let messages = self.store.show(|reader| reader.messages(mailbox, uids, with))?;
         Ok(messages.into_iter().map(Message::from).collect())
     }
 
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error> {
         // The session asks for some thousand messages at a time, so their columns may be held in memory; the rest of
         // the mailbox is not looked at.
-        let rows = self.store.read(|reader| reader.messages_in(mailbox, among, store::With::Columns))?;
+        let rows = self.store.show(|reader| reader.messages_in(mailbox, among, store::With::Columns))?;
         let mut found = Vec::new();
         if !query.needs_summary() {
             for message in rows {
@@ -254,7 +254,7 @@ impl Account for MailAccount {
         }
         let uids: Vec<LocalUid> = rows.into_iter().map(|message| message.uid).collect();
         for batch in uids.chunks(SEARCH_BATCH) {
-            for message in self.store.read(|reader| reader.messages(mailbox, batch, store::With::Summary))? {
+            for message in self.store.show(|reader| reader.messages(mailbox, batch, store::With::Summary))? {
                 if self.is_match(&message, query)? {
                     found.push(message.uid);
                 }
@@ -310,7 +310,7 @@ impl Account for MailAccount {
         if size > limits::MESSAGE_MAX_BYTES {
             return Err(Error::TooBig { limit_bytes: limits::MESSAGE_MAX_BYTES });
         }
-        let mailbox = self.store.read(|reader| reader.mailbox(mailbox))?;
+        let mailbox = self.store.show(|reader| reader.mailbox(mailbox))?;
         match (mailbox.selectable, mailbox.read_only) {
             (false, _) => Err(Error::NotSelectable),
             (true, true) => Err(Error::ReadOnly),

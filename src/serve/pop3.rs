@@ -72,7 +72,7 @@ pub struct MailMaildrop {
 impl MailMaildrop {
     fn open(store: Store, origin: Origin, account: AccountId, lock: Lock) -> Result<Self> {
         let (mut messages, mut places) = (Vec::new(), Vec::new());
-        let mailbox = store.read(|reader| {
+        let mailbox = store.show(|reader| {
             let inbox = reader.mailbox_named(account, &MailboxName::inbox())?;
             let inbox = inbox.ok_or(crate::store::Error::NoSuchMailbox)?;
             let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));

@@ -8,7 +8,6 @@
 //! that wrote in a lost one knows it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fate::{Fate, Moment};
 use super::readers::Readers;
-use super::{Error, Result};
+use super::{Error, Result, settle};
 use crate::types::{ContentHash, ContentId};
 
 /// Uncommitted bytes after which the open transaction is committed, whoever needs it: SQLite spills what exceeds its
@@ -147,13 +146,7 @@ impl Contents {
         let mut state = self.lock();
         state.commit()?;
         if durable && state.is_unsynced {
-            // What SQLite itself does after a commit with `synchronous = FULL`. What a
-            // checkpoint has written back is synced by the checkpoint; SQLite holds no lock on this file.
-            File::options()
-                .write(true)
-                .open(&self.wal)
-                .and_then(|wal| wal.sync_data())
-                .map_err(|error| Error::io(&self.wal, error))?;
+            settle::sync(&self.wal)?;
             state.is_unsynced = false;
             state.fate.at(Moment::AfterContent { durable: true })?;
         }

@@ -14,6 +14,8 @@ pub enum Moment {
     BeforeCommit,
     /// It is committed; with `durable` it is synced as well. Nobody was told yet.
     AfterCommit { durable: bool },
+    /// What was committed without a sync is synced: a mail client is about to be told of it.
+    Settled,
     /// The store is about to be marked as cleanly stopped.
     BeforeClose,
 }

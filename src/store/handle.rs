@@ -11,9 +11,11 @@ use super::files::{self, Files};
 use super::heal::{self, Healed};
 use super::lock::Lock;
 use super::readers::Readers;
+use super::settle::Log;
 use super::watch::{Wake, Watchers};
 use super::writer::Writer;
 use super::{ContentSource, Origin, Reader, Result, Txn, Upload, Watch};
+use crate::types::mutant::mutant;
 use crate::types::{AccountId, ContentId, Timestamp};
 
 /// How a store is opened.
@@ -54,6 +56,8 @@ pub(super) struct Shared {
     pub(super) contents: Contents,
     pub(super) hot: Readers,
     pub(super) content: Readers,
+    /// The hot database's.
+    pub(super) log: Log,
     pub(super) watchers: Arc<Watchers>,
     pub(super) fate: Arc<dyn Fate>,
 }
@@ -73,6 +77,7 @@ impl Store {
         let healed = heal::heal(&mut hot, &mut content, now)?;
         let shared = Arc::new(Shared {
             contents: Contents::new(content, &paths.content, Arc::clone(&fate)),
+            log: Log::of(&paths.hot, Arc::clone(&fate)),
             hot: Readers::new(paths.hot, files::HOT_READER_CACHE_KIB),
             content: Readers::new(paths.content, files::CONTENT_READER_CACHE_KIB),
             watchers: Arc::new(Watchers::default()),
@@ -100,6 +105,15 @@ impl Store {
     /// Runs `work` on the store as it is at one moment. Never waits for a writer.
     pub fn read<T>(&self, work: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
         self.inner.shared.hot.read(|conn| work(&Reader::new(conn)))
+    }
+
+    /// As [`Self::read`], for what a mail client is to be told: what `work` saw survives a power cut.
+    pub fn show<T>(&self, work: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        let seen = self.read(work)?;
+        if !mutant!(ShownBeforeSync) {
+            self.inner.shared.log.settle()?;
+        }
+        Ok(seen)
     }
 
     /// Begins to take in the bytes of a message.

@@ -6,10 +6,10 @@
 //!
 //! Rules:
 //!
-//! - A call that returns `Ok` is durable (by [`Origin::Upstream`]: it may be lost in a power cut, never torn; it is
-//!   fetched again). A call that fails changed nothing.
+//! - A call that returns `Ok` is durable (by [`Origin::Upstream`]: it may be lost in a power cut, never torn, until
+//!   a mail client was shown it ([`settle`]); it is fetched again). A call that fails changed nothing.
 //! - Bytes are durable in `content.db` before anything durable in `mailtide.db` refers to them ([`contents`]).
-//! - Locks, in the order in which they may be taken: writer, contents, reader pool, watchers. No closure given to
+//! - Locks, in the order in which they may be taken: writer, contents, log, reader pool, watchers. No closure given to
 //!   [`Store::write`] or [`Store::read`] may call back into `write`.
 //! - SQL stands beside the type it fills; columns by name.
 
@@ -40,6 +40,7 @@ mod overview;
 mod quota;
 mod reader;
 mod readers;
+mod settle;
 mod source;
 mod sweep;
 mod taken;
@@ -106,7 +107,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Must a commit survive a power cut? What upstream said can be asked again.
+    /// Must a commit survive a power cut at once? What upstream said can be asked again, as long as nobody saw it.
     const fn is_durable(self) -> bool {
         match self {
             Self::LocalUser | Self::Authority => true,

@@ -154,7 +154,11 @@ impl Committer {
             }
             self.shared.contents.commit(durable && !mutant!(BytesNotSynced))?;
             self.shared.fate.at(Moment::BeforeCommit)?;
-            self.conn.execute_batch("COMMIT")?;
+            let commit = || Ok(self.conn.execute_batch("COMMIT")?);
+            match durable {
+                true => commit()?,
+                false => self.shared.log.commit_unsynced(commit)?,
+            }
             self.shared.fate.at(Moment::AfterCommit { durable })
         });
         if let Err(error) = committed {
@@ -227,6 +231,7 @@ mod tests {
     use crate::store::files::{self, Files};
     use crate::store::heal;
     use crate::store::readers::Readers;
+    use crate::store::settle::Log;
     use crate::store::watch::Watchers;
     use crate::store::{Options, Reader};
     use crate::types::MailboxName;
@@ -240,6 +245,7 @@ mod tests {
         heal::heal(&mut hot, &mut content, NOW).expect("a clean store");
         let shared = Arc::new(Shared {
             contents: Contents::new(content, &paths.content, Arc::new(Fair)),
+            log: Log::of(&paths.hot, Arc::new(Fair)),
             hot: Readers::new(paths.hot, 1024),
             content: Readers::new(paths.content, 1024),
             watchers: Arc::default(),

@@ -76,6 +76,8 @@ mod switch {
         NotJournalled,
         /// the user is answered before the commit is on disk
         AnsweredBeforeSync,
+        /// a mail client is shown what is not on disk yet
+        ShownBeforeSync,
         /// the commit is on disk before the bytes it refers to
         BytesNotSynced,
         /// a UID is given out again once its message is gone

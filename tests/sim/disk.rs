@@ -131,7 +131,9 @@ impl Fate for Disk {
         state.moments += 1;
         self.trace.event("disk", format!("{moment:?}").as_bytes());
         match moment {
-            Moment::AfterCommit { durable: true } => state.synced[0] = Log::of(&self.folder.join(DATABASES[0])),
+            Moment::AfterCommit { durable: true } | Moment::Settled => {
+                state.synced[0] = Log::of(&self.folder.join(DATABASES[0]));
+            }
             Moment::AfterContent { durable: true } => state.synced[1] = Log::of(&self.folder.join(DATABASES[1])),
             Moment::BeforeCommit | Moment::BeforeContent if state.is_full => return Err(Error::DiskFull),
             _ => {}

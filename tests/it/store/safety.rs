@@ -1,11 +1,13 @@
 //! What the store does when something goes wrong: a crash, a second process, a later version, a full disk, a bug.
 
-use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mailtide::store::{Arrival, Error, Executor, FlagChange, NewMessage, Options, Origin, Store, With, check};
+use mailtide::store::{
+    Arrival, Error, Executor, Fate, FlagChange, Moment, NewMessage, Options, Origin, Store, With, check,
+};
 use mailtide::types::{InternalDate, LocalUid, MessageId, RemoteUid, Timestamp};
 
 use super::place::{Place, flags, message, name, now};
@@ -198,6 +200,62 @@ fn mirrored_bytes_lost_in_a_power_cut_are_fetched_again() {
     assert_eq!(arrival(&after, &store).expect("the same again"), 0);
     assert_eq!(after.bytes(&store, content().expect("bytes")), message(1, 1000));
     sound(&store);
+}
+
+/// Remembers how long the hot database's write-ahead log was when it was synced last.
+struct Synced {
+    log: PathBuf,
+    bytes: AtomicU64,
+}
+
+impl Synced {
+    fn note(&self) {
+        self.bytes.store(fs::metadata(&self.log).map_or(0, |log| log.len()), Ordering::SeqCst);
+    }
+}
+
+impl Fate for Synced {
+    fn at(&self, moment: Moment) -> Result<(), Error> {
+        if matches!(moment, Moment::AfterCommit { durable: true } | Moment::Settled) {
+            self.note();
+        }
+        Ok(())
+    }
+}
+
+/// A mailbox into which a message arrived, then the power was cut: who looked at it before sees it afterwards.
+#[test]
+fn what_a_mail_client_was_shown_survives_a_power_cut() {
+    for executor in [Executor::Thread, Executor::Inline] {
+        for is_shown in [false, true] {
+            let place = Place::new();
+            let log = place.folder.path().join("mailtide.db-wal");
+            let synced = Arc::new(Synced { log, bytes: AtomicU64::new(0) });
+            let fate = Arc::clone(&synced);
+            let store = Store::open_under(place.folder.path(), &Place::options(executor), now(), fate);
+            let store = store.expect("a store");
+            synced.note();
+            let account = place.account(&store, "me");
+            let inbox = place.inbox(&store, account);
+            place.append(&store, Origin::Upstream, inbox, &message(1, 1000), "");
+            let before = synced.bytes.load(Ordering::SeqCst);
+            let seen = match is_shown {
+                true => store.show(|reader| reader.open(inbox)),
+                false => store.read(|reader| reader.open(inbox)),
+            };
+            assert_eq!(seen.expect("a read").uids.len(), 1);
+            let bytes = if is_shown { synced.bytes.load(Ordering::SeqCst) } else { before };
+            let after = Place::new();
+            crash(place.folder.path(), after.folder.path(), &["content.db", "mailtide.db"]);
+            let log = File::options().write(true).open(after.folder.path().join("mailtide.db-wal")).expect("a log");
+            log.set_len(bytes).expect("a shorter log");
+            drop(log);
+            let store = after.open(executor);
+            let opened = store.read(|reader| reader.open(inbox)).expect("a read");
+            assert_eq!(opened.uids.len(), usize::from(is_shown));
+            sound(&store);
+        }
+    }
 }
 
 #[test]
