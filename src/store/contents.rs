@@ -24,7 +24,7 @@ const TRANSACTION_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// The content database.
 pub(super) struct Contents {
-    wal: PathBuf,
+    log: PathBuf,
     state: Mutex<State>,
 }
 
@@ -59,8 +59,6 @@ impl Written {
 
 impl Contents {
     pub(super) fn new(conn: Connection, path: &Path, fate: Arc<dyn Fate>) -> Self {
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
         let state = State {
             conn,
             fate,
@@ -72,7 +70,7 @@ impl Contents {
             pins: BTreeMap::new(),
             doomed: BTreeSet::new(),
         };
-        Self { wal: PathBuf::from(wal), state: Mutex::new(state) }
+        Self { log: settle::path_of(path), state: Mutex::new(state) }
     }
 
     /// A new content without bytes, pinned.
@@ -145,12 +143,12 @@ impl Contents {
     pub(super) fn commit(&self, durable: bool) -> Result<()> {
         let mut state = self.lock();
         state.commit()?;
-        if durable && state.is_unsynced {
-            settle::sync(&self.wal)?;
-            state.is_unsynced = false;
-            state.fate.at(Moment::AfterContent { durable: true })?;
-        }
-        Ok(())
+        if durable { state.sync(&self.log) } else { Ok(()) }
+    }
+
+    /// Everything committed so far survives a power cut.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.lock().sync(&self.log)
     }
 
     /// Of `candidates`, marks those that nobody holds as about to go, and returns them.
@@ -232,6 +230,15 @@ impl State {
         self.next_transaction();
         self.is_unsynced = true;
         self.fate.at(Moment::AfterContent { durable: false })
+    }
+
+    fn sync(&mut self, log: &Path) -> Result<()> {
+        if self.is_unsynced {
+            settle::sync(log)?;
+            self.is_unsynced = false;
+            self.fate.at(Moment::AfterContent { durable: true })?;
+        }
+        Ok(())
     }
 
     fn lose(&mut self) {

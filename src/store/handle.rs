@@ -53,7 +53,7 @@ struct Inner {
 
 /// What the writer and the callers share.
 pub(super) struct Shared {
-    pub(super) contents: Contents,
+    pub(super) contents: Arc<Contents>,
     pub(super) hot: Readers,
     pub(super) content: Readers,
     /// The hot database's.
@@ -74,9 +74,9 @@ impl Store {
         let paths = Files::of(folder);
         let lock = Lock::take(&paths.lock, &options.program)?;
         let (mut hot, mut content) = files::open_writing(&paths, options)?;
-        let healed = heal::heal(&mut hot, &mut content, now)?;
+        let healed = heal::heal(&mut hot, &mut content, &paths.content, now)?;
         let shared = Arc::new(Shared {
-            contents: Contents::new(content, &paths.content, Arc::clone(&fate)),
+            contents: Arc::new(Contents::new(content, &paths.content, Arc::clone(&fate))),
             log: Log::of(&paths.hot, Arc::clone(&fate)),
             hot: Readers::new(paths.hot, files::HOT_READER_CACHE_KIB),
             content: Readers::new(paths.content, files::CONTENT_READER_CACHE_KIB),
@@ -111,7 +111,7 @@ impl Store {
     pub fn show<T>(&self, work: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
         let seen = self.read(work)?;
         if !mutant!(ShownBeforeSync) {
-            self.inner.shared.log.settle()?;
+            self.inner.shared.log.settle(&self.inner.shared.contents)?;
         }
         Ok(seen)
     }

@@ -5,10 +5,11 @@
 //! which nothing refers (an upload cut short) are swept.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::Result;
+use super::{Result, settle};
 use crate::types::Timestamp;
 
 /// What [`heal`] found and did.
@@ -25,13 +26,20 @@ pub struct Healed {
 }
 
 /// Marks the store as in use; before that, if it was not stopped cleanly, makes the two databases agree.
-pub(super) fn heal(hot: &mut Connection, content: &mut Connection, now: Timestamp) -> Result<Healed> {
+pub(super) fn heal(
+    hot: &mut Connection,
+    content: &mut Connection,
+    content_path: &Path,
+    now: Timestamp,
+) -> Result<Healed> {
     let clean: bool = hot.query_row("SELECT clean FROM store_info WHERE id = 1", [], |row| row.get("clean"))?;
     let mut healed = Healed { was_needed: !clean, ..Healed::default() };
     hot.pragma_update(None, "synchronous", "FULL")?;
     let transaction = hot.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if !clean {
         make_agree(&transaction, content, &mut healed)?;
+        // What the last life wrote of either is on disk only by chance, and the commit below syncs the hot one.
+        settle::sync(&settle::path_of(content_path))?;
         tracing::warn!(at = %now.to_rfc3339(), ?healed, "the store was not stopped cleanly; it was checked");
     }
     transaction.execute("UPDATE store_info SET clean = 0 WHERE id = 1", [])?;

@@ -9,7 +9,7 @@
 //! - A call that returns `Ok` is durable (by [`Origin::Upstream`]: it may be lost in a power cut, never torn, until
 //!   a mail client was shown it ([`settle`]); it is fetched again). A call that fails changed nothing.
 //! - Bytes are durable in `content.db` before anything durable in `mailtide.db` refers to them ([`contents`]).
-//! - Locks, in the order in which they may be taken: writer, contents, log, reader pool, watchers. No closure given to
+//! - Locks, in the order in which they may be taken: writer, log, contents, reader pool, watchers. No closure given to
 //!   [`Store::write`] or [`Store::read`] may call back into `write`.
 //! - SQL stands beside the type it fills; columns by name.
 

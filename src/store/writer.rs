@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use super::handle::Shared;
-use super::{Error, Executor, Moment, Origin, Result, Txn};
+use super::{Error, Executor, Moment, Origin, Result, Txn, settle};
 use crate::types::mutant::mutant;
 use crate::types::{AccountId, Timestamp};
 
@@ -25,7 +25,8 @@ pub(super) enum Writer {
 }
 
 impl Writer {
-    pub(super) fn start(conn: Connection, executor: Executor, shared: Arc<Shared>) -> Result<Self> {
+    pub(super) fn start(mut conn: Connection, executor: Executor, shared: Arc<Shared>) -> Result<Self> {
+        settle::checkpoint_after_contents(&mut conn, Arc::clone(&shared.contents))?;
         let committer = Committer { conn, shared, is_durable: None };
         match executor {
             Executor::Inline => Ok(Self::Inline(Mutex::new(Some(committer)))),
@@ -242,9 +243,9 @@ mod tests {
         let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes };
         let paths = Files::of(folder);
         let (mut hot, mut content) = files::open_writing(&paths, &options).expect("databases");
-        heal::heal(&mut hot, &mut content, NOW).expect("a clean store");
+        heal::heal(&mut hot, &mut content, &paths.content, NOW).expect("a clean store");
         let shared = Arc::new(Shared {
-            contents: Contents::new(content, &paths.content, Arc::new(Fair)),
+            contents: Arc::new(Contents::new(content, &paths.content, Arc::new(Fair))),
             log: Log::of(&paths.hot, Arc::new(Fair)),
             hot: Readers::new(paths.hot, 1024),
             content: Readers::new(paths.content, 1024),
