@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::shim::Line;
+use super::outward::Line;
 use crate::imap::syntax::quote::{can_be_quoted, write_quoted};
 use crate::sync::remote::RemoteName;
 use crate::types::ByteSource;

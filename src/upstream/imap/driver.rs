@@ -17,9 +17,11 @@ use tokio::time::timeout;
 use super::code::{Condition, StatusLine};
 use super::command::{Command, NonSync, Segment};
 use super::fetch::FetchedItems;
+use super::inward::{Fault, Told};
 use super::layer::Layer;
+use super::outward::Line;
 use super::refusal;
-use super::shim::{Fault, Line, Told, WireShim};
+use super::shim::WireShim;
 use super::untagged::Untagged;
 use crate::sync::remote::RemoteError;
 use crate::types::{RemoteUid, UidSet, limits};
@@ -226,7 +228,7 @@ impl Driver {
 
     /// Sends a command's first line; returns its tag.
     pub(super) async fn submit(&mut self, line: Line) -> Result<String, RemoteError> {
-        self.session.get_mut().prepare(line);
+        self.session.get_mut().outward.prepare(line);
         match self.session.run_command("").await {
             Ok(id) => Ok(id.0),
             Err(error) => Err(self.lost(&error.to_string())),
@@ -240,7 +242,7 @@ impl Driver {
 
     /// Sends bytes outside a command line.
     pub(super) fn push(&mut self, bytes: &[u8], shown: &str) {
-        self.session.get_mut().push(bytes, shown);
+        self.session.get_mut().outward.push(bytes, shown);
     }
 
     /// Hands on what was heard; keeps what nobody asked for.
@@ -287,7 +289,7 @@ impl Driver {
 
     fn poll_next(&mut self, cx: &mut Context<'_>, wants_room: bool) -> Poll<Result<Event, RemoteError>> {
         loop {
-            while let Some(told) = self.session.get_mut().take_told() {
+            while let Some(told) = self.session.get_mut().inward.take_told() {
                 match told {
                     Told::Tagged(tag, status) => self.last_tagged = Some((tag, status)),
                     Told::Continue(_) => {}
@@ -329,8 +331,8 @@ impl Driver {
                 // What was told before the end comes first: it may say why.
                 Poll::Ready(Ok(None)) => self.stream_end = Some("the server closed it".to_owned()),
                 Poll::Ready(Err(error)) => self.stream_end = Some(error.to_string()),
-                Poll::Pending if self.session.get_ref().has_told() => {}
-                Poll::Pending if wants_room && self.session.get_ref().unsent() < UNSENT_MAX_BYTES => {
+                Poll::Pending if self.session.get_ref().inward.has_told() => {}
+                Poll::Pending if wants_room && self.session.get_ref().outward.unsent() < UNSENT_MAX_BYTES => {
                     return Poll::Ready(Ok(Event::Room));
                 }
                 Poll::Pending => return Poll::Pending,
@@ -420,7 +422,7 @@ impl<'c> Sending<'c> {
             match self.segments.front_mut() {
                 None => return Ok(()),
                 Some(Segment::Line { line, awaits_continue }) => {
-                    wire.push(&line.bytes, &line.shown);
+                    wire.outward.push(&line.bytes, &line.shown);
                     self.awaits_continue = *awaits_continue;
                     self.segments.pop_front();
                 }
@@ -429,7 +431,7 @@ impl<'c> Sending<'c> {
                         self.segments.pop_front();
                         continue;
                     }
-                    if wire.unsent() >= UNSENT_MAX_BYTES {
+                    if wire.outward.unsent() >= UNSENT_MAX_BYTES {
                         return Ok(());
                     }
                     let left = usize::try_from(source.size() - *sent).unwrap_or(usize::MAX);
@@ -439,7 +441,7 @@ impl<'c> Sending<'c> {
                         return Err(RemoteError::Local("the message is not as long as it was".to_owned()));
                     }
                     *sent += bytes.len() as u64;
-                    wire.push(&bytes, "");
+                    wire.outward.push(&bytes, "");
                 }
             }
         }

@@ -15,9 +15,11 @@ use tokio::time::timeout;
 use super::capability::Capabilities;
 use super::code::{Code, Condition, StatusLine};
 use super::driver::{Wire, fault_error};
+use super::inward::Told;
 use super::layer::Layer;
+use super::outward::Line;
 use super::refusal;
-use super::shim::{Line, Told, WireShim};
+use super::shim::WireShim;
 use super::untagged::Untagged;
 use crate::imap::syntax::quote::{can_be_quoted, write_quoted};
 use crate::sasl::{self, Credentials};
@@ -92,7 +94,7 @@ impl<'a> Visitor<'a> {
             ))
         })?;
         let mut greeting = None;
-        while let Some(told) = self.client.get_mut().take_told() {
+        while let Some(told) = self.client.get_mut().inward.take_told() {
             if let Told::Untagged(Untagged::Status(status)) = told {
                 if let Some(Code::Capability(words)) = &status.code {
                     self.capabilities = Some(Capabilities::new(words));
@@ -197,8 +199,8 @@ impl<'a> Visitor<'a> {
             Attempt::Login => vec![login_line(login.user, login.password, capabilities)?],
         };
         let shim = self.client.get_mut();
-        shim.hush(true);
-        lines.into_iter().for_each(|line| shim.prepare(line));
+        shim.inward.hush(true);
+        lines.into_iter().for_each(|line| shim.outward.prepare(line));
         let Self { client, .. } = self;
         // What is said here is never sent: the prepared lines take its place.
         let outcome = within(login.timeouts, async {
@@ -212,14 +214,14 @@ impl<'a> Visitor<'a> {
         match outcome {
             Ok(mut session) => {
                 let shim = session.get_mut();
-                shim.hush(false);
-                shim.forget_prepared();
-                while shim.take_told().is_some() {}
+                shim.inward.hush(false);
+                shim.outward.forget_prepared();
+                while shim.inward.take_told().is_some() {}
                 Ok(Attempted::LoggedIn(Box::new(session)))
             }
             Err((error, mut client)) => {
-                client.get_mut().hush(false);
-                client.get_mut().forget_prepared();
+                client.get_mut().inward.hush(false);
+                client.get_mut().outward.forget_prepared();
                 let mut visitor = Self { client, ..self };
                 visitor.take_told();
                 match visitor.last_tagged.take() {
@@ -234,7 +236,7 @@ impl<'a> Visitor<'a> {
 
     /// A session without a login, after PREAUTH.
     async fn assume_session(mut self) -> Result<Session<Wire>, RemoteError> {
-        self.client.get_mut().answer_next_command();
+        self.client.get_mut().outward.answer_next_command();
         let host = self.login.endpoint.host.clone();
         let cause = |error: async_imap::error::Error| RemoteError::Lost { host, cause: error.to_string() };
         self.client.login("", "").await.map_err(|(error, _)| cause(error))
@@ -253,7 +255,7 @@ impl<'a> Visitor<'a> {
     }
 
     fn take_told(&mut self) {
-        while let Some(told) = self.client.get_mut().take_told() {
+        while let Some(told) = self.client.get_mut().inward.take_told() {
             match told {
                 Told::Untagged(Untagged::Capability(words)) => self.capabilities = Some(Capabilities::new(&words)),
                 Told::Untagged(Untagged::Status(status)) if status.condition == Condition::Bye => {

@@ -2,9 +2,9 @@
 //!
 //! What goes through what: [`Connector`] dials and logs in (`login`, the part async-imap leads); [`ImapRemote`]
 //! speaks in the words of `sync::remote` and asks in `list`, `select`, `messages`, `transfer`, `append`, `tour`, `wait`; they
-//! send [commands](command) through the `driver`, which owns the async-imap session; under it the `shim` cuts the
-//! stream into responses (`frame`), reads what async-imap cannot (`untagged`, `code`) and rewrites FETCH so that it
-//! can (`fetch`).
+//! send [commands](command) through the `driver`, which owns the async-imap session; under it the `shim` reads
+//! and writes the stream: what comes `inward` is cut into responses (`frame`), read where async-imap cannot (`untagged`,
+//! `code`) and rewritten so that it can (`fetch`); what goes `outward` are the driver's lines under async-imap's tags.
 //!
 //! Not used are async-imap's typed calls: they read a tagged NO and an end of file as an empty answer, throw response codes
 //! away, and hold whole messages in memory.
@@ -18,11 +18,13 @@ mod driver;
 mod fetch;
 mod folders;
 mod frame;
+mod inward;
 mod layer;
 mod list;
 mod login;
 mod messages;
 mod namespace;
+mod outward;
 mod profile;
 mod refusal;
 mod remote;

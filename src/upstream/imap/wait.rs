@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::code::Condition;
 use super::command::Command;
 use super::driver::Event;
+use super::outward::Line;
 use super::remote::ImapRemote;
-use super::shim::Line;
 use crate::sync::remote::{Interrupt, RemoteError, Woken};
 use crate::types::limits;
 
