@@ -16,6 +16,7 @@ mod pop3;
 mod relay;
 mod sendmail;
 mod store;
+mod terminal;
 mod tls;
 
 #[path = "../support/mod.rs"]

@@ -15,7 +15,11 @@ use crate::cli::Context;
 use crate::cli::done::answer;
 use crate::cli::failure::Failure;
 use crate::config::Config;
+use crate::net::shutdown;
 use crate::net::tls::write_private;
+
+/// As the configuration has them.
+const TLS_MODES: [&str; 3] = ["implicit", "starttls", "none"];
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -31,9 +35,15 @@ pub(in crate::cli) struct Arguments {
     /// The SMTP server; an empty one for an account that only reads
     #[arg(long, value_name = "HOST[:PORT]")]
     smtp: Option<String>,
-    /// How the connections are protected
-    #[arg(long, value_name = "MODE", value_parser = ["implicit", "starttls", "none"], default_value = "implicit")]
-    tls: String,
+    /// How the connections are protected [default: starttls on the ports 143, 587 and 25, else implicit]
+    #[arg(long, value_name = "MODE", value_parser = TLS_MODES)]
+    tls: Option<String>,
+    /// How the one to the IMAP server is protected, where it is not as --tls says
+    #[arg(long, value_name = "MODE", value_parser = TLS_MODES)]
+    imap_tls: Option<String>,
+    /// How the one to the SMTP server is protected, where it is not as --tls says
+    #[arg(long, value_name = "MODE", value_parser = TLS_MODES)]
+    smtp_tls: Option<String>,
     /// The user name at the servers [default: the address]
     #[arg(long)]
     user: Option<String>,
@@ -51,7 +61,16 @@ pub(in crate::cli) struct Arguments {
     no_test: bool,
 }
 
+/// A signal ends it before anything is written, with the terminal as it was.
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
+    tokio::select! {
+        biased;
+        outcome = add(context, arguments) => outcome,
+        Ok(signal) = shutdown::signal() => Err(said(&format!("{signal}: nothing was written"), Exit::Failed)),
+    }
+}
+
+async fn add(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
     let file = context.paths()?.config;
     let old = match std::fs::read_to_string(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -61,7 +80,7 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
     Config::parse(&old, &file).map_err(|error| said(&error, Exit::Config))?;
     let no_test = arguments.no_test;
     let name = asked(context, "Name (the user name at the local servers)", arguments.name.clone(), "--name", None)?;
-    let block = block(context, arguments, &name)?;
+    let block = block(context, arguments, &name).await?;
     let gap = if old.is_empty() || old.ends_with("\n\n") { "" } else { "\n" };
     let end = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
     let new = format!("{old}{end}{gap}{block}");
@@ -89,7 +108,7 @@ fn said(message: &dyn std::fmt::Display, exit: Exit) -> Failure {
 }
 
 /// The account as it is written.
-fn block(context: &Context, arguments: Arguments, name: &str) -> Result<String, Failure> {
+async fn block(context: &Context, arguments: Arguments, name: &str) -> Result<String, Failure> {
     let address = asked(context, "Mail address", arguments.address, "--address", None)?;
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
     let guess = |kind: &str| Some(format!("{kind}.{domain}"));
@@ -106,9 +125,9 @@ fn block(context: &Context, arguments: Arguments, name: &str) -> Result<String, 
     let mut lines = vec!["[[account]]".to_owned()];
     lines.push(format!("name = {}", quoted(name)));
     lines.push(format!("address = {}", quoted(&address)));
-    for (key, server) in [("imap", &imap), ("smtp", &smtp)] {
+    for (key, server, tls) in [("imap", &imap, arguments.imap_tls), ("smtp", &smtp, arguments.smtp_tls)] {
         if !server.is_empty() {
-            lines.push(format!("{key} = {}", server_value(server, &arguments.tls)));
+            lines.push(format!("{key} = {}", server_value(server, tls.as_ref().or(arguments.tls.as_ref()))));
         }
     }
     lines.push(format!("user = {}", quoted(&user)));
@@ -117,20 +136,30 @@ fn block(context: &Context, arguments: Arguments, name: &str) -> Result<String, 
             let argv: Vec<String> = argv.iter().map(|word| quoted(word)).collect();
             format!("password-command = [{}]", argv.join(", "))
         }
-        None => format!("password = {}", quoted(&password(arguments.password_stdin, context)?)),
+        None => format!("password = {}", quoted(&password(arguments.password_stdin, context).await?)),
     });
     lines.extend(arguments.tls_ca.map(|path| format!("tls-ca = {}", quoted(&path))));
     Ok(lines.join("\n") + "\n")
 }
 
 /// `HOST[:PORT]` as the configuration has it.
-fn server_value(server: &str, tls: &str) -> String {
+fn server_value(server: &str, tls: Option<&String>) -> String {
     let (host, port) = match server.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
-        Some((host, Ok(port))) if !host.contains(':') || host.ends_with(']') => (host, format!(", port = {port}")),
-        _ => (server, String::new()),
+        Some((host, Ok(port))) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
+        _ => (server, None),
     };
+    let tls = tls.map_or(usual_tls(port), String::as_str);
+    let port = port.map(|port| format!(", port = {port}")).unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     format!("{{ host = {}{port}, tls = \"{tls}\" }}", Value::String(host.to_owned()))
+}
+
+/// What servers do on a port (RFC 8314 section 3): in plain text until STARTTLS, or TLS from the start.
+const fn usual_tls(port: Option<u16>) -> &'static str {
+    match port {
+        Some(143 | 587 | 25) => "starttls",
+        _ => "implicit",
+    }
 }
 
 /// Where nobody can be asked, what would be proposed is taken.
@@ -161,7 +190,7 @@ fn asked(
     Ok(if typed.is_empty() { proposal.unwrap_or_default() } else { typed })
 }
 
-fn password(from_stdin: bool, context: &Context) -> Result<String, Failure> {
+async fn password(from_stdin: bool, context: &Context) -> Result<String, Failure> {
     if from_stdin {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line)?;
@@ -170,7 +199,7 @@ fn password(from_stdin: bool, context: &Context) -> Result<String, Failure> {
     if !can_ask(context) {
         return Err(said(&"say --password-command or --password-stdin", Exit::Usage));
     }
-    hidden::answer("Password: ")?.ok_or_else(|| said(&"interrupted; nothing was written", Exit::Failed))
+    hidden::answer("Password: ").await?.ok_or_else(|| said(&"interrupted; nothing was written", Exit::Failed))
 }
 
 /// Replaces the file in one step; a link to it stays one. It is its owner's alone then: it may hold a password.
@@ -187,14 +216,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_named_with_or_without_its_port() {
-        for (server, expected) in [
-            ("imap.b.example", "{ host = \"imap.b.example\", tls = \"implicit\" }"),
-            ("imap.b.example:143", "{ host = \"imap.b.example\", port = 143, tls = \"implicit\" }"),
-            ("[::1]:143", "{ host = \"::1\", port = 143, tls = \"implicit\" }"),
-            ("::1", "{ host = \"::1\", tls = \"implicit\" }"),
+    fn a_server_is_named_with_or_without_its_port_which_decides_how_it_is_protected() {
+        for (server, tls, expected) in [
+            ("imap.b.example", None, "{ host = \"imap.b.example\", tls = \"implicit\" }"),
+            ("imap.b.example", Some("starttls"), "{ host = \"imap.b.example\", tls = \"starttls\" }"),
+            ("imap.b.example:993", None, "{ host = \"imap.b.example\", port = 993, tls = \"implicit\" }"),
+            ("imap.b.example:143", None, "{ host = \"imap.b.example\", port = 143, tls = \"starttls\" }"),
+            ("smtp.b.example:587", None, "{ host = \"smtp.b.example\", port = 587, tls = \"starttls\" }"),
+            ("[::1]:143", Some("none"), "{ host = \"::1\", port = 143, tls = \"none\" }"),
+            ("::1", None, "{ host = \"::1\", tls = \"implicit\" }"),
         ] {
-            assert_eq!(server_value(server, "implicit"), expected);
+            assert_eq!(server_value(server, tls.map(str::to_owned).as_ref()), expected);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! A password typed on the terminal, unseen.
 //!
 //! Rules: the terminal is as it was before however this ends: its own line editing and its own Ctrl-C are off meanwhile,
-//! since a program that Ctrl-C ends here would leave a terminal that shows nothing.
+//! since a program that Ctrl-C ends here would leave a terminal that shows nothing. Keys are read on a thread of their own,
+//! so that dropping the answer, at a signal, gives the terminal back at once.
 
 use std::io::{self, Read, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use tokio::sync::oneshot;
 
 const CTRL_C: u8 = 0x03;
 const CTRL_D: u8 = 0x04;
@@ -14,14 +16,16 @@ const CTRL_U: u8 = 0x15;
 const DELETE: u8 = 0x7f;
 
 /// Asks on the terminal; `None`: Ctrl-C, or Ctrl-D before anything was typed.
-pub(super) fn answer(question: &str) -> io::Result<Option<String>> {
+pub(super) async fn answer(question: &str) -> io::Result<Option<String>> {
+    // Who waits beside this for a signal does so before the terminal is changed.
+    tokio::task::yield_now().await;
     let _hidden = Hidden::begin()?;
     let mut terminal = io::stderr();
     write!(terminal, "{question}")?;
     terminal.flush()?;
-    let typed = typed(io::stdin().lock().bytes());
-    let _ = writeln!(terminal);
-    typed
+    let (tell, told) = oneshot::channel();
+    std::thread::spawn(move || drop(tell.send(typed(io::stdin().lock().bytes()))));
+    told.await.unwrap_or_else(|_| Err(io::ErrorKind::UnexpectedEof.into()))
 }
 
 /// The line that these keys make.
@@ -63,6 +67,8 @@ impl Drop for Hidden {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+        // The key that ended the line was not shown.
+        let _ = writeln!(io::stderr());
     }
 }
 
