@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrate::{self, CONTENT, HOT};
-use super::{Error, Options, Result};
+use super::{Error, Options, Result, trace};
 
 /// Prepared statements kept by a connection: more than this room has.
 pub(super) const STATEMENTS_MAX: usize = 256;
@@ -64,6 +64,7 @@ pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connecti
     let mut content = open(&files.content, CONTENT_CACHE_KIB, options).map_err(in_content)?;
     migrate::migrate(&mut content, CONTENT).map_err(in_content)?;
     migrate::migrate(&mut hot, HOT).map_err(in_hot)?;
+    trace::note_message_ids(&mut hot).map_err(in_hot)?;
     Ok((hot, content))
 }
 

@@ -3,6 +3,7 @@
 use rusqlite::params;
 
 use super::messages::With;
+use super::trace::message_id_hash;
 use super::{Error, Mailbox, Message, Origin, Result, StoredContent, Txn, contents};
 use crate::journal::Op;
 use crate::types::mutant::mutant;
@@ -287,11 +288,11 @@ impl Txn<'_> {
         }
         let summary = postcard::to_stdvec(stored.summary.as_ref())
             .map_err(|error| Error::Damaged(format!("a summary that cannot be written: {error}")))?;
-        let mut insert = self
-            .conn()
-            .prepare_cached("INSERT INTO content (id, hash, size_bytes, summary) VALUES (?1, ?2, ?3, ?4)")?;
-        let size = stored.size_bytes.cast_signed();
-        insert.execute(params![stored.content().get(), stored.hash.as_bytes(), size, summary])?;
+        let mut insert = self.conn().prepare_cached(
+            "INSERT INTO content (id, hash, size_bytes, summary, message_id_hash) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        let (size, message_id) = (stored.size_bytes.cast_signed(), message_id_hash(&stored.summary));
+        insert.execute(params![stored.content().get(), stored.hash.as_bytes(), size, summary, message_id])?;
         Ok(stored.content())
     }
 

@@ -17,6 +17,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0004_mirror.sql"),
     include_str!("migrations/0005_annotations_and_quota.sql"),
     include_str!("migrations/0006_waiting.sql"),
+    include_str!("migrations/0007_message_id.sql"),
 ];
 
 /// The content database's.

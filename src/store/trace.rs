@@ -1,37 +1,32 @@
 //! What is known of one message wherever it stands: for `syncctl why` and `syncctl recover`, which look back.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::conflicts::Conflict;
 use super::gone::Gone;
 use super::messages::summary_from_bytes;
 use super::{Reader, Result};
 use crate::journal::Entry;
+use crate::message::Summary;
 use crate::types::{AccountId, ContentId, EntryId, MessageId, SubmissionId};
 
 impl Reader<'_> {
-    /// Every message, in a mailbox or gone (not one that waits to be known), whose Message-ID is `message_id`. Reads the summary of every content.
+    /// Every message, in a mailbox or gone (not one that waits to be known), whose Message-ID is `message_id`.
     pub fn messages_with_message_id(&self, message_id: &[u8]) -> Result<Vec<MessageId>> {
-        let mut messages = Vec::new();
-        let mut select = self.conn().prepare_cached("SELECT id, summary FROM content")?;
-        let mut bearers = self.conn().prepare_cached(
-            "SELECT id FROM message WHERE content_id = ?1
-             AND NOT EXISTS (SELECT 1 FROM remote_arrival AS a WHERE a.message_id = message.id AND a.waits = 1)",
+        let mut select = self.conn().prepare_cached(
+            "SELECT m.id, c.summary FROM content AS c JOIN message AS m ON m.content_id = c.id
+             WHERE c.message_id_hash = ?1
+             AND NOT EXISTS (SELECT 1 FROM remote_arrival AS a WHERE a.message_id = m.id AND a.waits = 1) ORDER BY m.id",
         )?;
-        let mut rows = select.query([])?;
+        let mut rows = select.query([hash(message_id)])?;
+        let mut messages = Vec::new();
         while let Some(row) = rows.next()? {
-            let bytes = row.get_ref("summary")?.as_blob().map_err(rusqlite::Error::from)?;
-            // Most are told from what is sought without being decoded.
-            if !bytes.windows(message_id.len().max(1)).any(|window| window == message_id) {
-                continue;
-            }
-            let found = summary_from_bytes(bytes)?.envelope.message_id.clone();
-            if found.is_some_and(|found| found.trim_ascii() == message_id) {
-                let ids = bearers.query_map([row.get::<_, i64>("id")?], |row| row.get("id").map(MessageId::new))?;
-                messages.extend(ids.collect::<rusqlite::Result<Vec<_>>>()?);
+            let summary = summary_from_bytes(row.get_ref("summary")?.as_blob().map_err(rusqlite::Error::from)?)?;
+            // Another one may have the same hash.
+            if message_id_of(&summary) == Some(message_id) {
+                messages.push(row.get("id").map(MessageId::new)?);
             }
         }
-        messages.sort();
         Ok(messages)
     }
 
@@ -82,4 +77,33 @@ impl Reader<'_> {
         let ids = select.query_map([message_id], |row| row.get("id").map(SubmissionId::new))?;
         Ok(ids.collect::<rusqlite::Result<_>>()?)
     }
+}
+
+/// What is in the column `message_id_hash` of a content.
+pub(in crate::store) fn message_id_hash(summary: &Summary) -> i64 {
+    message_id_of(summary).map_or(0, hash)
+}
+
+fn message_id_of(summary: &Summary) -> Option<&[u8]> {
+    summary.envelope.message_id.as_deref().map(<[u8]>::trim_ascii)
+}
+
+fn hash(message_id: &[u8]) -> i64 {
+    blake3::hash(message_id).as_bytes().first_chunk().copied().map_or(0, i64::from_le_bytes)
+}
+
+/// Fills the column where it was not known yet: in a store written before there was one.
+pub(super) fn note_message_ids(hot: &mut Connection) -> Result<()> {
+    let transaction = hot.transaction()?;
+    {
+        let mut select = transaction.prepare("SELECT id FROM content WHERE message_id_hash IS NULL ORDER BY id")?;
+        let mut update = transaction.prepare("UPDATE content SET message_id_hash = ?2 WHERE id = ?1")?;
+        let ids = select.query_map([], |row| row.get::<_, i64>("id"))?.collect::<rusqlite::Result<Vec<_>>>()?;
+        for id in ids {
+            // One that cannot be read is for the audit to tell; the store opens all the same.
+            let summary = Reader::new(&transaction).summary(ContentId::new(id));
+            update.execute(params![id, summary.map_or(0, |summary| message_id_hash(&summary))])?;
+        }
+    }
+    Ok(transaction.commit()?)
 }

@@ -93,12 +93,13 @@ fn a_file_that_is_no_database_is_named_and_not_touched() {
 
 #[test]
 fn a_store_of_every_earlier_version_opens() {
-    const HOT: [&str; 5] = [
+    const HOT: [&str; 6] = [
         include_str!("../../../src/store/migrations/0001_first.sql"),
         include_str!("../../../src/store/migrations/0002_outbox.sql"),
         include_str!("../../../src/store/migrations/0003_object_id.sql"),
         include_str!("../../../src/store/migrations/0004_mirror.sql"),
         include_str!("../../../src/store/migrations/0005_annotations_and_quota.sql"),
+        include_str!("../../../src/store/migrations/0006_waiting.sql"),
     ];
     const CONTENT: &str = include_str!("../../../src/store/migrations/content_0001_first.sql");
     // Rows as version 1 wrote them; one message without bytes, waiting to be fetched.
@@ -120,6 +121,35 @@ fn a_store_of_every_earlier_version_opens() {
         assert_eq!(store.read(|reader| reader.open(inbox)).expect("an open mailbox").uids, [LocalUid::new(1)]);
         sound(&store);
     }
+}
+
+#[test]
+fn a_message_id_is_found_by_its_index_also_in_a_store_from_before_there_was_one() {
+    let place = Place::new();
+    let store = place.open(Executor::Inline);
+    let account = place.account(&store, "me");
+    let inbox = place.inbox(&store, account);
+    for number in 1..=3 {
+        place.append(&store, Origin::LocalUser, inbox, &message(number, 300), "");
+    }
+    // The same bytes again, and a message without a Message-ID.
+    place.append(&store, Origin::LocalUser, inbox, &message(2, 300), "");
+    place.append(&store, Origin::LocalUser, inbox, b"Subject: none\r\n\r\n", "");
+    let found = |store: &Store, id: &[u8]| {
+        let ids = store.read(|reader| reader.messages_with_message_id(id)).expect("a read");
+        ids.into_iter().map(MessageId::get).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&store, b"<2@test>"), [2, 4]);
+    for nothing in [&b"<4@test>"[..], b"<2@TEST>", b""] {
+        assert!(found(&store, nothing).is_empty());
+    }
+    drop(store);
+    // The summary of another message is not even looked at.
+    place.make_database(
+        "mailtide.db",
+        "UPDATE content SET message_id_hash = NULL WHERE id <> 1; UPDATE content SET summary = x'00' WHERE id = 1;",
+    );
+    assert_eq!(found(&place.open(Executor::Inline), b"<2@test>"), [2, 4]);
 }
 
 /// The files of an open store as a crash would leave them.
