@@ -42,6 +42,8 @@ mod reader;
 mod readers;
 mod settle;
 mod source;
+#[cfg(test)]
+mod speed;
 mod sweep;
 mod taken;
 mod trace;

@@ -5,7 +5,6 @@ mod journal;
 mod model;
 mod place;
 mod safety;
-mod speed;
 
 use mailtide::store::{Executor, Origin, With, check};
 use place::{Place, flags};
