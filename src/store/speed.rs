@@ -123,7 +123,6 @@ fn what_is_asked_of_a_mailbox_takes_no_more_steps_than_it_must() {
     let (mut small, mut large) = (Mail::of(FEW), Mail::of(FEW * TIMES));
     for (what, reads_all, call) in CALLS {
         let (few, many) = (small.steps_of(*call), large.steps_of(*call));
-        println!("{what}: {few} steps, {many} with {TIMES} times the mail");
         let most = if *reads_all { few * u64::from(TIMES) } else { few };
         assert!(many <= most + most / 10, "{what}: {few} steps, {many} with {TIMES} times the mail");
     }
