@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrate::{self, CONTENT, HOT};
 use super::{Error, Options, Result, trace};
 
 /// Prepared statements kept by a connection: more than this room has.
-pub(super) const STATEMENTS_MAX: usize = 256;
+const STATEMENTS_MAX: usize = 256;
 
 /// How long a connection waits for another of the same process: only schema changes and checkpoints make it wait.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Page caches, in KiB. Each connection has its own, and they are most of the memory of an idle program; bytes of
 /// messages are read once and gain nothing from one.
@@ -68,11 +69,18 @@ pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connecti
     Ok((hot, content))
 }
 
+/// What holds for every connection. A statement keeps its plan whatever is bound to it: SQLite would otherwise prepare
+/// one anew each time a value changes that statistics could say something about, and there are none here.
+pub(super) fn set_up(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    conn.busy_timeout(BUSY_TIMEOUT)
+}
+
 fn open(path: &Path, cache_kib: i64, options: &Options) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    conn.busy_timeout(BUSY_TIMEOUT)?;
+    set_up(&conn)?;
     conn.execute_batch(
         "PRAGMA page_size = 8192;
          PRAGMA journal_mode = WAL;

@@ -49,10 +49,9 @@ impl Readers {
             &self.path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
-        conn.set_prepared_statement_cache_capacity(super::files::STATEMENTS_MAX);
+        super::files::set_up(&conn)?;
         conn.execute_batch("PRAGMA query_only = 1; PRAGMA temp_store = MEMORY")?;
         conn.pragma_update(None, "cache_size", -self.cache_kib)?;
-        conn.busy_timeout(super::files::BUSY_TIMEOUT)?;
         Ok(conn)
     }
 }
