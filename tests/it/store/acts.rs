@@ -17,10 +17,7 @@ struct Scene {
 
 impl Scene {
     fn new(origin: Origin) -> Self {
-        let place = Place::new();
-        let store = place.open(Executor::Inline);
-        let account = place.account(&store, "me");
-        let inbox = place.inbox(&store, account);
+        let (place, store, account, inbox) = Place::with_inbox(Executor::Inline);
         Self { place, store, account, inbox, origin }
     }
 

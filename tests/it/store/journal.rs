@@ -21,10 +21,7 @@ struct Mirror {
 
 impl Mirror {
     fn new() -> Self {
-        let place = Place::new();
-        let store = place.open(Executor::Inline);
-        let account = place.account(&store, "me");
-        let inbox = place.inbox(&store, account);
+        let (place, store, account, inbox) = Place::with_inbox(Executor::Inline);
         let work = store
             .write(Origin::Upstream, now(), move |txn| {
                 let work = txn.create_mailbox(account, &name("Work"), None)?;

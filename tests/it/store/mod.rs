@@ -11,10 +11,7 @@ use place::{Place, flags};
 
 #[test]
 fn appended_bytes_come_back_and_the_store_is_sound() {
-    let place = Place::new();
-    let store = place.open(Executor::Thread);
-    let account = place.account(&store, "me");
-    let inbox = place.inbox(&store, account);
+    let (place, store, account, inbox) = Place::with_inbox(Executor::Thread);
     let message = place::message(1, 700_000);
     let uid = place.append(&store, Origin::LocalUser, inbox, &message, "\\Seen work");
     let row = store.read(|reader| reader.messages(inbox, &[uid], With::Summary)).expect("a row").remove(0);

@@ -36,6 +36,15 @@ impl Place {
         Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
+    /// A place with an open store, in which one user has an INBOX.
+    pub fn with_inbox(executor: Executor) -> (Self, Store, AccountId, MailboxId) {
+        let place = Self::new();
+        let store = place.open(executor);
+        let account = place.account(&store, "me");
+        let inbox = place.inbox(&store, account);
+        (place, store, account, inbox)
+    }
+
     pub fn options(executor: Executor) -> Options {
         Options { executor, program: "tests".to_owned(), max_bytes: None }
     }

@@ -33,10 +33,7 @@ fn a_file_is_no_data_folder_and_stays_as_it_is() {
 #[test]
 fn a_store_is_as_it_was_when_opened_again() {
     for executor in [Executor::Thread, Executor::Inline] {
-        let place = Place::new();
-        let store = place.open(executor);
-        let account = place.account(&store, "me");
-        let inbox = place.inbox(&store, account);
+        let (place, store, account, inbox) = Place::with_inbox(executor);
         place.append(&store, Origin::LocalUser, inbox, &message(1, 1000), "\\Seen x");
         let before = store.read(|reader| Ok((reader.open(inbox)?, reader.entries(account)?))).expect("a read");
         drop(store);
@@ -125,10 +122,7 @@ fn a_store_of_every_earlier_version_opens() {
 
 #[test]
 fn a_message_id_is_found_by_its_index_also_in_a_store_from_before_there_was_one() {
-    let place = Place::new();
-    let store = place.open(Executor::Inline);
-    let account = place.account(&store, "me");
-    let inbox = place.inbox(&store, account);
+    let (place, store, _, inbox) = Place::with_inbox(Executor::Inline);
     for number in 1..=3 {
         place.append(&store, Origin::LocalUser, inbox, &message(number, 300), "");
     }
@@ -166,10 +160,7 @@ fn crash(from: &Path, to: &Path, files: &[&str]) {
 
 #[test]
 fn after_a_crash_what_was_answered_is_there_and_what_was_half_uploaded_is_swept() {
-    let place = Place::new();
-    let store = place.open(Executor::Thread);
-    let account = place.account(&store, "me");
-    let inbox = place.inbox(&store, account);
+    let (place, store, _, inbox) = Place::with_inbox(Executor::Thread);
     let mut cut_short = store.upload();
     cut_short.write(&message(7, 600_000)).expect("room");
     let uid = place.append(&store, Origin::LocalUser, inbox, &message(1, 300_000), "");
@@ -185,10 +176,7 @@ fn after_a_crash_what_was_answered_is_there_and_what_was_half_uploaded_is_swept(
 
 #[test]
 fn bytes_lost_in_a_power_cut_are_told_and_a_new_upload_mends_them() {
-    let place = Place::new();
-    let store = place.open(Executor::Inline);
-    let account = place.account(&store, "me");
-    let inbox = place.inbox(&store, account);
+    let (place, store, _, inbox) = Place::with_inbox(Executor::Inline);
     let after = Place::new();
     crash(place.folder.path(), after.folder.path(), &["content.db"]);
     place.append(&store, Origin::Authority, inbox, &message(1, 1000), "");
@@ -202,10 +190,7 @@ fn bytes_lost_in_a_power_cut_are_told_and_a_new_upload_mends_them() {
 
 #[test]
 fn mirrored_bytes_lost_in_a_power_cut_are_fetched_again() {
-    let place = Place::new();
-    let store = place.open(Executor::Inline);
-    let account = place.account(&store, "me");
-    let inbox = place.inbox(&store, account);
+    let (place, store, account, inbox) = Place::with_inbox(Executor::Inline);
     let after = Place::new();
     crash(place.folder.path(), after.folder.path(), &["content.db"]);
     let arrival = |place: &Place, store: &Store| {
@@ -290,10 +275,7 @@ fn what_a_mail_client_was_shown_survives_a_power_cut() {
 
 #[test]
 fn equal_bytes_are_stored_once() {
-    let place = Place::new();
-    let store = place.open(Executor::Inline);
-    let account = place.account(&store, "me");
-    let inbox = place.inbox(&store, account);
+    let (place, store, _, inbox) = Place::with_inbox(Executor::Inline);
     // The second is uploaded before the first is referred to, the third after.
     let early = [place.upload(&store, &message(1, 1000)), place.upload(&store, &message(1, 1000))];
     for content in early {
@@ -310,10 +292,7 @@ fn equal_bytes_are_stored_once() {
 
 #[test]
 fn a_sweep_takes_what_nobody_needs_and_nothing_else() {
-    let place = Place::new();
-    let store = place.open(Executor::Thread);
-    let account = place.account(&store, "me");
-    let inbox = place.inbox(&store, account);
+    let (place, store, _, inbox) = Place::with_inbox(Executor::Thread);
     for number in 1..=3 {
         let flags = if number == 2 { "\\Deleted" } else { "" };
         place.append(&store, Origin::Upstream, inbox, &message(number, 1000), flags);
@@ -472,10 +451,7 @@ fn watchers_are_woken_after_the_commit_of_their_account_in_order() {
 
 #[test]
 fn a_reader_sees_one_moment_while_others_write() {
-    let place = Place::new();
-    let store = place.open(Executor::Thread);
-    let account = place.account(&store, "me");
-    let inbox = place.inbox(&store, account);
+    let (place, store, _, inbox) = Place::with_inbox(Executor::Thread);
     store
         .read(|reader| {
             let before = reader.open(inbox)?;
