@@ -3,7 +3,8 @@
 
 use super::Result;
 use super::pass::{Pass, Refusal, refusal};
-use super::remote::{RefusalCode, Remote, RemoteName};
+use super::recover::Entered;
+use super::remote::{Listed, RefusalCode, Remote, RemoteName};
 use super::send::Did;
 use crate::journal::Op;
 use crate::merge::ConflictKind;
@@ -46,7 +47,7 @@ impl<R: Remote> Pass<'_, R> {
         let special_use = special_use.filter(|_| self.remote.facts().special_use);
         if let Err(refused) = refusal(self.remote.create(&remote_name, special_use).await)?
             && refused.code != Some(RefusalCode::AlreadyExists)
-            && !self.is_listed(&remote_name).await?
+            && self.look_up(&remote_name).await?.is_none()
         {
             return Ok(Err(refused));
         }
@@ -128,7 +129,7 @@ impl<R: Remote> Pass<'_, R> {
         self.selected = None;
         if let Err(refused) = refusal(self.remote.rename(&old, &new).await)? {
             // The answer to an earlier try may have been lost.
-            let is_done = self.is_listed(&new).await? && !self.is_listed(&old).await?;
+            let is_done = self.look_up(&new).await?.is_some() && self.look_up(&old).await?.is_none();
             if !is_done {
                 return Ok(Err(refused));
             }
@@ -145,9 +146,8 @@ impl<R: Remote> Pass<'_, R> {
     async fn delete(&mut self, entry: EntryId, mailbox: MailboxId, name: &MailboxName) -> Result<Did> {
         let Some(known) = self.remote_mailbox(mailbox)? else { return self.deleted(entry, mailbox, false) };
         let remote_name = RemoteName(known.remote_name);
-        self.selected = None;
-        match refusal(self.remote.select(&remote_name, None).await)? {
-            Ok(selected) => {
+        match self.enter(&remote_name).await? {
+            Entered::In(selected) => {
                 let cursor = self.cursor_for(mailbox, known.cursor, &selected).await?;
                 if known.cursor.uid_validity != cursor.uid_validity && known.cursor.uid_validity.is_some() {
                     tracing::info!(account = %self.account, mailbox = %name, "UIDVALIDITY changed before its deletion");
@@ -166,15 +166,16 @@ impl<R: Remote> Pass<'_, R> {
                 let inbox = self.name_upstream(&MailboxName::inbox())?;
                 let _ = refusal(self.remote.select(&inbox, None).await)?;
             }
-            Err(Refusal { code: Some(RefusalCode::NonExistent), .. }) => return self.deleted(entry, mailbox, true),
-            // It cannot be selected: a name only, or a mailbox that is gone. DELETE tells.
-            Err(_) => {}
+            Entered::NameOnly => {}
+            Entered::Gone => return self.deleted(entry, mailbox, true),
+            Entered::Refused(refused) => {
+                let why = format!("it cannot be seen whether new mail came into it: {}", refused.text);
+                return self.park_folder(entry, why);
+            }
         }
         match refusal(self.remote.delete(&remote_name).await)? {
             Ok(()) => self.deleted(entry, mailbox, true),
-            Err(refused) if refused.code == Some(RefusalCode::NonExistent) || !self.is_listed(&remote_name).await? => {
-                self.deleted(entry, mailbox, true)
-            }
+            Err(_) if self.look_up(&remote_name).await?.is_none() => self.deleted(entry, mailbox, true),
             Err(refused) => self.park_folder(entry, refused.text),
         }
     }
@@ -272,10 +273,11 @@ impl<R: Remote> Pass<'_, R> {
         Ok(if is_renamed_later { name.clone() } else { now })
     }
 
-    async fn is_listed(&mut self, name: &RemoteName) -> Result<bool> {
+    /// The mailbox as the server lists it, if it does.
+    pub(super) async fn look_up(&mut self, name: &RemoteName) -> Result<Option<Listed>> {
         // Asking may leave the selected mailbox.
         self.selected = None;
-        Ok(self.remote.list().await?.iter().any(|listed| listed.name == *name))
+        Ok(self.remote.list().await?.into_iter().find(|listed| listed.name == *name))
     }
 
     fn name_upstream_or_refusal(

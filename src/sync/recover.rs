@@ -7,13 +7,16 @@
 //! If something came into the target since and is there no more, it may have been the new message, and someone may have
 //! moved it on: then what is new in the other mailboxes is looked at as well. Not for a message that was to be moved: it
 //! is in its source still, and a copy too many is better than one too few.
+//!
+//! A mailbox that cannot be selected tells nothing, whatever the server says of it; only the list tells that it is gone.
+//! What cannot be seen is neither done nor to be done again: it is set aside for the user.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::identity;
 use super::pass::{Pass, Refusal, from, refusal};
-use super::remote::{Fingerprinted, RefusalCode, Remote, RemoteName, Scanned};
+use super::remote::{Fingerprinted, Remote, RemoteName, Scanned, Selected};
 use crate::journal::entry::EvidenceSource;
 use crate::journal::{Evidence, Place, State, intent};
 use crate::store::{self, Landed, Txn, bound_uids};
@@ -21,6 +24,9 @@ use crate::types::mutant::mutant;
 use crate::types::{
     AccountId, ContentHash, EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet, UidValidity,
 };
+
+/// How often a mailbox in which must be looked is selected, if the server refuses (QUIRKS.md row 35).
+const SELECTS_MAX: usize = 3;
 
 /// A message that is looked for: its bytes' hash, its size.
 type Sought = (MessageId, ContentHash, u64);
@@ -32,6 +38,16 @@ enum Look {
         /// Something came since the recorded UIDNEXT, and is there no more.
         has_holes: bool,
     },
+    Refused(Refusal),
+}
+
+/// What came of selecting a mailbox to look in it.
+pub(super) enum Entered {
+    In(Selected),
+    /// It is not there any more.
+    Gone,
+    /// It is a name in the list, and holds no messages.
+    NameOnly,
     Refused(Refusal),
 }
 
@@ -71,7 +87,11 @@ impl<R: Remote> Pass<'_, R> {
             evidence.messages.iter().filter(|(message, ..)| !done.contains(message)).copied().collect();
         match evidence.source.as_ref().filter(|source| source.moves) {
             Some(source) => self.unmark(source, evidence, &missing).await?,
-            None if has_holes && !missing.is_empty() => self.look_elsewhere(evidence, missing).await?,
+            None if has_holes && !missing.is_empty() => {
+                if let Err(refused) = self.look_elsewhere(evidence, missing).await? {
+                    return self.give_up(carrier, &refused);
+                }
+            }
             None => {}
         }
         if mutant!(EntryDropped) {
@@ -99,11 +119,10 @@ impl<R: Remote> Pass<'_, R> {
     ) -> Result<Look> {
         const NOTHING: Look = Look::Seen { landed: Vec::new(), has_holes: false };
         let Some(row) = self.remote_mailbox(mailbox)? else { return Ok(NOTHING) };
-        self.selected = None;
-        let selected = match refusal(self.remote.select(&RemoteName(row.remote_name), None).await)? {
-            Ok(selected) => selected,
-            Err(refused) if is_absent(&refused) => return Ok(NOTHING),
-            Err(refused) => return Ok(Look::Refused(refused)),
+        let selected = match self.enter(&RemoteName(row.remote_name)).await? {
+            Entered::In(selected) => selected,
+            Entered::Gone | Entered::NameOnly => return Ok(NOTHING),
+            Entered::Refused(refused) => return Ok(Look::Refused(refused)),
         };
         let cursor = self.cursor_for(mailbox, row.cursor, &selected).await?;
         let first = match known {
@@ -144,15 +163,38 @@ impl<R: Remote> Pass<'_, R> {
         Ok(Look::Seen { landed: landed.collect(), has_holes })
     }
 
+    /// Selects a mailbox to look in it.
+    pub(super) async fn enter(&mut self, name: &RemoteName) -> Result<Entered> {
+        self.selected = None;
+        let mut selects = 1;
+        loop {
+            let refused = match refusal(self.remote.select(name, None).await)? {
+                Ok(selected) => return Ok(Entered::In(selected)),
+                Err(refused) => refused,
+            };
+            match self.look_up(name).await? {
+                None => return Ok(Entered::Gone),
+                Some(listed) if !listed.selectable => return Ok(Entered::NameOnly),
+                Some(_) if selects == SELECTS_MAX => return Ok(Entered::Refused(refused)),
+                Some(_) => selects += 1,
+            }
+        }
+    }
+
     /// Something came into the target and is there no more. If it was ours, it is new in another mailbox.
-    async fn look_elsewhere(&mut self, evidence: &Evidence, mut missing: Vec<Sought>) -> Result<()> {
+    async fn look_elsewhere(
+        &mut self,
+        evidence: &Evidence,
+        mut missing: Vec<Sought>,
+    ) -> Result<std::result::Result<(), Refusal>> {
         let (folders, _) = self.take_listing().await?;
         for folder in folders {
             if missing.is_empty() || folder.mailbox == evidence.target {
                 continue;
             }
-            let Look::Seen { landed, .. } = self.look_in(folder.mailbox, None, evidence, &missing).await? else {
-                continue;
+            let landed = match self.look_in(folder.mailbox, None, evidence, &missing).await? {
+                Look::Seen { landed, .. } => landed,
+                Look::Refused(refused) => return Ok(Err(refused)),
             };
             let found: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
             missing.retain(|(message, ..)| !found.contains(message));
@@ -161,7 +203,7 @@ impl<R: Remote> Pass<'_, R> {
                 landed.iter().try_for_each(|landed| landed_elsewhere(txn, account, folder.mailbox, landed, &evidence))
             })?;
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Messages that have reached the target leave the source, if they are there still.
@@ -173,7 +215,10 @@ impl<R: Remote> Pass<'_, R> {
         if messages.is_empty() {
             return Ok(Ok(()));
         }
-        let there = self.still_in(source, messages.clone()).await?;
+        let there = match self.still_in(source, messages.clone()).await? {
+            Ok(there) => there,
+            Err(refused) => return Ok(Err(refused)),
+        };
         let there: UidSet<RemoteUid> = there.into_values().map(|scanned| scanned.uid).collect();
         if there.is_empty() {
             return Ok(Ok(()));
@@ -199,12 +244,13 @@ impl<R: Remote> Pass<'_, R> {
         if messages.is_empty() || self.remote.facts().r#move {
             return Ok(());
         }
-        let there = self.still_in(source.mailbox, messages).await?;
+        // A mailbox that cannot be selected: the pull sees the mark as it sees anyone's.
+        let there = self.still_in(source.mailbox, messages).await?.unwrap_or_default();
         let marked = there.into_values().filter(|scanned| is_marked(&scanned.flags)).map(|scanned| scanned.uid);
         let marked: UidSet<RemoteUid> = marked.collect();
         if !marked.is_empty() {
             let deleted: Flags = std::iter::once(Flag::from(SystemFlag::Deleted)).collect();
-            // Refused, it stays: the pull sees it as it sees anyone's.
+            // Refused, it stays.
             let _ = refusal(self.remote.remove_flags(&marked, &deleted).await)?;
         }
         Ok(())
@@ -215,13 +261,14 @@ impl<R: Remote> Pass<'_, R> {
         &mut self,
         mailbox: MailboxId,
         messages: BTreeSet<MessageId>,
-    ) -> Result<BTreeMap<MessageId, Scanned>> {
-        let Some(row) = self.remote_mailbox(mailbox)? else { return Ok(BTreeMap::new()) };
+    ) -> Result<std::result::Result<BTreeMap<MessageId, Scanned>, Refusal>> {
+        let Some(row) = self.remote_mailbox(mailbox)? else { return Ok(Ok(BTreeMap::new())) };
         if self.selected != Some(mailbox) {
-            self.selected = None;
-            // A mailbox that cannot be selected is either gone, with the message, or the pull tells of it.
-            let Ok(selected) = refusal(self.remote.select(&RemoteName(row.remote_name), None).await)? else {
-                return Ok(BTreeMap::new());
+            let selected = match self.enter(&RemoteName(row.remote_name)).await? {
+                Entered::In(selected) => selected,
+                // With its messages.
+                Entered::Gone | Entered::NameOnly => return Ok(Ok(BTreeMap::new())),
+                Entered::Refused(refused) => return Ok(Err(refused)),
             };
             self.cursor_for(mailbox, row.cursor, &selected).await?;
             self.selected = Some(mailbox);
@@ -231,12 +278,12 @@ impl<R: Remote> Pass<'_, R> {
         let wanted: BTreeMap<MessageId, RemoteUid> =
             wanted.filter_map(|bound| Some((bound.message, bound.uid?))).collect();
         if wanted.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(Ok(BTreeMap::new()));
         }
         let scanned = self.remote.scan(&wanted.values().copied().collect(), None).await?;
         let mut there: BTreeMap<RemoteUid, Scanned> =
             scanned.into_iter().map(|scanned| (scanned.uid, scanned)).collect();
-        Ok(wanted.into_iter().filter_map(|(message, uid)| Some((message, there.remove(&uid)?))).collect())
+        Ok(Ok(wanted.into_iter().filter_map(|(message, uid)| Some((message, there.remove(&uid)?))).collect()))
     }
 }
 
@@ -265,9 +312,4 @@ fn landed_elsewhere(
 fn sent_flags(evidence: &Evidence, message: MessageId) -> Option<Flags> {
     let place = evidence.messages.iter().position(|(sent, ..)| *sent == message)?;
     evidence.flags.get(place).cloned()
-}
-
-/// Is it refused because the mailbox is not there?
-const fn is_absent(refused: &Refusal) -> bool {
-    matches!(refused.code, Some(RefusalCode::NonExistent | RefusalCode::TryCreate))
 }

@@ -74,6 +74,8 @@ pub struct State {
     pub fetched: Vec<(String, u32)>,
     /// What the server refuses: (the call's name, a word in its argument).
     pub refuses: Vec<(&'static str, String, Option<RefusalCode>)>,
+    /// After so many more, one SELECT is answered as if the mailbox were not there (QUIRKS.md row 35).
+    pub denies_after: Option<usize>,
     /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
     pub hides: BTreeMap<String, BTreeSet<u32>>,
     /// A mailbox that someone replaces by another of its name, with as many other messages, in the moment before the
@@ -175,6 +177,7 @@ impl Server {
             moments: Vec::new(),
             fetched: Vec::new(),
             refuses: Vec::new(),
+            denies_after: None,
             hides: BTreeMap::new(),
             replaced: None,
             next_uid_validity: 1000,
@@ -204,6 +207,7 @@ impl Server {
             moments: Vec::new(),
             fetched: Vec::new(),
             refuses: state.refuses.clone(),
+            denies_after: state.denies_after,
             hides: state.hides.clone(),
             replaced: None,
             next_uid_validity: state.next_uid_validity,
@@ -474,6 +478,11 @@ impl Remote for ModelRemote {
         self.selected = None;
         let selected = self.call(false, |state, _| {
             state.check("SELECT", &name.0)?;
+            let denies_after = state.denies_after.take();
+            state.denies_after = denies_after.and_then(|selects| selects.checked_sub(1));
+            if denies_after == Some(0) {
+                return refused("SELECT", Some(RefusalCode::NonExistent));
+            }
             let status = state.status(&name.0)?;
             state.entered += 1;
             let mailbox = &state.mailboxes[&name.0];

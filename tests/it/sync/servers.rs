@@ -267,3 +267,64 @@ fn a_mailbox_replaced_in_the_moment_of_a_push_loses_nothing_of_the_stranger() {
     assert_eq!(world.journal(), Vec::<String>::new());
     world.assert_sound();
 }
+
+#[test]
+fn a_mailbox_that_is_said_not_to_exist_while_an_act_is_looked_for_doubles_nothing() {
+    for traits in Traits::all() {
+        for cut in [None, Some(6), Some(10)] {
+            for selects in 0..6 {
+                let mut world = with_mail(traits.clone());
+                world.server.create("Old");
+                world.settle();
+                world.append("B", "new", "");
+                world.move_message("INBOX", "m", "B");
+                world.copy("INBOX", "x", "B");
+                world.delete("Old");
+                let calls = world.server.state().calls;
+                world.server.state().cut = cut.map_or(Cut::Never, |cut| Cut::After(calls + cut));
+                if cut.is_some() {
+                    let _ = world.sync();
+                    world.reopen();
+                }
+                world.server.state().denies_after = Some(selects);
+                world.settle();
+                let what = format!("cut {cut:?}, SELECT {selects} denied");
+                assert_eq!(world.there(), "B: m new x\nINBOX: x y", "{what}");
+                assert_eq!(world.here(), world.there(), "{what}");
+                assert_eq!(world.journal(), Vec::<String>::new(), "{what}");
+                world.assert_sound();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_for_is_not_done_again() {
+    let world = with_mail(Traits::plain());
+    ["Box", "Old"].into_iter().for_each(|name| world.server.create(name));
+    world.settle();
+    for name in ["Box", "Old"] {
+        world.server.state().refuses.push(("SELECT", name.to_owned(), Some(RefusalCode::NonExistent)));
+    }
+    world.append("Box", "new", "");
+    world.delete("Old");
+    for _ in 0..3 {
+        world.sync().expect("a sync");
+    }
+    assert_eq!(
+        world.journal(),
+        [
+            "parked: it cannot be seen whether the server did it: no SELECT",
+            "parked: it cannot be seen whether new mail came into it: no SELECT",
+        ]
+    );
+    assert_eq!(world.there(), "B:\nBox: new\nINBOX: m x y\nOld:");
+    world.server.state().refuses.clear();
+    for entry in world.read(|reader| reader.entries(world.account)) {
+        world.write(mailtide::store::Origin::Upstream, move |txn| txn.discard(entry.id));
+    }
+    world.settle();
+    assert_eq!(world.there(), "B:\nBox: new\nINBOX: m x y\nOld:");
+    assert_eq!(world.here(), world.there());
+    world.assert_sound();
+}
