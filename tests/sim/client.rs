@@ -272,7 +272,10 @@ impl Client {
                     };
                 }
                 None => {
-                    self.expect(answer == Answer::Nothing, &format!("nothing behind the answer: {:?}", response.line));
+                    // A server may say at any moment that it ends the connection (RFC 3501 sections 5.3 and 7.1.5), as it
+                    // does when the selected mailbox was deleted (RFC 2180 section 3.3). All else comes before the answer.
+                    let is_in_time = answer == Answer::Nothing || response.line.starts_with("* BYE ");
+                    self.expect(is_in_time, &format!("nothing behind the answer: {:?}", response.line));
                     self.take_untagged(&response, may_expunge);
                 }
             }

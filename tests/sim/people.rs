@@ -241,9 +241,13 @@ impl World {
             }
             return;
         }
-        // Another program's messages with \Deleted go by a plain EXPUNGE as well.
+        // Everything else with \Deleted goes by a plain EXPUNGE as well, also what came a moment ago.
         let others: Vec<u32> = match plain_expunge {
-            true => self.flagged_deleted(who).into_iter().filter(|number| *number != picked.number).collect(),
+            true => {
+                self.client(who, |client, now| client.look(now));
+                self.read(who);
+                self.flagged_deleted(who, picked.uid)
+            }
             false => Vec::new(),
         };
         let answer = self.client(who, |client, now| {
@@ -261,10 +265,12 @@ impl World {
         }
     }
 
-    fn flagged_deleted(&self, who: usize) -> Vec<u32> {
+    /// The messages marked \Deleted in the selected mailbox but that one.
+    fn flagged_deleted(&self, who: usize, but: u32) -> Vec<u32> {
         let Some(client) = &self.people[who].client else { return Vec::new() };
         let Some(view) = &client.view else { return Vec::new() };
-        let is_deleted = |uid: &u32| view.flags.get(uid).is_some_and(|flags| flags.contains("\\Deleted"));
+        let is_deleted =
+            |uid: &u32| *uid != but && view.flags.get(uid).is_some_and(|flags| flags.contains("\\Deleted"));
         let messages = client.messages().into_iter().filter(|(uid, _)| is_deleted(uid));
         messages.filter_map(|(_, hash)| self.by_hash.get(&hash).copied()).collect()
     }
