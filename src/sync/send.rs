@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Result;
 use super::pass::{Pass, Refusal, refusal};
 use super::plan::{Item, uids};
-use super::remote::{CopyUid, Outgoing, RefusalCode, Remote, RemoteError, RemoteName};
+use super::recover::Entered;
+use super::remote::{CopyUid, Outgoing, RefusalCode, Remote, RemoteName};
 use crate::journal::Evidence;
 use crate::journal::entry::EvidenceSource;
 use crate::merge::ConflictKind;
@@ -358,34 +359,33 @@ impl<R: Remote> Pass<'_, R> {
             Ready::NotNow => return Ok(Ready::NotNow),
             Ready::Refused(refused) => return Ok(Ready::Refused(refused)),
         };
-        let status = match self.remote.status(std::slice::from_ref(&name)).await?.pop() {
-            Some(Ok(status)) => status,
-            Some(Err(RemoteError::Refused { code, text, .. })) => {
-                let refused = Refusal { code, text };
-                return Ok(if is_absent(&refused) { Ready::NotNow } else { Ready::Refused(refused) });
-            }
-            Some(Err(error)) => return Err(error.into()),
-            None => return Ok(Ready::NotNow),
-        };
         let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(Ready::NotNow) };
-        let is_covered = known.cursor.uid_validity == Some(status.uid_validity);
-        let uid_next = match status.uid_next.filter(|_| is_covered) {
+        // STATUS is quick. Where it is refused, or does not tell enough (QUIRKS.md row 27), the mailbox is looked into.
+        if let Some(Ok(status)) =
+            self.remote.status(std::slice::from_ref(&name)).await?.pop().map(refusal).transpose()?
+            && known.cursor.uid_validity == Some(status.uid_validity)
+            && let Some(uid_next) = status.uid_next
+        {
+            return Ok(Ready::Yes(Target { mailbox, name, uid_validity: status.uid_validity, uid_next }));
+        }
+        let selected = match self.enter(&name).await? {
+            Entered::In(selected) => selected,
+            Entered::Gone | Entered::NameOnly => return Ok(Ready::NotNow),
+            Entered::Refused(refused) => return Ok(Ready::Refused(refused)),
+        };
+        let uid_validity = selected.uid_validity;
+        if known.cursor.uid_validity.is_some_and(|known| known != uid_validity) {
+            return Ok(Ready::NotNow);
+        }
+        self.cursor_for(mailbox, known.cursor, &selected).await?;
+        let uid_next = match selected.uid_next {
             Some(uid_next) => uid_next,
             None => {
-                self.selected = None;
-                let selected = match refusal(self.remote.select(&name, None).await)? {
-                    Ok(selected) => selected,
-                    Err(refused) => return Ok(Ready::Refused(refused)),
-                };
-                if known.cursor.uid_validity.is_some_and(|known| known != selected.uid_validity) {
-                    return Ok(Ready::NotNow);
-                }
-                self.cursor_for(mailbox, known.cursor, &selected).await?;
                 let last = self.remote.uids().await?.iter().last().map_or(0, RemoteUid::get);
-                RemoteUid::new(last.saturating_add(1)).max(selected.uid_next.unwrap_or(RemoteUid::new(1)))
+                RemoteUid::new(last.saturating_add(1))
             }
         };
-        Ok(Ready::Yes(Target { mailbox, name, uid_validity: status.uid_validity, uid_next }))
+        Ok(Ready::Yes(Target { mailbox, name, uid_validity, uid_next }))
     }
 
     /// The mailbox's name upstream. One that is not there, and that no entry is to make, was deleted upstream while

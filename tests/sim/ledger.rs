@@ -60,6 +60,13 @@ impl Ledger {
         self.messages.get_mut(&number)
     }
 
+    /// Someone was told that a message of this number cannot go on, and let it go.
+    pub fn let_go(&mut self, number: u32) {
+        if let Some(entry) = self.entry(number) {
+            entry.deleted(true);
+        }
+    }
+
     /// Are these the bytes of the message?
     pub fn is_intact(&self, number: u32, bytes: &[u8]) -> bool {
         self.messages.get(&number).is_some_and(|entry| match entry.by_smtp {

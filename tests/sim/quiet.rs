@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use mailtide::journal::State;
+use mailtide::journal::{Entry, State};
+use mailtide::refserver::faults::Quirk;
 use mailtide::store::{Origin, Store, Verdict, With, check};
-use mailtide::types::{AccountId, LocalUid, UidSet};
+use mailtide::types::{AccountId, Flags, LocalUid, MessageId, UidSet};
 
 use super::disk::Power;
 use super::mail;
@@ -70,11 +71,26 @@ fn decide_as_a_user(world: &mut World, round: usize) {
             let State::Parked { why } = &entry.state else { continue };
             world.trace.tell(&format!("the user discards entry {} {:?}, parked: {why}", entry.id, entry.op));
             let id = entry.id;
-            if let Err(error) = store.write(Origin::Upstream, now, move |txn| txn.discard(id)) {
-                world.trace.tell(&format!("it cannot be: {error}"));
+            let refused = too_big_for_the_server(world, &store, &entry);
+            match store.write(Origin::Upstream, now, move |txn| txn.discard(id)) {
+                Ok(()) => refused.into_iter().for_each(|number| world.ledger.let_go(number)),
+                Err(error) => world.trace.tell(&format!("it cannot be: {error}")),
             }
         }
     }
+}
+
+/// The messages that the entry was to bring to a server that does not take them, and never will.
+fn too_big_for_the_server(world: &World, store: &Store, entry: &Entry) -> Vec<u32> {
+    let is_refused = matches!(&entry.state, State::Parked { why } if why.contains("[TOOBIG]"));
+    if !is_refused || !world.server.faults.has(Quirk::TooBigBad) {
+        return Vec::new();
+    }
+    let number = |message: &MessageId| {
+        let facts = store.read(|reader| reader.message_facts(*message)).expect("facts")?;
+        mail::number_of(&bytes(store, facts.content?))
+    };
+    entry.open.iter().filter_map(number).collect()
 }
 
 /// What keeps the world from being quiet and equal.
@@ -149,13 +165,21 @@ fn snapshot(world: &World, store: &Store, account: AccountId) -> Snapshot {
                     None => blake3::hash(&bytes).to_hex()[..8].to_owned(),
                 },
             };
-            (name, message.flags.to_string())
+            (name, kept(world, &message.flags))
         });
         let mut shown: Mailbox = shown.collect();
         shown.sort();
         snapshot.insert(mailbox.name.map(String::from).unwrap_or_default(), shown);
     }
     snapshot
+}
+
+/// The flags that both sides can have.
+fn kept(world: &World, flags: &Flags) -> String {
+    match world.server.faults.has(Quirk::FewKeywords) {
+        true => Flags::from_columns(flags.system_bits(), "").to_string(),
+        false => flags.to_string(),
+    }
 }
 
 fn bytes(store: &Store, content: mailtide::types::ContentId) -> Vec<u8> {
@@ -192,7 +216,8 @@ fn keep_promises(world: &mut World) {
         if count > entry.most {
             broken.push(format!("message {number} is doubled: there are {count}, there may be {}", entry.most));
         }
-        for flag in entry.flags.keys().filter(|_| count == 1) {
+        let is_kept = |flag: &&String| flag.starts_with('\\') || !world.server.faults.has(Quirk::FewKeywords);
+        for flag in entry.flags.keys().filter(|_| count == 1).filter(is_kept) {
             let has = flags.get(number).is_some_and(|flags| flags.split(' ').any(|one| one == flag));
             if entry.must_have(flag).is_some_and(|must| must != has) {
                 broken.push(format!("message {number} {} {flag}", if has { "still has" } else { "lost" }));

@@ -136,10 +136,6 @@ pub enum Doing {
 const FLAGS: [&str; 7] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1", "\\Deleted"];
 const FOLDERS: [&str; 6] = ["Work", "Home", "Work/Old", "Lists", "Gr&APw-n", "Archive/2026"];
 
-/// Under these both sides cannot become equal: the server takes not everything (which is told), or cannot be asked what
-/// the agent must know before it sends.
-const HOPELESS: [Quirk; 3] = [Quirk::FewKeywords, Quirk::TooBigBad, Quirk::EmptyStatus];
-
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -178,8 +174,7 @@ fn setup(random: &mut Random) -> Setup {
 /// Most servers are sound; the others have one or two quirks.
 fn quirks(random: &mut Random) -> Vec<Quirk> {
     let count = *random.weighted(&[(55, 0), (30, 1), (15, 2)]);
-    let hopeful: Vec<Quirk> = Quirk::ALL.iter().copied().filter(|quirk| !HOPELESS.contains(quirk)).collect();
-    (0..count).map(|_| *random.pick(&hopeful)).collect()
+    (0..count).map(|_| *random.pick(Quirk::ALL)).collect()
 }
 
 fn capabilities(random: &mut Random) -> Capabilities {
