@@ -27,6 +27,20 @@ impl Reader<'_> {
         Ok(select.query_map([account.get()], MessageFacts::from_row)?.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// The mailboxes upstream of the messages that those that wait may be.
+    pub fn mailboxes_of_twins(&self, account: AccountId) -> Result<Vec<MailboxId>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT DISTINCT r.mailbox_id FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
+             JOIN message AS twin ON twin.content_id = m.content_id AND twin.account_id = m.account_id
+             JOIN remote_message AS r ON r.message_id = twin.id
+             WHERE m.account_id = ?1 AND a.waits = 1
+               AND NOT EXISTS (SELECT 1 FROM remote_arrival AS other WHERE other.message_id = twin.id)
+             ORDER BY r.mailbox_id",
+        )?;
+        let ids = select.query_map([account.get()], |row| row.get("mailbox_id").map(MailboxId::new))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// The newest message of all; 0 if there is none.
     pub fn last_message(&self) -> Result<MessageId> {
         let mut select = self.conn().prepare_cached("SELECT coalesce(max(id), 0) AS last FROM message")?;

@@ -40,15 +40,31 @@ impl<R: Remote> Pass<'_, R> {
         if !vanishing.is_empty() {
             self.catch_up().await?;
         }
-        let all = vanishing.iter().flat_map(|vanishing| vanishing.messages.iter().copied()).collect();
-        for vanishing in vanishing {
-            self.account_for(vanishing, &all)?;
-        }
+        self.account_for_all(vanishing)?;
+        let vanished = self.look_again().await?;
+        self.account_for_all(vanished)?;
         let account = self.account;
         if !self.read(|reader| reader.fresh_arrivals(account))?.is_empty() {
             self.write(move |txn| txn.close_round(account))?;
         }
         Ok(())
+    }
+
+    fn account_for_all(&mut self, vanishing: Vec<Vanishing>) -> Result<()> {
+        let all = vanishing.iter().flat_map(|vanishing| vanishing.messages.iter().copied()).collect();
+        vanishing.into_iter().try_for_each(|vanishing| self.account_for(vanishing, &all))
+    }
+
+    /// Arrivals that still wait are copies, or messages that were moved after the mailbox that they left was covered:
+    /// that mailbox tells.
+    async fn look_again(&mut self) -> Result<Vec<Vanishing>> {
+        let mut vanishing = Vec::new();
+        for mailbox in self.read(|reader| reader.mailboxes_of_twins(self.account))? {
+            if let Some(known) = self.remote_mailbox(mailbox)? {
+                vanishing.extend(self.cover(mailbox, &RemoteName(known.remote_name)).await?);
+            }
+        }
+        Ok(vanishing)
     }
 
     /// Arrivals in all mailboxes once more. What vanished did so before this; if it was moved, it has arrived by now.

@@ -76,6 +76,8 @@ pub struct State {
     pub refuses: Vec<(&'static str, String, Option<RefusalCode>)>,
     /// After so many more, one SELECT is answered as if the mailbox were not there (QUIRKS.md row 35).
     pub denies_after: Option<usize>,
+    /// Before the n-th call someone moves a message: from, its UID, to.
+    pub meanwhile: Option<(usize, &'static str, u32, &'static str)>,
     /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
     pub hides: BTreeMap<String, BTreeSet<u32>>,
     /// A mailbox that someone replaces by another of its name, with as many other messages, in the moment before the
@@ -178,6 +180,7 @@ impl Server {
             fetched: Vec::new(),
             refuses: Vec::new(),
             denies_after: None,
+            meanwhile: None,
             hides: BTreeMap::new(),
             replaced: None,
             next_uid_validity: 1000,
@@ -208,6 +211,7 @@ impl Server {
             fetched: Vec::new(),
             refuses: state.refuses.clone(),
             denies_after: state.denies_after,
+            meanwhile: state.meanwhile,
             hides: state.hides.clone(),
             replaced: None,
             next_uid_validity: state.next_uid_validity,
@@ -251,9 +255,7 @@ impl Server {
     }
 
     pub fn move_message(&self, from: &str, uid: u32, to: &str) -> u32 {
-        let mut state = self.state();
-        let message = state.mailboxes.get_mut(from).expect("a mailbox").remove(uid).expect("a message");
-        state.mailboxes.get_mut(to).expect("a mailbox").add(message)
+        self.state().move_message(from, uid, to)
     }
 
     pub fn copy(&self, from: &str, uid: u32, to: &str) -> u32 {
@@ -295,6 +297,9 @@ impl ModelRemote {
         let mut state = self.server.state();
         state.calls += 1;
         let (calls, cut) = (state.calls, state.cut);
+        if let Some((_, from, uid, to)) = state.meanwhile.take_if(|(nth, ..)| *nth == calls) {
+            state.move_message(from, uid, to);
+        }
         let moment = (state.commits.load(Ordering::SeqCst), state.telling.len(), state.entered);
         state.moments.push(moment);
         if cut == Cut::Before(calls) {
@@ -330,6 +335,11 @@ impl State {
             expunged: Vec::new(),
         };
         self.mailboxes.insert(name.to_owned(), new);
+    }
+
+    fn move_message(&mut self, from: &str, uid: u32, to: &str) -> u32 {
+        let message = self.mailboxes.get_mut(from).expect("a mailbox").remove(uid).expect("a message");
+        self.mailboxes.get_mut(to).expect("a mailbox").add(message)
     }
 
     /// Renames with everything below.

@@ -63,3 +63,35 @@ fn a_message_moved_on_upstream_after_a_cut_is_still_one() {
         }
     }
 }
+
+#[test]
+fn a_message_moved_upstream_in_the_midst_of_a_pull_is_still_one() {
+    for traits in Traits::all() {
+        for (from, to) in [("INBOX", "B"), ("B", "INBOX")] {
+            for call in 1.. {
+                let world = World::new(traits.clone());
+                ["B", "D"].into_iter().for_each(|name| world.server.create(name));
+                let uid = world.server.deliver(from, "m", "");
+                world.settle();
+                // Both are covered.
+                for name in ["INBOX", "B"] {
+                    world.server.deliver(name, "other", "");
+                }
+                let calls = world.server.state().calls;
+                world.server.state().meanwhile = Some((calls + call, from, uid, to));
+                world.sync().expect("a sync");
+                if world.server.state().meanwhile.take().is_some() {
+                    break;
+                }
+                let what = format!("{from} to {to} before call {call}");
+                assert_eq!(world.here().matches('m').count(), 1, "{what}: {}", world.here());
+                let shown = if world.uids(from, "m").is_empty() { to } else { from };
+                world.move_message(shown, "m", "D");
+                world.settle();
+                assert_eq!(world.here(), world.there(), "{what}");
+                assert_eq!(world.there().matches('m').count(), 1, "{what}: {}", world.there());
+                world.assert_sound();
+            }
+        }
+    }
+}
