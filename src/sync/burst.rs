@@ -176,8 +176,9 @@ impl<R: Remote> Pass<'_, R> {
                 (Some(Ok(brought)), evidence) if met == Some(true) => match (step, evidence) {
                     (Step::Expunge { from, items }, _) => marked.push((from, items, stops[place.0].clone())),
                     (step, evidence) => {
-                        did = Did::Something;
-                        is_clean &= self.settle_task(step, brought, evidence, is_over).await?;
+                        let (done, is_whole) = self.settle_task(step, brought, evidence, is_over).await?;
+                        did = did.or(done);
+                        is_clean &= is_whole;
                     }
                 },
                 // It was not entered, so nothing was done.
@@ -199,14 +200,14 @@ impl<R: Remote> Pass<'_, R> {
         Ok((did.or(expunged), is_clean && all))
     }
 
-    /// Records a step that was done. `false`: it was not wholly done.
+    /// Records a step that was answered. `false`: it is not known what it did.
     async fn settle_task(
         &mut self,
         step: Step,
         brought: Brought,
         evidence: Option<(EntryId, Evidence)>,
         is_over: bool,
-    ) -> Result<bool> {
+    ) -> Result<(Did, bool)> {
         match (step, brought, evidence) {
             (Step::AddFlags { flags, items, .. }, ..) => self.flags_stored(flags, Flags::none(), items),
             (Step::RemoveFlags { flags, items, .. }, ..) => self.flags_stored(Flags::none(), flags, items),
@@ -223,13 +224,14 @@ impl<R: Remote> Pass<'_, R> {
                         self.landed_as_told(carrier, &evidence, &told, &items, false).await?
                     }
                     // The line is cut: it is found out by the next sync.
-                    None if !is_over => return Ok(false),
+                    None if !is_over => return Ok((Did::Nothing, false)),
                     None => self.resolve(carrier, &evidence).await?,
                 };
                 self.count(done.len(), moves);
-                Ok(true)
+                // What is in the source no more, a pull sees: it is not asked for again before.
+                Ok((if done.is_empty() { Did::Nothing } else { Did::Something }, true))
             }
-            _ => Ok(true),
+            _ => Ok((Did::Nothing, true)),
         }
     }
 
@@ -244,12 +246,12 @@ impl<R: Remote> Pass<'_, R> {
         Ok(())
     }
 
-    fn flags_stored(&mut self, add: Flags, remove: Flags, items: Vec<Item>) -> Result<bool> {
+    fn flags_stored(&mut self, add: Flags, remove: Flags, items: Vec<Item>) -> Result<(Did, bool)> {
         self.report.flags_out += items.len();
         self.write(move |txn| {
             items.iter().try_for_each(|item| txn.flags_stored(item.message, &add, &remove, &item.settles))
         })?;
-        Ok(true)
+        Ok((Did::Something, true))
     }
 
     /// The second tour: expunges what the first marked, and looks whether it is gone (QUIRKS.md row 41).

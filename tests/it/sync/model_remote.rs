@@ -76,7 +76,7 @@ pub struct State {
     pub refuses: Vec<(&'static str, String, Option<RefusalCode>)>,
     /// After so many more, one SELECT is answered as if the mailbox were not there (QUIRKS.md row 35).
     pub denies_after: Option<usize>,
-    /// Before the n-th call someone moves a message: from, its UID, to.
+    /// Before the n-th call someone moves a message that is still there: from, its UID, to.
     pub meanwhile: Option<(usize, &'static str, u32, &'static str)>,
     /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
     pub hides: BTreeMap<String, BTreeSet<u32>>,
@@ -297,7 +297,9 @@ impl ModelRemote {
         let mut state = self.server.state();
         state.calls += 1;
         let (calls, cut) = (state.calls, state.cut);
-        if let Some((_, from, uid, to)) = state.meanwhile.take_if(|(nth, ..)| *nth == calls) {
+        if let Some((_, from, uid, to)) = state.meanwhile.take_if(|(nth, ..)| *nth == calls)
+            && state.mailboxes[from].messages.contains_key(&uid)
+        {
             state.move_message(from, uid, to);
         }
         let moment = (state.commits.load(Ordering::SeqCst), state.telling.len(), state.entered);

@@ -328,3 +328,30 @@ fn what_cannot_be_looked_for_is_not_done_again() {
     assert_eq!(world.here(), world.there());
     world.assert_sound();
 }
+
+#[test]
+fn a_message_that_someone_took_away_in_the_moment_of_a_push_is_not_asked_for_again_and_again() {
+    for traits in Traits::all() {
+        for call in 1.. {
+            let world = with_mail(traits.clone());
+            world.server.create("C");
+            world.settle();
+            world.move_message("INBOX", "m", "B");
+            let calls = world.server.state().calls;
+            world.server.state().meanwhile = Some((calls + call, "INBOX", 2, "C"));
+            world.sync().expect("a sync");
+            if world.server.state().meanwhile.take().is_some() {
+                break;
+            }
+            let asked = world.server.state().calls - calls;
+            assert!(asked < 60, "before call {call}: {asked} calls");
+            world.settle();
+            assert_eq!(world.here(), world.there(), "before call {call}");
+            // Copied by us and moved by someone else before it was expunged, it is in both places.
+            let most = if traits.facts.r#move { 1 } else { 2 };
+            let count = world.there().matches('m').count();
+            assert!((1..=most).contains(&count), "before call {call}: {}", world.there());
+            world.assert_sound();
+        }
+    }
+}
