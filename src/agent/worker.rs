@@ -64,6 +64,14 @@ impl From<RemoteError> for Trouble {
     }
 }
 
+impl Trouble {
+    /// The server listens on: to log in anew would ask still more of it, and what a sync asks might never fit into what
+    /// it grants one connection.
+    const fn asks_to_wait(&self) -> bool {
+        matches!(self, Self::Sync(sync::Error::Remote(RemoteError::Wait { .. })))
+    }
+}
+
 /// How a piece of work ended.
 enum Interrupted<T> {
     Done(T),
@@ -108,12 +116,12 @@ impl<D: Dial + Clone> Worker<D> {
                 Ok(Interrupted::Done(())) => {
                     self.backoff.reset();
                     if let Err(error) = self.rest(&mut connection).await {
-                        connection = None;
+                        connection = connection.filter(|_| error.asks_to_wait());
                         self.fail(&error).await;
                     }
                 }
                 Err(error) => {
-                    connection = None;
+                    connection = connection.filter(|_| error.asks_to_wait());
                     self.fail(&error).await;
                 }
             }
