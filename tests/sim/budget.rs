@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::world::Outcome;
 
-/// Without a wish of the environment: these worlds, and not longer than this. Those known to be bad and not mended yet
-/// (`open.txt`) lie behind them.
+/// Without a wish of the environment: these worlds, and not longer than this.
 const TIME: Duration = Duration::from_secs(60);
 const WORLDS: u64 = 230;
 /// After so many bad worlds it is enough.

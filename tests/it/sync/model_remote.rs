@@ -74,6 +74,8 @@ pub struct State {
     pub fetched: Vec<(String, u32)>,
     /// What the server refuses: (the call's name, a word in its argument).
     pub refuses: Vec<(&'static str, String, Option<RefusalCode>)>,
+    /// RFC822.SIZE is more than there is (QUIRKS.md row 14).
+    pub lies_about_sizes: bool,
     /// After so many more, one SELECT is answered as if the mailbox were not there (QUIRKS.md row 35).
     pub denies_after: Option<usize>,
     /// Before the n-th call someone moves a message that is still there: from, its UID, to.
@@ -179,6 +181,7 @@ impl Server {
             moments: Vec::new(),
             fetched: Vec::new(),
             refuses: Vec::new(),
+            lies_about_sizes: false,
             denies_after: None,
             meanwhile: None,
             hides: BTreeMap::new(),
@@ -210,6 +213,7 @@ impl Server {
             moments: Vec::new(),
             fetched: Vec::new(),
             refuses: state.refuses.clone(),
+            lies_about_sizes: state.lies_about_sizes,
             denies_after: state.denies_after,
             meanwhile: state.meanwhile,
             hides: state.hides.clone(),
@@ -557,12 +561,13 @@ impl Remote for ModelRemote {
 
     async fn fingerprints(&mut self, uids: &UidSet<RemoteUid>) -> Result<Vec<Fingerprinted>, RemoteError> {
         self.call(false, |state, name| {
+            let lie = u64::from(state.lies_about_sizes);
             let mailbox = state.selected(name)?;
             let shown = mailbox.uids_in(uids).into_iter().map(|uid| {
                 let message = &mailbox.messages[&uid];
                 Fingerprinted {
                     uid: RemoteUid::new(uid),
-                    size_bytes: message.bytes.len() as u64,
+                    size_bytes: message.bytes.len() as u64 + lie,
                     internal_date: Some(message.date),
                     fields: fields(&message.bytes),
                     email_id: message.email_id.clone(),

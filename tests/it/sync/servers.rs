@@ -355,3 +355,22 @@ fn a_message_that_someone_took_away_in_the_moment_of_a_push_is_not_asked_for_aga
         }
     }
 }
+
+#[test]
+fn what_was_sent_is_found_again_where_the_server_lies_about_sizes() {
+    for traits in Traits::all() {
+        for cut in 1..12 {
+            let mut world = with_mail(traits.clone());
+            world.server.state().lies_about_sizes = true;
+            world.append("B", "new", "");
+            let calls = world.server.state().calls;
+            world.server.state().cut = Cut::After(calls + cut);
+            let _ = world.sync();
+            world.reopen();
+            world.settle();
+            assert_eq!(world.there(), "B: new\nINBOX: m x y", "cut after call {cut}");
+            assert_eq!(world.here(), world.there());
+            world.assert_sound();
+        }
+    }
+}
