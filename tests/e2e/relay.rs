@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::mpsc;
 
 use crate::support::imap::Imap;
 use crate::support::net::free_address;
@@ -105,20 +105,26 @@ fn a_server_killed_in_the_midst_of_deliveries_loses_nothing_it_acknowledged() {
     let mut number = 0;
     for _ in 0..10 {
         let mut smtp = submission(&a).expect("a serves");
+        let (acknowledged, acknowledgements) = mpsc::channel();
         std::thread::scope(|scope| {
-            let submitting = scope.spawn(|| {
+            let submitting = scope.spawn(move || {
                 let mut taken = Vec::new();
                 for number in number..number + MESSAGES {
                     let to = if number % 2 == 0 { "ada@a.example" } else { "bob@b.example" };
                     match smtp.send("ada@a.example", &[to], &message(number, to)) {
-                        Ok(answer) if answer.code == 250 => taken.push(number),
+                        Ok(answer) if answer.code == 250 => {
+                            taken.push(number);
+                            // Nobody counts any more once the kill is on its way.
+                            let _ = acknowledged.send(());
+                        }
                         // Killed meanwhile: this one was not acknowledged.
                         _ => break,
                     }
                 }
                 taken
             });
-            std::thread::sleep(Duration::from_millis(random.below(400)));
+            let moment = random.below(MESSAGES / 2) as usize;
+            assert_eq!(acknowledgements.iter().take(moment).count(), moment, "it serves until it is killed");
             a.signal("KILL");
             b.signal("KILL");
             for number in submitting.join().expect("no panic while submitting") {

@@ -177,7 +177,7 @@ async fn run(line: Line) -> (Vec<String>, Result<(), RemoteError>, Scripted) {
     let dial = Scripted::new(&[SESSION], line);
     let mut answers = Vec::new();
     let end = everything(dial.clone(), &mut answers).await;
-    // The server's last lines are on their way still.
+    // The server's last lines are on their way still. Time is paused: it goes on once everyone waits.
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     (answers, end, dial)
 }

@@ -240,6 +240,7 @@ async fn a_message_that_cannot_be_read_is_never_ended() {
     let dial = Scripted::new(&[&script], Line::default());
     let error = sender(dial.clone(), false).send(&envelope(&["b@b"]), &mut Torn).await;
     assert_eq!(error, Err(SendError::Local("unreadable".to_owned())));
+    // Time is paused: it goes on once everyone waits.
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     assert!(dial.report.lock().expect("no panic while locked").surprises.is_empty());
 }
