@@ -42,10 +42,26 @@ fn discarding(reader: &Reader<'_>, entry: &Entry) -> String {
         Op::Move { from, .. } => format!("{open} here return{s} to {}", place(from)),
         Op::Expunge { from, .. } => format!("{open} return{s} to {} here", place(from)),
         Op::CreateMailbox { name, .. } => format!("the mailbox {name} is deleted here, if it is empty"),
-        Op::RenameMailbox { from, to, .. } => format!("the mailbox {to} is named {from} here again"),
+        Op::RenameMailbox { mailbox, from, to } => {
+            let staying = reader.staying(*mailbox, to).unwrap_or_default();
+            let staying: Vec<String> = staying.into_iter().filter_map(|child| child.name).map(String::from).collect();
+            renamed_back(from.as_str(), to.as_str(), &staying)
+        }
         Op::DeleteMailbox { name, .. } => format!("the mailbox {name} comes back here with its messages"),
         Op::Subscribe { name, subscribed: true } => format!("{name} is not subscribed to any more"),
         Op::Subscribe { name, subscribed: false } => format!("{name} is subscribed to again"),
+    }
+}
+
+/// `staying`: those below it that upstream has where they are.
+fn renamed_back(from: &str, to: &str, staying: &[String]) -> String {
+    let back = format!("the mailbox {to} is named {from} here again");
+    match staying {
+        [] => back,
+        [one] => format!("{back}; {one} was made by that name on the server, and keeps it"),
+        [one, more @ ..] => {
+            format!("{back}; {one} and {} more were made by those names on the server, and keep them", more.len())
+        }
     }
 }
 
@@ -98,4 +114,27 @@ fn messages_text(count: usize) -> String {
 fn mailbox(reader: &Reader<'_>, id: MailboxId) -> String {
     let name = reader.mailbox(id).ok().and_then(|mailbox| mailbox.name);
     name.map_or_else(|| "a deleted mailbox".to_owned(), String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_its_name_when_a_renaming_is_discarded_is_told() {
+        let names = ["C/new", "C/other", "C/third"].map(str::to_owned);
+        for (staying, told) in [
+            (&names[..0], "the mailbox C is named A here again"),
+            (
+                &names[..1],
+                "the mailbox C is named A here again; C/new was made by that name on the server, and keeps it",
+            ),
+            (
+                &names[..],
+                "the mailbox C is named A here again; C/new and 2 more were made by those names on the server, and keep them",
+            ),
+        ] {
+            assert_eq!(renamed_back("A", "C", staying), told);
+        }
+    }
 }

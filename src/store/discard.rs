@@ -3,7 +3,7 @@
 use rusqlite::OptionalExtension;
 
 use super::messages::flags_from_row;
-use super::{Error, Origin, Result, Txn};
+use super::{Error, Mailbox, Origin, Reader, Result, Txn};
 use crate::journal::{Op, State};
 use crate::types::{EntryId, Flags, MailboxId, MailboxName, MessageId};
 
@@ -11,6 +11,33 @@ use crate::types::{EntryId, Flags, MailboxId, MailboxName, MessageId};
 struct Base {
     mailbox: MailboxId,
     flags: Flags,
+}
+
+impl Reader<'_> {
+    /// The mailboxes that keep their names when the renaming of `mailbox` to `to` is discarded: they are below it here,
+    /// but upstream they are (or are still to be made) by that name, not below the mailbox's old one.
+    pub fn staying(&self, mailbox: MailboxId, to: &MailboxName) -> Result<Vec<Mailbox>> {
+        let Some(above) = self.remote_mailbox(mailbox)? else { return Ok(Vec::new()) };
+        let account = self.mailbox(mailbox)?.account;
+        let Some(delimiter) = self.account(account)?.delimiter else { return Ok(Vec::new()) };
+        let above = format!("{}{delimiter}", above.remote_name);
+        let entries = self.entries(account)?;
+        let is_made = |child: &Mailbox| {
+            entries.iter().any(|entry| match &entry.op {
+                Op::CreateMailbox { mailbox, name } => *mailbox == child.id && name.is_below(to),
+                _ => false,
+            })
+        };
+        let mut staying = Vec::new();
+        for child in self.mailboxes_below(account, to)? {
+            let stays = match self.remote_mailbox(child.id)? {
+                Some(remote) => !remote.remote_name.starts_with(&above),
+                None => is_made(&child),
+            };
+            staying.extend(stays.then_some(child));
+        }
+        Ok(staying)
+    }
 }
 
 impl Txn<'_> {
@@ -40,7 +67,8 @@ impl Txn<'_> {
         }
     }
 
-    /// The mailbox has its old name again, or one like it; a name that it got since stays.
+    /// The mailbox has its old name again, or one like it; a name that it got since stays. Those below it follow, if they
+    /// are below it upstream.
     fn discard_rename(&mut self, mailbox: MailboxId, from: &MailboxName, to: &MailboxName) -> Result<()> {
         let mailbox = match self.reader().mailbox(mailbox) {
             Ok(mailbox) if mailbox.name.as_ref() == Some(to) => mailbox,
@@ -48,7 +76,12 @@ impl Txn<'_> {
             Err(error) => return Err(error),
         };
         let name = self.free_name(mailbox.account, from)?;
-        self.rename_tree(mailbox.account, to, &name).map(drop)
+        let staying = self.reader().staying(mailbox.id, to)?;
+        self.rename_tree(mailbox.account, to, &name)?;
+        staying
+            .into_iter()
+            .filter_map(|child| Some((child.id, child.name?)))
+            .try_for_each(|(child, name)| self.name_mailbox(child, &name))
     }
 
     fn discard_creation(&mut self, mailbox: MailboxId) -> Result<()> {

@@ -137,6 +137,32 @@ fn what_is_set_aside_can_be_retried_and_discarded() {
 }
 
 #[test]
+fn what_upstream_has_below_the_new_name_stays_there_when_the_rename_is_discarded() {
+    for traits in Traits::all() {
+        let world = World::new(traits);
+        for name in ["A", "A.old"] {
+            world.server.create(name);
+        }
+        world.settle();
+        refuse(&world.server, "RENAME", "A", None);
+        world.rename("A", "C");
+        world.create("C/new");
+        world.settle();
+        world.create("C/newer");
+        let (entry, mailbox) = (world.read(|reader| reader.entries(world.account))[0].id, world.mailbox("C"));
+        let staying = world.read(|reader| reader.staying(mailbox, &name("C")));
+        let staying: Vec<String> = staying.into_iter().filter_map(|one| one.name).map(String::from).collect();
+        assert_eq!(staying, ["C/new", "C/newer"], "what is told");
+        world.write(Origin::Upstream, move |txn| txn.discard(entry));
+        let end = "A:\nA/old:\nC/new:\nC/newer:\nINBOX:";
+        assert_eq!(world.here(), end, "at once");
+        world.settle();
+        assert_eq!((world.here().as_str(), world.there().as_str()), (end, end));
+        world.assert_sound();
+    }
+}
+
+#[test]
 fn a_rename_set_aside_is_overtaken_by_the_next_one() {
     let world = World::new(Traits::modern());
     two_folders(&world.server);
