@@ -22,7 +22,8 @@ pub fn run() -> Exit {
         Ok(options) => options,
         Err(exit) => return exit,
     };
-    if let Err(error) = log::begin(&options.log) {
+    let paths = Paths::find(options.config, options.data);
+    if let Err(error) = log::begin(&options.log, paths.as_ref().ok().map(|paths| paths.log.as_path())) {
         // There is no log yet to tell it to.
         let _ = writeln!(std::io::stderr(), "syncd: {error}");
         return Exit::Usage;
@@ -31,23 +32,22 @@ pub fn run() -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, Exit::Software),
     };
-    let exit = runtime.block_on(main(options));
+    let exit = match paths {
+        Ok(paths) => runtime.block_on(main(paths, options.once)),
+        Err(error) => fail(&error, Exit::Config),
+    };
     // Session work that hangs on a dead disk must not hold up the end.
     runtime.shutdown_background();
     exit
 }
 
-async fn main(options: Arguments) -> Exit {
-    let paths = match Paths::find(options.config, options.data) {
-        Ok(paths) => paths,
-        Err(error) => return fail(&error, Exit::Config),
-    };
+async fn main(paths: Paths, is_once: bool) -> Exit {
     let config = match load(&paths.config) {
         Ok(config) => config,
         Err(error) => return fail(&error, Exit::Config),
     };
     warn_of_readers(&paths.config, &config);
-    match options.once {
+    match is_once {
         true => once::run(&paths, &config).await,
         false => serve(paths, config).await,
     }

@@ -5,14 +5,16 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, filter, fmt};
 
+use super::log_file::LogFile;
 use crate::upstream::{LOG_CAPS, WIRE_TRACE_TARGET};
 
 /// How lines look.
@@ -34,6 +36,9 @@ pub struct Options {
     /// What is logged, for instance "debug" or "warn,mailtide::sync=debug"
     #[arg(long, env = "RUST_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+    /// Keep the log in FILE, too [default of syncd: ~/.local/state/mailtide/syncd.log; with --data, in DIR]
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
     /// Write what is said to and by the servers (without passwords) to FILE
     #[arg(long, value_name = "FILE")]
     pub trace_wire: Option<PathBuf>,
@@ -50,29 +55,58 @@ pub enum LogError {
     Twice,
 }
 
-/// Begins logging to standard error for the rest of the program.
-pub fn begin(options: &Options) -> Result<(), LogError> {
-    let filter = match options.log.as_deref().filter(|filter| !filter.is_empty()) {
-        Some(filter) => {
-            EnvFilter::try_new(filter).map_err(|cause| LogError::Filter { filter: filter.to_owned(), cause })?
-        }
-        None => EnvFilter::new("info"),
+/// Begins logging to standard error, and to a file (`usual_file`, unless the options say which), for the rest of the
+/// program.
+pub fn begin(options: &Options, usual_file: Option<&Path>) -> Result<(), LogError> {
+    let terminal = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // journald notes the time of each line by itself.
+    let look = Look { terminal, time: std::env::var_os("JOURNAL_STREAM").is_none() };
+    let lines = layer(options.log_format, look, io::stderr, filter(options)?);
+    let path = options.log_file.as_deref().or(usual_file);
+    let (file, failed) = match path.map(LogFile::open) {
+        Some(Ok(file)) => (Some(Mutex::new(file)), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
     };
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match options.log_format {
-        Format::Json => fmt::layer().json().flatten_event(true).with_writer(io::stderr).with_filter(filter).boxed(),
-        Format::Text => {
-            let terminal =
-                io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            let layer = fmt::layer().with_target(false).with_ansi(terminal).with_writer(io::stderr);
-            // journald notes the time of each line by itself.
-            match std::env::var_os("JOURNAL_STREAM").is_some() {
-                true => layer.without_time().with_filter(filter).boxed(),
-                false => layer.with_filter(filter).boxed(),
-            }
-        }
-    };
+    let look = Look { terminal: false, time: true };
+    let kept = file.map(|file| Ok(layer(options.log_format, look, file, filter(options)?))).transpose()?;
     let wire = options.trace_wire.as_deref().map(wire_layer).transpose()?;
-    tracing_subscriber::registry().with(lines.and_then(wire)).with(Cap).try_init().map_err(|_| LogError::Twice)
+    let all = lines.and_then(kept).and_then(wire);
+    tracing_subscriber::registry().with(all).with(Cap).try_init().map_err(|_| LogError::Twice)?;
+    if let (Some(error), Some(path)) = (failed, path) {
+        tracing::warn!("no log is kept in {}: {error}; --log-file FILE keeps it elsewhere", path.display());
+    }
+    Ok(())
+}
+
+fn filter(options: &Options) -> Result<EnvFilter, LogError> {
+    match options.log.as_deref().filter(|filter| !filter.is_empty()) {
+        Some(filter) => {
+            EnvFilter::try_new(filter).map_err(|cause| LogError::Filter { filter: filter.to_owned(), cause })
+        }
+        None => Ok(EnvFilter::new("info")),
+    }
+}
+
+/// How lines of text look.
+#[derive(Clone, Copy)]
+struct Look {
+    terminal: bool,
+    time: bool,
+}
+
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
+
+fn layer<W>(format: Format, look: Look, writer: W, filter: EnvFilter) -> Lines
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let text = fmt::layer().with_target(false).with_ansi(look.terminal);
+    match (format, look.time) {
+        (Format::Json, _) => fmt::layer().json().flatten_event(true).with_writer(writer).with_filter(filter).boxed(),
+        (Format::Text, true) => text.with_writer(writer).with_filter(filter).boxed(),
+        (Format::Text, false) => text.with_writer(writer).without_time().with_filter(filter).boxed(),
+    }
 }
 
 /// The wire trace in a file of its own, readable by its owner: it holds mail.

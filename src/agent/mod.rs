@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod exit;
 pub mod faces;
 pub mod log;
+mod log_file;
 mod numbered;
 mod once;
 pub mod options;

@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
+const LOG_FILE: &str = "syncd.log";
+
 /// The places of one daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
     pub config: PathBuf,
     pub data: PathBuf,
+    /// In `$XDG_STATE_HOME/mailtide`, or beside the data where those have a place of their own.
+    pub log: PathBuf,
     /// `$XDG_RUNTIME_DIR/mailtide/control.sock`, where there is such a folder.
     pub runtime_socket: Option<PathBuf>,
     /// The data folder was named on the command line.
@@ -27,10 +31,12 @@ impl Paths {
         let folders = folders.as_ref();
         let data_is_named = data.is_some();
         // What is shown of it (a certificate, a socket) is used from other folders.
-        let data = data.map(|data| std::path::absolute(&data).unwrap_or(data));
+        let named = data.map(|data| std::path::absolute(&data).unwrap_or(data));
+        let state = folders.map(|folders| folders.state_dir().unwrap_or(folders.data_local_dir()).to_owned());
         Ok(Self {
             config: config.or_else(|| folders.map(|folders| folders.config_dir().join("config.toml"))).ok_or(NoHome)?,
-            data: data.or_else(|| folders.map(|folders| folders.data_dir().to_owned())).ok_or(NoHome)?,
+            log: named.clone().or(state).ok_or(NoHome)?.join(LOG_FILE),
+            data: named.or_else(|| folders.map(|folders| folders.data_dir().to_owned())).ok_or(NoHome)?,
             runtime_socket: folders
                 .and_then(ProjectDirs::runtime_dir)
                 .map(|folder| folder.join("control.sock"))
@@ -41,7 +47,7 @@ impl Paths {
 
     /// Only what is under `data`, so that daemons started for a while do not take the user's own socket.
     pub fn within(config: PathBuf, data: PathBuf) -> Self {
-        Self { config, data, runtime_socket: None, data_is_named: true }
+        Self { config, log: data.join(LOG_FILE), data, runtime_socket: None, data_is_named: true }
     }
 
     /// The socket every daemon has beside its data: with `--data` alone syncctl finds the right daemon.
@@ -78,6 +84,7 @@ mod tests {
         let named = |data: Option<&str>| Paths {
             config: PathBuf::from("/c/config.toml"),
             data: PathBuf::from(data.unwrap_or("/home/me/.local/share/mailtide")),
+            log: PathBuf::new(),
             runtime_socket: Some(PathBuf::from("/run/user/1/mailtide/control.sock")),
             data_is_named: data.is_some(),
         };
@@ -91,6 +98,7 @@ mod tests {
     fn a_relative_data_folder_is_shown_whole() {
         let paths = Paths::find(Some("c.toml".into()), Some("d".into())).expect("both are given");
         assert!(paths.data.is_absolute());
+        assert_eq!(paths.log, paths.data.join("syncd.log"), "it is not mixed with another daemon's");
         assert_eq!(paths.config, Path::new("c.toml"));
     }
 }

@@ -62,7 +62,7 @@ pub(super) async fn run(context: &mut Context) -> Result<Exit, Failure> {
         Some(status) => {
             findings.push(Finding::ok("daemon", "it answers"));
             findings.extend(status.accounts.iter().map(account));
-            findings.push(store(context).await);
+            findings.push(store(context, &paths).await);
         }
         None => {
             let remedy = "start it with `syncd`, or `systemctl --user start mailtide`";
@@ -215,7 +215,7 @@ fn account(account: &Account) -> Finding {
     }
 }
 
-async fn store(context: &Context) -> Finding {
+async fn store(context: &Context, paths: &Paths) -> Finding {
     match context.ask::<Verified>(&Request::Verify { account: None, store_only: true }).await {
         Ok(verified) if verified.store.is_empty() => {
             Finding::ok("store", format!("sound; {} message bodies read", verified.contents))
@@ -226,7 +226,8 @@ async fn store(context: &Context) -> Finding {
         }
         Err(failure) => {
             let text = failure.message().unwrap_or_default();
-            Finding::wrong("store", text, "look at the daemon's log", failure.exit())
+            let remedy = format!("look at the log: {}", paths.log.display());
+            Finding::wrong("store", text, remedy, failure.exit())
         }
     }
 }

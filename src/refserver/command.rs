@@ -15,7 +15,7 @@ use crate::net::{Clock, shutdown};
 /// Runs refserver with the process's arguments.
 pub fn run() -> Exit {
     let options = Arguments::parse();
-    if let Err(error) = log::begin(&options.log) {
+    if let Err(error) = log::begin(&options.log, None) {
         return fail(&error, Exit::Usage);
     }
     if options.quirks.iter().any(|name| name == "list") {

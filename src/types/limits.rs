@@ -233,3 +233,6 @@ pub const RECOVERY_MS: i64 = 30 * 24 * 3_600_000;
 /// How long a server remembers what it took, to know a message that is sent again because its answer was lost: a client
 /// off for a long weekend included.
 pub const TAKEN_MEMORY_MS: i64 = 7 * 24 * 60 * 60_000;
+
+/// Of a log file; the one before it is kept as well. Weeks of a quiet account, a day of a busy one at debug.
+pub const LOG_FILE_MAX_BYTES: u64 = 8 * 1024 * 1024;

@@ -1,8 +1,10 @@
 //! A configuration that cannot be used is told with its place and the remedy; one that is changed is taken up.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::support::agent::{Account, Agent};
+use crate::support::process::read_lossy;
 use crate::support::refserver::RefServer;
 use crate::support::wait::{SOON, wait_until};
 
@@ -138,6 +140,24 @@ fn a_wrong_password_ends_with_77_and_is_told_apart_from_a_bad_line() {
     // Mended in the file: no restart.
     agent.configure(&Account::at(&server, "ada", server.address("imap")).text());
     wait_until("the account to come online", SOON, || agent.account()["state"] == "online");
+}
+
+#[test]
+fn a_log_is_kept_beside_named_data_and_else_in_the_state_folder() {
+    let agent = Agent::new("");
+    let home = agent.folder();
+    for (options, log) in [
+        (vec!["--data".to_owned(), agent.data.display().to_string()], agent.data.join("syncd.log")),
+        (Vec::new(), home.join(".local/state/mailtide/syncd.log")),
+        (vec!["--log-file".to_owned(), home.join("mine.log").display().to_string()], home.join("mine.log")),
+    ] {
+        let mut command = agent.bare_command(env!("CARGO_BIN_EXE_syncd"));
+        let said = command.arg("--once").arg("--config").arg(agent.config()).args(&options).output().expect("it runs");
+        let (kept, told) = (read_lossy(&log), String::from_utf8_lossy(&said.stderr).into_owned());
+        assert!(kept.contains("[[account]]") && told.contains("[[account]]"), "{options:?}: {kept}\n{told}");
+        let mode = std::fs::metadata(&log).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it is its owner's alone");
+    }
 }
 
 #[test]

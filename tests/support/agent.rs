@@ -221,8 +221,14 @@ impl Agent {
 
     /// Runs one of the binaries on this agent's files, with nothing of the caller's own environment.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = self.bare_command(program);
         command.arg("--config").arg(self.config()).arg("--data").arg(&self.data);
+        command
+    }
+
+    /// The same without any argument: the agent's folder is the home folder.
+    pub fn bare_command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command.env("HOME", self.folder()).env("XDG_RUNTIME_DIR", self.run_folder());
         for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NOTIFY_SOCKET", "NO_COLOR"] {
             command.env_remove(name);
