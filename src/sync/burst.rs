@@ -2,7 +2,7 @@
 //!
 //! The first stores flags, copies and moves, and marks what is to be expunged; the second expunges what the first saw
 //! marked. So nothing is expunged on trust: a mailbox that turns out to be another one holds no message that we marked.
-//! What a tour moved or copied in such a mailbox is put back.
+//! What a tour moved, copied or flagged in such a mailbox is taken back.
 //!
 //! The evidence of all that must not be done twice is durable, in one commit, before the first tour. What is refused is
 //! not settled here: the run is planned anew and done step by step ([`super::push`]).
@@ -181,6 +181,10 @@ impl<R: Remote> Pass<'_, R> {
                         is_clean &= is_whole;
                     }
                 },
+                (Some(Ok(_)), None) if met == Some(false) => {
+                    is_clean = false;
+                    self.unflag(&stops[place.0], place.1).await?;
+                }
                 // It was not entered, so nothing was done.
                 (None, Some((carrier, _))) if met == Some(false) => {
                     is_clean = false;
@@ -309,6 +313,20 @@ impl<R: Remote> Pass<'_, R> {
             }
         }
         Ok(())
+    }
+
+    /// Flags that a stop's errand set or took off in a mailbox that is another one than was meant are as they were, but
+    /// for messages that had them, or had them not, before.
+    async fn unflag(&mut self, stop: &Stop, errand: usize) -> Result<()> {
+        if refusal(self.remote.select(&stop.name, None).await)?.is_err() {
+            return Ok(());
+        }
+        let undone = match &stop.errands[errand] {
+            Errand::AddFlags { uids, flags } => self.remote.remove_flags(uids, flags).await,
+            Errand::RemoveFlags { uids, flags } => self.remote.add_flags(uids, flags).await,
+            _ => return Ok(()),
+        };
+        refusal(undone).map(drop)
     }
 }
 
