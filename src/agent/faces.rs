@@ -152,6 +152,7 @@ fn make_smtp(parts: Parts) -> MakeSession {
             role: smtp::Role::Submission { anonymous: false },
             tls: if accepted.can_upgrade { smtp::Tls::Offered } else { smtp::Tls::Absent },
             plaintext_auth: accepted.is_loopback(),
+            scram_nonce: nonce(),
             message_max_bytes: limits::MESSAGE_MAX_BYTES,
             hold_max_seconds: limits::HOLD_MAX_SECONDS,
             greet_delay_ms: 0,
@@ -168,6 +169,7 @@ fn make_pop3(parts: Parts) -> MakeSession {
             hostname: HOSTNAME.to_owned(),
             tls: if accepted.can_upgrade { pop3::Tls::Offered } else { pop3::Tls::Absent },
             plaintext_auth: accepted.is_loopback(),
+            scram_nonce: nonce(),
             login_delay_seconds: 0,
         };
         Box::new(pop3::Session::new(backend, config))

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::Exit;
 use super::password::{self, PasswordError};
 use crate::config::{Account, Server, TlsMode};
+use crate::net::chance::nonce;
 use crate::types::Secret;
 use crate::upstream::smtp::Login;
 use crate::upstream::{self, ClientTls, Connector, Dial, Endpoint, SmtpSender, Tcp, TrustError};
@@ -100,7 +101,7 @@ impl<D: Dial + Clone> Servers<D> {
     }
 
     fn with_password(account: &Account, dial: D, tls: &ClientTls, password: &Secret) -> Self {
-        let login = Login { user: account.user.clone(), password: password.clone() };
+        let login = Login { user: account.user.clone(), password: password.clone(), nonce };
         let sender = |server: &Server| {
             SmtpSender::new(dial.clone(), endpoint(server), tls.clone(), Some(login.clone()), HELLO_NAME)
         };

@@ -90,7 +90,24 @@ impl Users for LocalUsers {
 
 impl Users for SendingUsers {
     fn check(&self, credentials: &Credentials) -> Result<AccountId, Refused> {
-        let account = self.0.check(credentials)?;
+        self.sends(self.0.check(credentials)?)
+    }
+
+    fn offers_scram(&self) -> bool {
+        self.0.offers_scram()
+    }
+
+    fn scram_keys(&self, user: &str, hash: ScramHash) -> ScramKeys {
+        self.0.scram_keys(user, hash)
+    }
+
+    fn proved(&self, proved: &ScramProved) -> Result<AccountId, Refused> {
+        self.sends(self.0.proved(proved)?)
+    }
+}
+
+impl SendingUsers {
+    fn sends(&self, account: AccountId) -> Result<AccountId, Refused> {
         match self.0.find(|user| user.account == account && user.can_send) {
             Some(_) => Ok(account),
             None => Err(Refused::NotAuthorized),

@@ -14,6 +14,7 @@ use super::users::Users;
 use crate::outbox::dsn::{self, Action, Report, Told};
 use crate::outbox::sender::{Envelope, Recipient};
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::serve::Users as _;
 use crate::serve::submission::{login_error, outgoing, refusal};
 use crate::smtp::address::Address;
@@ -81,6 +82,20 @@ impl Backend for DeliveryBackend {
         let account = self.delivery.users.check(credentials).map_err(login_error)?;
         self.account = Some(account);
         Ok(credentials.user.clone())
+    }
+
+    fn offers_scram(&self) -> bool {
+        self.delivery.users.offers_scram()
+    }
+
+    fn scram_keys(&mut self, user: &str, hash: ScramHash) -> ScramKeys {
+        self.delivery.users.scram_keys(user, hash)
+    }
+
+    fn login_proved(&mut self, proved: &ScramProved) -> Result<String, LoginError> {
+        let account = self.delivery.users.proved(proved).map_err(login_error)?;
+        self.account = Some(account);
+        Ok(proved.user.clone())
     }
 
     /// A user sends as nobody else of ours.

@@ -273,7 +273,10 @@ impl Parts {
         let login_delay_seconds = self.settings.pop3_login_delay_seconds;
         let backend = backend.with_login_delay(login_delay_seconds);
         let plaintext_auth = is_private(accepted);
-        pop3::Session::new(backend, pop3::Config { hostname, tls, plaintext_auth, login_delay_seconds })
+        pop3::Session::new(
+            backend,
+            pop3::Config { hostname, tls, plaintext_auth, scram_nonce: nonce(), login_delay_seconds },
+        )
     }
 
     fn smtp(&self, accepted: Accepted, role: smtp::Role) -> smtp::Session<DeliveryBackend> {
@@ -289,6 +292,7 @@ impl Parts {
             role,
             tls,
             plaintext_auth,
+            scram_nonce: nonce(),
             message_max_bytes: limits::MESSAGE_MAX_BYTES,
             hold_max_seconds: 0,
             // Who has to wait is who comes from elsewhere: our own users and servers are known.

@@ -1,9 +1,147 @@
 //! The client's side: what is sent upstream.
+//!
+//! SCRAM proves that the password is known without telling it, and asks the same of the server (RFC 5802). A password with
+//! characters beyond ASCII would have to be prepared (RFC 4013), which is not done here: [`may_scram`] says no to it.
+
+use std::num::NonZeroU32;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use super::Credentials;
+use super::scram::{ITERATIONS, ScramHash, is_nonce};
+use crate::types::Secret;
+
+/// Rounds of hashing that a server may ask for: some seconds of work.
+const ITERATIONS_MAX: NonZeroU32 = NonZeroU32::new(2_000_000).expect("not zero");
 
 /// The one message of PLAIN (RFC 4616 section 2), before base64.
 pub fn plain(credentials: &Credentials) -> Vec<u8> {
     let authzid = credentials.authorize_as.as_deref().unwrap_or_default();
     [authzid, &credentials.user, credentials.password.expose()].join("\0").into_bytes()
+}
+
+/// Would both sides understand the same by this name and password?
+pub fn may_scram(user: &str, password: &Secret) -> bool {
+    let plain = |text: &str| text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    plain(user) && plain(password.expose())
+}
+
+/// An exchange by SCRAM before the server's challenge.
+#[derive(Debug)]
+pub struct ScramClient {
+    hash: ScramHash,
+    bare: String,
+    nonce: String,
+}
+
+/// The same while the server is to prove that it knows the password.
+#[derive(Debug)]
+pub struct ScramProving {
+    server_signature: Vec<u8>,
+}
+
+/// Why the server's challenge is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChallengeError {
+    #[error("its challenge is none of SCRAM")]
+    Malformed,
+    #[error("its challenge does not answer ours")]
+    OtherNonce,
+    #[error("it asks for {0} rounds of hashing, and {ITERATIONS} to {ITERATIONS_MAX} are fine")]
+    Rounds(u32),
+}
+
+impl ScramClient {
+    /// Begins an exchange, with `client-first-message` (RFC 5802 section 7). `nonce` is random, and of this exchange alone.
+    pub fn begin(hash: ScramHash, user: &str, nonce: String) -> (Self, Vec<u8>) {
+        let user = user.replace('=', "=3D").replace(',', "=2C");
+        let bare = format!("n={user},r={nonce}");
+        let first = format!("n,,{bare}").into_bytes();
+        (Self { hash, bare, nonce }, first)
+    }
+
+    /// Answers `server-first-message` with `client-final-message`.
+    pub fn answer(self, challenge: &[u8], password: &Secret) -> Result<(ScramProving, Vec<u8>), ChallengeError> {
+        let Self { hash, bare, nonce: own } = self;
+        let challenge = std::str::from_utf8(challenge).map_err(|_| ChallengeError::Malformed)?;
+        let mut attributes = challenge.split(',');
+        let mut attribute = |name: &str| attributes.next().and_then(|attribute| attribute.strip_prefix(name));
+        let (nonce, salt, iterations) = (attribute("r="), attribute("s="), attribute("i="));
+        let nonce = nonce.filter(|nonce| is_nonce(nonce)).ok_or(ChallengeError::Malformed)?;
+        let salt = salt.and_then(|salt| STANDARD.decode(salt).ok()).ok_or(ChallengeError::Malformed)?;
+        let iterations = iterations.and_then(|count| count.parse::<u32>().ok()).ok_or(ChallengeError::Malformed)?;
+        if nonce.len() <= own.len() || !nonce.starts_with(&own) {
+            return Err(ChallengeError::OtherNonce);
+        }
+        // Fewer would help whoever wants to guess the password from the proof.
+        let rounds = NonZeroU32::new(iterations).filter(|count| (ITERATIONS..=ITERATIONS_MAX).contains(count));
+        let salted = hash.salted(password.expose(), &salt, rounds.ok_or(ChallengeError::Rounds(iterations))?);
+        let without_proof = format!("c={},r={nonce}", STANDARD.encode("n,,"));
+        let auth_message = format!("{bare},{challenge},{without_proof}");
+        let client_key = hash.hmac(&salted, b"Client Key");
+        let signature = hash.hmac(&hash.digest(&client_key), auth_message.as_bytes());
+        let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(key, signature)| key ^ signature).collect();
+        let server_signature = hash.hmac(&hash.hmac(&salted, b"Server Key"), auth_message.as_bytes());
+        let answer = format!("{without_proof},p={}", STANDARD.encode(proof)).into_bytes();
+        Ok((ScramProving { server_signature }, answer))
+    }
+}
+
+impl ScramProving {
+    /// Does `server-final-message` prove that the server knows the password?
+    pub fn is_proof(&self, message: &[u8]) -> bool {
+        let verifier = message.split(|byte| *byte == b',').next().and_then(|first| first.strip_prefix(b"v="));
+        verifier.and_then(|verifier| STANDARD.decode(verifier).ok()).is_some_and(|it| it == self.server_signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
+    const CHALLENGE: &str = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+
+    fn answer(challenge: &str) -> Result<(ScramProving, String), ChallengeError> {
+        let (client, first) = ScramClient::begin(ScramHash::Sha256, "user", NONCE.to_owned());
+        assert_eq!(first, b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
+        let (proving, answer) = client.answer(challenge.as_bytes(), &Secret::new("pencil"))?;
+        Ok((proving, String::from_utf8(answer).expect("ASCII")))
+    }
+
+    #[test]
+    fn the_standards_own_exchange_holds() {
+        let (proving, said) = answer(CHALLENGE).expect("a fine challenge");
+        assert_eq!(
+            said,
+            "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+        );
+        assert!(proving.is_proof(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="));
+        for wrong in [&b"v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="[..], b"v=", b"", b"e=invalid-proof"] {
+            assert!(!proving.is_proof(wrong), "{}", String::from_utf8_lossy(wrong));
+        }
+    }
+
+    #[test]
+    fn a_challenge_that_is_not_of_this_exchange_or_too_cheap_is_not_answered() {
+        for (challenge, error) in [
+            ("", ChallengeError::Malformed),
+            ("m=x,r=a,s=YQ==,i=4096", ChallengeError::Malformed),
+            ("r=rOprNGfwEbeRWgbNEkqOx,s=!,i=4096", ChallengeError::Malformed),
+            ("r=rOprNGfwEbeRWgbNEkqOx,s=YQ==,i=many", ChallengeError::Malformed),
+            ("r=rOprNGfwEbeRWgbNEkqO,s=YQ==,i=4096", ChallengeError::OtherNonce),
+            ("r=somebody,s=YQ==,i=4096", ChallengeError::OtherNonce),
+            ("r=rOprNGfwEbeRWgbNEkqOx,s=YQ==,i=1", ChallengeError::Rounds(1)),
+            ("r=rOprNGfwEbeRWgbNEkqOx,s=YQ==,i=4000000000", ChallengeError::Rounds(4_000_000_000)),
+        ] {
+            assert_eq!(answer(challenge).expect_err(challenge), error, "{challenge}");
+        }
+    }
+
+    #[test]
+    fn what_would_have_to_be_prepared_is_left_to_other_mechanisms() {
+        assert!(may_scram("a=b,c", &Secret::new("two words")));
+        assert!(!may_scram("a", &Secret::new("grün")) && !may_scram("é", &Secret::new("x")));
+    }
 }

@@ -1,5 +1,5 @@
-//! SCRAM, the server's side (RFC 5802; SHA-256: RFC 7677), without channel binding: the password never travels, and what
-//! is kept of it cannot be used to log in.
+//! SCRAM (RFC 5802; SHA-256: RFC 7677), without channel binding: the password never travels, and what the server keeps of
+//! it cannot be used to log in. The server's side; the client's is in [`super::client`].
 //!
 //! Passwords are taken as they are given: what SASLprep would change of one is not changed.
 
@@ -9,8 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac, pbkdf2};
 
-/// Rounds of hashing for keys made here (RFC 7677 section 4 asks for 4096 at least).
-const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("4096 is not zero");
+/// Rounds of hashing for keys made here, and the fewest that a server may ask for (RFC 7677 section 4: 4096 at least).
+pub(super) const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("4096 is not zero");
 
 /// Octets of a client's first message that are taken: a name, two nonces.
 const MESSAGE_MAX_BYTES: usize = 2048;
@@ -39,7 +39,7 @@ impl ScramHash {
         Self::ALL.into_iter().find(|hash| hash.mechanism().eq_ignore_ascii_case(name))
     }
 
-    fn digest(self, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
         let algorithm = match self {
             Self::Sha256 => &digest::SHA256,
             Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
@@ -47,12 +47,23 @@ impl ScramHash {
         digest::digest(algorithm, bytes).as_ref().to_vec()
     }
 
-    fn hmac(self, key: &[u8], bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn hmac(self, key: &[u8], bytes: &[u8]) -> Vec<u8> {
         let algorithm = match self {
             Self::Sha256 => hmac::HMAC_SHA256,
             Self::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
         };
         hmac::sign(&hmac::Key::new(algorithm, key), bytes).as_ref().to_vec()
+    }
+
+    /// `SaltedPassword := Hi(Normalize(password), salt, i)` (RFC 5802 section 3).
+    pub(super) fn salted(self, password: &str, salt: &[u8], iterations: NonZeroU32) -> Vec<u8> {
+        let algorithm = match self {
+            Self::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
+            Self::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
+        };
+        let mut salted = vec![0; self.length()];
+        pbkdf2::derive(algorithm, iterations, salt, password.as_bytes(), &mut salted);
+        salted
     }
 
     const fn length(self) -> usize {
@@ -81,12 +92,7 @@ impl std::fmt::Debug for ScramKeys {
 impl ScramKeys {
     /// The keys of a password (RFC 5802 section 3).
     pub fn derive(hash: ScramHash, password: &str, salt: &[u8]) -> Self {
-        let algorithm = match hash {
-            ScramHash::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
-            ScramHash::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
-        };
-        let mut salted = vec![0; hash.length()];
-        pbkdf2::derive(algorithm, ITERATIONS, salt, password.as_bytes(), &mut salted);
+        let salted = hash.salted(password, salt, ITERATIONS);
         let client_key = hash.hmac(&salted, b"Client Key");
         Self {
             salt: salt.to_vec(),
@@ -121,7 +127,7 @@ impl ScramKeys {
 /// The client's first message, read.
 #[derive(Debug)]
 pub struct ScramFirst {
-    hash: ScramHash,
+    pub hash: ScramHash,
     /// Whose keys are wanted.
     pub user: String,
     authorize_as: Option<String>,
@@ -215,6 +221,14 @@ impl ScramChallenged {
     }
 }
 
+/// The nonce of a session's nth exchange, from 1: another for each.
+pub fn numbered_nonce(nonce: &str, exchange: u32) -> String {
+    match exchange {
+        1 => nonce.to_owned(),
+        more => format!("{nonce}{more}"),
+    }
+}
+
 /// `saslname`: `=2C` and `=3D` stand for `,` and `=` (RFC 5802 section 5.1).
 fn saslname(text: &str) -> Option<String> {
     let mut pieces = text.split('=');
@@ -232,7 +246,7 @@ fn saslname(text: &str) -> Option<String> {
 }
 
 /// `printable = %x21-2B / %x2D-7E`
-fn is_nonce(text: &str) -> bool {
+pub(super) fn is_nonce(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }
 

@@ -1,22 +1,35 @@
-//! The server's side: PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login, obsolete and still asked for).
+//! The server's side of an exchange: SCRAM (RFC 5802), PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login, obsolete
+//! and still asked for).
 
 use super::Credentials;
+use super::scram::{ScramChallenged, ScramFailure, ScramFirst, ScramHash, ScramKeys, ScramProved};
 use crate::types::Secret;
 
 /// A mechanism offered to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
+    Scram(ScramHash),
     Plain,
     Login,
 }
 
+/// Which mechanisms a session offers at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// There are SCRAM keys of the users.
+    pub scram: bool,
+    /// A password may travel as it is: under TLS, or where nobody listens in between.
+    pub passwords: bool,
+}
+
 impl Mechanism {
     /// All of them, best first.
-    pub const ALL: [Self; 2] = [Self::Plain, Self::Login];
+    pub const ALL: [Self; 4] = [Self::Scram(ScramHash::Sha256), Self::Scram(ScramHash::Sha1), Self::Plain, Self::Login];
 
     /// As registered.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Scram(hash) => hash.mechanism(),
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
         }
@@ -28,12 +41,34 @@ impl Mechanism {
     }
 }
 
+impl Offer {
+    /// Is it offered?
+    pub const fn has(self, mechanism: Mechanism) -> bool {
+        match mechanism {
+            Mechanism::Scram(_) => self.scram,
+            Mechanism::Plain | Mechanism::Login => self.passwords,
+        }
+    }
+
+    /// The names of what is offered, best first.
+    pub fn names(self) -> Vec<&'static str> {
+        Mechanism::ALL.into_iter().filter(|mechanism| self.has(*mechanism)).map(Mechanism::name).collect()
+    }
+}
+
 /// One authentication exchange.
 #[derive(Debug)]
 pub enum Exchange {
     Plain,
     LoginUser,
-    LoginPassword { user: String },
+    LoginPassword {
+        user: String,
+    },
+    /// SCRAM before the client's first message.
+    ScramFirst(ScramHash),
+    ScramChallenged(Box<ScramChallenged>),
+    /// Both proved who they are: the client only has to see the server's proof.
+    ScramProved(ScramProved),
 }
 
 /// What the exchange wants next.
@@ -41,20 +76,37 @@ pub enum Exchange {
 pub enum Progress {
     /// Send this challenge and hand in the answer.
     Challenge(Exchange, Vec<u8>),
+    /// The keys of that user are wanted: see [`Self::challenged`].
+    Keys(ScramFirst),
     /// The client said who it is; whether that is true is for the one who knows the users.
     Credentials(Credentials),
+    /// The client proved who it is.
+    Proved(ScramProved),
+    /// What should have been a proof is none.
+    Refused,
     /// The answer was not of the mechanism's form.
     Malformed,
+}
+
+impl Progress {
+    /// Goes on with the keys of the one who begins. `nonce` is random and of this exchange alone.
+    pub fn challenged(first: ScramFirst, keys: ScramKeys, nonce: &str) -> Self {
+        let (challenged, challenge) = first.challenge(keys, nonce);
+        Self::Challenge(Exchange::ScramChallenged(Box::new(challenged)), challenge)
+    }
 }
 
 impl Exchange {
     /// Begins an exchange. `initial` is the initial response where the protocol carried one.
     pub fn start(mechanism: Mechanism, initial: Option<&[u8]>) -> Progress {
-        match (mechanism, initial) {
-            (Mechanism::Plain, Some(response)) => Self::Plain.respond(response),
-            (Mechanism::Plain, None) => Progress::Challenge(Self::Plain, Vec::new()),
-            (Mechanism::Login, Some(response)) => Self::LoginUser.respond(response),
-            (Mechanism::Login, None) => Progress::Challenge(Self::LoginUser, b"User Name\0".to_vec()),
+        let (exchange, question) = match mechanism {
+            Mechanism::Scram(hash) => (Self::ScramFirst(hash), &b""[..]),
+            Mechanism::Plain => (Self::Plain, &b""[..]),
+            Mechanism::Login => (Self::LoginUser, &b"User Name\0"[..]),
+        };
+        match initial {
+            Some(response) => exchange.respond(response),
+            None => Progress::Challenge(exchange, question.to_vec()),
         }
     }
 
@@ -74,6 +126,14 @@ impl Exchange {
                 }
                 None => Progress::Malformed,
             },
+            Self::ScramFirst(hash) => ScramFirst::read(hash, response).map_or(Progress::Malformed, Progress::Keys),
+            Self::ScramChallenged(challenged) => match challenged.check(response) {
+                Ok((proved, proof)) => Progress::Challenge(Self::ScramProved(proved), proof),
+                Err(ScramFailure::Refused) => Progress::Refused,
+                Err(ScramFailure::Malformed) => Progress::Malformed,
+            },
+            Self::ScramProved(proved) if response.is_empty() => Progress::Proved(proved),
+            Self::ScramProved(_) => Progress::Malformed,
         }
     }
 }

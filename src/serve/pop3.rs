@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Refused, Users};
 use crate::pop3::server::backend::{Backend, Error, LoginError, Maildrop, Message};
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::store::{Origin, Result, Store, With};
 use crate::types::{AccountId, ContentId, LocalUid, MailboxId, MailboxName, Timestamp, UidSet};
 
@@ -46,7 +47,29 @@ impl Backend for MaildropBackend {
     type Maildrop = MailMaildrop;
 
     fn login(&mut self, credentials: &Credentials, now: Timestamp) -> std::result::Result<MailMaildrop, LoginError> {
-        let account = self.users.check(credentials).map_err(|refused| match refused {
+        self.open(self.users.check(credentials), now)
+    }
+
+    fn offers_scram(&self) -> bool {
+        self.users.offers_scram()
+    }
+
+    fn scram_keys(&mut self, user: &str, hash: ScramHash) -> ScramKeys {
+        self.users.scram_keys(user, hash)
+    }
+
+    fn login_proved(&mut self, proved: &ScramProved, now: Timestamp) -> std::result::Result<MailMaildrop, LoginError> {
+        self.open(self.users.proved(proved), now)
+    }
+}
+
+impl MaildropBackend {
+    fn open(
+        &self,
+        account: std::result::Result<AccountId, Refused>,
+        now: Timestamp,
+    ) -> std::result::Result<MailMaildrop, LoginError> {
+        let account = account.map_err(|refused| match refused {
             Refused::Credentials | Refused::NotAuthorized => LoginError::Refused,
             Refused::Unavailable => LoginError::Unavailable,
         })?;

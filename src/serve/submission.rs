@@ -11,6 +11,7 @@ use super::{Refused, Users};
 use crate::message::header;
 use crate::outbox::sender::{Envelope, Recipient};
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::smtp::address::Address;
 use crate::smtp::command::{MailFrom, RcptTo, Ret};
 use crate::smtp::reply::Refusal;
@@ -64,6 +65,20 @@ impl Backend for SubmissionBackend {
         let account = self.users.check(credentials).map_err(login_error)?;
         self.account = Some(account);
         Ok(credentials.user.clone())
+    }
+
+    fn offers_scram(&self) -> bool {
+        self.users.offers_scram()
+    }
+
+    fn scram_keys(&mut self, user: &str, hash: ScramHash) -> ScramKeys {
+        self.users.scram_keys(user, hash)
+    }
+
+    fn login_proved(&mut self, proved: &ScramProved) -> Result<String, LoginError> {
+        let account = self.users.proved(proved).map_err(login_error)?;
+        self.account = Some(account);
+        Ok(proved.user.clone())
     }
 
     fn sender(&mut self, _: &Trace, from: &MailFrom) -> Result<(), Refusal> {

@@ -54,6 +54,7 @@ impl Post {
             role,
             tls: Tls::Absent,
             plaintext_auth: true,
+            scram_nonce: Some("a-nonce".to_owned()),
             message_max_bytes: 1_000_000,
             hold_max_seconds: 0,
             greet_delay_ms: 0,

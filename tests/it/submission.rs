@@ -80,6 +80,7 @@ impl Place {
             role: Role::Submission { anonymous: true },
             tls: Tls::Absent,
             plaintext_auth: true,
+            scram_nonce: None,
             message_max_bytes: 10_000_000,
             hold_max_seconds: 3600,
             greet_delay_ms: 0,

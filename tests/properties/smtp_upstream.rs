@@ -36,7 +36,7 @@ pub fn check(input: &[u8]) {
 }
 
 fn send(mode: u8, dial: Speaks, secret: &str) -> Result<Vec<Outcome>, SendError> {
-    let login = Login { user: "ann".to_owned(), password: Secret::new(secret) };
+    let login = Login { user: "ann".to_owned(), password: Secret::new(secret), nonce: || None };
     let sender = SmtpSender {
         dial,
         endpoint: endpoint(),

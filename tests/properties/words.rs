@@ -22,7 +22,7 @@ pub fn check(input: &[u8]) {
     assert!(SpecialUse::parse(text).is_none_or(|special_use| special_use.as_str().eq_ignore_ascii_case(text)));
 }
 
-/// PLAIN and LOGIN give what stands in the message, and nothing that does not.
+/// PLAIN, LOGIN and SCRAM give what stands in the message, and nothing that does not.
 fn sasl(message: &[u8]) {
     for mechanism in Mechanism::ALL {
         match Exchange::start(mechanism, Some(message)) {
@@ -35,7 +35,8 @@ fn sasl(message: &[u8]) {
                 assert!(again == message || said_self == message, "the client's side says it another way");
             }
             Progress::Challenge(Exchange::LoginPassword { user }, _) => assert_eq!(user.as_bytes(), message),
-            Progress::Challenge(..) => panic!("an answer is no question"),
+            Progress::Keys(first) => assert!(!first.user.is_empty(), "a user without a name"),
+            Progress::Challenge(..) | Progress::Proved(_) | Progress::Refused => panic!("an answer is no question"),
             Progress::Malformed => {}
         }
     }

@@ -164,6 +164,7 @@ impl Shared {
             role,
             tls: Tls::Absent,
             plaintext_auth: true,
+            scram_nonce: None,
             message_max_bytes: 1_000_000,
             hold_max_seconds: 0,
             greet_delay_ms: 0,

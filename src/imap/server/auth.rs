@@ -11,9 +11,8 @@ use super::table::Outcome;
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::quote::write_string;
-use crate::sasl::Credentials;
-use crate::sasl::scram::{ScramChallenged, ScramFailure, ScramFirst, ScramHash, ScramProved};
 use crate::sasl::server::{Exchange, Mechanism, Progress};
+use crate::sasl::{Credentials, scram};
 
 pub fn capability<B: Backend>(context: &mut Context, logged_in: bool, args: &mut Parser<'_>) -> Outcome<B> {
     args.end()?;
@@ -79,21 +78,11 @@ pub fn starttls<B: Backend>(context: &mut Context, _: &mut B, args: &mut Parser<
 
 pub fn login<B: Backend>(context: &mut Context, backend: &mut B, args: &mut Parser<'_>) -> Outcome<B> {
     let (user, password) = args.login()?;
-    refuse_in_the_clear(context)?;
+    if !context.config.plaintext_login {
+        return Err(in_the_clear());
+    }
     let credentials = Credentials { user, authorize_as: None, password };
     Ok(Done::LoggedIn(backend.login(&credentials)?))
-}
-
-/// An exchange that waits for the client's answer.
-#[derive(Debug)]
-pub enum SaslExchange {
-    /// PLAIN, LOGIN: a password comes.
-    Password(Exchange),
-    /// SCRAM before the client's first message.
-    ScramFirst(ScramHash),
-    ScramChallenged(Box<ScramChallenged>),
-    /// Both proved who they are: the client only has to see the server's proof.
-    ScramProved(ScramProved),
 }
 
 pub fn authenticate<B: Backend>(context: &mut Context, backend: &mut B, args: &mut Parser<'_>) -> Outcome<B> {
@@ -103,52 +92,37 @@ pub fn authenticate<B: Backend>(context: &mut Context, backend: &mut B, args: &m
         Some("=") => Some(Vec::new()),
         Some(response) => Some(decoded(response.as_bytes())?),
     };
-    let offered = context.config.scram_nonce.is_some();
-    if let Some(hash) = ScramHash::of_mechanism(&wanted.mechanism).filter(|_| offered) {
-        let exchange = SaslExchange::ScramFirst(hash);
-        return match initial {
-            Some(message) => proceed(context, backend, exchange, &message),
-            None => Ok(Done::Challenge(exchange, Vec::new())),
-        };
+    match Mechanism::parse(&wanted.mechanism) {
+        Some(mechanism) if context.config.offer().has(mechanism) => {
+            proceed(context, backend, Exchange::start(mechanism, initial.as_deref()))
+        }
+        Some(Mechanism::Plain | Mechanism::Login) => Err(in_the_clear()),
+        Some(Mechanism::Scram(_)) | None => Err(Refusal::no(Code::Cannot, "No such authentication mechanism")),
     }
-    let Some(mechanism) = Mechanism::parse(&wanted.mechanism) else {
-        return Err(Refusal::no(Code::Cannot, "No such authentication mechanism"));
-    };
-    refuse_in_the_clear(context)?;
-    password(backend, Exchange::start(mechanism, initial.as_deref()))
 }
 
 /// Takes the client's answer to a challenge: BASE64, or `*` to give up (RFC 3501 section 6.2.2).
-pub fn answer<B: Backend>(context: &mut Context, backend: &mut B, exchange: SaslExchange, line: &[u8]) -> Outcome<B> {
+pub fn answer<B: Backend>(context: &mut Context, backend: &mut B, exchange: Exchange, line: &[u8]) -> Outcome<B> {
     if line == b"*" {
         return Err(Refusal::bad("Authentication cancelled"));
     }
-    proceed(context, backend, exchange, &decoded(line)?)
+    let response = decoded(line)?;
+    proceed(context, backend, exchange.respond(&response))
 }
 
-fn proceed<B: Backend>(context: &mut Context, backend: &mut B, exchange: SaslExchange, message: &[u8]) -> Outcome<B> {
-    match exchange {
-        SaslExchange::Password(exchange) => password(backend, exchange.respond(message)),
-        SaslExchange::ScramFirst(hash) => {
-            let first = ScramFirst::read(hash, message).ok_or_else(malformed)?;
-            let keys = backend.scram_keys(&first.user, hash);
-            let (challenged, challenge) = first.challenge(keys, &scram_nonce(context));
-            Ok(Done::Challenge(SaslExchange::ScramChallenged(Box::new(challenged)), challenge))
-        }
-        SaslExchange::ScramChallenged(challenged) => match challenged.check(message) {
-            Ok((proved, proof)) => Ok(Done::Challenge(SaslExchange::ScramProved(proved), proof)),
-            Err(ScramFailure::Refused) => Err(LoginError::Refused.into()),
-            Err(ScramFailure::Malformed) => Err(malformed()),
-        },
-        SaslExchange::ScramProved(proved) if message.is_empty() => Ok(Done::LoggedIn(backend.login_proved(&proved)?)),
-        SaslExchange::ScramProved(_) => Err(malformed()),
-    }
-}
-
-fn password<B: Backend>(backend: &mut B, progress: Progress) -> Outcome<B> {
+fn proceed<B: Backend>(context: &mut Context, backend: &mut B, progress: Progress) -> Outcome<B> {
     match progress {
-        Progress::Challenge(exchange, challenge) => Ok(Done::Challenge(SaslExchange::Password(exchange), challenge)),
+        Progress::Challenge(exchange, challenge) => Ok(Done::Challenge(exchange, challenge)),
+        Progress::Keys(first) => {
+            let keys = backend.scram_keys(&first.user, first.hash);
+            let nonce = context.config.scram_nonce.clone().unwrap_or_default();
+            context.scram_exchanges += 1;
+            let nonce = scram::numbered_nonce(&nonce, context.scram_exchanges);
+            proceed(context, backend, Progress::challenged(first, keys, &nonce))
+        }
         Progress::Credentials(credentials) => Ok(Done::LoggedIn(backend.login(&credentials)?)),
+        Progress::Proved(proved) => Ok(Done::LoggedIn(backend.login_proved(&proved)?)),
+        Progress::Refused => Err(LoginError::Refused.into()),
         Progress::Malformed => Err(malformed()),
     }
 }
@@ -157,25 +131,12 @@ fn malformed() -> Refusal {
     Refusal::bad("Not an answer of that mechanism")
 }
 
-/// The session's nonce, another for each exchange.
-fn scram_nonce(context: &mut Context) -> String {
-    let nonce = context.config.scram_nonce.clone().unwrap_or_default();
-    context.scram_exchanges += 1;
-    match context.scram_exchanges {
-        1 => nonce,
-        more => format!("{nonce}{more}"),
-    }
-}
-
 fn decoded(base64: &[u8]) -> Result<Vec<u8>, Refusal> {
     STANDARD.decode(base64).map_err(|_| Refusal::bad("Not BASE64"))
 }
 
-fn refuse_in_the_clear(context: &Context) -> Result<(), Refusal> {
-    match context.config.plaintext_login {
-        true => Ok(()),
-        false => Err(Refusal::no(Code::PrivacyRequired, "Passwords are taken only under TLS")),
-    }
+fn in_the_clear() -> Refusal {
+    Refusal::no(Code::PrivacyRequired, "Passwords are taken only under TLS")
 }
 
 /// A challenge as it goes on the wire.

@@ -1,8 +1,7 @@
 //! What a session is told at its beginning, and the capability list computed from it.
 
 pub use super::capability::{Capabilities, Capability};
-use crate::sasl::scram::ScramHash;
-use crate::sasl::server::Mechanism;
+use crate::sasl::server::Offer;
 use crate::types::limits;
 
 /// What the root decides for a session.
@@ -22,6 +21,11 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
+    /// The SASL mechanisms offered.
+    pub(super) const fn offer(&self) -> Offer {
+        Offer { scram: self.scram_nonce.is_some(), passwords: self.plaintext_login }
+    }
+
     /// The capability list (RFC 3501 section 7.2.1), separated by spaces.
     pub fn capability_list(&self, logged_in: bool) -> String {
         let mut list = vec!["IMAP4rev1".to_owned()];
@@ -29,12 +33,9 @@ impl SessionConfig {
             if self.starttls {
                 list.push("STARTTLS".to_owned());
             }
-            if self.scram_nonce.is_some() {
-                list.extend(ScramHash::ALL.map(|hash| format!("AUTH={}", hash.mechanism())));
-            }
-            match self.plaintext_login {
-                true => list.extend(Mechanism::ALL.map(|mechanism| format!("AUTH={}", mechanism.name()))),
-                false => list.push("LOGINDISABLED".to_owned()),
+            list.extend(self.offer().names().into_iter().map(|name| format!("AUTH={name}")));
+            if !self.plaintext_login {
+                list.push("LOGINDISABLED".to_owned());
             }
         }
         list.extend(self.capabilities.iter().map(|capability| match capability {

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::auth::SaslExchange;
 use super::backend::{Account, Error, LoginError};
 use super::config::{Capability, SessionConfig};
 use super::view::View;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::{MailboxArgument, NameForm, ParseError};
+use crate::sasl::server::Exchange;
 use crate::types::{LocalUid, MailboxName, Timestamp, limits};
 
 /// What is the same in every state.
@@ -141,7 +141,7 @@ pub enum Done<A: Account> {
     /// Responses to write, then the tagged response.
     Run(Box<dyn Task<A>>),
     /// A SASL challenge; the client answers.
-    Challenge(SaslExchange, Vec<u8>),
+    Challenge(Exchange, Vec<u8>),
     LoggedIn(A),
     /// IDLE began; the client ends it.
     Idle,

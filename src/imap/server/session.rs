@@ -1,7 +1,7 @@
 //! The session: takes input and events, runs one command after the other, gives output (see [`Conversation`]).
 
 use super::append::Appending;
-use super::auth::{self, SaslExchange};
+use super::auth;
 use super::backend::{Account, Backend};
 use super::config::{Capability, SessionConfig};
 use super::framer::Framer;
@@ -12,6 +12,7 @@ use super::view::By;
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::deflate::{Deflate, without_rest_of_layer};
+use crate::sasl::server::Exchange;
 use crate::types::{Conversation, Event, Step, Timestamp, limits};
 
 /// An IMAP session as the server.
@@ -52,7 +53,7 @@ pub(super) enum Awaiting<A: Account> {
     /// The answer to a challenge.
     Sasl {
         tag: String,
-        exchange: SaslExchange,
+        exchange: Exchange,
     },
     /// DONE. News are looked for when `changed`.
     Idle {

@@ -1,6 +1,7 @@
 //! The seam: what the session asks of the one who keeps the mail. Every call is synchronous.
 
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::types::Timestamp;
 
 /// Who knows the users.
@@ -9,6 +10,21 @@ pub trait Backend: Send + 'static {
 
     /// Opens and locks the maildrop of a user who proved who they are. The lock goes with the maildrop's drop.
     fn login(&mut self, credentials: &Credentials, now: Timestamp) -> Result<Self::Maildrop, LoginError>;
+
+    /// Are there SCRAM keys of the users?
+    fn offers_scram(&self) -> bool {
+        false
+    }
+
+    /// The keys of a user; of a name nobody has, keys that no password has.
+    fn scram_keys(&mut self, _user: &str, hash: ScramHash) -> ScramKeys {
+        ScramKeys::of_nobody(hash, b"nobody")
+    }
+
+    /// As [`Self::login`], of a user who proved by SCRAM who they are.
+    fn login_proved(&mut self, _proved: &ScramProved, _now: Timestamp) -> Result<Self::Maildrop, LoginError> {
+        Err(LoginError::Refused)
+    }
 }
 
 /// Why there is no maildrop.

@@ -7,9 +7,11 @@ use super::backend::{Backend, LoginError, Maildrop, Message};
 use super::{Session, State, Tls, Transaction};
 use crate::pop3::command::Command;
 use crate::pop3::lines::Stuffer;
-use crate::sasl::Credentials;
-use crate::sasl::server::{Exchange, Mechanism, Progress};
+use crate::sasl::server::{Exchange, Mechanism, Offer, Progress};
+use crate::sasl::{Credentials, scram};
 use crate::types::{Secret, Timestamp, limits};
+
+const IN_THE_CLEAR: &str = "-ERR encryption required: say STLS first";
 
 /// A multi-line response on its way out.
 pub(super) enum Outgoing {
@@ -97,14 +99,10 @@ impl<B: Backend> Session<B> {
             },
             Command::Auth(None, _) => {
                 self.say("+OK");
-                if self.may_auth() {
-                    Mechanism::ALL.iter().for_each(|mechanism| self.say(mechanism.name()));
-                }
+                self.offer().names().into_iter().for_each(|name| self.say(name));
                 self.say(".");
             }
-            Command::User(_) | Command::Pass(_) | Command::Auth(..) if !self.may_auth() => {
-                self.say("-ERR encryption required: say STLS first");
-            }
+            Command::User(_) | Command::Pass(_) if !self.offer().passwords => self.say(IN_THE_CLEAR),
             Command::User(name) => {
                 // Whether there is such a user is told with the password (RFC 1939 section 13).
                 self.say("+OK");
@@ -128,8 +126,9 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    fn may_auth(&self) -> bool {
-        self.config.plaintext_auth || self.config.tls == Tls::Active
+    fn offer(&self) -> Offer {
+        let passwords = self.config.plaintext_auth || self.config.tls == Tls::Active;
+        Offer { scram: self.config.scram_nonce.is_some(), passwords }
     }
 
     /// RFC 2449 section 5. What is listed is what this session does at this moment.
@@ -141,9 +140,12 @@ impl<B: Backend> Session<B> {
         {
             self.say(capability);
         }
-        if before_login && self.may_auth() {
+        let offer = self.offer();
+        if before_login && offer.passwords {
             self.say("USER");
-            self.say(format!("SASL {}", Mechanism::ALL.map(Mechanism::name).join(" ")));
+        }
+        if before_login && !offer.names().is_empty() {
+            self.say(format!("SASL {}", offer.names().join(" ")));
         }
         if self.config.login_delay_seconds > 0 {
             self.say(format!("LOGIN-DELAY {}", self.config.login_delay_seconds));
@@ -166,8 +168,10 @@ impl<B: Backend> Session<B> {
 
     /// RFC 5034 section 4.
     fn auth(&mut self, mechanism: &str, initial: Option<&str>, now: Timestamp) {
-        let Some(mechanism) = Mechanism::parse(mechanism) else {
-            return self.say("-ERR mechanism not offered");
+        let mechanism = match Mechanism::parse(mechanism) {
+            Some(mechanism) if self.offer().has(mechanism) => mechanism,
+            Some(Mechanism::Plain | Mechanism::Login) => return self.say(IN_THE_CLEAR),
+            Some(Mechanism::Scram(_)) | None => return self.say("-ERR mechanism not offered"),
         };
         match initial {
             None => self.sasl(Exchange::start(mechanism, None), now),
@@ -193,13 +197,30 @@ impl<B: Backend> Session<B> {
                 self.say(format!("+ {}", BASE64.encode(challenge)));
                 self.state = State::Sasl(exchange);
             }
+            Progress::Keys(first) => {
+                let keys = self.backend.scram_keys(&first.user, first.hash);
+                self.scram_exchanges += 1;
+                let nonce = self.config.scram_nonce.as_deref().unwrap_or_default();
+                let nonce = scram::numbered_nonce(nonce, self.scram_exchanges);
+                self.sasl(Progress::challenged(first, keys, &nonce), now);
+            }
             Progress::Credentials(credentials) => self.login(&credentials, now),
+            Progress::Proved(proved) => {
+                let login = self.backend.login_proved(&proved, now);
+                self.logged_in(login);
+            }
+            Progress::Refused => self.logged_in(Err(LoginError::Refused)),
             Progress::Malformed => self.say("-ERR not a response of this mechanism"),
         }
     }
 
     fn login(&mut self, credentials: &Credentials, now: Timestamp) {
-        match self.backend.login(credentials, now) {
+        let login = self.backend.login(credentials, now);
+        self.logged_in(login);
+    }
+
+    fn logged_in(&mut self, login: Result<B::Maildrop, LoginError>) {
+        match login {
             Ok(maildrop) => {
                 let deleted = vec![false; maildrop.messages().len()];
                 self.say(format!("+OK {} messages", deleted.len()));

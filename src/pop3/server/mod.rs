@@ -22,6 +22,8 @@ pub struct Config {
     pub tls: Tls,
     /// Passwords are taken without TLS: loopback only.
     pub plaintext_auth: bool,
+    /// Random, of this session alone; without one SCRAM is not offered.
+    pub scram_nonce: Option<String>,
     /// How long a user must wait between logins (RFC 2449 section 6.5); 0: not at all.
     pub login_delay_seconds: u32,
 }
@@ -46,6 +48,8 @@ pub struct Session<B: Backend> {
     output: Vec<u8>,
     last_heard: Option<Timestamp>,
     login_failures: u32,
+    /// SCRAM exchanges so far: each has a nonce of its own.
+    scram_exchanges: u32,
     /// The client said UTF8.
     utf8: bool,
 }
@@ -75,7 +79,8 @@ struct Transaction<M> {
 
 impl<B: Backend> Session<B> {
     /// A session that begins with its greeting.
-    pub fn new(backend: B, config: Config) -> Self {
+    pub fn new(backend: B, mut config: Config) -> Self {
+        config.scram_nonce = config.scram_nonce.filter(|_| backend.offers_scram());
         let output = format!("+OK {} POP3 Mailtide\r\n", config.hostname).into_bytes();
         let state = State::Authorization { user: None };
         Self {
@@ -87,6 +92,7 @@ impl<B: Backend> Session<B> {
             output,
             last_heard: None,
             login_failures: 0,
+            scram_exchanges: 0,
             utf8: false,
         }
     }

@@ -1,6 +1,7 @@
 //! The seam: what the session asks of the one who takes the mail. Every call is synchronous.
 
 use crate::sasl::Credentials;
+use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::smtp::command::{MailFrom, RcptTo};
 use crate::smtp::reply::Refusal;
 use crate::smtp::trace::Trace;
@@ -12,6 +13,21 @@ pub trait Backend: Send + 'static {
 
     /// Checks a login. Gives the name by which the user is known from now on in this session's [`Trace`].
     fn login(&mut self, credentials: &Credentials) -> Result<String, LoginError>;
+
+    /// Are there SCRAM keys of the users?
+    fn offers_scram(&self) -> bool {
+        false
+    }
+
+    /// The keys of a user; of a name nobody has, keys that no password has.
+    fn scram_keys(&mut self, _user: &str, hash: ScramHash) -> ScramKeys {
+        ScramKeys::of_nobody(hash, b"nobody")
+    }
+
+    /// As [`Self::login`], of a user who proved by SCRAM who they are.
+    fn login_proved(&mut self, _proved: &ScramProved) -> Result<String, LoginError> {
+        Err(LoginError::Refused)
+    }
 
     /// May the client send as this sender?
     fn sender(&mut self, trace: &Trace, from: &MailFrom) -> Result<(), Refusal>;

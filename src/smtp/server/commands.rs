@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::backend::{Backend, Envelope, LoginError};
 use super::receiving::{Receiving, too_big};
 use super::{Client, Phase, Role, Session, Tls, Transaction};
-use crate::sasl::Credentials;
-use crate::sasl::server::{Exchange, Mechanism, Progress};
+use crate::sasl::scram;
+use crate::sasl::server::{Exchange, Mechanism, Offer, Progress};
 use crate::smtp::command::{Command, CommandError, MailFrom, RcptTo};
 use crate::smtp::reply::{Refusal, Reply};
 use crate::smtp::trace::Trace;
@@ -64,8 +64,9 @@ impl<B: Backend> Session<B> {
         if self.config.tls == Tls::Offered {
             reply = reply.and("STARTTLS");
         }
-        if self.may_auth() {
-            reply = reply.and(format!("AUTH {}", Mechanism::ALL.map(Mechanism::name).join(" ")));
+        let mechanisms = self.offer().names();
+        if !mechanisms.is_empty() {
+            reply = reply.and(format!("AUTH {}", mechanisms.join(" ")));
         }
         self.greet(Client { name, extended: true }, &reply);
     }
@@ -94,9 +95,11 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    fn may_auth(&self) -> bool {
+    /// What AUTH takes at this moment.
+    fn offer(&self) -> Offer {
+        let submission = matches!(self.config.role, Role::Submission { .. });
         let protected = self.config.plaintext_auth || self.tls_facts().is_some();
-        matches!(self.config.role, Role::Submission { .. }) && protected
+        Offer { scram: submission && self.config.scram_nonce.is_some(), passwords: submission && protected }
     }
 
     /// RFC 4954 section 4.
@@ -104,14 +107,17 @@ impl<B: Backend> Session<B> {
         if !matches!(self.config.role, Role::Submission { .. }) {
             return self.mistake(Reply::new(502, "5.5.1", "Not implemented"));
         }
-        if !self.may_auth() {
-            return self.mistake(Reply::new(538, "5.7.11", "Encryption required: say STARTTLS first"));
-        }
         if self.client.is_none() || self.user.is_some() || self.transaction.is_some() {
             return self.mistake(Reply::new(503, "5.5.1", "AUTH after EHLO, once, outside a transaction"));
         }
-        let Some(mechanism) = Mechanism::parse(mechanism) else {
-            return self.mistake(Reply::new(504, "5.5.4", "Mechanism not offered"));
+        let mechanism = match Mechanism::parse(mechanism) {
+            Some(mechanism) if self.offer().has(mechanism) => mechanism,
+            Some(Mechanism::Plain | Mechanism::Login) => {
+                return self.mistake(Reply::new(538, "5.7.11", "Encryption required: say STARTTLS first"));
+            }
+            Some(Mechanism::Scram(_)) | None => {
+                return self.mistake(Reply::new(504, "5.5.4", "Mechanism not offered"));
+            }
         };
         match initial {
             None => self.sasl(Exchange::start(mechanism, None)),
@@ -138,13 +144,28 @@ impl<B: Backend> Session<B> {
                 self.reply(&Reply::bare(334, BASE64.encode(challenge)));
                 self.phase = Phase::Sasl(exchange);
             }
-            Progress::Credentials(credentials) => self.login(&credentials),
+            Progress::Keys(first) => {
+                let keys = self.backend.scram_keys(&first.user, first.hash);
+                self.scram_exchanges += 1;
+                let nonce = self.config.scram_nonce.as_deref().unwrap_or_default();
+                let nonce = scram::numbered_nonce(nonce, self.scram_exchanges);
+                self.sasl(Progress::challenged(first, keys, &nonce));
+            }
+            Progress::Credentials(credentials) => {
+                let login = self.backend.login(&credentials);
+                self.logged_in(login);
+            }
+            Progress::Proved(proved) => {
+                let login = self.backend.login_proved(&proved);
+                self.logged_in(login);
+            }
+            Progress::Refused => self.logged_in(Err(LoginError::Refused)),
             Progress::Malformed => self.mistake(Reply::new(501, "5.5.2", "Not a response of this mechanism")),
         }
     }
 
-    fn login(&mut self, credentials: &Credentials) {
-        match self.backend.login(credentials) {
+    fn logged_in(&mut self, login: Result<String, LoginError>) {
+        match login {
             Ok(user) => {
                 self.user = Some(user);
                 self.reply(&Reply::new(235, "2.7.0", "Welcome"));

@@ -29,6 +29,8 @@ pub struct Config {
     pub tls: Tls,
     /// Passwords are taken without TLS: loopback only.
     pub plaintext_auth: bool,
+    /// Random, of this session alone; without one SCRAM is not offered.
+    pub scram_nonce: Option<String>,
     pub message_max_bytes: u64,
     /// How long a message may be asked to wait before it goes out (RFC 4865); 0: FUTURERELEASE is not offered.
     pub hold_max_seconds: u32,
@@ -79,6 +81,8 @@ pub struct Session<B: Backend> {
     last_heard: Option<Timestamp>,
     mistakes: u32,
     login_failures: u32,
+    /// SCRAM exchanges so far: each has a nonce of its own.
+    scram_exchanges: u32,
 }
 
 /// What the next bytes from the client are.
@@ -116,7 +120,8 @@ struct Transaction<U> {
 
 impl<B: Backend> Session<B> {
     /// A session that begins with its greeting.
-    pub fn new(backend: B, config: Config) -> Self {
+    pub fn new(backend: B, mut config: Config) -> Self {
+        config.scram_nonce = config.scram_nonce.filter(|_| backend.offers_scram());
         let mut session = Self {
             backend,
             config,
@@ -131,6 +136,7 @@ impl<B: Backend> Session<B> {
             last_heard: None,
             mistakes: 0,
             login_failures: 0,
+            scram_exchanges: 0,
         };
         if session.config.greet_delay_ms == 0 {
             session.say_greeting();

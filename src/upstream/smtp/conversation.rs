@@ -1,4 +1,4 @@
-//! One SMTP connection: greeting, EHLO, STARTTLS, AUTH, and single commands. Framing is async-smtp's.
+//! One SMTP connection: greeting, EHLO, STARTTLS, and single commands. Framing is async-smtp's.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,15 +7,11 @@ use async_smtp::commands::{EhloCommand, QuitCommand, StarttlsCommand};
 use async_smtp::error::Error;
 use async_smtp::extension::ClientId;
 use async_smtp::{SmtpClient, SmtpTransport};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use tokio::time::timeout;
 
 use super::reply::{Extensions, RawReply, Verdict};
-use super::sender::Login;
 use super::wire::{ReplyWire, Shared};
 use crate::outbox::sender::SendError;
-use crate::sasl::{self, Credentials};
 use crate::types::limits;
 use crate::upstream::dial::{self, BoxedStream, DialError, Endpoint, Timeouts};
 use crate::upstream::tls::ClientTls;
@@ -99,54 +95,6 @@ impl Conversation {
         Ok(encrypted)
     }
 
-    /// AUTH PLAIN, else LOGIN (RFC 4954).
-    pub(super) async fn log_in(&mut self, login: &Login) -> Result<(), SendError> {
-        let mut answer = None;
-        if self.extensions.has_auth("PLAIN") {
-            let response = STANDARD.encode(sasl::client::plain(&Credentials {
-                user: login.user.clone(),
-                authorize_as: None,
-                password: login.password.clone(),
-            }));
-            let mut reply = self.secret(format!("AUTH PLAIN {response}\r\n")).await?;
-            if reply.verdict() == Verdict::GoOn {
-                // Outlook takes the response only when asked for it (QUIRKS.md row 18).
-                reply = self.secret(format!("{response}\r\n")).await?;
-            }
-            answer = Some(reply);
-        }
-        // 504: the mechanism is named and not known.
-        if answer.as_ref().is_none_or(|reply| reply.code == 504) && self.extensions.has_auth("LOGIN") {
-            answer = Some(self.auth_login(login).await?);
-        }
-        let Some(reply) = answer else {
-            let text = "it offers no way to log in with a password on this connection".to_owned();
-            return Err(SendError::LoginRefused { host: self.endpoint.host.clone(), text });
-        };
-        match reply.verdict() {
-            Verdict::Done => Ok(()),
-            Verdict::NotNow => Err(self.refused(&reply)),
-            Verdict::GoOn | Verdict::Never => {
-                let text = reply.to_reply().text.replace(login.password.expose(), "...");
-                Err(SendError::LoginRefused {
-                    host: self.endpoint.host.clone(),
-                    text: format!("{} {text}", reply.code),
-                })
-            }
-        }
-    }
-
-    /// User and password, each when asked for.
-    async fn auth_login(&mut self, login: &Login) -> Result<RawReply, SendError> {
-        let mut reply = self.secret("AUTH LOGIN\r\n".to_owned()).await?;
-        for answer in [login.user.as_str(), login.password.expose()] {
-            if reply.verdict() == Verdict::GoOn {
-                reply = self.secret(format!("{}\r\n", STANDARD.encode(answer))).await?;
-            }
-        }
-        Ok(reply)
-    }
-
     /// One command, its CRLF included, and its reply.
     pub(super) async fn command(&mut self, command: impl std::fmt::Display) -> Result<RawReply, SendError> {
         self.send(command).await?;
@@ -163,7 +111,7 @@ impl Conversation {
     }
 
     /// A command that must be shown nowhere.
-    async fn secret(&mut self, command: String) -> Result<RawReply, SendError> {
+    pub(super) async fn secret(&mut self, command: String) -> Result<RawReply, SendError> {
         self.shared.prepare(command.into_bytes(), "AUTH ...");
         self.command("AUTH").await
     }
@@ -213,6 +161,10 @@ impl Conversation {
 
     pub(super) fn insecure(&self, cause: &str) -> SendError {
         SendError::Insecure { host: self.endpoint.host.clone(), cause: cause.to_owned() }
+    }
+
+    pub(super) fn login_refused(&self, text: String) -> SendError {
+        SendError::LoginRefused { host: self.endpoint.host.clone(), text }
     }
 
     pub(super) fn refused(&self, reply: &RawReply) -> SendError {

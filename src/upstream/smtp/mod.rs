@@ -1,14 +1,16 @@
 //! SMTP as a client: submission for the agent, relay for refserver.
 //!
-//! [`SmtpSender`] connects (`conversation`) and hands a message over (`transaction`). async-smtp writes commands and
+//! [`SmtpSender`] connects (`conversation`, `login`) and hands a message over (`transaction`). async-smtp writes commands and
 //! frames replies, over a `wire` that keeps the replies whole and secrets out of its log. Its `send` is not used: it gives
 //! one result for all recipients, and leaves replies unread when one is refused.
 
 mod conversation;
+mod login;
 mod reply;
 mod sender;
 mod stuffing;
 mod transaction;
 mod wire;
 
-pub use sender::{Login, SmtpSender};
+pub use login::Login;
+pub use sender::SmtpSender;

@@ -1,18 +1,12 @@
 //! Hands messages to one SMTP server.
 
 use super::conversation::{Conversation, dial_error};
+use super::login::{self, Login};
 use super::transaction;
 use crate::outbox::sender::{Envelope, HandedOver, Outcome, SendError, Sender};
-use crate::types::{ByteSource, Secret, limits};
+use crate::types::{ByteSource, limits};
 use crate::upstream::dial::{self, Dial, Endpoint, Tcp, Timeouts, TlsMode};
 use crate::upstream::tls::ClientTls;
-
-/// Who submits.
-#[derive(Debug, Clone)]
-pub struct Login {
-    pub user: String,
-    pub password: Secret,
-}
 
 /// One SMTP server: submission with a login, or another domain's mail exchanger without. A value; each message gets its
 /// own connection.
@@ -70,7 +64,7 @@ impl<D: Dial> SmtpSender<D> {
             return Err(conversation.insecure("plain text is not allowed to this server"));
         }
         if let Some(login) = login {
-            conversation.log_in(login).await?;
+            login::log_in(&mut conversation, login).await?;
         }
         Ok(conversation)
     }

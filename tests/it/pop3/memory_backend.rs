@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use mailtide::pop3::server::backend::{Backend, Error, LoginError, Maildrop, Message};
 use mailtide::pop3::server::{Config, Session, Tls};
 use mailtide::sasl::Credentials;
+use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use mailtide::types::Timestamp;
+
+use crate::imap::memory_backend::scram_keys;
 
 /// What happened, a line each.
 pub type Log = Arc<Mutex<Vec<String>>>;
@@ -15,6 +18,7 @@ pub type Log = Arc<Mutex<Vec<String>>>;
 pub struct Memory {
     log: Log,
     messages: Vec<String>,
+    scram: bool,
     fail: Option<String>,
 }
 
@@ -36,16 +40,37 @@ impl Backend for Memory {
             "alice" if credentials.password.matches("secret") => {}
             _ => return Err(LoginError::Refused),
         }
+        Ok(self.open())
+    }
+
+    fn offers_scram(&self) -> bool {
+        self.scram
+    }
+
+    fn scram_keys(&mut self, user: &str, hash: ScramHash) -> ScramKeys {
+        scram_keys(user, hash)
+    }
+
+    fn login_proved(&mut self, proved: &ScramProved, _: Timestamp) -> Result<MemoryMaildrop, LoginError> {
+        match proved.authorize_as {
+            None => Ok(self.open()),
+            Some(_) => Err(LoginError::Refused),
+        }
+    }
+}
+
+impl Memory {
+    fn open(&self) -> MemoryMaildrop {
         let listing = |(place, text): (usize, &String)| Message {
             unique_id: format!("7.{}", place + 1),
             size_bytes: text.len() as u64,
         };
-        Ok(MemoryMaildrop {
+        MemoryMaildrop {
             log: Arc::clone(&self.log),
             listing: self.messages.iter().enumerate().map(listing).collect(),
             messages: self.messages.clone(),
             fail: self.fail.clone(),
-        })
+        }
     }
 }
 
@@ -73,7 +98,7 @@ impl Maildrop for MemoryMaildrop {
     }
 }
 
-/// Settings: tls (active, offered), plaintext-auth (yes), fail. The last of the four messages cannot be read.
+/// Settings: tls (active, offered), plaintext-auth (yes), scram (yes), fail. The last of the four messages cannot be read.
 pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let setting = |name: &str| settings.get(name).map(String::as_str);
     let log = Log::default();
@@ -86,9 +111,12 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let backend = Memory {
         log: Arc::clone(&log),
         messages: messages.map(str::to_owned).to_vec(),
+        scram: setting("scram") == Some("yes"),
         fail: setting("fail").map(str::to_owned),
     };
     let login_delay_seconds = setting("login-delay").map_or(0, |text| text.parse().expect("a number"));
     let plaintext_auth = setting("plaintext-auth") == Some("yes");
-    (Session::new(backend, Config { hostname: "pop.here".to_owned(), tls, plaintext_auth, login_delay_seconds }), log)
+    let scram_nonce = Some("3rfcNHYJY1ZVvWVs7j".to_owned());
+    let hostname = "pop.here".to_owned();
+    (Session::new(backend, Config { hostname, tls, plaintext_auth, scram_nonce, login_delay_seconds }), log)
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use mailtide::sasl::Credentials;
+use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use mailtide::smtp::command::{MailFrom, RcptTo};
 use mailtide::smtp::reply::Refusal;
 use mailtide::smtp::server::backend::{Backend, Envelope, LoginError, Upload};
 use mailtide::smtp::server::{Config, Role, Session, Tls};
 use mailtide::smtp::trace::Trace;
 use mailtide::types::{Timestamp, TlsFacts};
+
+use crate::imap::memory_backend::scram_keys;
 
 /// What happened, a line each.
 pub type Log = Arc<Mutex<Vec<String>>>;
@@ -18,6 +21,7 @@ pub type Log = Arc<Mutex<Vec<String>>>;
 pub struct Memory {
     log: Log,
     mx: bool,
+    scram: bool,
     fail: Option<String>,
 }
 
@@ -36,6 +40,21 @@ impl Backend for Memory {
             "alice" if credentials.password.matches("secret") => Ok("alice".to_owned()),
             "down" => Err(LoginError::Unavailable),
             _ => Err(LoginError::Refused),
+        }
+    }
+
+    fn offers_scram(&self) -> bool {
+        self.scram
+    }
+
+    fn scram_keys(&mut self, user: &str, hash: ScramHash) -> ScramKeys {
+        scram_keys(user, hash)
+    }
+
+    fn login_proved(&mut self, proved: &ScramProved) -> Result<String, LoginError> {
+        match proved.authorize_as {
+            None => Ok(proved.user.clone()),
+            Some(_) => Err(LoginError::Refused),
         }
     }
 
@@ -103,7 +122,7 @@ impl Upload for MemoryUpload {
     }
 }
 
-/// Settings: role (mx, submission, anonymous), tls (active, offered), plaintext-auth (yes), max-bytes, fail.
+/// Settings: role (mx, submission, anonymous), tls (active, offered), plaintext-auth (yes), scram (yes), max-bytes, fail.
 pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let setting = |name: &str| settings.get(name).map(String::as_str);
     let log = Log::default();
@@ -123,6 +142,7 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
             _ => Tls::Absent,
         },
         plaintext_auth: setting("plaintext-auth") == Some("yes"),
+        scram_nonce: Some("3rfcNHYJY1ZVvWVs7j".to_owned()),
         message_max_bytes: setting("max-bytes").map_or(1_000_000, |text| text.parse().expect("a number")),
         hold_max_seconds: setting("hold").map_or(0, |text| text.parse().expect("a number")),
         greet_delay_ms: setting("greet-delay-ms").map_or(0, |text| text.parse().expect("a number")),
@@ -130,6 +150,7 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let backend = Memory {
         log: Arc::clone(&log),
         mx: matches!(role, Role::Mx | Role::Lmtp),
+        scram: setting("scram") == Some("yes"),
         fail: setting("fail").map(str::to_owned),
     };
     (Session::new(backend, config), log)

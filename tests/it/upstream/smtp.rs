@@ -1,5 +1,7 @@
 //! Handing mail over: each recipient's outcome, and what is known when the line breaks.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
 use mailtide::types::{ByteSource, Secret};
 use mailtide::upstream::{Endpoint, Login, SmtpSender, Timeouts, TlsMode};
@@ -15,7 +17,11 @@ fn sender(dial: Scripted, login: bool) -> SmtpSender<Scripted> {
         endpoint: Endpoint { host: "mx.example".to_owned(), port: 25, tls: TlsMode::None, allow_plaintext: true },
         tls: account(dial.clone()).tls,
         dial,
-        login: login.then(|| Login { user: "ann".to_owned(), password: Secret::new("hunter2") }),
+        login: login.then(|| Login {
+            user: "ann".to_owned(),
+            password: Secret::new("hunter2"),
+            nonce: || Some("rOprNGfwEbeRWgbNEkqO".to_owned()),
+        }),
         hello_name: "client.example".to_owned(),
         timeouts: Timeouts::default(),
     }
@@ -151,6 +157,46 @@ async fn a_login_finds_the_way_that_the_server_takes() {
     for script in rows {
         let (sent, dial) = send(&script, true, &envelope(&["b@b"]), "hi").await;
         assert_eq!(sent.as_deref(), Ok("-550"), "{script}");
+        dial.assert_followed();
+    }
+}
+
+/// RFC 7677 section 3 within RFC 4954. No password follows a proof that was refused.
+#[tokio::test(start_paused = true)]
+async fn by_scram_both_sides_prove_that_they_know_the_password() {
+    let encode = |text: &str| STANDARD.encode(text);
+    let nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+    let first = encode("n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
+    let challenge = encode(&format!("r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"));
+    let proof = encode(&format!("c=biws,r={nonce},p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="));
+    let verifier = encode("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    let wrong = encode("v=AAAATRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    let cheap = encode(&format!("r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=1"));
+    let hello = format!("{GREETING}S: 250-mx\nS: 250 AUTH PLAIN LOGIN SCRAM-SHA-256\n");
+    let begun = format!("{hello}C: AUTH SCRAM-SHA-256 {first}\n");
+    let proved = format!("{begun}S: 334 {challenge}\nC: {proof}\n");
+    let done = "C: MAIL..\nS: 550 enough\nC: QUIT\nS: 221\n";
+    let rows = [
+        (format!("{proved}S: 334 {verifier}\nC: \nS: 235 in\n{done}"), "-550"),
+        (format!("{begun}S: 504 what?\nC: AUTH PLAIN AHVzZXIAcGVuY2ls\nS: 235 in\n{done}"), "-550"),
+        (format!("{proved}S: 535 5.7.8 wrong\n"), "LoginRefused:535 wrong"),
+        (format!("{proved}S: 454 4.7.0 busy\n"), "Refused:busy"),
+        (format!("{proved}S: 235 in\n"), "LoginRefused:does not prove"),
+        (format!("{proved}S: 334 {wrong}\n"), "LoginRefused:does not prove"),
+        (format!("{begun}S: 334 {cheap}\n"), "LoginRefused:it asks for 1 rounds"),
+        (format!("{begun}S: 334 what\n"), "LoginRefused:its challenge is none of SCRAM"),
+    ];
+    for (script, expected) in rows {
+        let dial = Scripted::new(&[&script], Line::default());
+        let mut sender = sender(dial.clone(), true);
+        let login = sender.login.as_mut().expect("with a login");
+        (login.user, login.password) = ("user".to_owned(), Secret::new("pencil"));
+        let said = match sender.send(&envelope(&["b@b"]), &mut b"hi".to_vec()).await {
+            Ok(outcomes) => shown(&outcomes),
+            Err(error) => format!("{error:?}"),
+        };
+        let (variant, part) = expected.split_once(':').unwrap_or((expected, ""));
+        assert!(said.starts_with(variant) && said.contains(part), "{said}\nis not {expected}\nafter {script}");
         dial.assert_followed();
     }
 }

@@ -73,7 +73,7 @@ async fn everything_is_logged_but_secrets_and_mail() {
         dial,
         endpoint: imap.endpoint.clone(),
         tls: imap.tls.clone(),
-        login: Some(Login { user: "ann".to_owned(), password: Secret::new("hunter2") }),
+        login: Some(Login { user: "ann".to_owned(), password: Secret::new("hunter2"), nonce: || None }),
         hello_name: "c".to_owned(),
         timeouts: imap.timeouts,
     };
