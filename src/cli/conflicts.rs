@@ -1,23 +1,20 @@
 //! `syncctl conflicts`.
 
+use std::io;
+
 use clap::Subcommand;
 
 use super::Context;
+use super::acts::Acts;
 use super::failure::Failure;
-use super::screen::{Tone, counted};
+use super::screen::{Screen, Tone, counted};
 use crate::agent::Exit;
 use crate::control::Request;
 use crate::control::report::Conflict;
 use crate::types::ConflictId;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    #[command(subcommand)]
-    act: Option<Act>,
-}
-
 #[derive(Debug, Subcommand)]
-enum Act {
+pub(super) enum Act {
     /// Show what was changed on both sides
     List {
         /// Only this account
@@ -35,9 +32,13 @@ enum Act {
     },
 }
 
-pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
-    match arguments.act.unwrap_or(Act::List { account: None }) {
-        Act::List { account } => list(context, account).await?,
+pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, Failure> {
+    match acts.act.unwrap_or(Act::List { account: None }) {
+        Act::List { account } => {
+            let all =
+                |screen: &mut Screen, conflicts: Vec<Conflict>| conflicts.iter().try_for_each(|one| print(screen, one));
+            return context.list(Request::Conflicts { account }, "No conflicts.", all).await;
+        }
         Act::Show { number } => show(context, ConflictId::new(number)).await?,
         Act::Dismiss { number, .. } => {
             let dismissed: Vec<ConflictId> =
@@ -46,17 +47,6 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
         }
     }
     Ok(Exit::Done)
-}
-
-async fn list(context: &mut Context, account: Option<String>) -> Result<(), Failure> {
-    let conflicts: Vec<Conflict> = context.ask(&Request::Conflicts { account }).await?;
-    if context.json {
-        return Ok(context.screen.json(&conflicts)?);
-    }
-    if conflicts.is_empty() {
-        return Ok(context.screen.line("No conflicts.")?);
-    }
-    conflicts.iter().try_for_each(|conflict| print(context, conflict))
 }
 
 async fn show(context: &mut Context, id: ConflictId) -> Result<(), Failure> {
@@ -70,19 +60,18 @@ async fn show(context: &mut Context, id: ConflictId) -> Result<(), Failure> {
     })?;
     match context.json {
         true => Ok(context.screen.json(&conflict)?),
-        false => print(context, &conflict),
+        false => Ok(print(&mut context.screen, &conflict)?),
     }
 }
 
-fn print(context: &mut Context, conflict: &Conflict) -> Result<(), Failure> {
+fn print(screen: &mut Screen, conflict: &Conflict) -> io::Result<()> {
     let place = format!(" {} {} {}", conflict.account, conflict.mailbox, conflict.at);
-    context.screen.toned(&[
+    screen.toned(&[
         (Tone::Bold, &conflict.id.to_string()),
         (Tone::Plain, &place),
         (Tone::Busy, &format!(" {}", conflict.kind)),
     ])?;
-    context.screen.line(&format!("  here:      {}", conflict.here))?;
-    context.screen.line(&format!("  upstream:  {}", conflict.upstream))?;
-    context.screen.line(&format!("  result:    {}", conflict.result))?;
-    Ok(())
+    screen.line(&format!("  here:      {}", conflict.here))?;
+    screen.line(&format!("  upstream:  {}", conflict.upstream))?;
+    screen.line(&format!("  result:    {}", conflict.result))
 }

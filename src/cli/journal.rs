@@ -1,23 +1,20 @@
 //! `syncctl journal`.
 
+use std::io;
+
 use clap::Subcommand;
 
 use super::Context;
+use super::acts::Acts;
 use super::failure::Failure;
-use super::screen::counted;
+use super::screen::{Screen, counted};
 use crate::agent::Exit;
 use crate::control::Request;
 use crate::control::report::Entry;
 use crate::types::EntryId;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    #[command(subcommand)]
-    act: Option<Act>,
-}
-
 #[derive(Debug, Subcommand)]
-enum Act {
+pub(super) enum Act {
     /// Show what is still to be done on the servers
     List {
         /// Only this account
@@ -42,9 +39,12 @@ enum Act {
     },
 }
 
-pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
-    match arguments.act.unwrap_or(Act::List { account: None }) {
-        Act::List { account } => list(context, account).await?,
+pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, Failure> {
+    match acts.act.unwrap_or(Act::List { account: None }) {
+        Act::List { account } => {
+            let nothing = "Nothing waits to be done on the servers.";
+            return context.list(Request::JournalList { account }, nothing, table).await;
+        }
         Act::Show { number } => show(context, number).await?,
         Act::Retry { number, .. } => {
             let retried: Vec<EntryId> = context.ask(&Request::JournalRetry { id: number.map(EntryId::new) }).await?;
@@ -71,22 +71,13 @@ async fn discard(context: &mut Context, id: EntryId, yes: bool) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-async fn list(context: &mut Context, account: Option<String>) -> Result<(), Failure> {
-    let entries: Vec<Entry> = context.ask(&Request::JournalList { account }).await?;
-    if context.json {
-        return Ok(context.screen.json(&entries)?);
-    }
-    if entries.is_empty() {
-        return Ok(context.screen.line("Nothing waits to be done on the servers.")?);
-    }
-    let rows: Vec<Vec<String>> = entries
-        .into_iter()
-        .map(|entry| {
-            let what = entry.why.map_or_else(|| entry.what.clone(), |why| format!("{}: {why}", entry.what));
-            vec![entry.id.to_string(), entry.account, entry.state, entry.created, what]
-        })
-        .collect();
-    Ok(context.screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "WHAT"], &rows, &[0])?)
+fn table(screen: &mut Screen, entries: Vec<Entry>) -> io::Result<()> {
+    let row = |entry: Entry| {
+        let what = entry.why.map_or_else(|| entry.what.clone(), |why| format!("{}: {why}", entry.what));
+        vec![entry.id.to_string(), entry.account, entry.state, entry.created, what]
+    };
+    let rows: Vec<Vec<String>> = entries.into_iter().map(row).collect();
+    screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "WHAT"], &rows, &[0])
 }
 
 async fn show(context: &mut Context, number: i64) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 //! on a terminal and never with `NO_COLOR`; every command ends with an [`Exit`].
 
 mod account;
+mod acts;
 mod client_config;
 mod completions;
 mod conflicts;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use crate::agent::Exit;
+use acts::Acts;
 use screen::Screen;
 
 /// What every command takes stands apart from its own options.
@@ -66,15 +68,15 @@ enum Command {
     /// Talk to the servers again
     Online(online::Arguments),
     /// Show and steer what waits to be done on the servers
-    Journal(journal::Arguments),
+    Journal(Acts<journal::Act>),
     /// Show and steer outgoing mail
-    Outbox(outbox::Arguments),
+    Outbox(Acts<outbox::Act>),
     /// Submit a message, as sendmail does
     Sendmail(sendmail::Arguments),
     /// Show what was changed on both sides, and what came of it
-    Conflicts(conflicts::Arguments),
+    Conflicts(Acts<conflicts::Act>),
     /// Show what vanished, and put it back
-    Recover(recover::Arguments),
+    Recover(Acts<recover::Act>),
     /// Show what is known of a message: where it is, what is pending, what happened to it
     Why(why::Arguments),
     /// Audit the store, and compare it with the servers
@@ -88,7 +90,7 @@ enum Command {
     /// Show what to enter in a mail client
     ClientConfig,
     /// Add and list accounts, or try to log in to their servers
-    Account(account::Arguments),
+    Account(Acts<account::Act>),
     /// See it work: mirror, cut the line, work offline, join it again, compare
     Demo(demo::Arguments),
     /// Print completions for a shell
@@ -131,18 +133,18 @@ pub async fn run(arguments: Arguments) -> Exit {
         Command::Sync(arguments) => sync::run(&mut context, arguments).await,
         Command::Offline(arguments) => online::run(&mut context, arguments, false).await,
         Command::Online(arguments) => online::run(&mut context, arguments, true).await,
-        Command::Journal(arguments) => journal::run(&mut context, arguments).await,
-        Command::Outbox(arguments) => outbox::run(&mut context, arguments).await,
+        Command::Journal(acts) => journal::run(&mut context, acts).await,
+        Command::Outbox(acts) => outbox::run(&mut context, acts).await,
         Command::Sendmail(arguments) => sendmail::run(&mut context, arguments).await,
-        Command::Conflicts(arguments) => conflicts::run(&mut context, arguments).await,
-        Command::Recover(arguments) => recover::run(&mut context, arguments).await,
+        Command::Conflicts(acts) => conflicts::run(&mut context, acts).await,
+        Command::Recover(acts) => recover::run(&mut context, acts).await,
         Command::Why(arguments) => why::run(&mut context, arguments).await,
         Command::Verify(arguments) => verify::run(&mut context, arguments).await,
         Command::Doctor => doctor::run(&mut context).await,
         Command::Confirm(arguments) => guard::run(&mut context, arguments, true).await,
         Command::Reject(arguments) => guard::run(&mut context, arguments, false).await,
         Command::ClientConfig => client_config::run(&mut context).await,
-        Command::Account(arguments) => account::run(&mut context, arguments).await,
+        Command::Account(acts) => account::run(&mut context, acts).await,
         Command::Demo(arguments) => demo::run(&mut context, arguments).await,
         Command::Completions(arguments) => completions::run(&mut context, arguments),
     };

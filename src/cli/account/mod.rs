@@ -7,6 +7,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::Context;
+use super::acts::Acts;
 use super::failure::Failure;
 use super::screen::Tone;
 use crate::agent::daemon::no_account;
@@ -17,14 +18,8 @@ use crate::outbox::sender::SendError;
 use crate::sync::remote::{Connect, Remote, RemoteError};
 use crate::upstream::Tcp;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    #[command(subcommand)]
-    act: Option<Act>,
-}
-
 #[derive(Debug, Subcommand)]
-enum Act {
+pub(in crate::cli) enum Act {
     /// Add an account to the configuration, by options or by asking, once its servers took the login
     Add(Box<add::Arguments>),
     /// Show the accounts of the configuration
@@ -33,8 +28,8 @@ enum Act {
     Test { account: Option<String> },
 }
 
-pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
-    match arguments.act.unwrap_or(Act::List) {
+pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, Failure> {
+    match acts.act.unwrap_or(Act::List) {
         Act::Add(arguments) => add::run(context, *arguments).await,
         Act::List => list(context, &context.config()?),
         Act::Test { account } => test(context, &context.config()?, account.as_deref()).await,

@@ -2,24 +2,22 @@
 
 mod edit;
 
+use std::io;
+
 use clap::Subcommand;
 
 use crate::agent::Exit;
 use crate::cli::Context;
+use crate::cli::acts::Acts;
 use crate::cli::failure::Failure;
+use crate::cli::screen::Screen;
 use crate::control::Request;
 use crate::control::report::Submission;
 use crate::net::Clock;
 use crate::types::{SubmissionId, Timestamp};
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    #[command(subcommand)]
-    act: Option<Act>,
-}
-
 #[derive(Debug, Subcommand)]
-enum Act {
+pub(in crate::cli) enum Act {
     /// Show mail on its way out
     List {
         /// Only this account
@@ -52,7 +50,7 @@ enum Act {
 
 /// A moment, or how long until it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
+pub(in crate::cli) enum When {
     At(Timestamp),
     InSeconds(i64),
 }
@@ -86,8 +84,8 @@ fn moment(text: &str) -> Result<When, &'static str> {
     spoken().ok_or("not a moment such as 2026-12-24T18:00:00+01:00, nor a while such as 90s, 30m, 8h, 2d")
 }
 
-pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
-    let (request, what) = match arguments.act.unwrap_or(Act::List { account: None }) {
+pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, Failure> {
+    let (request, what) = match acts.act.unwrap_or(Act::List { account: None }) {
         Act::List { account } => return list(context, account).await,
         Act::Show { number, raw: false } => return show(context, number).await,
         Act::Show { number, raw: true } => {
@@ -134,29 +132,17 @@ fn why(submission: &Submission) -> String {
 }
 
 pub(super) async fn list(context: &mut Context, account: Option<String>) -> Result<Exit, Failure> {
-    let submissions: Vec<Submission> = context.ask(&Request::OutboxList { account }).await?;
-    if context.json {
-        context.screen.json(&submissions)?;
-    } else if submissions.is_empty() {
-        context.screen.line("Nothing was sent lately, and nothing waits to be.")?;
-    } else {
-        let rows: Vec<Vec<String>> = submissions
-            .into_iter()
-            .map(|submission| {
-                let (recipients, why) = (addresses(&submission), why(&submission));
-                vec![
-                    submission.id.to_string(),
-                    submission.account,
-                    submission.state,
-                    submission.created,
-                    recipients,
-                    why,
-                ]
-            })
-            .collect();
-        context.screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "TO", "WHY"], &rows, &[0])?;
-    }
-    Ok(Exit::Done)
+    let nothing = "Nothing was sent lately, and nothing waits to be.";
+    context.list(Request::OutboxList { account }, nothing, table).await
+}
+
+fn table(screen: &mut Screen, submissions: Vec<Submission>) -> io::Result<()> {
+    let row = |submission: Submission| {
+        let (to, why) = (addresses(&submission), why(&submission));
+        vec![submission.id.to_string(), submission.account, submission.state, submission.created, to, why]
+    };
+    let rows: Vec<Vec<String>> = submissions.into_iter().map(row).collect();
+    screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "TO", "WHY"], &rows, &[0])
 }
 
 async fn show(context: &mut Context, number: i64) -> Result<Exit, Failure> {
