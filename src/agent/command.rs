@@ -160,7 +160,7 @@ fn tell_systemd(daemon: &Daemon, told: &mut String) {
     // All accounts: none can be unknown.
     let _ = daemon.agent().each(None, |running| states.push(running.live().state));
     let words: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
-    let text = format!("{} accounts: {}", words.len(), words.join(", "));
+    let text = format!("accounts: {}", words.join(", "));
     if text != *told {
         systemd::status(&text);
         *told = text;
@@ -184,6 +184,9 @@ pub(super) fn fail_of_store(error: &store::Error, data: &Path) -> Exit {
             "cannot start: the disk of {} is full; nothing is lost or changed: free some space, then start again",
             data.display()
         ),
+        store::Error::InUse { .. } => {
+            tracing::error!("{error}: stop that one first, or say --data DIR for another place")
+        }
         error => tracing::error!("{error}"),
     }
     exit_of_store(error)

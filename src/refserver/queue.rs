@@ -55,6 +55,7 @@ pub(super) async fn run(options: Arguments, act: Act) -> Exit {
             Err(error) => fail(&error, Exit::TempFail),
         },
         Err(error @ CallError::Unavailable { .. }) => fail(&error, Exit::Unavailable),
+        Err(CallError::Failed(failure)) if failure.code == Failure::NOT_FOUND => fail(&failure, Exit::Usage),
         Err(error) => fail(&error, Exit::Failed),
     }
 }

@@ -92,7 +92,8 @@ async fn add(context: &mut Context, arguments: Arguments) -> Result<Exit, Failur
     };
     show(context, &tested)?;
     if worst(&tested) != Exit::Done {
-        let message = "nothing was written; --no-test writes it all the same";
+        let message = "nothing was written; --imap-tls and --smtp-tls say how a server is protected where that was \
+                       guessed wrong, --no-test writes it all the same";
         return Err(said(&message, worst(&tested)));
     }
     replace(&file, &new).map_err(|error| said(&format!("cannot write {}: {error}", file.display()), Exit::TempFail))?;
