@@ -5,7 +5,7 @@ use std::io;
 
 use super::Result;
 use super::pass::{Pass, refusal};
-use super::remote::{Fetched, MessageSink, Remote};
+use super::remote::{Fetched, MessageSink, Remote, Scanned};
 use crate::store::{self, Arrival, NewMessage, Origin, Store, Upload};
 use crate::types::mutant::mutant;
 use crate::types::{ContentHash, InternalDate, MailboxId, MessageId, RemoteUid, Timestamp, UidSet};
@@ -59,7 +59,27 @@ impl<R: Remote> Pass<'_, R> {
         if !uids.is_empty() {
             self.remote.fetch(uids, &mut sink).await?;
         }
+        let left_out: Vec<RemoteUid> = uids.iter().filter(|uid| !sink.hashes.contains_key(uid)).collect();
+        for uid in left_out {
+            self.remote.fetch(&std::iter::once(uid).collect(), &mut sink).await?;
+        }
         Ok(sink.hashes)
+    }
+
+    /// Each of these messages of the selected mailbox that is there. Some servers leave messages out of an answer about
+    /// several (QUIRKS.md row 19), and name them when asked for each.
+    pub(super) async fn scan_each(&mut self, uids: &UidSet<RemoteUid>) -> Result<Vec<Scanned>> {
+        let mut scanned = match uids.is_empty() {
+            true => Vec::new(),
+            false => self.remote.scan(uids, None).await?,
+        };
+        let unnamed = uids.difference(&scanned.iter().map(|scanned| scanned.uid).collect());
+        if !unnamed.is_empty() {
+            for uid in self.remote.uids().await?.iter().filter(|uid| unnamed.contains(*uid)) {
+                scanned.extend(self.remote.scan(&std::iter::once(uid).collect(), None).await?);
+            }
+        }
+        Ok(scanned)
     }
 }
 

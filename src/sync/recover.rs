@@ -130,32 +130,36 @@ impl<R: Remote> Pass<'_, R> {
             Some(_) => RemoteUid::new(1),
             None => cursor.uid_next,
         };
-        let scanned = self.remote.scan(&from(first), None).await?;
         let bound = bound_uids(&self.read(|reader| reader.bound(mailbox))?);
-        let is_same = known.is_some_and(|(uid_validity, _)| uid_validity == selected.uid_validity);
-        let came = selected.uid_next.filter(|_| is_same).map_or(0, |next| next.get().saturating_sub(first.get()));
-        let has_holes = came as usize > scanned.len();
-        let flags: BTreeMap<RemoteUid, Flags> =
-            scanned.into_iter().map(|scanned| (scanned.uid, scanned.flags)).collect();
-        let free: UidSet<RemoteUid> = flags.keys().copied().filter(|uid| !bound.contains(*uid)).collect();
-        if free.is_empty() {
-            return Ok(Look::Seen { landed: Vec::new(), has_holes });
-        }
+        let mut flags = flags_of(self.remote.scan(&from(first), None).await?);
+        let free = |flags: &BTreeMap<RemoteUid, Flags>| -> UidSet<RemoteUid> {
+            flags.keys().copied().filter(|uid| !bound.contains(*uid)).collect()
+        };
         let sizes: BTreeSet<u64> = sought.iter().map(|(_, _, size)| *size).collect();
-        let shown = self.remote.fingerprints(&free).await?;
+        let shown = match free(&flags) {
+            free if free.is_empty() => Vec::new(),
+            free => self.remote.fingerprints(&free).await?,
+        };
         let is_alike = |shown: &&Fingerprinted| sizes.contains(&shown.size_bytes);
-        let alike: UidSet<RemoteUid> = shown.iter().filter(is_alike).map(|shown| shown.uid).collect();
-        let mut hashes = self.hashes(&alike).await?;
+        let mut hashed: UidSet<RemoteUid> = shown.iter().filter(is_alike).map(|shown| shown.uid).collect();
+        let mut hashes = self.hashes(&hashed).await?;
         let find = |hashes: &BTreeMap<RemoteUid, ContentHash>| {
             identity::by_hash(sought.iter().map(|(message, hash, _)| (*message, *hash)), hashes)
         };
         let mut found = find(&hashes);
         if found.len() < sought.len() {
-            // RFC822.SIZE may be a lie (QUIRKS.md row 14): the bytes decide, lest it be sent again and again.
-            let others = free.iter().filter(|uid| !alike.contains(*uid)).collect();
-            hashes.extend(self.hashes(&others).await?);
+            // RFC822.SIZE may be a lie (QUIRKS.md row 14), and FETCH may leave messages out (row 19): all that SEARCH tells
+            // of is asked for, and the bytes decide, lest it be sent again and again.
+            let all = self.remote.uids().await?;
+            let there: UidSet<RemoteUid> = all.iter().filter(|uid| *uid >= first).collect();
+            flags = flags_of(self.scan_each(&there).await?);
+            hashed = free(&flags).difference(&hashed);
+            hashes.extend(self.hashes(&hashed).await?);
             found = find(&hashes);
         }
+        let is_same = known.is_some_and(|(uid_validity, _)| uid_validity == selected.uid_validity);
+        let came = selected.uid_next.filter(|_| is_same).map_or(0, |next| next.get().saturating_sub(first.get()));
+        let has_holes = came as usize > flags.len();
         let landed = found.into_iter().map(|(message, uid)| {
             let shown = flags.get(&uid).cloned().unwrap_or_default();
             Landed { message, uid, sent: sent_flags(evidence, message).unwrap_or_else(|| shown.clone()), shown }
@@ -280,11 +284,15 @@ impl<R: Remote> Pass<'_, R> {
         if wanted.is_empty() {
             return Ok(Ok(BTreeMap::new()));
         }
-        let scanned = self.remote.scan(&wanted.values().copied().collect(), None).await?;
+        let scanned = self.scan_each(&wanted.values().copied().collect()).await?;
         let mut there: BTreeMap<RemoteUid, Scanned> =
             scanned.into_iter().map(|scanned| (scanned.uid, scanned)).collect();
         Ok(Ok(wanted.into_iter().filter_map(|(message, uid)| Some((message, there.remove(&uid)?))).collect()))
     }
+}
+
+fn flags_of(scanned: Vec<Scanned>) -> BTreeMap<RemoteUid, Flags> {
+    scanned.into_iter().map(|scanned| (scanned.uid, scanned.flags)).collect()
 }
 
 /// A new message that we sent to one mailbox was moved on by someone else: it follows, unless the user has put it

@@ -181,11 +181,10 @@ impl<R: Remote> Pass<'_, R> {
         let told = self.remote.take_vanished();
         let untold: UidSet<RemoteUid> = all.iter().filter(|uid| !told.contains(*uid)).collect();
         let left = match untold.is_empty() {
-            true => Vec::new(),
-            false => self.remote.scan(&untold, None).await?,
+            true => UidSet::new(),
+            false => self.remote.uids().await?,
         };
-        let left: BTreeSet<RemoteUid> = left.iter().map(|scanned| scanned.uid).collect();
-        let done: Vec<Item> = items.iter().filter(|item| !left.contains(&item.uid)).cloned().collect();
+        let done: Vec<Item> = items.iter().filter(|item| !left.contains(item.uid)).cloned().collect();
         self.report.expunged += done.len();
         if done.is_empty() {
             return self.park_items(items, "the server said that it expunged it, but it is still there");

@@ -125,6 +125,8 @@ impl Client {
 
     /// Selects a mailbox and gets to know every message in it.
     pub fn select(&mut self, now: Timestamp, folder: &str) -> Answer {
+        // What the end of IDLE tells is about the mailbox before.
+        self.set_idle(now, false);
         self.view = Some(View { folder: folder.to_owned(), ..View::default() });
         let answer = self.command(now, &format!("SELECT \"{folder}\""));
         if !answer.is_ok() {

@@ -68,6 +68,7 @@ impl World {
     fn new(script: &Script) -> Self {
         let (seed, setup) = (script.seed, &script.setup);
         let trace = Trace::begin();
+        trace.event("the world", format!("{setup:?}").as_bytes());
         let (began, jump_ms) = (Instant::now(), Arc::new(AtomicI64::new(0)));
         let jumped = Arc::clone(&jump_ms);
         let clock = Clock::from_fn(move || {

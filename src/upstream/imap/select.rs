@@ -121,6 +121,21 @@ impl Told {
             since,
         })
     }
+
+    /// As [`Self::into_selected`], where changes were sent along: they are done by now, and how many messages there are
+    /// concerns none of them (QUIRKS.md row 30).
+    pub(super) fn into_changed(
+        mut self,
+        facts: &Facts,
+        known: Option<Known>,
+        answer: &StatusLine,
+    ) -> Result<Selected, RemoteError> {
+        self.exists.get_or_insert(0);
+        self.into_selected(facts, known, answer).map_err(|error| match error {
+            RemoteError::Refused { request, text, .. } => RemoteError::Protocol { request, text },
+            error => error,
+        })
+    }
 }
 
 /// Asks by STATUS for what SELECT left out (QUIRKS.md rows 22 and 30).

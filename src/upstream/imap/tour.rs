@@ -217,7 +217,13 @@ impl Traveller<'_, '_> {
             _ => Told::default(),
         };
         let selected: Result<Selected, RemoteError> = match status.condition {
-            Condition::Ok => told.into_selected(&self.facts, known(&self.facts, &self.stops[stop]), status),
+            Condition::Ok => {
+                let known = known(&self.facts, &self.stops[stop]);
+                match self.stops[stop].errands.iter().any(Errand::changes) {
+                    true => told.into_changed(&self.facts, known, status),
+                    false => told.into_selected(&self.facts, known, status),
+                }
+            }
             _ => Err(refusal::refusal(&self.host, "SELECT", status)),
         };
         self.placed.clear();

@@ -266,3 +266,25 @@ async fn moves_that_the_server_tells_of_together_are_told_apart_by_their_uids() 
         assert!(diary[2].starts_with("0.1: placed Some({") && diary[2].contains("31"), "{diary:#?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_behind_a_select_is_done_though_it_tells_no_exists() {
+    let script = r#"
+    C: SELECT "a" (CONDSTORE)
+    C: UID COPY 3 "b"
+    S: * OK [UIDVALIDITY 6] valid
+    S: $ OK [READ-WRITE] selected
+    S: $ OK [COPYUID 9 3 12] copied
+    "#;
+    let copy = || vec![Errand::Copy { uids: uids("3"), to: RemoteName("b".to_owned()) }];
+    for (diary, ended) in tour(script, &[stop("a", 6, copy())]).await {
+        assert_eq!(ended, Ok(()));
+        let expected = ["0: 0 messages of 6, vanished untold", "0.0: placed Some({RemoteUid(3): RemoteUid(12)})"];
+        assert_eq!(diary, expected);
+    }
+    let untold = script.replace("S: * OK [UIDVALIDITY 6] valid\n", "");
+    for (_, ended) in tour(&untold, &[stop("a", 6, copy())]).await {
+        // What became of it is found out over the next connection.
+        assert!(ended.is_err_and(|error| error.connection_lost()));
+    }
+}
