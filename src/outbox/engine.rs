@@ -141,6 +141,11 @@ impl<S: Sender> Engine<S> {
         self.write(now, move |txn| txn.forget_submissions(account, before))
     }
 
+    /// Is there an outcome that could not be recorded yet? [`Self::run_due`] records it.
+    pub fn has_unrecorded(&self) -> bool {
+        !self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// When [`Self::run_due`] has something to do next.
     pub fn next_due(&self) -> Result<Option<Timestamp>> {
         self.store.read(|reader| reader.next_submission_due(self.account))

@@ -40,9 +40,8 @@ struct Visit {
 /// What was seen there.
 #[derive(Default)]
 struct Seen {
-    /// `None`: not entered, or it was refused, or it is another mailbox.
+    /// `None`: not entered, or it was refused, or too little was told, or it is another mailbox.
     selected: Option<Selected>,
-    refused: Option<String>,
     scanned: Vec<Scanned>,
     fetched: BTreeSet<RemoteUid>,
     /// Something was refused, or changed while we looked.
@@ -80,10 +79,6 @@ impl<R: Remote> Pass<'_, R> {
         committed?;
         let mut vanishing = Vec::new();
         for visit in surveyor.visits {
-            if let Some(text) = visit.seen.refused {
-                self.report.refused.push((visit.folder.name.0, text));
-                continue;
-            }
             match self.take_visit(&visit)? {
                 Some(vanished) => vanishing.extend(vanished),
                 None => left.push(visit.folder),
@@ -270,8 +265,8 @@ impl Guide for Surveyor {
                 }
                 self.visits[stop].seen.selected = Some(selected);
             }
-            Ok(_) => {}
-            Err(refused) => self.visits[stop].seen.refused = Some(refused.text),
+            // It is left to be covered alone, which tells why it cannot be, if so.
+            Ok(_) | Err(_) => {}
         }
         Ok(())
     }
