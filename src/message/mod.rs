@@ -5,21 +5,27 @@
 //! range, so a section is a slice of the stored bytes.
 
 mod address;
+mod casemap;
 mod content_type;
 mod date;
 mod entity;
 pub mod fingerprint;
 pub mod header;
+mod keys;
 mod lexical;
 pub mod preview;
 pub mod scan;
 pub mod search;
 pub mod section;
+pub mod sort;
+mod subject;
 pub mod summary;
 mod text;
+pub mod thread;
 pub mod transfer;
 
 pub use fingerprint::fingerprint;
+pub use keys::{Keyed, Keys};
 pub use scan::Scanner;
 pub use section::{Section, SectionText};
 pub use summary::{Address, Body, Disposition, Envelope, Parameters, Part, Summary};

@@ -14,13 +14,15 @@
 
 use super::entity::{self, Default};
 use super::header::is_empty_line;
-use super::{Body, Envelope, Part, Summary};
+use super::{Body, Envelope, Keys, Part, Summary, keys};
 use crate::types::limits;
 
 /// Takes a message in pieces.
 #[derive(Debug)]
 pub struct Scanner {
     envelope: Box<Envelope>,
+    /// The messages this one answers.
+    references: Vec<u64>,
     /// The parts that are not ended yet, each within the one before it; the message itself is first.
     open: Vec<Open>,
     /// The boundaries of open multiparts, outermost first.
@@ -105,6 +107,7 @@ impl Scanner {
     pub fn new() -> Self {
         let mut scanner = Self {
             envelope: Box::default(),
+            references: Vec::new(),
             open: Vec::new(),
             boundaries: Vec::new(),
             reading: Reading::Body { line: Vec::new() },
@@ -124,6 +127,11 @@ impl Scanner {
 
     /// The summary of a message that is in memory.
     pub fn scan(message: &[u8]) -> Summary {
+        Self::scan_with_keys(message).0
+    }
+
+    /// And by what it is sorted and threaded.
+    pub fn scan_with_keys(message: &[u8]) -> (Summary, Keys) {
         let mut scanner = Self::new();
         scanner.push(message);
         scanner.finish()
@@ -155,7 +163,7 @@ impl Scanner {
     }
 
     /// After the last byte.
-    pub fn finish(mut self) -> Summary {
+    pub fn finish(mut self) -> (Summary, Keys) {
         if self.offset > self.line.start {
             self.end_line();
         }
@@ -163,7 +171,8 @@ impl Scanner {
         self.line = Line { start: self.offset, line_breaks: self.line_breaks, break_bytes: 0 };
         self.close_below(1);
         let root = self.open.pop().expect("the message itself is open from the beginning to the end");
-        Summary { envelope: *self.envelope, root: root.ended(self.offset, self.line_breaks) }
+        let keys = Keys::with_references(&self.envelope, self.references);
+        (Summary { envelope: *self.envelope, root: root.ended(self.offset, self.line_breaks) }, keys)
     }
 
     /// Takes a line, or a piece of one.
@@ -291,7 +300,10 @@ impl Scanner {
     fn read_envelope(&mut self, header: &[u8]) {
         let envelope = match self.open.as_mut_slice() {
             [.., Open { kind: Kind::Message { envelope, .. }, .. }, _] => envelope,
-            [_] => &mut self.envelope,
+            [_] => {
+                self.references = keys::references(header);
+                &mut self.envelope
+            }
             _ => return,
         };
         **envelope = entity::envelope(header, &mut self.address_room);
@@ -385,7 +397,7 @@ mod tests {
         let mut scanner = Scanner::new();
         scanner.push(message);
         let compared = scanner.compared.get();
-        (scanner.finish(), compared)
+        (scanner.finish().0, compared)
     }
 
     fn count(part: &Part) -> usize {

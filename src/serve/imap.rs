@@ -9,6 +9,7 @@ use crate::imap::server::backend::{
     Opened, Quota, Status, Stored, Upload, With,
 };
 use crate::imap::server::{Capabilities, Capability};
+use crate::message::Keyed;
 use crate::message::search::{Candidate, Query};
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
@@ -261,6 +262,10 @@ impl Account for MailAccount {
             }
         }
         Ok(found)
+    }
+
+    fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>, Error> {
+        Ok(self.store.show(|reader| reader.keyed(mailbox, uids))?)
     }
 
     fn read(&mut self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>, Error> {

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrate::{self, CONTENT, HOT};
-use super::{Error, Options, Result, trace};
+use super::{Error, Options, Result, keys, trace};
 
 /// Prepared statements kept by a connection: more than this room has.
 const STATEMENTS_MAX: usize = 256;
@@ -66,6 +66,7 @@ pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connecti
     migrate::migrate(&mut content, CONTENT).map_err(in_content)?;
     migrate::migrate(&mut hot, HOT).map_err(in_hot)?;
     trace::note_message_ids(&mut hot).map_err(in_hot)?;
+    keys::note_missing(&mut hot, &content).map_err(in_hot)?;
     Ok((hot, content))
 }
 

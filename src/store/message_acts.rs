@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::messages::With;
 use super::trace::message_id_hash;
-use super::{Error, Mailbox, Message, Origin, Result, StoredContent, Txn, contents};
+use super::{Error, Mailbox, Message, Origin, Result, StoredContent, Txn, contents, keys};
 use crate::journal::Op;
 use crate::types::mutant::mutant;
 use crate::types::{
@@ -293,6 +293,7 @@ impl Txn<'_> {
         )?;
         let (size, message_id) = (stored.size_bytes.cast_signed(), message_id_hash(&stored.summary));
         insert.execute(params![stored.content().get(), stored.hash.as_bytes(), size, summary, message_id])?;
+        keys::note(self.conn(), stored.content(), &stored.keys)?;
         Ok(stored.content())
     }
 

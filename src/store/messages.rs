@@ -148,7 +148,7 @@ impl Reader<'_> {
 }
 
 /// The set's ranges, those with small gaps between them joined.
-fn wide_ranges(uids: &UidSet<LocalUid>) -> Vec<(u32, u32)> {
+pub(super) fn wide_ranges(uids: &UidSet<LocalUid>) -> Vec<(u32, u32)> {
     let mut wide: Vec<(u32, u32)> = Vec::new();
     for (first, last) in uids.ranges() {
         match wide.last_mut() {

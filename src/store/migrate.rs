@@ -18,6 +18,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0005_annotations_and_quota.sql"),
     include_str!("migrations/0006_waiting.sql"),
     include_str!("migrations/0007_message_id.sql"),
+    include_str!("migrations/0008_keys.sql"),
 ];
 
 /// The content database's.

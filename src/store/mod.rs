@@ -27,6 +27,7 @@ mod gone;
 mod handle;
 mod heal;
 mod journal;
+mod keys;
 mod lock;
 mod mailbox_acts;
 mod mailboxes;

@@ -52,7 +52,7 @@ impl Shared {
 }
 
 /// Bytes from the piece in which `offset` is; `None` without such a content.
-fn read(conn: &Connection, content: ContentId, offset: u64, max: usize) -> Result<Option<Vec<u8>>> {
+pub(super) fn read(conn: &Connection, content: ContentId, offset: u64, max: usize) -> Result<Option<Vec<u8>>> {
     let mut select = conn.prepare_cached(
         "SELECT rowid AS row, start, length(bytes) AS length FROM chunk
          WHERE content_id = ?1 AND start <= ?2 ORDER BY start DESC LIMIT 1",

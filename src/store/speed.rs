@@ -106,6 +106,7 @@ const CALLS: &[(&str, bool, Act)] = &[
     ("no changes", false, |txn, at| txn.reader().changes(at.inbox, at.since).map(drop)),
     ("some rows", false, |txn, at| txn.reader().messages(at.inbox, &some(), With::Columns).map(drop)),
     ("some summaries", false, |txn, at| txn.reader().messages(at.inbox, &some(), With::Summary).map(drop)),
+    ("some sort keys", false, |txn, at| txn.reader().keyed(at.inbox, &some()).map(drop)),
     ("a Message-ID", false, |txn, _| txn.reader().messages_with_message_id(b"<7@count.example>").map(drop)),
     ("some flags", false, |txn, at| {
         let change = FlagChange::Add(flags("\\Deleted $Work"));

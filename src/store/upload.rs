@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::contents::Written;
 use super::handle::Shared;
 use super::{Error, Result};
-use crate::message::Summary;
 use crate::message::scan::Scanner;
+use crate::message::{Keys, Summary};
 use crate::types::{ContentHash, ContentId, limits};
 
 /// Bytes on their way in. Dropped unfinished, nothing remains.
@@ -28,6 +28,7 @@ pub struct StoredContent {
     pub hash: ContentHash,
     pub size_bytes: u64,
     pub summary: Arc<Summary>,
+    pub(super) keys: Arc<Keys>,
     pin: Arc<Pin>,
 }
 
@@ -82,9 +83,9 @@ impl Upload {
         let shared = Arc::clone(&self.shared);
         let content = shared.contents.complete(content, &hash, &shared.hot, &mut self.written)?;
         self.content = None;
-        let summary = Arc::new(std::mem::take(&mut self.scanner).finish());
+        let (summary, keys) = std::mem::take(&mut self.scanner).finish();
         let pin = Arc::new(Pin { shared, content, written: self.written });
-        Ok(StoredContent { hash, size_bytes: self.stored_bytes, summary, pin })
+        Ok(StoredContent { hash, size_bytes: self.stored_bytes, summary: Arc::new(summary), keys: Arc::new(keys), pin })
     }
 
     fn store_piece(&mut self) -> Result<()> {

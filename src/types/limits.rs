@@ -144,6 +144,17 @@ pub const MIME_NESTING_MAX: usize = 100;
 /// Bytes of a part that are decoded at once for SEARCH.
 pub const SEARCH_WINDOW_BYTES: usize = 1024 * 1024;
 
+/// Bytes of a subject or an address by which messages are told apart in SORT and THREAD: bounds what a SORT of a large
+/// mailbox holds in memory.
+pub const SORT_KEY_MAX_BYTES: usize = 1024;
+
+/// Messages that one message may say it answers (THREAD): mail programs keep some tens, and the nearest ones count.
+pub const REFERENCES_MAX: usize = 200;
+
+/// Steps from a message to the ones it answers that one THREAD takes to find out about circles. Mail as people write it
+/// needs next to none.
+pub const THREAD_STEPS_MAX: usize = 20_000_000;
+
 /// Characters of a preview (RFC 8970 section 3.3).
 pub const PREVIEW_CHARACTERS: usize = 200;
 

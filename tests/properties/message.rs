@@ -16,11 +16,11 @@ use super::pieces::{Cut, expanded};
 
 pub fn check(input: &[u8]) {
     let message = &expanded(input, 128 * 1024);
-    let summary = Scanner::scan(message);
+    let (summary, keys) = Scanner::scan_with_keys(message);
     for cut in [Cut::Bytes, Cut::Mixed] {
         let mut scanner = Scanner::new();
         cut.pieces(message).into_iter().for_each(|piece| scanner.push(piece));
-        assert_eq!(scanner.finish(), summary, "cut another way");
+        assert_eq!(scanner.finish(), (summary.clone(), keys.clone()), "cut another way");
     }
     assert_eq!((summary.root.header_start, summary.root.end), (0, message.len() as u64));
     check_ranges(&summary.root, message);

@@ -18,6 +18,23 @@ pub fn all() -> Vec<Vec<u8>> {
     messages
 }
 
+/// What [`ordering`] calls the part of all mail.
+pub const MIXED: &str = "mixed mail";
+
+/// Mail to be sorted and threaded, by names: what was made for that, each file by itself, and a part of the rest.
+pub fn ordering() -> Vec<(String, Vec<Vec<u8>>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus/dovecot-imaptest");
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let made_for_it =
+        files(&folder).into_iter().filter(|path| ["sort-", "thread"].iter().any(|start| name(path).starts_with(start)));
+    let one_by_one = made_for_it.map(|path| {
+        let bytes = fs::read(&path).expect("a readable file");
+        (name(&path), split(&bytes).into_iter().map(with_crlf).collect())
+    });
+    let rest = all().into_iter().step_by(6).filter(|message| !message.ends_with(b"\r")).collect();
+    one_by_one.chain([(MIXED.to_owned(), rest)]).collect()
+}
+
 /// The mail of the demonstration.
 pub fn demo() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/demo/mail");

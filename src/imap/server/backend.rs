@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::config::Capabilities;
-use crate::message::Summary;
 use crate::message::search::Query;
+use crate::message::{Keyed, Summary};
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::types::{
@@ -93,6 +93,9 @@ pub trait Account: Send + 'static {
     fn messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], with: With) -> Result<Vec<Message>, Error>;
     /// Which of the messages with UIDs in `among` match, ascending.
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error>;
+    /// The keys by which those of `uids` (ascending) that exist are sorted and threaded, ascending. Call it in batches: the
+    /// answer is held in memory.
+    fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>, Error>;
     /// At most `max` bytes of a message from `offset` on; empty only at the end.
     fn read(&mut self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>, Error>;
 

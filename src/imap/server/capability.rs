@@ -50,6 +50,11 @@ pub enum Capability {
     Quota,
     QuotaStorage,
     QuotaMessage,
+    Sort,
+    SortDisplay,
+    ESort,
+    ThreadOrderedSubject,
+    ThreadReferences,
 }
 
 /// A row of the table.
@@ -66,7 +71,7 @@ const fn row(capability: Capability, name: &'static str, rests_on: &'static [Cap
 }
 
 /// Every capability, in the order in which they are listed.
-const TABLE: [Row; 41] = [
+const TABLE: [Row; 46] = [
     row(C::Imap4Rev2, "IMAP4rev2", FOLDED_IN),                        // RFC 9051
     row(C::LiteralPlus, "LITERAL+", &[]),                             // RFC 7888
     row(C::SaslIr, "SASL-IR", &[]),                                   // RFC 4959
@@ -108,6 +113,11 @@ const TABLE: [Row; 41] = [
     row(C::Quota, "QUOTA", &[]),                                      // RFC 9208
     row(C::QuotaStorage, "QUOTA=RES-STORAGE", &[C::Quota]),           // RFC 9208 section 5.1
     row(C::QuotaMessage, "QUOTA=RES-MESSAGE", &[C::Quota]),           // RFC 9208 section 5.2
+    row(C::Sort, "SORT", &[]),                                        // RFC 5256
+    row(C::SortDisplay, "SORT=DISPLAY", &[C::Sort]),                  // RFC 5957
+    row(C::ESort, "ESORT", &[C::Sort, C::ESearch]),                   // RFC 5267 section 3
+    row(C::ThreadOrderedSubject, "THREAD=ORDEREDSUBJECT", &[C::ThreadReferences]), // RFC 5256
+    row(C::ThreadReferences, "THREAD=REFERENCES", &[]),               // RFC 5256
 ];
 
 /// What became part of IMAP4rev2 (RFC 9051 appendix E items 2 and 3).

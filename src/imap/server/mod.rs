@@ -31,6 +31,7 @@ mod esearch;
 mod expunge;
 mod fetch;
 mod fetch_item;
+mod hunt;
 mod list;
 mod mailbox;
 mod metadata;
@@ -38,8 +39,10 @@ mod query;
 mod quota;
 mod search;
 mod select;
+mod sort;
 mod status;
 mod store;
+mod thread;
 
 pub use config::{Capabilities, Capability, SessionConfig};
 pub use session::Session;

@@ -6,7 +6,9 @@ use super::config::Capability;
 use super::reply::{Context, Done, Refusal, User};
 use super::telling::Tells;
 use super::view::{By, View};
-use super::{append, auth, copy, expunge, fetch, list, mailbox, metadata, quota, search, select, status, store};
+use super::{
+    append, auth, copy, expunge, fetch, list, mailbox, metadata, quota, search, select, sort, status, store, thread,
+};
 use crate::imap::syntax::Parser;
 
 /// One command.
@@ -38,8 +40,8 @@ impl<B: Backend> Row<B> {
     /// Every command.
     pub const ALL: &'static [Self] = {
         use Capability::{
-            CompressDeflate, Enable, Id, Idle, Metadata, Move, Namespace, Quota, Replace, UidPlus, Unauthenticate,
-            Unselect,
+            CompressDeflate, Enable, Id, Idle, Metadata, Move, Namespace, Quota, Replace, Sort, ThreadReferences,
+            UidPlus, Unauthenticate, Unselect,
         };
         use Run::{Always, BeforeLogin, LoggedIn, Selected};
         use Tells::{All, AllButExpunge, Nothing};
@@ -81,6 +83,10 @@ impl<B: Backend> Row<B> {
             row("UID EXPUNGE", Some(UidPlus), All, Selected(expunge::uid_expunge::<B>, By::Uid)),
             row("SEARCH", None, AllButExpunge, Selected(search::search::<B>, SEQ)),
             row("UID SEARCH", None, All, Selected(search::search::<B>, By::Uid)),
+            row("SORT", Some(Sort), AllButExpunge, Selected(sort::sort::<B>, SEQ)),
+            row("UID SORT", Some(Sort), All, Selected(sort::sort::<B>, By::Uid)),
+            row("THREAD", Some(ThreadReferences), AllButExpunge, Selected(thread::thread::<B>, SEQ)),
+            row("UID THREAD", Some(ThreadReferences), All, Selected(thread::thread::<B>, By::Uid)),
             row("FETCH", None, AllButExpunge, Selected(fetch::fetch::<B>, SEQ)),
             row("UID FETCH", None, All, Selected(fetch::fetch::<B>, By::Uid)),
             row("STORE", None, AllButExpunge, Selected(store::store::<B>, SEQ)),

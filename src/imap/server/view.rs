@@ -102,6 +102,11 @@ impl View {
         }
     }
 
+    /// The numbers by which a command names those of the messages that the view has, in their order.
+    pub fn numbers_by(&self, by: By, uids: &[LocalUid]) -> Vec<u32> {
+        uids.iter().filter_map(|uid| self.number_by(by, *uid)).collect()
+    }
+
     /// `$` stands for these from now on.
     pub fn save(&mut self, uids: UidSet<LocalUid>) {
         self.saved = Some(uids);

@@ -74,24 +74,35 @@ impl Parser<'_> {
     /// The arguments of SEARCH after its name.
     pub fn search(&mut self) -> Parsed<Search> {
         self.sp()?;
-        let mut returns = None;
-        if self.skip_word("RETURN") {
-            self.sp()?;
-            returns = Some(self.search_return_opts()?);
-            self.sp()?;
-        }
+        let returns = self.search_return()?;
         let mut charset = None;
         if self.skip_word("CHARSET") {
             self.sp()?;
             charset = Some(self.text()?.to_ascii_uppercase());
             self.sp()?;
         }
+        Ok(Search { returns, charset, key: self.search_keys()? })
+    }
+
+    /// `["RETURN" SP search-return-opts SP]`
+    pub(super) fn search_return(&mut self) -> Parsed<Option<SearchReturns>> {
+        if !self.skip_word("RETURN") {
+            return Ok(None);
+        }
+        self.sp()?;
+        let returns = self.search_return_opts()?;
+        self.sp()?;
+        Ok(Some(returns))
+    }
+
+    /// `search-key *(SP search-key)`, to the end.
+    pub(super) fn search_keys(&mut self) -> Parsed<SearchKey> {
         let mut keys = vec![self.search_key()?];
         while self.skip(b' ') {
             keys.push(self.search_key()?);
         }
         self.end()?;
-        Ok(Search { returns, charset, key: all_of(keys) })
+        Ok(all_of(keys))
     }
 
     /// `"(" [search-return-opt *(SP search-return-opt)] ")"` (RFC 4466) where

@@ -8,9 +8,9 @@ use mailtide::imap::server::backend::{
     Opened, Quota, Status, Stored, Upload, With,
 };
 use mailtide::imap::server::{Capabilities, Capability};
-use mailtide::message::Summary;
 use mailtide::message::scan::Scanner;
 use mailtide::message::search::{Candidate, Query};
+use mailtide::message::{Keyed, Keys, Summary};
 use mailtide::sasl::Credentials;
 use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use mailtide::types::{
@@ -44,12 +44,18 @@ pub struct MemoryBackend(Arc<Mutex<World>>);
 struct World {
     mailboxes: BTreeMap<MailboxName, Stand>,
     subscriptions: Vec<MailboxName>,
-    contents: Vec<(Vec<u8>, Arc<Summary>)>,
+    contents: Vec<Content>,
     /// Contents that are not here, by their index.
     withheld: BTreeSet<usize>,
     /// No content can be read from this offset on.
     readable_bytes: u64,
     last_id: i64,
+}
+
+struct Content {
+    bytes: Vec<u8>,
+    summary: Arc<Summary>,
+    keys: Keys,
 }
 
 struct Stand {
@@ -164,8 +170,8 @@ impl World {
     }
 
     fn keep(&mut self, bytes: Vec<u8>) -> usize {
-        let summary = Arc::new(Scanner::scan(&bytes));
-        self.contents.push((bytes, summary));
+        let (summary, keys) = Scanner::scan_with_keys(&bytes);
+        self.contents.push(Content { bytes, summary: Arc::new(summary), keys });
         self.contents.len() - 1
     }
 
@@ -186,7 +192,7 @@ impl World {
     }
 
     fn message(&self, uid: LocalUid, kept: &Kept) -> Message {
-        let (bytes, summary) = &self.contents[kept.content];
+        let Content { bytes, summary, .. } = &self.contents[kept.content];
         let content = Some(kept.content).filter(|content| !self.withheld.contains(content));
         Message {
             uid,
@@ -343,8 +349,8 @@ impl Account for MemoryBackend {
         let (id, uid_next, uid_validity) = (stand.id, LocalUid::new(stand.uid_next), stand.uid_validity);
         let highest_mod_seq = ModSeq::new(stand.mod_seq);
         let contents: Vec<usize> = stand.messages.values().map(|kept| kept.content).collect();
-        let deleted_size = gone.into_iter().map(|content| world.contents[content].0.len() as u64).sum();
-        let size = contents.into_iter().map(|content| world.contents[content].0.len() as u64).sum();
+        let deleted_size = gone.into_iter().map(|content| world.contents[content].bytes.len() as u64).sum();
+        let size = contents.into_iter().map(|content| world.contents[content].bytes.len() as u64).sum();
         Ok(Status {
             id,
             messages,
@@ -412,7 +418,8 @@ impl Account for MemoryBackend {
         let among = stand.messages.iter().filter(|(uid, _)| among.contains(**uid));
         let kept: Vec<(LocalUid, Kept)> = among.map(|(uid, kept)| (*uid, kept.clone())).collect();
         let matches = |(uid, kept): &(LocalUid, Kept)| {
-            let (mut bytes, summary) = world.contents[kept.content].clone();
+            let mut bytes = world.contents[kept.content].bytes.clone();
+            let summary = &world.contents[kept.content].summary;
             let email_id = email_id(&bytes);
             let mut candidate = Candidate {
                 uid: *uid,
@@ -423,7 +430,7 @@ impl Account for MemoryBackend {
                 size_bytes: bytes.len() as u64,
                 email_id: &email_id,
                 thread_id: None,
-                summary: Some(&*summary),
+                summary: Some(&**summary),
                 bytes: Some(&mut bytes as &mut dyn ByteSource),
             };
             query.matches(&mut candidate).expect("memory can be read")
@@ -431,11 +438,25 @@ impl Account for MemoryBackend {
         Ok(kept.iter().filter(|one| matches(one)).map(|(uid, _)| *uid).collect())
     }
 
+    fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>, Error> {
+        let messages = self.messages(mailbox, uids, With::Columns)?;
+        let mut world = self.world();
+        let stand = world.stand(mailbox)?;
+        let contents: Vec<usize> = messages.iter().map(|message| stand.messages[&message.uid].content).collect();
+        let keyed = |(message, content): (&Message, usize)| Keyed {
+            uid: message.uid,
+            internal_date: message.internal_date,
+            size_bytes: message.size_bytes,
+            keys: world.contents[content].keys.clone(),
+        };
+        Ok(messages.iter().zip(contents).map(keyed).collect())
+    }
+
     fn read(&mut self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>, Error> {
         let content = usize::try_from(content.get()).expect("ids are indices");
         let mut world = self.world();
         let max = max.min(usize::try_from(world.readable_bytes.saturating_sub(offset)).unwrap_or(usize::MAX));
-        world.contents[content].0.read_at(offset, max).map_err(|error| Error::Store(Box::new(error)))
+        world.contents[content].bytes.read_at(offset, max).map_err(|error| Error::Store(Box::new(error)))
     }
 
     fn store(

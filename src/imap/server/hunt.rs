@@ -1,0 +1,128 @@
+//! What every searching command does first: it finds the messages of the selected mailbox that match, batch by batch; and
+//! what sorting ones do then: they ask for the keys of what was found.
+
+use super::backend::{Account, With};
+use super::query::resolve;
+use super::reply::{Context, Refusal};
+use super::select::enable_condstore;
+use super::view::View;
+use crate::imap::syntax::code::Code;
+use crate::imap::syntax::search::SearchKey;
+use crate::message::Keyed;
+use crate::message::search::Query;
+use crate::types::{LocalUid, ModSeq, UidSet, limits};
+
+/// The charsets that RFC 5256 section 3 asks for; others are not.
+pub fn check_charset(charset: &str) -> Result<(), Refusal> {
+    match charset {
+        "UTF-8" | "US-ASCII" => Ok(()),
+        _ => Err(Refusal::no(Code::BadCharset, "Search in US-ASCII or UTF-8")),
+    }
+}
+
+/// A search under way in a view.
+pub struct Hunt {
+    query: Query,
+    /// Where in the view it is.
+    place: usize,
+    goal: usize,
+    found: Vec<LocalUid>,
+    /// With a MODSEQ key: the highest mod-sequence of what was found.
+    highest: Option<ModSeq>,
+}
+
+/// What was found, ascending, and with a MODSEQ key the highest mod-sequence of it.
+pub struct Found {
+    pub uids: Vec<LocalUid>,
+    pub highest: Option<ModSeq>,
+}
+
+impl Hunt {
+    pub fn new(key: SearchKey, context: &mut Context, view: &View) -> Result<Self, Refusal> {
+        let resolved = resolve(key, view, context)?;
+        if resolved.asks_mod_seq {
+            enable_condstore(context, Some(view));
+        }
+        let highest = resolved.asks_mod_seq.then(|| ModSeq::new(0));
+        Ok(Self { query: resolved.query, place: 0, goal: view.uids().len(), found: Vec::new(), highest })
+    }
+
+    /// How much is searched, and of how much.
+    pub const fn progress(&self) -> (usize, usize) {
+        (self.place, self.goal)
+    }
+
+    /// Searches a batch of the view; after the last one, gives what was found.
+    pub fn step<A: Account>(&mut self, account: &mut A, view: &View) -> Result<Option<Found>, Refusal> {
+        let end = (self.place + limits::IMAP_SEARCH_BATCH).min(view.uids().len());
+        let batch = &view.uids()[self.place..end];
+        self.place = end;
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
+            return Ok(Some(Found { uids: std::mem::take(&mut self.found), highest: self.highest }));
+        };
+        let among = UidSet::range(*first, *last);
+        let mut found = account.search(view.mailbox, &among, &self.query)?;
+        found.retain(|uid| batch.binary_search(uid).is_ok());
+        if let Some(highest) = &mut self.highest {
+            *highest = highest_of(account, view, &found, *highest)?;
+        }
+        self.found.extend(found);
+        Ok(None)
+    }
+}
+
+impl Found {
+    /// The highest mod-sequence of those of them that are told, if any was found.
+    pub fn highest_of_told<A: Account>(
+        &self,
+        account: &mut A,
+        view: &View,
+        told: &[LocalUid],
+    ) -> Result<Option<ModSeq>, Refusal> {
+        match self.highest.filter(|_| !self.uids.is_empty()) {
+            Some(_) if told.len() < self.uids.len() => highest_of(account, view, told, ModSeq::new(0)).map(Some),
+            highest => Ok(highest),
+        }
+    }
+}
+
+/// The highest mod-sequence of these messages and `before`.
+fn highest_of<A: Account>(account: &mut A, view: &View, uids: &[LocalUid], before: ModSeq) -> Result<ModSeq, Refusal> {
+    let mut highest = before;
+    for batch in uids.chunks(limits::IMAP_ROWS_BATCH) {
+        let messages = account.messages(view.mailbox, batch, With::Columns)?;
+        highest = messages.iter().map(|message| message.mod_seq).fold(highest, Ord::max);
+    }
+    Ok(highest)
+}
+
+/// The keys of what was found, on their way.
+pub struct Keying<T> {
+    place: usize,
+    rows: Vec<T>,
+}
+
+impl<T> Keying<T> {
+    pub const fn new() -> Self {
+        Self { place: 0, rows: Vec::new() }
+    }
+
+    /// Asks for the keys of a batch, of which `row` keeps what is needed; after the last one, gives all of it, in the order
+    /// of the mailbox.
+    pub fn step<A: Account>(
+        &mut self,
+        account: &mut A,
+        view: &View,
+        found: &[LocalUid],
+        row: impl Fn(Keyed) -> T,
+    ) -> Result<Option<Vec<T>>, Refusal> {
+        let end = (self.place + limits::IMAP_SEARCH_BATCH).min(found.len());
+        let batch = &found[self.place..end];
+        self.place = end;
+        if batch.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.rows)));
+        }
+        self.rows.extend(account.keyed(view.mailbox, batch)?.into_iter().map(row));
+        Ok(None)
+    }
+}
