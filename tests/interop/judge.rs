@@ -84,8 +84,10 @@ const ORDERS: [&str; 11] = [
     "UID THREAD REFERENCES UTF-8 ALL",
 ];
 
+type Applies = fn(&[u8]) -> bool;
+
 /// Messages of which Dovecot says something else, and why it is not followed.
-const NOT_JUDGED: [(&str, fn(&[u8]) -> bool); 5] = [
+const NOT_JUDGED: [(&str, Applies); 5] = [
     ("a Date without a zone is UTC (RFC 5256 section 2.2); Dovecot takes the INTERNALDATE", |message| {
         values(message, &["date"])
             .iter()
