@@ -38,6 +38,29 @@ pub struct ServerConfig {
     pub messages_per_hour: Option<u32>,
     /// How long other servers wait for the greeting.
     pub greet_delay_seconds: u32,
+    /// `None`: nothing was said.
+    pub check_senders: Option<CheckSenders>,
+    /// Signs what leaves.
+    pub dkim: Option<Dkim>,
+}
+
+/// What is done about who mail from elsewhere is really from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckSenders {
+    Off,
+    /// It is found out and told.
+    Mark,
+    /// It counts as the sender's domain wants it to.
+    Enforce,
+}
+
+/// DKIM signatures.
+#[derive(Debug, Clone)]
+pub struct Dkim {
+    /// What the key's DNS record is found by: labels of a domain name.
+    pub selector: String,
+    /// A private key in PEM; else one is made.
+    pub key: Option<PathBuf>,
 }
 
 /// TLS to other domains' servers.
@@ -110,6 +133,8 @@ impl ServerConfig {
             catch_all: raw.catch_all,
             messages_per_hour: raw.messages_per_hour,
             greet_delay_seconds: raw.greet_delay.map_or(0, |seconds| seconds.0),
+            check_senders: raw.check_senders,
+            dkim: raw.dkim.map(|dkim| Dkim { selector: dkim.selector.0, key: dkim.key.map(|path| folder.join(path)) }),
         })
     }
 }
@@ -143,6 +168,40 @@ struct Raw {
     messages_per_hour: Option<u32>,
     greet_delay: Option<PollSeconds>,
     lmtp: Option<Listen>,
+    check_senders: Option<CheckSenders>,
+    dkim: Option<RawDkim>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table such as { selector = \"mail\" }")]
+struct RawDkim {
+    selector: Selector,
+    key: Option<PathBuf>,
+}
+
+struct Selector(String);
+
+impl<'de> Deserialize<'de> for Selector {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, "labels of a domain name, such as \"mail\" or \"2026.mail\"", |text| {
+            let fits = |label: &str| {
+                let inside = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+                !label.is_empty() && inside && !label.starts_with('-') && !label.ends_with('-') && label.len() <= 63
+            };
+            (text.split('.').all(fits) && text.len() <= 100).then(|| Self(text.to_owned()))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for CheckSenders {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, "one of \"off\", \"mark\", \"enforce\"", |text| match text {
+            "off" => Some(Self::Off),
+            "mark" => Some(Self::Mark),
+            "enforce" => Some(Self::Enforce),
+            _ => None,
+        })
+    }
 }
 
 #[derive(Deserialize)]

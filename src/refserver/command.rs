@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Parser;
 
 use super::faults::Quirk;
-use super::options::{Arguments, Command, OptionsError, Settings};
+use super::options::{self, Arguments, Command, OptionsError, Settings};
 use super::queue;
 use super::server::{Server, StartError};
 use crate::agent::Exit;
@@ -30,7 +30,18 @@ pub fn run() -> Exit {
     };
     match options.command.clone() {
         Some(Command::Queue(act)) => runtime.block_on(queue::run(options, act)),
+        Some(Command::Dkim) => show_dkim(options),
         None => runtime.block_on(serve(options)),
+    }
+}
+
+fn show_dkim(options: Arguments) -> Exit {
+    match options::signer(options) {
+        Ok(signer) => match writeln!(std::io::stdout(), "{}", signer.record()) {
+            Ok(()) => Exit::Done,
+            Err(error) => fail(&error, Exit::TempFail),
+        },
+        Err(error) => fail(&error, exit_of_options(&error)),
     }
 }
 
@@ -62,7 +73,11 @@ fn exit_of_options(error: &OptionsError) -> Exit {
         | OptionsError::NoListener
         | OptionsError::Capability { .. }
         | OptionsError::Quirk { .. } => Exit::Usage,
-        OptionsError::Read { .. } | OptionsError::Config(_) | OptionsError::Password { .. } => Exit::Config,
+        OptionsError::Read { .. }
+        | OptionsError::Config(_)
+        | OptionsError::Password { .. }
+        | OptionsError::NoDkim
+        | OptionsError::Dkim(_) => Exit::Config,
     }
 }
 
@@ -70,7 +85,7 @@ fn exit_of_start(error: &StartError) -> Exit {
     match error {
         StartError::Store(error) if error.is_temporary() => Exit::TempFail,
         StartError::Listen(_) | StartError::Control { .. } | StartError::Chance(_) => Exit::TempFail,
-        StartError::Store(_) | StartError::Users(_) | StartError::Tls(_) => Exit::Config,
+        StartError::Store(_) | StartError::Users(_) | StartError::Tls(_) | StartError::Dkim(_) => Exit::Config,
     }
 }
 

@@ -3,13 +3,17 @@
 //!
 //! Rules: all of a message's local deliveries and its place in the queue are one transaction, durable before 250. A
 //! trace header goes in front of every message taken, Return-Path in front of that where it is delivered (RFC 5321
-//! section 4.4); not another byte is touched.
+//! section 4.4), and behind it what was found out about the sender; not another byte is touched, but that fields in which
+//! others say so in our name are taken out (RFC 8601 section 5).
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::forged::without_forged_results;
 use super::policy::{Hops, Policy, Sent};
 use super::post::{Notes, Post, Seen, message_id, post};
+use super::senders::{Advice, Client, Held, Senders};
 use super::users::Users;
 use crate::outbox::dsn::{self, Action, Report, Told};
 use crate::outbox::sender::{Envelope, Recipient};
@@ -35,6 +39,8 @@ pub struct Delivery {
     pub seen: Seen,
     pub policy: Policy,
     pub sent: Sent,
+    /// Who mail from elsewhere is really from; `None`: nobody asks.
+    pub senders: Option<Senders>,
 }
 
 /// Takes mail. One for each session.
@@ -136,13 +142,25 @@ impl Backend for DeliveryBackend {
         let addresses: Vec<_> = envelope.to.iter().map(|to| to.address.clone()).collect();
         let received = trace.received(&self.delivery.hostname, &addresses, now);
         let return_path = trace::return_path(envelope.from.address.as_ref());
+        let checked = self.delivery.senders.as_ref().filter(|_| self.role == Role::Mx).and_then(|senders| {
+            let address = trace.peer.parse::<IpAddr>().ok()?.to_canonical();
+            let mail_from = envelope.from.address.as_ref().map(Address::to_string).unwrap_or_default();
+            let client = Client { address, helo: trace.helo.clone(), mail_from };
+            let head = (return_path.clone(), received.clone());
+            senders.are_checked_from(address).then(|| Checked { client, held: senders.hold(), head })
+        });
         let begin = |head: String| -> Result<Upload, Refusal> {
             let mut upload = self.delivery.store.upload();
             upload.write(head.as_bytes()).map_err(|error| refusal(&error))?;
             Ok(upload)
         };
         Ok(DeliveryUpload {
-            to_deliver: if accounts.is_empty() { None } else { Some(begin(return_path + &received)?) },
+            to_deliver: match (&checked, accounts.is_empty()) {
+                (_, true) => None,
+                (Some(_), false) => Some(begin(String::new())?),
+                (None, false) => Some(begin(return_path + &received)?),
+            },
+            checked,
             to_relay: if remote.to.is_empty() { None } else { Some(begin(received)?) },
             delivery: Arc::clone(&self.delivery),
             sender: self.account,
@@ -174,6 +192,8 @@ pub struct DeliveryUpload {
     remote: Envelope,
     to_deliver: Option<Upload>,
     to_relay: Option<Upload>,
+    /// Nothing of it is handed on before it is complete.
+    checked: Option<Checked>,
     /// Sender and bytes as they came: what the message is known by if it comes again.
     known_by: blake3::Hasher,
     hops: Hops,
@@ -182,11 +202,22 @@ pub struct DeliveryUpload {
     arrived: Timestamp,
 }
 
+/// A message from elsewhere whose sender is looked at once it is complete.
+struct Checked {
+    client: Client,
+    held: Held,
+    /// The trace that goes in front: of its delivery, and of its arrival.
+    head: (String, String),
+}
+
 impl backend::Upload for DeliveryUpload {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         self.remote.eight_bit |= !bytes.is_ascii();
         self.known_by.update(bytes);
         self.hops.see(bytes);
+        if let Some(checked) = &mut self.checked {
+            return checked.held.push(bytes);
+        }
         let mut uploads = self.to_deliver.iter_mut().chain(&mut self.to_relay);
         uploads.try_for_each(|upload| upload.write(bytes)).map_err(|error| refusal(&error))
     }
@@ -195,12 +226,14 @@ impl backend::Upload for DeliveryUpload {
         if self.hops.too_many() {
             return Err(Refusal::permanent(554, "5.4.6", "Too many servers on the way: the message goes in circles"));
         }
+        let advice = self.check()?;
         let finish = |upload: Option<Upload>| upload.map(Upload::finish).transpose().map_err(|error| refusal(&error));
         let (delivered, queued) = (finish(self.to_deliver.take())?, finish(self.to_relay.take())?);
         let id = queue_id(delivered.as_ref().or(queued.as_ref()));
         let mut posts = Vec::new();
         if let Some(content) = &delivered {
-            posts.extend(self.accounts.iter().map(|account| Post::Inbox(*account, content.clone())));
+            let into = if advice == Advice::Junk { Post::Junk } else { Post::Inbox };
+            posts.extend(self.accounts.iter().map(|account| into(*account, content.clone())));
         }
         let message_id = delivered.as_ref().or(queued.as_ref()).map(message_id);
         if let (Some(content), Some(account)) = (queued, self.sender) {
@@ -225,6 +258,26 @@ impl backend::Upload for DeliveryUpload {
 }
 
 impl DeliveryUpload {
+    /// Looks at the sender of a message that is complete, and puts what was found in front of it. Fields that claim to be
+    /// findings of ours are not.
+    fn check(&mut self) -> Result<Advice, Refusal> {
+        let (Some(checked), Some(senders), Some(upload)) =
+            (self.checked.take(), &self.delivery.senders, &mut self.to_deliver)
+        else {
+            return Ok(Advice::Take);
+        };
+        let Checked { client, held, head: (return_path, received) } = checked;
+        let (findings, advice) = senders.judge(&client, &held.bytes);
+        let (message, forged) = without_forged_results(&held.bytes, &self.delivery.hostname);
+        tracing::info!(peer = %client.address, from = client.mail_from, facts = ?findings.facts, ?advice, forged, "checked");
+        if let Advice::Refuse(refusal) = advice {
+            return Err(refusal);
+        }
+        let head = return_path + &findings.field + &received;
+        upload.write(head.as_bytes()).and_then(|()| upload.write(&message)).map_err(|error| refusal(&error))?;
+        Ok(advice)
+    }
+
     /// Tells the sender of those deliveries of which they asked to hear (RFC 3461 section 5.2.2).
     fn report_success(&self, content: &StoredContent, id: &str, now: Timestamp) -> Result<(), Error> {
         let places = 0..self.local.recipients.len();

@@ -3,17 +3,20 @@
 //! [`command`] is the program, [`options`] what it is told, [`server`] the running whole. [`users`] may log in;
 //! [`delivery`] takes mail in as
 //! [`policy`] has it; [`post`] puts it where it belongs, [`relay`] hands on what is for others, on the
-//! way that [`route`] finds, and [`queue`] shows and steers what waits. [`faults`] are what is
+//! way that [`route`] finds, and [`queue`] shows and steers what waits. [`senders`] finds out who mail from elsewhere is really from, [`dkim`] signs ours. [`faults`] are what is
 //! wrong with a server on purpose.
 
 pub mod command;
 pub mod delivery;
+pub mod dkim;
 pub mod faults;
+mod forged;
 pub mod options;
 pub mod policy;
 pub mod post;
 pub mod queue;
 pub mod relay;
 pub mod route;
+pub mod senders;
 pub mod server;
 pub mod users;

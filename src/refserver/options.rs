@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
+use super::dkim::{DkimError, Signer};
 use super::faults::{Faults, Quirk};
 use super::policy::Policy;
 use super::route::{Routes, SMTP_PORT};
 use crate::agent::password::{self, PasswordError};
-use crate::config::server::{Listeners, RelayTls};
+use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls};
 use crate::config::{ConfigError, Credential, ServerConfig, TlsIdentity};
 use crate::imap::server::config::{Capabilities, Capability};
 use crate::types::Secret;
+
+/// Where nobody says another.
+const DEFAULT_DOMAIN: &str = "localhost";
 
 /// A small mail server: SMTP, submission, POP3 and IMAP over one store.
 #[derive(Debug, Parser)]
@@ -87,6 +91,8 @@ pub enum Command {
     /// Shows and steers the mail that a running server has for others (say which by --data or --config)
     #[command(subcommand)]
     Queue(super::queue::Act),
+    /// Shows the DNS record by which others check our DKIM signatures; makes the key where there is none yet
+    Dkim,
 }
 
 /// What a user may hold.
@@ -118,6 +124,8 @@ pub struct Settings {
     pub catch_all: Option<String>,
     pub policy: Policy,
     pub greet_delay_seconds: u32,
+    pub check_senders: Option<CheckSenders>,
+    pub dkim: Option<Dkim>,
 }
 
 /// Why there are no settings.
@@ -137,6 +145,10 @@ pub enum OptionsError {
     NoListener,
     #[error("{name:?} is no capability that can be left out; these can: {}", known_capabilities())]
     Capability { name: String },
+    #[error("nothing is signed: the file named by --config has no dkim = {{ selector = \"mail\" }}")]
+    NoDkim,
+    #[error(transparent)]
+    Dkim(#[from] DkimError),
     #[error("{name:?}: {cause}")]
     Quirk { name: String, cause: String },
 }
@@ -180,7 +192,7 @@ impl Settings {
         let faults = Faults::new(options.quirks.iter().map(quirk).collect::<Result<Vec<_>, _>>()?);
         Ok(Self {
             data: options.data.or(file.data).ok_or(OptionsError::NoData)?,
-            domain: options.domain.or(file.domain).unwrap_or_else(|| "localhost".to_owned()),
+            domain: options.domain.or(file.domain).unwrap_or_else(|| DEFAULT_DOMAIN.to_owned()),
             listen,
             tls: file.tls.unwrap_or(TlsIdentity::Own),
             users,
@@ -196,8 +208,20 @@ impl Settings {
             catch_all: file.catch_all,
             policy: Policy { messages_per_hour: file.messages_per_hour },
             greet_delay_seconds: file.greet_delay_seconds,
+            check_senders: file.check_senders,
+            dkim: file.dkim,
         })
     }
+}
+
+/// The signer that the command line and its configuration file describe.
+pub(super) fn signer(options: Arguments) -> Result<Signer, OptionsError> {
+    let file = options.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
+    let data = options.data.or(file.data).ok_or(OptionsError::NoData)?;
+    let domain = options.domain.or(file.domain).unwrap_or_else(|| DEFAULT_DOMAIN.to_owned());
+    let dkim = file.dkim.ok_or(OptionsError::NoDkim)?;
+    std::fs::create_dir_all(&data).map_err(|cause| OptionsError::Read { path: data.clone(), cause })?;
+    Ok(Signer::open(&dkim, &domain, &data)?)
 }
 
 /// The data folder that the command line or its configuration file names.

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::outbox::sender::Envelope;
 use crate::store::{Error, NewMessage, NewSubmission, Origin, Result, Store, StoredContent, Txn};
-use crate::types::{AccountId, ContentHash, Flags, InternalDate, MailboxName, Timestamp, limits};
+use crate::types::{AccountId, ContentHash, Flags, InternalDate, MailboxName, SpecialUse, Timestamp, limits};
 
 /// One thing that becomes of a message.
 pub(super) enum Post {
     Inbox(AccountId, StoredContent),
+    /// Their mailbox for junk; INBOX where there is none.
+    Junk(AccountId, StoredContent),
     Queue(NewSubmission),
 }
 
@@ -69,7 +71,12 @@ pub(super) fn post(
             match post {
                 Post::Inbox(account, content) => {
                     if is_new(txn, account, key, "", &mut notes)? {
-                        deliver(txn, account, content)?;
+                        deliver(txn, account, None, content)?;
+                    }
+                }
+                Post::Junk(account, content) => {
+                    if is_new(txn, account, key, "", &mut notes)? {
+                        deliver(txn, account, Some(SpecialUse::Junk), content)?;
                     }
                 }
                 Post::Queue(new) => queue(txn, new, key, &mut notes)?,
@@ -87,10 +94,18 @@ fn forget(txn: &mut Txn<'_>, notes: &Notes) -> Result<()> {
     notes.iter().try_for_each(|(account, key)| txn.forget_taken(*account, key))
 }
 
-fn deliver(txn: &mut Txn<'_>, account: AccountId, content: StoredContent) -> Result<()> {
-    let inbox = txn.reader().mailbox_named(account, &MailboxName::inbox())?.ok_or(Error::NoSuchMailbox)?;
+/// Into the mailbox of that use, or INBOX.
+fn deliver(txn: &mut Txn<'_>, account: AccountId, into: Option<SpecialUse>, content: StoredContent) -> Result<()> {
+    let special = match into {
+        Some(_) => txn.reader().mailboxes(account)?.into_iter().find(|mailbox| mailbox.special_use == into),
+        None => None,
+    };
+    let mailbox = match special {
+        Some(mailbox) => mailbox,
+        None => txn.reader().mailbox_named(account, &MailboxName::inbox())?.ok_or(Error::NoSuchMailbox)?,
+    };
     let (flags, internal_date) = (Flags::none(), InternalDate::from(txn.now()));
-    txn.append(inbox.id, &[NewMessage { content, flags, internal_date, email_id: None }]).map(drop)
+    txn.append(mailbox.id, &[NewMessage { content, flags, internal_date, email_id: None }]).map(drop)
 }
 
 fn queue(txn: &mut Txn<'_>, mut new: NewSubmission, key: Option<ContentHash>, notes: &mut Notes) -> Result<()> {

@@ -13,6 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::dkim::Signer;
 use super::route::{self, Dns, Local, Resolve, Route, Routes};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
@@ -31,6 +32,8 @@ pub struct RelaySender<R, H> {
     /// Where other domains' servers listen.
     pub mx_port: u16,
     pub chance: Chance,
+    /// Signs what leaves.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// Makes the sender for one host: a seam for tests.
@@ -64,6 +67,15 @@ impl<R: Resolve, H: Hosts> Sender for RelaySender<R, H> {
     }
 
     async fn hand_over(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<HandedOver, SendError> {
+        let Some(signer) = &self.signer else { return self.hand_over_signed(envelope, bytes).await };
+        let signed = signer.sign(bytes).map_err(|error| SendError::Local(error.to_string()));
+        self.hand_over_signed(envelope, &mut signed?).await
+    }
+}
+
+impl<R: Resolve, H: Hosts> RelaySender<R, H> {
+    /// Each domain's mail to that domain.
+    async fn hand_over_signed(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<HandedOver, SendError> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; envelope.recipients.len()];
         let mut farewell = Vec::new();
         for (domain, places) in by_domain(envelope) {
@@ -79,9 +91,7 @@ impl<R: Resolve, H: Hosts> Sender for RelaySender<R, H> {
         let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(forgotten)).collect();
         Ok(HandedOver { outcomes, farewell })
     }
-}
 
-impl<R: Resolve, H: Hosts> RelaySender<R, H> {
     /// Tries the domain's hosts in order until one answers. Only trouble with our own disk is an error.
     async fn send_to_domain(
         &self,

@@ -147,6 +147,13 @@ impl Dns {
     }
 }
 
+impl Dns {
+    /// The resolver, for those who ask it other things.
+    pub fn resolver(&self) -> Option<&TokioResolver> {
+        self.0.as_ref()
+    }
+}
+
 impl Resolve for Dns {
     async fn mail_records(&self, domain: &str) -> MailRecords {
         let Some(resolver) = &self.0 else { return MailRecords::Unknown("no DNS server is configured".to_owned()) };

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mail_auth::MessageAuthenticator;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::delivery::{Delivery, DeliveryBackend};
+use super::dkim::{DkimError, Signer};
 use super::faults::Quirky;
 use super::options::Settings;
 use super::policy::Sent;
@@ -18,6 +20,7 @@ use super::post::Seen;
 use super::queue::{self, QueueControl};
 use super::relay::{MailExchangers, Queues, RelaySender};
 use super::route::Dns;
+use super::senders::{DnsChecker, Senders};
 use super::users::{Users, UsersError};
 use crate::config::TlsIdentity;
 use crate::config::server::RelayTls;
@@ -82,6 +85,8 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
+    Dkim(#[from] DkimError),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error("cannot open the control socket {}: {cause}", path.display())]
     Control { path: PathBuf, cause: io::Error },
@@ -95,6 +100,8 @@ struct Parts {
     users: Arc<Users>,
     delivery: Arc<Delivery>,
     maildrops: Maildrops,
+    dns: Dns,
+    signer: Option<Arc<Signer>>,
     settings: Settings,
     clock: Clock,
 }
@@ -122,6 +129,12 @@ impl Server {
             }
         };
         let acceptor = identity.acceptor()?;
+        let dns = settings.dns.map_or_else(Dns::of_the_system, Dns::at);
+        let signer = settings.dkim.as_ref().map(|dkim| Signer::open(dkim, &settings.domain, &settings.data));
+        let signer = signer.transpose()?.map(Arc::new);
+        if let Some(signer) = &signer {
+            tracing::info!("others check our signatures by this DNS record: {}", signer.record());
+        }
         let delivery = Delivery {
             store: store.clone(),
             users: Arc::clone(&users),
@@ -129,12 +142,15 @@ impl Server {
             seen: Seen::default(),
             policy: settings.policy.clone(),
             sent: Sent::default(),
+            senders: senders(&settings, &dns),
         };
         let parts = Arc::new(Parts {
             store,
             users,
             delivery: Arc::new(delivery),
             maildrops: Maildrops::default(),
+            dns,
+            signer,
             settings,
             clock,
         });
@@ -206,9 +222,8 @@ impl Parts {
 
     fn queues(&self) -> Queues<RelaySender<Dns, MailExchangers>> {
         let hostname = self.settings.domain.clone();
-        let dns = self.settings.dns.map_or_else(Dns::of_the_system, Dns::at);
         let hosts = MailExchangers {
-            dial: dns.clone(),
+            dial: self.dns.clone(),
             tls: ClientTls::unauthenticated(),
             require_tls: self.settings.relay_tls == RelayTls::Required,
         };
@@ -217,11 +232,12 @@ impl Parts {
             accounts: self.users.accounts().map(|(_, account)| account).collect(),
             sender: RelaySender {
                 routes: self.settings.routes.clone(),
-                dns,
+                dns: self.dns.clone(),
                 hostname: hostname.clone(),
                 hosts,
                 mx_port: self.settings.mx_port,
                 chance: Chance::system(),
+                signer: self.signer.clone(),
             },
             hostname,
             clock: self.clock.clone(),
@@ -293,7 +309,12 @@ impl Parts {
             tls,
             plaintext_auth,
             scram_nonce: nonce(),
-            message_max_bytes: limits::MESSAGE_MAX_BYTES,
+            message_max_bytes: match self.delivery.senders.as_ref() {
+                Some(senders) if role == smtp::Role::Mx && senders.are_checked_from(accepted.peer.ip()) => {
+                    limits::CHECKED_MESSAGE_MAX_BYTES
+                }
+                _ => limits::MESSAGE_MAX_BYTES,
+            },
             hold_max_seconds: 0,
             // Who has to wait is who comes from elsewhere: our own users and servers are known.
             greet_delay_ms: match role {
@@ -335,6 +356,16 @@ impl Face {
 /// May a password travel in the clear? Under TLS it does not, and on loopback nobody listens in between.
 fn is_private(accepted: &Accepted) -> bool {
     accepted.tls.is_some() || accepted.is_loopback()
+}
+
+/// Senders are looked at by the same DNS that mail is sent by. Without any there is nobody to ask.
+fn senders(settings: &Settings, dns: &Dns) -> Option<Senders> {
+    let checker = DnsChecker {
+        authenticator: MessageAuthenticator(dns.resolver()?.clone()),
+        hostname: settings.domain.clone(),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    Some(Senders::new(settings.check_senders, Arc::new(checker)))
 }
 
 fn names(domain: &str) -> Vec<String> {

@@ -7,6 +7,12 @@ pub const OUTPUT_CHUNK_BYTES: usize = 64 * 1024;
 /// Pieces in which message content is stored and moved: bounds memory whatever a message's size.
 pub const CONTENT_CHUNK_BYTES: usize = 256 * 1024;
 
+/// Largest message taken from elsewhere where senders are checked: it is held in memory until its end.
+pub const CHECKED_MESSAGE_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// All messages held to be checked, of every session together.
+pub const CHECKED_TOTAL_MAX_BYTES: u64 = 512 * 1024 * 1024;
+
 /// Largest message taken from anyone: a 2 GB literal is refused when announced.
 pub const MESSAGE_MAX_BYTES: u64 = 512 * 1024 * 1024;
 

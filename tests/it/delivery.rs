@@ -10,6 +10,7 @@ use mailtide::refserver::policy::{Policy, Sent};
 use mailtide::refserver::post::Seen;
 use mailtide::refserver::relay::{Hosts, RelaySender};
 use mailtide::refserver::route::{MailRecords, Resolve, Routes};
+use mailtide::refserver::senders::Senders;
 use mailtide::refserver::users::Users;
 use mailtide::smtp::server::{Config, Role, Session, Tls};
 use mailtide::store::{Executor, Options, Origin, Store, With, check};
@@ -17,20 +18,20 @@ use mailtide::types::{AccountId, ByteSource, Conversation, MailboxName, Secret, 
 
 use super::outbox::office::{finish, reply};
 
-const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
+pub const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
 
 /// alice and bob at here.example, each with the password `secret`.
-struct Post {
-    delivery: Arc<Delivery>,
+pub struct Post {
+    pub delivery: Arc<Delivery>,
     _folder: tempfile::TempDir,
 }
 
 impl Post {
     fn new() -> Self {
-        Self::with(Policy::default())
+        Self::with(Policy::default(), None)
     }
 
-    fn with(policy: Policy) -> Self {
+    pub fn with(policy: Policy, senders: Option<Senders>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = Options { executor: Executor::Inline, program: "tests".to_owned(), max_bytes: None };
         let store = Store::open(folder.path(), &options, NOW).expect("a store");
@@ -42,12 +43,19 @@ impl Post {
         let aliases = BTreeMap::from([("both".to_owned(), vec!["alice".to_owned(), "bob".to_owned()])]);
         users.set_aliases(&aliases, None).expect("both are there");
         let hostname = "mx.here.example".to_owned();
-        let delivery =
-            Delivery { store, users: Arc::new(users), hostname, seen: Seen::default(), policy, sent: Sent::default() };
+        let delivery = Delivery {
+            store,
+            users: Arc::new(users),
+            hostname,
+            seen: Seen::default(),
+            policy,
+            sent: Sent::default(),
+            senders,
+        };
         Self { delivery: Arc::new(delivery), _folder: folder }
     }
 
-    fn session(&self, role: Role) -> Session<DeliveryBackend> {
+    pub fn session(&self, role: Role) -> Session<DeliveryBackend> {
         let config = Config {
             hostname: "mx.here.example".to_owned(),
             peer: "192.0.2.7".to_owned(),
@@ -70,13 +78,17 @@ impl Post {
         session
     }
 
-    fn account(&self, name: &str) -> AccountId {
+    pub fn account(&self, name: &str) -> AccountId {
         self.delivery.users.mailbox(name).expect("a user")
     }
 
     fn inbox(&self, name: &str) -> Vec<String> {
+        self.mailbox(name, &MailboxName::inbox())
+    }
+
+    pub fn mailbox(&self, name: &str, mailbox: &MailboxName) -> Vec<String> {
         let (store, account) = (&self.delivery.store, self.account(name));
-        let inbox = store.read(|reader| reader.mailbox_named(account, &MailboxName::inbox())).expect("readable");
+        let inbox = store.read(|reader| reader.mailbox_named(account, mailbox)).expect("readable");
         let inbox = inbox.expect("every user has one").id;
         let opened = store.read(|reader| reader.open(inbox)).expect("readable");
         let messages = store.read(|reader| reader.messages(inbox, &opened.uids, With::Columns)).expect("readable");
@@ -88,14 +100,14 @@ impl Post {
     }
 }
 
-fn talk(session: &mut dyn Conversation, input: &str) -> String {
+pub fn talk(session: &mut dyn Conversation, input: &str) -> String {
     session.handle_input(input.as_bytes(), NOW);
     let mut output = Vec::new();
     while session.poll_output(NOW, &mut output) == Step::Continue {}
     String::from_utf8_lossy(&output).into_owned()
 }
 
-fn codes(said: &str) -> Vec<&str> {
+pub fn codes(said: &str) -> Vec<&str> {
     said.lines().filter(|line| line.as_bytes().get(3) == Some(&b' ')).map(|line| &line[..3]).collect()
 }
 
@@ -283,7 +295,7 @@ fn an_alias_brings_it_to_each_of_its_users_once_and_they_may_send_as_it() {
 
 #[test]
 fn a_busy_sender_and_a_message_in_circles_are_refused() {
-    let post = Post::with(Policy { messages_per_hour: Some(2) });
+    let post = Post::with(Policy { messages_per_hour: Some(2) }, None);
     let mut session = post.session(Role::Mx);
     talk(&mut session, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n");
     let circles = "Received: x\r\n".repeat(limits::RECEIVED_FIELDS_MAX + 1);
@@ -383,6 +395,7 @@ fn each_domains_mail_goes_to_the_first_of_its_hosts_that_answers() {
             hosts: world.clone(),
             mx_port: 25,
             chance: Chance::from_fn(|| 0),
+            signer: None,
         };
         let recipient = |address: &str| Recipient { address: address.to_owned(), notify: None, orcpt: None };
         let envelope = Envelope {

@@ -69,6 +69,7 @@ impl Server {
             seen: Seen::default(),
             policy: Policy::default(),
             sent: Sent::default(),
+            senders: None,
         };
         let shared = Arc::new(Shared {
             delivery: Arc::new(delivery),

@@ -10,6 +10,7 @@ use super::net::free_address;
 pub enum Record {
     Mx(u16, &'static str),
     A(Ipv4Addr),
+    Txt(String),
 }
 
 pub struct Dns {
@@ -19,6 +20,7 @@ pub struct Dns {
 
 const TYPE_A: u16 = 1;
 const TYPE_MX: u16 = 15;
+const TYPE_TXT: u16 = 16;
 
 impl Dns {
     /// Answers until the test is over. What it does not know does not exist.
@@ -63,6 +65,12 @@ fn answer(query: &[u8], records: &[(String, Record)]) -> Option<Vec<u8>> {
     let data: Vec<Vec<u8>> = of_name
         .iter()
         .filter_map(|(_, record)| match record {
+            Record::Txt(text) if kind == TYPE_TXT => {
+                // Strings of at most 255 octets (section 3.3.14).
+                let strings = text.as_bytes().chunks(255);
+                let string = |piece: &[u8]| [&[u8::try_from(piece.len()).expect("short")], piece].concat();
+                Some(strings.flat_map(string).collect())
+            }
             Record::A(address) if kind == TYPE_A => Some(address.octets().to_vec()),
             Record::Mx(preference, host) if kind == TYPE_MX => {
                 let mut data = preference.to_be_bytes().to_vec();

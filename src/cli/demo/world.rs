@@ -69,6 +69,8 @@ impl World {
             aliases: std::collections::BTreeMap::new(),
             catch_all: None,
             policy: crate::refserver::policy::Policy::default(),
+            check_senders: None,
+            dkim: None,
             greet_delay_seconds: 0,
         };
         let server = Server::start(settings, Clock::system()).await.map_err(io::Error::other)?;
