@@ -170,6 +170,8 @@ pub enum Error {
 /// A mailbox as LIST shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailbox {
+    /// Stays when the mailbox is renamed.
+    pub id: MailboxId,
     pub name: MailboxName,
     pub selectable: bool,
     pub special_use: Option<SpecialUse>,

@@ -5,9 +5,10 @@ use std::iter::once;
 
 use super::reply::Context;
 use super::view::By;
+use crate::imap::syntax::quote::write_mailbox;
 use crate::imap::syntax::search::SearchReturns;
 use crate::message::thread::Written;
-use crate::types::{LocalUid, ModSeq, limits};
+use crate::types::{LocalUid, MailboxName, ModSeq, UidValidity, limits};
 
 /// Those of what was found (in the order in which it is told) that the options name: what `$` stands for afterwards
 /// (RFC 5182 section 2.1, RFC 9394 section 3.2) and whose highest mod-sequence is told (RFC 7162 section 3.1.10).
@@ -34,6 +35,14 @@ impl Correlator {
     /// Of a search of the selected mailbox.
     pub fn of(context: &Context) -> Self {
         Self(format!("(TAG \"{}\")", context.tag))
+    }
+
+    /// Of a search of that mailbox.
+    pub fn of_mailbox(context: &Context, name: &MailboxName, uid_validity: UidValidity) -> Self {
+        let mut mailbox = Vec::new();
+        write_mailbox(&mut mailbox, name, context.enabled.name_form());
+        let mailbox = String::from_utf8_lossy(&mailbox);
+        Self(format!("(TAG \"{}\" MAILBOX {mailbox} UIDVALIDITY {uid_validity})", context.tag))
     }
 }
 

@@ -79,6 +79,26 @@ impl Resolver<'_> {
     }
 }
 
+/// Does it hold a MODSEQ key?
+pub fn asks_mod_seq(key: &SearchKey) -> bool {
+    holds(key, &|key| matches!(key, SearchKey::ModSeq(_)))
+}
+
+/// Does it name messages as only the selected mailbox has them?
+pub fn names_of_view(key: &SearchKey) -> bool {
+    holds(key, &|key| matches!(key, SearchKey::Sequence(_) | SearchKey::Uid(SequenceSet::Saved)))
+}
+
+/// Is any key in it of that kind? Recursion is bounded by the parser.
+fn holds(key: &SearchKey, kind: &dyn Fn(&SearchKey) -> bool) -> bool {
+    match key {
+        SearchKey::And(keys) => keys.iter().any(|key| holds(key, kind)),
+        SearchKey::Or(one, other) => holds(one, kind) || holds(other, kind),
+        SearchKey::Not(key) => holds(key, kind),
+        key => kind(key),
+    }
+}
+
 /// The extension a key belongs to, and its name.
 fn needs(key: &SearchKey) -> Option<(Capability, &'static str)> {
     match key {

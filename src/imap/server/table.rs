@@ -7,7 +7,8 @@ use super::reply::{Context, Done, Refusal, User};
 use super::telling::Tells;
 use super::view::{By, View};
 use super::{
-    append, auth, copy, expunge, fetch, list, mailbox, metadata, quota, search, select, sort, status, store, thread,
+    append, auth, copy, expunge, fetch, list, mailbox, metadata, multisearch, quota, search, select, sort, status,
+    store, thread,
 };
 use crate::imap::syntax::Parser;
 
@@ -40,8 +41,8 @@ impl<B: Backend> Row<B> {
     /// Every command.
     pub const ALL: &'static [Self] = {
         use Capability::{
-            CompressDeflate, Enable, Id, Idle, Metadata, Move, Namespace, Quota, Replace, Sort, ThreadReferences,
-            UidPlus, Unauthenticate, Unselect,
+            CompressDeflate, Enable, Id, Idle, Metadata, Move, MultiSearch, Namespace, Quota, Replace, Sort,
+            ThreadReferences, UidPlus, Unauthenticate, Unselect,
         };
         use Run::{Always, BeforeLogin, LoggedIn, Selected};
         use Tells::{All, AllButExpunge, Nothing};
@@ -83,6 +84,7 @@ impl<B: Backend> Row<B> {
             row("UID EXPUNGE", Some(UidPlus), All, Selected(expunge::uid_expunge::<B>, By::Uid)),
             row("SEARCH", None, AllButExpunge, Selected(search::search::<B>, SEQ)),
             row("UID SEARCH", None, All, Selected(search::search::<B>, By::Uid)),
+            row("ESEARCH", Some(MultiSearch), All, LoggedIn(multisearch::esearch::<B>)),
             row("SORT", Some(Sort), AllButExpunge, Selected(sort::sort::<B>, SEQ)),
             row("UID SORT", Some(Sort), All, Selected(sort::sort::<B>, By::Uid)),
             row("THREAD", Some(ThreadReferences), AllButExpunge, Selected(thread::thread::<B>, SEQ)),

@@ -1,7 +1,7 @@
 //! The IMAP grammar, server side, both directions: commands parsed, responses written (RFC 3501 section 9).
 //!
 //! - [`parser`]: the cursor and the rules every command shares; [`sequence`], [`append`], [`fetch`], [`search`],
-//!   [`sort`], [`mailbox`], [`session`]: the arguments of single commands, as more functions of that cursor.
+//!   [`sort`], [`filter`], [`mailbox`], [`session`]: the arguments of single commands, as more functions of that cursor.
 //! - [`quote`], [`utf7`], [`url`]: strings, mailbox names and URLs as they stand on the wire.
 //! - [`code`], [`body`]: response codes; ENVELOPE and BODYSTRUCTURE. [`deflate`]: COMPRESS, both directions.
 
@@ -10,6 +10,7 @@ pub mod body;
 pub mod code;
 pub mod deflate;
 pub mod fetch;
+pub mod filter;
 pub mod mailbox;
 pub mod metadata;
 pub mod parser;

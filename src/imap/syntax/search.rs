@@ -74,6 +74,11 @@ impl Parser<'_> {
     /// The arguments of SEARCH after its name.
     pub fn search(&mut self) -> Parsed<Search> {
         self.sp()?;
+        self.search_program()
+    }
+
+    /// `[search-return-opts SP] search-program`, to the end.
+    pub(super) fn search_program(&mut self) -> Parsed<Search> {
         let returns = self.search_return()?;
         let mut charset = None;
         if self.skip_word("CHARSET") {

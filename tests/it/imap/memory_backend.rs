@@ -242,6 +242,7 @@ impl Account for MemoryBackend {
     fn list(&mut self) -> Result<Vec<Mailbox>, Error> {
         let world = self.world();
         let mailbox = |(name, stand): (&MailboxName, &Stand)| Mailbox {
+            id: stand.id,
             name: name.clone(),
             selectable: stand.selectable,
             special_use: stand.special_use,
