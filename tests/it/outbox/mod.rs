@@ -142,6 +142,24 @@ fn one_that_takes_its_time_holds_up_no_other() {
     assert!(ids.iter().all(|id| office.submission(*id).state == SubmissionState::Settled));
 }
 
+#[test]
+fn what_became_of_a_message_is_recorded_once_the_disk_has_room() {
+    let office = Office::new(&[Act::TakeAndFill]);
+    let id = office.submit(&["yes@x"], MESSAGE);
+    let engine = office.engine(office.at());
+    let run = || office::finish(engine.run_due(World { now: &|| office.at(), chance: &|| 0 }));
+    for _ in 0..2 {
+        assert!(matches!(run(), Err(mailtide::store::Error::DiskFull)));
+        assert!(engine.has_unrecorded(), "nothing else is due: whoever runs it must know");
+        assert_eq!(engine.next_due().expect("readable"), None);
+    }
+    office.script.is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    run().expect("room");
+    assert!(!engine.has_unrecorded());
+    assert_eq!(office.submission(id).state, SubmissionState::Settled);
+    assert_eq!(office.script.recipients(), ["yes@x"], "it went out once");
+}
+
 /// A server to which goodbye is said; keeps what was recorded of the message at that moment.
 struct Polite(mailtide::store::Store, std::sync::Arc<std::sync::Mutex<Vec<SubmissionState>>>);
 

@@ -4,12 +4,15 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use mailtide::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, Reply, SendError, Sender};
-use mailtide::store::{Executor, NewMessage, NewSubmission, Options, Origin, Store, StoredContent, Submission, Txn};
+use mailtide::store::{
+    Error, Executor, Fate, Moment, NewMessage, NewSubmission, Options, Origin, Store, StoredContent, Submission, Txn,
+};
 use mailtide::types::{AccountId, ByteSource, Flags, InternalDate, MailboxName, SpecialUse, SubmissionId, Timestamp};
 
 pub const START: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
@@ -36,6 +39,8 @@ pub enum Act {
     TakeAndVanish,
     /// Takes the message, and we are killed before we see the answer.
     TakeAndKill,
+    /// Takes the message, and our disk is full from then on.
+    TakeAndFill,
 }
 
 /// Answers by a script, one act an attempt; the last act from then on.
@@ -43,11 +48,13 @@ pub enum Act {
 pub struct Script {
     acts: Arc<Mutex<Vec<Act>>>,
     pub taken: Taken,
+    /// Our disk.
+    pub is_full: Arc<AtomicBool>,
 }
 
 impl Script {
     pub fn new(acts: &[Act]) -> Self {
-        Self { acts: Arc::new(Mutex::new(acts.to_vec())), taken: Taken::default() }
+        Self { acts: Arc::new(Mutex::new(acts.to_vec())), taken: Taken::default(), is_full: Arc::default() }
     }
 
     fn next_act(&self) -> Act {
@@ -92,6 +99,10 @@ impl Sender for Script {
         match act {
             Act::TakeAndVanish => Err(SendError::AnswerLost { host, cause }),
             Act::TakeAndKill => be_killed(),
+            Act::TakeAndFill => {
+                self.is_full.store(true, Ordering::SeqCst);
+                Ok(outcomes)
+            }
             _ => Ok(outcomes),
         }
     }
@@ -110,9 +121,9 @@ pub struct Office {
 impl Office {
     pub fn new(acts: &[Act]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let store = open(&folder);
-        let account = store.write(Origin::LocalUser, START, |txn| txn.ensure_account("work")).expect("an account");
         let (script, now) = (Script::new(acts), Arc::new(Mutex::new(START)));
+        let store = open(&folder, &script);
+        let account = store.write(Origin::LocalUser, START, |txn| txn.ensure_account("work")).expect("an account");
         Self { folder, script, sent_copy: SentCopy::AfterLooking, store: Some(store), account, now }
     }
 
@@ -127,7 +138,7 @@ impl Office {
     /// Everything in memory is gone; what is on disk is there.
     pub fn restart(&mut self) {
         self.store = None;
-        self.store = Some(open(&self.folder));
+        self.store = Some(open(&self.folder, &self.script));
     }
 
     pub fn at(&self) -> Timestamp {
@@ -272,9 +283,22 @@ fn be_killed() -> ! {
     std::panic::resume_unwind(Box::new("killed"))
 }
 
-fn open(folder: &tempfile::TempDir) -> Store {
+fn open(folder: &tempfile::TempDir, script: &Script) -> Store {
     let options = Options { executor: Executor::Inline, program: "tests".to_owned(), max_bytes: None };
-    Store::open(folder.path(), &options, START).expect("a store")
+    let disk = Arc::new(Disk(Arc::clone(&script.is_full)));
+    Store::open_under(folder.path(), &options, START, disk).expect("a store")
+}
+
+/// A disk that may be full.
+struct Disk(Arc<AtomicBool>);
+
+impl Fate for Disk {
+    fn at(&self, moment: Moment) -> Result<(), Error> {
+        match moment == Moment::BeforeCommit && self.0.load(Ordering::SeqCst) {
+            true => Err(Error::DiskFull),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Runs a future that never waits for anything outside.
