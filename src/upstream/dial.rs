@@ -84,6 +84,9 @@ impl Dial for Tcp {
     async fn dial(&self, host: &str, port: u16) -> io::Result<BoxedStream> {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
+        // What is given up is given up: bytes that wait behind an outage must not reach the server after we asked it, on
+        // another connection, what it had done. Without this the system goes on sending them, even when we are killed.
+        stream.set_zero_linger()?;
         Ok(Box::new(stream))
     }
 }
@@ -142,4 +145,27 @@ async fn within<T>(ms: u64, work: impl Future<Output = Result<T, DialError>>) ->
     timeout(Duration::from_millis(ms), work)
         .await
         .unwrap_or_else(|_| Err(DialError::Unreachable(format!("no connection within {} s", ms / 1000))))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_given_up_before_it_went_out_never_arrives() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port");
+        let port = listener.local_addr().expect("bound").port();
+        let mut stream = Tcp.dial("127.0.0.1", port).await.expect("it listens");
+        let (mut server, _) = listener.accept().await.expect("a connection");
+        // The server does not read: what the system holds for it on both sides fills up.
+        let all = vec![b'x'; 64 << 20];
+        let sending = timeout(Duration::from_millis(200), stream.write_all(&all)).await;
+        assert!(sending.is_err(), "more than any buffer holds");
+        drop(stream);
+        let error = server.read_to_end(&mut Vec::new()).await.expect_err("no orderly end");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
 }

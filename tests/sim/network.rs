@@ -1,7 +1,8 @@
 //! The line between the agent and its servers: byte pipes with latency that break where the script says.
 //!
 //! What was written before a break is delivered up to the very byte; a connection then ends for both sides (`Cut`), or
-//! goes silent for good without either being told (`Silence`), or is merely slow for a while (`Stall`).
+//! goes silent for good without either being told (`Silence`), or is merely slow for a while (`Stall`). What the agent
+//! gives up is reset: bytes held up by a stall do not arrive then.
 
 use std::collections::VecDeque;
 use std::io;
@@ -137,9 +138,12 @@ impl Network {
         }
     }
 
-    /// The process at that end died: its connections end.
+    /// A process died: its connections are reset.
     pub fn drop_all(&self) {
-        self.lock().each(|pipe| pipe.break_off(Break::Cut));
+        self.lock().each(|pipe| {
+            pipe.forget_stalled();
+            pipe.break_off(Break::Cut);
+        });
     }
 
     /// Has the agent done more in an hour than is right?
@@ -345,6 +349,12 @@ impl Pipe {
         lane.wake();
     }
 
+    /// What the agent wrote and no packet has carried yet never goes out.
+    fn forget_stalled(&mut self) {
+        let soon = Instant::now() + Duration::from_millis(self.latency_ms.1);
+        self.to_server.queue.retain(|(arrival, _)| *arrival <= soon);
+    }
+
     fn break_off(&mut self, how: Break) {
         for way in [Way::ToServer, Way::ToAgent] {
             let lane = self.lane(way);
@@ -462,6 +472,9 @@ impl Drop for End {
     fn drop(&mut self) {
         self.close();
         let mut pipe = self.lock();
+        if self.writes == Way::ToServer {
+            pipe.forget_stalled();
+        }
         // Nobody reads any more: the other side's next bytes meet a closed door.
         let reads = if self.writes == Way::ToServer { Way::ToAgent } else { Way::ToServer };
         let lane = pipe.lane(reads);
