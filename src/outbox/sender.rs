@@ -78,8 +78,11 @@ pub struct HandedOver {
     pub outcomes: Vec<Outcome>,
     /// Goodbyes. A server that hears one knows that we saw its answer, and may take the same message for another from then
     /// on: so they are said once the outcomes are durable. Dropped, the connections just end.
-    pub farewell: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    pub farewell: Vec<Farewell>,
 }
+
+/// What is said to a server once its answer is recorded.
+pub type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl HandedOver {
     /// Says goodbye.

@@ -14,12 +14,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::dkim::Signer;
+use super::lanes::Lanes;
 use super::route::{self, Dns, Local, Resolve, Route, Routes};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
-use crate::outbox::sender::{Envelope, HandedOver, Outcome, Reply, SendError, Sender};
+use crate::outbox::sender::{Envelope, Farewell, HandedOver, Outcome, Reply, SendError, Sender};
 use crate::store::{Origin, Store};
 use crate::types::{AccountId, ByteSource};
+use crate::upstream::smtp::Kept;
 use crate::upstream::{ClientTls, Endpoint, SmtpSender, TlsMode};
 
 /// Sends mail to whoever takes mail for its recipients' domains.
@@ -34,6 +36,7 @@ pub struct RelaySender<R, H> {
     pub chance: Chance,
     /// Signs what leaves.
     pub signer: Option<Arc<Signer>>,
+    pub lanes: Lanes,
 }
 
 /// Makes the sender for one host: a seam for tests.
@@ -49,6 +52,8 @@ pub struct MailExchangers {
     pub tls: ClientTls,
     /// Where they offer no TLS they get no mail. Else TLS is taken where it is offered (RFC 7435).
     pub require_tls: bool,
+    /// Connections for the next message.
+    pub kept: Kept,
 }
 
 impl Hosts for MailExchangers {
@@ -57,7 +62,8 @@ impl Hosts for MailExchangers {
     fn host(&self, host: &str, port: u16, hello_name: &str) -> SmtpSender<Dns> {
         let tls = if self.require_tls { TlsMode::StartTls } else { TlsMode::Opportunistic };
         let endpoint = Endpoint { host: host.to_owned(), port, tls, allow_plaintext: !self.require_tls };
-        SmtpSender::new(self.dial.clone(), endpoint, self.tls.clone(), None, hello_name)
+        let sender = SmtpSender::new(self.dial.clone(), endpoint, self.tls.clone(), None, hello_name);
+        SmtpSender { kept: Some(self.kept.clone()), ..sender }
     }
 }
 
@@ -77,12 +83,19 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
     /// Each domain's mail to that domain.
     async fn hand_over_signed(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<HandedOver, SendError> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; envelope.recipients.len()];
-        let mut farewell = Vec::new();
-        for (domain, places) in by_domain(envelope) {
+        let mut farewell: Vec<Farewell> = Vec::new();
+        let domains = by_domain(envelope);
+        let only_one = domains.len() == 1;
+        for (domain, places) in domains {
             let recipients = places.iter().map(|place| envelope.recipients[*place].clone()).collect();
             let part = Envelope { recipients, ..envelope.clone() };
+            let lane = self.lanes.enter(&domain).await;
             let handed_over = self.send_to_domain(&domain, &part, bytes).await?;
             farewell.extend(handed_over.farewell);
+            if only_one {
+                // Who comes next finds the connection. With more domains the lane would wait for the slowest of them.
+                farewell.push(Box::pin(async move { drop(lane) }));
+            }
             for (place, outcome) in places.iter().zip(handed_over.outcomes) {
                 outcomes[*place] = Some(outcome);
             }

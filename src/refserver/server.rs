@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use super::delivery::{Delivery, DeliveryBackend};
 use super::dkim::{DkimError, Signer};
 use super::faults::Quirky;
+use super::lanes::Lanes;
 use super::options::Settings;
 use super::policy::Sent;
 use super::post::Seen;
@@ -38,6 +39,7 @@ use crate::smtp::server as smtp;
 use crate::store::{Executor, Options as StoreOptions, Origin, Store, Txn};
 use crate::types::{AccountId, MailboxName, SpecialUse, limits};
 use crate::upstream::ClientTls;
+use crate::upstream::smtp::Kept;
 
 /// Bytes of expunged messages are removed this often: they share one look over all contents.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
@@ -226,6 +228,7 @@ impl Parts {
             dial: self.dns.clone(),
             tls: ClientTls::unauthenticated(),
             require_tls: self.settings.relay_tls == RelayTls::Required,
+            kept: Kept::default(),
         };
         Queues {
             store: self.store.clone(),
@@ -238,6 +241,7 @@ impl Parts {
                 mx_port: self.settings.mx_port,
                 chance: Chance::system(),
                 signer: self.signer.clone(),
+                lanes: Lanes::default(),
             },
             hostname,
             clock: self.clock.clone(),

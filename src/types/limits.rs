@@ -82,6 +82,19 @@ pub const UPSTREAM_PIPELINE_MAX: usize = 400;
 /// UIDs asked of in one UID SEARCH of a mailbox with more messages: the answer stays below [`UPSTREAM_LINE_MAX_BYTES`].
 pub const UPSTREAM_SEARCH_WINDOW_UIDS: u32 = 80_000;
 
+/// How long a connection to another domain's server is kept for the next message: servers wait five minutes (RFC 5321
+/// section 4.5.3.2.7), and have better things to do.
+pub const KEPT_CONNECTION_MS: u64 = 20_000;
+
+/// Connections kept so at once, to all servers together.
+pub const KEPT_CONNECTIONS_MAX: usize = 100;
+
+/// Messages after which a connection is not kept: another address of the same name has its turn.
+pub const KEPT_CONNECTION_MESSAGES_MAX: u32 = 100;
+
+/// Messages on their way to one domain at once.
+pub const RELAY_LANES_PER_DOMAIN: usize = 8;
+
 /// Longest SMTP reply taken, all lines together: RFC 5321 section 4.5.3.1.5 asks for 512 a line.
 pub const UPSTREAM_REPLY_MAX_BYTES: usize = 64 * 1024;
 

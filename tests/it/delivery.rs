@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use mailtide::net::Chance;
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
+use mailtide::refserver::lanes::Lanes;
 use mailtide::refserver::policy::{Policy, Sent};
 use mailtide::refserver::post::Seen;
 use mailtide::refserver::relay::{Hosts, RelaySender};
@@ -396,6 +397,7 @@ fn each_domains_mail_goes_to_the_first_of_its_hosts_that_answers() {
             mx_port: 25,
             chance: Chance::from_fn(|| 0),
             signer: None,
+            lanes: Lanes::default(),
         };
         let recipient = |address: &str| Recipient { address: address.to_owned(), notify: None, orcpt: None };
         let envelope = Envelope {

@@ -44,6 +44,7 @@ fn send(mode: u8, dial: Speaks, secret: &str) -> Result<Vec<Outcome>, SendError>
         login: (mode & LOGIN != 0).then_some(login),
         hello_name: "client.example".to_owned(),
         timeouts: Timeouts::default(),
+        kept: None,
     };
     let recipient = |address: &str| Recipient { address: address.to_owned(), notify: None, orcpt: None };
     let envelope = Envelope {

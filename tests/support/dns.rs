@@ -1,6 +1,6 @@
 //! A name server (RFC 1035) that knows a handful of records.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -10,6 +10,7 @@ use super::net::free_address;
 pub enum Record {
     Mx(u16, &'static str),
     A(Ipv4Addr),
+    Aaaa(Ipv6Addr),
     Txt(String),
 }
 
@@ -19,6 +20,7 @@ pub struct Dns {
 }
 
 const TYPE_A: u16 = 1;
+const TYPE_AAAA: u16 = 28;
 const TYPE_MX: u16 = 15;
 const TYPE_TXT: u16 = 16;
 
@@ -71,6 +73,7 @@ fn answer(query: &[u8], records: &[(String, Record)]) -> Option<Vec<u8>> {
                 let string = |piece: &[u8]| [&[u8::try_from(piece.len()).expect("short")], piece].concat();
                 Some(strings.flat_map(string).collect())
             }
+            Record::Aaaa(address) if kind == TYPE_AAAA => Some(address.octets().to_vec()),
             Record::A(address) if kind == TYPE_A => Some(address.octets().to_vec()),
             Record::Mx(preference, host) if kind == TYPE_MX => {
                 let mut data = preference.to_be_bytes().to_vec();

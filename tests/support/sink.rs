@@ -16,6 +16,7 @@ struct Shared {
     delivered: Vec<Delivered>,
     /// Recipients answered with a code of their own, by a piece of their address.
     verdicts: Vec<(String, &'static str)>,
+    connections: usize,
     closed: bool,
 }
 
@@ -30,7 +31,10 @@ pub struct Delivered {
 
 impl Sink {
     pub fn start() -> Self {
-        let address = free_address();
+        Self::at(free_address())
+    }
+
+    pub fn at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).expect("an address of our own");
         let shared = Arc::new(Mutex::new(Shared::default()));
         let accepting = shared.clone();
@@ -39,6 +43,7 @@ impl Sink {
                 if lock(&accepting).closed {
                     return;
                 }
+                lock(&accepting).connections += 1;
                 let (Ok(stream), shared) = (stream, accepting.clone()) else { continue };
                 // A client that vanishes is the client's affair.
                 std::thread::spawn(move || drop(serve(&stream, &shared)));
@@ -49,6 +54,11 @@ impl Sink {
 
     pub fn delivered(&self) -> Vec<Delivered> {
         lock(&self.shared).delivered.clone()
+    }
+
+    /// How often somebody connected.
+    pub fn connections(&self) -> usize {
+        lock(&self.shared).connections
     }
 
     /// RCPT for an address holding `part` is answered with `reply` from now on.

@@ -20,10 +20,12 @@ use crate::upstream::tls::ClientTls;
 pub(super) struct Conversation {
     transport: SmtpTransport<ReplyWire<BoxedStream>>,
     shared: Shared,
-    endpoint: Endpoint,
+    pub endpoint: Endpoint,
     timeouts: Timeouts,
     pub extensions: Extensions,
     pub is_encrypted: bool,
+    /// Messages that the server took.
+    pub messages: u32,
 }
 
 impl Conversation {
@@ -57,7 +59,8 @@ impl Conversation {
             .await
             .map_err(|error| SendError::Lost { host: endpoint.host.clone(), cause: error.to_string() })?;
         let endpoint = endpoint.clone();
-        Ok(Self { transport, shared, endpoint, timeouts, extensions: Extensions::default(), is_encrypted })
+        let extensions = Extensions::default();
+        Ok(Self { transport, shared, endpoint, timeouts, extensions, is_encrypted, messages: 0 })
     }
 
     /// EHLO, and HELO to a server that does not know it (RFC 5321 section 3.2).

@@ -1,10 +1,12 @@
 //! SMTP as a client: submission for the agent, relay for refserver.
 //!
-//! [`SmtpSender`] connects (`conversation`, `login`) and hands a message over (`transaction`). async-smtp writes commands and
+//! [`SmtpSender`] connects (`conversation`, `login`) or takes a connection that was `kept`, and hands a message over
+//! (`transaction`). async-smtp writes commands and
 //! frames replies, over a `wire` that keeps the replies whole and secrets out of its log. Its `send` is not used: it gives
 //! one result for all recipients, and leaves replies unread when one is refused.
 
 mod conversation;
+mod kept;
 mod login;
 mod reply;
 mod sender;
@@ -12,5 +14,6 @@ mod stuffing;
 mod transaction;
 mod wire;
 
+pub use kept::Kept;
 pub use login::Login;
 pub use sender::SmtpSender;

@@ -1,6 +1,7 @@
 //! Hands messages to one SMTP server.
 
 use super::conversation::{Conversation, dial_error};
+use super::kept::Kept;
 use super::login::{self, Login};
 use super::transaction;
 use crate::outbox::sender::{Envelope, HandedOver, Outcome, SendError, Sender};
@@ -9,7 +10,7 @@ use crate::upstream::dial::{self, Dial, Endpoint, Tcp, Timeouts, TlsMode};
 use crate::upstream::tls::ClientTls;
 
 /// One SMTP server: submission with a login, or another domain's mail exchanger without. A value; each message gets its
-/// own connection.
+/// own connection, unless there is one that was kept.
 #[derive(Debug, Clone)]
 pub struct SmtpSender<D = Tcp> {
     pub dial: D,
@@ -20,6 +21,8 @@ pub struct SmtpSender<D = Tcp> {
     /// What EHLO says: a domain name or an address literal (RFC 5321 section 4.1.3).
     pub hello_name: String,
     pub timeouts: Timeouts,
+    /// Where connections wait for the next message; `None`: they are closed.
+    pub kept: Option<Kept>,
 }
 
 impl<D> SmtpSender<D> {
@@ -33,7 +36,7 @@ impl<D> SmtpSender<D> {
     ) -> Self {
         let hello_name = hello_name.into();
         let timeouts = Timeouts { silence_ms: limits::UPSTREAM_SMTP_SILENCE_TIMEOUT_MS, ..Timeouts::default() };
-        Self { dial, endpoint, tls, login, hello_name, timeouts }
+        Self { dial, endpoint, tls, login, hello_name, timeouts, kept: None }
     }
 }
 
@@ -44,9 +47,19 @@ impl<D: Dial> SmtpSender<D> {
         Ok(())
     }
 
+    /// What is said when the outcomes are recorded: goodbye, or nothing before the next message. After one that the server
+    /// did not take, who knows where it stands.
+    fn handed_over(&self, conversation: Conversation, messages_before: u32, outcomes: Vec<Outcome>) -> HandedOver {
+        let kept = self.kept.as_ref().filter(|_| conversation.messages > messages_before);
+        match kept.cloned() {
+            Some(kept) => HandedOver { outcomes, farewell: vec![Box::pin(kept.give(conversation))] },
+            None => HandedOver { outcomes, farewell: vec![Box::pin(conversation.quit())] },
+        }
+    }
+
     /// A connection on which mail may be sent.
     async fn connect(&self, with_tls: bool) -> Result<Conversation, SendError> {
-        let Self { dial, endpoint, tls, login, hello_name, timeouts } = self;
+        let Self { dial, endpoint, tls, login, hello_name, timeouts, kept: _ } = self;
         let stream = dial::open(dial, endpoint, tls, *timeouts).await.map_err(|error| dial_error(endpoint, error))?;
         let implicit = endpoint.tls == TlsMode::Implicit;
         let mut conversation = Conversation::begin(stream, endpoint, *timeouts, implicit, hello_name).await?;
@@ -76,6 +89,15 @@ impl<D: Dial> Sender for SmtpSender<D> {
     }
 
     async fn hand_over(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<HandedOver, SendError> {
+        while let Some(mut conversation) = self.kept.as_ref().and_then(|kept| kept.take(&self.endpoint)) {
+            let before = conversation.messages;
+            match transaction::run(&mut conversation, envelope, bytes).await {
+                // It was closed meanwhile, or is about to be: nothing was taken over.
+                Err(SendError::Lost { .. } | SendError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(outcomes) => return Ok(self.handed_over(conversation, before, outcomes)),
+            }
+        }
         let connected = match self.connect(true).await {
             // Opportunistic TLS that fails is as good as none (RFC 7435 section 3).
             Err(SendError::Insecure { .. }) if self.endpoint.may_be_plain() => self.connect(false).await,
@@ -83,6 +105,6 @@ impl<D: Dial> Sender for SmtpSender<D> {
         };
         let mut conversation = connected?;
         let outcomes = transaction::run(&mut conversation, envelope, bytes).await?;
-        Ok(HandedOver { outcomes, farewell: vec![Box::pin(conversation.quit())] })
+        Ok(self.handed_over(conversation, 0, outcomes))
     }
 }

@@ -66,6 +66,7 @@ pub(super) async fn run(
         true => chunks(conversation, bytes).await?,
         false => data(conversation, bytes).await?,
     };
+    conversation.messages += u32::from(answer.verdict() == Verdict::Done);
     let reply = answer.to_reply();
     let decided = |recipient: &Recipient| match answer.verdict() {
         Verdict::Done if !dsn && wants_success(recipient) => Outcome::AcceptedSilently(reply.clone()),

@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
-use mailtide::types::{ByteSource, Secret};
+use mailtide::types::{ByteSource, Secret, limits};
+use mailtide::upstream::smtp::Kept;
 use mailtide::upstream::{Endpoint, Login, SmtpSender, Timeouts, TlsMode};
 
 use super::script::{Line, Scripted, account};
@@ -24,6 +25,7 @@ fn sender(dial: Scripted, login: bool) -> SmtpSender<Scripted> {
         }),
         hello_name: "client.example".to_owned(),
         timeouts: Timeouts::default(),
+        kept: None,
     }
 }
 
@@ -267,6 +269,44 @@ async fn a_cut_at_any_byte_is_told_by_what_the_server_may_have() {
             Ok(outcomes) => assert_eq!((shown(&outcomes).as_str(), cut), ("+250 -550", all)),
             Err(error) => panic!("cut after {cut}: {error:?}"),
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_takes_the_next_message_and_a_dead_one_is_replaced() {
+    let hello = format!("{GREETING}S: 250 mx\n");
+    let begun = "C: MAIL FROM:<ann@a.example>\nS: 250\nC: RCPT TO:<b@b>\nS: 250\nC: DATA\nS: 354\nC: hi\nC: .\n";
+    let taken = format!("{begun}S: 250 taken\n");
+    let refused = format!("{begun}S: 554 spam\nC: QUIT\nS: 221\n");
+    let quit = "C: QUIT\nS: 221\n";
+    let rows: [(Vec<String>, &str); 5] = [
+        (vec![format!("{hello}{taken}{taken}{taken}{quit}")], "+250 +250 +250"),
+        // The server closes between two messages, or says so.
+        (vec![format!("{hello}{taken}"), format!("{hello}{taken}{taken}{quit}")], "+250 +250 +250"),
+        (
+            vec![format!("{hello}{taken}C: MAIL..\nS: 421 idle\n"), format!("{hello}{taken}{taken}{quit}")],
+            "+250 +250 +250",
+        ),
+        // Where a message was refused, nobody knows what the server awaits.
+        (vec![format!("{hello}{taken}{refused}"), format!("{hello}{taken}{quit}")], "+250 -554 +250"),
+        // Its answer is lost: it may have it, and is not sent again here.
+        (vec![format!("{hello}{taken}{begun}"), format!("{hello}{taken}{quit}")], "+250 lost +250"),
+    ];
+    for (scripts, expected) in rows {
+        let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
+        let dial = Scripted::new(&scripts, Line::default());
+        let sender = SmtpSender { kept: Some(Kept::default()), ..sender(dial.clone(), false) };
+        let mut said = Vec::new();
+        for _ in 0..3 {
+            said.push(match sender.send(&envelope(&["b@b"]), &mut b"hi".to_vec()).await {
+                Ok(outcomes) => shown(&outcomes),
+                Err(SendError::AnswerLost { .. }) => "lost".to_owned(),
+                Err(error) => format!("{error:?}"),
+            });
+        }
+        assert_eq!(said.join(" "), expected, "{scripts:#?}");
+        tokio::time::sleep(std::time::Duration::from_millis(2 * limits::KEPT_CONNECTION_MS)).await;
+        dial.assert_followed();
     }
 }
 

@@ -76,6 +76,7 @@ async fn everything_is_logged_but_secrets_and_mail() {
         login: Some(Login { user: "ann".to_owned(), password: Secret::new("hunter2"), nonce: || None }),
         hello_name: "c".to_owned(),
         timeouts: imap.timeouts,
+        kept: None,
     };
     let envelope = Envelope {
         mail_from: "ann@a.example".to_owned(),
