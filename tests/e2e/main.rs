@@ -9,6 +9,7 @@ mod demo;
 mod disk;
 mod far;
 mod hostile;
+mod kills;
 mod live;
 mod merge;
 mod outgoing;

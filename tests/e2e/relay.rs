@@ -1,18 +1,15 @@
-//! refserver as a mail server: two of them exchange mail, and what was acknowledged survives kill -9.
+//! refserver as a mail server: two of them exchange mail.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::mpsc;
 
 use crate::support::imap::Imap;
 use crate::support::net::free_address;
-use crate::support::random::Random;
 use crate::support::refserver::{self, Options, RefServer};
 use crate::support::smtp::Smtp;
 use crate::support::wait::{SOON, wait_until};
 
 /// Two servers, for a.example and b.example, that know the way to each other.
-fn pair() -> (RefServer, RefServer) {
+pub fn pair() -> (RefServer, RefServer) {
     let (at_a, at_b) = (free_address(), free_address());
     let start = |user: &str, domain: &str, smtp: SocketAddr, other: &str, there: SocketAddr| {
         RefServer::start(&Options {
@@ -46,7 +43,7 @@ fn submit(server: &RefServer, number: u64, to: &str) -> std::io::Result<u16> {
 }
 
 /// The numbers in an INBOX; one may stand there more than once.
-fn numbers(imap: &mut Imap) -> Vec<u64> {
+pub fn numbers(imap: &mut Imap) -> Vec<u64> {
     if imap.select("INBOX").exists() == 0 {
         return Vec::new();
     }
@@ -92,60 +89,4 @@ fn mail_for_a_server_that_is_down_waits_for_it() {
     b.restart();
     // The first time it looks again after up to a minute.
     wait_until("the mail to arrive after all", SOON * 2, || numbers(&mut b.login("bob")) == [1]);
-}
-
-/// Tried between two kills: more than can be taken.
-const MESSAGES: u64 = 100;
-
-#[test]
-fn a_server_killed_in_the_midst_of_deliveries_loses_nothing_it_acknowledged() {
-    let (mut a, mut b) = pair();
-    let mut random = Random::new(11);
-    let (mut near, mut far) = (BTreeSet::new(), BTreeSet::new());
-    let mut number = 0;
-    for _ in 0..10 {
-        let mut smtp = submission(&a).expect("a serves");
-        let (acknowledged, acknowledgements) = mpsc::channel();
-        std::thread::scope(|scope| {
-            let submitting = scope.spawn(move || {
-                let mut taken = Vec::new();
-                for number in number..number + MESSAGES {
-                    let to = if number % 2 == 0 { "ada@a.example" } else { "bob@b.example" };
-                    match smtp.send("ada@a.example", &[to], &message(number, to)) {
-                        Ok(answer) if answer.code == 250 => {
-                            taken.push(number);
-                            // Nobody counts any more once the kill is on its way.
-                            let _ = acknowledged.send(());
-                        }
-                        // Killed meanwhile: this one was not acknowledged.
-                        _ => break,
-                    }
-                }
-                taken
-            });
-            let moment = random.below(MESSAGES / 2) as usize;
-            assert_eq!(acknowledgements.iter().take(moment).count(), moment, "it serves until it is killed");
-            a.signal("KILL");
-            b.signal("KILL");
-            for number in submitting.join().expect("no panic while submitting") {
-                if number % 2 == 0 {
-                    near.insert(number)
-                } else {
-                    far.insert(number)
-                };
-            }
-        });
-        number += MESSAGES;
-        a.restart();
-        b.restart();
-    }
-    println!("{} and {} messages acknowledged", near.len(), far.len());
-    // What failed while a server was down is tried again after up to a minute.
-    for (server, user, acknowledged) in [(&a, "ada", &near), (&b, "bob", &far)] {
-        let mut imap = server.login(user);
-        wait_until("every acknowledged message to be delivered", SOON * 2, || {
-            let here: BTreeSet<u64> = numbers(&mut imap).into_iter().collect();
-            acknowledged.is_subset(&here)
-        });
-    }
 }
