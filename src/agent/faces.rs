@@ -156,6 +156,7 @@ fn make_smtp(parts: Parts) -> MakeSession {
             message_max_bytes: limits::MESSAGE_MAX_BYTES,
             hold_max_seconds: limits::HOLD_MAX_SECONDS,
             greet_delay_ms: 0,
+            tarpit_ms: 0,
         };
         Box::new(smtp::Session::new(backend, config))
     })

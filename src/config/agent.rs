@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
 use super::value::{
-    Bodies, Credential, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, TlsMode, UndoSeconds, credential,
+    Bodies, Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, TlsMode, credential,
 };
 use crate::types::{FolderFilter, Glob, Quirks};
 
@@ -112,7 +112,7 @@ struct RawLocal {
     password: Option<Spanned<Password>>,
     password_command: Option<Spanned<Vec<String>>>,
     tls: Option<OwnTls>,
-    undo_seconds: Option<UndoSeconds>,
+    undo_seconds: Option<DelaySeconds>,
 }
 
 #[derive(Deserialize)]

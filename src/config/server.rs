@@ -8,7 +8,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
-use super::value::{Credential, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, credential, word};
+use super::value::{
+    Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, credential, word,
+};
 
 /// Everything refserver can be told in a file. What the command line says as well, it says louder.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +40,10 @@ pub struct ServerConfig {
     pub messages_per_hour: Option<u32>,
     /// How long other servers wait for the greeting.
     pub greet_delay_seconds: u32,
+    /// How long who makes mistakes waits for an answer. `None`: nothing was said.
+    pub tarpit_seconds: Option<u32>,
+    /// Users are told by VRFY and EXPN who is here.
+    pub vrfy: bool,
     /// `None`: nothing was said.
     pub check_senders: Option<CheckSenders>,
     /// Signs what leaves.
@@ -133,6 +139,8 @@ impl ServerConfig {
             catch_all: raw.catch_all,
             messages_per_hour: raw.messages_per_hour,
             greet_delay_seconds: raw.greet_delay.map_or(0, |seconds| seconds.0),
+            tarpit_seconds: raw.tarpit.map(|seconds| seconds.0),
+            vrfy: raw.vrfy,
             check_senders: raw.check_senders,
             dkim: raw.dkim.map(|dkim| Dkim { selector: dkim.selector.0, key: dkim.key.map(|path| folder.join(path)) }),
         })
@@ -168,6 +176,9 @@ struct Raw {
     messages_per_hour: Option<u32>,
     greet_delay: Option<PollSeconds>,
     lmtp: Option<Listen>,
+    tarpit: Option<DelaySeconds>,
+    #[serde(default)]
+    vrfy: bool,
     check_senders: Option<CheckSenders>,
     dkim: Option<RawDkim>,
 }

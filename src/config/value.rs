@@ -162,10 +162,10 @@ impl<'de> Deserialize<'de> for PollSeconds {
     }
 }
 
-/// `undo-seconds`.
-pub(super) struct UndoSeconds(pub u32);
+/// `undo-seconds`, `tarpit`.
+pub(super) struct DelaySeconds(pub u32);
 
-impl<'de> Deserialize<'de> for UndoSeconds {
+impl<'de> Deserialize<'de> for DelaySeconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         number(deserializer, "a number of seconds from 0 to 3600", 0..=3600)
             .map(|seconds| Self(u32::try_from(seconds).expect("the range is within u32")))

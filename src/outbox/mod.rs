@@ -4,7 +4,7 @@
 //! Three separate facts of a submission: it is queued (its row), the server took it over (`handed_over`), a copy is in
 //! Sent (`filed`). Each is durable before the next is tried.
 
-mod copy;
+pub(crate) mod copy;
 pub mod decide;
 pub mod dsn;
 pub mod engine;

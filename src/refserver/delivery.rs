@@ -123,14 +123,33 @@ impl Backend for DeliveryBackend {
         }
     }
 
+    fn mailboxes(&mut self, name: &str) -> Option<Vec<String>> {
+        let Delivery { users, policy, .. } = &*self.delivery;
+        if self.account.is_none() || !policy.tells_users {
+            return None;
+        }
+        let name = name.trim().trim_start_matches('<').trim_end_matches('>');
+        let local_part = match Address::parse_recipient(name) {
+            Some(address) if address.domain().is_some_and(|domain| !users.is_local(domain)) => return None,
+            Some(address) => address.local_part(),
+            None => name.to_owned(),
+        };
+        let meant = users.recipients(&local_part);
+        let named = users.accounts().filter(|(_, account)| meant.contains(account));
+        Some(named.map(|(user, _)| users.address(user)).collect())
+    }
+
     fn begin(
         &mut self,
         trace: &Trace,
         envelope: &backend::Envelope,
         now: Timestamp,
     ) -> Result<DeliveryUpload, Refusal> {
+        // What is to wait waits in the queue, whomever it is for (RFC 4865).
+        let not_before = envelope.from.hold.map(|hold| hold.moment(now));
         let split = |is_local: bool| {
-            let to = envelope.to.iter().filter(|to| self.local(to).is_some() == is_local).cloned().collect();
+            let is_delivered = |to: &RcptTo| not_before.is_none() && self.local(to).is_some();
+            let to = envelope.to.iter().filter(|to| is_delivered(to) == is_local).cloned().collect();
             backend::Envelope { from: envelope.from.clone(), to }
         };
         if let Some(account) = self.account {
@@ -165,6 +184,7 @@ impl Backend for DeliveryBackend {
             delivery: Arc::clone(&self.delivery),
             sender: self.account,
             accounts,
+            not_before,
             local: outgoing(&local),
             remote: outgoing(&remote),
             known_by: hasher_of(envelope.from.address.as_ref()),
@@ -187,6 +207,8 @@ pub struct DeliveryUpload {
     sender: Option<AccountId>,
     /// Whose INBOX it goes into.
     accounts: BTreeSet<AccountId>,
+    /// When the client wants it sent, if not at once.
+    not_before: Option<Timestamp>,
     /// The envelope of those recipients, and of the others.
     local: Envelope,
     remote: Envelope,
@@ -237,7 +259,7 @@ impl backend::Upload for DeliveryUpload {
         }
         let message_id = delivered.as_ref().or(queued.as_ref()).map(message_id);
         if let (Some(content), Some(account)) = (queued, self.sender) {
-            posts.push(Post::queue(account, content, self.remote.clone()));
+            posts.push(Post::queue(account, content, self.remote.clone(), self.not_before));
         }
         // Without a Message-ID equal bytes may well be two messages (RFC 5322 section 3.6.4).
         let key = message_id
@@ -302,7 +324,7 @@ impl DeliveryUpload {
         let report = match sender.domain().is_some_and(|domain| users.is_local(domain)) {
             true => users.mailbox(&sender.local_part()).map(|account| Post::Inbox(account, report)),
             // From the null reverse-path, so that nothing is reported of the report.
-            false => Some(Post::queue(*first, report, report_envelope(&self.local))),
+            false => Some(Post::queue(*first, report, report_envelope(&self.local), None)),
         };
         post(&self.delivery.store, report.into_iter().collect(), None, &self.delivery.seen, now).map(drop)
     }

@@ -124,6 +124,7 @@ pub struct Settings {
     pub catch_all: Option<String>,
     pub policy: Policy,
     pub greet_delay_seconds: u32,
+    pub tarpit_seconds: Option<u32>,
     pub check_senders: Option<CheckSenders>,
     pub dkim: Option<Dkim>,
 }
@@ -206,8 +207,9 @@ impl Settings {
             quotas: options.quotas,
             aliases: file.aliases,
             catch_all: file.catch_all,
-            policy: Policy { messages_per_hour: file.messages_per_hour },
+            policy: Policy { messages_per_hour: file.messages_per_hour, tells_users: file.vrfy },
             greet_delay_seconds: file.greet_delay_seconds,
+            tarpit_seconds: file.tarpit_seconds,
             check_senders: file.check_senders,
             dkim: file.dkim,
         })

@@ -11,6 +11,8 @@ use crate::types::{AccountId, Timestamp, limits};
 pub struct Policy {
     /// How many messages a user may send within an hour.
     pub messages_per_hour: Option<u32>,
+    /// Who is logged in is told by VRFY and EXPN who is here.
+    pub tells_users: bool,
 }
 
 /// When who sent something lately.
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn an_hour_later_there_is_room_for_more() {
-        let (policy, sent) = (Policy { messages_per_hour: Some(2) }, Sent::default());
+        let (policy, sent) = (Policy { messages_per_hour: Some(2), ..Policy::default() }, Sent::default());
         let (ann, ben) = (AccountId::new(1), AccountId::new(2));
         let at = |minutes: i64| Timestamp::from_unix_ms(minutes * 60_000);
         for (account, minute, taken) in

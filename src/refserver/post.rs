@@ -20,9 +20,15 @@ pub(super) enum Post {
 }
 
 impl Post {
-    pub(super) fn queue(account: AccountId, content: StoredContent, envelope: Envelope) -> Self {
+    /// Sent no earlier than `not_before`.
+    pub(super) fn queue(
+        account: AccountId,
+        content: StoredContent,
+        envelope: Envelope,
+        not_before: Option<Timestamp>,
+    ) -> Self {
         let message_id = message_id(&content);
-        Self::Queue(NewSubmission { account, content, envelope, message_id, file: false, not_before: None })
+        Self::Queue(NewSubmission { account, content, envelope, message_id, file: false, not_before })
     }
 }
 

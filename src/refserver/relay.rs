@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::dkim::Signer;
+use super::home::Home;
 use super::lanes::Lanes;
 use super::route::{self, Dns, Local, Resolve, Route, Routes};
 use crate::net::{Chance, Clock, Shutdown};
@@ -37,6 +38,8 @@ pub struct RelaySender<R, H> {
     /// Signs what leaves.
     pub signer: Option<Arc<Signer>>,
     pub lanes: Lanes,
+    /// Takes what is for our own domain.
+    pub home: Option<Home>,
 }
 
 /// Makes the sender for one host: a seam for tests.
@@ -89,13 +92,11 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
         for (domain, places) in domains {
             let recipients = places.iter().map(|place| envelope.recipients[*place].clone()).collect();
             let part = Envelope { recipients, ..envelope.clone() };
-            let lane = self.lanes.enter(&domain).await;
-            let handed_over = self.send_to_domain(&domain, &part, bytes).await?;
+            let handed_over = match self.home.as_ref().filter(|home| home.is_of(&domain)) {
+                Some(home) => home.deliver(&part, bytes),
+                None => self.send_in_lane(&domain, &part, bytes, only_one).await?,
+            };
             farewell.extend(handed_over.farewell);
-            if only_one {
-                // Who comes next finds the connection. With more domains the lane would wait for the slowest of them.
-                farewell.push(Box::pin(async move { drop(lane) }));
-            }
             for (place, outcome) in places.iter().zip(handed_over.outcomes) {
                 outcomes[*place] = Some(outcome);
             }
@@ -103,6 +104,23 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
         let forgotten = || Outcome::Deferred(reply(451, "4.3.0", "no answer for this recipient".to_owned()));
         let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(forgotten)).collect();
         Ok(HandedOver { outcomes, farewell })
+    }
+
+    /// Sends to a domain, beside a few others at most.
+    async fn send_in_lane(
+        &self,
+        domain: &str,
+        envelope: &Envelope,
+        bytes: &mut dyn ByteSource,
+        is_only_domain: bool,
+    ) -> Result<HandedOver, SendError> {
+        let lane = self.lanes.enter(domain).await;
+        let mut handed_over = self.send_to_domain(domain, envelope, bytes).await?;
+        if is_only_domain {
+            // Who comes next finds the connection. With more domains the lane would wait for the slowest of them.
+            handed_over.farewell.push(Box::pin(async move { drop(lane) }));
+        }
+        Ok(handed_over)
     }
 
     /// Tries the domain's hosts in order until one answers. Only trouble with our own disk is an error.

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use super::delivery::{Delivery, DeliveryBackend};
 use super::dkim::{DkimError, Signer};
 use super::faults::Quirky;
+use super::home::Home;
 use super::lanes::Lanes;
 use super::options::Settings;
 use super::policy::Sent;
@@ -43,6 +44,9 @@ use crate::upstream::smtp::Kept;
 
 /// Bytes of expunged messages are removed this often: they share one look over all contents.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How long who makes mistakes waits where the configuration says nothing; who is on this machine does not.
+const TARPIT_MS: i64 = 2_000;
 
 /// A server that takes connections until it is stopped.
 pub struct Server {
@@ -242,6 +246,7 @@ impl Parts {
                 chance: Chance::system(),
                 signer: self.signer.clone(),
                 lanes: Lanes::default(),
+                home: Some(Home { delivery: Arc::clone(&self.delivery), clock: self.clock.clone() }),
             },
             hostname,
             clock: self.clock.clone(),
@@ -300,7 +305,7 @@ impl Parts {
     }
 
     fn smtp(&self, accepted: Accepted, role: smtp::Role) -> smtp::Session<DeliveryBackend> {
-        let plaintext_auth = is_private(&accepted);
+        let (plaintext_auth, is_loopback) = (is_private(&accepted), accepted.is_loopback());
         let tls = match (accepted.tls, accepted.can_upgrade) {
             (Some(facts), _) => smtp::Tls::Active(facts),
             (None, true) => smtp::Tls::Offered,
@@ -319,7 +324,16 @@ impl Parts {
                 }
                 _ => limits::MESSAGE_MAX_BYTES,
             },
-            hold_max_seconds: 0,
+            hold_max_seconds: match role {
+                smtp::Role::Submission { .. } => limits::HOLD_MAX_SECONDS,
+                smtp::Role::Mx | smtp::Role::Lmtp => 0,
+            },
+            tarpit_ms: match (role, self.settings.tarpit_seconds) {
+                (smtp::Role::Lmtp, _) => 0,
+                (_, Some(seconds)) => i64::from(seconds) * 1000,
+                (_, None) if is_loopback => 0,
+                (_, None) => TARPIT_MS,
+            },
             // Who has to wait is who comes from elsewhere: our own users and servers are known.
             greet_delay_ms: match role {
                 smtp::Role::Mx => i64::from(self.settings.greet_delay_seconds) * 1000,

@@ -179,6 +179,11 @@ impl Users {
         self.users.iter().map(|(name, user)| (name.as_str(), user.account))
     }
 
+    /// The address of a user.
+    pub fn address(&self, name: &str) -> String {
+        format!("{name}@{}", self.domain)
+    }
+
     /// Is it our own domain?
     pub fn is_local(&self, domain: &str) -> bool {
         domain.eq_ignore_ascii_case(&self.domain)

@@ -26,8 +26,9 @@ pub enum Command {
     },
     Rset,
     Noop,
-    Vrfy,
-    Expn,
+    /// A name or an address.
+    Vrfy(String),
+    Expn(String),
     Help,
     Quit,
 }
@@ -144,9 +145,9 @@ impl Command {
             "QUIT" => alone(Self::Quit, "QUIT"),
             "NOOP" => Ok(Self::Noop),
             "HELP" => Ok(Self::Help),
-            "VRFY" if !rest.is_empty() => Ok(Self::Vrfy),
+            "VRFY" if !rest.is_empty() => Ok(Self::Vrfy(rest.to_owned())),
             "VRFY" => Err(CommandError::Syntax("VRFY string")),
-            "EXPN" if !rest.is_empty() => Ok(Self::Expn),
+            "EXPN" if !rest.is_empty() => Ok(Self::Expn(rest.to_owned())),
             "EXPN" => Err(CommandError::Syntax("EXPN string")),
             _ => Err(CommandError::Unknown),
         }

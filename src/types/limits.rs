@@ -129,6 +129,12 @@ pub const SMTP_LINE_MAX_BYTES: usize = 12 * 1024 + 512;
 /// who guesses names or speaks another protocol is cut off, a long recipient list with a few dead names is not.
 pub const SMTP_MISTAKES_MAX: u32 = 20;
 
+/// Of these so many are answered at once where there is a tarpit.
+pub const SMTP_MISTAKES_FREE: u32 = 3;
+
+/// What a client may send ahead while an answer is held back: a thousand recipients.
+pub const SMTP_HELD_INPUT_MAX_BYTES: usize = 256 * 1024;
+
 /// Received fields of a message that does not go round in circles (RFC 5321 section 6.3: 100 at least).
 pub const RECEIVED_FIELDS_MAX: usize = 100;
 

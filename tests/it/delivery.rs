@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use mailtide::net::Chance;
+use mailtide::net::{Chance, Clock};
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
+use mailtide::refserver::home::Home;
 use mailtide::refserver::lanes::Lanes;
 use mailtide::refserver::policy::{Policy, Sent};
 use mailtide::refserver::post::Seen;
@@ -65,8 +66,9 @@ impl Post {
             plaintext_auth: true,
             scram_nonce: Some("a-nonce".to_owned()),
             message_max_bytes: 1_000_000,
-            hold_max_seconds: 0,
+            hold_max_seconds: if role == Role::Mx { 0 } else { 3600 },
             greet_delay_ms: 0,
+            tarpit_ms: 0,
         };
         Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
     }
@@ -296,7 +298,7 @@ fn an_alias_brings_it_to_each_of_its_users_once_and_they_may_send_as_it() {
 
 #[test]
 fn a_busy_sender_and_a_message_in_circles_are_refused() {
-    let post = Post::with(Policy { messages_per_hour: Some(2) }, None);
+    let post = Post::with(Policy { messages_per_hour: Some(2), ..Policy::default() }, None);
     let mut session = post.session(Role::Mx);
     talk(&mut session, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n");
     let circles = "Received: x\r\n".repeat(limits::RECEIVED_FIELDS_MAX + 1);
@@ -308,6 +310,60 @@ fn a_busy_sender_and_a_message_in_circles_are_refused() {
         let said = if said.contains("354 ") { talk(&mut alice, &format!("{MESSAGE}.\r\n")) } else { said };
         assert_eq!(codes(&said).last(), Some(&expected), "{said}");
     }
+}
+
+#[test]
+fn what_is_to_wait_waits_whomever_it_is_for_and_is_delivered_once() {
+    let post = Post::new();
+    let mut alice = post.alice();
+    let said = talk(
+        &mut alice,
+        "MAIL FROM:<alice@here.example> HOLDFOR=600\r\nRCPT TO:<bob@here.example>\r\nRCPT TO:<postmaster>\r\n\
+         RCPT TO:<x@there.example>\r\nDATA\r\nMessage-ID: <1@here>\r\n\r\nlater\r\n.\r\n",
+    );
+    assert_eq!(codes(&said), ["250", "250", "250", "250", "354", "250"]);
+    assert!(post.inbox("bob").is_empty());
+    let (store, account) = (&post.delivery.store, post.account("alice"));
+    let waiting = store.read(|reader| reader.submissions(account)).expect("readable").remove(0);
+    assert_eq!(waiting.not_before, NOW.plus_ms(600_000));
+    let home = Home { delivery: Arc::clone(&post.delivery), clock: Clock::from_fn(|| NOW) };
+    let world = World::default();
+    let relay = relay(Zone(BTreeMap::from([("there.example", MailRecords::NoMx)])), &world, Some(home));
+    // As after a crash that came before the outcome was recorded.
+    for _ in 0..2 {
+        let mut bytes = store.source(waiting.content).expect("its bytes");
+        let outcomes = finish(relay.hand_over(&waiting.envelope, &mut bytes)).expect("our own disk is fine").outcomes;
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Accepted(_))), "{outcomes:?}");
+    }
+    for name in ["alice", "bob"] {
+        let inbox = post.inbox(name);
+        assert_eq!(inbox.len(), 1, "{name}");
+        assert!(inbox[0].starts_with("Return-Path: <alice@here.example>\r\nReceived: "), "{}", inbox[0]);
+        assert!(inbox[0].ends_with("Message-ID: <1@here>\r\n\r\nlater\r\n"), "{}", inbox[0]);
+    }
+    let twice = ["there.example:25 x@there.example"; 2];
+    assert_eq!(*world.0.lock().expect("held by none"), twice, "what another server does with it is its affair");
+}
+
+#[test]
+fn who_is_here_is_told_to_users_where_they_may_know() {
+    let ask = |post: &Post, session: &mut dyn Conversation| {
+        let asked = ["VRFY bob", "VRFY <both@here.example>", "EXPN both", "EXPN carol", "VRFY x@there.example"];
+        let said = asked.map(|line| talk(session, &format!("{line}\r\n")));
+        assert_eq!(check(&post.delivery.store).expect("readable"), Vec::<String>::new());
+        said.map(|said| said[..3].to_owned()).join(" ")
+    };
+    let told = Post::with(Policy { tells_users: true, ..Policy::default() }, None);
+    assert_eq!(ask(&told, &mut told.alice()), "250 252 250 550 252");
+    assert!(talk(&mut told.alice(), "EXPN both\r\n").contains("250-2.1.5 <alice@here.example>"));
+    let stranger = |post: &Post| {
+        let mut session = post.session(Role::Mx);
+        talk(&mut session, "EHLO there.example\r\n");
+        ask(post, &mut session)
+    };
+    assert_eq!(stranger(&told), "252 252 502 502 252");
+    let untold = Post::new();
+    assert_eq!(ask(&untold, &mut untold.alice()), "252 252 502 502 252");
 }
 
 #[test]
@@ -365,6 +421,20 @@ impl Resolve for Zone {
     }
 }
 
+fn relay(dns: Zone, world: &World, home: Option<Home>) -> RelaySender<Zone, World> {
+    RelaySender {
+        routes: Routes::from([("static".to_owned(), "mx.static:2525".to_owned())]),
+        dns,
+        hostname: "me".to_owned(),
+        hosts: world.clone(),
+        mx_port: 25,
+        chance: Chance::from_fn(|| 0),
+        signer: None,
+        lanes: Lanes::default(),
+        home,
+    }
+}
+
 #[test]
 fn each_domains_mail_goes_to_the_first_of_its_hosts_that_answers() {
     let mx = |hosts: &[(u16, &str)]| {
@@ -389,16 +459,7 @@ fn each_domains_mail_goes_to_the_first_of_its_hosts_that_answers() {
         ("a@[192.0.2.1]", "192.0.2.1:25 a@[192.0.2.1]", "250"),
     ] {
         let world = World::default();
-        let relay = RelaySender {
-            routes: Routes::from([("static".to_owned(), "mx.static:2525".to_owned())]),
-            dns: zone(),
-            hostname: "me".to_owned(),
-            hosts: world.clone(),
-            mx_port: 25,
-            chance: Chance::from_fn(|| 0),
-            signer: None,
-            lanes: Lanes::default(),
-        };
+        let relay = relay(zone(), &world, None);
         let recipient = |address: &str| Recipient { address: address.to_owned(), notify: None, orcpt: None };
         let envelope = Envelope {
             mail_from: "me@here".to_owned(),

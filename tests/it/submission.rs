@@ -84,6 +84,7 @@ impl Place {
             message_max_bytes: 10_000_000,
             hold_max_seconds: 3600,
             greet_delay_ms: 0,
+            tarpit_ms: 0,
         };
         Session::new(backend, config)
     }

@@ -194,6 +194,7 @@ impl Life {
             message_max_bytes: 1_000_000,
             hold_max_seconds: 0,
             greet_delay_ms: 0,
+            tarpit_ms: 0,
         };
         Box::new(SmtpSession::new(backend, config))
     }

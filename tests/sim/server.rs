@@ -169,6 +169,7 @@ impl Shared {
             message_max_bytes: 1_000_000,
             hold_max_seconds: 0,
             greet_delay_ms: 0,
+            tarpit_ms: 0,
         };
         SmtpSession::new(DeliveryBackend::new(self.delivery.clone(), role), config)
     }

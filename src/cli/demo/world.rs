@@ -69,6 +69,7 @@ impl World {
             aliases: std::collections::BTreeMap::new(),
             catch_all: None,
             policy: crate::refserver::policy::Policy::default(),
+            tarpit_seconds: None,
             check_senders: None,
             dkim: None,
             greet_delay_seconds: 0,

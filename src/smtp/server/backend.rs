@@ -36,6 +36,11 @@ pub trait Backend: Send + 'static {
     /// [`Self::begin`].
     fn recipient(&mut self, trace: &Trace, from: &MailFrom, to: &RcptTo) -> Result<(), Refusal>;
 
+    /// The mailboxes that a name or an address means, for who may know (RFC 5321 section 3.5); `None`: it is not told.
+    fn mailboxes(&mut self, _name: &str) -> Option<Vec<String>> {
+        None
+    }
+
     /// The client is about to send the bytes.
     fn begin(&mut self, trace: &Trace, envelope: &Envelope, now: Timestamp) -> Result<Self::Upload, Refusal>;
 

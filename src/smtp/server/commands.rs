@@ -41,9 +41,8 @@ impl<B: Backend> Session<B> {
                 self.reply(&Reply::new(250, "2.0.0", "Forgotten"));
             }
             Command::Noop => self.reply(&Reply::new(250, "2.0.0", "OK")),
-            // RFC 5321 section 3.5.3: who is here is not told.
-            Command::Vrfy => self.reply(&Reply::new(252, "2.5.0", "Send mail and see")),
-            Command::Expn => self.mistake(Reply::new(502, "5.5.1", "Not implemented")),
+            Command::Vrfy(name) => self.vrfy(&name),
+            Command::Expn(name) => self.expn(&name),
             Command::Help => self.reply(&Reply::new(214, "2.0.0", "See RFC 5321")),
             Command::Quit => self.close(&Reply::new(221, "2.0.0", "Goodbye")),
         }
@@ -92,6 +91,28 @@ impl<B: Backend> Session<B> {
             }
             Tls::Active(_) => self.mistake(Reply::new(503, "5.5.1", "TLS is active")),
             Tls::Absent => self.mistake(Reply::new(502, "5.5.1", "Not implemented")),
+        }
+    }
+
+    /// RFC 5321 section 3.5. Who is here is told to whom the backend tells it.
+    fn vrfy(&mut self, name: &str) {
+        match self.backend.mailboxes(name).as_deref() {
+            None => self.reply(&Reply::new(252, "2.5.0", "Send mail and see")),
+            Some([]) => self.mistake(Reply::new(550, "5.1.1", "No such user here")),
+            Some([only]) => self.reply(&Reply::new(250, "2.1.5", format!("<{only}>"))),
+            Some(_) => self.reply(&Reply::new(252, "2.1.5", "These are several: EXPN shows them")),
+        }
+    }
+
+    fn expn(&mut self, name: &str) {
+        match self.backend.mailboxes(name).as_deref() {
+            None => self.mistake(Reply::new(502, "5.7.1", "Who is here is not told")),
+            Some([]) => self.mistake(Reply::new(550, "5.1.1", "No such user here")),
+            Some([first, more @ ..]) => {
+                let reply = Reply::new(250, "2.1.5", format!("<{first}>"));
+                let reply = more.iter().fold(reply, |reply, mailbox| reply.and(format!("<{mailbox}>")));
+                self.reply(&reply);
+            }
         }
     }
 
@@ -175,6 +196,7 @@ impl<B: Backend> Session<B> {
             }
             Err(LoginError::Refused) => {
                 self.reply(&Reply::new(535, "5.7.8", "Wrong user name or password"));
+                self.hold();
                 self.login_failures += 1;
                 if self.login_failures >= limits::LOGIN_FAILURES_MAX {
                     self.close(&Reply::new(421, "4.7.0", "Too many failed logins"));

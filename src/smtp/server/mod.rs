@@ -36,6 +36,8 @@ pub struct Config {
     pub hold_max_seconds: u32,
     /// How long the greeting waits. Who speaks before it is no mail server: those wait (RFC 5321 section 4.3.1).
     pub greet_delay_ms: i64,
+    /// How long the answer to a failed login waits, and to what should not have been sent once there was some of it.
+    pub tarpit_ms: i64,
 }
 
 /// Which of the two services this is.
@@ -79,6 +81,8 @@ pub struct Session<B: Backend> {
     line: Vec<u8>,
     output: Vec<u8>,
     last_heard: Option<Timestamp>,
+    /// Nothing is said or looked at before then.
+    held: Option<Timestamp>,
     mistakes: u32,
     login_failures: u32,
     /// SCRAM exchanges so far: each has a nonce of its own.
@@ -134,6 +138,7 @@ impl<B: Backend> Session<B> {
             line: Vec::new(),
             output: Vec::new(),
             last_heard: None,
+            held: None,
             mistakes: 0,
             login_failures: 0,
             scram_exchanges: 0,
@@ -154,7 +159,7 @@ impl<B: Backend> Session<B> {
     fn advance(&mut self, now: Timestamp) {
         let taken = std::mem::take(&mut self.input);
         let mut input = &taken[..];
-        while !input.is_empty() && self.output.len() < limits::OUTPUT_CHUNK_BYTES {
+        while !input.is_empty() && self.held.is_none() && self.output.len() < limits::OUTPUT_CHUNK_BYTES {
             match &mut self.phase {
                 Phase::Over | Phase::StartingTls => break,
                 Phase::Silence => self.close(&Reply::new(554, "5.5.1", "The server speaks first")),
@@ -233,9 +238,18 @@ impl<B: Backend> Session<B> {
     fn mistake(&mut self, reply: Reply) {
         self.reply(&reply);
         self.mistakes += 1;
+        if self.mistakes > limits::SMTP_MISTAKES_FREE {
+            self.hold();
+        }
         if self.mistakes >= limits::SMTP_MISTAKES_MAX {
             self.close(&Reply::new(421, "4.7.0", "Too many errors"));
         }
+    }
+
+    /// Who guesses names or passwords waits for each answer.
+    fn hold(&mut self) {
+        let wait_ms = self.config.tarpit_ms;
+        self.held = self.last_heard.filter(|_| wait_ms > 0).map(|heard| heard.plus_ms(wait_ms));
     }
 
     /// Says a last word.
@@ -262,6 +276,9 @@ impl<B: Backend> Conversation for Session<B> {
         if self.reads() {
             self.input.extend_from_slice(input);
         }
+        if self.held.is_some() && self.input.len() > limits::SMTP_HELD_INPUT_MAX_BYTES {
+            self.close(&Reply::new(421, "4.7.0", "Wait for the answers"));
+        }
     }
 
     fn handle_event(&mut self, event: Event, now: Timestamp) {
@@ -274,7 +291,11 @@ impl<B: Backend> Conversation for Session<B> {
                 self.last_heard = Some(now);
                 (self.client, self.transaction, self.phase) = (None, None, Phase::Commands);
             }
-            Event::Shutdown => self.close(&Reply::new(421, "4.3.2", "Stopping, try again later")),
+            Event::Shutdown => {
+                self.held = None;
+                self.close(&Reply::new(421, "4.3.2", "Stopping, try again later"));
+            }
+            Event::Deadline if self.held.is_some() => self.held = None,
             Event::Deadline if matches!(self.phase, Phase::Silence) => {
                 self.last_heard = Some(now);
                 self.say_greeting();
@@ -285,7 +306,11 @@ impl<B: Backend> Conversation for Session<B> {
 
     fn poll_output(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Step {
         self.last_heard.get_or_insert(now);
+        self.held = self.held.filter(|until| now < *until);
         self.advance(now);
+        if self.held.is_some() {
+            return Step::Wait;
+        }
         out.append(&mut self.output);
         match self.phase {
             Phase::Over => Step::Close,
@@ -305,6 +330,9 @@ impl<B: Backend> Conversation for Session<B> {
             Phase::Silence => self.config.greet_delay_ms,
             _ => limits::SMTP_IDLE_TIMEOUT_MS,
         };
+        if self.held.is_some() {
+            return self.held;
+        }
         self.last_heard.map(|heard| heard.plus_ms(wait_ms))
     }
 }

@@ -22,6 +22,7 @@ pub struct Memory {
     log: Log,
     mx: bool,
     scram: bool,
+    vrfy: bool,
     fail: Option<String>,
 }
 
@@ -75,6 +76,15 @@ impl Backend for Memory {
         }
     }
 
+    fn mailboxes(&mut self, name: &str) -> Option<Vec<String>> {
+        let mailboxes: &[&str] = match name {
+            "alice" => &["alice@here"],
+            "both" => &["alice@here", "bob@here"],
+            _ => &[],
+        };
+        self.vrfy.then(|| mailboxes.iter().map(|mailbox| (*mailbox).to_owned()).collect())
+    }
+
     fn begin(&mut self, trace: &Trace, envelope: &Envelope, _: Timestamp) -> Result<MemoryUpload, Refusal> {
         if self.fail.as_deref() == Some("begin") {
             return Err(Refusal::no_room());
@@ -122,7 +132,7 @@ impl Upload for MemoryUpload {
     }
 }
 
-/// Settings: role (mx, submission, anonymous), tls (active, offered), plaintext-auth (yes), scram (yes), max-bytes, fail.
+/// Settings: role (mx, submission, anonymous), tls (active, offered), plaintext-auth (yes), scram (yes), vrfy (yes), tarpit-ms, max-bytes, fail.
 pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let setting = |name: &str| settings.get(name).map(String::as_str);
     let log = Log::default();
@@ -145,12 +155,14 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
         scram_nonce: Some("3rfcNHYJY1ZVvWVs7j".to_owned()),
         message_max_bytes: setting("max-bytes").map_or(1_000_000, |text| text.parse().expect("a number")),
         hold_max_seconds: setting("hold").map_or(0, |text| text.parse().expect("a number")),
+        tarpit_ms: setting("tarpit-ms").map_or(0, |text| text.parse().expect("a number")),
         greet_delay_ms: setting("greet-delay-ms").map_or(0, |text| text.parse().expect("a number")),
     };
     let backend = Memory {
         log: Arc::clone(&log),
         mx: matches!(role, Role::Mx | Role::Lmtp),
         scram: setting("scram") == Some("yes"),
+        vrfy: setting("vrfy") == Some("yes"),
         fail: setting("fail").map(str::to_owned),
     };
     (Session::new(backend, config), log)
