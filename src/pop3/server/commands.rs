@@ -7,6 +7,7 @@ use super::backend::{Backend, LoginError, Maildrop, Message};
 use super::{Session, State, Tls, Transaction};
 use crate::pop3::command::Command;
 use crate::pop3::lines::Stuffer;
+use crate::pop3::surrogate::Surrogate;
 use crate::sasl::server::{Exchange, Mechanism, Offer, Progress};
 use crate::sasl::{Credentials, scram};
 use crate::types::{Secret, Timestamp, limits};
@@ -18,13 +19,12 @@ pub(super) enum Outgoing {
     Message {
         place: usize,
         offset: u64,
+        /// None: the bytes go as they are.
+        surrogate: Option<Surrogate>,
         stuffer: Stuffer,
     },
     /// The messages from `next` on.
-    Listing {
-        next: usize,
-        column: Column,
-    },
+    Listing { next: usize, column: Column },
 }
 
 /// What a listing shows of each message.
@@ -224,7 +224,8 @@ impl<B: Backend> Session<B> {
             Ok(maildrop) => {
                 let deleted = vec![false; maildrop.messages().len()];
                 self.say(format!("+OK {} messages", deleted.len()));
-                self.state = State::Transaction(Box::new(Transaction { maildrop, deleted, outgoing: None }));
+                self.state =
+                    State::Transaction(Box::new(Transaction { maildrop, deleted, outgoing: None, utf8: self.utf8 }));
             }
             Err(LoginError::InUse) => self.say(format!("-ERR [IN-USE] {}", LoginError::InUse)),
             Err(LoginError::TooSoon) => self.say(format!("-ERR [LOGIN-DELAY] {}", LoginError::TooSoon)),
@@ -256,8 +257,8 @@ impl<B: Backend> Session<B> {
         match transaction.outgoing.take() {
             None => return false,
             Some(Outgoing::Listing { next, column }) => transaction.poll_listing(next, column, out),
-            Some(Outgoing::Message { place, offset, stuffer }) => {
-                if transaction.poll_message(place, offset, stuffer, out).is_err() {
+            Some(Outgoing::Message { place, offset, surrogate, stuffer }) => {
+                if transaction.poll_message(place, offset, surrogate, stuffer, out).is_err() {
                     // The response has begun and cannot be taken back; an end would pass half a message for a whole one.
                     self.state = State::Over;
                 }
@@ -336,16 +337,27 @@ impl<M: Maildrop> Transaction<M> {
         &mut self,
         place: usize,
         offset: u64,
+        mut surrogate: Option<Surrogate>,
         mut stuffer: Stuffer,
         out: &mut Vec<u8>,
     ) -> Result<(), super::backend::Error> {
         let piece = self.maildrop.read(place, offset, limits::OUTPUT_CHUNK_BYTES)?;
-        stuffer.write(&piece, out);
+        match &mut surrogate {
+            Some(surrogate) => {
+                let mut put = Vec::new();
+                surrogate.write(&piece, &mut put);
+                stuffer.write(&put, out);
+            }
+            None => stuffer.write(&piece, out),
+        }
         if piece.is_empty() || stuffer.is_satisfied() {
+            let mut put = Vec::new();
+            surrogate.into_iter().for_each(|surrogate| surrogate.finish(&mut put));
+            stuffer.write(&put, out);
             stuffer.finish(out);
         } else {
             let offset = offset + piece.len() as u64;
-            self.outgoing = Some(Outgoing::Message { place, offset, stuffer });
+            self.outgoing = Some(Outgoing::Message { place, offset, surrogate, stuffer });
         }
         Ok(())
     }
@@ -356,7 +368,12 @@ impl<M: Maildrop> Transaction<M> {
         match self.maildrop.read(place, 0, 1) {
             Ok(_) => {
                 say(out, "+OK");
-                self.outgoing = Some(Outgoing::Message { place, offset: 0, stuffer: Stuffer::new(body_lines) });
+                self.outgoing = Some(Outgoing::Message {
+                    place,
+                    offset: 0,
+                    surrogate: (!self.utf8).then(Surrogate::default),
+                    stuffer: Stuffer::new(body_lines),
+                });
             }
             Err(error) => say(out, format!("-ERR [SYS/TEMP] {error}")),
         }

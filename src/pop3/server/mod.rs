@@ -1,8 +1,8 @@
 //! The POP3 session as a value (RFC 1939): AUTHORIZATION, TRANSACTION, UPDATE.
 //!
 //! Rules: nothing is deleted but by QUIT; a connection that just ends, a timeout or a stop deletes nothing (section 6).
-//! A message is its bytes, with or without UTF8 (RFC 6856): mail with 8-bit header fields is older than that command,
-//! and whoever fetches it by ordinary means must not find it withheld.
+//! To who said UTF8 (RFC 6856) a message is its bytes; to others its header is put as ASCII ([`super::surrogate`]): nobody must
+//! find mail withheld. Sizes are of the bytes: to know a surrogate's, each message would have to be read.
 //! Messages and listings stream: while one goes out, commands already received wait.
 
 pub mod backend;
@@ -75,6 +75,8 @@ struct Transaction<M> {
     /// Which messages are marked to be deleted, by their places.
     deleted: Vec<bool>,
     outgoing: Option<Outgoing>,
+    /// The client said UTF8.
+    utf8: bool,
 }
 
 impl<B: Backend> Session<B> {

@@ -98,7 +98,8 @@ impl Maildrop for MemoryMaildrop {
     }
 }
 
-/// Settings: tls (active, offered), plaintext-auth (yes), scram (yes), fail. The last of the four messages cannot be read.
+/// Settings: tls (active, offered), plaintext-auth (yes), scram (yes), fail, utf8-header (yes: one message with such a
+/// header). Else the last of the four messages cannot be read.
 pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let setting = |name: &str| settings.get(name).map(String::as_str);
     let log = Log::default();
@@ -108,9 +109,13 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
         _ => Tls::Absent,
     };
     let messages = ["A: 1\r\n\r\none\r\n", "A: 2\r\n\r\n.dot\r\n..\r\n.\r\nno end", "A: 3\n\nbare\n.\nfeeds\n", ""];
+    let messages = match setting("utf8-header") {
+        Some("yes") => vec!["Subject: Grüße\r\n\r\nKörper\r\n".to_owned()],
+        _ => messages.map(str::to_owned).to_vec(),
+    };
     let backend = Memory {
         log: Arc::clone(&log),
-        messages: messages.map(str::to_owned).to_vec(),
+        messages,
         scram: setting("scram") == Some("yes"),
         fail: setting("fail").map(str::to_owned),
     };
