@@ -133,3 +133,19 @@ fn a_signed_message_passes_and_what_only_says_it_is_from_there_does_not() {
     imap.select("INBOX");
     assert_eq!(imap.fetch_all().len(), 3);
 }
+
+#[test]
+fn what_dns_does_not_tell_now_counts_against_nobody() {
+    let dns = Dns::start();
+    for name in ["a.example", "_dmarc.a.example", "_dmarc.example"] {
+        dns.add(name, Record::Trouble);
+    }
+    let config = format!("dns = \"{}\"\ncheck-senders = \"enforce\"\n", dns.address);
+    let server =
+        RefServer::start(&Options { users: &["ada"], domain: Some("b.example"), config, ..Options::default() });
+    let mut smtp = Smtp::connect(server.address("smtp")).expect("it listens");
+    let answer = smtp.send("x@a.example", &["ada@b.example"], letter("a.example").as_bytes()).expect("it answers");
+    assert_eq!(answer.code, 250, "{answer:?}");
+    let text = wait_for("the message", SOON, || first(&server, "INBOX"));
+    assert!(text.contains("spf=temperror") && text.contains("dmarc=temperror"), "{text}");
+}

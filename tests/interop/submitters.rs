@@ -144,6 +144,31 @@ fn msmtp_and_mutt_submit_to_the_agent() {
 }
 
 #[test]
+fn msmtp_proves_by_scram_that_it_knows_the_password_and_so_do_we() {
+    let Some(msmtp) = peers::find("msmtp") else { return };
+    let office = Office::open();
+    let (local, remote) = (office.agent.smtp, office.server.address("submission"));
+    for (name, address, password) in [("agent", local, LOCAL_PASSWORD), ("refserver", remote, refserver::PASSWORD)] {
+        for mechanism in ["scram-sha-256", "scram-sha-1"] {
+            let subject = format!("{name} {mechanism}");
+            let (host, port) = (address.ip(), address.port());
+            let account = format!(
+                "account default\nhost {host}\nport {port}\nfrom ada@home.example\nauth {mechanism}\nuser ada\n\
+                 password {password}\ntls off\n"
+            );
+            let rc = office.file("msmtprc", &account);
+            std::fs::set_permissions(&rc, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("our file");
+            let letter = office.file("letter", &format!("To: bea@home.example\nSubject: {subject}\n\nhello\n"));
+            office.run_on(&letter, Command::new(&msmtp).arg("-C").arg(&rc).arg("-t"));
+            if name == "refserver" {
+                wait_until(&subject, SOON, || office.with_subject(&subject) == 1);
+            }
+        }
+    }
+    assert_eq!(office.delivered(2).len(), 2);
+}
+
+#[test]
 fn git_sends_patches_by_smtp_and_by_our_sendmail() {
     let Some(git) = peers::find("git") else { return };
     if !Path::new("/usr/lib/git-core/git-send-email").exists() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use mailtide::net::{Chance, Clock};
+use mailtide::outbox::engine::{self, Engine, SentCopy, Settings};
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
 use mailtide::refserver::home::Home;
@@ -343,6 +344,33 @@ fn what_is_to_wait_waits_whomever_it_is_for_and_is_delivered_once() {
     }
     let twice = ["there.example:25 x@there.example"; 2];
     assert_eq!(*world.0.lock().expect("held by none"), twice, "what another server does with it is its affair");
+}
+
+/// RFC 5321 section 4.5.4.1, also where no server was ever reached.
+#[test]
+fn who_waits_for_a_server_that_cannot_be_reached_is_told_after_hours_and_gets_it_back_after_days() {
+    let post = Post::new();
+    talk(&mut post.alice(), &format!("MAIL FROM:<alice@here.example>\r\nRCPT TO:<x@far>\r\nDATA\r\n{MESSAGE}.\r\n"));
+    let far = MailRecords::Mx(vec![(10, "down.far".to_owned())]);
+    let relay = relay(Zone(BTreeMap::from([("far", far)])), &World::default(), None);
+    let settings = Settings {
+        origin: Origin::Authority,
+        hostname: "here.example".to_owned(),
+        sent_copy: SentCopy::AfterLooking,
+        attempts_at_once: 1,
+    };
+    let engine =
+        Engine::new(post.delivery.store.clone(), post.account("alice"), relay, settings, NOW).expect("a queue");
+    let hour_ms = 60 * 60_000;
+    for (hours, reports) in [(0, 0), (1, 0), (5, 1), (20, 1), (119, 1), (121, 2), (200, 2)] {
+        let now = NOW.plus_ms(hours * hour_ms);
+        engine.hasten(now).expect("a usable store");
+        finish(engine.run_due(engine::World { now: &|| now, chance: &|| 0 })).expect("a usable store");
+        assert_eq!(post.inbox("alice").len(), reports, "after {hours} hours");
+    }
+    let reports = post.inbox("alice");
+    assert!(reports[0].contains("Action: delayed") && reports[0].contains("down.far"), "{}", reports[0]);
+    assert!(reports[1].contains("Action: failed") && reports[1].contains("Status: 4.4.7"), "{}", reports[1]);
 }
 
 #[test]

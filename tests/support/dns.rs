@@ -12,6 +12,8 @@ pub enum Record {
     A(Ipv4Addr),
     Aaaa(Ipv6Addr),
     Txt(String),
+    /// The server cannot tell now (SERVFAIL).
+    Trouble,
 }
 
 pub struct Dns {
@@ -88,7 +90,11 @@ fn answer(query: &[u8], records: &[(String, Record)]) -> Option<Vec<u8>> {
         })
         .collect();
     // Response, authoritative, recursion available; NXDOMAIN where the name is of nothing.
-    let code = if of_name.is_empty() { 3 } else { 0 };
+    let code = match of_name.first() {
+        None => 3,
+        Some((_, Record::Trouble)) => 2,
+        Some(_) => 0,
+    };
     let mut out = query[..2].to_vec();
     out.extend([0x85, 0x80 | code, 0, 1]);
     out.extend(u16::try_from(data.len()).expect("a few").to_be_bytes());
