@@ -135,8 +135,8 @@ impl Account for MailAccount {
     fn list(&mut self) -> Result<Vec<Mailbox>, Error> {
         let mailboxes = self.store.show(|reader| reader.mailboxes(self.account))?;
         let shown = |mailbox: store::Mailbox| {
-            let store::Mailbox { id, name, selectable, special_use, subscribed, .. } = mailbox;
-            name.map(|name| Mailbox { id, name, selectable, special_use, subscribed })
+            let store::Mailbox { id, name, selectable, special_use, subscribed, highest_mod_seq, .. } = mailbox;
+            name.map(|name| Mailbox { id, name, selectable, special_use, subscribed, highest_mod_seq })
         };
         Ok(mailboxes.into_iter().filter_map(shown).collect())
     }

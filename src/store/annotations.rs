@@ -44,6 +44,11 @@ impl Reader<'_> {
 impl Txn<'_> {
     /// Sets annotations; those without a value go.
     pub fn annotate(&mut self, of: Annotated, entries: &[(String, Option<Vec<u8>>)]) -> Result<()> {
+        let account = match of {
+            Annotated::Account(account) => account,
+            Annotated::Mailbox(mailbox) => self.reader().mailbox(mailbox)?.account,
+        };
+        self.touch(account);
         let (table, key) = of.place();
         for (entry, value) in entries {
             match value {

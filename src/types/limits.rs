@@ -55,6 +55,9 @@ pub const IMAP_SEARCH_BATCH: usize = 2000;
 /// Messages of one APPEND (RFC 3502).
 pub const IMAP_APPEND_MESSAGES_MAX: usize = 100;
 
+/// Mailboxes whose messages one session watches (RFC 5465): each is looked at when it changed, and all at the command.
+pub const IMAP_NOTIFY_MAILBOXES_MAX: usize = 5000;
+
 /// Commands refused as BAD in a row after which a session is closed: whoever speaks here does not speak IMAP.
 pub const IMAP_BAD_COMMANDS_MAX: u32 = 50;
 

@@ -6,7 +6,7 @@
 //! [`Appending::write`] for the bytes, [`Appending::next_piece`] where another is announced behind them,
 //! [`Appending::finish`] at the end. A command without such a literal is a row of the table like every other.
 
-use super::backend::{Account, Append, Backend, Upload};
+use super::backend::{Account, Append, Appended, Backend, Upload};
 use super::catenate::catenate;
 use super::config::Capability;
 use super::expunge::refuse_read_only;
@@ -21,7 +21,7 @@ use crate::types::{Flags, InternalDate, LocalUid, MailboxId, MailboxName, limits
 
 /// The row's function: an APPEND that came to its end without announcing a message.
 pub fn append<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
-    whole::<B>(context, &mut user.account, None, args)
+    whole::<B>(context, &mut user.account, user.selected.as_mut(), None, args)
 }
 
 /// The row's function: a REPLACE that came to its end without announcing a message.
@@ -32,18 +32,19 @@ pub fn replace<B: Backend>(
     args: &mut Parser<'_>,
     by: By,
 ) -> Outcome<B> {
-    whole::<B>(context, account, Some((view, by)), args)
+    whole::<B>(context, account, Some(view), Some(by), args)
 }
 
 fn whole<B: Backend>(
     context: &mut Context,
     account: &mut B::Account,
-    replaces: Option<(&View, By)>,
+    selected: Option<&mut View>,
+    replaces: Option<By>,
     args: &mut Parser<'_>,
 ) -> Outcome<B> {
     let tag = context.tag.clone();
-    match begin_with(context, account, replaces, args, tag)? {
-        Begun::Message(appending) if appending.place.is_none() => appending.commit::<B>(context, account),
+    match begin_with(context, account, selected.as_deref().zip(replaces), args, tag)? {
+        Begun::Message(appending) if appending.place.is_none() => appending.commit::<B>(context, account, selected),
         Begun::Message(_) | Begun::Argument => Err(Refusal::bad("Expected a message")),
     }
 }
@@ -180,7 +181,7 @@ impl<A: Account> Appending<A> {
     pub fn finish<B: Backend<Account = A>>(
         mut self,
         context: &mut Context,
-        account: &mut A,
+        user: &mut User<A>,
         rest: &[u8],
     ) -> Outcome<B> {
         let place = self.place.unwrap_or(AppendPlace::Behind);
@@ -188,20 +189,27 @@ impl<A: Account> Appending<A> {
         if next.is_some() {
             return Err(Refusal::bad("Expected a message"));
         }
-        self.take(context, account, steps)?;
-        self.commit::<B>(context, account)
+        self.take(context, &mut user.account, steps)?;
+        self.commit::<B>(context, &mut user.account, user.selected.as_mut())
     }
 
-    fn commit<B: Backend<Account = A>>(self, context: &mut Context, account: &mut A) -> Outcome<B> {
+    fn commit<B: Backend<Account = A>>(
+        self,
+        context: &mut Context,
+        account: &mut A,
+        selected: Option<&mut View>,
+    ) -> Outcome<B> {
         let Self { replaces, target, mut messages, .. } = self;
         let Some((mailbox, uid)) = replaces else {
             let appended = account.append(&target, messages).map_err(Refusal::target)?;
+            note_own(selected, &appended);
             let code = Code::AppendUid(appended.uid_validity, appended.uids);
             let code = Some(code).filter(|_| context.has(Capability::UidPlus));
             return Ok(Done::Reply(Reply { code, text: "Appended".into() }));
         };
         let message = messages.pop().ok_or_else(|| Refusal::bad("Expected a message"))?;
         let appended = account.replace(mailbox, uid, &target, message).map_err(Refusal::target)?;
+        note_own(selected, &appended);
         // "in an untagged OK before sending the EXPUNGE" (RFC 8508 section 4.3), which the command's end tells.
         if context.has(Capability::UidPlus) {
             context.untagged_ok(&Code::AppendUid(appended.uid_validity, appended.uids), "The new message is there");
@@ -272,6 +280,13 @@ impl<A: Account> Appending<A> {
     fn grow(&mut self, size_bytes: u64) -> Result<(), Refusal> {
         self.size_bytes = self.size_bytes.saturating_add(size_bytes);
         if self.size_bytes > limits::MESSAGE_MAX_BYTES { Err(too_big()) } else { Ok(()) }
+    }
+}
+
+/// The client need not be told of what it appended itself.
+fn note_own(selected: Option<&mut View>, appended: &Appended) {
+    if let Some(view) = selected {
+        view.note_own(appended.uid_validity, appended.uids.iter().copied());
     }
 }
 

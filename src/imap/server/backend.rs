@@ -176,6 +176,8 @@ pub struct Mailbox {
     pub selectable: bool,
     pub special_use: Option<SpecialUse>,
     pub subscribed: bool,
+    /// Grows with every change of its messages.
+    pub highest_mod_seq: ModSeq,
 }
 
 /// STATUS (RFC 3501 section 6.3.10, RFC 8438, RFC 7162, RFC 8474).

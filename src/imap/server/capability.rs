@@ -56,6 +56,7 @@ pub enum Capability {
     ThreadOrderedSubject,
     ThreadReferences,
     MultiSearch,
+    Notify,
 }
 
 /// A row of the table.
@@ -72,7 +73,7 @@ const fn row(capability: Capability, name: &'static str, rests_on: &'static [Cap
 }
 
 /// Every capability, in the order in which they are listed.
-const TABLE: [Row; 47] = [
+const TABLE: [Row; 48] = [
     row(C::Imap4Rev2, "IMAP4rev2", FOLDED_IN),                        // RFC 9051
     row(C::LiteralPlus, "LITERAL+", &[]),                             // RFC 7888
     row(C::SaslIr, "SASL-IR", &[]),                                   // RFC 4959
@@ -119,7 +120,9 @@ const TABLE: [Row; 47] = [
     row(C::ESort, "ESORT", &[C::Sort, C::ESearch]),                   // RFC 5267 section 3
     row(C::ThreadOrderedSubject, "THREAD=ORDEREDSUBJECT", &[C::ThreadReferences]), // RFC 5256
     row(C::ThreadReferences, "THREAD=REFERENCES", &[]),               // RFC 5256
-    row(C::MultiSearch, "MULTISEARCH", &[C::ESearch]),                // RFC 7377
+    row(C::MultiSearch, "MULTISEARCH", &[C::ESearch]),
+    row(C::Notify, "NOTIFY", &[]), // RFC 5465
+                                   // RFC 7377
 ];
 
 /// What became part of IMAP4rev2 (RFC 9051 appendix E items 2 and 3).

@@ -61,19 +61,14 @@ pub fn fetch<B: Backend>(
             context.untagged(format_args!("VANISHED (EARLIER) {vanished}"));
         }
     }
-    let sets_seen = items.iter().any(|item| matches!(item, FetchItem::Content(content) if content.sets_seen));
-    Ok(Done::Run(Box::new(Fetching {
-        by,
-        with: if items.iter().any(needs_summary) { With::Summary } else { With::Columns },
-        sets_seen: sets_seen && !view.read_only,
-        items,
-        changed_since: wanted.changed_since,
-        places,
-        ready: VecDeque::new(),
-        current: None,
-        missing: false,
-        trouble: None,
-    })))
+    let fetching = Fetching { changed_since: wanted.changed_since, ..Fetching::new(by, items, places, view) };
+    Ok(Done::Run(Box::new(fetching)))
+}
+
+/// FETCH responses of messages that came into the selected mailbox, with what the client wants to know of such (RFC 5465
+/// section 5.2).
+pub fn of_arrived<A: Account>(items: Vec<FetchItem>, view: &View, uids: &[LocalUid]) -> Box<dyn Task<A>> {
+    Box::new(Fetching::new(By::Uid, items, view.places_of(uids), view))
 }
 
 struct Fetching {
@@ -144,6 +139,22 @@ impl<A: Account> Task<A> for Fetching {
 }
 
 impl Fetching {
+    fn new(by: By, items: Vec<FetchItem>, places: Places, view: &View) -> Self {
+        let sets_seen = items.iter().any(|item| matches!(item, FetchItem::Content(content) if content.sets_seen));
+        Self {
+            by,
+            with: if items.iter().any(needs_summary) { With::Summary } else { With::Columns },
+            sets_seen: sets_seen && !view.read_only,
+            items,
+            changed_since: None,
+            places,
+            ready: VecDeque::new(),
+            current: None,
+            missing: false,
+            trouble: None,
+        }
+    }
+
     /// Reads the next rows; false at the end.
     fn next_batch<A: Account>(
         &mut self,

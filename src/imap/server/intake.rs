@@ -61,7 +61,7 @@ impl<B: Backend> Session<B> {
             Awaiting::Append(appending) => {
                 self.context.tag.clone_from(&appending.tag);
                 let outcome = match &mut self.user {
-                    Some(user) => appending.finish::<B>(&mut self.context, &mut user.account, line),
+                    Some(user) => appending.finish::<B>(&mut self.context, user, line),
                     None => Err(Refusal::bad("Log in first")),
                 };
                 self.finish(Tells::All, outcome);

@@ -124,7 +124,7 @@ impl<A: Account> Task<A> for Listing {
 }
 
 /// Every name that can be listed: mailboxes, subscribed names without one, and the levels between.
-struct Names {
+pub struct Names {
     names: BTreeMap<MailboxName, Option<Mailbox>>,
     subscribed: BTreeSet<MailboxName>,
     /// Names with others below.
@@ -132,7 +132,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(mailboxes: Vec<Mailbox>, subscribed: Vec<MailboxName>) -> Self {
+    pub fn of(mailboxes: Vec<Mailbox>, subscribed: Vec<MailboxName>) -> Self {
         let mut names: BTreeMap<MailboxName, Option<Mailbox>> = BTreeMap::new();
         let mut parents = BTreeSet::new();
         for mailbox in mailboxes {
@@ -149,6 +149,22 @@ impl Names {
             }
         }
         Self { names, subscribed: subscribed.into_iter().collect(), parents }
+    }
+
+    /// The LIST response of a name that came, went, or had another name before (RFC 5465 sections 5.4, 5.5).
+    pub fn write_change(&self, context: &mut Context, name: &MailboxName, old_name: Option<&MailboxName>) {
+        let returns = ListReturn { subscribed: true, ..ListReturn::default() };
+        let told = List { extended: true, returns, ..List::default() };
+        let mailbox = self.names.get(name).and_then(Option::as_ref);
+        let mut line = self.line(&told, context, name, mailbox, false).text;
+        if let Some(old_name) = old_name {
+            // `oldname-extended-item = "OLDNAME" SP "(" mailbox ")"`
+            line.truncate(line.len() - "\r\n".len());
+            line.extend_from_slice(b" (\"OLDNAME\" (");
+            write_mailbox(&mut line, old_name, context.enabled.name_form());
+            line.extend_from_slice(b"))\r\n");
+        }
+        context.out.extend_from_slice(&line);
     }
 
     /// The LIST responses, in the order of the names.

@@ -19,6 +19,7 @@ pub fn create<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
         [only] => Some(*only),
         _ => return Err(Refusal::no(Code::UseAttr, "A mailbox can have one special use")),
     };
+    user.does_itself(Some(&name));
     let id = user.account.create(&name, special_use)?;
     let code = context.has(Capability::ObjectId).then_some(Code::MailboxId(id));
     Ok(Done::Reply(Reply { code, text: "Created".into() }))
@@ -37,6 +38,7 @@ pub fn delete<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
     if name.is_inbox() {
         return Err(Refusal::no(Code::Cannot, "INBOX cannot be deleted"));
     }
+    user.does_itself(Some(&name));
     user.account.delete(&name)?;
     // A client that deletes what it has selected has nothing selected any more.
     let deleted = user.selected.as_ref().is_some_and(|view| {
@@ -55,12 +57,14 @@ pub fn rename<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
     if to.is_below(&from) && !from.is_inbox() {
         return Err(Refusal::no(Code::Cannot, "A mailbox cannot go below itself"));
     }
+    user.does_itself(Some(&from));
+    user.does_itself(Some(&to));
     user.account.rename(&from, &to)?;
     Done::ok("Renamed")
 }
 
 pub fn subscribe<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
-    user.account.set_subscribed(&context.mailbox_name(&args.only_mailbox()?)?, true)?;
+    set_subscribed(context, user, args, true)?;
     Done::ok("Subscribed")
 }
 
@@ -69,6 +73,17 @@ pub fn unsubscribe<B: Backend>(
     user: &mut User<B::Account>,
     args: &mut Parser<'_>,
 ) -> Outcome<B> {
-    user.account.set_subscribed(&context.mailbox_name(&args.only_mailbox()?)?, false)?;
+    set_subscribed(context, user, args, false)?;
     Done::ok("Unsubscribed")
+}
+
+fn set_subscribed<A: Account>(
+    context: &Context,
+    user: &mut User<A>,
+    args: &mut Parser<'_>,
+    subscribed: bool,
+) -> Result<(), Refusal> {
+    let name = context.mailbox_name(&args.only_mailbox()?)?;
+    user.does_itself(Some(&name));
+    Ok(user.account.set_subscribed(&name, subscribed)?)
 }

@@ -61,6 +61,7 @@ pub fn set<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args:
         return Err(Refusal::no(Code::MetadataTooMany, "There are too many annotations"));
     }
     let entries = entries.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect();
+    user.does_itself(of.as_ref());
     user.account.set_metadata(of.as_ref(), entries)?;
     Done::ok("Annotated")
 }
@@ -84,17 +85,37 @@ pub fn write_named(
     write_metadata(context, Some(of), names.iter().map(|name| (name.as_str(), value(name))).collect());
 }
 
+/// Names of annotations that changed (RFC 5464 section 4.4.2): `entry-list = entry *(SP entry)` in the place of the values.
+pub fn write_changed(context: &mut Context, of: Option<&MailboxName>, names: &[&str]) {
+    if names.is_empty() {
+        return;
+    }
+    let mut line = metadata_of(context, of);
+    for name in names {
+        line.push(b' ');
+        write_astring(&mut line, name.as_bytes());
+    }
+    line.extend_from_slice(b"\r\n");
+    context.out.extend_from_slice(&line);
+}
+
+/// `"METADATA" SP mailbox`
+fn metadata_of(context: &Context, of: Option<&MailboxName>) -> Vec<u8> {
+    let mut line = b"* METADATA ".to_vec();
+    match of {
+        Some(name) => write_mailbox(&mut line, name, context.enabled.name_form()),
+        None => line.extend_from_slice(b"\"\""),
+    }
+    line
+}
+
 /// `metadata-resp = "METADATA" SP mailbox SP entry-values` where
 /// `entry-values = "(" entry-value *(SP entry-value) ")"`
 fn write_metadata(context: &mut Context, of: Option<&MailboxName>, entries: BTreeMap<&str, Option<&[u8]>>) {
     if entries.is_empty() {
         return;
     }
-    let mut line = b"* METADATA ".to_vec();
-    match of {
-        Some(name) => write_mailbox(&mut line, name, context.enabled.name_form()),
-        None => line.extend_from_slice(b"\"\""),
-    }
+    let mut line = metadata_of(context, of);
     for (index, (name, value)) in entries.into_iter().enumerate() {
         line.extend_from_slice(if index == 0 { b" (" } else { b" " });
         write_astring(&mut line, name.as_bytes());

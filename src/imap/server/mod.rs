@@ -5,7 +5,8 @@
 //! becomes of each; [`session`] finds the command's row in [`table`], checks its state and calls its function; the function (one file per command family)
 //! parses its arguments, acts, and answers at once or leaves a [`reply::Task`] that writes its responses piece by
 //! piece; then [`telling`] brings the [`view`] of the selected mailbox up to date as far as the command allows, and
-//! the tagged response ends it. Pipelined commands wait in the framer, so they run in order.
+//! the tagged response ends it. Between commands
+//! [`unasked`] tells what NOTIFY wants told. Pipelined commands wait in the framer, so they run in order.
 //!
 //! Rules: a command sees a [`reply::Context`] (what is the same in every state), and beside it only what its state
 //! has; the sequence numbers of the view change only in [`telling`]; nothing but one batch or one chunk is ever held in
@@ -34,9 +35,11 @@ mod fetch_item;
 mod filter;
 mod hunt;
 mod list;
+mod look;
 mod mailbox;
 mod metadata;
 mod multisearch;
+mod notify;
 mod query;
 mod quota;
 mod search;
@@ -45,6 +48,7 @@ mod sort;
 mod status;
 mod store;
 mod thread;
+mod unasked;
 
 pub use config::{Capabilities, Capability, SessionConfig};
 pub use session::Session;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::backend::{Account, Error, LoginError};
 use super::config::{Capability, SessionConfig};
+use super::notify::Notify;
 use super::view::View;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::{MailboxArgument, NameForm, ParseError};
@@ -41,6 +42,8 @@ pub struct Enabled {
     pub utf8: bool,
     /// Messages are named by UIDs alone (RFC 9586).
     pub uid_only: bool,
+    /// NOTIFY SET was given: flags that nobody asked for come with the UID (RFC 5465 section 5.1).
+    pub notify: bool,
 }
 
 impl Enabled {
@@ -51,7 +54,7 @@ impl Enabled {
 
     /// Does a FETCH response that nobody asked for name the UID (RFC 7162 section 3.2.4, RFC 9051 appendix E item 21)?
     pub const fn tells_uids(self) -> bool {
-        (self.qresync || self.rev2) && !self.uid_only
+        (self.qresync || self.rev2 || self.notify) && !self.uid_only
     }
 
     /// Does VANISHED take the place of EXPUNGE (RFC 7162 section 3.2.10, RFC 9586)?
@@ -122,6 +125,8 @@ impl Context {
 pub struct User<A> {
     pub account: A,
     pub selected: Option<View>,
+    /// NOTIFY was given (RFC 5465).
+    pub notify: Option<Notify>,
 }
 
 impl<A> User<A> {

@@ -27,7 +27,7 @@ pub struct Session<B: Backend> {
     /// What went through the layer, or was said before there was one.
     wire: Vec<u8>,
     pub(super) awaiting: Awaiting<B::Account>,
-    work: Work<B::Account>,
+    pub(super) work: Work<B::Account>,
     login_failures: u32,
     /// The answer to a failed login, not given before then: whoever guesses passwords waits.
     held: Option<(Timestamp, Vec<u8>)>,
@@ -38,6 +38,9 @@ pub struct Session<B: Backend> {
     login_deadline: Timestamp,
     /// When something was heard or said last.
     last_active: Timestamp,
+    /// Something may have changed of which a client that gave NOTIFY is told: in the selected mailbox, elsewhere.
+    pub(super) push: bool,
+    pub(super) look: bool,
 }
 
 /// What the next input is.
@@ -67,12 +70,14 @@ pub(super) enum Awaiting<A: Account> {
 }
 
 /// What is to be written before any more input is looked at.
-enum Work<A: Account> {
+pub(super) enum Work<A: Account> {
     None,
     Command {
         tells: Tells,
         task: Box<dyn Task<A>>,
     },
+    /// What nobody asked for and NOTIFY has told.
+    Unasked(Box<dyn Task<A>>),
     /// News of the selected mailbox, then the tagged response.
     Telling {
         telling: Telling,
@@ -116,6 +121,8 @@ impl<B: Backend> Session<B> {
             goodbye: None,
             login_deadline: now.plus_ms(limits::PRE_LOGIN_TIMEOUT_MS),
             last_active: now,
+            push: false,
+            look: false,
         }
     }
 
@@ -153,6 +160,7 @@ impl<B: Backend> Session<B> {
                         return Step::Continue;
                     }
                 }
+                Work::Unasked(task) => self.step_unasked(task),
                 Work::Telling { telling, then } => self.step_telling(telling, then),
                 Work::None => {
                     if let Some(step) = self.take_up_work() {
@@ -177,7 +185,7 @@ impl<B: Backend> Session<B> {
                 *changed = false;
                 self.tell(Tells::All, None);
             }
-            _ => return (!self.take_frame()).then_some(Step::Wait),
+            _ => return (!self.take_up_unasked() && !self.take_frame()).then_some(Step::Wait),
         }
         None
     }
@@ -207,16 +215,31 @@ impl<B: Backend> Session<B> {
     }
 
     /// Brings the view up to date as far as the command allows, then ends the command with `then`.
-    fn tell(&mut self, tells: Tells, then: Option<Result<Reply, Refusal>>) {
-        let selected = self.user.as_mut().and_then(|user| user.selected.as_mut().map(|view| (&mut user.account, view)));
-        let Some((account, view)) = selected.filter(|_| tells != Tells::Nothing) else {
+    pub(super) fn tell(&mut self, tells: Tells, then: Option<Result<Reply, Refusal>>) {
+        let events = self.user.as_ref().and_then(|user| user.notify.as_ref()).map(|notify| &notify.selected);
+        let (wanted, flags, fetches) = match events {
+            Some(events) => (events.messages, events.flags, events.messages && !events.fetch.is_empty()),
+            None => (true, true, false),
+        };
+        let own = tells == Tells::Own;
+        let is_told = tells != Tells::Nothing && (wanted || own);
+        let selected = self.user.as_mut().and_then(|user| {
+            let User { account, selected, notify } = user;
+            selected.as_mut().map(|view| (account, view, notify))
+        });
+        let Some((account, view, notify)) = selected.filter(|_| is_told) else {
             if let Some(result) = then {
                 self.context.tagged(&result);
             }
             return;
         };
-        match Telling::begin(account, view, tells, &mut self.context) {
-            Ok(telling) => self.work = Work::Telling { telling, then },
+        match Telling::begin(account, view, tells, flags || own, &mut self.context) {
+            Ok(mut telling) => {
+                if let Some(notify) = notify.as_mut().filter(|_| fetches) {
+                    notify.arrived.append(&mut telling.arrived);
+                }
+                self.work = Work::Telling { telling, then };
+            }
             Err(MailboxGone) => {
                 if let Some(result) = then {
                     self.context.tagged(&result);
@@ -282,7 +305,7 @@ impl<B: Backend> Session<B> {
                 self.awaiting = Awaiting::Sasl { tag, exchange };
             }
             Ok(Done::LoggedIn(account)) => {
-                self.user = Some(User { account, selected: None });
+                self.user = Some(User { account, selected: None, notify: None });
                 let list = self.context.config.capability_list(true);
                 self.context.tagged(&Ok(Reply::with(Code::Capability(list), "Logged in")));
             }
@@ -374,6 +397,7 @@ impl<B: Backend> Conversation for Session<B> {
                 if let Awaiting::Idle { changed, .. } = &mut self.awaiting {
                     *changed = true;
                 }
+                (self.push, self.look) = (true, true);
             }
             Event::PeerClosed => {
                 (self.work, self.held) = (Work::None, None);

@@ -7,8 +7,8 @@ use super::reply::{Context, Done, Refusal, User};
 use super::telling::Tells;
 use super::view::{By, View};
 use super::{
-    append, auth, copy, expunge, fetch, list, mailbox, metadata, multisearch, quota, search, select, sort, status,
-    store, thread,
+    append, auth, copy, expunge, fetch, list, mailbox, metadata, multisearch, notify, quota, search, select, sort,
+    status, store, thread,
 };
 use crate::imap::syntax::Parser;
 
@@ -41,11 +41,11 @@ impl<B: Backend> Row<B> {
     /// Every command.
     pub const ALL: &'static [Self] = {
         use Capability::{
-            CompressDeflate, Enable, Id, Idle, Metadata, Move, MultiSearch, Namespace, Quota, Replace, Sort,
+            CompressDeflate, Enable, Id, Idle, Metadata, Move, MultiSearch, Namespace, Notify, Quota, Replace, Sort,
             ThreadReferences, UidPlus, Unauthenticate, Unselect,
         };
         use Run::{Always, BeforeLogin, LoggedIn, Selected};
-        use Tells::{All, AllButExpunge, Nothing};
+        use Tells::{All, AllButExpunge, Nothing, Own};
         const SEQ: By = By::Sequence;
         &[
             row("CAPABILITY", None, All, Always(auth::capability::<B>)),
@@ -74,14 +74,15 @@ impl<B: Backend> Row<B> {
             row("GETQUOTA", Some(Quota), All, LoggedIn(quota::get::<B>)),
             row("GETQUOTAROOT", Some(Quota), All, LoggedIn(quota::get_root::<B>)),
             row("APPEND", None, All, LoggedIn(append::append::<B>)),
-            row("REPLACE", Some(Replace), All, Selected(append::replace::<B>, SEQ)),
-            row("UID REPLACE", Some(Replace), All, Selected(append::replace::<B>, By::Uid)),
+            row("REPLACE", Some(Replace), Own, Selected(append::replace::<B>, SEQ)),
+            row("UID REPLACE", Some(Replace), Own, Selected(append::replace::<B>, By::Uid)),
             row("IDLE", Some(Idle), All, LoggedIn(select::idle::<B>)),
+            row("NOTIFY", Some(Notify), Own, LoggedIn(notify::notify::<B>)),
             row("CHECK", None, All, Selected(expunge::check::<B>, By::Uid)),
             row("CLOSE", None, Nothing, LoggedIn(expunge::close::<B>)),
             row("UNSELECT", Some(Unselect), Nothing, LoggedIn(expunge::unselect::<B>)),
-            row("EXPUNGE", None, All, Selected(expunge::expunge::<B>, By::Uid)),
-            row("UID EXPUNGE", Some(UidPlus), All, Selected(expunge::uid_expunge::<B>, By::Uid)),
+            row("EXPUNGE", None, Own, Selected(expunge::expunge::<B>, By::Uid)),
+            row("UID EXPUNGE", Some(UidPlus), Own, Selected(expunge::uid_expunge::<B>, By::Uid)),
             row("SEARCH", None, AllButExpunge, Selected(search::search::<B>, SEQ)),
             row("UID SEARCH", None, All, Selected(search::search::<B>, By::Uid)),
             row("ESEARCH", Some(MultiSearch), All, LoggedIn(multisearch::esearch::<B>)),
@@ -95,8 +96,8 @@ impl<B: Backend> Row<B> {
             row("UID STORE", None, All, Selected(store::store::<B>, By::Uid)),
             row("COPY", None, All, Selected(copy::copy::<B>, SEQ)),
             row("UID COPY", None, All, Selected(copy::copy::<B>, By::Uid)),
-            row("MOVE", Some(Move), All, Selected(copy::move_messages::<B>, SEQ)),
-            row("UID MOVE", Some(Move), All, Selected(copy::move_messages::<B>, By::Uid)),
+            row("MOVE", Some(Move), Own, Selected(copy::move_messages::<B>, SEQ)),
+            row("UID MOVE", Some(Move), Own, Selected(copy::move_messages::<B>, By::Uid)),
         ]
     };
 

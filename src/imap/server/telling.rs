@@ -15,6 +15,8 @@ pub enum Tells {
     Nothing,
     AllButExpunge,
     All,
+    /// What the command itself did is told, even to a client that does not want to hear of such (RFC 5465).
+    Own,
 }
 
 /// News on their way to the client, written piece by piece.
@@ -24,6 +26,8 @@ pub struct Telling {
     expunged: Vec<(usize, LocalUid)>,
     expunges_told: usize,
     exists: Option<(usize, usize)>,
+    /// The messages that came and are others'.
+    pub arrived: Vec<LocalUid>,
     flags: Vec<Changed>,
     flags_told: usize,
     /// Up to where a client that resynchronises may take itself to be up to date.
@@ -38,11 +42,12 @@ pub struct MailboxGone;
 const STEP: usize = 500;
 
 impl Telling {
-    /// Brings the view up to date.
+    /// Brings the view up to date. `tells_flags`: the client wants to hear of flags.
     pub fn begin<A: Account>(
         account: &mut A,
         view: &mut View,
         tells: Tells,
+        tells_flags: bool,
         context: &mut Context,
     ) -> Result<Self, MailboxGone> {
         let changes = match account.changes(view.mailbox, view.mod_seq(), view.claim_recent) {
@@ -54,16 +59,20 @@ impl Telling {
                 return Ok(Self::default());
             }
         };
-        let news = view.apply(changes);
+        let mut news = view.apply(changes);
+        if !tells_flags {
+            news.flags.clear();
+        }
         let tells = if mutant!(ExpungeToldAnytime) { Tells::All } else { tells };
         let (expunged, safe_up_to) = match tells {
-            Tells::All => view.forget_gone(),
+            Tells::All | Tells::Own => view.forget_gone(),
             Tells::AllButExpunge | Tells::Nothing => (Vec::new(), view.delayed_since()),
         };
         view.announce_keywords(context, news.flags.iter().map(|changed| &changed.flags));
-        let exists = news.arrived.then(|| (view.uids().len(), view.recent_count()));
+        let exists = (!news.arrived.is_empty()).then(|| (view.uids().len(), view.recent_count()));
         let safe_up_to = safe_up_to.filter(|_| context.enabled.qresync);
-        Ok(Self { expunged, expunges_told: 0, exists, flags: news.flags, flags_told: 0, safe_up_to })
+        let arrived = view.of_others(news.arrived);
+        Ok(Self { expunged, expunges_told: 0, exists, arrived, flags: news.flags, flags_told: 0, safe_up_to })
     }
 
     /// Only the flags of some messages: for SELECT (QRESYNC ...).

@@ -1,6 +1,6 @@
 //! The selected mailbox as the client knows it: which message bears which sequence number (RFC 3501 section 2.3.1.2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::backend::{Changed, Changes, Opened};
@@ -8,7 +8,7 @@ use super::config::Capability;
 use super::reply::{Context, Enabled, Refusal};
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::sequence::{PartialRange, SequenceSet};
-use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, SystemFlag, Uid, UidSet};
+use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, SystemFlag, Uid, UidSet, UidValidity};
 
 /// How a command names messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub enum By {
 #[derive(Debug)]
 pub struct View {
     pub mailbox: MailboxId,
+    uid_validity: UidValidity,
+    /// Messages that this session itself put here, and has not heard of as new ones.
+    own: BTreeSet<LocalUid>,
     /// EXAMINE, or a mailbox that cannot be changed.
     pub read_only: bool,
     /// The messages that no session has seen become this session's recent ones.
@@ -43,7 +46,7 @@ pub struct View {
 /// What is new in the view.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct News {
-    pub arrived: bool,
+    pub arrived: Vec<LocalUid>,
     /// Messages whose flags the client does not know.
     pub flags: Vec<Changed>,
 }
@@ -52,6 +55,8 @@ impl View {
     pub fn new(opened: Opened, read_only: bool, claim_recent: bool, context: &Context) -> Self {
         Self {
             mailbox: opened.id,
+            uid_validity: opened.uid_validity,
+            own: BTreeSet::new(),
             read_only: read_only || opened.read_only,
             claim_recent,
             recent: recent_between(opened.recent_from, opened.uid_next),
@@ -105,6 +110,26 @@ impl View {
     /// The numbers by which a command names those of the messages that the view has, in their order.
     pub fn numbers_by(&self, by: By, uids: &[LocalUid]) -> Vec<u32> {
         uids.iter().filter_map(|uid| self.number_by(by, *uid)).collect()
+    }
+
+    /// This session itself put messages into the mailbox with that UIDVALIDITY, which no other mailbox has.
+    pub fn note_own(&mut self, uid_validity: UidValidity, uids: impl IntoIterator<Item = LocalUid>) {
+        if uid_validity == self.uid_validity {
+            self.own.extend(uids);
+        }
+    }
+
+    /// Those of these new messages that others put here.
+    pub fn of_others(&mut self, mut arrived: Vec<LocalUid>) -> Vec<LocalUid> {
+        let own = std::mem::take(&mut self.own);
+        arrived.retain(|uid| !own.contains(uid));
+        arrived
+    }
+
+    /// The places of these messages.
+    pub fn places_of(&self, uids: &[LocalUid]) -> Places {
+        let set: UidSet<LocalUid> = uids.iter().copied().collect();
+        Places { ranges: set.ranges().iter().map(|(low, high)| self.places_between(*low, *high)).collect() }
     }
 
     /// `$` stands for these from now on.
@@ -174,7 +199,7 @@ impl View {
         for changed in changes.changed {
             if self.uids.last().is_none_or(|last| changed.uid > *last) {
                 self.uids.push(changed.uid);
-                news.arrived = true;
+                news.arrived.push(changed.uid);
             } else if self.uids.binary_search(&changed.uid).is_ok()
                 && self.told.get(&changed.uid).is_none_or(|told| *told < changed.mod_seq)
             {

@@ -12,6 +12,10 @@ pub enum Code {
     AuthenticationFailed,
     AuthorizationFailed,
     BadCharset,
+    /// Events that are not told (RFC 5465 section 8); those of annotations may be.
+    BadEvent {
+        metadata: bool,
+    },
     /// The URL as the client gave it.
     BadUrl(String),
     Cannot,
@@ -40,6 +44,8 @@ pub enum Code {
     Modified(UidSet<LocalUid>),
     NonExistent,
     NoPerm,
+    /// RFC 5465 section 5.8
+    NotificationOverflow,
     OverQuota,
     /// Flags, separated by spaces.
     PermanentFlags(String),
@@ -69,6 +75,10 @@ impl fmt::Display for Code {
             Self::AuthenticationFailed => f.write_str("AUTHENTICATIONFAILED"),
             Self::AuthorizationFailed => f.write_str("AUTHORIZATIONFAILED"),
             Self::BadCharset => f.write_str("BADCHARSET (US-ASCII UTF-8)"),
+            Self::BadEvent { metadata } => {
+                let more = if *metadata { " MailboxMetadataChange ServerMetadataChange" } else { "" };
+                write!(f, "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange{more})")
+            }
             Self::BadUrl(url) => {
                 let fits = |character: &char| !character.is_control() && *character != ']';
                 write!(f, "BADURL {}", url.chars().filter(fits).collect::<String>())
@@ -92,6 +102,7 @@ impl fmt::Display for Code {
             Self::Modified(set) => write!(f, "MODIFIED {set}"),
             Self::NonExistent => f.write_str("NONEXISTENT"),
             Self::NoPerm => f.write_str("NOPERM"),
+            Self::NotificationOverflow => f.write_str("NOTIFICATIONOVERFLOW"),
             Self::OverQuota => f.write_str("OVERQUOTA"),
             Self::PermanentFlags(flags) => write!(f, "PERMANENTFLAGS ({flags})"),
             Self::PrivacyRequired => f.write_str("PRIVACYREQUIRED"),

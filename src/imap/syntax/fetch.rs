@@ -183,7 +183,7 @@ impl Parser<'_> {
 
     /// `fetch-att = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822" [".HEADER" / ".SIZE" / ".TEXT"] /
     /// "BODY" ["STRUCTURE"] / "UID" / "BODY" section ["<" number "." nz-number ">"] / "BODY.PEEK" section ...`
-    fn fetch_att(&mut self) -> Parsed<FetchItem> {
+    pub(super) fn fetch_att(&mut self) -> Parsed<FetchItem> {
         let content = |name, text, sets_seen| {
             let section = Section { part: Vec::new(), text };
             Ok(FetchItem::Content(Content { name, section, sets_seen, partial: None }))

@@ -1,7 +1,7 @@
 //! The IMAP grammar, server side, both directions: commands parsed, responses written (RFC 3501 section 9).
 //!
 //! - [`parser`]: the cursor and the rules every command shares; [`sequence`], [`append`], [`fetch`], [`search`],
-//!   [`sort`], [`filter`], [`mailbox`], [`session`]: the arguments of single commands, as more functions of that cursor.
+//!   [`sort`], [`filter`], [`notify`], [`mailbox`], [`session`]: the arguments of single commands, as more functions of that cursor.
 //! - [`quote`], [`utf7`], [`url`]: strings, mailbox names and URLs as they stand on the wire.
 //! - [`code`], [`body`]: response codes; ENVELOPE and BODYSTRUCTURE. [`deflate`]: COMPRESS, both directions.
 
@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod filter;
 pub mod mailbox;
 pub mod metadata;
+pub mod notify;
 pub mod parser;
 pub mod quote;
 pub mod search;

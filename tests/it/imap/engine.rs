@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use mailtide::imap::server::{Capabilities, Capability, Session, SessionConfig};
-use mailtide::types::{Conversation, Step, Timestamp, limits};
+use mailtide::types::{Conversation, Event, Step, Timestamp, limits};
 
 use super::memory_backend::MemoryBackend;
 use super::transcript::{Wishes, converse, run};
@@ -232,4 +232,30 @@ fn a_search_that_takes_its_time_tells_how_far_it_is() {
                     * OK [INPROGRESS (\"c\" 10000 10000)] Still at it\r\n\
                     * ESEARCH (TAG \"c\") COUNT 10000\r\nc OK Searched\r\n";
     assert_eq!(String::from_utf8_lossy(&said), expected);
+}
+
+#[test]
+fn a_client_that_wants_to_be_told_of_too_much_is_told_so_and_nothing_more() {
+    let backend = MemoryBackend::new();
+    let [mut listener, mut actor] = [session(&backend), session(&backend)];
+    for one in [&mut listener, &mut actor] {
+        converse(one, b"a LOGIN alice secret\r\n", NOW);
+    }
+    // INBOX is the last of those that may be watched.
+    for number in 1..limits::IMAP_NOTIFY_MAILBOXES_MAX {
+        converse(&mut actor, format!("a CREATE m{number}\r\n").as_bytes(), NOW);
+    }
+    let wish = b"n NOTIFY SET (personal (MessageNew MessageExpunge MailboxName))\r\n";
+    assert!(converse(&mut listener, wish, NOW).ends_with(b"n OK Told from now on\r\n"));
+    let mut hear = |act: &[u8]| {
+        converse(&mut actor, act, NOW);
+        listener.handle_event(Event::Changed, NOW);
+        String::from_utf8(converse(&mut listener, b"", NOW)).expect("text")
+    };
+    assert_eq!(hear(b"a APPEND m1 {1+}\r\nx\r\n"), "* STATUS m1 (UIDNEXT 2 MESSAGES 1)\r\n");
+    let told = hear(b"a CREATE more\r\n");
+    assert!(told.ends_with("* OK [NOTIFICATIONOVERFLOW] There are too many mailboxes to watch\r\n"), "{told}");
+    assert_eq!(hear(b"a APPEND m1 {1+}\r\nx\r\n"), "");
+    let refused = converse(&mut listener, wish, NOW);
+    assert_eq!(refused, b"n NO [NOTIFICATIONOVERFLOW] There are too many mailboxes to watch\r\n");
 }

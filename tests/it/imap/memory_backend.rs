@@ -247,6 +247,7 @@ impl Account for MemoryBackend {
             selectable: stand.selectable,
             special_use: stand.special_use,
             subscribed: world.subscriptions.contains(name),
+            highest_mod_seq: ModSeq::new(stand.mod_seq),
         };
         Ok(world.mailboxes.iter().map(mailbox).collect())
     }

@@ -2,6 +2,7 @@
 //! the other sessions, and is refused in the protocol's words.
 
 pub mod face;
+mod notify;
 
 use face::{Face, NOW};
 use mailtide::journal::Op;
