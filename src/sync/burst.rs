@@ -174,7 +174,12 @@ impl<R: Remote> Pass<'_, R> {
                     self.write(move |txn| txn.not_in_flight(carrier))?;
                 }
                 (Some(Ok(brought)), evidence) if met == Some(true) => match (step, evidence) {
-                    (Step::Expunge { from, items }, _) => marked.push((from, items, stops[place.0].clone())),
+                    (Step::Expunge { from, mut items }, _) => {
+                        items.retain(|item| brought.shows(item.uid));
+                        if !items.is_empty() {
+                            marked.push((from, items, stops[place.0].clone()));
+                        }
+                    }
                     (step, evidence) => {
                         let (done, is_whole) = self.settle_task(step, brought, evidence, is_over).await?;
                         did = did.or(done);
@@ -213,13 +218,17 @@ impl<R: Remote> Pass<'_, R> {
         is_over: bool,
     ) -> Result<(Did, bool)> {
         match (step, brought, evidence) {
-            (Step::AddFlags { flags, items, .. }, ..) => self.flags_stored(flags, Flags::none(), items),
-            (Step::RemoveFlags { flags, items, .. }, ..) => self.flags_stored(Flags::none(), flags, items),
+            (Step::AddFlags { flags, items, .. }, Brought::Present(there), _) => {
+                Ok((self.flags_stored(flags, Flags::none(), items, &there)?, true))
+            }
+            (Step::RemoveFlags { flags, items, .. }, Brought::Present(there), _) => {
+                Ok((self.flags_stored(Flags::none(), flags, items, &there)?, true))
+            }
             (Step::Copy { items, .. } | Step::Move { items, .. }, brought, Some((carrier, mut evidence))) => {
                 let moves = evidence.source.as_ref().is_some_and(|source| source.moves);
                 let told = match brought {
                     Brought::Placed(told) => told,
-                    Brought::Nothing | Brought::Scanned(_) => None,
+                    Brought::Nothing | Brought::Scanned(_) | Brought::Present(_) => None,
                 };
                 let told = told.filter(|told| told.uid_validity == Some(evidence.target_uid_validity));
                 let done = match told {
@@ -250,19 +259,11 @@ impl<R: Remote> Pass<'_, R> {
         Ok(())
     }
 
-    fn flags_stored(&mut self, add: Flags, remove: Flags, items: Vec<Item>) -> Result<(Did, bool)> {
-        self.report.flags_out += items.len();
-        self.write(move |txn| {
-            items.iter().try_for_each(|item| txn.flags_stored(item.message, &add, &remove, &item.settles))
-        })?;
-        Ok((Did::Something, true))
-    }
-
     /// The second tour: expunges what the first marked, and looks whether it is gone (QUIRKS.md row 41).
     async fn expunge_marked(&mut self, marked: Vec<(MailboxId, Vec<Item>, Stop)>) -> Result<(Did, bool)> {
         let stops = marked.iter().map(|(_, items, stop)| {
             let all = uids(items);
-            let look = Errand::Scan { uids: all.clone(), changed_since: None };
+            let look = Errand::Present(all.clone());
             Stop { errands: vec![Errand::Expunge(all), look], ..stop.clone() }
         });
         let stops: Vec<Stop> = stops.collect();
@@ -273,15 +274,14 @@ impl<R: Remote> Pass<'_, R> {
             let is_met = log.entered.get(&at).is_some_and(|entered| {
                 entered.as_ref().is_ok_and(|selected| selected.uid_validity == stop.uid_validity)
             });
-            let (Some(Ok(_)), Some(Ok(Brought::Scanned(left)))) =
+            let (Some(Ok(_)), Some(Ok(Brought::Present(left)))) =
                 (log.brought.remove(&(at, 0)), log.brought.remove(&(at, 1)).filter(|_| is_met))
             else {
                 is_clean = false;
                 continue;
             };
-            let left: BTreeSet<RemoteUid> = left.iter().map(|scanned| scanned.uid).collect();
+            let (left, done): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| left.contains(item.uid));
             is_clean &= left.is_empty();
-            let done: Vec<Item> = items.into_iter().filter(|item| !left.contains(&item.uid)).collect();
             self.report.expunged += done.len();
             did = Did::Something;
             self.write(move |txn| done.iter().try_for_each(|item| txn.expunged_upstream(item.message, &item.settles)))?;

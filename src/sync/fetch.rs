@@ -75,7 +75,7 @@ impl<R: Remote> Pass<'_, R> {
         };
         let unnamed = uids.difference(&scanned.iter().map(|scanned| scanned.uid).collect());
         if !unnamed.is_empty() {
-            for uid in self.remote.uids().await?.iter().filter(|uid| unnamed.contains(*uid)) {
+            for uid in self.remote.present(&unnamed).await?.iter() {
                 scanned.extend(self.remote.scan(&std::iter::once(uid).collect(), None).await?);
             }
         }

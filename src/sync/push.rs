@@ -12,7 +12,7 @@ use super::remote::Remote;
 use super::send::Did;
 use crate::journal::{Entry, Made, Net, Op, Segment, State, coalesce, end_where_they_are};
 use crate::store::{self, Reader};
-use crate::types::{EntryId, Flags, MailboxId, MessageId};
+use crate::types::{EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet};
 
 /// Messages in one COPY or MOVE: bounds the evidence and what must be looked at after a cut.
 const TRANSFER_MAX: usize = 1000;
@@ -94,7 +94,7 @@ impl<R: Remote> Pass<'_, R> {
         Ok(did)
     }
 
-    /// STORE. It may be done twice, so it needs no evidence.
+    /// STORE. It may be done twice, so it needs no evidence. What is gone meanwhile waits for the pull, which finds it.
     async fn store_flags(&mut self, mailbox: MailboxId, add: Flags, remove: Flags, items: Vec<Item>) -> Result<Did> {
         if self.select_source(mailbox).await?.is_err() {
             return Ok(Did::Nothing);
@@ -105,13 +105,7 @@ impl<R: Remote> Pass<'_, R> {
             false => self.remote.remove_flags(&all, &remove).await,
         };
         match refusal(answer)? {
-            Ok(()) => {
-                self.report.flags_out += items.len();
-                self.write(move |txn| {
-                    items.iter().try_for_each(|item| txn.flags_stored(item.message, &add, &remove, &item.settles))
-                })?;
-                Ok(Did::Something)
-            }
+            Ok(there) => self.flags_stored(add, remove, items, &there),
             Err(refused) if items.len() == 1 => {
                 let entries = self.read(|reader| flag_entries(reader, self.account, items[0].message))?;
                 match entries.is_empty() {
@@ -127,6 +121,25 @@ impl<R: Remote> Pass<'_, R> {
                 Ok(Did::Something)
             }
         }
+    }
+
+    /// Records that flags were stored of those of the messages that are there.
+    pub(super) fn flags_stored(
+        &mut self,
+        add: Flags,
+        remove: Flags,
+        mut items: Vec<Item>,
+        there: &UidSet<RemoteUid>,
+    ) -> Result<Did> {
+        items.retain(|item| there.contains(item.uid));
+        if items.is_empty() {
+            return Ok(Did::Nothing);
+        }
+        self.report.flags_out += items.len();
+        self.write(move |txn| {
+            items.iter().try_for_each(|item| txn.flags_stored(item.message, &add, &remove, &item.settles))
+        })?;
+        Ok(Did::Something)
     }
 
     /// Which flags upstream keeps in a mailbox.

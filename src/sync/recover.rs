@@ -150,8 +150,7 @@ impl<R: Remote> Pass<'_, R> {
         if found.len() < sought.len() {
             // RFC822.SIZE may be a lie (QUIRKS.md row 14), and FETCH may leave messages out (row 19): all that SEARCH tells
             // of is asked for, and the bytes decide, lest it be sent again and again.
-            let all = self.remote.uids().await?;
-            let there: UidSet<RemoteUid> = all.iter().filter(|uid| *uid >= first).collect();
+            let there = self.remote.present(&from(first)).await?;
             flags = flags_of(self.scan_each(&there).await?);
             hashed = free(&flags).difference(&hashed);
             hashes.extend(self.hashes(&hashed).await?);

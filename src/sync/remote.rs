@@ -201,6 +201,11 @@ pub trait Remote: Send {
     ) -> impl Future<Output = Result<Selected, RemoteError>> + Send;
     /// All UIDs in the mailbox (UID SEARCH ALL).
     fn uids(&mut self) -> impl Future<Output = Result<UidSet<RemoteUid>, RemoteError>> + Send;
+    /// Those of `uids` that are in the mailbox (UID SEARCH UID).
+    fn present(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+    ) -> impl Future<Output = Result<UidSet<RemoteUid>, RemoteError>> + Send;
     /// UIDs with `\Deleted` (UID SEARCH DELETED).
     fn deleted_uids(&mut self) -> impl Future<Output = Result<UidSet<RemoteUid>, RemoteError>> + Send;
     /// Flags of the messages in `uids` that exist; only those changed after `changed_since` where given.
@@ -223,16 +228,19 @@ pub trait Remote: Send {
     /// UIDs seen to vanish on this connection since last asked, whatever command was running.
     fn take_vanished(&mut self) -> UidSet<RemoteUid>;
 
+    /// Those of `uids` that are there and have the flags now: to a STORE of messages that are not a server says OK as well
+    /// (RFC 3501 section 6.4.8).
     fn add_flags(
         &mut self,
         uids: &UidSet<RemoteUid>,
         flags: &Flags,
-    ) -> impl Future<Output = Result<(), RemoteError>> + Send;
+    ) -> impl Future<Output = Result<UidSet<RemoteUid>, RemoteError>> + Send;
+    /// Those of `uids` that are there and have the flags no more.
     fn remove_flags(
         &mut self,
         uids: &UidSet<RemoteUid>,
         flags: &Flags,
-    ) -> impl Future<Output = Result<(), RemoteError>> + Send;
+    ) -> impl Future<Output = Result<UidSet<RemoteUid>, RemoteError>> + Send;
     /// UID EXPUNGE. Only with `uid_plus`.
     fn expunge(&mut self, uids: &UidSet<RemoteUid>) -> impl Future<Output = Result<(), RemoteError>> + Send;
     /// EXPUNGE: whatever has `\Deleted`. Only where every such message is meant.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
-use super::pass::{Pass, Refusal, refusal};
+use super::pass::{Pass, Refusal, from, refusal};
 use super::plan::{Item, uids};
 use super::recover::Entered;
 use super::remote::{CopyUid, Outgoing, RefusalCode, Remote, RemoteName};
@@ -182,7 +182,7 @@ impl<R: Remote> Pass<'_, R> {
         let untold: UidSet<RemoteUid> = all.iter().filter(|uid| !told.contains(*uid)).collect();
         let left = match untold.is_empty() {
             true => UidSet::new(),
-            false => self.remote.uids().await?,
+            false => self.remote.present(&untold).await?,
         };
         let done: Vec<Item> = items.iter().filter(|item| !left.contains(item.uid)).cloned().collect();
         self.report.expunged += done.len();
@@ -380,8 +380,9 @@ impl<R: Remote> Pass<'_, R> {
         let uid_next = match selected.uid_next {
             Some(uid_next) => uid_next,
             None => {
-                let last = self.remote.uids().await?.iter().last().map_or(0, RemoteUid::get);
-                RemoteUid::new(last.saturating_add(1))
+                let covered = known.cursor.uid_next;
+                let last = self.remote.present(&from(covered)).await?.iter().last();
+                last.map_or(covered, |last| RemoteUid::new(last.get().saturating_add(1)))
             }
         };
         Ok(Ready::Yes(Target { mailbox, name, uid_validity, uid_next }))

@@ -275,7 +275,7 @@ impl Guide for Surveyor {
         let seen = &mut self.visits[stop].seen;
         match Refusal::of(brought)? {
             Ok(Brought::Scanned(scanned)) => seen.scanned.extend(scanned),
-            Ok(Brought::Nothing | Brought::Placed(_)) => {}
+            Ok(Brought::Nothing | Brought::Present(_) | Brought::Placed(_)) => {}
             Err(_) => seen.is_unsteady = true,
         }
         Ok(())

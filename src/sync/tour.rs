@@ -34,12 +34,16 @@ pub enum Errand {
         uids: UidSet<RemoteUid>,
         changed_since: Option<ModSeq>,
     },
+    /// As [`Remote::present`].
+    Present(UidSet<RemoteUid>),
     /// As [`Remote::fetch`], into the guide.
     Fetch(UidSet<RemoteUid>),
+    /// As [`Remote::add_flags`].
     AddFlags {
         uids: UidSet<RemoteUid>,
         flags: Flags,
     },
+    /// As [`Remote::remove_flags`].
     RemoveFlags {
         uids: UidSet<RemoteUid>,
         flags: Flags,
@@ -58,13 +62,14 @@ pub enum Errand {
 impl Errand {
     /// Does it change the mailbox?
     pub const fn changes(&self) -> bool {
-        !matches!(self, Self::Scan { .. } | Self::Fetch(_))
+        !matches!(self, Self::Scan { .. } | Self::Present(_) | Self::Fetch(_))
     }
 
     /// The command that does it, for errors.
     pub const fn request(&self) -> &'static str {
         match self {
             Self::Scan { .. } | Self::Fetch(_) => "FETCH",
+            Self::Present(_) => "SEARCH",
             Self::AddFlags { .. } | Self::RemoveFlags { .. } => "STORE",
             Self::Copy { .. } => "COPY",
             Self::Move { .. } => "MOVE",
@@ -78,8 +83,17 @@ impl Errand {
 pub enum Brought {
     Nothing,
     Scanned(Vec<Scanned>),
+    /// Which of the messages are there: of flags that were stored, those that have them now.
+    Present(UidSet<RemoteUid>),
     /// COPYUID where the server gives it.
     Placed(Option<CopyUid>),
+}
+
+impl Brought {
+    /// Was the message seen to be there?
+    pub fn shows(&self, uid: RemoteUid) -> bool {
+        matches!(self, Self::Present(there) if there.contains(uid))
+    }
 }
 
 /// Who is told, in order: `enter` for each stop; then, unless that was refused, the bytes and `done` of each errand.
@@ -99,8 +113,9 @@ pub async fn run<R: Remote>(remote: &mut R, errand: &Errand, guide: &mut dyn Gui
     match errand {
         Errand::Scan { uids, changed_since } => remote.scan(uids, *changed_since).await.map(Brought::Scanned),
         Errand::Fetch(uids) => remote.fetch(uids, guide).await.map(nothing),
-        Errand::AddFlags { uids, flags } => remote.add_flags(uids, flags).await.map(nothing),
-        Errand::RemoveFlags { uids, flags } => remote.remove_flags(uids, flags).await.map(nothing),
+        Errand::Present(uids) => remote.present(uids).await.map(Brought::Present),
+        Errand::AddFlags { uids, flags } => remote.add_flags(uids, flags).await.map(Brought::Present),
+        Errand::RemoveFlags { uids, flags } => remote.remove_flags(uids, flags).await.map(Brought::Present),
         Errand::Copy { uids, to } => remote.copy(uids, to).await.map(Brought::Placed),
         Errand::Move { uids, to } => remote.move_messages(uids, to).await.map(Brought::Placed),
         Errand::Expunge(uids) => remote.expunge(uids).await.map(nothing),

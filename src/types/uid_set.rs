@@ -127,6 +127,12 @@ impl<U: Uid> UidSet<U> {
         Self { ranges: left, space: PhantomData }
     }
 
+    /// Those UIDs of the set that are in `other` too.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.difference(&self.difference(other))
+    }
+
     /// Pieces whose text is at most `max_bytes` long each: servers limit the command line (QUIRKS.md row 40).
     pub fn split(&self, max_bytes: usize) -> Vec<Self> {
         let mut pieces = Vec::new();

@@ -10,33 +10,77 @@ use super::untagged::Untagged;
 use crate::sync::remote::{Fetched, Fingerprinted, MessageSink, RemoteError, Scanned};
 use crate::types::{ModSeq, RemoteUid, UidSet, limits};
 
-/// UID SEARCH. An answer without its SEARCH response is no answer: "nothing found" would read as "all is gone".
+/// UID SEARCH.
 pub(super) async fn search(remote: &mut ImapRemote, key: &str) -> Result<UidSet<RemoteUid>, RemoteError> {
-    let commands: Vec<Command<'_>> =
-        searches(remote, key).into_iter().map(|text| Command::new("SEARCH", text)).collect();
-    let asked = commands.len();
-    let (mut found, mut heard_of) = (Vec::new(), 0);
-    let hear = &mut |heard| match heard {
-        Heard::Untagged(Untagged::Search(uids)) => {
-            found.extend_from_slice(uids.ranges());
-            heard_of += 1;
-            Ok(true)
-        }
-        _ => Ok(false),
-    };
-    for answer in remote.driver.run(commands, hear).await? {
+    let commands = searches(remote, key).into_iter().map(|text| Command::new("SEARCH", text)).collect();
+    look(remote, commands).await
+}
+
+/// UID SEARCH for messages by their UIDs.
+pub(super) async fn present(
+    remote: &mut ImapRemote,
+    uids: &UidSet<RemoteUid>,
+) -> Result<UidSet<RemoteUid>, RemoteError> {
+    let commands = present_commands(remote, uids);
+    Ok(look(remote, commands).await?.intersection(uids))
+}
+
+/// UID SEARCH for messages by their UIDs, in as many commands as the set needs.
+pub(super) fn present_commands(remote: &ImapRemote, uids: &UidSet<RemoteUid>) -> Vec<Command<'static>> {
+    let search = verb(remote);
+    let command = |piece| Command::new("SEARCH", format!("{search} UID {piece}"));
+    remote.pieces(uids, search.len() + 5).iter().map(command).collect()
+}
+
+async fn look(remote: &mut ImapRemote, commands: Vec<Command<'static>>) -> Result<UidSet<RemoteUid>, RemoteError> {
+    let (mut sight, asked) = (Sight::default(), commands.len());
+    for answer in remote.driver.run(commands, &mut |heard| Ok(sight.hear(heard).is_none())).await? {
         remote.driver.check("SEARCH", answer)?;
     }
-    if heard_of < asked {
-        return Err(RemoteError::Protocol { request: "SEARCH", text: "OK without a SEARCH response".to_owned() });
+    sight.into_found(asked)
+}
+
+/// What searches find.
+#[derive(Default)]
+pub(super) struct Sight {
+    found: Vec<(u32, u32)>,
+    responses: usize,
+}
+
+impl Sight {
+    /// Gives back what is no finding.
+    pub(super) fn hear(&mut self, heard: Heard) -> Option<Heard> {
+        match heard {
+            Heard::Untagged(Untagged::Search(uids)) => {
+                self.found.extend_from_slice(uids.ranges());
+                self.responses += 1;
+                None
+            }
+            heard => Some(heard),
+        }
     }
-    Ok(UidSet::from_ranges(found))
+
+    /// What was found by so many searches. An answer without its SEARCH response is no answer: "nothing found" would read
+    /// as "all is gone".
+    pub(super) fn into_found(self, searches: usize) -> Result<UidSet<RemoteUid>, RemoteError> {
+        match self.responses < searches {
+            true => {
+                Err(RemoteError::Protocol { request: "SEARCH", text: "OK without a SEARCH response".to_owned() })
+            }
+            false => Ok(UidSet::from_ranges(self.found)),
+        }
+    }
+}
+
+/// UID SEARCH, as briefly answered as the server can.
+fn verb(remote: &ImapRemote) -> &'static str {
+    if remote.capabilities.has("ESEARCH") { "UID SEARCH RETURN (ALL)" } else { "UID SEARCH" }
 }
 
 /// The commands that ask for `key`. The answer may list every UID: a large mailbox is asked in windows.
 fn searches(remote: &ImapRemote, key: &str) -> Vec<String> {
     const WINDOW: u32 = limits::UPSTREAM_SEARCH_WINDOW_UIDS;
-    let search = if remote.capabilities.has("ESEARCH") { "UID SEARCH RETURN (ALL)" } else { "UID SEARCH" };
+    let search = verb(remote);
     let end = match &remote.selected {
         Some(selected) if selected.exists > WINDOW => selected.uid_next.map_or(1, RemoteUid::get),
         _ => 1,

@@ -103,6 +103,10 @@ impl Remote for ImapRemote {
         messages::search(self, "ALL").await
     }
 
+    async fn present(&mut self, uids: &UidSet<RemoteUid>) -> Result<UidSet<RemoteUid>, RemoteError> {
+        messages::present(self, uids).await
+    }
+
     async fn deleted_uids(&mut self) -> Result<UidSet<RemoteUid>, RemoteError> {
         messages::search(self, "DELETED").await
     }
@@ -127,11 +131,19 @@ impl Remote for ImapRemote {
         self.driver.take_vanished()
     }
 
-    async fn add_flags(&mut self, uids: &UidSet<RemoteUid>, flags: &Flags) -> Result<(), RemoteError> {
+    async fn add_flags(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        flags: &Flags,
+    ) -> Result<UidSet<RemoteUid>, RemoteError> {
         transfer::store(self, uids, '+', flags).await
     }
 
-    async fn remove_flags(&mut self, uids: &UidSet<RemoteUid>, flags: &Flags) -> Result<(), RemoteError> {
+    async fn remove_flags(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        flags: &Flags,
+    ) -> Result<UidSet<RemoteUid>, RemoteError> {
         transfer::store(self, uids, '-', flags).await
     }
 

@@ -5,6 +5,7 @@ use super::command::Command;
 use super::driver::Heard;
 use super::fetch::FetchedItems;
 use super::list;
+use super::messages;
 use super::remote::{ImapRemote, SelectedMailbox};
 use super::untagged::Untagged;
 use crate::sync::remote::{Facts, Known, RemoteError, RemoteName, Resync, Scanned, Selected};
@@ -138,13 +139,18 @@ impl Told {
     }
 }
 
-/// Asks by STATUS for what SELECT left out (QUIRKS.md rows 22 and 30).
+/// Asks for what SELECT left out (QUIRKS.md rows 22 and 30).
 async fn fill(remote: &mut ImapRemote, name: &RemoteName, told: &mut Told) -> Result<(), RemoteError> {
     let answer = list::status(remote, std::slice::from_ref(name)).await?.pop();
     if let Some(Ok(status)) = answer {
         told.uid_next = told.uid_next.or(status.uid_next);
         told.uid_validity = told.uid_validity.or(Some(status.uid_validity));
         told.exists = told.exists.or(Some(status.messages));
+    }
+    // STATUS may be answered with nothing: the messages are counted.
+    if told.exists.is_none() {
+        let count = messages::search(remote, "ALL").await?.len();
+        told.exists = Some(u32::try_from(count).unwrap_or(u32::MAX));
     }
     Ok(())
 }

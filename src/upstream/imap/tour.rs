@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::code::{Code, Condition, StatusLine};
 use super::command::Command;
 use super::driver::Heard;
-use super::messages::{self, Bodies, Scan};
+use super::messages::{self, Bodies, Scan, Sight};
 use super::refusal;
 use super::remote::ImapRemote;
 use super::select::{self, Told};
@@ -53,6 +53,8 @@ enum Leg {
         stop: usize,
         errand: usize,
         is_last: bool,
+        /// It asks which messages are there.
+        looks: bool,
     },
 }
 
@@ -72,8 +74,13 @@ fn itinerary(remote: &ImapRemote, stops: &[Stop]) -> Result<(Vec<Leg>, Vec<Comma
         for (errand, wanted) in stop.errands.iter().enumerate() {
             let of_errand = errand_commands(remote, wanted)?;
             let last = of_errand.len().saturating_sub(1);
-            let leg = |nth| Leg::Errand { stop: at, errand, is_last: nth == last };
-            legs.extend((0..of_errand.len()).map(leg));
+            let leg = |(nth, command): (usize, &Command<'_>)| Leg::Errand {
+                stop: at,
+                errand,
+                is_last: nth == last,
+                looks: command.request == "SEARCH",
+            };
+            legs.extend(of_errand.iter().enumerate().map(leg));
             commands.extend(of_errand);
         }
     }
@@ -91,6 +98,7 @@ fn errand_commands(remote: &ImapRemote, errand: &Errand) -> Result<Vec<Command<'
         Errand::Scan { uids, changed_since } => {
             messages::fetch_commands(remote, uids, &messages::scan_items(remote, *changed_since))
         }
+        Errand::Present(uids) => messages::present_commands(remote, uids),
         Errand::Fetch(uids) => messages::fetch_commands(remote, uids, &messages::body_items(remote)),
         Errand::AddFlags { uids, flags } => transfer::store_commands(remote, uids, '+', flags),
         Errand::RemoveFlags { uids, flags } => transfer::store_commands(remote, uids, '-', flags),
@@ -112,7 +120,9 @@ enum Work<'a> {
     Entering(Told),
     Scanning(Scan<'a>),
     Fetching(Bodies<'a>),
-    /// Flags, expunges: they bring nothing.
+    /// Flags, whether messages are there.
+    Looking(Sight),
+    /// Expunges: they bring nothing.
     Changing,
     Placing(Placing<'a>),
 }
@@ -168,6 +178,10 @@ impl Traveller<'_, '_> {
                     Work::Scanning(scan) => scan.hear(heard),
                     Work::Fetching(bodies) => bodies.hear(heard, self.guide)?,
                     Work::Placing(placing) => placing.hear(heard),
+                    Work::Looking(sight) => {
+                        let changes = self.stops[stop].errands[errand].changes();
+                        sight.hear(heard).filter(|_| !changes)
+                    }
                     // What a STORE or an EXPUNGE makes the server tell is told to nobody: it was asked for.
                     Work::Changing => None,
                     Work::Nothing | Work::Entering(_) => Some(heard),
@@ -188,7 +202,10 @@ impl Traveller<'_, '_> {
         self.at_work = match &self.stops[stop].errands[errand] {
             Errand::Scan { uids, .. } => Work::Scanning(Scan::new(uids)),
             Errand::Fetch(uids) => Work::Fetching(Bodies::new(uids)),
-            Errand::AddFlags { .. } | Errand::RemoveFlags { .. } | Errand::Expunge(_) => Work::Changing,
+            Errand::Present(_) | Errand::AddFlags { .. } | Errand::RemoveFlags { .. } => {
+                Work::Looking(Sight::default())
+            }
+            Errand::Expunge(_) => Work::Changing,
             Errand::Copy { uids, .. } => Work::Placing(Placing::new(uids, false)),
             Errand::Move { uids, .. } => Work::Placing(Placing::new(uids, true)),
         };
@@ -205,7 +222,7 @@ impl Traveller<'_, '_> {
                 Leg::Leave => {}
                 Leg::Enter { stop } => self.enter(stop, &status)?,
                 Leg::Errand { stop, .. } if self.entered != Some(stop) => {}
-                Leg::Errand { stop, errand, is_last } => self.errand(stop, errand, is_last, status)?,
+                Leg::Errand { stop, errand, is_last, .. } => self.errand(stop, errand, is_last, status)?,
             }
         }
         Ok(())
@@ -257,10 +274,20 @@ impl Traveller<'_, '_> {
         }
         let brought = match std::mem::replace(&mut self.at_work, Work::Nothing) {
             Work::Scanning(scan) => Brought::Scanned(scan.into_scanned()),
+            Work::Looking(sight) => Brought::Present(sight.into_found(self.looks(stop, errand))?),
             Work::Placing(placing) => Brought::Placed(placing.into_pairs()),
             _ => Brought::Nothing,
         };
         self.guide.done(stop, errand, Ok(brought))
+    }
+
+    /// How many of an errand's commands ask which messages are there.
+    fn looks(&self, wanted_stop: usize, wanted: usize) -> usize {
+        let is_look = |leg: &&Leg| match leg {
+            Leg::Errand { stop, errand, looks, .. } => *looks && (*stop, *errand) == (wanted_stop, wanted),
+            Leg::Leave | Leg::Enter { .. } => false,
+        };
+        self.legs.iter().filter(is_look).count()
     }
 
     /// The answers to the rest of an errand that is refused tell nobody anything.

@@ -1,29 +1,38 @@
 //! Changing messages: flags, expunging, copying, moving (RFC 3501 sections 6.4.6, 6.4.7; RFC 4315; RFC 6851).
 
-use super::code::{Code, StatusLine};
+use super::code::{Code, Condition, StatusLine};
 use super::command::Command;
 use super::driver::Heard;
+use super::messages::{Sight, present_commands};
 use super::remote::ImapRemote;
 use super::untagged::Untagged;
 use crate::sync::remote::{CopyUid, RemoteError, RemoteName};
 use crate::types::{Flags, RemoteUid, UidSet};
 
-/// UID STORE ±FLAGS.SILENT.
+/// UID STORE ±FLAGS.SILENT, and which of the messages were there for it. A server that refuses the question is believed.
 pub(super) async fn store(
     remote: &mut ImapRemote,
     uids: &UidSet<RemoteUid>,
     sign: char,
     flags: &Flags,
-) -> Result<(), RemoteError> {
+) -> Result<UidSet<RemoteUid>, RemoteError> {
     let commands = store_commands(remote, uids, sign, flags);
-    let hear = &mut |heard| Ok(is_ours(&heard, uids));
-    for answer in remote.driver.run(commands, hear).await? {
+    let stores = commands.iter().filter(|command| command.request == "STORE").count();
+    let mut sight = Sight::default();
+    let hear = &mut |heard| Ok(sight.hear(heard).is_none_or(|heard| is_ours(&heard, uids)));
+    let mut answers = remote.driver.run(commands, hear).await?;
+    let looks = answers.split_off(stores);
+    for answer in answers {
         remote.driver.check("STORE", answer)?;
     }
-    Ok(())
+    match looks.iter().all(|answer| answer.condition == Condition::Ok) {
+        true => Ok(sight.into_found(looks.len())?.intersection(uids)),
+        false => Ok(uids.clone()),
+    }
 }
 
-/// UID STORE in as many commands as the set needs; none where no flag is named.
+/// UID STORE in as many commands as the set needs, none where no flag is named; and behind it the question which of the
+/// messages are there. What is there then was there when its flags were stored.
 pub(super) fn store_commands(
     remote: &ImapRemote,
     uids: &UidSet<RemoteUid>,
@@ -32,7 +41,8 @@ pub(super) fn store_commands(
 ) -> Vec<Command<'static>> {
     let arguments = format!("{sign}FLAGS.SILENT ({flags})");
     let pieces = if flags.is_empty() { Vec::new() } else { remote.pieces(uids, arguments.len()) };
-    pieces.iter().map(|piece| Command::new("STORE", format!("UID STORE {piece} {arguments}"))).collect()
+    let store = |piece| Command::new("STORE", format!("UID STORE {piece} {arguments}"));
+    pieces.iter().map(store).chain(present_commands(remote, uids)).collect()
 }
 
 /// What the server tells of these messages is our own doing: mod-sequences, and flags despite .SILENT (QUIRKS.md row 10).

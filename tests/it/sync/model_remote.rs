@@ -82,6 +82,10 @@ pub struct State {
     pub meanwhile: Option<(usize, &'static str, u32, &'static str)>,
     /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
     pub hides: BTreeMap<String, BTreeSet<u32>>,
+    /// UIDs that a FETCH of several leaves out (QUIRKS.md row 19).
+    pub leaves_out: BTreeSet<u32>,
+    /// UID EXPUNGE is answered OK and does nothing (QUIRKS.md row 41).
+    pub forgets_to_expunge: bool,
     /// A mailbox that someone replaces by another of its name, with as many other messages, in the moment before the
     /// next tour enters it to change something.
     pub replaced: Option<String>,
@@ -185,6 +189,8 @@ impl Server {
             denies_after: None,
             meanwhile: None,
             hides: BTreeMap::new(),
+            leaves_out: BTreeSet::new(),
+            forgets_to_expunge: false,
             replaced: None,
             next_uid_validity: 1000,
             next_email_id: 1,
@@ -217,6 +223,8 @@ impl Server {
             denies_after: state.denies_after,
             meanwhile: state.meanwhile,
             hides: state.hides.clone(),
+            leaves_out: state.leaves_out.clone(),
+            forgets_to_expunge: state.forgets_to_expunge,
             replaced: None,
             next_uid_validity: state.next_uid_validity,
             next_email_id: state.next_email_id,
@@ -535,6 +543,10 @@ impl Remote for ModelRemote {
         })
     }
 
+    async fn present(&mut self, uids: &UidSet<RemoteUid>) -> Result<UidSet<RemoteUid>, RemoteError> {
+        Ok(self.uids().await?.intersection(uids))
+    }
+
     async fn deleted_uids(&mut self) -> Result<UidSet<RemoteUid>, RemoteError> {
         self.call(false, |state, name| {
             let messages = &state.selected(name)?.messages;
@@ -550,7 +562,10 @@ impl Remote for ModelRemote {
     ) -> Result<Vec<Scanned>, RemoteError> {
         self.call(false, |state, name| {
             assert!(changed_since.is_none() || state.traits.facts.cond_store, "CHANGEDSINCE needs CONDSTORE");
-            let hidden = state.hidden(name);
+            let mut hidden = state.hidden(name);
+            if uids.len() > 1 {
+                hidden.extend(&state.leaves_out);
+            }
             let mailbox = state.selected(name)?.clone();
             let after = changed_since.map_or(0, ModSeq::get);
             let shown = mailbox.uids_in(uids).into_iter().filter(|uid| !hidden.contains(uid));
@@ -620,11 +635,19 @@ impl Remote for ModelRemote {
         UidSet::new()
     }
 
-    async fn add_flags(&mut self, uids: &UidSet<RemoteUid>, flags: &Flags) -> Result<(), RemoteError> {
+    async fn add_flags(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        flags: &Flags,
+    ) -> Result<UidSet<RemoteUid>, RemoteError> {
         self.change_flags(uids, |before| before.union(flags), flags)
     }
 
-    async fn remove_flags(&mut self, uids: &UidSet<RemoteUid>, flags: &Flags) -> Result<(), RemoteError> {
+    async fn remove_flags(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        flags: &Flags,
+    ) -> Result<UidSet<RemoteUid>, RemoteError> {
         self.change_flags(uids, |before| before.difference(flags), flags)
     }
 
@@ -632,6 +655,9 @@ impl Remote for ModelRemote {
         self.call(true, |state, name| {
             assert!(state.traits.facts.uid_plus, "UID EXPUNGE needs UIDPLUS");
             state.check("EXPUNGE", &uids.to_string())?;
+            if state.forgets_to_expunge {
+                return Ok(());
+            }
             let mailbox = state.selected(name)?;
             for uid in mailbox.uids_in(uids) {
                 if mailbox.messages[&uid].flags.has(SystemFlag::Deleted) {
@@ -730,17 +756,18 @@ impl ModelRemote {
         uids: &UidSet<RemoteUid>,
         change: impl Fn(&Flags) -> Flags,
         argument: &Flags,
-    ) -> Result<(), RemoteError> {
+    ) -> Result<UidSet<RemoteUid>, RemoteError> {
         self.call(true, |state, name| {
             state.check("STORE", &argument.to_string())?;
             assert_eq!(&state.kept(argument), argument, "a flag that is not kept is not stored");
             let mailbox = state.selected(name)?;
-            for uid in mailbox.uids_in(uids) {
+            let there = mailbox.uids_in(uids);
+            for uid in &there {
                 let mod_seq = mailbox.touch();
-                let message = mailbox.messages.get_mut(&uid).expect("just listed");
+                let message = mailbox.messages.get_mut(uid).expect("just listed");
                 (message.flags, message.mod_seq) = (change(&message.flags), mod_seq);
             }
-            Ok(())
+            Ok(there.into_iter().map(RemoteUid::new).collect())
         })
     }
 

@@ -376,3 +376,74 @@ fn what_was_sent_is_found_again_where_the_server_lies_about_sizes() {
         }
     }
 }
+
+#[test]
+fn flags_of_a_message_that_someone_moved_in_the_moment_of_a_push_follow_it() {
+    for traits in Traits::all() {
+        for call in 1.. {
+            let world = with_mail(traits.clone());
+            world.server.set_flags("INBOX", 2, "\\Answered");
+            world.settle();
+            world.flag("INBOX", "m", "\\Flagged", "\\Answered");
+            world.flag("INBOX", "x", "\\Flagged", "");
+            let calls = world.server.state().calls;
+            world.server.state().meanwhile = Some((calls + call, "INBOX", 2, "B"));
+            world.sync().expect("a sync");
+            if world.server.state().meanwhile.take().is_some() {
+                break;
+            }
+            world.settle();
+            let end = "B: m(\\Flagged)\nINBOX: x(\\Flagged) y";
+            assert_eq!(world.there(), end, "before call {call} of {traits:?}");
+            assert_eq!(world.here(), end, "before call {call} of {traits:?}");
+            assert_eq!(world.journal(), Vec::<String>::new(), "before call {call} of {traits:?}");
+            world.assert_sound();
+        }
+    }
+}
+
+#[test]
+fn a_message_that_someone_moved_in_the_moment_of_its_expunge_stays_and_is_told() {
+    for traits in Traits::all() {
+        for call in 1.. {
+            let world = with_mail(traits.clone());
+            world.expunge("INBOX", "m");
+            let calls = world.server.state().calls;
+            world.server.state().meanwhile = Some((calls + call, "INBOX", 2, "B"));
+            world.sync().expect("a sync");
+            if world.server.state().meanwhile.take().is_some() {
+                break;
+            }
+            world.settle();
+            let there = world.there();
+            let is_gone = there == "B:\nINBOX: x y";
+            assert!(is_gone || there.starts_with("B: m") && there.ends_with("INBOX: x y"), "before call {call}: {there}");
+            assert_eq!(world.here(), there, "before call {call} of {traits:?}");
+            assert_eq!(world.journal(), Vec::<String>::new(), "before call {call} of {traits:?}");
+            world.assert_sound();
+        }
+    }
+}
+
+#[test]
+fn a_message_that_the_server_neither_expunges_nor_names_among_others_is_not_taken_for_gone() {
+    for traits in [Traits::modern(), Traits::middling()] {
+        let world = with_mail(traits);
+        world.expunge("INBOX", "x");
+        world.expunge("INBOX", "m");
+        world.server.state().leaves_out = [1, 2].into();
+        world.server.state().forgets_to_expunge = true;
+        world.sync().expect("a sync");
+        let journal = world.journal();
+        assert!(!journal.is_empty() && journal.iter().all(|entry| entry.contains("still there")), "{journal:#?}");
+        world.server.state().forgets_to_expunge = false;
+        for entry in world.read(|reader| reader.entries(world.account)) {
+            world.write(mailtide::store::Origin::LocalUser, move |txn| txn.retry(entry.id));
+        }
+        world.settle();
+        assert_eq!(world.there(), "B:\nINBOX: y");
+        assert_eq!(world.here(), world.there());
+        assert_eq!(world.journal(), Vec::<String>::new());
+        world.assert_sound();
+    }
+}

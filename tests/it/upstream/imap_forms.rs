@@ -31,7 +31,7 @@ async fn news_at_any_time_change_no_answer() {
         C: UID FETCH 1:2 (UID FLAGS)\nS: * 1 FETCH (UID 1 FLAGS (\\Flagged))\nS: * 2 FETCH (UID 2 FLAGS ())\nS: $ OK\n\
         C: UID FETCH 1:2 (UID FLAGS INTERNALDATE BODY.PEEK[])\nS: * 1 FETCH (UID 1 FLAGS () BODY[] \"abc\")\n\
         S: * 2 FETCH (UID 2 FLAGS () BODY[] NIL)\nS: $ OK\n\
-        C: UID STORE 1 -FLAGS.SILENT (\\Seen)\nS: $ OK\n\
+        C: UID STORE 1 -FLAGS.SILENT (\\Seen)\nS: $ OK\nC: UID SEARCH UID 1\nS: * SEARCH 1\nS: $ OK\n\
         C: UID COPY 1 \"x\"\nS: $ OK [COPYUID 5 1 6]\n\
         C: APPEND \"x\" () \" 1-Jan-1970 00:00:00 +0000\" {3}\nS: + \nB: 3\nS: $ OK [APPENDUID 5 7] \n";
     for script in [script.to_owned(), among_news(script)] {
@@ -46,7 +46,7 @@ async fn news_at_any_time_change_no_answer() {
         remote.fetch(&uids("1:2"), &mut sink).await.expect("a fetch");
         assert_eq!((sink.ended.len(), sink.bytes, sink.absent.as_slice()), (1, 3, &[RemoteUid::new(2)][..]));
         let seen: Flags = [Flag::from(SystemFlag::Seen)].into_iter().collect();
-        remote.remove_flags(&uids("1"), &seen).await.expect("STORE");
+        assert_eq!(remote.remove_flags(&uids("1"), &seen).await, Ok(uids("1")));
         let copied = remote.copy(&uids("1"), &name("x")).await.expect("COPY").expect("COPYUID");
         assert_eq!(copied.uids[&RemoteUid::new(1)], RemoteUid::new(6));
         let appended = remote.append(&name("x"), outgoing(&mut b"abc".to_vec())).await.expect("APPEND");
@@ -65,6 +65,11 @@ async fn a_mailbox_is_selected_whatever_the_server_leaves_out() {
         format!("{select}S: * 3 EXISTS\nS: * OK [UIDVALIDITY 5]\nS: $ OK [READ-ONLY] done\n{status}"),
         format!("{select}S: * OK [UIDVALIDITY 5]\nS: * OK [UIDNEXT 9]\nS: $ OK [READ-ONLY] done\n{status}"),
         format!("{select}S: $ OK [READ-ONLY]\n{status}"),
+        // STATUS tells nothing either: the messages are counted.
+        format!(
+            "{select}S: * OK [UIDVALIDITY 5]\nS: * OK [UIDNEXT 9]\nS: $ OK [READ-ONLY] done\n\
+             C: STATUS \"x\" (MESSAGES UIDNEXT UIDVALIDITY)\nS: $ OK\nC: UID SEARCH ALL\nS: * SEARCH 1 2 8\nS: $ OK\n"
+        ),
     ];
     for script in rows {
         let (mut remote, dial) = connect(&logged_in("", &script)).await;
@@ -177,10 +182,11 @@ async fn a_name_that_cannot_be_quoted_waits_for_leave_to_be_a_literal() {
 #[tokio::test(start_paused = true)]
 async fn long_sets_and_large_mailboxes_are_asked_in_pieces() {
     let every_second: UidSet<RemoteUid> = (1..4000).step_by(2).map(RemoteUid::new).collect();
-    let script = "C: UID STORE 1,3,5..\nC: UID STORE ..\nS: $ OK\nS: $ OK\n";
+    let script = "C: UID STORE 1,3,5..\nC: UID STORE ..\nC: UID SEARCH UID 1,3,5..\nC: UID SEARCH UID ..\nS: $ OK\nS: $ OK\n\
+        S: * SEARCH 1 2 3\nS: $ OK\nS: * SEARCH 3999\nS: $ OK\n";
     let (mut remote, dial) = connect(&logged_in("", script)).await;
     let seen: Flags = [Flag::from(SystemFlag::Seen)].into_iter().collect();
-    remote.add_flags(&every_second, &seen).await.expect("STORE");
+    assert_eq!(remote.add_flags(&every_second, &seen).await, Ok(uids("1,3,3999")), "the others are gone");
     dial.assert_followed();
 
     let script = "C: SELECT \"x\"\nS: * 90000 EXISTS\nS: * OK [UIDVALIDITY 5]\nS: * OK [UIDNEXT 200000]\nS: $ OK\n\

@@ -69,7 +69,10 @@ const SESSION: &str = r#"
     S: * 2 FETCH (BODY[] "Hi \"x\"" FLAGS () UID 7 INTERNALDATE "18-Jul-1996 02:44:25 -0700" MODSEQ (71))
     S: $ OK done
     C: UID STORE 3 +FLAGS.SILENT (\Flagged $Work)
+    C: UID SEARCH RETURN (ALL) UID 3
     S: * 1 FETCH (UID 3 MODSEQ (78))
+    S: $ OK done
+    S: * ESEARCH (TAG "x") UID ALL 3
     S: $ OK done
     C: UID COPY 3,7 "Entw&APw-rfe/a \"b\""
     S: $ OK [COPYUID 9 3,7 21:22] done

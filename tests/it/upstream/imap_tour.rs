@@ -51,6 +51,7 @@ impl Guide for Diary {
                 let uids: UidSet<RemoteUid> = scanned.iter().map(|scanned| scanned.uid).collect();
                 format!("{stop}.{errand}: scanned {uids}")
             }
+            Ok(Brought::Present(there)) => format!("{stop}.{errand}: {there} is there"),
             Ok(Brought::Placed(told)) => format!("{stop}.{errand}: placed {:?}", told.map(|told| told.uids)),
             Err(error) => format!("{stop}.{errand}: {error}"),
         });
@@ -163,12 +164,14 @@ async fn a_mailbox_that_is_refused_leaves_none_selected_for_its_errands() {
     let script = r#"
     C: SELECT "a" (CONDSTORE)
     C: UID STORE 3 +FLAGS.SILENT (\Seen)
+    C: UID SEARCH UID 3
     C: UNSELECT
     C: SELECT "b" (CONDSTORE)
     C: UID MOVE 4:5 "c"
     C: NOOP
     C: UID EXPUNGE 6
     S: $ NO [NONEXISTENT] no such mailbox
+    S: $ BAD no mailbox is selected
     S: $ BAD no mailbox is selected
     S: $ BAD no mailbox is selected
     S: * 3 EXISTS
@@ -201,21 +204,24 @@ async fn a_refused_errand_is_told_and_the_others_go_on() {
     let script = r#"
     C: SELECT "a" (CONDSTORE)
     C: UID COPY 3 "b"
-    C: UID STORE 4 -FLAGS.SILENT (\Seen)
+    C: UID STORE 4:5 -FLAGS.SILENT (\Seen)
+    C: UID SEARCH UID 4:5
     S: * 3 EXISTS
     S: * OK [UIDVALIDITY 6] valid
     S: * OK [UIDNEXT 7] next
     S: $ OK [READ-WRITE] selected
     S: $ NO [OVERQUOTA] full
     S: $ OK done
+    S: * SEARCH 5
+    S: $ OK done
     "#;
     let seen: Flags = std::iter::once(Flag::from(SystemFlag::Seen)).collect();
     let copy = Errand::Copy { uids: uids("3"), to: RemoteName("b".to_owned()) };
-    let store = Errand::RemoveFlags { uids: uids("4"), flags: seen };
+    let store = Errand::RemoveFlags { uids: uids("4:5"), flags: seen };
     for (diary, ended) in tour(script, &[stop("a", 6, vec![copy, store])]).await {
         assert_eq!(ended, Ok(()));
         assert!(diary[1].starts_with("0.0: the server refused COPY"), "{diary:#?}");
-        assert_eq!(diary[2], "0.1: done");
+        assert_eq!(diary[2], "0.1: 5 is there");
     }
 }
 
