@@ -13,7 +13,7 @@ pub fn entry(reader: &Reader<'_>, account: &str, entry: &Entry) -> report::Entry
     let (state, why) = match &entry.state {
         State::Pending => ("pending", None),
         State::InFlight { .. } => ("in-flight", None),
-        State::Parked { why } => (PARKED, Some(why.clone())),
+        State::Parked { why, .. } => (PARKED, Some(why.clone())),
     };
     report::Entry {
         id: entry.id,

@@ -1,4 +1,4 @@
-//! The life of a journal entry: `Pending → InFlight{evidence} → done`, or `Parked{why}`.
+//! The life of a journal entry: `Pending → InFlight{evidence} → done`, or `Parked{why, doubt}`.
 //!
 //! An entry that is done is no entry any more: its row goes in the transaction that records the outcome.
 
@@ -30,8 +30,9 @@ pub enum State {
     Pending,
     /// Sent, or about to be; the answer is not recorded. After a crash or a cut the evidence tells what happened.
     InFlight { evidence: Evidence },
-    /// Set aside: it cannot be done as it is. Shown to the user, who retries or discards it.
-    Parked { why: String },
+    /// Set aside: it cannot be done as it is. Shown to the user, who retries or discards it. In doubt, nobody could see
+    /// whether it was done: it is looked for again by the evidence, and until it is seen nothing is done with its messages.
+    Parked { why: String, doubt: Option<Evidence> },
 }
 
 /// What is known before a step that must not be done twice (APPEND, COPY, MOVE): enough to find out afterwards, by

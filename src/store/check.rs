@@ -198,7 +198,10 @@ fn check_contents(hot: &Connection, content: &Connection, wrong: &mut Vec<String
 }
 
 fn check_journal(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
-    let mut select = hot.prepare_cached("SELECT id, kind, op, evidence FROM journal")?;
+    let mut select = hot.prepare_cached(
+        "SELECT id, kind, op, state, j.evidence, d.evidence AS doubt
+         FROM journal AS j LEFT JOIN journal_doubt AS d ON d.entry_id = j.id",
+    )?;
     let mut open = hot.prepare_cached("SELECT message_id FROM journal_message WHERE entry_id = ?1")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
@@ -210,8 +213,11 @@ fn check_journal(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
         if super::journal::kind(&op) != row.get::<_, String>("kind")? {
             wrong.push(format!("a journal entry's kind is its act's: entry {id}"));
         }
-        let evidence: Option<String> = row.get("evidence")?;
-        if evidence.is_some_and(|evidence| serde_json::from_str::<Evidence>(&evidence).is_err()) {
+        let (evidence, doubt): (Option<String>, Option<String>) = (row.get("evidence")?, row.get("doubt")?);
+        if doubt.is_some() && row.get::<_, String>("state")? != "parked" {
+            wrong.push(format!("only what is set aside is in doubt: entry {id}"));
+        }
+        if evidence.or(doubt).is_some_and(|evidence| serde_json::from_str::<Evidence>(&evidence).is_err()) {
             wrong.push(format!("evidence can be read: that of entry {id} cannot"));
         }
         let named: std::collections::BTreeSet<i64> = op.messages().iter().map(|message| message.get()).collect();

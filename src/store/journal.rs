@@ -10,7 +10,9 @@ use super::{Error, Reader, Result, Txn};
 use crate::journal::{Entry, Evidence, Op, State};
 use crate::types::{AccountId, EntryId, MessageId, Timestamp};
 
-const SELECT: &str = "SELECT id, account_id, created_ms, op, state, evidence, why, attempts FROM journal";
+const SELECT: &str =
+    "SELECT id, account_id, created_ms, op, state, coalesce(j.evidence, d.evidence) AS evidence, why, attempts
+   FROM journal AS j LEFT JOIN journal_doubt AS d ON d.entry_id = j.id";
 
 impl Reader<'_> {
     /// Every entry of the account, oldest first.
@@ -84,6 +86,7 @@ impl Txn<'_> {
 
     /// What is still open of the entry is to be done (again). `failed` counts an attempt.
     pub fn reopen(&mut self, entry: EntryId, failed: bool) -> Result<()> {
+        self.end_doubt(entry)?;
         self.change_entry(
             entry,
             "UPDATE journal SET state = 'pending', evidence = NULL, why = NULL, attempts = attempts + ?2 WHERE id = ?1
@@ -94,6 +97,7 @@ impl Txn<'_> {
 
     /// Sets the entry aside: it cannot be done as it is.
     pub fn park(&mut self, entry: EntryId, why: &str) -> Result<()> {
+        self.end_doubt(entry)?;
         self.change_entry(
             entry,
             "UPDATE journal SET state = 'parked', evidence = NULL, why = ?2 WHERE id = ?1 RETURNING account_id",
@@ -101,14 +105,23 @@ impl Txn<'_> {
         )
     }
 
-    /// The user wants a parked entry tried again.
+    /// The user wants a parked entry tried again. One in doubt is in flight again: first it is looked for.
     pub fn retry(&mut self, entry: EntryId) -> Result<()> {
         self.change_entry(
             entry,
-            "UPDATE journal SET state = 'pending', why = NULL, attempts = ?2 WHERE id = ?1 AND state = 'parked'
-             RETURNING account_id",
+            "UPDATE journal SET why = NULL, attempts = ?2,
+               evidence = (SELECT evidence FROM journal_doubt WHERE entry_id = ?1),
+               state = iif(EXISTS (SELECT 1 FROM journal_doubt WHERE entry_id = ?1), 'in-flight', 'pending')
+             WHERE id = ?1 AND state = 'parked' RETURNING account_id",
             0,
-        )
+        )?;
+        self.end_doubt(entry)
+    }
+
+    pub(in crate::store) fn end_doubt(&self, entry: EntryId) -> Result<()> {
+        let mut delete = self.conn().prepare_cached("DELETE FROM journal_doubt WHERE entry_id = ?1")?;
+        delete.execute([entry.get()])?;
+        Ok(())
     }
 
     /// The entry is done for these messages. Flags of a message about which no entry is left are settled.
@@ -164,12 +177,11 @@ impl Reader<'_> {
 }
 
 fn entry_from_row(row: &Row<'_>, open: Vec<MessageId>) -> Result<Entry> {
-    let state = match (
-        row.get_ref("state")?.as_str().map_err(rusqlite::Error::from)?,
-        row.get::<_, Option<String>>("evidence")?,
-    ) {
-        ("in-flight", Some(evidence)) => State::InFlight { evidence: serde_json::from_str(&evidence)? },
-        ("parked", _) => State::Parked { why: row.get::<_, Option<String>>("why")?.unwrap_or_default() },
+    let evidence: Option<String> = row.get("evidence")?;
+    let evidence = evidence.as_deref().map(serde_json::from_str).transpose()?;
+    let state = match (row.get_ref("state")?.as_str().map_err(rusqlite::Error::from)?, evidence) {
+        ("in-flight", Some(evidence)) => State::InFlight { evidence },
+        ("parked", doubt) => State::Parked { why: row.get::<_, Option<String>>("why")?.unwrap_or_default(), doubt },
         _ => State::Pending,
     };
     Ok(Entry {

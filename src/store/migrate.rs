@@ -19,6 +19,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0006_waiting.sql"),
     include_str!("migrations/0007_message_id.sql"),
     include_str!("migrations/0008_keys.sql"),
+    include_str!("migrations/0009_doubt.sql"),
 ];
 
 /// The content database's.

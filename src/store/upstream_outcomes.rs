@@ -1,8 +1,11 @@
 //! What came of what was sent: the new base and the entries that it settles, in one transaction.
 
-use rusqlite::params;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{OptionalExtension, params};
 
 use super::{Error, Result, Txn};
+use crate::journal::{Evidence, State};
 use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId, RemoteUid};
 
 /// A message that reached its mailbox upstream.
@@ -81,15 +84,66 @@ impl Txn<'_> {
             };
             match open.as_slice() {
                 [only] if *only == message => self.park(*entry, why)?,
-                open if open.contains(&message) => self.park_one_of(*entry, message, why)?,
+                open if open.contains(&message) => drop(self.park_part(*entry, &[message], why)?),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// Splits the message's part off into an entry of its own.
-    fn park_one_of(&mut self, entry: EntryId, message: MessageId, why: &str) -> Result<()> {
+    /// Nobody can see whether the step whose evidence `carrier` holds was done. Every entry that it was to do is set aside,
+    /// each with the evidence about its own messages; what else an entry asks for goes on.
+    pub fn park_in_doubt(&mut self, carrier: EntryId, evidence: &Evidence, why: &str) -> Result<()> {
+        let mut parts: BTreeMap<EntryId, BTreeSet<MessageId>> = BTreeMap::new();
+        for (message, ..) in &evidence.messages {
+            if let Some(entry) = self.placing_entry(*message, carrier)? {
+                parts.entry(entry).or_default().insert(*message);
+            }
+        }
+        for (entry, messages) in parts {
+            let mut own = evidence.clone();
+            let is_own = evidence.messages.iter().map(|(message, ..)| messages.contains(message));
+            let is_own: Vec<bool> = is_own.collect();
+            let mut kept = is_own.iter().copied();
+            own.messages.retain(|_| kept.next().unwrap_or(false));
+            let mut kept = is_own.into_iter();
+            own.flags.retain(|_| kept.next().unwrap_or(false));
+            let parked = match self.reader().entry(entry)?.open.len() == messages.len() {
+                true => {
+                    self.park(entry, why)?;
+                    entry
+                }
+                false => {
+                    let messages: Vec<MessageId> = messages.into_iter().collect();
+                    self.park_part(entry, &messages, why)?
+                }
+            };
+            own.settles.iter_mut().filter(|settles| **settles == entry).for_each(|settles| *settles = parked);
+            let own = serde_json::to_string(&own)?;
+            let mut insert =
+                self.conn().prepare_cached("INSERT INTO journal_doubt (entry_id, evidence) VALUES (?1, ?2)")?;
+            insert.execute(params![parked.get(), own])?;
+        }
+        // Where none of its own is left, the carrier has nothing to hold.
+        match self.reader().entry(carrier).map(|entry| entry.state) {
+            Ok(State::InFlight { .. }) => self.not_in_flight(carrier),
+            Ok(_) | Err(Error::NoSuchEntry) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The entry that puts the message where it goes: `carrier` if it is that, else the oldest.
+    fn placing_entry(&self, message: MessageId, carrier: EntryId) -> Result<Option<EntryId>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT j.id FROM journal_message AS jm JOIN journal AS j ON j.id = jm.entry_id
+             WHERE jm.message_id = ?1 AND j.kind <> 'flags' ORDER BY j.id <> ?2, j.id LIMIT 1",
+        )?;
+        let entry = select.query_row([message.get(), carrier.get()], |row| row.get("id").map(EntryId::new));
+        Ok(entry.optional()?)
+    }
+
+    /// Splits the messages' part off into an entry of its own, set aside. Returns that.
+    fn park_part(&mut self, entry: EntryId, messages: &[MessageId], why: &str) -> Result<EntryId> {
         let mut insert = self.conn().prepare_cached(
             "INSERT INTO journal (account_id, created_ms, kind, op, state, why, attempts)
              SELECT account_id, created_ms, kind, op, 'parked', ?2, attempts + 1 FROM journal WHERE id = ?1
@@ -100,8 +154,10 @@ impl Txn<'_> {
         let mut update = self
             .conn()
             .prepare_cached("UPDATE journal_message SET entry_id = ?3 WHERE entry_id = ?1 AND message_id = ?2")?;
-        update.execute(params![entry.get(), message.get(), split])?;
+        for message in messages {
+            update.execute(params![entry.get(), message.get(), split])?;
+        }
         self.touch(AccountId::new(account));
-        Ok(())
+        Ok(EntryId::new(split))
     }
 }

@@ -43,6 +43,7 @@ impl Engine {
                 report: &mut round,
                 since: self.store.read(|reader| reader.last_message())?,
                 selected: None,
+                unseen: BTreeMap::new(),
                 listed: BTreeMap::new(),
                 bursts: true,
             };

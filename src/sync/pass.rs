@@ -23,6 +23,9 @@ pub(super) struct Pass<'a, R> {
     pub(super) since: MessageId,
     /// The mailbox selected for changing it, so that it is not selected twice.
     pub(super) selected: Option<MailboxId>,
+    /// Mailboxes that could not be looked into, though what was in flight may be there: nothing is taken in from them, lest
+    /// our own be taken for new.
+    pub(super) unseen: BTreeMap<MailboxId, Refusal>,
     /// The UIDVALIDITY of each mailbox when it was last listed.
     pub(super) listed: BTreeMap<MailboxId, UidValidity>,
     /// Whether a push may go in bursts: until something in one was refused.

@@ -21,6 +21,8 @@ pub struct Facts {
     pub upstream: Option<Upstream>,
     /// Another open entry, parked or in flight, is still to bring it upstream.
     pub is_awaited: bool,
+    /// Nobody could see whether it was sent: nothing is done with it before that is seen.
+    pub is_in_doubt: bool,
 }
 
 /// Where upstream has a message.
@@ -178,6 +180,7 @@ impl Planner<'_> {
             return self.settle(net, net.entries());
         };
         match (&facts.upstream, net.place) {
+            _ if facts.is_in_doubt => {}
             (Some(upstream), Place::Gone) => {
                 self.push(Key::On(upstream.mailbox, Act::Expunge), net, Some(upstream), net.entries());
             }

@@ -23,7 +23,8 @@ pub(super) struct Folder {
 impl<R: Remote> Pass<'_, R> {
     /// Takes in everything that changed upstream.
     pub(super) async fn pull(&mut self) -> Result<()> {
-        let (folders, mut vanishing) = self.take_listing().await?;
+        let (mut folders, mut vanishing) = self.take_listing().await?;
+        folders.retain(|folder| !self.unseen.contains_key(&folder.mailbox));
         let restless = self.read(|reader| reader.restless_mailboxes(self.account, GIVE_ATTEMPTS_MAX))?;
         let restless: BTreeSet<MailboxId> = restless.into_iter().collect();
         let known = self.known()?;
@@ -60,7 +61,7 @@ impl<R: Remote> Pass<'_, R> {
     async fn look_again(&mut self) -> Result<Vec<Vanishing>> {
         let mut vanishing = Vec::new();
         for mailbox in self.read(|reader| reader.mailboxes_of_twins(self.account))? {
-            if let Some(known) = self.remote_mailbox(mailbox)? {
+            if let Some(known) = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox)) {
                 vanishing.extend(self.cover(mailbox, &RemoteName(known.remote_name)).await?);
             }
         }
@@ -69,7 +70,8 @@ impl<R: Remote> Pass<'_, R> {
 
     /// Arrivals in all mailboxes once more. What vanished did so before this; if it was moved, it has arrived by now.
     async fn catch_up(&mut self) -> Result<()> {
-        let (folders, _) = self.take_listing().await?;
+        let (mut folders, _) = self.take_listing().await?;
+        folders.retain(|folder| !self.unseen.contains_key(&folder.mailbox));
         let known = self.known()?;
         for folder in folders {
             let next = known.get(&folder.mailbox).map(|known| known.cursor.uid_next);

@@ -189,6 +189,11 @@ fn view(reader: &Reader<'_>, nets: &[Net], entries: &[Entry]) -> store::Result<V
         .filter(|entry| entry.state != State::Pending && !matches!(entry.op, Op::Flags { .. }))
         .flat_map(|entry| entry.open.iter().copied())
         .collect();
+    let doubted: BTreeSet<MessageId> = entries
+        .iter()
+        .filter(|entry| matches!(entry.state, State::Parked { doubt: Some(_), .. }))
+        .flat_map(|entry| entry.open.iter().copied())
+        .collect();
     let sources = nets.iter().filter_map(|net| match net.made {
         Made::Copied { from } => Some(from),
         Made::Before | Made::Appended => None,
@@ -204,7 +209,9 @@ fn view(reader: &Reader<'_>, nets: &[Net], entries: &[Entry]) -> store::Result<V
             view.keeps.insert(upstream.mailbox, keeps(reader, upstream.mailbox)?);
         }
         let is_awaited = awaited.contains(&message);
-        view.messages.insert(message, Facts { place: facts.place, flags: facts.flags, upstream, is_awaited });
+        let is_in_doubt = doubted.contains(&message);
+        view.messages
+            .insert(message, Facts { place: facts.place, flags: facts.flags, upstream, is_awaited, is_in_doubt });
     }
     Ok(view)
 }

@@ -9,7 +9,8 @@
 //! is in its source still, and a copy too many is better than one too few.
 //!
 //! A mailbox that cannot be selected tells nothing, whatever the server says of it; only the list tells that it is gone.
-//! What cannot be seen is neither done nor to be done again: it is set aside for the user.
+//! What cannot be seen is neither done nor to be done again: it is set aside, in doubt, and looked for again by every sync.
+//! Until it is seen nothing is taken in from where it may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,10 +57,11 @@ impl<R: Remote> Pass<'_, R> {
     pub(super) async fn recover(&mut self) -> Result<()> {
         let entries = self.read(|reader| reader.entries(self.account))?;
         for entry in entries {
-            if let State::InFlight { evidence } = entry.state {
-                self.report.recovered += 1;
-                self.resolve(entry.id, &evidence).await?;
-            }
+            let (State::InFlight { evidence } | State::Parked { doubt: Some(evidence), .. }) = entry.state else {
+                continue;
+            };
+            self.report.recovered += 1;
+            self.resolve(entry.id, &evidence).await?;
         }
         Ok(())
     }
@@ -69,7 +71,7 @@ impl<R: Remote> Pass<'_, R> {
         let known = Some((evidence.target_uid_validity, evidence.target_uid_next));
         let (landed, has_holes) = match self.look_in(evidence.target, known, evidence, &evidence.messages).await? {
             Look::Seen { landed, has_holes } => (landed, has_holes),
-            Look::Refused(refused) => return self.give_up(carrier, &refused),
+            Look::Refused(refused) => return self.give_up(carrier, evidence, &refused).await,
         };
         let landed = if mutant!(AssumedNotDone) { Vec::new() } else { landed };
         let mut done: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
@@ -79,7 +81,8 @@ impl<R: Remote> Pass<'_, R> {
         if let Some(source) = evidence.source.as_ref().filter(|source| source.moves)
             && let Err(refused) = self.finish_move(source.mailbox, &done).await?
         {
-            return self.give_up(carrier, &refused);
+            self.unseen.insert(evidence.target, refused.clone());
+            return self.give_up(carrier, evidence, &refused).await;
         }
         let (target, settles) = (evidence.target, evidence.settles.clone());
         self.write(move |txn| txn.landed(target, &landed, &settles))?;
@@ -89,7 +92,7 @@ impl<R: Remote> Pass<'_, R> {
             Some(source) => self.unmark(source, evidence, &missing).await?,
             None if has_holes && !missing.is_empty() => {
                 if let Err(refused) = self.look_elsewhere(evidence, missing).await? {
-                    return self.give_up(carrier, &refused);
+                    return self.give_up(carrier, evidence, &refused).await;
                 }
             }
             None => {}
@@ -102,10 +105,16 @@ impl<R: Remote> Pass<'_, R> {
         Ok(done.into_iter().collect())
     }
 
-    fn give_up(&mut self, carrier: EntryId, refused: &Refusal) -> Result<Vec<MessageId>> {
+    /// What cannot be seen is set aside. A mark for expunging that was ours comes off meanwhile, lest the pull take it for
+    /// another's.
+    async fn give_up(&mut self, carrier: EntryId, evidence: &Evidence, refused: &Refusal) -> Result<Vec<MessageId>> {
+        if let Some(source) = evidence.source.as_ref().filter(|source| source.moves) {
+            self.unmark(source, evidence, &evidence.messages).await?;
+        }
         let why = format!("it cannot be seen whether the server did it: {}", refused.text);
         self.report.parked += 1;
-        self.write(move |txn| txn.park(carrier, &why))?;
+        let evidence = evidence.clone();
+        self.write(move |txn| txn.park_in_doubt(carrier, &evidence, &why))?;
         Ok(Vec::new())
     }
 
@@ -119,10 +128,16 @@ impl<R: Remote> Pass<'_, R> {
     ) -> Result<Look> {
         const NOTHING: Look = Look::Seen { landed: Vec::new(), has_holes: false };
         let Some(row) = self.remote_mailbox(mailbox)? else { return Ok(NOTHING) };
+        if let Some(refused) = self.unseen.get(&mailbox) {
+            return Ok(Look::Refused(refused.clone()));
+        }
         let selected = match self.enter(&RemoteName(row.remote_name)).await? {
             Entered::In(selected) => selected,
             Entered::Gone | Entered::NameOnly => return Ok(NOTHING),
-            Entered::Refused(refused) => return Ok(Look::Refused(refused)),
+            Entered::Refused(refused) => {
+                self.unseen.insert(mailbox, refused.clone());
+                return Ok(Look::Refused(refused));
+            }
         };
         let cursor = self.cursor_for(mailbox, row.cursor, &selected).await?;
         let first = match known {
@@ -226,14 +241,10 @@ impl<R: Remote> Pass<'_, R> {
         if there.is_empty() {
             return Ok(Ok(()));
         }
-        match self.expunge_upstream(source, &there).await? {
-            Err(refused) if refused.code.is_some() => Ok(Err(refused)),
-            Err(refused) => {
-                self.leave(source, there, refused.text)?;
-                Ok(Ok(()))
-            }
-            Ok(()) => Ok(Ok(())),
+        if let Err(refused) = self.expunge_upstream(source, &there).await? {
+            self.leave(source, there, refused.text)?;
         }
+        Ok(Ok(()))
     }
 
     /// Messages that were to be moved by copying, and whose copies are not there (any more): a mark for expunging that was

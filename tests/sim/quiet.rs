@@ -68,7 +68,7 @@ fn decide_as_a_user(world: &mut World, round: usize) {
             continue;
         }
         for entry in store.read(|reader| reader.entries(account)).unwrap_or_default() {
-            let State::Parked { why } = &entry.state else { continue };
+            let State::Parked { why, .. } = &entry.state else { continue };
             world.trace.tell(&format!("the user discards entry {} {:?}, parked: {why}", entry.id, entry.op));
             let id = entry.id;
             let refused = too_big_for_the_server(world, &store, &entry);
@@ -82,7 +82,7 @@ fn decide_as_a_user(world: &mut World, round: usize) {
 
 /// The messages that the entry was to bring to a server that does not take them, and never will.
 fn too_big_for_the_server(world: &World, store: &Store, entry: &Entry) -> Vec<u32> {
-    let is_refused = matches!(&entry.state, State::Parked { why } if why.contains("[TOOBIG]"));
+    let is_refused = matches!(&entry.state, State::Parked { why, .. } if why.contains("[TOOBIG]"));
     if !is_refused || !world.server.faults.has(Quirk::TooBigBad) {
         return Vec::new();
     }

@@ -64,9 +64,7 @@ impl Sight {
     /// as "all is gone".
     pub(super) fn into_found(self, searches: usize) -> Result<UidSet<RemoteUid>, RemoteError> {
         match self.responses < searches {
-            true => {
-                Err(RemoteError::Protocol { request: "SEARCH", text: "OK without a SEARCH response".to_owned() })
-            }
+            true => Err(RemoteError::Protocol { request: "SEARCH", text: "OK without a SEARCH response".to_owned() }),
             false => Ok(UidSet::from_ranges(self.found)),
         }
     }

@@ -131,11 +131,7 @@ impl Remote for ImapRemote {
         self.driver.take_vanished()
     }
 
-    async fn add_flags(
-        &mut self,
-        uids: &UidSet<RemoteUid>,
-        flags: &Flags,
-    ) -> Result<UidSet<RemoteUid>, RemoteError> {
+    async fn add_flags(&mut self, uids: &UidSet<RemoteUid>, flags: &Flags) -> Result<UidSet<RemoteUid>, RemoteError> {
         transfer::store(self, uids, '+', flags).await
     }
 

@@ -90,13 +90,15 @@ fn a_file_that_is_no_database_is_named_and_not_touched() {
 
 #[test]
 fn a_store_of_every_earlier_version_opens() {
-    const HOT: [&str; 6] = [
+    const HOT: [&str; 8] = [
         include_str!("../../../src/store/migrations/0001_first.sql"),
         include_str!("../../../src/store/migrations/0002_outbox.sql"),
         include_str!("../../../src/store/migrations/0003_object_id.sql"),
         include_str!("../../../src/store/migrations/0004_mirror.sql"),
         include_str!("../../../src/store/migrations/0005_annotations_and_quota.sql"),
         include_str!("../../../src/store/migrations/0006_waiting.sql"),
+        include_str!("../../../src/store/migrations/0007_message_id.sql"),
+        include_str!("../../../src/store/migrations/0008_keys.sql"),
     ];
     const CONTENT: &str = include_str!("../../../src/store/migrations/content_0001_first.sql");
     // Rows as version 1 wrote them; one message without bytes, waiting to be fetched.

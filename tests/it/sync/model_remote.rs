@@ -635,11 +635,7 @@ impl Remote for ModelRemote {
         UidSet::new()
     }
 
-    async fn add_flags(
-        &mut self,
-        uids: &UidSet<RemoteUid>,
-        flags: &Flags,
-    ) -> Result<UidSet<RemoteUid>, RemoteError> {
+    async fn add_flags(&mut self, uids: &UidSet<RemoteUid>, flags: &Flags) -> Result<UidSet<RemoteUid>, RemoteError> {
         self.change_flags(uids, |before| before.union(flags), flags)
     }
 

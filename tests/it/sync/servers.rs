@@ -417,7 +417,10 @@ fn a_message_that_someone_moved_in_the_moment_of_its_expunge_stays_and_is_told()
             world.settle();
             let there = world.there();
             let is_gone = there == "B:\nINBOX: x y";
-            assert!(is_gone || there.starts_with("B: m") && there.ends_with("INBOX: x y"), "before call {call}: {there}");
+            assert!(
+                is_gone || there.starts_with("B: m") && there.ends_with("INBOX: x y"),
+                "before call {call}: {there}"
+            );
             assert_eq!(world.here(), there, "before call {call} of {traits:?}");
             assert_eq!(world.journal(), Vec::<String>::new(), "before call {call} of {traits:?}");
             world.assert_sound();
@@ -445,5 +448,48 @@ fn a_message_that_the_server_neither_expunges_nor_names_among_others_is_not_take
         assert_eq!(world.here(), world.there());
         assert_eq!(world.journal(), Vec::<String>::new());
         world.assert_sound();
+    }
+}
+
+#[test]
+fn what_could_not_be_looked_for_is_found_by_whoever_can_look_again() {
+    for traits in Traits::all() {
+        for cut in 1.. {
+            let mut world = with_mail(traits.clone());
+            world.server.create("Box");
+            world.settle();
+            world.copy("INBOX", "x", "Box");
+            world.copy("INBOX", "y", "Box");
+            world.move_message("INBOX", "m", "Box");
+            world.append("Box", "new", "");
+            let calls = world.server.state().calls;
+            world.server.state().cut = Cut::After(calls + cut);
+            if world.sync().is_ok() {
+                break;
+            }
+            world.reopen();
+            world.server.state().cut = Cut::Never;
+            world.server.state().refuses.push(("SELECT", "Box".to_owned(), None));
+            for _ in 0..3 {
+                world.sync().expect("a sync");
+            }
+            // What waits for it can be changed, and changes nothing before it is seen.
+            world.flag("Box", "x", "\\Flagged", "");
+            world.sync().expect("a sync");
+            world.server.state().refuses.clear();
+            if cut % 2 == 0 {
+                let parked =
+                    |entry: &mailtide::journal::Entry| matches!(entry.state, mailtide::journal::State::Parked { .. });
+                for entry in world.read(|reader| reader.entries(world.account)).into_iter().filter(parked) {
+                    world.write(mailtide::store::Origin::LocalUser, move |txn| txn.retry(entry.id));
+                }
+            }
+            world.settle();
+            let what = format!("cut after call {cut} of {traits:?}: {:#?}", world.journal());
+            assert_eq!(world.there(), "B:\nBox: m new x(\\Flagged) y\nINBOX: x y", "{what}");
+            assert_eq!(world.here(), world.there(), "{what}");
+            assert_eq!(world.journal(), Vec::<String>::new(), "{what}");
+            world.assert_sound();
+        }
     }
 }

@@ -285,7 +285,7 @@ impl World {
     pub fn journal(&self) -> Vec<String> {
         let entries = self.read(|reader| reader.entries(self.account));
         let told = entries.into_iter().map(|entry| match entry.state {
-            mailtide::journal::State::Parked { why } => format!("parked: {why}"),
+            mailtide::journal::State::Parked { why, .. } => format!("parked: {why}"),
             state => format!("{:?} {state:?}", entry.op),
         });
         told.collect()
