@@ -262,7 +262,8 @@ impl World {
     pub fn has_in_flight(&self, account: usize) -> bool {
         let Some(life) = self.agent.life.as_ref().filter(|_| !self.agent.is_dead()) else { return true };
         let entries = life.store.read(|reader| reader.entries(life.account(account)));
-        entries.is_ok_and(|entries| entries.iter().any(|entry| matches!(entry.state, State::InFlight { .. })))
+        let is_open = |state: &State| matches!(state, State::InFlight { .. } | State::Parked { doubt: Some(_), .. });
+        entries.is_ok_and(|entries| entries.iter().any(|entry| is_open(&entry.state)))
     }
 
     /// Mail comes in from elsewhere.
