@@ -23,6 +23,7 @@ use crate::config::{Config, Local};
 use crate::control::{self, Failure};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::serve::pop3::Maildrops;
+use crate::serve::sessions::Sessions;
 use crate::serve::submission::Sequence;
 use crate::store::{self, Store};
 use crate::types::{Secret, limits};
@@ -128,6 +129,7 @@ impl Daemon {
             users: Arc::clone(&users),
             clock: clock.clone(),
             maildrops: Maildrops::default(),
+            sessions: Sessions::default(),
             sequence: Sequence::default(),
         };
         let faces = Faces::open(&config.local, &parts, &paths.data).await?;

@@ -17,6 +17,7 @@ use crate::net::{Clock, Shutdown};
 use crate::pop3::server as pop3;
 use crate::serve::imap::MailBackend;
 use crate::serve::pop3::{MaildropBackend, Maildrops};
+use crate::serve::sessions::Sessions;
 use crate::serve::submission::{Sequence, SubmissionBackend};
 use crate::smtp::server as smtp;
 use crate::store::{Origin, Store};
@@ -32,6 +33,7 @@ pub struct Parts {
     pub users: Arc<LocalUsers>,
     pub clock: Clock,
     pub maildrops: Maildrops,
+    pub sessions: Sessions,
     pub sequence: Sequence,
 }
 
@@ -125,6 +127,7 @@ fn make_imap(parts: Parts) -> MakeSession {
             Arc::new(move || clock.now()),
             accepted.wake.callback(),
         );
+        let backend = backend.among(parts.sessions.clone());
         let config = imap::SessionConfig {
             scram_nonce: nonce(),
             name: "Mailtide".to_owned(),

@@ -36,6 +36,7 @@ use crate::net::{Chance, Clock, Shutdown};
 use crate::pop3::server as pop3;
 use crate::serve::imap::MailBackend;
 use crate::serve::pop3::{MaildropBackend, Maildrops};
+use crate::serve::sessions::Sessions;
 use crate::smtp::server as smtp;
 use crate::store::{Executor, Options as StoreOptions, Origin, Store, Txn};
 use crate::types::{AccountId, MailboxName, SpecialUse, limits};
@@ -106,6 +107,7 @@ struct Parts {
     users: Arc<Users>,
     delivery: Arc<Delivery>,
     maildrops: Maildrops,
+    sessions: Sessions,
     dns: Dns,
     signer: Option<Arc<Signer>>,
     settings: Settings,
@@ -155,6 +157,7 @@ impl Server {
             users,
             delivery: Arc::new(delivery),
             maildrops: Maildrops::default(),
+            sessions: Sessions::default(),
             dns,
             signer,
             settings,
@@ -275,6 +278,7 @@ impl Parts {
             Arc::new(move || clock.now()),
             accepted.wake.callback(),
         );
+        let backend = backend.among(self.sessions.clone());
         let config = SessionConfig {
             scram_nonce: nonce(),
             name: self.settings.faults.server_name().unwrap_or("Mailtide refserver").to_owned(),

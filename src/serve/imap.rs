@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::sessions::{Seat, Sessions};
 use super::{Clock, Refused, Users};
 use crate::imap::server::backend::{
     Account, Append, Appended, Backend, Changed, Changes, Copied, Error, FlagChange, LoginError, Mailbox, Message,
@@ -29,12 +30,20 @@ pub struct MailBackend {
     users: Arc<dyn Users>,
     clock: Clock,
     wake: store::Wake,
+    sessions: Sessions,
 }
 
 impl MailBackend {
     /// A backend whose changes are made on behalf of `origin`; `wake` is called when the account may have changed.
     pub fn new(store: Store, origin: Origin, users: Arc<dyn Users>, clock: Clock, wake: store::Wake) -> Self {
-        Self { store, origin, users, clock, wake }
+        Self { store, origin, users, clock, wake, sessions: Sessions::default() }
+    }
+
+    /// Each user has no more sessions open than that.
+    #[must_use]
+    pub fn among(mut self, sessions: Sessions) -> Self {
+        self.sessions = sessions;
+        self
     }
 }
 
@@ -76,11 +85,13 @@ impl MailBackend {
             Refused::NotAuthorized => LoginError::NotAuthorized,
             Refused::Unavailable => LoginError::Unavailable,
         })?;
+        let seat = self.sessions.take(account).ok_or(LoginError::TooMany)?;
         Ok(MailAccount {
             store: self.store.clone(),
             origin: self.origin,
             clock: Arc::clone(&self.clock),
             account,
+            _seat: seat,
             _watch: self.store.watch(account, Arc::clone(&self.wake)),
         })
     }
@@ -92,6 +103,7 @@ pub struct MailAccount {
     origin: Origin,
     clock: Clock,
     account: AccountId,
+    _seat: Seat,
     _watch: store::Watch,
 }
 

@@ -20,6 +20,7 @@ impl Txn<'_> {
             return Err(Error::AlreadyExists);
         }
         self.refuse_unspeakable(account, name)?;
+        self.refuse_too_deep(name.levels())?;
         self.create_parents(account, name)?;
         if let Some(hidden) = self.hidden_named(account, name)?.filter(|_| existing.is_none()) {
             // Upstream has it.
@@ -84,6 +85,9 @@ impl Txn<'_> {
             return Err(Error::Cannot("a mailbox cannot be put below itself"));
         }
         self.refuse_unspeakable(account, to)?;
+        let below = self.reader().mailboxes_below(account, from)?;
+        let deepest = below.iter().filter_map(|mailbox| Some(mailbox.name.as_ref()?.levels())).max();
+        self.refuse_too_deep(to.levels() + deepest.unwrap_or(0).saturating_sub(from.levels()))?;
         self.create_parents(account, to)?;
         let mailbox = self.rename_tree(account, from, to)?;
         self.journal(account, &Op::RenameMailbox { mailbox: mailbox.id, from: from.clone(), to: to.clone() })?;
@@ -151,6 +155,14 @@ impl Txn<'_> {
                 self.create_mailbox(account, &parent, None).map(drop)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What upstream has is taken as it is.
+    fn refuse_too_deep(&self, levels: usize) -> Result<()> {
+        match levels > limits::MAILBOX_LEVELS_MAX && self.origin() != Origin::Upstream {
+            true => Err(Error::Limit("a mailbox cannot be that deep below others")),
+            false => Ok(()),
         }
     }
 

@@ -40,6 +40,12 @@ pub const IMAP_PROGRESS_MS: i64 = 10_000;
 /// Nesting of parentheses and SEARCH keys in a command: the parser recurses.
 pub const IMAP_NESTING_MAX: usize = 64;
 
+/// Keys of one search: each may read every message from end to end.
+pub const IMAP_SEARCH_KEYS_MAX: usize = 1000;
+
+/// Ways to name mailboxes in one ESEARCH or NOTIFY: each mailbox is held against each of them.
+pub const IMAP_MAILBOX_FILTERS_MAX: usize = 100;
+
 /// Items of one FETCH: each `BODY[]` is a whole message sent once more for every message named.
 pub const IMAP_FETCH_ITEMS_MAX: usize = 256;
 
@@ -198,6 +204,9 @@ pub const KEYWORDS_MAX: usize = 256;
 /// Bytes of one keyword.
 pub const KEYWORD_MAX_BYTES: usize = 256;
 
+/// Levels of a mailbox's name that a client can make: every level above is looked at whenever mailboxes are listed.
+pub const MAILBOX_LEVELS_MAX: usize = 32;
+
 /// Mailboxes of one account.
 pub const MAILBOXES_MAX: usize = 100_000;
 
@@ -224,6 +233,10 @@ pub const CONNECTIONS_MAX: usize = 1000;
 
 /// Connections served at once from one address that is not loopback: one peer cannot shut the others out.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 50;
+
+/// IMAP sessions that one user has open at once: several programs with a connection for each mailbox, and still places for
+/// others among [`CONNECTIONS_MAX`].
+pub const SESSIONS_PER_USER_MAX: usize = 400;
 
 /// Bytes read from a peer at once.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;

@@ -67,6 +67,11 @@ impl MailboxName {
         self.0.split(Self::DELIMITER)
     }
 
+    /// How many components there are.
+    pub fn levels(&self) -> usize {
+        self.components().count()
+    }
+
     /// The last component.
     pub fn leaf(&self) -> &str {
         self.components().next_back().unwrap_or(&self.0)

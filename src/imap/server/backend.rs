@@ -55,6 +55,9 @@ pub enum LoginError {
     /// May not act as the other user (RFC 5530: AUTHORIZATIONFAILED).
     #[error("not allowed to act as that user")]
     NotAuthorized,
+    /// Each user has a number of them (RFC 5530: LIMIT).
+    #[error("the user has too many sessions open")]
+    TooMany,
     /// Not now (RFC 5530: UNAVAILABLE).
     #[error("the mail store is not available now")]
     Unavailable,

@@ -265,6 +265,7 @@ impl From<LoginError> for Refusal {
         let code = match error {
             LoginError::Refused => Code::AuthenticationFailed,
             LoginError::NotAuthorized => Code::AuthorizationFailed,
+            LoginError::TooMany => Code::Limit,
             LoginError::Unavailable => Code::Unavailable,
         };
         Self::no(code, capitalised(&error.to_string()))

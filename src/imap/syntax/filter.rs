@@ -2,6 +2,7 @@
 
 use super::parser::{MailboxArgument, Parsed, Parser};
 use super::search::Search;
+use crate::types::limits;
 
 /// `filter-mailboxes = filter-mailboxes-selected / filter-mailboxes-other` (RFC 5465 section 8)
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,9 @@ impl Parser<'_> {
         if self.skip_word("IN") {
             self.sp()?;
             filters = Some(self.list(|parser| parser.filter_mailboxes())?);
+            if filters.as_ref().is_some_and(|filters| filters.len() > limits::IMAP_MAILBOX_FILTERS_MAX) {
+                return self.fail("fewer filters");
+            }
             self.sp()?;
         }
         Ok((filters, self.search_program()?))

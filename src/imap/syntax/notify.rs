@@ -55,6 +55,9 @@ impl Parser<'_> {
         while self.skip(b' ') {
             groups.push(self.event_group()?);
         }
+        if groups.len() > limits::IMAP_MAILBOX_FILTERS_MAX {
+            return self.fail("fewer filters");
+        }
         self.end()?;
         Ok(Notify::Set { status, groups })
     }

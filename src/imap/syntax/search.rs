@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 
 use super::parser::{Parsed, Parser};
 use super::sequence::{PartialRange, SequenceSet};
-use crate::types::{Flag, ModSeq, SystemFlag};
+use crate::types::{Flag, ModSeq, SystemFlag, limits};
 
 /// `search = "SEARCH" [search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key)`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +107,11 @@ impl Parser<'_> {
             keys.push(self.search_key()?);
         }
         self.end()?;
-        Ok(all_of(keys))
+        let key = all_of(keys);
+        if key.count() > limits::IMAP_SEARCH_KEYS_MAX {
+            return self.fail("fewer search keys");
+        }
+        Ok(key)
     }
 
     /// `"(" [search-return-opt *(SP search-return-opt)] ")"` (RFC 4466) where
@@ -265,6 +269,18 @@ impl Parser<'_> {
             }
         }
         self.mod_sequence_valzer()
+    }
+}
+
+impl SearchKey {
+    /// How many keys it is made of. Recursion is bounded by the parser.
+    fn count(&self) -> usize {
+        match self {
+            Self::And(keys) => keys.iter().map(Self::count).sum(),
+            Self::Or(one, other) => one.count() + other.count(),
+            Self::Not(key) => key.count(),
+            _ => 1,
+        }
     }
 }
 

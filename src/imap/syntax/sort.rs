@@ -36,7 +36,15 @@ impl Parser<'_> {
     pub fn sort(&mut self) -> Parsed<Sort> {
         self.sp()?;
         let returns = self.search_return()?;
-        let criteria = self.list(|parser| parser.sort_criterion())?;
+        let mut criteria: Vec<Criterion> = Vec::new();
+        self.list(|parser| {
+            let criterion = parser.sort_criterion()?;
+            // Messages that a key did not tell apart are not told apart by it later.
+            if criteria.iter().all(|before| before.key != criterion.key) {
+                criteria.push(criterion);
+            }
+            Ok(())
+        })?;
         self.sp()?;
         let (charset, key) = self.search_criteria()?;
         Ok(Sort { returns, criteria, charset, key })

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mailtide::imap::server::{Capabilities, Session, SessionConfig};
 use mailtide::sasl::Credentials;
 use mailtide::serve::imap::MailBackend;
+use mailtide::serve::sessions::Sessions;
 use mailtide::serve::{Refused, Users};
 use mailtide::store::{Executor, NewMessage, Options, Origin, Store};
 use mailtide::types::{
@@ -35,6 +36,7 @@ pub struct Face {
     pub store: Store,
     pub account: AccountId,
     pub origin: Origin,
+    pub sessions: Sessions,
     _folder: tempfile::TempDir,
 }
 
@@ -49,7 +51,7 @@ impl Face {
         let options = Options { executor: Executor::Inline, program: "tests".to_owned(), max_bytes };
         let store = Store::open(folder.path(), &options, NOW).expect("a store");
         let account = store.write(Origin::Authority, NOW, |txn| txn.ensure_account("alice")).expect("an account");
-        Self { store, account, origin, _folder: folder }
+        Self { store, account, origin, sessions: Sessions::default(), _folder: folder }
     }
 
     pub fn mailbox(&self, name: &str) -> MailboxId {
@@ -78,7 +80,8 @@ impl Face {
         let bell = Arc::clone(&rung);
         let wake = Arc::new(move || bell.store(true, Ordering::Relaxed));
         let users = Arc::new(Alice(self.account));
-        (MailBackend::new(self.store.clone(), self.origin, users, Arc::new(|| NOW), wake), rung)
+        let backend = MailBackend::new(self.store.clone(), self.origin, users, Arc::new(|| NOW), wake);
+        (backend.among(self.sessions.clone()), rung)
     }
 
     /// A session before its login.

@@ -2,6 +2,7 @@
 //! the other sessions, and is refused in the protocol's words.
 
 pub mod face;
+mod hostile;
 mod notify;
 
 use face::{Face, NOW};
