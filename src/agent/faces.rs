@@ -133,6 +133,7 @@ fn make_imap(parts: Parts) -> MakeSession {
             name: "Mailtide".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             plaintext_login: accepted.is_loopback(),
+            tokens: true,
             starttls: accepted.can_upgrade,
             capabilities: imap::Capabilities::all(),
         };

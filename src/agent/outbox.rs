@@ -92,6 +92,9 @@ impl<D: Dial + Clone> Outbox<D> {
         // What a server took must be recorded before anything else: forgotten, it would go out again.
         let is_owing = engine.as_ref().is_some_and(Engine::has_unrecorded);
         if is_owing || self.has_work(synced)? {
+            if self.servers.change() && !is_owing {
+                *engine = None;
+            }
             if engine.is_none() {
                 match self.servers.get().await {
                     Ok(Servers { smtp: Some(sender), .. }) => *engine = Some(self.engine(sender)?),

@@ -9,7 +9,7 @@ use super::Exit;
 use super::password::{self, PasswordError};
 use crate::config::{Account, Server, TlsMode};
 use crate::net::chance::nonce;
-use crate::types::Secret;
+use crate::types::{Secret, SecretKind};
 use crate::upstream::smtp::Login;
 use crate::upstream::{self, ClientTls, Connector, Dial, Endpoint, SmtpSender, Tcp, TrustError};
 
@@ -50,8 +50,13 @@ impl<D: Dial + Clone> ServersOf<D> {
             return Ok(servers.clone());
         }
         let servers = Servers::of(&self.account, self.dial.clone()).await?;
-        *kept = Some(servers.clone());
+        *kept = Some(servers.clone()).filter(|_| !self.change());
         Ok(servers)
+    }
+
+    /// A token is good for an hour or so: it is asked for whenever somebody is about to log in.
+    pub fn change(&self) -> bool {
+        self.account.secret == SecretKind::Token
     }
 
     /// A login was refused: the password may be another now.
@@ -101,7 +106,7 @@ impl<D: Dial + Clone> Servers<D> {
     }
 
     fn with_password(account: &Account, dial: D, tls: &ClientTls, password: &Secret) -> Self {
-        let login = Login { user: account.user.clone(), password: password.clone(), nonce };
+        let login = Login { user: account.user.clone(), password: password.clone(), kind: account.secret, nonce };
         let sender = |server: &Server| {
             SmtpSender::new(dial.clone(), endpoint(server), tls.clone(), Some(login.clone()), HELLO_NAME)
         };
@@ -109,6 +114,7 @@ impl<D: Dial + Clone> Servers<D> {
             smtp: account.smtp.as_ref().map(sender),
             imap: Connector {
                 quirks: account.quirks.clone(),
+                kind: account.secret,
                 ..Connector::new(
                     dial.clone(),
                     endpoint(&account.imap),

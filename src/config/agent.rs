@@ -12,7 +12,7 @@ use super::error::{ConfigError, Problem, Source};
 use super::value::{
     Bodies, Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, TlsMode, credential,
 };
-use crate::types::{FolderFilter, Glob, Quirks};
+use crate::types::{FolderFilter, Glob, Quirks, SecretKind};
 
 /// Everything syncd is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +48,8 @@ pub struct Account {
     /// The user name upstream.
     pub user: String,
     pub password: Credential,
+    /// What the password is.
+    pub secret: SecretKind,
     /// A PEM file with one more trust root.
     pub tls_ca: Option<PathBuf>,
     pub folders: FolderFilter,
@@ -126,7 +128,7 @@ struct RawAccount {
     password: Option<Spanned<Password>>,
     password_command: Option<Spanned<Vec<String>>>,
     keyring: Option<Spanned<bool>>,
-    oauth2: Option<Spanned<serde::de::IgnoredAny>>,
+    oauth2: Option<Spanned<RawOauth2>>,
     tls_ca: Option<PathBuf>,
     #[serde(default)]
     mirror: RawMirror,
@@ -135,6 +137,18 @@ struct RawAccount {
     poll_seconds: Option<PollSeconds>,
     #[serde(default)]
     quirks: Quirks,
+}
+
+/// Where the access token comes from; it is asked for again when a login is refused.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table such as { token-command = [\"oama\", \"access\", \"me@example.org\"] }"
+)]
+struct RawOauth2 {
+    token: Option<Spanned<Password>>,
+    token_command: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -214,8 +228,17 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
     if !is_address(address) {
         return Err(source.error(&raw.address.span(), Problem::BadAddress { address: address.clone() }));
     }
-    let password = credential(source, raw.password, raw.password_command)?
-        .ok_or_else(|| source.error(&place, Problem::NoPassword))?;
+    let password = credential(source, raw.password, raw.password_command)?;
+    let (password, secret) = match (password, raw.oauth2) {
+        (Some(_), Some(oauth2)) => return Err(source.error(&oauth2.span(), Problem::TwoSecrets)),
+        (Some(password), None) => (Some(password), SecretKind::Password),
+        (None, None) => (None, SecretKind::Password),
+        (None, Some(oauth2)) => {
+            let RawOauth2 { token, token_command } = oauth2.into_inner();
+            (credential(source, token, token_command)?, SecretKind::Token)
+        }
+    };
+    let password = password.ok_or_else(|| source.error(&place, Problem::NoSecret))?;
     let folders = raw.mirror.folders.unwrap_or_else(|| vec!["*".to_owned()]);
     Ok(Account {
         imap: server(source, raw.imap, raw.allow_plaintext, Ports { implicit: 993, other: 143 })?,
@@ -227,6 +250,7 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
         name: raw.name.into_inner(),
         address: raw.address.into_inner(),
         password,
+        secret,
         tls_ca: raw.tls_ca.map(|path| folder.join(path)),
         folders: FolderFilter {
             folders: folders.iter().map(|glob| Glob::new(glob)).collect(),
@@ -243,9 +267,6 @@ fn unavailable(source: &Source<'_>, raw: &RawAccount) -> Result<(), ConfigError>
         |span: Range<usize>, option, instead| Err(source.error(&span, Problem::NotAvailable { option, instead }));
     if let Some(keyring) = raw.keyring.as_ref().filter(|keyring| *keyring.get_ref()) {
         return refuse(keyring.span(), "keyring", "password or password-command");
-    }
-    if let Some(oauth2) = &raw.oauth2 {
-        return refuse(oauth2.span(), "oauth2", "password or password-command");
     }
     if let Some(bodies) = &raw.mirror.bodies {
         let option = match bodies.get_ref() {

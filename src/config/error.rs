@@ -25,8 +25,16 @@ pub enum Problem {
     DuplicateAccount { name: String, first_line: usize },
     #[error("the account name {name:?} cannot be used to log in: it must be without spaces and control characters")]
     BadAccountName { name: String },
-    #[error("there is no password; give one of password = \"...\" and password-command = [\"program\", \"argument\"]")]
+    #[error(
+        "there is no password; give one of password = \"...\", password-command = [\"program\", \"argument\"], and oauth2 = {{ token-command = [\"program\", \"argument\"] }}"
+    )]
     NoPassword,
+    #[error(
+        "there is no way to log in; give one of password = \"...\", password-command = [\"program\", \"argument\"] and oauth2 = {{ token-command = [\"program\", \"argument\"] }}"
+    )]
+    NoSecret,
+    #[error("there are both a password and oauth2; keep one of them")]
+    TwoSecrets,
     #[error("there are both password and password-command; keep one of them")]
     TwoPasswords,
     #[error("password-command needs a program: password-command = [\"pass\", \"show\", \"mail\"]")]

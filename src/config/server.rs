@@ -97,6 +97,8 @@ pub struct Listeners {
 pub struct User {
     pub name: String,
     pub password: Credential,
+    /// An access token that logs in as well.
+    pub token: Option<Credential>,
 }
 
 impl ServerConfig {
@@ -111,7 +113,8 @@ impl ServerConfig {
             let user = user.into_inner();
             let password = credential(&source, user.password, user.password_command)?
                 .ok_or_else(|| source.error(&place, Problem::NoPassword))?;
-            users.push(User { name: user.name, password });
+            let token = credential(&source, user.token, user.token_command)?;
+            users.push(User { name: user.name, password, token });
         }
         let address = |listen: Option<Listen>| listen.map(|listen| listen.0);
         Ok(Self {
@@ -221,6 +224,8 @@ struct RawUser {
     name: String,
     password: Option<Spanned<Password>>,
     password_command: Option<Spanned<Vec<String>>>,
+    token: Option<Spanned<Password>>,
+    token_command: Option<Spanned<Vec<String>>>,
 }
 
 impl<'de> Deserialize<'de> for RelayTls {

@@ -90,6 +90,16 @@ impl Backend for DeliveryBackend {
         Ok(credentials.user.clone())
     }
 
+    fn offers_tokens(&self) -> bool {
+        self.delivery.users.offers_tokens()
+    }
+
+    fn login_token(&mut self, credentials: &Credentials) -> Result<String, LoginError> {
+        let account = self.delivery.users.check_token(credentials).map_err(login_error)?;
+        self.account = Some(account);
+        Ok(credentials.user.clone())
+    }
+
     fn offers_scram(&self) -> bool {
         self.delivery.users.offers_scram()
     }

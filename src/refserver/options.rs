@@ -110,6 +110,8 @@ pub struct Settings {
     pub listen: Listeners,
     pub tls: TlsIdentity,
     pub users: Vec<(String, Secret)>,
+    /// Access tokens of users.
+    pub tokens: Vec<(String, Secret)>,
     pub routes: Routes,
     pub capabilities: Capabilities,
     pub pop3_login_delay_seconds: u32,
@@ -161,8 +163,11 @@ impl Settings {
             Some(path) => read_config(path)?,
             None => ServerConfig::default(),
         };
-        let mut users = Vec::new();
+        let (mut users, mut tokens) = (Vec::new(), Vec::new());
         for user in file.users {
+            if let Some(token) = &user.token {
+                tokens.push((user.name.clone(), resolve(&user.name, token).await?));
+            }
             let password = resolve(&user.name, &user.password).await?;
             users.push((user.name, password));
         }
@@ -197,6 +202,7 @@ impl Settings {
             listen,
             tls: file.tls.unwrap_or(TlsIdentity::Own),
             users,
+            tokens,
             routes,
             capabilities,
             pop3_login_delay_seconds: file.pop3_login_delay,

@@ -284,6 +284,7 @@ impl Parts {
             name: self.settings.faults.server_name().unwrap_or("Mailtide refserver").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             plaintext_login: is_private(accepted),
+            tokens: true,
             starttls: accepted.can_upgrade,
             capabilities: self.settings.faults.capabilities(self.settings.capabilities),
         };
@@ -414,6 +415,7 @@ fn open_users(settings: &Settings, store: &Store, clock: &Clock) -> Result<Users
         let (bytes, messages) = (Some(quota.bytes), quota.messages);
         store.write(Origin::Authority, now, move |txn| txn.set_quota(account, bytes, messages))?;
     }
+    users.set_tokens(&settings.tokens)?;
     users.set_aliases(&settings.aliases, settings.catch_all.as_deref())?;
     Ok(users)
 }

@@ -38,6 +38,8 @@ struct User {
     hash: String,
     scram: Option<[ScramKeys; 2]>,
     account: AccountId,
+    /// The configuration's; kept nowhere else.
+    token: Option<Secret>,
 }
 
 /// Why the users cannot be read or changed.
@@ -80,7 +82,7 @@ impl Users {
                 }
                 _ => return Err(wrong()),
             };
-            let user = User { hash: hash.to_owned(), scram, account: ensure_account(store, name, now)? };
+            let user = User { hash: hash.to_owned(), scram, account: ensure_account(store, name, now)?, token: None };
             users.insert(name.to_owned(), user);
         }
         let nobody = hash(&Secret::new("nobody"), salt)?;
@@ -115,12 +117,21 @@ impl Users {
         }
         let account = ensure_account(store, &name, now)?;
         let scram = Some(ScramHash::ALL.map(|hash| ScramKeys::derive(hash, password.expose(), &salt)));
-        self.users.insert(name, User { hash: hash(password, salt)?, scram, account });
+        self.users.insert(name, User { hash: hash(password, salt)?, scram, account, token: None });
         let keys =
             |user: &User| user.scram.iter().flatten().map(|keys| format!(":{}", keys.to_word())).collect::<String>();
         let line = |(name, user): (&String, &User)| format!("{name}:{}{}\n", user.hash, keys(user));
         let lines: String = self.users.iter().map(line).collect();
         write_private(&self.file, lines.as_bytes()).map_err(|cause| UsersError::File { path: self.file.clone(), cause })
+    }
+
+    /// Gives users tokens.
+    pub fn set_tokens(&mut self, tokens: &[(String, Secret)]) -> Result<(), UsersError> {
+        for (name, token) in tokens {
+            let user = self.users.get_mut(&name.to_ascii_lowercase()).ok_or_else(|| UsersError::Name(name.clone()))?;
+            user.token = Some(token.clone());
+        }
+        Ok(())
     }
 
     /// Gives the users more names: each alias means users, or aliases. `catch_all` gets what is for nobody.
@@ -229,6 +240,19 @@ impl serve::Users for Users {
         let user = self.named(&credentials.user);
         let right = self.verify(&credentials.password, user.map_or(&self.nobody, |user| &user.hash));
         let user = user.filter(|_| right).ok_or(Refused::Credentials)?;
+        self.acting_as(user, credentials.authorize_as.as_deref())
+    }
+
+    fn offers_tokens(&self) -> bool {
+        self.users.values().any(|user| user.token.is_some())
+    }
+
+    fn check_token(&self, credentials: &Credentials) -> Result<AccountId, Refused> {
+        let user = self.named(&credentials.user).ok_or(Refused::Credentials)?;
+        let right = user.token.as_ref().is_some_and(|token| token.matches(credentials.password.expose()));
+        if !right {
+            return Err(Refused::Credentials);
+        }
         self.acting_as(user, credentials.authorize_as.as_deref())
     }
 

@@ -21,6 +21,24 @@ pub fn plain(credentials: &Credentials) -> Vec<u8> {
     [authzid, &credentials.user, credentials.password.expose()].join("\0").into_bytes()
 }
 
+/// The one message of OAUTHBEARER (RFC 7628 section 3.1). The password is the token.
+pub fn oauth_bearer(credentials: &Credentials, host: &str, port: u16) -> Vec<u8> {
+    let user = escaped(&credentials.user);
+    let token = credentials.password.expose();
+    format!("n,a={user},\u{1}host={host}\u{1}port={port}\u{1}auth=Bearer {token}\u{1}\u{1}").into_bytes()
+}
+
+/// The one message of XOAUTH2. The password is the token.
+pub fn xoauth2(credentials: &Credentials) -> Vec<u8> {
+    let Credentials { user, password, .. } = credentials;
+    format!("user={user}\u{1}auth=Bearer {}\u{1}\u{1}", password.expose()).into_bytes()
+}
+
+/// A name as `saslname` (RFC 5802 section 5.1).
+fn escaped(name: &str) -> String {
+    name.replace('=', "=3D").replace(',', "=2C")
+}
+
 /// Would both sides understand the same by this name and password?
 pub fn may_scram(user: &str, password: &Secret) -> bool {
     let plain = |text: &str| text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
@@ -55,8 +73,7 @@ pub enum ChallengeError {
 impl ScramClient {
     /// Begins an exchange, with `client-first-message` (RFC 5802 section 7). `nonce` is random, and of this exchange alone.
     pub fn begin(hash: ScramHash, user: &str, nonce: String) -> (Self, Vec<u8>) {
-        let user = user.replace('=', "=3D").replace(',', "=2C");
-        let bare = format!("n={user},r={nonce}");
+        let bare = format!("n={},r={nonce}", escaped(user));
         let first = format!("n,,{bare}").into_bytes();
         (Self { hash, bare, nonce }, first)
     }

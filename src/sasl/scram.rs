@@ -230,7 +230,7 @@ pub fn numbered_nonce(nonce: &str, exchange: u32) -> String {
 }
 
 /// `saslname`: `=2C` and `=3D` stand for `,` and `=` (RFC 5802 section 5.1).
-fn saslname(text: &str) -> Option<String> {
+pub(super) fn saslname(text: &str) -> Option<String> {
     let mut pieces = text.split('=');
     let mut name = pieces.next()?.to_owned();
     for piece in pieces {

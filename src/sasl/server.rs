@@ -2,13 +2,17 @@
 //! and still asked for).
 
 use super::Credentials;
-use super::scram::{ScramChallenged, ScramFailure, ScramFirst, ScramHash, ScramKeys, ScramProved};
+use super::scram::{ScramChallenged, ScramFailure, ScramFirst, ScramHash, ScramKeys, ScramProved, saslname};
 use crate::types::Secret;
 
 /// A mechanism offered to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
     Scram(ScramHash),
+    /// RFC 7628: a bearer token.
+    OAuthBearer,
+    /// Its forerunner, which most know.
+    XOAuth2,
     Plain,
     Login,
 }
@@ -20,16 +24,27 @@ pub struct Offer {
     pub scram: bool,
     /// A password may travel as it is: under TLS, or where nobody listens in between.
     pub passwords: bool,
+    /// There are users with tokens; those travel where passwords may.
+    pub tokens: bool,
 }
 
 impl Mechanism {
     /// All of them, best first.
-    pub const ALL: [Self; 4] = [Self::Scram(ScramHash::Sha256), Self::Scram(ScramHash::Sha1), Self::Plain, Self::Login];
+    pub const ALL: [Self; 6] = [
+        Self::Scram(ScramHash::Sha256),
+        Self::Scram(ScramHash::Sha1),
+        Self::OAuthBearer,
+        Self::XOAuth2,
+        Self::Plain,
+        Self::Login,
+    ];
 
     /// As registered.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Scram(hash) => hash.mechanism(),
+            Self::OAuthBearer => "OAUTHBEARER",
+            Self::XOAuth2 => "XOAUTH2",
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
         }
@@ -46,6 +61,7 @@ impl Offer {
     pub const fn has(self, mechanism: Mechanism) -> bool {
         match mechanism {
             Mechanism::Scram(_) => self.scram,
+            Mechanism::OAuthBearer | Mechanism::XOAuth2 => self.passwords && self.tokens,
             Mechanism::Plain | Mechanism::Login => self.passwords,
         }
     }
@@ -69,6 +85,10 @@ pub enum Exchange {
     ScramChallenged(Box<ScramChallenged>),
     /// Both proved who they are: the client only has to see the server's proof.
     ScramProved(ScramProved),
+    OAuthBearer,
+    XOAuth2,
+    /// The client was told why, and answers before it is refused (RFC 7628 section 3.2.3).
+    TokenRefused,
 }
 
 /// What the exchange wants next.
@@ -80,6 +100,9 @@ pub enum Progress {
     Keys(ScramFirst),
     /// The client said who it is; whether that is true is for the one who knows the users.
     Credentials(Credentials),
+    /// The client holds a token, in place of the password, of the one it says it is. Where that is not true: see
+    /// [`Self::token_refused`].
+    Token(Credentials),
     /// The client proved who it is.
     Proved(ScramProved),
     /// What should have been a proof is none.
@@ -94,6 +117,11 @@ impl Progress {
         let (challenged, challenge) = first.challenge(keys, nonce);
         Self::Challenge(Exchange::ScramChallenged(Box::new(challenged)), challenge)
     }
+
+    /// Says what is wrong with a token.
+    pub fn token_refused() -> Self {
+        Self::Challenge(Exchange::TokenRefused, br#"{"status":"invalid_token"}"#.to_vec())
+    }
 }
 
 impl Exchange {
@@ -101,6 +129,8 @@ impl Exchange {
     pub fn start(mechanism: Mechanism, initial: Option<&[u8]>) -> Progress {
         let (exchange, question) = match mechanism {
             Mechanism::Scram(hash) => (Self::ScramFirst(hash), &b""[..]),
+            Mechanism::OAuthBearer => (Self::OAuthBearer, &b""[..]),
+            Mechanism::XOAuth2 => (Self::XOAuth2, &b""[..]),
             Mechanism::Plain => (Self::Plain, &b""[..]),
             Mechanism::Login => (Self::LoginUser, &b"User Name\0"[..]),
         };
@@ -134,6 +164,9 @@ impl Exchange {
             },
             Self::ScramProved(proved) if response.is_empty() => Progress::Proved(proved),
             Self::ScramProved(_) => Progress::Malformed,
+            Self::OAuthBearer => oauth_bearer(response).map_or(Progress::Malformed, Progress::Token),
+            Self::XOAuth2 => xoauth2(response).map_or(Progress::Malformed, Progress::Token),
+            Self::TokenRefused => Progress::Refused,
         }
     }
 }
@@ -147,6 +180,29 @@ fn plain(message: &[u8]) -> Option<Credentials> {
     }
     let authorize_as = Some(authzid).filter(|authzid| !authzid.is_empty() && *authzid != authcid);
     Some(Credentials { user: authcid, authorize_as, password: Secret::new(passwd) })
+}
+
+/// `client-resp = (gs2-header kvsep *kvpair kvsep)` (RFC 7628 section 3.1), with the user as authorization identity.
+fn oauth_bearer(message: &[u8]) -> Option<Credentials> {
+    let message = text(message)?;
+    let (header, pairs) = message.split_once('\u{1}')?;
+    let user = header.strip_prefix("n,a=").or_else(|| header.strip_prefix("y,a="))?.strip_suffix(',')?;
+    bearer(saslname(user)?, pairs)
+}
+
+/// `user=NAME ^A auth=Bearer TOKEN ^A ^A`
+fn xoauth2(message: &[u8]) -> Option<Credentials> {
+    let message = text(message)?;
+    let (user, pairs) = message.strip_prefix("user=")?.split_once('\u{1}')?;
+    bearer(user.to_owned(), pairs)
+}
+
+/// The token among `kvpair = key "=" value kvsep`.
+fn bearer(user: String, pairs: &str) -> Option<Credentials> {
+    let value = pairs.strip_suffix("\u{1}\u{1}")?.split('\u{1}').find_map(|pair| pair.strip_prefix("auth="))?;
+    let (scheme, token) = value.split_once(' ')?;
+    let fits = scheme.eq_ignore_ascii_case("Bearer") && !token.trim().is_empty() && !user.is_empty();
+    fits.then(|| Credentials { user, authorize_as: None, password: Secret::new(token.trim()) })
 }
 
 fn text(bytes: &[u8]) -> Option<String> {
@@ -170,6 +226,35 @@ mod tests {
     fn what_is_not_plain_is_malformed() {
         for message in [&b""[..], b"tim", b"\0tim", b"\0\0pass", b"\0a\0b\0c", b"\0\xff\0b"] {
             assert!(matches!(Exchange::start(Mechanism::Plain, Some(message)), Progress::Malformed), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_read_in_both_forms_and_only_in_them() {
+        let given = |mechanism, message: &str| match Exchange::start(mechanism, Some(message.as_bytes())) {
+            Progress::Token(given) => Some((given.user, given.password.expose().to_owned())),
+            _ => None,
+        };
+        let expected = Some(("a@x".to_owned(), "tok".to_owned()));
+        let bearer = "n,a=a@x,\u{1}host=h\u{1}port=143\u{1}auth=Bearer tok\u{1}\u{1}";
+        assert_eq!(given(Mechanism::OAuthBearer, bearer), expected);
+        assert_eq!(given(Mechanism::XOAuth2, "user=a@x\u{1}auth=bearer tok\u{1}\u{1}"), expected);
+        let credentials = Credentials { user: "a@x".to_owned(), authorize_as: None, password: Secret::new("tok") };
+        let said =
+            [super::super::client::oauth_bearer(&credentials, "h", 143), super::super::client::xoauth2(&credentials)];
+        for (mechanism, said) in [Mechanism::OAuthBearer, Mechanism::XOAuth2].into_iter().zip(said) {
+            assert_eq!(given(mechanism, std::str::from_utf8(&said).expect("text")), expected);
+        }
+        for message in [
+            "",
+            "n,,\u{1}auth=Bearer tok\u{1}\u{1}",
+            "n,a=a@x,\u{1}auth=Basic tok\u{1}\u{1}",
+            "n,a=a@x,\u{1}auth=Bearer \u{1}\u{1}",
+            "n,a=a@x,\u{1}auth=Bearer tok\u{1}",
+            "user=\u{1}auth=Bearer tok\u{1}\u{1}",
+        ] {
+            assert_eq!(given(Mechanism::OAuthBearer, message), None, "{message:?}");
+            assert_eq!(given(Mechanism::XOAuth2, message), None, "{message:?}");
         }
     }
 

@@ -65,6 +65,14 @@ impl Backend for MailBackend {
         self.open(self.users.check(credentials))
     }
 
+    fn offers_tokens(&self) -> bool {
+        self.users.offers_tokens()
+    }
+
+    fn login_token(&mut self, credentials: &Credentials) -> Result<MailAccount, LoginError> {
+        self.open(self.users.check_token(credentials))
+    }
+
     fn offers_scram(&self) -> bool {
         self.users.offers_scram()
     }

@@ -25,6 +25,16 @@ pub trait Users: Send + Sync {
     /// Whose account the credentials open. May take its time on purpose (password hashing); is called off the runtime.
     fn check(&self, credentials: &Credentials) -> Result<AccountId, Refused>;
 
+    /// Are there users with tokens?
+    fn offers_tokens(&self) -> bool {
+        false
+    }
+
+    /// As [`Self::check`], with a token in place of the password.
+    fn check_token(&self, _credentials: &Credentials) -> Result<AccountId, Refused> {
+        Err(Refused::Credentials)
+    }
+
     /// Are there SCRAM keys of the users?
     fn offers_scram(&self) -> bool {
         false

@@ -50,6 +50,18 @@ impl Backend for MaildropBackend {
         self.open(self.users.check(credentials), now)
     }
 
+    fn offers_tokens(&self) -> bool {
+        self.users.offers_tokens()
+    }
+
+    fn login_token(
+        &mut self,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> std::result::Result<MailMaildrop, LoginError> {
+        self.open(self.users.check_token(credentials), now)
+    }
+
     fn offers_scram(&self) -> bool {
         self.users.offers_scram()
     }

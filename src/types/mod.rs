@@ -28,6 +28,6 @@ pub use id::{
 };
 pub use mailbox::{MailboxName, SpecialUse};
 pub use quirks::Quirks;
-pub use secret::Secret;
+pub use secret::{Secret, SecretKind};
 pub use stream::ByteSource;
 pub use uid_set::{Uid, UidSet};

@@ -36,6 +36,15 @@ impl<'de> serde::Deserialize<'de> for Secret {
     }
 }
 
+/// What the secret of an account is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SecretKind {
+    #[default]
+    Password,
+    /// An OAuth 2.0 access token (RFC 6750).
+    Token,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -169,6 +169,57 @@ fn msmtp_proves_by_scram_that_it_knows_the_password_and_so_do_we() {
 }
 
 #[test]
+fn a_token_opens_every_door_of_refserver_to_msmtp_and_to_the_agent() {
+    let Some(msmtp) = peers::find("msmtp") else { return };
+    let config = format!(
+        "[[user]]\nname = \"ada\"\npassword = \"{}\"\ntoken-command = [\"printf\", \"a-token\"]\n",
+        refserver::PASSWORD
+    );
+    let server = RefServer::start(&refserver::Options { users: &["bea"], config, ..refserver::Options::default() });
+    let token = |token: &str| {
+        let account =
+            Account { smtp: server.address("submission"), ..Account::at(&server, "ada", server.address("imap")) };
+        let password = format!("password = \"{}\"", refserver::PASSWORD);
+        let text = account.text();
+        assert!(text.contains(&password), "{text}");
+        text.replace(&password, &format!("oauth2 = {{ token-command = [\"printf\", \"{token}\"] }}"))
+    };
+    let agent = Agent::started(&token("a-token"));
+    agent.sync();
+    let letter = b"To: bea@home.example\r\nSubject: by token\r\n\r\nhello\r\n";
+    let answer = agent.login_smtp("ada").send("ada@home.example", &["bea@home.example"], letter).expect("it answers");
+    assert_eq!(answer.code, 250, "{answer:?}");
+    let arrived = |subject: &str| {
+        let mut imap = server.login("bea");
+        imap.select("INBOX");
+        imap.ok(&format!("SEARCH SUBJECT \"{subject}\"")).found().len()
+    };
+    wait_until("the agent's message", SOON, || arrived("by token") == 1);
+    let folder = agent.folder().join("msmtp");
+    std::fs::create_dir(&folder).expect("a writable folder");
+    let (host, port) = (server.address("submissions").ip(), server.address("submissions").port());
+    for (mechanism, token, code) in
+        [("oauthbearer", "a-token", 0), ("xoauth2", "a-token", 0), ("oauthbearer", "old", 77)]
+    {
+        let rc = folder.join(format!("{mechanism}-{token}"));
+        let account = format!(
+            "account default\nhost {host}\nport {port}\nfrom ada@home.example\nauth {mechanism}\nuser ada\n\
+             password {token}\ntls on\ntls_starttls off\ntls_certcheck off\n"
+        );
+        std::fs::write(&rc, account).expect("a writable folder");
+        std::fs::set_permissions(&rc, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("our file");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "printf 'To: bea@home.example\nSubject: by %s\n\nhello\n' \"$2\" | \"$0\" -C \"$1\" -t"]);
+        command.arg(&msmtp).arg(&rc).arg(mechanism);
+        let status = Process::start(&mut command, "msmtp", &folder.join("log")).wait_end(SOON);
+        assert_eq!(status.code(), Some(code), "{mechanism} {token}: {}", read_lossy(&folder.join("log")));
+    }
+    for mechanism in ["oauthbearer", "xoauth2"] {
+        wait_until(mechanism, SOON, || arrived(&format!("by {mechanism}")) == 1);
+    }
+}
+
+#[test]
 fn git_sends_patches_by_smtp_and_by_our_sendmail() {
     let Some(git) = peers::find("git") else { return };
     if !Path::new("/usr/lib/git-core/git-send-email").exists() {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use mailtide::sync::remote::{Connect, Fetched, Known, MessageSink, Outgoing, Remote, RemoteError, RemoteName, Woken};
-use mailtide::types::{Flag, Flags, InternalDate, Quirks, Secret, SystemFlag, UidSet};
+use mailtide::types::{Flag, Flags, InternalDate, Quirks, Secret, SecretKind, SystemFlag, UidSet};
 use mailtide::upstream::dial::BoxedStream;
 use mailtide::upstream::{ClientTls, Connector, Dial, Endpoint, ImapRemote, Timeouts, TlsMode};
 
@@ -52,6 +52,7 @@ fn account(dovecot: &Dovecot, tls: TlsMode, password: &str) -> Connector<To> {
         tls: ClientTls::new(Some(&ca)).expect("a good certificate"),
         user: "ann".to_owned(),
         password: Secret::new(password),
+        kind: SecretKind::Password,
         timeouts: Timeouts::default(),
         quirks: Quirks::default(),
     }

@@ -197,7 +197,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\n",
-        r#"1:1: there is no password; give one of password = "..." and password-command = ["program", "argument"]"#,
+        r#"1:1: there is no way to log in; give one of password = "...", password-command = ["program", "argument"] and oauth2 = { token-command = ["program", "argument"] }"#,
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\n[[account]]\nname = \"a\"\naddress = \"a@c\"\nimap = {host = \"h\"}\npassword = \"p\"",
@@ -221,7 +221,15 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\noauth2 = { client = \"x\" }\n",
-        "6:10: oauth2 is not available in this version; use password or password-command",
+        "6:12: unknown key `client`, expected `token` or `token-command`",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\noauth2 = { token = \"t\" }\n",
+        "6:10: there are both a password and oauth2; keep one of them",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\noauth2 = {}\n",
+        r#"1:1: there is no way to log in; give one of password = "...", password-command = ["program", "argument"] and oauth2 = { token-command = ["program", "argument"] }"#,
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = \"headers\" }\n",

@@ -94,6 +94,7 @@ fn run(mode: u8, then: &[u8], input: &[u8], cut: Cut) -> Said {
         name: "Mailtide".to_owned(),
         version: "1".to_owned(),
         plaintext_login: mode & STARTTLS == 0,
+        tokens: true,
         starttls: mode & STARTTLS != 0,
         capabilities,
     };

@@ -13,7 +13,7 @@ use mailtide::sync::remote::{
     Connect, Fetched, Known, MessageSink, Outgoing, Remote, RemoteError, RemoteName, Selected,
 };
 use mailtide::sync::tour::{Brought, Errand, Guide, Stop};
-use mailtide::types::{Flags, InternalDate, ModSeq, RemoteUid, Secret, SystemFlag, UidSet, UidValidity};
+use mailtide::types::{Flags, InternalDate, ModSeq, RemoteUid, Secret, SecretKind, SystemFlag, UidSet, UidValidity};
 use mailtide::upstream::{Connector, Timeouts};
 
 use super::pieces::Cut;
@@ -31,6 +31,7 @@ pub fn check(input: &[u8]) {
             tls: TLS.clone(),
             user: "ann".to_owned(),
             password: Secret::new(&*secret),
+            kind: SecretKind::Password,
             quirks: mailtide::types::Quirks::default(),
             timeouts: Timeouts::default(),
         };

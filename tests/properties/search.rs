@@ -36,6 +36,7 @@ fn programs(program: &[u8], message: &[u8]) {
             name: "Mailtide".to_owned(),
             version: "1".to_owned(),
             plaintext_login: true,
+            tokens: true,
             starttls: false,
             capabilities: Capabilities::all(),
         };

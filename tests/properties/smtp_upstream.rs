@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
-use mailtide::types::{Secret, limits};
+use mailtide::types::{Secret, SecretKind, limits};
 use mailtide::upstream::{Login, SmtpSender, Timeouts};
 
 use super::pieces::{Cut, expanded};
@@ -36,7 +36,8 @@ pub fn check(input: &[u8]) {
 }
 
 fn send(mode: u8, dial: Speaks, secret: &str) -> Result<Vec<Outcome>, SendError> {
-    let login = Login { user: "ann".to_owned(), password: Secret::new(secret), nonce: || None };
+    let login =
+        Login { user: "ann".to_owned(), password: Secret::new(secret), kind: SecretKind::Password, nonce: || None };
     let sender = SmtpSender {
         dial,
         endpoint: endpoint(),

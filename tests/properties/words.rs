@@ -35,6 +35,7 @@ fn sasl(message: &[u8]) {
                 assert!(again == message || said_self == message, "the client's side says it another way");
             }
             Progress::Challenge(Exchange::LoginPassword { user }, _) => assert_eq!(user.as_bytes(), message),
+            Progress::Token(given) => assert!(!given.user.is_empty() && !given.password.expose().is_empty()),
             Progress::Keys(first) => assert!(!first.user.is_empty(), "a user without a name"),
             Progress::Challenge(..) | Progress::Proved(_) | Progress::Refused => panic!("an answer is no question"),
             Progress::Malformed => {}

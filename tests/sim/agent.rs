@@ -13,7 +13,7 @@ use mailtide::serve::imap::MailBackend;
 use mailtide::serve::submission::{Sequence, SubmissionBackend};
 use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
 use mailtide::store::{Origin, Store, check};
-use mailtide::types::{AccountId, Conversation, FolderFilter, Secret};
+use mailtide::types::{AccountId, Conversation, FolderFilter, Secret, SecretKind};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -123,6 +123,7 @@ impl Agent {
             smtp: Some(server(SMTP_PORT)),
             user: name.to_owned(),
             password: Credential::Password(Secret::new(PASSWORD)),
+            secret: SecretKind::Password,
             tls_ca: None,
             folders: FolderFilter::all(),
             poll_seconds: self.poll_seconds,
@@ -174,6 +175,7 @@ impl Life {
             name: "Mailtide".to_owned(),
             version: "sim".to_owned(),
             plaintext_login: true,
+            tokens: true,
             starttls: false,
             capabilities: Capabilities::all(),
         };

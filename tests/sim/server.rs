@@ -152,6 +152,7 @@ impl Shared {
             name: self.faults.server_name().unwrap_or("Mailtide refserver").to_owned(),
             version: "sim".to_owned(),
             plaintext_login: true,
+            tokens: true,
             starttls: false,
             capabilities,
         };

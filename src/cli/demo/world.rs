@@ -58,6 +58,7 @@ impl World {
             domain: DOMAIN.to_owned(),
             listen: Listeners { imap: free, imaps: free, smtp: free, submissions: free, ..Listeners::default() },
             tls: TlsIdentity::Own,
+            tokens: Vec::new(),
             users: [ANN, BEN].map(|user| (user.to_owned(), server_password.clone())).to_vec(),
             routes: std::collections::BTreeMap::new(),
             capabilities: Capabilities::all(),

@@ -7,7 +7,7 @@ use crate::control::report::{ClientConfig, ClientUser};
 use crate::net::chance::nonce;
 use crate::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
 use crate::smtp::address::Address;
-use crate::types::Secret;
+use crate::types::{Secret, SecretKind};
 use crate::upstream::{ClientTls, Endpoint, Login, SmtpSender, Tcp, TlsMode};
 
 /// A message with its envelope.
@@ -65,7 +65,7 @@ pub(in crate::cli) async fn submit(config: &ClientConfig, submission: Submission
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     // It is our own daemon on this machine, told over a socket that is ours alone.
     let endpoint = Endpoint { host, port, tls: TlsMode::Opportunistic, allow_plaintext: true };
-    let login = Login { user, password: Secret::new(&config.password), nonce };
+    let login = Login { user, password: Secret::new(&config.password), kind: SecretKind::Password, nonce };
     let sender = SmtpSender::new(Tcp, endpoint, ClientTls::unauthenticated(), Some(login), "localhost");
     let is_ascii = from.is_ascii() && recipients.iter().all(|recipient| recipient.is_ascii());
     let recipient = |address: &String| Recipient { address: address.clone(), notify: notify.clone(), orcpt: None };

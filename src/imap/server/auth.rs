@@ -97,7 +97,8 @@ pub fn authenticate<B: Backend>(context: &mut Context, backend: &mut B, args: &m
             proceed(context, backend, Exchange::start(mechanism, initial.as_deref()))
         }
         Some(Mechanism::Plain | Mechanism::Login) => Err(in_the_clear()),
-        Some(Mechanism::Scram(_)) | None => Err(Refusal::no(Code::Cannot, "No such authentication mechanism")),
+        Some(Mechanism::OAuthBearer | Mechanism::XOAuth2) if context.config.tokens => Err(in_the_clear()),
+        _ => Err(Refusal::no(Code::Cannot, "No such authentication mechanism")),
     }
 }
 
@@ -121,6 +122,10 @@ fn proceed<B: Backend>(context: &mut Context, backend: &mut B, progress: Progres
             proceed(context, backend, Progress::challenged(first, keys, &nonce))
         }
         Progress::Credentials(credentials) => Ok(Done::LoggedIn(backend.login(&credentials)?)),
+        Progress::Token(credentials) => match backend.login_token(&credentials) {
+            Err(LoginError::Refused) => proceed(context, backend, Progress::token_refused()),
+            login => Ok(Done::LoggedIn(login?)),
+        },
         Progress::Proved(proved) => Ok(Done::LoggedIn(backend.login_proved(&proved)?)),
         Progress::Refused => Err(LoginError::Refused.into()),
         Progress::Malformed => Err(malformed()),

@@ -26,6 +26,16 @@ pub trait Backend: Send + 'static {
         Capabilities::all()
     }
 
+    /// Are there users with tokens?
+    fn offers_tokens(&self) -> bool {
+        false
+    }
+
+    /// As [`Self::login`], with a token in place of the password.
+    fn login_token(&mut self, _credentials: &Credentials) -> Result<Self::Account, LoginError> {
+        Err(LoginError::Refused)
+    }
+
     /// Are there SCRAM keys of the users?
     fn offers_scram(&self) -> bool {
         false

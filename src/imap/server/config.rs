@@ -15,6 +15,8 @@ pub struct SessionConfig {
     pub scram_nonce: Option<String>,
     /// Whether a password may travel on the transport as it is now: under TLS, or on loopback.
     pub plaintext_login: bool,
+    /// Whether the tokens of users are taken, if any have some.
+    pub tokens: bool,
     /// Whether STARTTLS is offered.
     pub starttls: bool,
     pub capabilities: Capabilities,
@@ -23,7 +25,7 @@ pub struct SessionConfig {
 impl SessionConfig {
     /// The SASL mechanisms offered.
     pub(super) const fn offer(&self) -> Offer {
-        Offer { scram: self.scram_nonce.is_some(), passwords: self.plaintext_login }
+        Offer { scram: self.scram_nonce.is_some(), passwords: self.plaintext_login, tokens: self.tokens }
     }
 
     /// The capability list (RFC 3501 section 7.2.1), separated by spaces.
@@ -57,6 +59,7 @@ mod tests {
             name: "Mailtide".to_owned(),
             version: "1".to_owned(),
             plaintext_login: false,
+            tokens: true,
             starttls: true,
             capabilities: Capabilities::none(),
         };

@@ -90,6 +90,7 @@ impl<B: Backend> Session<B> {
     pub fn new(mut config: SessionConfig, backend: B, now: Timestamp) -> Self {
         config.capabilities = config.capabilities.and(backend.capabilities());
         config.scram_nonce = config.scram_nonce.filter(|_| backend.offers_scram());
+        config.tokens &= backend.offers_tokens();
         let non_synchronizing = [Capability::LiteralPlus, Capability::LiteralMinus];
         let framer = Framer::new(non_synchronizing.into_iter().any(|one| config.capabilities.has(one)));
         let greeting = format!("OK [CAPABILITY {}] {} ready", config.capability_list(false), config.name);

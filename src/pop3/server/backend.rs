@@ -11,6 +11,16 @@ pub trait Backend: Send + 'static {
     /// Opens and locks the maildrop of a user who proved who they are. The lock goes with the maildrop's drop.
     fn login(&mut self, credentials: &Credentials, now: Timestamp) -> Result<Self::Maildrop, LoginError>;
 
+    /// Are there users with tokens?
+    fn offers_tokens(&self) -> bool {
+        false
+    }
+
+    /// As [`Self::login`], with a token in place of the password.
+    fn login_token(&mut self, _credentials: &Credentials, _now: Timestamp) -> Result<Self::Maildrop, LoginError> {
+        Err(LoginError::Refused)
+    }
+
     /// Are there SCRAM keys of the users?
     fn offers_scram(&self) -> bool {
         false

@@ -128,7 +128,7 @@ impl<B: Backend> Session<B> {
 
     fn offer(&self) -> Offer {
         let passwords = self.config.plaintext_auth || self.config.tls == Tls::Active;
-        Offer { scram: self.config.scram_nonce.is_some(), passwords }
+        Offer { scram: self.config.scram_nonce.is_some(), passwords, tokens: self.backend.offers_tokens() }
     }
 
     /// RFC 2449 section 5. What is listed is what this session does at this moment.
@@ -171,7 +171,8 @@ impl<B: Backend> Session<B> {
         let mechanism = match Mechanism::parse(mechanism) {
             Some(mechanism) if self.offer().has(mechanism) => mechanism,
             Some(Mechanism::Plain | Mechanism::Login) => return self.say(IN_THE_CLEAR),
-            Some(Mechanism::Scram(_)) | None => return self.say("-ERR mechanism not offered"),
+            Some(Mechanism::OAuthBearer | Mechanism::XOAuth2) if self.offer().tokens => return self.say(IN_THE_CLEAR),
+            _ => return self.say("-ERR mechanism not offered"),
         };
         match initial {
             None => self.sasl(Exchange::start(mechanism, None), now),
@@ -205,6 +206,10 @@ impl<B: Backend> Session<B> {
                 self.sasl(Progress::challenged(first, keys, &nonce), now);
             }
             Progress::Credentials(credentials) => self.login(&credentials, now),
+            Progress::Token(credentials) => match self.backend.login_token(&credentials, now) {
+                Err(LoginError::Refused) => self.sasl(Progress::token_refused(), now),
+                login => self.logged_in(login),
+            },
             Progress::Proved(proved) => {
                 let login = self.backend.login_proved(&proved, now);
                 self.logged_in(login);

@@ -14,6 +14,16 @@ pub trait Backend: Send + 'static {
     /// Checks a login. Gives the name by which the user is known from now on in this session's [`Trace`].
     fn login(&mut self, credentials: &Credentials) -> Result<String, LoginError>;
 
+    /// Are there users with tokens?
+    fn offers_tokens(&self) -> bool {
+        false
+    }
+
+    /// As [`Self::login`], with a token in place of the password.
+    fn login_token(&mut self, _credentials: &Credentials) -> Result<String, LoginError> {
+        Err(LoginError::Refused)
+    }
+
     /// Are there SCRAM keys of the users?
     fn offers_scram(&self) -> bool {
         false

@@ -120,7 +120,11 @@ impl<B: Backend> Session<B> {
     fn offer(&self) -> Offer {
         let submission = matches!(self.config.role, Role::Submission { .. });
         let protected = self.config.plaintext_auth || self.tls_facts().is_some();
-        Offer { scram: submission && self.config.scram_nonce.is_some(), passwords: submission && protected }
+        Offer {
+            scram: submission && self.config.scram_nonce.is_some(),
+            passwords: submission && protected,
+            tokens: self.backend.offers_tokens(),
+        }
     }
 
     /// RFC 4954 section 4.
@@ -136,7 +140,10 @@ impl<B: Backend> Session<B> {
             Some(Mechanism::Plain | Mechanism::Login) => {
                 return self.mistake(Reply::new(538, "5.7.11", "Encryption required: say STARTTLS first"));
             }
-            Some(Mechanism::Scram(_)) | None => {
+            Some(Mechanism::OAuthBearer | Mechanism::XOAuth2) if self.offer().tokens => {
+                return self.mistake(Reply::new(538, "5.7.11", "Encryption required: say STARTTLS first"));
+            }
+            _ => {
                 return self.mistake(Reply::new(504, "5.5.4", "Mechanism not offered"));
             }
         };
@@ -176,6 +183,10 @@ impl<B: Backend> Session<B> {
                 let login = self.backend.login(&credentials);
                 self.logged_in(login);
             }
+            Progress::Token(credentials) => match self.backend.login_token(&credentials) {
+                Err(LoginError::Refused) => self.sasl(Progress::token_refused()),
+                login => self.logged_in(login),
+            },
             Progress::Proved(proved) => {
                 let login = self.backend.login_proved(&proved);
                 self.logged_in(login);

@@ -10,7 +10,7 @@ use super::profile::Profile;
 use super::remote::ImapRemote;
 use super::untagged::Untagged;
 use crate::sync::remote::{Connect, RemoteError};
-use crate::types::{Quirks, Secret};
+use crate::types::{Quirks, Secret, SecretKind};
 use crate::upstream::dial::{self, Dial, Endpoint, Tcp, Timeouts};
 use crate::upstream::tls::ClientTls;
 
@@ -22,6 +22,8 @@ pub struct Connector<D = Tcp> {
     pub tls: ClientTls,
     pub user: String,
     pub password: Secret,
+    /// What the password is.
+    pub kind: SecretKind,
     pub timeouts: Timeouts,
     /// What the person says of the server's ways.
     pub quirks: Quirks,
@@ -36,6 +38,7 @@ impl<D> Connector<D> {
             tls,
             user: user.into(),
             password,
+            kind: SecretKind::Password,
             timeouts: Timeouts::default(),
             quirks: Quirks::default(),
         }
@@ -46,10 +49,10 @@ impl<D: Dial> Connect for Connector<D> {
     type Remote = ImapRemote;
 
     async fn connect(&self) -> Result<ImapRemote, RemoteError> {
-        let Self { dial, endpoint, tls, user, password, timeouts, quirks } = self;
+        let Self { dial, endpoint, tls, user, password, kind, timeouts, quirks } = self;
         let stream =
             dial::open(dial, endpoint, tls, *timeouts).await.map_err(|error| login::dial_error(endpoint, error))?;
-        let login = Login { endpoint, tls, user, password, timeouts: *timeouts };
+        let login = Login { endpoint, tls, user, password, kind: *kind, timeouts: *timeouts };
         let logged_in = login::log_in(stream, &login).await?;
         let mut driver = Driver::new(logged_in.session, endpoint.host.clone(), *timeouts);
         // What was named before the login may have changed with it, and iCloud's proxy has put words of its own into it

@@ -22,9 +22,10 @@ use super::refusal;
 use super::shim::WireShim;
 use super::untagged::Untagged;
 use crate::imap::syntax::quote::{can_be_quoted, write_quoted};
+use crate::sasl::server::Mechanism;
 use crate::sasl::{self, Credentials};
 use crate::sync::remote::RemoteError;
-use crate::types::Secret;
+use crate::types::{Secret, SecretKind};
 use crate::upstream::dial::{self, BoxedStream, DialError, Endpoint, Timeouts, TlsMode};
 use crate::upstream::tls::ClientTls;
 
@@ -40,6 +41,7 @@ pub(super) struct Login<'a> {
     pub tls: &'a ClientTls,
     pub user: &'a str,
     pub password: &'a Secret,
+    pub kind: SecretKind,
     pub timeouts: Timeouts,
 }
 
@@ -149,19 +151,24 @@ impl<'a> Visitor<'a> {
         })
     }
 
-    /// AUTHENTICATE PLAIN where it is offered, else LOGIN where it is not forbidden.
+    /// A password by AUTHENTICATE PLAIN where it is offered, else by LOGIN where it is not forbidden; a token by OAUTHBEARER,
+    /// else XOAUTH2.
     async fn authenticate(mut self) -> Result<Session<Wire>, RemoteError> {
         let capabilities = self.capabilities().await?;
         let may_login = !capabilities.has("LOGINDISABLED");
-        let plain = capabilities.has("AUTH=PLAIN");
+        let is_offered = |mechanism: &Mechanism| capabilities.has(&format!("AUTH={}", mechanism.name()));
+        let mechanisms: &[Mechanism] = match self.login.kind {
+            SecretKind::Password => &[Mechanism::Plain],
+            SecretKind::Token => &[Mechanism::OAuthBearer, Mechanism::XOAuth2],
+        };
         let mut attempts = Vec::new();
-        if plain && capabilities.has("SASL-IR") {
-            attempts.push(Attempt::PlainAtOnce);
+        for mechanism in mechanisms.iter().copied().filter(is_offered) {
+            if capabilities.has("SASL-IR") {
+                attempts.push(Attempt::AtOnce(mechanism));
+            }
+            attempts.push(Attempt::InSteps(mechanism));
         }
-        if plain {
-            attempts.push(Attempt::Plain);
-        }
-        if may_login {
+        if may_login && self.login.kind == SecretKind::Password {
             attempts.push(Attempt::Login);
         }
         let login = self.login;
@@ -181,20 +188,26 @@ impl<'a> Visitor<'a> {
             Some(status) => login.refused(&status),
             None => RemoteError::LoginRefused {
                 host: login.endpoint.host.clone(),
-                text: "it offers no way to log in with a password on this connection".to_owned(),
+                text: match login.kind {
+                    SecretKind::Password => "it offers no way to log in with a password on this connection",
+                    SecretKind::Token => "it offers no way to log in with a token (OAUTHBEARER, XOAUTH2)",
+                }
+                .to_owned(),
             },
         })
     }
 
     async fn attempt(mut self, attempt: Attempt, capabilities: &Capabilities) -> Result<Attempted<'a>, RemoteError> {
         let login = self.login;
-        let response = login.plain_response();
         let lines = match attempt {
-            Attempt::PlainAtOnce => vec![Line::secret("AUTHENTICATE PLAIN ", &response), Line::secret("", &response)],
-            Attempt::Plain => {
+            Attempt::AtOnce(mechanism) => {
+                let (response, begin) = (login.response(mechanism), format!("AUTHENTICATE {} ", mechanism.name()));
+                vec![Line::secret(&begin, &response), Line::secret("", &response)]
+            }
+            Attempt::InSteps(mechanism) => {
                 let mut line = Line::default();
-                line.text(b"AUTHENTICATE PLAIN\r\n");
-                vec![line, Line::secret("", &response)]
+                line.text(format!("AUTHENTICATE {}\r\n", mechanism.name()).as_bytes());
+                vec![line, Line::secret("", &login.response(mechanism))]
             }
             Attempt::Login => vec![login_line(login.user, login.password, capabilities)?],
         };
@@ -205,7 +218,7 @@ impl<'a> Visitor<'a> {
         // What is said here is never sent: the prepared lines take its place.
         let outcome = within(login.timeouts, async {
             match attempt {
-                Attempt::PlainAtOnce | Attempt::Plain => client.authenticate("PLAIN", Silent).await,
+                Attempt::AtOnce(_) | Attempt::InSteps(_) => client.authenticate("PLAIN", Silent).await,
                 Attempt::Login => client.login("", "").await,
             }
         })
@@ -284,15 +297,26 @@ impl<'a> Visitor<'a> {
 }
 
 impl Login<'_> {
-    /// The base64 of PLAIN's one message.
-    fn plain_response(&self) -> Vec<u8> {
+    /// The base64 of the one message of PLAIN, OAUTHBEARER or XOAUTH2.
+    fn response(&self, mechanism: Mechanism) -> Vec<u8> {
         let (user, password) = (self.user.to_owned(), self.password.clone());
-        STANDARD.encode(sasl::client::plain(&Credentials { user, authorize_as: None, password })).into_bytes()
+        let credentials = Credentials { user, authorize_as: None, password };
+        STANDARD
+            .encode(match mechanism {
+                Mechanism::OAuthBearer => {
+                    sasl::client::oauth_bearer(&credentials, &self.endpoint.host, self.endpoint.port)
+                }
+                Mechanism::XOAuth2 => sasl::client::xoauth2(&credentials),
+                Mechanism::Plain | Mechanism::Login | Mechanism::Scram(_) => sasl::client::plain(&credentials),
+            })
+            .into_bytes()
     }
 
     fn refused(&self, status: &StatusLine) -> RemoteError {
-        let response = String::from_utf8_lossy(&self.plain_response()).into_owned();
-        refusal::login_refusal(&self.endpoint.host, status, &[self.password.expose(), &response])
+        let said = [Mechanism::Plain, Mechanism::OAuthBearer, Mechanism::XOAuth2];
+        let said = said.map(|mechanism| String::from_utf8_lossy(&self.response(mechanism)).into_owned());
+        let secrets = [self.password.expose(), &said[0], &said[1], &said[2]];
+        refusal::login_refusal(&self.endpoint.host, status, &secrets)
     }
 
     fn lost(&self, cause: &str) -> RemoteError {
@@ -308,9 +332,9 @@ impl Login<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempt {
     /// AUTHENTICATE with an initial response (RFC 4959).
-    PlainAtOnce,
+    AtOnce(Mechanism),
     /// AUTHENTICATE in two steps.
-    Plain,
+    InSteps(Mechanism),
     /// LOGIN.
     Login,
 }

@@ -1,4 +1,5 @@
-//! AUTH (RFC 4954): SCRAM where the server offers it, else PLAIN, else LOGIN.
+//! AUTH (RFC 4954): with a password SCRAM where the server offers it, else PLAIN, else LOGIN; with a token OAUTHBEARER,
+//! else XOAUTH2.
 //!
 //! A mechanism that a server names and does not know (504) gives way to the next; a password refused is refused. So
 //! nobody gets the password by refusing the proof that would not have told it.
@@ -13,13 +14,15 @@ use crate::sasl::Credentials;
 use crate::sasl::client::{self, ScramClient};
 use crate::sasl::scram::ScramHash;
 use crate::sasl::server::Mechanism;
-use crate::types::Secret;
+use crate::types::{Secret, SecretKind};
 
 /// Who submits.
 #[derive(Debug, Clone)]
 pub struct Login {
     pub user: String,
     pub password: Secret,
+    /// What the password is.
+    pub kind: SecretKind,
     /// Tells random text; without it there is no SCRAM.
     pub nonce: fn() -> Option<String>,
 }
@@ -39,6 +42,7 @@ pub(super) async fn log_in(conversation: &mut Conversation, login: &Login) -> Re
                 Some(nonce) => by_scram(conversation, login, hash, nonce).await?,
                 None => continue,
             },
+            Mechanism::OAuthBearer | Mechanism::XOAuth2 => by_token(conversation, login, mechanism).await?,
             Mechanism::Plain => by_plain(conversation, login).await?,
             Mechanism::Login => by_login(conversation, login).await?,
         };
@@ -49,7 +53,10 @@ pub(super) async fn log_in(conversation: &mut Conversation, login: &Login) -> Re
         }
     }
     let Some(reply) = answer else {
-        let text = "it offers no way to log in with a password on this connection";
+        let text = match login.kind {
+            SecretKind::Password => "it offers no way to log in with a password on this connection",
+            SecretKind::Token => "it offers no way to log in with a token on this connection (OAUTHBEARER, XOAUTH2)",
+        };
         return Err(conversation.login_refused(text.to_owned()));
     };
     match reply.verdict() {
@@ -63,10 +70,15 @@ pub(super) async fn log_in(conversation: &mut Conversation, login: &Login) -> Re
 }
 
 impl Login {
+    fn credentials(&self) -> Credentials {
+        Credentials { user: self.user.clone(), authorize_as: None, password: self.password.clone() }
+    }
+
     fn can(&self, mechanism: Mechanism) -> bool {
         match mechanism {
-            Mechanism::Scram(_) => client::may_scram(&self.user, &self.password),
-            Mechanism::Plain | Mechanism::Login => true,
+            Mechanism::Scram(_) => self.kind == SecretKind::Password && client::may_scram(&self.user, &self.password),
+            Mechanism::OAuthBearer | Mechanism::XOAuth2 => self.kind == SecretKind::Token,
+            Mechanism::Plain | Mechanism::Login => self.kind == SecretKind::Password,
         }
     }
 }
@@ -97,12 +109,29 @@ async fn by_scram(
     }
 }
 
+/// A token; where it is refused the server says why before it says no, and wants an answer (RFC 7628 section 3.2.3).
+async fn by_token(conversation: &mut Conversation, login: &Login, mechanism: Mechanism) -> Result<RawReply, SendError> {
+    let (host, port) = (&conversation.endpoint.host, conversation.endpoint.port);
+    let response = match mechanism {
+        Mechanism::OAuthBearer => client::oauth_bearer(&login.credentials(), host, port),
+        _ => client::xoauth2(&login.credentials()),
+    };
+    let response = STANDARD.encode(response);
+    let mut reply = conversation.secret(format!("AUTH {} {response}\r\n", mechanism.name())).await?;
+    if reply.verdict() == Verdict::GoOn && challenge(&reply).is_empty() {
+        reply = conversation.secret(format!("{response}\r\n")).await?;
+    }
+    match reply.verdict() {
+        Verdict::GoOn => {
+            let answer = if mechanism == Mechanism::OAuthBearer { "AQ==\r\n" } else { "\r\n" };
+            conversation.secret(answer.to_owned()).await
+        }
+        _ => Ok(reply),
+    }
+}
+
 async fn by_plain(conversation: &mut Conversation, login: &Login) -> Result<RawReply, SendError> {
-    let response = STANDARD.encode(client::plain(&Credentials {
-        user: login.user.clone(),
-        authorize_as: None,
-        password: login.password.clone(),
-    }));
+    let response = STANDARD.encode(client::plain(&login.credentials()));
     let reply = conversation.secret(format!("AUTH PLAIN {response}\r\n")).await?;
     match reply.verdict() {
         // Outlook takes the response only when asked for it (QUIRKS.md row 18).

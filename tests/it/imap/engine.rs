@@ -21,6 +21,7 @@ pub fn config(wishes: &Wishes) -> SessionConfig {
         name: "Mailtide".to_owned(),
         version: "0.1.0".to_owned(),
         plaintext_login: !wishes.tls_wanted,
+        tokens: true,
         starttls: wishes.tls_wanted,
         capabilities: without.fold(all, Capabilities::without),
     }

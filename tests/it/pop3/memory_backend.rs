@@ -19,6 +19,7 @@ pub struct Memory {
     log: Log,
     messages: Vec<String>,
     scram: bool,
+    tokens: bool,
     fail: Option<String>,
 }
 
@@ -41,6 +42,17 @@ impl Backend for Memory {
             _ => return Err(LoginError::Refused),
         }
         Ok(self.open())
+    }
+
+    fn offers_tokens(&self) -> bool {
+        self.tokens
+    }
+
+    fn login_token(&mut self, credentials: &Credentials, _: Timestamp) -> Result<MemoryMaildrop, LoginError> {
+        match credentials.password.matches("a-token") {
+            true => Ok(self.open()),
+            false => Err(LoginError::Refused),
+        }
     }
 
     fn offers_scram(&self) -> bool {
@@ -98,7 +110,7 @@ impl Maildrop for MemoryMaildrop {
     }
 }
 
-/// Settings: tls (active, offered), plaintext-auth (yes), scram (yes), fail, utf8-header (yes: one message with such a
+/// Settings: tls (active, offered), plaintext-auth (yes), scram (yes), tokens (yes), fail, utf8-header (yes: one message with such a
 /// header). Else the last of the four messages cannot be read.
 pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let setting = |name: &str| settings.get(name).map(String::as_str);
@@ -117,6 +129,7 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
         log: Arc::clone(&log),
         messages,
         scram: setting("scram") == Some("yes"),
+        tokens: setting("tokens") == Some("yes"),
         fail: setting("fail").map(str::to_owned),
     };
     let login_delay_seconds = setting("login-delay").map_or(0, |text| text.parse().expect("a number"));

@@ -92,6 +92,7 @@ impl Face {
             name: "Mailtide".to_owned(),
             version: "0".to_owned(),
             plaintext_login: true,
+            tokens: true,
             starttls: false,
             capabilities: Capabilities::all(),
         };

@@ -22,6 +22,7 @@ pub struct Memory {
     log: Log,
     mx: bool,
     scram: bool,
+    tokens: bool,
     vrfy: bool,
     fail: Option<String>,
 }
@@ -41,6 +42,17 @@ impl Backend for Memory {
             "alice" if credentials.password.matches("secret") => Ok("alice".to_owned()),
             "down" => Err(LoginError::Unavailable),
             _ => Err(LoginError::Refused),
+        }
+    }
+
+    fn offers_tokens(&self) -> bool {
+        self.tokens
+    }
+
+    fn login_token(&mut self, credentials: &Credentials) -> Result<String, LoginError> {
+        match credentials.password.matches("a-token") {
+            true => Ok(credentials.user.clone()),
+            false => Err(LoginError::Refused),
         }
     }
 
@@ -132,7 +144,7 @@ impl Upload for MemoryUpload {
     }
 }
 
-/// Settings: role (mx, submission, anonymous), tls (active, offered), plaintext-auth (yes), scram (yes), vrfy (yes), tarpit-ms, max-bytes, fail.
+/// Settings: role (mx, submission, anonymous), tls (active, offered), plaintext-auth (yes), scram (yes), tokens (yes), vrfy (yes), tarpit-ms, max-bytes, fail.
 pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let setting = |name: &str| settings.get(name).map(String::as_str);
     let log = Log::default();
@@ -162,6 +174,7 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
         log: Arc::clone(&log),
         mx: matches!(role, Role::Mx | Role::Lmtp),
         scram: setting("scram") == Some("yes"),
+        tokens: setting("tokens") == Some("yes"),
         vrfy: setting("vrfy") == Some("yes"),
         fail: setting("fail").map(str::to_owned),
     };

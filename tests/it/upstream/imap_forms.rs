@@ -1,9 +1,13 @@
 //! The same answer in the many forms in which servers give it.
 
-use mailtide::sync::remote::{Known, Remote, RemoteName};
-use mailtide::types::{Flag, Flags, ModSeq, RemoteUid, SpecialUse, SystemFlag, UidSet, UidValidity};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mailtide::sync::remote::{Connect as _, Known, Remote, RemoteName};
+use mailtide::types::{Flag, Flags, ModSeq, RemoteUid, SecretKind, SpecialUse, SystemFlag, UidSet, UidValidity};
+use mailtide::upstream::Connector;
 
 use super::imap_errors::{Counting, connect, logged_in, outgoing, uids};
+use super::script::{Line, Scripted, account};
 
 fn name(text: &str) -> RemoteName {
     RemoteName(text.to_owned())
@@ -218,6 +222,44 @@ async fn a_login_finds_the_way_that_the_server_takes() {
     ];
     for script in rows {
         let (_, dial) = connect(&script).await;
+        dial.assert_followed();
+    }
+}
+
+/// RFC 7628 section 4. A token goes by no mechanism for passwords.
+#[tokio::test(start_paused = true)]
+async fn a_token_goes_by_the_mechanisms_for_tokens() {
+    let greet = |capabilities: &str| format!("S: * OK [CAPABILITY IMAP4rev1 {capabilities}] hello\n");
+    let after = "S: $ OK\nC: CAPABILITY\nS: * CAPABILITY IMAP4rev1\nS: $ OK\n";
+    let bearer = STANDARD.encode("n,a=ann,\u{1}host=mail.example\u{1}port=143\u{1}auth=Bearer hunter2\u{1}\u{1}");
+    let xoauth2 = STANDARD.encode("user=ann\u{1}auth=Bearer hunter2\u{1}\u{1}");
+    let why = STANDARD.encode(r#"{"status":"invalid_token"}"#);
+    let rows = [
+        (
+            format!("{}C: AUTHENTICATE OAUTHBEARER {bearer}\n{after}", greet("AUTH=XOAUTH2 AUTH=OAUTHBEARER SASL-IR")),
+            true,
+        ),
+        (format!("{}C: AUTHENTICATE XOAUTH2\nS: + \nC: {xoauth2}\n{after}", greet("AUTH=PLAIN AUTH=XOAUTH2")), true),
+        (
+            format!(
+                "{}C: AUTHENTICATE XOAUTH2 {xoauth2}\nS: + {why}\nC: ..\nS: $ NO [AUTHENTICATIONFAILED] hunter2 {xoauth2}\n",
+                greet("AUTH=XOAUTH2 SASL-IR")
+            ),
+            false,
+        ),
+        (greet("AUTH=PLAIN SASL-IR"), false),
+    ];
+    for (script, logs_in) in rows {
+        let dial = Scripted::new(&[&script], Line::default());
+        let connector = Connector { kind: SecretKind::Token, ..account(dial.clone()) };
+        match connector.connect().await {
+            Ok(_) => assert!(logs_in, "{script}"),
+            Err(error) => {
+                let said = format!("{error:?}");
+                assert!(!logs_in && said.starts_with("LoginRefused "), "{said} after {script}");
+                assert!(!said.contains("hunter2") && !said.contains(&xoauth2), "{said}");
+            }
+        }
         dial.assert_followed();
     }
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
-use mailtide::types::{Quirks, Secret};
+use mailtide::types::{Quirks, Secret, SecretKind};
 use mailtide::upstream::dial::BoxedStream;
 use mailtide::upstream::{ClientTls, Connector, Dial, Endpoint, Timeouts, TlsMode};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
@@ -76,6 +76,7 @@ pub fn account(dial: Scripted) -> Connector<Scripted> {
         tls: TLS.clone(),
         user: "ann".to_owned(),
         password: Secret::new("hunter2"),
+        kind: SecretKind::Password,
         timeouts: Timeouts::default(),
         quirks: Quirks::default(),
     }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
-use mailtide::types::{ByteSource, Secret, limits};
+use mailtide::types::{ByteSource, Secret, SecretKind, limits};
 use mailtide::upstream::smtp::Kept;
 use mailtide::upstream::{Endpoint, Login, SmtpSender, Timeouts, TlsMode};
 
@@ -21,6 +21,7 @@ fn sender(dial: Scripted, login: bool) -> SmtpSender<Scripted> {
         login: login.then(|| Login {
             user: "ann".to_owned(),
             password: Secret::new("hunter2"),
+            kind: SecretKind::Password,
             nonce: || Some("rOprNGfwEbeRWgbNEkqO".to_owned()),
         }),
         hello_name: "client.example".to_owned(),
@@ -199,6 +200,45 @@ async fn by_scram_both_sides_prove_that_they_know_the_password() {
         };
         let (variant, part) = expected.split_once(':').unwrap_or((expected, ""));
         assert!(said.starts_with(variant) && said.contains(part), "{said}\nis not {expected}\nafter {script}");
+        dial.assert_followed();
+    }
+}
+
+/// RFC 7628 section 4 within RFC 4954; a token goes by no other mechanism.
+#[tokio::test(start_paused = true)]
+async fn a_token_goes_by_the_mechanisms_for_tokens() {
+    let encode = |text: &str| STANDARD.encode(text);
+    let bearer = encode("n,a=ann,\u{1}host=mx.example\u{1}port=25\u{1}auth=Bearer hunter2\u{1}\u{1}");
+    let xoauth2 = encode("user=ann\u{1}auth=Bearer hunter2\u{1}\u{1}");
+    let why = encode(r#"{"status":"invalid_token"}"#);
+    let both = format!("{GREETING}S: 250-mx\nS: 250 AUTH PLAIN XOAUTH2 OAUTHBEARER\n");
+    let old = format!("{GREETING}S: 250-mx\nS: 250 AUTH LOGIN XOAUTH2\n");
+    let done = "C: MAIL..\nS: 550 enough\nC: QUIT\nS: 221\n";
+    let rows = [
+        (format!("{both}C: AUTH OAUTHBEARER {bearer}\nS: 235 in\n{done}"), "-550"),
+        (
+            format!("{both}C: AUTH OAUTHBEARER {bearer}\nS: 504 no\nC: AUTH XOAUTH2 {xoauth2}\nS: 235 in\n{done}"),
+            "-550",
+        ),
+        (
+            format!("{both}C: AUTH OAUTHBEARER {bearer}\nS: 334 {why}\nC: AQ==\nS: 535 5.7.8 old\n"),
+            "LoginRefused:535 old",
+        ),
+        (format!("{old}C: AUTH XOAUTH2 {xoauth2}\nS: 334 {why}\nC: \nS: 535 5.7.8 hunter2\n"), "LoginRefused:535 ..."),
+        (format!("{old}C: AUTH XOAUTH2 {xoauth2}\nS: 334\nC: {xoauth2}\nS: 235 in\n{done}"), "-550"),
+        (format!("{GREETING}S: 250-mx\nS: 250 AUTH PLAIN LOGIN\n"), "LoginRefused:with a token"),
+    ];
+    for (script, expected) in rows {
+        let dial = Scripted::new(&[&script], Line::default());
+        let mut sender = sender(dial.clone(), true);
+        sender.login.as_mut().expect("with a login").kind = SecretKind::Token;
+        let said = match sender.send(&envelope(&["b@b"]), &mut b"hi".to_vec()).await {
+            Ok(outcomes) => shown(&outcomes),
+            Err(error) => format!("{error:?}"),
+        };
+        let (variant, part) = expected.split_once(':').unwrap_or((expected, ""));
+        assert!(said.starts_with(variant) && said.contains(part), "{said}\nis not {expected}\nafter {script}");
+        assert!(!said.contains("hunter2"));
         dial.assert_followed();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use mailtide::outbox::sender::{Envelope, Recipient, Sender};
 use mailtide::sync::remote::{Connect, Remote, RemoteName};
-use mailtide::types::Secret;
+use mailtide::types::{Secret, SecretKind};
 use mailtide::upstream::{Login, SmtpSender, WIRE_TRACE_TARGET};
 
 use super::imap_errors::{Counting, outgoing, uids};
@@ -73,7 +73,12 @@ async fn everything_is_logged_but_secrets_and_mail() {
         dial,
         endpoint: imap.endpoint.clone(),
         tls: imap.tls.clone(),
-        login: Some(Login { user: "ann".to_owned(), password: Secret::new("hunter2"), nonce: || None }),
+        login: Some(Login {
+            user: "ann".to_owned(),
+            password: Secret::new("hunter2"),
+            kind: SecretKind::Password,
+            nonce: || None,
+        }),
         hello_name: "c".to_owned(),
         timeouts: imap.timeouts,
         kept: None,
