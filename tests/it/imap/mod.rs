@@ -2,5 +2,6 @@
 
 mod engine;
 pub mod memory_backend;
+mod patience;
 mod served;
 pub mod transcript;
