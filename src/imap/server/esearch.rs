@@ -7,6 +7,7 @@ use super::reply::Context;
 use super::view::By;
 use crate::imap::syntax::quote::write_mailbox;
 use crate::imap::syntax::search::SearchReturns;
+use crate::imap::syntax::sequence::runs;
 use crate::message::thread::Written;
 use crate::types::{LocalUid, MailboxName, ModSeq, UidValidity, limits};
 
@@ -123,18 +124,8 @@ impl Answer {
 /// The elements of a `sequence-set` that names the numbers in their order, each but the first with its comma. "Any ranges
 /// given by the server ... MUST be ordered in increasing numerical order after expansion" (RFC 5267 section 3.2).
 fn set_elements(numbers: Vec<u32>) -> impl Iterator<Item = String> {
-    let mut numbers = numbers.into_iter().peekable();
-    let mut comma = "";
-    std::iter::from_fn(move || {
-        let first = numbers.next()?;
-        let mut last = first;
-        while let Some(next) = numbers.next_if(|next| last.checked_add(1) == Some(*next)) {
-            last = next;
-        }
-        let element = if first == last { format!("{comma}{first}") } else { format!("{comma}{first}:{last}") };
-        comma = ",";
-        Some(element)
-    })
+    let elements = runs(numbers.into_iter()).enumerate();
+    elements.map(|(place, run)| if place == 0 { run.to_string() } else { format!(",{run}") })
 }
 
 /// Texts together, as many as one piece of output holds.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::sequence::runs;
 use crate::types::{LocalUid, MailboxId, ModSeq, UidSet, UidValidity};
 
 /// `resp-text-code`
@@ -71,7 +72,7 @@ impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AlreadyExists => f.write_str("ALREADYEXISTS"),
-            Self::AppendUid(validity, uids) => write!(f, "APPENDUID {validity} {}", Run(uids.iter())),
+            Self::AppendUid(validity, uids) => write!(f, "APPENDUID {validity} {}", Ordered(uids.iter())),
             Self::AuthenticationFailed => f.write_str("AUTHENTICATIONFAILED"),
             Self::AuthorizationFailed => f.write_str("AUTHORIZATIONFAILED"),
             Self::BadCharset => f.write_str("BADCHARSET (US-ASCII UTF-8)"),
@@ -89,7 +90,7 @@ impl fmt::Display for Code {
             Self::Closed => f.write_str("CLOSED"),
             Self::CopyUid(validity, uids) => {
                 let (sources, targets) = (uids.iter().map(|(source, _)| source), uids.iter().map(|(_, target)| target));
-                write!(f, "COPYUID {validity} {} {}", Run(sources), Run(targets))
+                write!(f, "COPYUID {validity} {} {}", Ordered(sources), Ordered(targets))
             }
             Self::ExpungeIssued => f.write_str("EXPUNGEISSUED"),
             Self::HighestModSeq(mod_seq) => write!(f, "HIGHESTMODSEQ {mod_seq}"),
@@ -133,21 +134,13 @@ impl fmt::Display for ObjectId {
 
 /// UIDs in their given order as a uid-set, ascending runs as ranges: the two sets of COPYUID match place by place
 /// (RFC 4315 section 3), so they must not be sorted.
-struct Run<I>(I);
+struct Ordered<I>(I);
 
-impl<'a, I: Iterator<Item = &'a LocalUid> + Clone> fmt::Display for Run<I> {
+impl<'a, I: Iterator<Item = &'a LocalUid> + Clone> fmt::Display for Ordered<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut uids = self.0.clone().map(|uid| uid.get()).peekable();
         let mut comma = "";
-        while let Some(first) = uids.next() {
-            let mut last = first;
-            while let Some(next) = uids.next_if(|next| Some(*next) == last.checked_add(1)) {
-                last = next;
-            }
-            match first == last {
-                true => write!(f, "{comma}{first}")?,
-                false => write!(f, "{comma}{first}:{last}")?,
-            }
+        for run in runs(self.0.clone().map(|uid| uid.get())) {
+            write!(f, "{comma}{run}")?;
             comma = ",";
         }
         Ok(())

@@ -36,6 +36,35 @@ impl SequenceSet {
     }
 }
 
+/// Numbers in their given order, those that count on from the one before together with it: where a set must not be sorted.
+pub fn runs(numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = Run> {
+    let mut numbers = numbers.peekable();
+    std::iter::from_fn(move || {
+        let first = numbers.next()?;
+        let mut last = first;
+        while let Some(next) = numbers.next_if(|next| last.checked_add(1) == Some(*next)) {
+            last = next;
+        }
+        Some(Run { first, last })
+    })
+}
+
+/// `seq-number / seq-range`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    first: u32,
+    last: u32,
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first == self.last {
+            true => write!(f, "{}", self.first),
+            false => write!(f, "{}:{}", self.first, self.last),
+        }
+    }
+}
+
 /// `partial-range` (RFC 9394 section 4): places in a list of results, from its beginning or from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartialRange {
