@@ -8,6 +8,7 @@ mod judge;
 mod load;
 mod mirror;
 mod mta;
+mod notify;
 mod relay;
 mod senders;
 mod storm;
