@@ -18,6 +18,7 @@ pub mod policy;
 pub mod post;
 pub mod queue;
 pub mod relay;
+mod residents;
 pub mod route;
 pub mod senders;
 pub mod server;

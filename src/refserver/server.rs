@@ -21,6 +21,7 @@ use super::policy::Sent;
 use super::post::Seen;
 use super::queue::{self, QueueControl};
 use super::relay::{MailExchangers, Queues, RelaySender};
+use super::residents;
 use super::route::Dns;
 use super::senders::{DnsChecker, Senders};
 use super::users::{Users, UsersError};
@@ -38,8 +39,8 @@ use crate::serve::imap::MailBackend;
 use crate::serve::pop3::{MaildropBackend, Maildrops};
 use crate::serve::sessions::Sessions;
 use crate::smtp::server as smtp;
-use crate::store::{Executor, Options as StoreOptions, Origin, Store, Txn};
-use crate::types::{AccountId, MailboxName, SpecialUse, limits};
+use crate::store::{Executor, Options as StoreOptions, Origin, Store};
+use crate::types::limits;
 use crate::upstream::ClientTls;
 use crate::upstream::smtp::Kept;
 
@@ -129,7 +130,7 @@ impl Server {
         let store_options =
             StoreOptions { executor: Executor::Thread, program: "refserver".to_owned(), max_bytes: None };
         let store = Store::open(&settings.data, &store_options, now)?;
-        let users = Arc::new(open_users(&settings, &store, &clock)?);
+        let users = Arc::new(residents::open_users(&settings, &store, &clock)?);
         let identity = match &settings.tls {
             TlsIdentity::Own => Identity::in_folder(&settings.data, &names(&settings.domain))?,
             TlsIdentity::Files { certificate, key } => {
@@ -395,46 +396,4 @@ fn names(domain: &str) -> Vec<String> {
     let mut names = vec![domain.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     names.dedup();
     names
-}
-
-/// Reads the users and makes those that are named; a new one gets the usual mailboxes.
-fn open_users(settings: &Settings, store: &Store, clock: &Clock) -> Result<Users, StartError> {
-    let now = clock.now();
-    let mut users = Users::open(&settings.data.join("users"), &settings.domain, store, salt()?, now)?;
-    for (name, password) in &settings.users {
-        let known = users.accounts().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
-        users.set_password(name, password, store, salt()?, now)?;
-        let new = users.accounts().find(|(name, _)| !known.iter().any(|known| known == name));
-        if let Some((_, account)) = new {
-            store.write(Origin::Authority, now, move |txn| make_usual_mailboxes(txn, account))?;
-        }
-    }
-    for (name, quota) in &settings.quotas {
-        let account = users.accounts().find(|(known, _)| known == name).map(|(_, account)| account);
-        let account = account.ok_or_else(|| UsersError::Name(name.clone()))?;
-        let (bytes, messages) = (Some(quota.bytes), quota.messages);
-        store.write(Origin::Authority, now, move |txn| txn.set_quota(account, bytes, messages))?;
-    }
-    users.set_tokens(&settings.tokens)?;
-    users.set_aliases(&settings.aliases, settings.catch_all.as_deref())?;
-    Ok(users)
-}
-
-fn make_usual_mailboxes(txn: &mut Txn<'_>, account: AccountId) -> crate::store::Result<()> {
-    let usual = [SpecialUse::Archive, SpecialUse::Drafts, SpecialUse::Junk, SpecialUse::Sent, SpecialUse::Trash];
-    for special_use in usual {
-        let name =
-            MailboxName::parse(special_use.as_str().trim_start_matches('\\')).expect("a special use is a fine name");
-        if txn.reader().mailbox_named(account, &name)?.is_none() {
-            txn.create_mailbox(account, &name, Some(special_use))?;
-            txn.set_subscribed(account, &name, true)?;
-        }
-    }
-    txn.set_subscribed(account, &MailboxName::inbox(), true)
-}
-
-fn salt() -> Result<[u8; 16], StartError> {
-    let mut salt = [0; 16];
-    getrandom::fill(&mut salt).map_err(StartError::Chance)?;
-    Ok(salt)
 }

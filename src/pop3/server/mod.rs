@@ -5,6 +5,7 @@
 //! find mail withheld. Sizes are of the bytes: to know a surrogate's, each message would have to be read.
 //! Messages and listings stream: while one goes out, commands already received wait.
 
+mod auth;
 pub mod backend;
 mod commands;
 

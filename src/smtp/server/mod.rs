@@ -4,6 +4,7 @@
 //! client sent behind STARTTLS in the clear is thrown away. A message is ours from the moment its 250 is said, and
 //! it is said only after the backend made it durable.
 
+mod auth;
 pub mod backend;
 mod chunks;
 mod commands;
