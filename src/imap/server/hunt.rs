@@ -47,6 +47,16 @@ impl Hunt {
         Ok(Self { query: resolved.query, place: 0, goal: view.uids().len(), found: Vec::new(), highest })
     }
 
+    /// As [`Self::new`], where the keys of what is found are asked for afterwards: that leaves out what is there no more, so
+    /// that ALL needs no search.
+    pub fn for_keys(key: SearchKey, context: &mut Context, view: &View) -> Result<Self, Refusal> {
+        let mut hunt = Self::new(key, context, view)?;
+        if hunt.query == Query::All {
+            (hunt.found, hunt.place) = (view.uids().to_vec(), hunt.goal);
+        }
+        Ok(hunt)
+    }
+
     /// How much is searched, and of how much.
     pub const fn progress(&self) -> (usize, usize) {
         (self.place, self.goal)

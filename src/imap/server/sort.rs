@@ -30,7 +30,7 @@ pub fn sort<B: Backend>(
         return Err(Refusal::bad("Unknown sort key"));
     }
     forget_saved_where_refused(view, wanted.returns, check_charset(&wanted.charset))?;
-    let hunt = Hunt::new(wanted.key, context, view)?;
+    let hunt = Hunt::for_keys(wanted.key, context, view)?;
     let (criteria, returns) = (wanted.criteria, wanted.returns);
     Ok(Done::Run(Box::new(Sorting { by, criteria, returns, stage: Stage::Hunting(hunt) })))
 }

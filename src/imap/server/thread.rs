@@ -21,7 +21,7 @@ pub fn thread<B: Backend>(
 ) -> Outcome<B> {
     let wanted = args.thread()?;
     check_charset(&wanted.charset)?;
-    let hunt = Hunt::new(wanted.key, context, view)?;
+    let hunt = Hunt::for_keys(wanted.key, context, view)?;
     Ok(Done::Run(Box::new(Threading { by, algorithm: wanted.algorithm, stage: Stage::Hunting(hunt) })))
 }
 
