@@ -128,10 +128,12 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
 
 fn status(agent: &Agent) -> Result<Status, Failure> {
     let mut known = Vec::new();
-    agent.each(None, |running| known.push((running.id, running.live())))?;
-    let accounts = known.iter().map(|(id, live)| reports::account(&agent.common.store, *id, live));
+    agent.each(None, |running| known.push((running.id, running.config.name.clone(), running.live())))?;
+    let names = known.iter().map(|(_, name, _)| name.as_str());
+    let unconfigured = reports::unconfigured(&agent.common.store, names).map_err(failure)?;
+    let accounts = known.iter().map(|(id, _, live)| reports::account(&agent.common.store, *id, live));
     let accounts = accounts.collect::<store::Result<_>>().map_err(failure)?;
-    Ok(Status { version: STATUS_VERSION, accounts })
+    Ok(Status { version: STATUS_VERSION, accounts, unconfigured })
 }
 
 fn entry(agent: &Agent, id: EntryId) -> Result<Entry, Failure> {

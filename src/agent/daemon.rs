@@ -18,8 +18,9 @@ use super::control::Control;
 use super::faces::{Faces, FacesError, Parts};
 use super::password::{self, PasswordError};
 use super::paths::Paths;
+use super::reports;
 use super::users::{LocalUsers, User};
-use crate::config::{Config, Local};
+use crate::config::{self, Config, Local};
 use crate::control::{self, Failure};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::serve::pop3::Maildrops;
@@ -123,7 +124,9 @@ impl Daemon {
         let clock = Clock::system();
         let store = open_store(&paths, &clock)?;
         let password = local_password(&config.local, &paths).await?;
-        let users = Arc::new(LocalUsers::new(password));
+        let users = Arc::new(LocalUsers::new(password.clone()));
+        // Before the first client can ask: one that is refused throws its password away.
+        users.replace(password, undo_ms(&config), users_of(&config, &store, &clock)?);
         let parts = Parts {
             store: store.clone(),
             users: Arc::clone(&users),
@@ -145,7 +148,7 @@ impl Daemon {
         tasks.spawn(sweep_now_and_then(Arc::clone(&agent), stop.clone()));
         let mut daemon = Self { agent, paths, config, faces: Some(faces), parts, tasks, stop };
         daemon.start_accounts()?;
-        daemon.name_users(daemon.agent.users.password());
+        daemon.tell_unconfigured();
         Ok(daemon)
     }
 
@@ -175,6 +178,10 @@ impl Daemon {
                 self.agent.users.password()
             }),
         };
+        match users_of(&self.config, &self.agent.common.store, &self.agent.common.clock) {
+            Ok(users) => self.agent.users.replace(password, undo_ms(&self.config), users),
+            Err(error) => tracing::error!("cannot let the users of the new configuration in: {error}"),
+        }
         let left = self.take_accounts_that_differ();
         let stopped = left.len();
         // Threads are waited for where waiting is allowed.
@@ -186,7 +193,7 @@ impl Daemon {
             Ok(started) => tracing::info!(stopped, started, "the configuration is reloaded"),
             Err(error) => tracing::error!("cannot start an account of the new configuration: {error}"),
         }
-        self.name_users(password);
+        self.tell_unconfigured();
         self.agent.common.changes.send_modify(|count| *count += 1);
     }
 
@@ -238,17 +245,13 @@ impl Daemon {
         Ok(started)
     }
 
-    /// Lets the accounts' users in.
-    fn name_users(&self, password: Secret) {
-        let user = |running: &Running| User {
-            account: running.id,
-            address: running.config.address.clone(),
-            can_send: running.config.smtp.is_some(),
-        };
-        let accounts = self.agent.accounts();
-        let users = accounts.iter().map(|running| (running.config.name.clone(), user(running)));
-        let undo_ms = i64::from(self.config.local.undo_seconds) * 1000;
-        self.agent.users.replace(password, undo_ms, users.collect::<BTreeMap<_, _>>());
+    /// What was taken over for an account that the configuration names no more does not go by itself.
+    fn tell_unconfigured(&self) {
+        let names = self.config.accounts.iter().map(|account| account.name.as_str());
+        match reports::unconfigured(&self.agent.common.store, names) {
+            Ok(left) => left.iter().for_each(|left| tracing::warn!("{left}")),
+            Err(error) => tracing::warn!("cannot look for accounts that are not in the configuration: {error}"),
+        }
     }
 
     /// Stops everything: clients first, then the accounts, then the store.
@@ -316,6 +319,21 @@ fn served(faces: &Faces) -> Served {
         has_tls: faces.identity.is_some(),
         authority: faces.identity.as_ref().and_then(|identity| identity.authority.clone()),
     }
+}
+
+/// The accounts of the configuration as users of the local servers. One that is new is made in the store.
+fn users_of(config: &Config, store: &Store, clock: &Clock) -> store::Result<BTreeMap<String, User>> {
+    let user = |config: &config::Account| {
+        let name = config.name.clone();
+        let account = store.write(store::Origin::Upstream, clock.now(), move |txn| txn.ensure_account(&name))?;
+        let (address, can_send) = (config.address.clone(), config.smtp.is_some());
+        Ok((config.name.clone(), User { account, address, can_send }))
+    };
+    config.accounts.iter().map(user).collect()
+}
+
+fn undo_ms(config: &Config) -> i64 {
+    i64::from(config.local.undo_seconds) * 1000
 }
 
 /// Gives back the space of what is recoverable no longer.

@@ -1,5 +1,7 @@
 //! From what the store holds to what syncctl shows.
 
+use std::collections::BTreeSet;
+
 use super::account::Live;
 use crate::control::report;
 use crate::store::{Conflict, Overview, Reader, Result, Store, Submission, SubmissionState, Verdict};
@@ -14,6 +16,23 @@ pub fn account(store: &Store, id: AccountId, live: &Live) -> Result<report::Acco
         why: format!("{} messages vanished on the server at once", quarantine.vanished),
     });
     Ok(glance(overview, blocked.collect(), live))
+}
+
+/// Accounts in the store that are not among `configured`, of which something waits.
+pub fn unconfigured<'a>(store: &Store, configured: impl Iterator<Item = &'a str>) -> Result<Vec<report::Unconfigured>> {
+    let configured: BTreeSet<&str> = configured.collect();
+    store.read(|reader| {
+        let mut waiting = Vec::new();
+        for account in reader.accounts()?.into_iter().filter(|account| !configured.contains(account.name.as_str())) {
+            let (journal, outbox) = (reader.journal_counts(account.id)?, reader.outbox_counts(account.id)?);
+            let changes = u64::from(journal.pending + journal.in_flight + journal.parked);
+            let messages = u64::from(outbox.queued + outbox.sending + outbox.held + outbox.parked);
+            if changes + messages > 0 {
+                waiting.push(report::Unconfigured { name: account.name, changes, messages });
+            }
+        }
+        Ok(waiting)
+    })
 }
 
 /// What is still to be done for an account.

@@ -36,6 +36,9 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
 }
 
 fn show(screen: &mut Screen, status: &Status) -> std::io::Result<()> {
+    for left in &status.unconfigured {
+        screen.toned(&[(Tone::Bad, &left.to_string())])?;
+    }
     if status.accounts.is_empty() {
         return screen.line("There is no account in the configuration.");
     }

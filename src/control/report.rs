@@ -12,6 +12,30 @@ pub struct Status {
     /// Of this form: 1.
     pub version: u32,
     pub accounts: Vec<Account>,
+    /// Accounts that the configuration does not name, of which something still waits.
+    #[serde(default)]
+    pub unconfigured: Vec<Unconfigured>,
+}
+
+/// What waits of an account that the configuration does not name (any more).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unconfigured {
+    pub name: String,
+    /// Changes to mail and folders that upstream does not have.
+    pub changes: u64,
+    /// Messages in the outbox.
+    pub messages: u64,
+}
+
+impl fmt::Display for Unconfigured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, changes, messages } = self;
+        write!(
+            f,
+            "{name:?} is not in the configuration; of it wait {changes} changes to mail and folders and {messages} "
+        )?;
+        write!(f, "messages to send. An account of that name in the configuration has them done")
+    }
 }
 
 /// One account.

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::agent::{Account, Agent};
+use crate::support::agent::{Account, Agent, LOCAL_PASSWORD};
+use crate::support::imap::Imap;
 use crate::support::process::read_lossy;
 use crate::support::refserver::RefServer;
 use crate::support::wait::{SOON, wait_until};
@@ -124,6 +125,38 @@ fn a_changed_configuration_is_taken_up_and_a_broken_one_is_not() {
     agent.configure(&text("bob"));
     wait_until("the first account to go", SOON, || names() == ["bob"]);
     assert!(agent.try_login("ada").is_err());
+}
+
+#[test]
+fn who_connects_in_the_first_moment_is_let_in() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    for _ in 0..5 {
+        agent.spawn();
+        let mut connected = None;
+        while connected.is_none() {
+            connected = Imap::connect(agent.imap).ok();
+        }
+        let reply = connected.expect("a greeting").login("ada", LOCAL_PASSWORD).expect("an answer");
+        assert_eq!(reply.status, "OK", "{reply:?}");
+        agent.kill();
+    }
+}
+
+#[test]
+fn what_waits_of_an_account_that_left_the_configuration_is_told() {
+    let server = RefServer::with_users(&["ada", "bob"]);
+    let text = |user| Account::at(&server, user, server.address("imap")).text();
+    let agent = Agent::started(&text("ada"));
+    agent.sync();
+    agent.ctl_ok(&["offline"]);
+    agent.login("ada").append("INBOX", &[], 0, b"Subject: waits\r\n\r\n");
+    agent.configure(&text("bob"));
+    wait_until("the account to be missed", SOON, || agent.status()["unconfigured"][0]["name"] == "ada");
+    assert_eq!(agent.status()["unconfigured"][0]["changes"], 1);
+    assert!(agent.log().contains("\"ada\" is not in the configuration"), "{}", agent.log());
+    agent.configure(&text("ada"));
+    wait_until("the account to be back", SOON, || agent.status()["unconfigured"] == serde_json::json!([]));
 }
 
 #[test]
