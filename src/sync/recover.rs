@@ -55,13 +55,22 @@ pub(super) enum Entered {
 impl<R: Remote> Pass<'_, R> {
     /// Finds out what became of everything that was in flight.
     pub(super) async fn recover(&mut self) -> Result<()> {
-        let entries = self.read(|reader| reader.entries(self.account))?;
-        for entry in entries {
-            let (State::InFlight { evidence } | State::Parked { doubt: Some(evidence), .. }) = entry.state else {
-                continue;
-            };
+        let entries = self.read(|reader| reader.entries(self.account))?.into_iter();
+        let open: Vec<(EntryId, Evidence)> = entries
+            .filter_map(|entry| match entry.state {
+                State::InFlight { evidence } | State::Parked { doubt: Some(evidence), .. } => {
+                    Some((entry.id, evidence))
+                }
+                State::Pending | State::Parked { doubt: None, .. } => None,
+            })
+            .collect();
+        if !open.is_empty() {
+            // A mailbox may have another name by now, and another mailbox its own.
+            self.take_listing().await?;
+        }
+        for (entry, evidence) in open {
             self.report.recovered += 1;
-            self.resolve(entry.id, &evidence).await?;
+            self.resolve(entry, &evidence).await?;
         }
         Ok(())
     }
@@ -69,7 +78,8 @@ impl<R: Remote> Pass<'_, R> {
     /// Finds out what became of one step, and records it. Returns the messages for which it is done.
     pub(super) async fn resolve(&mut self, carrier: EntryId, evidence: &Evidence) -> Result<Vec<MessageId>> {
         let known = Some((evidence.target_uid_validity, evidence.target_uid_next));
-        let (landed, has_holes) = match self.look_in(evidence.target, known, evidence, &evidence.messages).await? {
+        let home = self.home(evidence);
+        let (landed, has_holes) = match self.look_in(home, known, evidence, &evidence.messages).await? {
             Look::Seen { landed, has_holes } => (landed, has_holes),
             Look::Refused(refused) => return self.give_up(carrier, evidence, &refused).await,
         };
@@ -81,17 +91,24 @@ impl<R: Remote> Pass<'_, R> {
         if let Some(source) = evidence.source.as_ref().filter(|source| source.moves)
             && let Err(refused) = self.finish_move(source.mailbox, &done).await?
         {
-            self.unseen.insert(evidence.target, refused.clone());
+            self.unseen.insert(home, refused.clone());
             return self.give_up(carrier, evidence, &refused).await;
         }
-        let (target, settles) = (evidence.target, evidence.settles.clone());
-        self.write(move |txn| txn.landed(target, &landed, &settles))?;
+        let (account, sent) = (self.account, evidence.clone());
+        self.write(move |txn| match home == sent.target {
+            true => txn.landed(home, &landed, &sent.settles),
+            false => landed.iter().try_for_each(|landed| landed_elsewhere(txn, account, home, landed, &sent)),
+        })?;
+        if mutant!(AssumedDone) {
+            let (all, settles) = (evidence.messages.clone(), evidence.settles.clone());
+            self.write(move |txn| all.iter().try_for_each(|(message, ..)| txn.settle_parts(*message, &settles)))?;
+        }
         let missing: Vec<Sought> =
             evidence.messages.iter().filter(|(message, ..)| !done.contains(message)).copied().collect();
         match evidence.source.as_ref().filter(|source| source.moves) {
             Some(source) => self.unmark(source, evidence, &missing).await?,
             None if has_holes && !missing.is_empty() => {
-                if let Err(refused) = self.look_elsewhere(evidence, missing).await? {
+                if let Err(refused) = self.look_elsewhere(evidence, home, missing).await? {
                     return self.give_up(carrier, evidence, &refused).await;
                 }
             }
@@ -103,6 +120,15 @@ impl<R: Remote> Pass<'_, R> {
         }
         self.write(move |txn| txn.not_in_flight(carrier))?;
         Ok(done.into_iter().collect())
+    }
+
+    /// The mailbox to which messages went: the target, unless another has its name by now, and it another name.
+    fn home(&self, evidence: &Evidence) -> MailboxId {
+        let is_it = |mailbox: &MailboxId| self.listed.get(mailbox) == Some(&evidence.target_uid_validity);
+        match self.listed.contains_key(&evidence.target) && !is_it(&evidence.target) {
+            true => self.listed.keys().copied().find(is_it).unwrap_or(evidence.target),
+            false => evidence.target,
+        }
     }
 
     /// What cannot be seen is set aside. A mark for expunging that was ours comes off meanwhile, lest the pull take it for
@@ -203,11 +229,12 @@ impl<R: Remote> Pass<'_, R> {
     async fn look_elsewhere(
         &mut self,
         evidence: &Evidence,
+        home: MailboxId,
         mut missing: Vec<Sought>,
     ) -> Result<std::result::Result<(), Refusal>> {
         let (folders, _) = self.take_listing().await?;
         for folder in folders {
-            if missing.is_empty() || folder.mailbox == evidence.target {
+            if missing.is_empty() || folder.mailbox == home {
                 continue;
             }
             let landed = match self.look_in(folder.mailbox, None, evidence, &missing).await? {

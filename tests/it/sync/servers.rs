@@ -493,3 +493,35 @@ fn what_could_not_be_looked_for_is_found_by_whoever_can_look_again() {
         }
     }
 }
+
+#[test]
+fn what_was_sent_to_a_mailbox_that_has_another_name_since_is_found_there() {
+    for traits in Traits::all() {
+        for is_made_again in [false, true] {
+            for cut in 1..14 {
+                let mut world = with_mail(traits.clone());
+                world.append("B", "new", "");
+                world.move_message("INBOX", "m", "B");
+                world.copy("INBOX", "x", "B");
+                let calls = world.server.state().calls;
+                world.server.state().cut = Cut::After(calls + cut);
+                let _ = world.sync();
+                world.reopen();
+                world.server.rename("B", "C");
+                if is_made_again {
+                    world.server.create("B");
+                }
+                world.settle();
+                let there = world.there();
+                let what = format!("cut after call {cut}, made again: {is_made_again}, {traits:?}: {there}");
+                for message in ["m", "new"] {
+                    assert_eq!(there.split([' ', '\n']).filter(|word| *word == message).count(), 1, "{what}");
+                }
+                assert_eq!(there.split([' ', '\n']).filter(|word| *word == "x").count(), 2, "{what}");
+                assert_eq!(world.here(), there, "{what}");
+                assert_eq!(world.journal(), Vec::<String>::new(), "{what}");
+                world.assert_sound();
+            }
+        }
+    }
+}
