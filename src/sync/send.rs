@@ -90,7 +90,10 @@ impl<R: Remote> Pass<'_, R> {
         match refusal(answer)? {
             Ok(Some(told)) if told.uid_validity == target.uid_validity => {
                 let landed = vec![Landed { message, uid: told.uid, sent: flags.clone(), shown: flags }];
-                let settles = if mutant!(AppendedTwice) { Vec::new() } else { settles };
+                if mutant!(AppendedTwice) {
+                    self.write(move |txn| txn.not_in_flight(carrier))?;
+                    return Ok(Did::Nothing);
+                }
                 self.write(move |txn| {
                     txn.landed(to, &landed, &settles)?;
                     txn.not_in_flight(carrier)

@@ -54,7 +54,7 @@ mod switch {
         AssumedNotDone,
         /// what was in flight is found out after the pull, not before it
         RecoveredLate,
-        /// the outcome of an APPEND is recorded without settling its entry
+        /// the outcome of an APPEND is not recorded
         AppendedTwice,
         /// an entry goes when its answer was lost
         EntryDropped,

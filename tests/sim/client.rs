@@ -137,7 +137,10 @@ impl Client {
         self.expect(view.uid_validity > 0, "UIDVALIDITY in answer to SELECT (RFC 3501 section 6.3.1)");
         self.expect(view.uid_next > 0, "UIDNEXT in answer to SELECT (RFC 3501 section 6.3.1)");
         if !view.uids.is_empty() {
-            self.command(now, "FETCH 1:* (UID FLAGS)");
+            let fetched = self.command(now, "FETCH 1:* (UID FLAGS)");
+            if !fetched.is_ok() {
+                return fetched;
+            }
         }
         self.take_stock();
         self.read_bodies(now);

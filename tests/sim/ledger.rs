@@ -23,6 +23,8 @@ pub struct Entry {
     pub most: i32,
     /// How many acknowledged deletions there were.
     pub deleted: i32,
+    /// Someone wanted it, or a copy of it, deleted.
+    pub is_unwanted: bool,
     /// Each change of a flag, in order.
     pub flags: BTreeMap<String, Vec<(Side, bool)>>,
     /// Something happened by which more than one outcome is right for its flags and its place.
@@ -52,7 +54,16 @@ impl Ledger {
 
     /// A new message, `count` of which are there for sure and `most` perhaps.
     pub fn make(&mut self, number: u32, bytes: Vec<u8>, by_smtp: bool, least: i32, most: i32) {
-        let entry = Entry { bytes, by_smtp, least, most, deleted: 0, flags: BTreeMap::new(), is_contested: false };
+        let entry = Entry {
+            bytes,
+            by_smtp,
+            least,
+            most,
+            deleted: 0,
+            is_unwanted: false,
+            flags: BTreeMap::new(),
+            is_contested: false,
+        };
         self.messages.insert(number, entry);
     }
 
@@ -85,6 +96,7 @@ impl Entry {
 
     pub fn deleted(&mut self, is_certain: bool) {
         self.least -= 1;
+        self.is_unwanted = true;
         self.deleted += i32::from(is_certain);
         self.is_contested = true;
     }

@@ -9,6 +9,7 @@ mod mail;
 mod mutants;
 mod network;
 mod people;
+mod presence;
 mod quiet;
 mod random;
 mod script;

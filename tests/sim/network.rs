@@ -104,6 +104,10 @@ impl Network {
         !state.is_up && state.is_black_hole
     }
 
+    pub fn is_up(&self) -> bool {
+        self.lock().is_up
+    }
+
     /// The line goes down; what is open breaks in that way.
     pub fn go_down(&self, how: Break) {
         let mut state = self.lock();

@@ -1,5 +1,7 @@
 //! The people of a world: what they do with their mail programs, told and entered into the ledger.
 
+use std::collections::BTreeSet;
+
 use super::client::{Answer, Client, Law};
 use super::ledger::Side;
 use super::mail;
@@ -210,8 +212,14 @@ impl World {
     fn copy(&mut self, who: usize, pick: usize, to: usize) {
         let Some(picked) = self.pick(who, pick) else { return };
         let Some(to) = self.folder(who, to) else { return };
+        let is_here = self.people[who].side == Side::Here;
+        if is_here {
+            self.client(who, |client, now| client.look(now));
+            self.read(who);
+        }
         self.tell(who, &format!("copies message {} from {} to {to}", picked.number, self.selected(who)));
         let in_doubt = self.is_in_doubt(who);
+        let flags = self.flags_of(who, picked.uid);
         let answer = self.client(who, |client, now| client.command(now, &format!("UID COPY {} \"{to}\"", picked.uid)));
         let copied = match &answer {
             Answer::Ok(text) => text.contains("COPYUID"),
@@ -223,6 +231,21 @@ impl World {
             // While an answer of the agent's is lost, nobody can tell another's copy from its own.
             entry.copied(copied && !in_doubt);
         }
+        if let Answer::Ok(text) = answer
+            && let Some(uid) = copied_to(&text).filter(|_| is_here)
+        {
+            self.open(who, &to);
+            let (copy, number) = (self.flags_of(who, uid), picked.number);
+            if copy.is_some() && copy != flags {
+                self.violate(&format!("a copy of message {number} has the flags {copy:?}, not {flags:?}"));
+            }
+        }
+    }
+
+    /// The flags of a message in the selected mailbox, but \Recent.
+    fn flags_of(&self, who: usize, uid: u32) -> Option<BTreeSet<String>> {
+        let view = self.people[who].client.as_ref()?.view.as_ref()?;
+        Some(view.flags.get(&uid)?.iter().filter(|flag| *flag != "\\Recent").cloned().collect())
     }
 
     fn delete(&mut self, who: usize, pick: usize, plain_expunge: bool) {
@@ -350,12 +373,22 @@ impl World {
         person.side == Side::There && self.has_in_flight(person.account)
     }
 
-    /// Someone took a message along that the agent was about to move: without MOVE both copies may stay.
+    /// Someone took a message along that the agent was about to move: without MOVE both copies may stay. Or to copy: put
+    /// where the copy was to be, it cannot be told from that.
     fn allow_for_doubt(&mut self, who: usize, number: u32, in_doubt: bool) {
+        if let Some(entry) = self.ledger.entry(number).filter(|entry| in_doubt && entry.least > 1) {
+            entry.least -= 1;
+        }
         let is_atomic = self.server.capabilities.has(mailtide::imap::server::Capability::Move);
         let is_theirs = self.people[who].side == Side::There;
         if let Some(entry) = self.ledger.entry(number).filter(|_| in_doubt && !is_atomic && is_theirs) {
             entry.most += 1;
         }
     }
+}
+
+/// Where the one message of a COPY went, by COPYUID.
+fn copied_to(text: &str) -> Option<u32> {
+    let (_, told) = text.split_once("COPYUID ")?;
+    told.split([' ', ']']).nth(2)?.parse().ok()
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use mailtide::journal::{Entry, State};
+use mailtide::journal::{Entry, Op, State};
 use mailtide::refserver::faults::Quirk;
 use mailtide::store::{Origin, Store, Verdict, With, check};
 use mailtide::types::{AccountId, Flags, LocalUid, MessageId, UidSet};
 
 use super::disk::Power;
+use super::ledger::Side;
 use super::mail;
 use super::template::USERS;
 use super::world::World;
@@ -26,6 +27,13 @@ pub async fn settle(world: &mut World) {
     world.network.disarm();
     world.network.come_up();
     world.set_disk_full(false);
+    world.full.clone().into_iter().for_each(|account| world.set_quota(account, false));
+    if world.server.posts_per_hour.take().is_some() {
+        world.server.stop();
+        world.disconnect(Side::There);
+        world.pass(1_000).await;
+        world.server.start();
+    }
     let mut last = String::new();
     for round in 0..ROUNDS_MAX {
         if let Some(life) = &world.agent.life {
@@ -69,6 +77,14 @@ fn decide_as_a_user(world: &mut World, round: usize) {
         }
         for entry in store.read(|reader| reader.entries(account)).unwrap_or_default() {
             let State::Parked { why, .. } = &entry.state else { continue };
+            // Retried, a deletion goes through, with the mail for which it was set aside.
+            if round < 4 && !matches!(entry.op, Op::DeleteMailbox { .. }) {
+                world.trace.tell(&format!("the user retries entry {} {:?}, parked: {why}", entry.id, entry.op));
+                let retried = store.write(Origin::LocalUser, now, move |txn| txn.retry(entry.id));
+                retried.unwrap_or_else(|error| panic!("a retry: {error}"));
+                life.handles[number].nudge();
+                continue;
+            }
             world.trace.tell(&format!("the user discards entry {} {:?}, parked: {why}", entry.id, entry.op));
             let id = entry.id;
             let refused = too_big_for_the_server(world, &store, &entry);
@@ -184,7 +200,7 @@ fn kept(world: &World, flags: &Flags) -> String {
     }
 }
 
-fn bytes(store: &Store, content: mailtide::types::ContentId) -> Vec<u8> {
+pub fn bytes(store: &Store, content: mailtide::types::ContentId) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let piece = store.read_content(content, bytes.len() as u64, 1 << 20).expect("bytes");

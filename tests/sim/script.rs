@@ -31,6 +31,8 @@ pub struct Setup {
     pub checks_each_commit: bool,
     /// Messages that are there when the agent is set up.
     pub mail: u32,
+    /// How many messages the server takes from one sender in an hour; more are refused for now.
+    pub posts_per_hour: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +82,18 @@ pub enum Act {
     },
     ClockJump {
         ms: i64,
+    },
+    /// While the line is down, someone at the agent and someone at the server act on the same mail in INBOX.
+    Clash {
+        here: usize,
+        there: usize,
+        ours: Doing,
+        theirs: Doing,
+    },
+    /// What the account may hold at the server is used up, or not any more.
+    Quota {
+        account: usize,
+        is_full: bool,
     },
     /// The user asks for a sync.
     Sync,
@@ -150,7 +164,34 @@ impl Script {
         maker.faults = *maker.random.pick(&[0, 10, 25, 50]);
         let count = maker.random.between(3, 28);
         let steps = (0..count).map(|_| maker.step()).collect();
-        Self { seed, setup, steps }
+        let mut script = Self { seed, setup, steps };
+        script.add_what_came_later(&mut Random::stream(seed, "later"));
+        script
+    }
+
+    /// What scripts did not have from the beginning comes from a stream of its own: half of the worlds are as they were.
+    fn add_what_came_later(&mut self, random: &mut Random) {
+        if random.percent(50) {
+            return;
+        }
+        if random.percent(20) {
+            self.setup.posts_per_hour = Some(1);
+        }
+        for _ in 0..random.below(4) {
+            let after_ms = random.below(20 * SECOND);
+            let at = random.index(self.steps.len() + 1);
+            if random.percent(80) {
+                let act = clash(random);
+                self.steps.insert(at, Step { after_ms, act });
+                continue;
+            }
+            let account = random.index(self.setup.accounts);
+            self.steps.insert(at, Step { after_ms, act: Act::Quota { account, is_full: true } });
+            if random.percent(70) {
+                let later = at + 1 + random.index(self.steps.len() - at);
+                self.steps.insert(later, Step { after_ms, act: Act::Quota { account, is_full: false } });
+            }
+        }
     }
 
     /// The same world with only those steps.
@@ -168,7 +209,25 @@ fn setup(random: &mut Random) -> Setup {
         quirks: quirks(random),
         checks_each_commit: random.percent(5),
         mail: u32::try_from(random.below(6)).expect("a small number"),
+        posts_per_hour: None,
     }
+}
+
+/// Two people, and what each does with a message, or with the one beside it.
+fn clash(random: &mut Random) -> Act {
+    let pick = random.index(1000);
+    let mut touch = |pick: usize| {
+        let (to, set) = (random.index(1000), random.percent(65));
+        match random.below(8) {
+            0..4 => Doing::Flag { pick, flag: *random.pick(&FLAGS), set, by_number: false },
+            4 | 5 => Doing::Move { pick, to },
+            6 => Doing::Copy { pick, to },
+            _ => Doing::Delete { pick, plain_expunge: !set },
+        }
+    };
+    let (ours, same, beside) = (touch(pick), touch(pick), touch(pick + 1));
+    let theirs = if random.percent(70) { same } else { beside };
+    Act::Clash { here: random.index(3), there: random.index(3), ours, theirs }
 }
 
 /// Most servers are sound; the others have one or two quirks.

@@ -29,6 +29,7 @@ pub struct Server {
     network: Network,
     pub capabilities: Capabilities,
     pub faults: Faults,
+    pub posts_per_hour: Option<u32>,
     pub running: Option<Running>,
 }
 
@@ -55,7 +56,7 @@ impl Server {
             true => capabilities.without(Capability::CompressDeflate),
             false => capabilities,
         };
-        Self { folder, clock, trace, network, capabilities, faults, running: None }
+        Self { folder, clock, trace, network, capabilities, faults, posts_per_hour: None, running: None }
     }
 
     pub fn start(&mut self) {
@@ -67,7 +68,7 @@ impl Server {
             users: template::template().users.clone(),
             hostname: DOMAIN.to_owned(),
             seen: Seen::default(),
-            policy: Policy::default(),
+            policy: Policy { messages_per_hour: self.posts_per_hour, ..Policy::default() },
             sent: Sent::default(),
             senders: None,
         };
@@ -101,6 +102,14 @@ impl Server {
 
     pub fn account(&self, user: &str) -> AccountId {
         template::template().users.mailbox(user).expect("a user")
+    }
+
+    /// Lets the user hold nothing more, or as much as they like.
+    pub fn set_full(&self, user: &str, is_full: bool) {
+        let (account, limit) = (self.account(user), is_full.then_some(1));
+        let set =
+            self.store().write(Origin::Authority, self.clock.now(), move |txn| txn.set_quota(account, limit, None));
+        set.unwrap_or_else(|error| panic!("a quota: {error}"));
     }
 
     /// A session of a mail program that talks to the server directly.

@@ -1,12 +1,12 @@
 //! A world: the agent, the server, the line between them and the people at both ends, played from a script on one thread
 //! with a clock that jumps to the next thing that happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use mailtide::journal::State;
+use mailtide::journal::{Entry, Op, State};
 use mailtide::net::Clock;
 use mailtide::refserver::faults::Faults;
 use mailtide::store::check;
@@ -17,10 +17,11 @@ use super::agent::Agent;
 use super::client::{Client, Law};
 use super::disk::Power;
 use super::ledger::{Ledger, Sent, Side};
-use super::network::Network;
+use super::network::{Break, Network};
 use super::people::Person;
+use super::presence::Presence;
 use super::random::Random;
-use super::script::{Act, Script};
+use super::script::{Act, Doing, Script};
 use super::server::Server;
 use super::template::{DOMAIN, EPOCH_MS, PASSWORD, USERS};
 use super::trace::Trace;
@@ -39,6 +40,9 @@ pub struct World {
     /// Messages by the hash of their bytes.
     pub by_hash: BTreeMap<[u8; 32], u32>,
     pub folders_changed: bool,
+    /// Accounts that may hold nothing more at the server.
+    pub full: BTreeSet<usize>,
+    at_server: Presence,
     violations: Vec<String>,
     jump_ms: Arc<AtomicI64>,
     doom: Power,
@@ -78,13 +82,14 @@ impl World {
         let network = Network::new(seed, trace.clone());
         let mut agent = Agent::new(seed, setup.accounts, clock.clone(), trace.clone(), network.clone());
         agent.checks_each_commit = setup.checks_each_commit;
-        let server = Server::new(
+        let mut server = Server::new(
             setup.capabilities,
             Faults::new(setup.quirks.clone()),
             clock.clone(),
             trace.clone(),
             network.clone(),
         );
+        server.posts_per_hour = setup.posts_per_hour;
         let mut random = Random::stream(seed, "world");
         let people = people(script, &mut random);
         Self {
@@ -98,6 +103,8 @@ impl World {
             ledger: Ledger::default(),
             by_hash: BTreeMap::new(),
             folders_changed: false,
+            full: BTreeSet::new(),
+            at_server: Presence::default(),
             violations: Vec::new(),
             jump_ms,
             doom: Power::Stays,
@@ -174,7 +181,7 @@ impl World {
         self.revival = Some(Instant::now() + Duration::from_millis(pause));
     }
 
-    fn disconnect(&mut self, side: Side) {
+    pub fn disconnect(&mut self, side: Side) {
         for person in self.people.iter_mut().filter(|person| person.side == side) {
             person.client = None;
         }
@@ -215,6 +222,8 @@ impl World {
             Act::DiskFull => self.set_disk_full(true),
             Act::DiskFree => self.set_disk_full(false),
             Act::Renumber { account, pick } => self.renumber(*account, *pick),
+            Act::Clash { here, there, ours, theirs } => self.clash(*here, *there, ours, theirs),
+            Act::Quota { account, is_full } => self.set_quota(*account, *is_full),
             Act::ClockJump { ms } => {
                 self.trace.tell(&format!("the clock of the machine jumps by {} s", ms / 1000));
                 self.jump_ms.fetch_add(*ms, Ordering::SeqCst);
@@ -232,6 +241,40 @@ impl World {
                 }
             }
         }
+    }
+
+    fn clash(&mut self, here: usize, there: usize, ours: &Doing, theirs: &Doing) {
+        let of = |people: &[Person], side: Side, nth: usize| {
+            let all: Vec<usize> = (0..people.len()).filter(|who| people[*who].side == side).collect();
+            all[nth % all.len()]
+        };
+        let who = [of(&self.people, Side::Here, here), of(&self.people, Side::There, there)];
+        let was_up = self.network.is_up();
+        if was_up {
+            self.trace.tell("the line goes down");
+            self.network.go_down(Break::Cut);
+        }
+        for (who, doing) in who.into_iter().zip([ours, theirs]) {
+            self.act(who, &Doing::Open { folder: 0 });
+            self.act(who, doing);
+        }
+        if was_up {
+            self.trace.tell("the line is up");
+            self.network.come_up();
+        }
+    }
+
+    pub fn set_quota(&mut self, account: usize, is_full: bool) {
+        if self.server.running.is_none() {
+            return;
+        }
+        let what = if is_full { "may hold nothing more" } else { "may hold what they like" };
+        self.trace.tell(&format!("{} {what} at the server", USERS[account]));
+        self.server.set_full(USERS[account], is_full);
+        match is_full {
+            true => self.full.insert(account),
+            false => self.full.remove(&account),
+        };
     }
 
     pub fn set_disk_full(&mut self, is_full: bool) {
@@ -253,6 +296,9 @@ impl World {
             let wrong = check(&life.store).unwrap_or_else(|error| vec![error.to_string()]);
             broken.extend(wrong.into_iter().map(|wrong| format!("the agent's store: {wrong}")));
         }
+        if self.server.running.is_some() {
+            broken.extend(self.at_server.look(&self.server, self.agent.accounts, &self.ledger));
+        }
         for what in broken {
             self.violate(&what);
         }
@@ -262,8 +308,12 @@ impl World {
     pub fn has_in_flight(&self, account: usize) -> bool {
         let Some(life) = self.agent.life.as_ref().filter(|_| !self.agent.is_dead()) else { return true };
         let entries = life.store.read(|reader| reader.entries(life.account(account)));
-        let is_open = |state: &State| matches!(state, State::InFlight { .. } | State::Parked { doubt: Some(_), .. });
-        entries.is_ok_and(|entries| entries.iter().any(|entry| is_open(&entry.state)))
+        // A copy that is still to be made is looked for where others may put the same message before it is.
+        let is_open = |entry: &Entry| {
+            matches!(entry.state, State::InFlight { .. } | State::Parked { doubt: Some(_), .. })
+                || matches!(entry.op, Op::Copy { .. })
+        };
+        entries.is_ok_and(|entries| entries.iter().any(is_open))
     }
 
     /// Mail comes in from elsewhere.
@@ -304,7 +354,10 @@ impl World {
         if self.server.running.is_none() {
             return;
         }
-        let now = self.clock.now();
+        let (now, is_full) = (self.clock.now(), self.full.contains(&account));
+        if is_full {
+            self.set_quota(account, false);
+        }
         let admin = Client::connect("admin", USERS[account], self.server.imap(), Law::default(), false, now);
         let Some(mut admin) = admin else { return };
         let folders = admin.folders(now);
@@ -321,6 +374,9 @@ impl World {
         }
         admin.command(now, "UNSELECT");
         admin.command(now, "DELETE \"being repaired\"");
+        if is_full {
+            self.set_quota(account, true);
+        }
         for number in numbers {
             if let Some(entry) = self.ledger.entry(number) {
                 entry.is_contested = true;
