@@ -219,7 +219,10 @@ fn clash(random: &mut Random) -> Act {
     let mut touch = |pick: usize| {
         let (to, set) = (random.index(1000), random.percent(65));
         match random.below(8) {
-            0..4 => Doing::Flag { pick, flag: *random.pick(&FLAGS), set, by_number: false },
+            0..4 => {
+                let flag = *random.pick(&FLAGS);
+                Doing::Flag { pick, flag, set, by_number: false }
+            }
             4 | 5 => Doing::Move { pick, to },
             6 => Doing::Copy { pick, to },
             _ => Doing::Delete { pick, plain_expunge: !set },
