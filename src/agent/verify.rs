@@ -1,5 +1,7 @@
 //! `syncctl verify`: the store by itself, and beside what its servers really have.
 //!
+//! Bytes that the disk has spoilt are dropped and fetched again, where a server has them.
+//!
 //! What is still to be done upstream differs by its nature and is only counted. Both sides may change while they are
 //! compared: a difference counts when a sync and a second look find it again.
 
@@ -45,8 +47,13 @@ pub(super) async fn run(agent: &Arc<Agent>, account: Option<&str>, store_only: b
     let mut chosen = Vec::new();
     agent.each(account, |running| chosen.push((running.config.clone(), running.id)))?;
     let store = agent.common.store.clone();
-    let audited = tokio::task::spawn_blocking(move || store::audit(&store)).await;
-    let audit = audited.map_err(Failure::internal)?.map_err(Failure::internal)?;
+    let now = agent.common.clock.now();
+    let audited = tokio::task::spawn_blocking(move || {
+        let audit = store::audit(&store)?;
+        let fetched_again = store.fetch_again(&audit.damaged, now)?;
+        Ok::<_, store::Error>((audit, fetched_again as u64))
+    });
+    let (audit, fetched_again) = audited.await.map_err(Failure::internal)?.map_err(Failure::internal)?;
     let mut accounts = Vec::new();
     for (config, id) in chosen.into_iter().filter(|_| !store_only) {
         let (found, error) = match compare(agent, &config, id).await {
@@ -56,7 +63,7 @@ pub(super) async fn run(agent: &Arc<Agent>, account: Option<&str>, store_only: b
         let Found { mailboxes, messages, unsettled, differences } = found;
         accounts.push(VerifiedAccount { name: config.name, mailboxes, messages, differences, unsettled, error });
     }
-    Ok(Verified { store: audit.wrong, contents: audit.contents, accounts })
+    Ok(Verified { store: audit.wrong, contents: audit.contents, fetched_again, accounts })
 }
 
 async fn compare(agent: &Arc<Agent>, config: &config::Account, id: AccountId) -> Result<Found, Trouble> {

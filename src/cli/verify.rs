@@ -52,6 +52,10 @@ fn show(context: &mut Context, verified: &Verified) -> std::io::Result<()> {
     for wrong in &verified.store {
         screen.line(&format!("  {wrong}"))?;
     }
+    if verified.fetched_again > 0 {
+        let messages = counted(usize::try_from(verified.fetched_again).unwrap_or(usize::MAX), "message", "messages");
+        screen.line(&format!("  {messages}: the spoilt bytes were dropped, and the server is asked for them again"))?;
+    }
     for account in &verified.accounts {
         show_account(context, account)?;
     }

@@ -323,6 +323,9 @@ pub struct Verified {
     pub store: Vec<String>,
     /// Contents whose bytes were read and compared with their hash.
     pub contents: u64,
+    /// Messages whose bytes were spoilt here, dropped, and are fetched again.
+    #[serde(default)]
+    pub fetched_again: u64,
     pub accounts: Vec<VerifiedAccount>,
 }
 

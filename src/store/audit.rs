@@ -11,6 +11,8 @@ pub struct Audit {
     pub wrong: Vec<String>,
     /// Contents that were read.
     pub contents: u64,
+    /// Those whose bytes are not what they were: [`Store::fetch_again`] has them fetched again where that can be.
+    pub damaged: Vec<ContentId>,
 }
 
 /// Reads the whole store. Takes as long as reading its files does; nobody waits for it.
@@ -22,17 +24,22 @@ pub fn audit(store: &Store) -> Result<Audit> {
         let rows = select.query_map([], |row| Ok((ContentId::new(row.get("id")?), row.get::<_, [u8; 32]>("hash")?)))?;
         Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?)
     })?;
-    let mut read = 0;
+    let (mut read, mut damaged) = (0, Vec::new());
     for (id, hash) in contents {
         match hash_of(store, id) {
             Ok(found) if found == ContentHash::from_bytes(hash) => read += 1,
-            Ok(_) => wrong.push(format!("stored bytes are what they were: those of content {id} are others")),
             // Swept since the list was made.
             Err(_) if !is_listed(store, id)? => {}
-            Err(error) => wrong.push(format!("stored bytes can be read: those of content {id} cannot: {error}")),
+            found => {
+                damaged.push(id);
+                wrong.push(match found {
+                    Ok(_) => format!("stored bytes are what they were: those of content {id} are others"),
+                    Err(error) => format!("stored bytes can be read: those of content {id} cannot: {error}"),
+                });
+            }
         }
     }
-    Ok(Audit { wrong, contents: read })
+    Ok(Audit { wrong, contents: read, damaged })
 }
 
 /// What SQLite finds wrong with its own files.

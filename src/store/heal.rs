@@ -1,4 +1,4 @@
-//! What is done at opening when the last stop was not clean.
+//! What is done at opening when the last stop was not clean, or the file with the bytes is gone.
 //!
 //! After a power cut commits by [`super::Origin::Upstream`] may be lost, in each database on its own: the hot one may
 //! refer to bytes that are not there. Such messages lose their bytes, not their place, and are fetched again. Bytes to
@@ -33,10 +33,11 @@ pub(super) fn heal(
     now: Timestamp,
 ) -> Result<Healed> {
     let clean: bool = hot.query_row("SELECT clean FROM store_info WHERE id = 1", [], |row| row.get("clean"))?;
-    let mut healed = Healed { was_needed: !clean, ..Healed::default() };
+    let is_needed = !clean || has_lost_all(hot, content)?;
+    let mut healed = Healed { was_needed: is_needed, ..Healed::default() };
     hot.pragma_update(None, "synchronous", "FULL")?;
     let transaction = hot.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if !clean {
+    if is_needed {
         make_agree(&transaction, content, &mut healed)?;
         // What the last life wrote of either is on disk only by chance, and the commit below syncs the hot one.
         settle::sync(&settle::path_of(content_path))?;
@@ -45,6 +46,12 @@ pub(super) fn heal(
     transaction.execute("UPDATE store_info SET clean = 0 WHERE id = 1", [])?;
     transaction.commit()?;
     Ok(healed)
+}
+
+/// Is there not one content where there are said to be some? Someone removed the file.
+fn has_lost_all(hot: &Connection, content: &Connection) -> Result<bool> {
+    let has_any = |conn: &Connection| conn.prepare("SELECT 1 AS one FROM content LIMIT 1")?.exists([]);
+    Ok(has_any(hot)? && !has_any(content)?)
 }
 
 fn make_agree(hot: &Connection, content: &mut Connection, healed: &mut Healed) -> Result<()> {

@@ -31,6 +31,7 @@ mod keys;
 mod lock;
 mod mailbox_acts;
 mod mailboxes;
+mod mend;
 mod message_acts;
 mod messages;
 mod migrate;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Origin, Result, Store};
+use super::{Origin, Result, Store, Txn};
 use crate::types::{ContentId, Timestamp};
 
 /// What a sweep removed.
@@ -19,11 +19,7 @@ impl Store {
             let mut select = content.prepare_cached("SELECT id FROM content ORDER BY id")?;
             Ok(select.query_map([], |row| row.get("id").map(ContentId::new))?.collect::<rusqlite::Result<Vec<_>>>()?)
         })?;
-        let doomed = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&doomed);
-        // Durable, whoever put the messages there: the bytes are removed next, and must not be referred to again after
-        // a power cut.
-        let messages = self.write(Origin::Authority, now, move |txn| {
+        let (messages, contents) = self.remove_contents(now, move |txn, doomed| {
             let messages = txn.purge_gone(before)?;
             let mut is_used = txn.conn().prepare_cached(
                 "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM message WHERE content_id = ?1)
@@ -35,18 +31,36 @@ impl Store {
                     unused.push(id);
                 }
             }
-            let unused = txn.contents().doom(unused);
-            told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&unused);
-            for id in unused {
+            *doomed = txn.contents().doom(unused);
+            Ok(messages)
+        })?;
+        Ok(Swept { messages, contents })
+    }
+
+    /// Removes contents: those that `work` names, which it has doomed and to which nothing refers when it is done. Returns
+    /// what `work` does, and how many they were.
+    pub(super) fn remove_contents<T, F>(&self, now: Timestamp, work: F) -> Result<(T, usize)>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Txn<'_>, &mut Vec<ContentId>) -> Result<T> + Send + 'static,
+    {
+        let doomed = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&doomed);
+        // Durable, whoever put the messages there: the bytes are removed next, and must not be referred to again after
+        // a power cut.
+        let done = self.write(Origin::Authority, now, move |txn| {
+            let mut doomed = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let value = work(txn, &mut doomed)?;
+            for id in doomed.iter() {
                 txn.conn().prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([id.get()])?;
             }
-            Ok(messages)
+            Ok(value)
         });
         let doomed = std::mem::take(&mut *doomed.lock().unwrap_or_else(PoisonError::into_inner));
-        match messages {
-            Ok(messages) => {
+        match done {
+            Ok(value) => {
                 self.contents().remove(&doomed)?;
-                Ok(Swept { messages, contents: doomed.len() })
+                Ok((value, doomed.len()))
             }
             Err(error) => {
                 self.contents().spare(&doomed);

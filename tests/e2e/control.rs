@@ -219,6 +219,21 @@ fn an_audit_finds_what_is_wrong_and_only_that() {
     let said = agent.ctl(&["verify", "--store-only"]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.out.contains("1 fault") && said.out.contains("are others"), "{said:?}");
+    assert!(said.out.contains("1 message: the spoilt bytes were dropped"), "{said:?}");
+    agent.sync();
+    let said = agent.ctl(&["verify"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("3 message bodies") && said.out.contains("equal to the server"), "{said:?}");
+
+    // Without the file that holds the bytes, all are fetched again.
+    agent.stop();
+    std::fs::remove_file(agent.data.join("content.db")).expect("it is there");
+    agent.start();
+    agent.sync();
+    assert_eq!(agent.ctl(&["verify"]).code, 0);
+    let mut imap = agent.login(USER);
+    imap.select("INBOX");
+    assert_eq!(imap.ok("FETCH 1:3 BODY.PEEK[]").untagged.len(), 3);
 }
 
 #[test]
