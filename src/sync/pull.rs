@@ -10,7 +10,7 @@ use super::remote::{Listed, Remote, RemoteError, RemoteName, Status};
 use super::vanish::Vanishing;
 use super::{Error, Result};
 use crate::journal::{Op, State};
-use crate::store::{Cursor, ListedMailbox, RemoteMailbox};
+use crate::store::{Cursor, ListedMailbox, RemoteMailbox, Verdict};
 use crate::types::MailboxId;
 
 /// A mailbox that is mirrored, as the server listed it.
@@ -51,9 +51,37 @@ impl<R: Remote> Pass<'_, R> {
         Ok(())
     }
 
-    fn account_for_all(&mut self, vanishing: Vec<Vanishing>) -> Result<()> {
+    fn account_for_all(&mut self, mut vanishing: Vec<Vanishing>) -> Result<()> {
+        self.suspect(&mut vanishing)?;
         let all = vanishing.iter().flat_map(|vanishing| vanishing.messages.iter().copied()).collect();
         vanishing.into_iter().try_for_each(|vanishing| self.account_for(vanishing, &all))
+    }
+
+    /// What vanished from many mailboxes may be a mass though none of them lost many. A mailbox in quarantine stays there
+    /// until the user decides, or nothing is missing any more.
+    fn suspect(&self, vanishing: &mut [Vanishing]) -> Result<()> {
+        let account = self.account;
+        let (quarantined, arrived, held) = self.read(|reader| {
+            let quarantined = reader.quarantined(account)?;
+            Ok((quarantined, reader.fresh_arrivals(account)?.len(), reader.count_bound(account)?))
+        })?;
+        let verdict_of = |mailbox| quarantined.iter().find(|one| one.mailbox == mailbox).map(|one| one.verdict);
+        let (mut lost, mut mailboxes) = (0, 0);
+        for vanishing in vanishing.iter_mut() {
+            match verdict_of(vanishing.mailbox) {
+                Some(verdict) => vanishing.is_suspect |= verdict == Verdict::Open,
+                None => {
+                    lost += vanishing.messages.len();
+                    mailboxes += usize::from(!vanishing.messages.is_empty());
+                }
+            }
+        }
+        // What arrived may be what vanished, moved.
+        if mailboxes > 1 && is_mass(lost.saturating_sub(arrived), held) {
+            let free = vanishing.iter_mut().filter(|vanishing| verdict_of(vanishing.mailbox).is_none());
+            free.for_each(|vanishing| vanishing.is_suspect = true);
+        }
+        Ok(())
     }
 
     /// Arrivals that still wait are copies, or messages that were moved after the mailbox that they left was covered:

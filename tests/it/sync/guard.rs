@@ -148,3 +148,43 @@ fn many_small_mailboxes_gone_at_once_are_kept_and_a_list_without_inbox_is_no_lis
     assert_eq!(world.here(), world.there());
     world.assert_sound();
 }
+
+#[test]
+fn many_small_mailboxes_emptied_at_once_are_kept_until_the_user_decides_each() {
+    for traits in Traits::all() {
+        let world = World::new(traits);
+        for folder in 0..10 {
+            world.server.create(&format!("F{folder}"));
+            for nth in 0..10 {
+                world.server.deliver(&format!("F{folder}"), &format!("m{folder}{nth}"), "");
+            }
+        }
+        world.server.create("Work");
+        world.server.deliver("Work", "m", "");
+        world.server.deliver("Work", "n", "");
+        world.settle();
+        for folder in 0..10 {
+            (1..=10).for_each(|uid| world.server.expunge(&format!("F{folder}"), uid));
+        }
+        for _ in 0..2 {
+            assert_eq!(world.sync().expect("a sync").blocked.len(), 10);
+            assert_eq!(count(&world.here()), 101);
+        }
+        // What goes elsewhere meanwhile is no part of it.
+        world.server.expunge("Work", 1);
+        world.sync().expect("a sync");
+        assert!(world.here().contains("Work: n"), "{}", world.here());
+        let engine = world.engine();
+        let decide = |folder: &str, verdict| {
+            engine.decide(world.mailbox(folder), verdict, Timestamp::from_unix_ms(0)).expect("a mailbox in quarantine");
+        };
+        decide("F0", Verdict::Confirmed);
+        decide("F1", Verdict::Rejected);
+        let reports = [(); 3].map(|()| world.sync().expect("a sync"));
+        assert!(reports.iter().all(|report| report.blocked.len() == 8), "{reports:?}");
+        let here = world.here();
+        assert!(here.contains("F0:\nF1: m10 m11"), "{here}");
+        assert!(world.there().contains("F0:\nF1: m10 m11"), "{}", world.there());
+        world.assert_sound();
+    }
+}
