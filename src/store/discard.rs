@@ -58,10 +58,15 @@ impl Txn<'_> {
                 entry.open.iter().try_for_each(|message| self.take_back(*message))
             }
             Op::CreateMailbox { mailbox, .. } => self.discard_creation(*mailbox),
-            Op::DeleteMailbox { mailbox, name } => {
-                let restored = self.restore_mailbox(*mailbox, name)?.mailbox;
-                self.messages_upstream(restored)?.into_iter().try_for_each(|message| self.take_back(message))
-            }
+            Op::DeleteMailbox { mailbox, name } => match self.restore_mailbox(*mailbox, name) {
+                Ok(restored) => {
+                    let messages = self.messages_upstream(restored.mailbox)?;
+                    messages.into_iter().try_for_each(|message| self.take_back(message))
+                }
+                // It was deleted once more since, and is gone.
+                Err(Error::NoSuchMailbox) => Ok(()),
+                Err(error) => Err(error),
+            },
             Op::RenameMailbox { mailbox, from, to } => self.discard_rename(*mailbox, from, to),
             Op::Subscribe { name, subscribed } => self.set_subscribed(entry.account, name, !subscribed),
         }

@@ -217,3 +217,27 @@ fn a_mailbox_that_the_server_spells_in_another_way_is_the_same() {
     assert_eq!((taken.mailboxes[1], taken.gone, taken.conflicts), (Some(before), Vec::new(), 0));
     assert_eq!(world.conflicts(), Vec::<String>::new());
 }
+
+#[test]
+fn a_deletion_set_aside_can_be_discarded_when_the_mailbox_was_deleted_once_more() {
+    for traits in Traits::all() {
+        let world = World::new(traits);
+        two_folders(&world.server);
+        world.settle();
+        world.delete("A");
+        world.server.deliver("A", "new", "");
+        world.settle();
+        world.delete("A");
+        world.settle();
+        assert_eq!(world.there(), "B: b\nINBOX:");
+        let left = world.read(|reader| reader.entries(world.account));
+        assert_eq!(left.len(), 1, "{:#?}", world.journal());
+        let id = left[0].id;
+        world.write(Origin::Upstream, move |txn| txn.discard(id));
+        world.settle();
+        assert_eq!(world.there(), "B: b\nINBOX:");
+        assert_eq!(world.here(), world.there());
+        assert!(world.journal().is_empty());
+        world.assert_sound();
+    }
+}
