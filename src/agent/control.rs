@@ -113,10 +113,7 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
             steer(agent, id, move |txn| txn.schedule_submission(id, moment))
         }
         Request::OutboxSource { id } => json(&source(store, id)?),
-        Request::Conflicts { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
-            let conflicts = reader.conflicts(id)?;
-            Ok(conflicts.into_iter().map(|conflict| reports::conflict(name, conflict)).collect())
-        })?),
+        Request::Conflicts { account } => json(&conflicts(agent, account.as_deref())?),
         Request::DismissConflicts { id } => dismiss(agent, id),
         Request::Gone { account } => json(&listed(agent, account.as_deref(), recovery::list)?),
         Request::Restore { ids, to } => json(&recovery::restore(agent, ids, to)?),
@@ -192,6 +189,16 @@ fn retry(agent: &Agent, id: Option<EntryId>) -> Result<Value, Failure> {
     write(agent, move |txn| ids.iter().try_for_each(|id| txn.retry(*id)))?;
     agent.each(None, |running| running.nudge())?;
     json(&retried)
+}
+
+/// The oldest first, whichever account it is in.
+fn conflicts(agent: &Agent, account: Option<&str>) -> Result<Vec<report::Conflict>, Failure> {
+    let mut all: Vec<report::Conflict> = listed(agent, account, |reader, name, id| {
+        let conflicts = reader.conflicts(id)?.into_iter();
+        conflicts.map(|conflict| reports::conflict(reader, name, conflict)).collect()
+    })?;
+    all.sort_by_key(|conflict| conflict.id);
+    Ok(all)
 }
 
 fn dismiss(agent: &Agent, id: Option<ConflictId>) -> Result<Value, Failure> {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::account::Live;
+use super::recovery;
 use crate::control::report;
 use crate::store::{Conflict, Overview, Reader, Result, Store, Submission, SubmissionState, Verdict};
-use crate::types::{AccountId, Timestamp};
+use crate::types::{AccountId, MessageId, Timestamp};
 
 /// An account at a glance.
 pub fn account(store: &Store, id: AccountId, live: &Live) -> Result<report::Account> {
@@ -46,6 +47,7 @@ pub fn left(reader: &Reader<'_>, id: AccountId, now: Timestamp) -> Result<report
         outbox_parked: outbox.parked.into(),
         not_filed: reader.submissions_unfiled(id, now)?.len() as u64,
         blocked: reader.quarantined(id)?.iter().filter(is_open).count() as u64,
+        outbox_held: outbox.held.into(),
     })
 }
 
@@ -94,6 +96,7 @@ pub fn submission(reader: &Reader<'_>, account: &str, submission: &Submission) -
         (state, _) => state.as_str(),
     };
     let recipients = submission.envelope.recipients.iter().zip(&submission.recipients);
+    let summary = reader.summary(submission.content)?;
     Ok(report::Submission {
         id: submission.id,
         account: account.to_owned(),
@@ -101,6 +104,7 @@ pub fn submission(reader: &Reader<'_>, account: &str, submission: &Submission) -
         state: state.to_owned(),
         filed: submission.filed,
         message_id: submission.message_id.clone(),
+        subject: recovery::headline(&summary.envelope).1,
         from: submission.envelope.mail_from.clone(),
         recipients: recipients
             .map(|(recipient, status)| report::Recipient {
@@ -109,7 +113,7 @@ pub fn submission(reader: &Reader<'_>, account: &str, submission: &Submission) -
                 reply: status.reply.as_ref().map(|reply| format!("{} {}", reply.code, reply.text)),
             })
             .collect(),
-        size_bytes: reader.summary(submission.content)?.root.end,
+        size_bytes: summary.root.end,
         attempts: submission.attempts,
         next_attempt: (submission.state == SubmissionState::Queued).then(|| submission.next_attempt.to_rfc3339()),
         last_error: submission.last_error.clone(),
@@ -117,15 +121,30 @@ pub fn submission(reader: &Reader<'_>, account: &str, submission: &Submission) -
 }
 
 /// A conflict of the account called `account`.
-pub fn conflict(account: &str, conflict: Conflict) -> report::Conflict {
-    report::Conflict {
+pub fn conflict(reader: &Reader<'_>, account: &str, conflict: Conflict) -> Result<report::Conflict> {
+    let message = conflict.what.message.map(|id| headline(reader, id)).transpose()?;
+    Ok(report::Conflict {
         id: conflict.id,
         account: account.to_owned(),
         at: conflict.at.to_rfc3339(),
         kind: conflict.what.kind,
         mailbox: conflict.what.mailbox,
+        message: message.flatten(),
         here: conflict.what.here,
         upstream: conflict.what.upstream,
         result: conflict.what.result,
-    }
+    })
+}
+
+fn headline(reader: &Reader<'_>, id: MessageId) -> Result<Option<report::Headline>> {
+    let Some(facts) = reader.message_facts(id)? else { return Ok(None) };
+    let summary = facts.content.map(|content| reader.summary(content)).transpose()?;
+    let (from, subject) = summary.as_ref().map_or_else(Default::default, |it| recovery::headline(&it.envelope));
+    let message_id = summary.and_then(|summary| summary.envelope.message_id.clone());
+    let mailbox = match reader.message(id)? {
+        Some(message) => reader.mailbox(message.mailbox)?.name.map(String::from),
+        None => None,
+    };
+    let message_id = message_id.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(Some(report::Headline { subject, from, message_id, mailbox }))
 }

@@ -36,6 +36,8 @@ fn copy(reader: &Reader<'_>, id: MessageId) -> Result<Copy> {
         let mailbox = reader.remote_mailbox(binding.mailbox)?.map(|mailbox| mailbox.remote_name).unwrap_or_default();
         Result::Ok(Place { mailbox, uid: binding.uid.map_or(0, |uid| uid.get()) })
     });
+    let conflicts = reader.conflicts_about(id)?.into_iter();
+    let conflicts = conflicts.map(|one| reports::conflict(reader, &account, one));
     Ok(Copy {
         id,
         subject,
@@ -51,7 +53,7 @@ fn copy(reader: &Reader<'_>, id: MessageId) -> Result<Copy> {
         },
         gone: gone.map(|gone| recovery::gone(reader, &account, &gone)).transpose()?,
         pending: reader.entries_about(id)?.iter().map(|entry| acts::entry(reader, &account, entry)).collect(),
-        conflicts: reader.conflicts_about(id)?.into_iter().map(|one| reports::conflict(&account, one)).collect(),
+        conflicts: conflicts.collect::<Result<_>>()?,
         account,
     })
 }

@@ -71,6 +71,15 @@ fn print(screen: &mut Screen, conflict: &Conflict) -> io::Result<()> {
         (Tone::Plain, &place),
         (Tone::Busy, &format!(" {}", conflict.kind)),
     ])?;
+    if let Some(message) = &conflict.message {
+        let subject = if message.subject.is_empty() { "(no subject)" } else { &message.subject };
+        screen.line(&format!("  message:   {subject}"))?;
+        screen.line(&format!("  from:      {}", message.from))?;
+        if let Some(message_id) = &message.message_id {
+            screen.line(&format!("  id:        {message_id}"))?;
+        }
+        screen.line(&format!("  now in:    {}", message.mailbox.as_deref().unwrap_or("no mailbox")))?;
+    }
     screen.line(&format!("  here:      {}", conflict.here))?;
     screen.line(&format!("  upstream:  {}", conflict.upstream))?;
     screen.line(&format!("  result:    {}", conflict.result))

@@ -48,9 +48,8 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
                 (false, None) => ("not complete", Tone::Busy),
                 (false, Some(_)) => (account.state.as_str(), tone(account.state)),
             };
-            let reasons =
-                account.error.iter().cloned().chain((!account.left.is_nothing()).then(|| account.left.to_string()));
-            let reasons = reasons.collect::<Vec<_>>().join("; ");
+            let told = [account.error.clone().unwrap_or_default(), account.left.to_string()];
+            let reasons = told.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("; ");
             let error = if reasons.is_empty() { reasons } else { format!(": {reasons}") };
             context.screen.toned(&[
                 (Tone::Bold, &account.name),

@@ -140,7 +140,7 @@ pub struct SyncedAccount {
     pub left: Left,
 }
 
-/// What is still to be done for an account, by itself or by its user. What the user holds back is not.
+/// What is still to be done for an account, by itself or by its user. What the user holds back is told beside it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Left {
     /// Journal entries that are tried again by themselves.
@@ -153,12 +153,14 @@ pub struct Left {
     pub not_filed: u64,
     /// Mailboxes whose removal upstream waits for the user's word.
     pub blocked: u64,
+    /// Messages that the user holds back, which nothing is to be done about.
+    pub outbox_held: u64,
 }
 
 impl Left {
     /// Nothing is left.
     pub fn is_nothing(&self) -> bool {
-        *self == Self::default()
+        *self == Self { outbox_held: self.outbox_held, ..Self::default() }
     }
 }
 
@@ -172,6 +174,7 @@ impl fmt::Display for Left {
             (self.outbox_parked, "message cannot be sent", "messages cannot be sent", " (syncctl outbox list)"),
             (self.not_filed, "sent message is not in Sent yet", "sent messages are not in Sent yet", ""),
             (self.blocked, "mailbox is blocked", "mailboxes are blocked", " (syncctl status)"),
+            (self.outbox_held, "message is held back", "messages are held back", " (syncctl outbox list)"),
         ];
         let told = kinds.into_iter().filter(|(count, ..)| *count > 0).map(|(count, one, more, look)| {
             let what = if count == 1 { one } else { more };
@@ -212,6 +215,7 @@ pub struct Submission {
     pub state: String,
     pub filed: bool,
     pub message_id: String,
+    pub subject: String,
     pub from: String,
     pub recipients: Vec<Recipient>,
     pub size_bytes: u64,
@@ -242,11 +246,24 @@ pub struct Conflict {
     pub account: String,
     pub at: String,
     pub kind: String,
+    /// The mailbox's name at that time.
     pub mailbox: String,
+    /// The message it is about; `null` where it is about a mailbox, or the message is known no more.
+    pub message: Option<Headline>,
     /// What was done here, what upstream, and what came of it.
     pub here: String,
     pub upstream: String,
     pub result: String,
+}
+
+/// By what people know a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Headline {
+    pub subject: String,
+    pub from: String,
+    pub message_id: Option<String>,
+    /// The mailbox it is in now; `null`: in none any more.
+    pub mailbox: Option<String>,
 }
 
 /// A message that is in no mailbox any more and can be put back.

@@ -119,7 +119,8 @@ fn a_message_in_the_outbox_is_held_released_and_cancelled() {
     agent.ctl_ok(&["outbox", "hold", &ids[0]]);
     agent.ctl_ok(&["outbox", "cancel", &ids[1]]);
     agent.ctl_ok(&["online"]);
-    agent.sync();
+    let said = agent.ctl(&["sync", "--wait", "--timeout", "60"]);
+    assert!(said.code == 0 && said.out.contains("complete: 1 message is held back"), "{said:?}");
     assert_eq!(server.login("bob").select("INBOX").exists(), 0, "neither goes out");
     agent.ctl_ok(&["outbox", "release", &ids[0]]);
     wait_until("the released one to arrive", SOON, || server.login("bob").select("INBOX").exists() == 1);

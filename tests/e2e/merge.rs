@@ -174,6 +174,12 @@ fn every_row_of_the_table_ends_as_it_says_on_both_sides() {
     let told = ROWS.iter().filter(|row| row.told).count();
     assert_eq!(conflicts.as_array().map(Vec::len), Some(told), "{conflicts:#}");
     for conflict in conflicts.as_array().expect("a list") {
+        let message = &conflict["message"];
+        let subject = message["subject"].as_str().expect("it says which message");
+        assert!(message["from"].as_str().is_some_and(|from| !from.is_empty()), "{conflict:#}");
+        let shown = agent.ctl_ok(&["conflicts", "show", &conflict["id"].to_string()]);
+        assert!(shown.contains(&format!("message:   {subject}")), "{shown}");
+        assert!(shown.contains(message["mailbox"].as_str().unwrap_or("no mailbox")), "{shown}");
         agent.ctl_ok(&["conflicts", "dismiss", &conflict["id"].to_string()]);
     }
     assert_eq!(agent.account()["conflicts"], 0);

@@ -152,8 +152,9 @@ fn for_a_while_it_can_be_taken_back_sent_later_or_written_anew() {
         .expect("a writable folder");
     std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o700)).expect("ours");
     let mut edit = desk.agent.command(env!("CARGO_BIN_EXE_syncctl"));
-    let edited = edit.args(["outbox", "edit", &third]).env("VISUAL", &editor).output().expect("a program");
-    assert!(edited.status.success(), "{edited:?}");
+    let edit = edit.args(["outbox", "edit", &third]).env("VISUAL", "").env("EDITOR", &editor);
+    let edited = edit.output().expect("a program");
+    assert!(edited.status.success(), "an empty VISUAL is none: {edited:?}");
     let outbox = desk.outbox();
     assert_eq!(outbox.len(), 2);
     let fourth = outbox[1]["id"].to_string();
@@ -164,4 +165,56 @@ fn for_a_while_it_can_be_taken_back_sent_later_or_written_anew() {
     let delivered = desk.sink.delivered();
     assert_eq!((delivered.len(), delivered[0].to.join(" ")), (1, "w@far.example y@far.example".to_owned()));
     assert!(String::from_utf8_lossy(&delivered[0].bytes).ends_with("\r\n\r\nONE\r\n.\r\ntwo\r\n"));
+}
+
+#[test]
+fn an_edit_that_comes_to_nothing_leaves_the_message_to_go_out_when_it_would_have() {
+    let desk = Desk::offline("undo-seconds = 3600");
+    assert_eq!(desk.sendmail(&["-t", "-i"], LETTER).code, 0);
+    let before = desk.outbox().remove(0);
+    assert_eq!((&before["state"], &before["subject"]), (&"queued".into(), &"hi".into()), "{before}");
+    let id = before["id"].to_string();
+    let refusing = desk.agent.folder().join("refusing");
+    // What is written and cannot be sent is kept.
+    std::fs::write(&refusing, "#!/bin/sh\nprintf 'To: no address\\n\\n' >\"$1\"\n").expect("a writable folder");
+    std::fs::set_permissions(&refusing, std::fs::Permissions::from_mode(0o700)).expect("ours");
+    for (editor, code, told) in [
+        ("false", 1, "stays as it was"),
+        ("/nowhere/editor", 1, "cannot edit with /nowhere/editor"),
+        ("true", 0, "Nothing was changed"),
+        (refusing.to_str().expect("a plain path"), 64, "what you wrote is in "),
+    ] {
+        let mut edit = desk.agent.command(env!("CARGO_BIN_EXE_syncctl"));
+        let edit = edit.args(["outbox", "edit", &id]).env("VISUAL", editor).env("TMPDIR", desk.agent.folder());
+        let said = edit.output().expect("a program");
+        let words = String::from_utf8([said.stdout, said.stderr].concat()).expect("text");
+        assert_eq!(said.status.code(), Some(code), "{editor}: {words}");
+        assert!(words.contains(told), "{editor}: {words}");
+        let now = desk.outbox().remove(0);
+        assert_eq!((&now["state"], &now["next_attempt"]), (&before["state"], &before["next_attempt"]), "{editor}");
+        let kept = words.split_once("what you wrote is in ").map(|(_, path)| path.trim().to_owned());
+        assert!(kept.is_none_or(|path| std::fs::read_to_string(path).is_ok_and(|it| it.contains("no address"))));
+    }
+}
+
+#[test]
+fn a_message_whose_editor_was_killed_with_syncctl_is_put_off_for_a_while_only() {
+    let desk = Desk::offline("");
+    assert_eq!(desk.sendmail(&["-t", "-i"], LETTER).code, 0);
+    let before = desk.outbox().remove(0);
+    let mut edit = desk.agent.command(env!("CARGO_BIN_EXE_syncctl"));
+    let killer = desk.agent.folder().join("killer");
+    std::fs::write(&killer, "#!/bin/sh\nkill -9 $PPID\n").expect("a writable folder");
+    std::fs::set_permissions(&killer, std::fs::Permissions::from_mode(0o700)).expect("ours");
+    let edit = edit.args(["outbox", "edit", &before["id"].to_string()]);
+    let edit = edit.env("VISUAL", &killer).env("TMPDIR", desk.agent.folder());
+    assert_eq!(edit.output().expect("a program").status.code(), None, "it was killed");
+    let now = desk.outbox().remove(0);
+    let moment = |entry: &serde_json::Value| {
+        let text = entry["next_attempt"].as_str().expect("a moment");
+        mailtide::types::Timestamp::parse_rfc3339(text).expect("RFC 3339").unix_ms()
+    };
+    assert_eq!(now["state"], "queued");
+    let put_off = moment(&now) - moment(&before);
+    assert!((1..=11 * 60_000).contains(&put_off), "{put_off} ms");
 }

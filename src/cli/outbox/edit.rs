@@ -1,16 +1,18 @@
 //! `syncctl outbox edit`: a message out of the outbox, changed in an editor and sent in its place.
 //!
-//! Rules: it is held while it is edited; the new one is durable in the outbox before the old one goes; whoever has it
-//! already does not get it again. Whoever the new header names gets it, and whoever only the envelope named (blind
-//! copies) still does.
+//! Rules: while it is edited it is put off, a while at a time, so that it goes out when it would have, whatever becomes of
+//! this program; the new one is durable in the outbox before the old one goes; whoever has it already does not get it
+//! again; what was written is never lost. Whoever the new header names gets it, and whoever only the envelope named
+//! (blind copies) still does.
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::process::Command;
+use std::io;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::editor::{self, Draft};
 use crate::agent::Exit;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -18,42 +20,53 @@ use crate::cli::sendmail::letter::Letter;
 use crate::cli::sendmail::submit::{self, Submission as Outgoing};
 use crate::control::Request;
 use crate::control::report::{ClientConfig, Source, Submission};
-use crate::types::SubmissionId;
+use crate::net::Clock;
+use crate::types::{SubmissionId, Timestamp};
+
+/// How far a message that is edited is put off. An editor that is suspended, with this program, may rest that long; after
+/// a kill the message waits no longer than that.
+const PUT_OFF_MS: i64 = 10 * 60_000;
+const PUT_OFF_AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(context: &mut Context, number: i64) -> Result<Exit, Failure> {
     let id = SubmissionId::new(number);
     let submission: Submission = context.ask(&Request::OutboxShow { id }).await?;
-    let is_settled = ["handed-over", "failed"].contains(&submission.state.as_str());
+    if submission.state == "sending" {
+        return Err(said(format!("message {number} is being sent"), Exit::Failed));
+    }
     let old = source(context, id).await?;
-    if !is_settled {
-        context.ask::<Submission>(&Request::OutboxHold { id }).await?;
-    }
-    let new = edited(&old)?;
-    if new == old {
-        if !is_settled && submission.state != "held" {
-            context.ask::<Submission>(&Request::OutboxRelease { id }).await?;
+    let editor = editor::of(["VISUAL", "EDITOR"].map(|name| std::env::var(name).ok()));
+    let failed = |cause: io::Error| said(format!("cannot edit with {editor}: {cause}"), Exit::Failed);
+    let draft = Draft::of(&old).map_err(failed)?;
+    put_off(context, id).await?;
+    let edited = edited(context, id, &draft, &editor).await;
+    let new = match edited.and_then(|()| draft.bytes().map_err(failed)) {
+        Ok(new) if new == old => {
+            put_back(context, &submission).await?;
+            context.screen.line("Nothing was changed.")?;
+            return Ok(Exit::Done);
         }
-        context.screen.line("Nothing was changed.")?;
-        return Ok(Exit::Done);
-    }
-    let (old, new) = (Letter::read(&old, false), Letter::read(&new, false));
-    let recipients = recipients(&submission, &old, &new)?;
-    let config: ClientConfig = context.ask(&Request::ClientConfig).await?;
-    let outgoing = Outgoing {
-        user: submission.account,
-        from: submission.from,
-        recipients,
-        notify: None,
-        ret: None,
-        envid: None,
-        bytes: new.into_bytes(),
+        Ok(new) => new,
+        Err(failure) => {
+            // Without a daemon it goes out when it was put off to.
+            let _ = put_back(context, &submission).await;
+            let message = format!("{}; the message stays as it was", failure.message().unwrap_or_default());
+            let is_written_on = draft.bytes().is_ok_and(|new| new != old);
+            return Err(said(if is_written_on { kept(&message, draft) } else { message }, failure.exit()));
+        }
     };
-    submit::submit(&config, outgoing).await?;
-    if !is_settled {
-        context.ask::<Submission>(&Request::OutboxCancel { id }).await?;
+    match replace(context, &submission, &old, &new).await {
+        Ok(()) => {
+            context.screen.line(&format!("Message {number} was replaced by what you wrote."))?;
+            Ok(Exit::Done)
+        }
+        Err(failure) => Err(said(kept(&failure.message().unwrap_or_default(), draft), failure.exit())),
     }
-    context.screen.line(&format!("Message {number} was replaced by what you wrote."))?;
-    Ok(Exit::Done)
+}
+
+/// The same, and where the draft is, which stays.
+fn kept(message: &str, draft: Draft) -> String {
+    format!("{message}; what you wrote is in {}", draft.keep().display())
 }
 
 /// The message's bytes.
@@ -62,40 +75,85 @@ pub(super) async fn source(context: &mut Context, id: SubmissionId) -> Result<Ve
     BASE64.decode(source.base64).map_err(|_| said("the daemon's answer is no base64", Exit::Software))
 }
 
-/// What the user makes of it.
-fn edited(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-    let editor =
-        ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok()).filter(|it| !it.trim().is_empty());
-    let editor = editor.unwrap_or_else(|| "vi".to_owned());
-    let failed = |cause: std::io::Error| said(format!("cannot edit with {editor}: {cause}"), Exit::Failed);
-    let mut file = tempfile_in_private_folder().map_err(failed)?;
-    file.file.write_all(bytes).map_err(failed)?;
-    let mut words = editor.split_whitespace();
-    let status = Command::new(words.next().unwrap_or("vi")).args(words).arg(&file.path).status().map_err(failed)?;
-    if !status.success() {
-        return Err(said(format!("{editor} ended with {status}: the message stays held as it was"), Exit::Failed));
-    }
-    std::fs::read(&file.path).map_err(failed)
-}
-
-/// A file that nobody else can read, gone with this value.
-struct Draft {
-    path: std::path::PathBuf,
-    file: std::fs::File,
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+/// The user at work on the draft.
+async fn edited(context: &Context, id: SubmissionId, draft: &Draft, editor: &str) -> Result<(), Failure> {
+    let failed = |cause: io::Error| said(format!("cannot edit with {editor}: {cause}"), Exit::Failed);
+    let mut child = draft.open_in(editor).map_err(failed)?;
+    let putting_off = async {
+        loop {
+            tokio::time::sleep(PUT_OFF_AGAIN).await;
+            // A daemon that is away sends nothing.
+            let _ = put_off(context, id).await;
+        }
+    };
+    let status = tokio::select! {
+        ended = editor::ended(&mut child) => ended?,
+        () = putting_off => return Ok(()),
+    };
+    match status.success() {
+        true => Ok(()),
+        false => Err(said(format!("{editor} ended with {status}"), Exit::Failed)),
     }
 }
 
-fn tempfile_in_private_folder() -> std::io::Result<Draft> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let name = format!("mailtide-{}-{}.eml", std::process::id(), getrandom::u32().unwrap_or_default());
-    let path = std::env::temp_dir().join(name);
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    Ok(Draft { path, file })
+/// Has a message that would go out soon wait for the user. What is held, parked or settled does not go by itself.
+async fn put_off(context: &Context, id: SubmissionId) -> Result<(), Failure> {
+    let until = Clock::system().now().plus_ms(PUT_OFF_MS);
+    let submission: Submission = context.ask(&Request::OutboxShow { id }).await?;
+    let next = submission.next_attempt.as_deref().and_then(Timestamp::parse_rfc3339);
+    if submission.state == "queued" && next.is_none_or(|next| next < until) {
+        context.ask::<Submission>(&Request::OutboxSchedule { id, at: until.to_rfc3339() }).await?;
+    }
+    Ok(())
+}
+
+/// Has it go out when it would have, unless something else was said of it meanwhile.
+async fn put_back(context: &Context, before: &Submission) -> Result<(), Failure> {
+    let now: Submission = context.ask(&Request::OutboxShow { id: before.id }).await?;
+    match now.state.as_str() {
+        "queued" => due_as(context, before).await,
+        _ => Ok(()),
+    }
+}
+
+async fn due_as(context: &Context, before: &Submission) -> Result<(), Failure> {
+    if let Some(at) = before.next_attempt.clone() {
+        context.ask::<Submission>(&Request::OutboxSchedule { id: before.id, at }).await?;
+    }
+    Ok(())
+}
+
+/// Sends what was written in place of what was there. For the moment in which both are there, the old one is held: were
+/// this program killed then, it would not go out beside the new one.
+async fn replace(context: &Context, before: &Submission, old: &[u8], new: &[u8]) -> Result<(), Failure> {
+    let id = before.id;
+    let is_settled = ["handed-over", "failed"].contains(&before.state.as_str());
+    if before.state == "queued" {
+        context.ask::<Submission>(&Request::OutboxHold { id }).await?;
+    }
+    if let Err(failure) = submit(context, before, old, new).await {
+        due_as(context, before).await?;
+        return Err(failure);
+    }
+    if !is_settled {
+        context.ask::<Submission>(&Request::OutboxCancel { id }).await?;
+    }
+    Ok(())
+}
+
+async fn submit(context: &Context, before: &Submission, old: &[u8], new: &[u8]) -> Result<(), Failure> {
+    let (old, new) = (Letter::read(old, false), Letter::read(new, false));
+    let outgoing = Outgoing {
+        user: before.account.clone(),
+        from: before.from.clone(),
+        recipients: recipients(before, &old, &new)?,
+        notify: None,
+        ret: None,
+        envid: None,
+        bytes: new.into_bytes(),
+    };
+    let config: ClientConfig = context.ask(&Request::ClientConfig).await?;
+    submit::submit(&config, outgoing).await
 }
 
 /// Whom the new message goes to.
@@ -145,6 +203,7 @@ mod tests {
             state: "queued".to_owned(),
             filed: false,
             message_id: String::new(),
+            subject: String::new(),
             from: String::new(),
             recipients: vec![
                 recipient("typo@x", "failed"),

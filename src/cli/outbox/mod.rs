@@ -1,6 +1,7 @@
 //! `syncctl outbox`.
 
 mod edit;
+mod editor;
 
 use std::io;
 
@@ -139,10 +140,11 @@ pub(super) async fn list(context: &mut Context, account: Option<String>) -> Resu
 fn table(screen: &mut Screen, submissions: Vec<Submission>) -> io::Result<()> {
     let row = |submission: Submission| {
         let (to, why) = (addresses(&submission), why(&submission));
-        vec![submission.id.to_string(), submission.account, submission.state, submission.created, to, why]
+        let number = submission.id.to_string();
+        vec![number, submission.account, submission.state, submission.created, to, submission.subject, why]
     };
     let rows: Vec<Vec<String>> = submissions.into_iter().map(row).collect();
-    screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "TO", "WHY"], &rows, &[0])
+    screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "TO", "SUBJECT", "WHY"], &rows, &[0])
 }
 
 async fn show(context: &mut Context, number: i64) -> Result<Exit, Failure> {
@@ -157,6 +159,7 @@ async fn show(context: &mut Context, number: i64) -> Result<Exit, Failure> {
     screen.line(&format!("since:       {}", submission.created))?;
     screen.line(&format!("message-id:  {}", submission.message_id))?;
     screen.line(&format!("from:        {}", submission.from))?;
+    screen.line(&format!("subject:     {}", submission.subject))?;
     screen.line(&format!("size:        {} bytes", submission.size_bytes))?;
     screen.line(&format!("state:       {}", submission.state))?;
     screen.line(&format!("in Sent:     {}", if submission.filed { "yes" } else { "not yet" }))?;
