@@ -1,7 +1,8 @@
 //! The files of the store and how their connections are set up.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +43,7 @@ impl Files {
 pub(super) fn make_folder(folder: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.mode(0o700);
     builder.create(folder).map_err(|error| match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DiskFull,
         // What was found there, said by the name of the call that made it, would tell nobody anything.
@@ -80,6 +80,7 @@ pub(super) fn set_up(conn: &Connection) -> rusqlite::Result<()> {
 
 fn open(path: &Path, cache_kib: i64, options: &Options) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    keep_private(path)?;
     let conn = Connection::open_with_flags(path, flags)?;
     set_up(&conn)?;
     conn.execute_batch(
@@ -95,4 +96,21 @@ fn open(path: &Path, cache_kib: i64, options: &Options) -> Result<Connection> {
         conn.pragma_update(None, "max_page_count", (max_bytes / 8192).cast_signed())?;
     }
     Ok(conn)
+}
+
+/// The file is its owner's alone from the beginning, and what SQLite puts beside it has its mode: the folder may be moved
+/// or opened for others one day.
+fn keep_private(path: &Path) -> Result<()> {
+    let io = |error| Error::io(path, error);
+    match File::options().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let mode = std::fs::metadata(path).map_err(io)?.permissions().mode();
+            match mode & 0o077 {
+                0 => Ok(()),
+                _ => std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700)).map_err(io),
+            }
+        }
+        Err(error) => Err(io(error)),
+    }
 }

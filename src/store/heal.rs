@@ -5,6 +5,7 @@
 //! which nothing refers (an upload cut short) are swept.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -25,6 +26,19 @@ pub struct Healed {
     pub lost: usize,
 }
 
+impl fmt::Display for Healed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [
+            (self.to_fetch_again, "messages are fetched again"),
+            (self.swept, "message bodies that nothing needed were removed"),
+            (self.lost, "message bodies are missing and cannot be fetched again (syncctl verify)"),
+        ];
+        let told = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let told = told.collect::<Vec<_>>().join(", ");
+        f.write_str(if told.is_empty() { "nothing was amiss" } else { &told })
+    }
+}
+
 /// Marks the store as in use; before that, if it was not stopped cleanly, makes the two databases agree.
 pub(super) fn heal(
     hot: &mut Connection,
@@ -41,7 +55,7 @@ pub(super) fn heal(
         make_agree(&transaction, content, &mut healed)?;
         // What the last life wrote of either is on disk only by chance, and the commit below syncs the hot one.
         settle::sync(&settle::path_of(content_path))?;
-        tracing::warn!(at = %now.to_rfc3339(), ?healed, "the store was not stopped cleanly; it was checked");
+        tracing::warn!(at = %now.to_rfc3339(), "the store was not stopped cleanly; it was checked: {healed}");
     }
     transaction.execute("UPDATE store_info SET clean = 0 WHERE id = 1", [])?;
     transaction.commit()?;

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::{Error, Result};
@@ -15,7 +16,9 @@ impl Lock {
     /// Takes the lock for `program`, or says who has it.
     pub(super) fn take(path: &Path, program: &str) -> Result<Self> {
         let io = |error| Error::io(path, error);
-        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
