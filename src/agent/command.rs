@@ -187,9 +187,20 @@ pub(super) fn fail_of_store(error: &store::Error, data: &Path) -> Exit {
         store::Error::InUse { .. } => {
             tracing::error!("{error}: stop that one first, or say --data DIR for another place")
         }
+        error if error.is_damage() => tracing::error!("{error}; {}", remedy_of_damage(data)),
         error => tracing::error!("{error}"),
     }
     exit_of_store(error)
+}
+
+/// What helps where the store in the folder `data` is damaged. What is nowhere else must not be thrown away.
+pub fn remedy_of_damage(data: &Path) -> String {
+    format!(
+        "keep a copy of {0}: what you did or wrote there and the servers do not have yet is nowhere else; then put back a \
+         good copy of it, or move all files called mailtide.db* and content.db* out of {0}: everything that the servers \
+         have is mirrored anew at the next start",
+        data.display()
+    )
 }
 
 /// A store that this program does not know, that is damaged, or that cannot be where it is said to be, needs a person.

@@ -24,16 +24,21 @@ const MADE_LENGTH: usize = 24;
 /// Why there is no password.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    #[error("password-command {program:?} cannot be started: {cause}")]
+    #[error(
+        "password-command {program:?} cannot be started: {cause}; name a program that is there, with its whole path where it is \
+         not in syncd's PATH"
+    )]
     Start { program: String, cause: io::Error },
     #[error(
         "password-command {program:?} did not finish within {} s and was stopped; run it by hand to see what it waits for",
         COMMAND_TIMEOUT.as_secs()
     )]
     Late { program: String },
-    #[error("password-command {program:?} failed: {status}")]
+    #[error(
+        "password-command {program:?} failed: {status}; run it by hand to see why: it must print the password and end with 0"
+    )]
     Failed { program: String, status: std::process::ExitStatus },
-    #[error("password-command {program:?} printed no password on its first line")]
+    #[error("password-command {program:?} printed no password on its first line; run it by hand to see what it prints")]
     Empty { program: String },
 }
 

@@ -127,16 +127,17 @@ impl<D: Dial + Clone> Servers<D> {
     }
 }
 
-/// Where nothing is protected by TLS there is nothing to trust, and no store of roots to be read.
+/// Where nothing is protected by TLS there is nothing to trust, and no store of roots to be read; a file that is named
+/// must be there all the same.
 fn client_tls(account: &Account) -> Result<ClientTls, ServersError> {
-    let is_protected = |server: &Server| server.tls != TlsMode::None;
-    if !is_protected(&account.imap) && !account.smtp.as_ref().is_some_and(is_protected) {
-        return Ok(ClientTls::unauthenticated());
-    }
     let pem = match &account.tls_ca {
         Some(path) => Some(std::fs::read(path).map_err(|cause| ServersError::ReadTrust { path: path.clone(), cause })?),
         None => None,
     };
+    let is_protected = |server: &Server| server.tls != TlsMode::None;
+    if !is_protected(&account.imap) && !account.smtp.as_ref().is_some_and(is_protected) {
+        return Ok(ClientTls::unauthenticated());
+    }
     let path = || account.tls_ca.clone().unwrap_or_default();
     ClientTls::new(pem.as_deref()).map_err(|cause| ServersError::Trust { path: path(), cause })
 }

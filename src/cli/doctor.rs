@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
@@ -12,18 +12,22 @@ use super::Context;
 use super::account::test_account;
 use super::failure::Failure;
 use super::screen::Tone;
-use crate::agent::command::{self, is_readable_by_others};
+use crate::agent::command::{self, LoadError, is_readable_by_others, remedy_of_damage};
 use crate::agent::{Exit, Paths};
 use crate::config::Config;
 use crate::control::Request;
 use crate::control::report::{Account, State, Status, Verified};
 use crate::net::listener::remedy;
+use crate::store::{self, Inspected};
 
 /// With less than this the next large message may not fit.
 const SPACE_MIN_BYTES: u64 = 256 * 1024 * 1024;
 
 /// File systems round times, and clocks are set now and then.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// How long the databases of a store are read that no daemon has open.
+const STORE_MAX: Duration = Duration::from_secs(20);
 
 /// What one look found.
 #[derive(Debug, Serialize)]
@@ -62,11 +66,12 @@ pub(super) async fn run(context: &mut Context) -> Result<Exit, Failure> {
         Some(status) => {
             findings.push(Finding::ok("daemon", "it answers"));
             findings.extend(status.accounts.iter().map(account));
-            findings.push(store(context, &paths).await);
+            findings.push(served_store(context, &paths).await);
         }
         None => {
             let remedy = "start it with `syncd`, or `systemctl --user start mailtide`";
             findings.push(Finding::note("daemon", "no syncd answers", remedy));
+            findings.push(resting_store(&paths));
             ports(config.as_ref(), &mut findings);
         }
     }
@@ -113,7 +118,11 @@ fn configuration(paths: &Paths, findings: &mut Vec<Finding>) -> Option<Config> {
     let config = match command::load(&paths.config) {
         Ok(config) => config,
         Err(error) => {
-            let remedy = "`syncctl account add` makes one; a broken one must be mended at that place";
+            let remedy = match &error {
+                LoadError::Missing(_) => "`syncctl account add` makes one",
+                LoadError::Read(_) => "make it readable for you, or say --config FILE",
+                LoadError::Config(_) => "mend it at that place; a running syncd goes on with what it read last",
+            };
             findings.push(Finding::wrong("configuration", error.to_string(), remedy, Exit::Config));
             return None;
         }
@@ -210,12 +219,15 @@ fn account(account: &Account) -> Finding {
             Finding::wrong("account", text, "mend the password in the configuration", Exit::NoPermission)
         }
         State::Blocked => {
-            Finding::wrong("account", text, "`syncctl status`, then `syncctl confirm` or `reject`", Exit::Failed)
+            let name = &account.name;
+            let remedy = format!("`syncctl status {name}`, then `syncctl confirm {name}` or `syncctl reject {name}`");
+            Finding::wrong("account", text, remedy, Exit::Failed)
         }
     }
 }
 
-async fn store(context: &Context, paths: &Paths) -> Finding {
+/// The store as the daemon finds it.
+async fn served_store(context: &Context, paths: &Paths) -> Finding {
     match context.ask::<Verified>(&Request::Verify { account: None, store_only: true }).await {
         Ok(verified) if verified.store.is_empty() => {
             Finding::ok("store", format!("sound; {} message bodies read", verified.contents))
@@ -228,6 +240,29 @@ async fn store(context: &Context, paths: &Paths) -> Finding {
             let text = failure.message().unwrap_or_default();
             let remedy = format!("look at the log: {}", paths.log.display());
             Finding::wrong("store", text, remedy, failure.exit())
+        }
+    }
+}
+
+/// The store while no daemon has it.
+fn resting_store(paths: &Paths) -> Finding {
+    let began = Instant::now();
+    match store::inspect(&paths.data, move || began.elapsed() > STORE_MAX) {
+        Ok(Inspected::Absent) => Finding::ok("store", "there is none yet"),
+        Ok(Inspected::Sound) => Finding::ok("store", "its databases hold together"),
+        Ok(Inspected::SoundSoFar) => {
+            let text = format!("its databases hold together as far as {} s go", STORE_MAX.as_secs());
+            Finding::note("store", text, "`syncctl verify` reads all of it, once syncd runs")
+        }
+        Err(error) if error.is_damage() => {
+            Finding::wrong("store", error.to_string(), remedy_of_damage(&paths.data), Exit::Failed)
+        }
+        Err(error @ store::Error::Newer { .. }) => {
+            Finding::wrong("store", error.to_string(), "install the newer Mailtide again", Exit::Config)
+        }
+        Err(error) => {
+            let remedy = format!("make {} and all in it yours to read and write", paths.data.display());
+            Finding::wrong("store", error.to_string(), remedy, Exit::Failed)
         }
     }
 }

@@ -8,7 +8,12 @@ use serde::Serialize;
 pub(super) struct Screen {
     out: Box<dyn Write + Send>,
     colour: bool,
+    /// How wide it is.
+    columns: usize,
 }
+
+/// Of a terminal that does not say, and of what is no terminal.
+const USUAL_COLUMNS: usize = 80;
 
 /// How a piece of text is shown where there is colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +43,15 @@ impl Screen {
         let unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let colour = io::stdout().is_terminal() && unset("NO_COLOR") && !dumb;
-        Self { out: Box::new(io::stdout()), colour }
+        let told = rustix::termios::tcgetwinsize(io::stdout()).map(|size| usize::from(size.ws_col));
+        let columns = told.ok().filter(|columns| *columns > 0).unwrap_or(USUAL_COLUMNS);
+        Self { out: Box::new(io::stdout()), colour, columns }
     }
 
     /// The same, into memory.
     #[cfg(test)]
     pub fn to(out: impl Write + Send + 'static, colour: bool) -> Self {
-        Self { out: Box::new(out), colour }
+        Self { out: Box::new(out), colour, columns: USUAL_COLUMNS }
     }
 
     /// One line.
@@ -85,12 +92,13 @@ impl Screen {
         self.out.flush()
     }
 
-    /// Rows under a heading, each column as wide as its widest cell; columns in `right` are flush right.
+    /// Rows under a heading, each column as wide as its widest cell; columns in `right` are flush right. No column is made
+    /// wider than half the screen for the sake of one cell: that cell sticks out.
     pub fn table(&mut self, indent: &str, heading: &[&str], rows: &[Vec<String>], right: &[usize]) -> io::Result<()> {
         let mut widths: Vec<usize> = heading.iter().map(|cell| width(cell)).collect();
         for row in rows {
             for (column, cell) in row.iter().enumerate() {
-                widths[column] = widths[column].max(width(cell));
+                widths[column] = widths[column].max(width(cell).min(self.columns / 2));
             }
         }
         let format = |cells: &[&str]| {
@@ -177,6 +185,15 @@ mod tests {
         let rows = [vec!["受信箱".to_owned(), "7".to_owned()], vec!["Sent".to_owned(), "120".to_owned()]];
         let text = shown(|screen| screen.table("", &["MAILBOX", "N"], &rows, &[1]));
         assert_eq!(text, "MAILBOX    N\n受信箱     7\nSent     120\n");
+    }
+
+    #[test]
+    fn one_long_cell_does_not_push_all_the_others_off_the_screen() {
+        let long = "x".repeat(300);
+        let rows = [vec![long.clone(), "7".to_owned()], vec!["Sent".to_owned(), "120".to_owned()]];
+        let text = shown(|screen| screen.table("", &["MAILBOX", "N"], &rows, &[1]));
+        let gap = " ".repeat(40 - "Sent".len());
+        assert!(text.ends_with(&format!("{long}    7\nSent{gap}  120\n")), "{text}");
     }
 
     #[test]

@@ -4,11 +4,14 @@ use super::Context;
 use super::failure::Failure;
 use super::screen::{Screen, Tone};
 use crate::agent::Exit;
+use crate::agent::daemon::no_account;
 use crate::control::Request;
 use crate::control::report::{Account, State, Status};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// Only this account
+    account: Option<String>,
     /// Show every change until interrupted
     #[arg(long)]
     follow: bool,
@@ -19,6 +22,7 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
     let request = if arguments.follow { Request::Follow } else { Request::Status };
     let mut status: Status = daemon.call(&request).await?;
     loop {
+        narrow(&mut status, arguments.account.as_deref())?;
         match context.json {
             true => context.screen.json(&status)?,
             false => {
@@ -33,6 +37,17 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
         }
         status = daemon.notification().await?;
     }
+}
+
+/// Leaves the account called `name`, where one is named.
+fn narrow(status: &mut Status, name: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = name else { return Ok(()) };
+    if !status.accounts.iter().any(|account| account.name == name) {
+        let known = status.accounts.iter().map(|account| account.name.as_str());
+        return Err(Failure::Said { message: no_account(name, known), exit: Exit::Usage });
+    }
+    status.accounts.retain(|account| account.name == name);
+    Ok(())
 }
 
 fn show(screen: &mut Screen, status: &Status) -> std::io::Result<()> {
@@ -57,7 +72,7 @@ fn show_account(screen: &mut Screen, account: &Account) -> std::io::Result<()> {
         screen.toned(&[(Tone::Bad, &format!("  {error}"))])?;
     }
     for blocked in &account.blocked {
-        let text = format!("  {}: {} (`syncctl confirm` or `reject`)", blocked.mailbox, blocked.why);
+        let text = format!("  {}: {} ({})", blocked.mailbox, blocked.why, word_for(account));
         screen.toned(&[(Tone::Bad, &text)])?;
     }
     let journal = &account.journal;
@@ -86,6 +101,11 @@ fn show_account(screen: &mut Screen, account: &Account) -> std::io::Result<()> {
         })
         .collect();
     screen.table("  ", &["MAILBOX", "MESSAGES", "UNSEEN", "PENDING"], &rows, &[1, 2, 3])
+}
+
+/// What to type, for a mass removal that was held back.
+pub(super) fn word_for(account: &Account) -> String {
+    format!("`syncctl confirm {0}` lets them go here, too; `syncctl reject {0}` keeps them", account.name)
 }
 
 pub(super) const fn tone(state: State) -> Tone {

@@ -2,19 +2,20 @@
 
 use std::io::Write;
 
-use clap::Parser;
-
 use super::faults::Quirk;
 use super::options::{self, Arguments, Command, OptionsError, Settings};
 use super::queue;
 use super::server::{Server, StartError};
-use crate::agent::Exit;
-use crate::agent::log;
+use crate::agent::exit::parse_arguments;
+use crate::agent::{Exit, log};
 use crate::net::{Clock, shutdown};
 
 /// Runs refserver with the process's arguments.
 pub fn run() -> Exit {
-    let options = Arguments::parse();
+    let options: Arguments = match parse_arguments() {
+        Ok(options) => options,
+        Err(exit) => return exit,
+    };
     if let Err(error) = log::begin(&options.log, None) {
         return fail(&error, Exit::Usage);
     }

@@ -88,6 +88,18 @@ impl Error {
         matches!(self, Self::DiskFull | Self::UploadLost | Self::InUse { .. } | Self::Io { .. })
     }
 
+    /// Is it a file of the store that is not what it was (and not a passing trouble, nor a matter of rights)?
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Damaged(_) => true,
+            Self::Open { cause, .. } | Self::Database(cause) => {
+                matches!(cause.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+            }
+            _ => false,
+        }
+    }
+
     /// An error of the file system at `path`.
     pub(super) fn io(path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
         let path = path.into();

@@ -32,9 +32,7 @@ pub(super) fn refuse_newer(path: &Path, migrations: &[&str]) -> Result<()> {
     if !path.try_exists().map_err(io)? {
         return Ok(());
     }
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let version = match Path::new(&log).try_exists().map_err(io)? {
+    let version = match has_log(path).map_err(io)? {
         true => version(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?,
         false => version_in_header(path).map_err(io)?,
     };
@@ -43,6 +41,13 @@ pub(super) fn refuse_newer(path: &Path, migrations: &[&str]) -> Result<()> {
         true => Ok(()),
         false => Err(Error::Newer { path: path.to_owned(), version, known }),
     }
+}
+
+/// Is there a write-ahead log beside the database?
+pub(super) fn has_log(path: &Path) -> io::Result<bool> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).try_exists()
 }
 
 /// The user version, a big-endian number at offset 60 (sqlite.org/fileformat2.html section 1.3). What is no database is

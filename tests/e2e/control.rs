@@ -1,5 +1,7 @@
 //! syncctl: what it shows, what it steers, and how it ends.
 
+use std::os::unix::fs::{FileExt, PermissionsExt};
+
 use serde_json::Value;
 
 use crate::support::agent::{Account, Agent, LOCAL_PASSWORD};
@@ -32,6 +34,8 @@ fn without_a_daemon_it_ends_with_69_and_a_wrong_word_with_64() {
         let said = agent.ctl(command);
         assert_eq!(said.code, 64, "{command:?}: {said:?}");
     }
+    let said = std::process::Command::new(env!("CARGO_BIN_EXE_refserver")).arg("--bogus").output().expect("a program");
+    assert_eq!(said.status.code(), Some(64), "{said:?}");
 }
 
 #[test]
@@ -79,6 +83,8 @@ fn status_holds_what_scripts_read() {
     let inbox = mailboxes.iter().find(|mailbox| mailbox["name"] == "INBOX").expect("an INBOX");
     assert_eq!((&inbox["messages"], &inbox["unseen"], &inbox["pending"]), (&1.into(), &1.into(), &0.into()));
     assert!(inbox["uidvalidity"].as_u64().is_some_and(|validity| validity > 0));
+    assert_eq!(agent.ctl_json(&["status", USER, "--json"])["accounts"][0]["name"], USER);
+    assert_eq!(agent.ctl(&["status", "nobody"]).code, 64, "no account of that name");
     let text = agent.ctl_ok(&["status"]);
     assert!(text.contains(USER) && !text.contains('\u{1b}'), "for people, without colours off a terminal: {text:?}");
 }
@@ -282,6 +288,7 @@ fn an_account_is_added_once_its_servers_took_the_login() {
     let before = std::fs::read_to_string(agent.config()).expect("written");
     let said = add("wrong");
     assert_eq!(said.code, 77, "{said:?}");
+    assert!(said.err.contains("the login was refused") && !said.err.contains("tls"), "{said:?}");
     assert_eq!(std::fs::read_to_string(agent.config()).expect("written"), before, "nothing was written");
     let said = add(crate::support::refserver::PASSWORD);
     assert_eq!(said.code, 0, "{said:?}");
@@ -311,4 +318,39 @@ fn the_doctor_says_what_is_wrong_and_what_helps() {
     let said = agent.ctl(&["doctor"]);
     assert_eq!(said.code, 78, "{said:?}");
     assert!(said.out.contains("config.toml:7:"), "{said:?}");
+    assert!(!said.out.contains("account add"), "there is one, it has a mistake: {said:?}");
+}
+
+#[test]
+fn a_store_that_is_damaged_is_told_with_what_helps_and_what_must_be_kept() {
+    let server = server();
+    let mut agent = agent(&server);
+    agent.stop();
+    let said = agent.ctl(&["doctor"]);
+    assert!(said.code == 0 && said.out.contains("ok    store: its databases hold together"), "{said:?}");
+    for (name, place) in [("content.db", 8192), ("mailtide.db", 0)] {
+        let path = agent.data.join(name);
+        assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600, "{name}");
+        let file = std::fs::File::options().write(true).open(&path).expect("ours");
+        file.write_all_at(&[0xa5; 8192], place).expect("written");
+        let said = agent.ctl(&["doctor"]);
+        assert_eq!(said.code, 1, "{name}: {said:?}");
+        for words in ["wrong store: ", name, "keep a copy of", "mirrored anew"] {
+            assert!(said.out.contains(words), "{name}: no {words} in {said:?}");
+        }
+    }
+    let said = agent.once();
+    assert_eq!(said.code, 70, "{said:?}");
+    for words in ["mailtide.db", "keep a copy of", "the servers do not have yet", "mirrored anew"] {
+        assert!(said.err.contains(words), "no {words} in {said:?}");
+    }
+}
+
+#[test]
+fn a_trust_root_that_is_not_there_is_told_even_where_nothing_is_protected() {
+    let server = server();
+    let account = Account { more: "tls-ca = \"absent.pem\"", ..Account::at(&server, USER, server.address("imap")) };
+    let agent = Agent::new(&account.text());
+    let said = agent.once();
+    assert!(said.code == 78 && said.err.contains("absent.pem"), "{said:?}");
 }

@@ -92,9 +92,7 @@ async fn add(context: &mut Context, arguments: Arguments) -> Result<Exit, Failur
     };
     show(context, &tested)?;
     if worst(&tested) != Exit::Done {
-        let message = "nothing was written; --imap-tls and --smtp-tls say how a server is protected where that was \
-                       guessed wrong, --no-test writes it all the same";
-        return Err(said(&message, worst(&tested)));
+        return Err(said(&refusal(worst(&tested)), worst(&tested)));
     }
     replace(&file, &new).map_err(|error| said(&format!("cannot write {}: {error}", file.display()), Exit::TempFail))?;
     if !context.json {
@@ -102,6 +100,19 @@ async fn add(context: &mut Context, arguments: Arguments) -> Result<Exit, Failur
         context.screen.line(&text)?;
     }
     Ok(Exit::Done)
+}
+
+/// Why nothing was written, and what may help.
+fn refusal(worst: Exit) -> String {
+    let remedy = match worst {
+        Exit::NoPermission => "the login was refused: look at --user and the password",
+        Exit::Config => "what was said of the account must be mended first",
+        _ => {
+            "look at host and port, and at --imap-tls and --smtp-tls: they say how a server is protected where that was \
+              guessed wrong"
+        }
+    };
+    format!("nothing was written; {remedy}; --no-test writes it all the same")
 }
 
 fn said(message: &dyn std::fmt::Display, exit: Exit) -> Failure {
