@@ -106,20 +106,49 @@ impl<R: Remote> Pass<'_, R> {
         };
         match refusal(answer)? {
             Ok(there) => self.flags_stored(add, remove, items, &there),
-            Err(refused) if items.len() == 1 => {
-                let entries = self.read(|reader| flag_entries(reader, self.account, items[0].message))?;
-                match entries.is_empty() {
-                    // The flags of a copy, which no entry of its own asks for.
-                    true => self.park_items(&items, &refused.text),
-                    false => self.park(items[0].message, &entries, refused.text),
-                }
-            }
+            Err(refused) if items.len() == 1 => self.store_each_flag(add, remove, items, refused.text).await,
             Err(_) => {
                 for item in items {
                     Box::pin(self.store_flags(mailbox, add.clone(), remove.clone(), vec![item])).await?;
                 }
                 Ok(Did::Something)
             }
+        }
+    }
+
+    /// One flag of a message after the other, since all together were refused: what the server takes is stored, and only
+    /// what it refuses is set aside.
+    async fn store_each_flag(&mut self, add: Flags, remove: Flags, items: Vec<Item>, why: String) -> Result<Did> {
+        let (message, uids) = (items[0].message, uids(&items));
+        let (mut refused, is_one) = (Flags::none(), add.iter().chain(remove.iter()).count() == 1);
+        for (flag, adds) in add.iter().map(|flag| (flag, true)).chain(remove.iter().map(|flag| (flag, false))) {
+            let one: Flags = std::iter::once(flag).collect();
+            let answer = match adds {
+                _ if is_one => Ok(UidSet::new()),
+                true => self.remote.add_flags(&uids, &one).await,
+                false => self.remote.remove_flags(&uids, &one).await,
+            };
+            match refusal(answer)? {
+                // It is gone: the next pull tells where.
+                Ok(there) if !is_one && !there.contains(items[0].uid) => return Ok(Did::Nothing),
+                Ok(there) if !is_one => {
+                    let (add, remove) = if adds { (one, Flags::none()) } else { (Flags::none(), one) };
+                    let unsettled = items.iter().map(|item| Item { settles: Vec::new(), ..item.clone() }).collect();
+                    self.flags_stored(add, remove, unsettled, &there)?;
+                }
+                _ => refused = refused.union(&one),
+            }
+        }
+        if refused.is_empty() {
+            self.write(move |txn| items.iter().try_for_each(|item| txn.settle_parts(item.message, &item.settles)))?;
+            return Ok(Did::Something);
+        }
+        let (parked, done) = self.read(|reader| flag_entries(reader, self.account, message, &refused))?;
+        self.write(move |txn| txn.settle_parts(message, &done))?;
+        match parked.is_empty() {
+            // The flags of a copy, which no entry of its own asks for.
+            true => self.park_items(&items, &why),
+            false => self.park(message, &parked, why),
         }
     }
 
@@ -223,11 +252,18 @@ fn keeps(reader: &Reader<'_>, mailbox: MailboxId) -> store::Result<Keeps> {
 }
 
 /// The open entries about the flags of a message.
+/// The entries that change flags of the message: those about any of `flags`, and the others.
 fn flag_entries(
     reader: &Reader<'_>,
     account: crate::types::AccountId,
     message: MessageId,
-) -> store::Result<Vec<EntryId>> {
-    let about = |entry: &Entry| matches!(entry.op, Op::Flags { .. }) && entry.open.contains(&message);
-    Ok(reader.entries(account)?.iter().filter(|entry| about(entry)).map(|entry| entry.id).collect())
+    flags: &Flags,
+) -> store::Result<(Vec<EntryId>, Vec<EntryId>)> {
+    let entries = reader.entries(account)?.into_iter().filter(|entry| entry.open.contains(&message));
+    let about = entries.filter_map(|entry| match entry.op {
+        Op::Flags { add, remove, .. } => Some((entry.id, flags.iter().any(|flag| add.union(&remove).contains(&flag)))),
+        _ => None,
+    });
+    let (is, others): (Vec<_>, Vec<_>) = about.partition(|(_, is)| *is);
+    Ok((is.into_iter().map(|(id, _)| id).collect(), others.into_iter().map(|(id, _)| id).collect()))
 }

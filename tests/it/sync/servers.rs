@@ -49,6 +49,32 @@ fn what_is_refused_parks_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_flag_that_is_refused_keeps_no_other_from_being_stored() {
+    for traits in Traits::all() {
+        let world = with_mail(traits);
+        world.server.state().refuses.push(("STORE", "bad".to_owned(), None));
+        world.flag("INBOX", "m", "bad", "");
+        world.flag("INBOX", "m", "good \\Seen", "");
+        world.settle();
+        assert_eq!(world.journal(), ["parked: no STORE"]);
+        world.flag("INBOX", "m", "", "good");
+        world.flag("INBOX", "m", "\\Answered", "");
+        world.settle();
+        assert_eq!(world.journal(), ["parked: no STORE"]);
+        let there = world.there();
+        assert!(there.contains("\\Answered") && there.contains("\\Seen") && !there.contains("good"), "{there}");
+        world.assert_sound();
+        world.server.state().refuses.clear();
+        for entry in world.read(|reader| reader.entries(world.account)) {
+            world.write(mailtide::store::Origin::LocalUser, move |txn| txn.retry(entry.id));
+        }
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        assert!(world.there().contains("bad"), "{}", world.there());
+    }
+}
+
+#[test]
 fn one_refused_message_of_many_parks_alone() {
     let world = with_mail(Traits::modern());
     for text in ["x", "m", "y"] {
