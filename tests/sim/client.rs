@@ -40,6 +40,18 @@ pub struct View {
     pub highest_mod_seq: u64,
 }
 
+impl View {
+    /// The sequence number of the message with that UID; of one whose UID was not told, one that it may have.
+    fn number_of(&self, uid: u32) -> Option<usize> {
+        let known = self.uids.iter().position(|known| *known == Some(uid));
+        let below = self.uids.iter().rposition(|known| known.is_some_and(|known| known < uid)).map_or(0, |at| at + 1);
+        let above =
+            self.uids.iter().position(|known| known.is_some_and(|known| known > uid)).unwrap_or(self.uids.len());
+        let unknown = || (below..above).find(|at| self.uids[*at].is_none());
+        known.or_else(unknown).map(|at| at + 1)
+    }
+}
+
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -350,13 +362,12 @@ impl Client {
                 self.expect(may_expunge, "no VANISHED in answer to FETCH, STORE or SEARCH (RFC 7162 section 3.2.10)");
                 self.expect(self.uses_qresync, "no VANISHED without ENABLE QRESYNC");
                 let set = rest.rsplit(' ').next().unwrap_or_default();
-                let numbers = self.view.as_ref().map(|view| {
-                    let gone = uids(set);
-                    let of =
-                        |(place, uid): (usize, &Option<u32>)| uid.filter(|uid| gone.contains(uid)).map(|_| place + 1);
-                    view.uids.iter().enumerate().rev().filter_map(of).collect::<Vec<_>>()
-                });
-                numbers.unwrap_or_default().into_iter().for_each(|number| self.take_expunge(number));
+                for uid in uids(set) {
+                    // Each is one message less (RFC 7162 section 3.2.10.2), also one whose UID was not asked for yet.
+                    if let Some(number) = self.view.as_ref().and_then(|view| view.number_of(uid)) {
+                        self.take_expunge(number);
+                    }
+                }
             }
             "LIST" => {
                 let attributes = rest.split_once(')').map_or("", |(attributes, _)| attributes);
