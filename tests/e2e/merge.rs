@@ -216,6 +216,29 @@ fn folders_changed_on_both_sides_end_as_the_table_says() {
 }
 
 #[test]
+fn a_folder_that_the_server_deleted_is_made_again_for_what_was_filed_into_it_here() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut there = server.login("ada");
+    there.ok("CREATE Doomed");
+    there.append("INBOX", &[], 1_000_000_000, &corpus::small(1));
+    let line = Proxy::to(server.address("imap"));
+    let agent = Agent::started(&Account::at(&server, "ada", line.address).text());
+    agent.sync();
+    line.cut();
+    let mut here = agent.login("ada");
+    here.select("INBOX");
+    here.ok("MOVE 1 Doomed");
+    here.append("Doomed", &[], 1_000_000_000, &corpus::small(2));
+    there.ok("DELETE Doomed");
+    line.join();
+    agent.sync();
+    agent.sync();
+    let (here, there) = (snapshot::take(&mut here), snapshot::take(&mut there));
+    assert_eq!(here, there, "{}", snapshot::tell(&here, &there));
+    assert_eq!((here["Doomed"].len(), here["INBOX"].len()), (2, 0), "the folder is made again with it");
+}
+
+#[test]
 fn folders_renamed_deleted_and_made_on_both_sides_end_as_the_table_says() {
     let server = RefServer::with_users(&["ada"]);
     let mut there = server.login("ada");

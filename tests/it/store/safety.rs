@@ -1,12 +1,15 @@
 //! What the store does when something goes wrong: a crash, a second process, a later version, a full disk, a bug.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mailtide::store::{
-    Arrival, Error, Executor, Fate, FlagChange, Moment, NewMessage, Options, Origin, Store, With, check,
+    Arrival, Error, Executor, Fate, FlagChange, Inspected, Moment, NewMessage, Options, Origin, Store, With, check,
+    inspect,
 };
 use mailtide::types::{InternalDate, LocalUid, MessageId, RemoteUid, Timestamp};
 
@@ -174,6 +177,33 @@ fn after_a_crash_what_was_answered_is_there_and_what_was_half_uploaded_is_swept(
     let content = content.expect("a read")[0].content.expect("bytes");
     assert_eq!(after.bytes(&store, content), message(1, 300_000));
     sound(&store);
+}
+
+#[test]
+fn a_look_at_a_store_that_nobody_has_finds_damage_and_leaves_no_trace() {
+    let in_time = || false;
+    let (place, store, _, inbox) = Place::with_inbox(Executor::Inline);
+    let folder = place.folder.path();
+    place.append(&store, Origin::LocalUser, inbox, &message(1, 300_000), "");
+    let after = Place::new();
+    assert_eq!(inspect(after.folder.path(), in_time).expect("a look"), Inspected::Absent);
+    crash(folder, after.folder.path(), &["content.db", "mailtide.db"]);
+    assert_eq!(inspect(after.folder.path(), in_time).expect("a look"), Inspected::Sound, "with its logs");
+    drop(store);
+    let files = || -> BTreeSet<PathBuf> {
+        let files = fs::read_dir(folder).expect("a folder");
+        files.map(|file| file.expect("a file").path()).collect()
+    };
+    let before = files();
+    assert_eq!(inspect(folder, in_time).expect("a look"), Inspected::Sound);
+    assert_eq!(files(), before, "nothing is put beside it");
+    let content = folder.join("content.db");
+    File::options().write(true).open(&content).expect("ours").write_all_at(&[0xa5; 100], 8192).expect("written");
+    let error = inspect(folder, in_time).expect_err("damage");
+    assert!(error.is_damage() && error.to_string().contains("content.db"), "{error}");
+    fs::write(&content, "this is no database").expect("ours");
+    let error = inspect(folder, in_time).expect_err("damage");
+    assert!(error.is_damage() && error.to_string().contains("content.db"), "{error}");
 }
 
 #[test]
