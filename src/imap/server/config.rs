@@ -59,7 +59,7 @@ mod tests {
             name: "Mailtide".to_owned(),
             version: "1".to_owned(),
             plaintext_login: false,
-            tokens: true,
+            tokens: false,
             starttls: true,
             capabilities: Capabilities::none(),
         };
@@ -67,6 +67,9 @@ mod tests {
         config.plaintext_login = true;
         assert_eq!(config.capability_list(false), "IMAP4rev1 STARTTLS AUTH=PLAIN AUTH=LOGIN");
         assert_eq!(config.capability_list(true), "IMAP4rev1");
+        config.tokens = true;
+        let expected = "IMAP4rev1 STARTTLS AUTH=OAUTHBEARER AUTH=XOAUTH2 AUTH=PLAIN AUTH=LOGIN";
+        assert_eq!(config.capability_list(false), expected);
         // What does not show the password is asked for anywhere.
         (config.plaintext_login, config.scram_nonce) = (false, Some("x".to_owned()));
         let expected = "IMAP4rev1 STARTTLS AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-1 LOGINDISABLED";
