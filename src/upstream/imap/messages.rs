@@ -37,7 +37,7 @@ async fn look(remote: &mut ImapRemote, commands: Vec<Command<'static>>) -> Resul
     for answer in remote.driver.run(commands, &mut |heard| Ok(sight.hear(heard).is_none())).await? {
         remote.driver.check("SEARCH", answer)?;
     }
-    sight.into_found(asked)
+    sight.found(asked)
 }
 
 /// What searches find.
@@ -62,10 +62,10 @@ impl Sight {
 
     /// What was found by so many searches. An answer without its SEARCH response is no answer: "nothing found" would read
     /// as "all is gone".
-    pub(super) fn into_found(self, searches: usize) -> Result<UidSet<RemoteUid>, RemoteError> {
+    pub(super) fn found(&self, searches: usize) -> Result<UidSet<RemoteUid>, RemoteError> {
         match self.responses < searches {
             true => Err(RemoteError::Protocol { request: "SEARCH", text: "OK without a SEARCH response".to_owned() }),
-            false => Ok(UidSet::from_ranges(self.found)),
+            false => Ok(UidSet::from_ranges(self.found.iter().copied())),
         }
     }
 }

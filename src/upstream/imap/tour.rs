@@ -16,6 +16,7 @@ use super::transfer::{self, Placing};
 use super::untagged::Untagged;
 use crate::sync::remote::{Facts, Known, RemoteError, Selected};
 use crate::sync::tour::{Brought, Errand, Guide, Stop};
+use crate::types::{RemoteUid, UidSet};
 
 /// See [`crate::sync::remote::Remote::tour`].
 pub(super) async fn tour(remote: &mut ImapRemote, stops: &[Stop], guide: &mut dyn Guide) -> Result<(), RemoteError> {
@@ -33,6 +34,7 @@ pub(super) async fn tour(remote: &mut ImapRemote, stops: &[Stop], guide: &mut dy
         entered: None,
         at_work: Work::Nothing,
         placed: Vec::new(),
+        sight: Sight::default(),
     };
     remote.driver.run(commands, &mut |heard| traveller.hear(heard)).await?;
     // Both are about mailboxes left by now; the guide was told.
@@ -121,7 +123,7 @@ enum Work<'a> {
     Scanning(Scan<'a>),
     Fetching(Bodies<'a>),
     /// Flags, whether messages are there.
-    Looking(Sight),
+    Looking,
     /// Expunges: they bring nothing.
     Changing,
     Placing(Placing<'a>),
@@ -144,6 +146,9 @@ struct Traveller<'a, 'g> {
     /// COPYUIDs told untagged at this stop. Dovecot does the MOVEs of a burst together and tells of the later ones before
     /// it answers the first: they are known by their UIDs.
     placed: Vec<Code>,
+    /// What searches found at this stop, of whichever errand: Dovecot tells that, too, before it answers an earlier STORE.
+    /// What one of them found is there for all.
+    sight: Sight,
 }
 
 impl Traveller<'_, '_> {
@@ -173,15 +178,13 @@ impl Traveller<'_, '_> {
                     }
                     return Ok(true);
                 }
+                let Some(heard) = self.sight.hear(heard) else { return Ok(true) };
                 self.begin(stop, errand);
                 let left = match &mut self.at_work {
                     Work::Scanning(scan) => scan.hear(heard),
                     Work::Fetching(bodies) => bodies.hear(heard, self.guide)?,
                     Work::Placing(placing) => placing.hear(heard),
-                    Work::Looking(sight) => {
-                        let changes = self.stops[stop].errands[errand].changes();
-                        sight.hear(heard).filter(|_| !changes)
-                    }
+                    Work::Looking => Some(heard).filter(|_| !self.stops[stop].errands[errand].changes()),
                     // What a STORE or an EXPUNGE makes the server tell is told to nobody: it was asked for.
                     Work::Changing => None,
                     Work::Nothing | Work::Entering(_) => Some(heard),
@@ -202,9 +205,7 @@ impl Traveller<'_, '_> {
         self.at_work = match &self.stops[stop].errands[errand] {
             Errand::Scan { uids, .. } => Work::Scanning(Scan::new(uids)),
             Errand::Fetch(uids) => Work::Fetching(Bodies::new(uids)),
-            Errand::Present(_) | Errand::AddFlags { .. } | Errand::RemoveFlags { .. } => {
-                Work::Looking(Sight::default())
-            }
+            Errand::Present(_) | Errand::AddFlags { .. } | Errand::RemoveFlags { .. } => Work::Looking,
             Errand::Expunge(_) => Work::Changing,
             Errand::Copy { uids, .. } => Work::Placing(Placing::new(uids, false)),
             Errand::Move { uids, .. } => Work::Placing(Placing::new(uids, true)),
@@ -244,6 +245,7 @@ impl Traveller<'_, '_> {
             _ => Err(refusal::refusal(&self.host, "SELECT", status)),
         };
         self.placed.clear();
+        self.sight = Sight::default();
         self.entered = match &selected {
             Ok(_) => Some(stop),
             Err(error) if error.connection_lost() => return Err(error.clone()),
@@ -274,17 +276,28 @@ impl Traveller<'_, '_> {
         }
         let brought = match std::mem::replace(&mut self.at_work, Work::Nothing) {
             Work::Scanning(scan) => Brought::Scanned(scan.into_scanned()),
-            Work::Looking(sight) => Brought::Present(sight.into_found(self.looks(stop, errand))?),
+            Work::Looking => Brought::Present(self.present(stop, errand)?),
             Work::Placing(placing) => Brought::Placed(placing.into_pairs()),
             _ => Brought::Nothing,
         };
         self.guide.done(stop, errand, Ok(brought))
     }
 
-    /// How many of an errand's commands ask which messages are there.
-    fn looks(&self, wanted_stop: usize, wanted: usize) -> usize {
+    /// Those of an errand's messages that are there.
+    fn present(&self, stop: usize, errand: usize) -> Result<UidSet<RemoteUid>, RemoteError> {
+        let found = self.sight.found(self.looks_up_to(stop, errand))?;
+        Ok(match &self.stops[stop].errands[errand] {
+            Errand::Present(uids) | Errand::AddFlags { uids, .. } | Errand::RemoveFlags { uids, .. } => {
+                found.intersection(uids)
+            }
+            _ => UidSet::new(),
+        })
+    }
+
+    /// How many commands at the stop, up to this errand, ask which messages are there.
+    fn looks_up_to(&self, wanted_stop: usize, last: usize) -> usize {
         let is_look = |leg: &&Leg| match leg {
-            Leg::Errand { stop, errand, looks, .. } => *looks && (*stop, *errand) == (wanted_stop, wanted),
+            Leg::Errand { stop, errand, looks, .. } => *looks && *stop == wanted_stop && *errand <= last,
             Leg::Leave | Leg::Enter { .. } => false,
         };
         self.legs.iter().filter(is_look).count()

@@ -26,7 +26,7 @@ pub(super) async fn store(
         remote.driver.check("STORE", answer)?;
     }
     match looks.iter().all(|answer| answer.condition == Condition::Ok) {
-        true => Ok(sight.into_found(looks.len())?.intersection(uids)),
+        true => Ok(sight.found(looks.len())?.intersection(uids)),
         false => Ok(uids.clone()),
     }
 }

@@ -274,6 +274,34 @@ async fn moves_that_the_server_tells_of_together_are_told_apart_by_their_uids() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_found_is_told_of_each_store_though_all_is_found_before_the_first_is_answered() {
+    let script = r#"
+    C: SELECT "a" (CONDSTORE)
+    C: UID STORE 3:5 +FLAGS.SILENT (\Seen)
+    C: UID SEARCH UID 3:5
+    C: UID STORE 5 -FLAGS.SILENT (\Seen)
+    C: UID SEARCH UID 5
+    S: * 2 EXISTS
+    S: * OK [UIDVALIDITY 6] valid
+    S: * OK [UIDNEXT 7] next
+    S: A0004 OK [READ-WRITE] selected
+    S: * SEARCH 3 5
+    S: * SEARCH 5
+    S: A0005 OK done
+    S: A0006 OK done
+    S: A0007 OK done
+    S: A0008 OK done
+    "#;
+    let seen: Flags = std::iter::once(Flag::from(SystemFlag::Seen)).collect();
+    let add = Errand::AddFlags { uids: uids("3:5"), flags: seen.clone() };
+    let remove = Errand::RemoveFlags { uids: uids("5"), flags: seen };
+    for (diary, ended) in tour(script, &[stop("a", 6, vec![add, remove])]).await {
+        assert_eq!(ended, Ok(()));
+        assert_eq!(diary[1..], ["0.0: 3,5 is there", "0.1: 5 is there"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_sent_behind_a_select_is_done_though_it_tells_no_exists() {
     let script = r#"
     C: SELECT "a" (CONDSTORE)
