@@ -1,4 +1,5 @@
-//! What the daemon answers. The field names are read by scripts: add, never rename.
+//! What the daemon answers. The field names are read by scripts: add, never rename. What is added has a default, so that a
+//! syncctl understands a daemon that was not restarted since an upgrade.
 
 use std::fmt;
 
@@ -154,6 +155,7 @@ pub struct Left {
     /// Mailboxes whose removal upstream waits for the user's word.
     pub blocked: u64,
     /// Messages that the user holds back, which nothing is to be done about.
+    #[serde(default)]
     pub outbox_held: u64,
 }
 
@@ -215,6 +217,7 @@ pub struct Submission {
     pub state: String,
     pub filed: bool,
     pub message_id: String,
+    #[serde(default)]
     pub subject: String,
     pub from: String,
     pub recipients: Vec<Recipient>,
