@@ -259,23 +259,24 @@ impl<R: Remote> Pass<'_, R> {
         Ok(())
     }
 
-    /// The second tour: expunges what the first marked, and looks whether it is gone (QUIRKS.md row 41).
+    /// The second tour: expunges what the first marked, and then looks whether it is gone (QUIRKS.md row 41), in mailboxes
+    /// selected anew: Dovecot goes on to search before it shows what an EXPUNGE sent with it has done.
     async fn expunge_marked(&mut self, marked: Vec<(MailboxId, Vec<Item>, Stop)>) -> Result<(Did, bool)> {
-        let stops = marked.iter().map(|(_, items, stop)| {
-            let all = uids(items);
-            let look = Errand::Present(all.clone());
-            Stop { errands: vec![Errand::Expunge(all), look], ..stop.clone() }
-        });
-        let stops: Vec<Stop> = stops.collect();
+        let visit = |errand: fn(UidSet<RemoteUid>) -> Errand| {
+            marked.iter().map(move |(_, items, stop)| Stop { errands: vec![errand(uids(items))], ..stop.clone() })
+        };
+        let stops: Vec<Stop> = visit(Errand::Expunge).chain(visit(Errand::Present)).collect();
+        let looks = marked.len();
         let mut log = Log::default();
         let ended = self.remote.tour(&stops, &mut log).await;
         let (mut did, mut is_clean) = (Did::Nothing, true);
         for (at, (_, items, stop)) in marked.into_iter().enumerate() {
-            let is_met = log.entered.get(&at).is_some_and(|entered| {
-                entered.as_ref().is_ok_and(|selected| selected.uid_validity == stop.uid_validity)
+            let is_met = [at, looks + at].iter().all(|at| {
+                let selected = log.entered.get(at).and_then(|entered| entered.as_ref().ok());
+                selected.is_some_and(|selected| selected.uid_validity == stop.uid_validity)
             });
             let (Some(Ok(_)), Some(Ok(Brought::Present(left)))) =
-                (log.brought.remove(&(at, 0)), log.brought.remove(&(at, 1)).filter(|_| is_met))
+                (log.brought.remove(&(at, 0)), log.brought.remove(&(looks + at, 0)).filter(|_| is_met))
             else {
                 is_clean = false;
                 continue;
