@@ -121,6 +121,6 @@ macro_rules! mixtures {
     };
 }
 mixtures! {
-    config control dsn imap_command imap_session imap_upstream message pop3_session search smtp_session smtp_upstream
-    words
+    config control dsn imap_command imap_session imap_upstream message pop3_session scram search smtp_session
+    smtp_upstream words
 }

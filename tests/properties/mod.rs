@@ -16,6 +16,7 @@ mod imap_wire;
 mod message;
 mod pieces;
 mod pop3_session;
+mod scram;
 mod search;
 pub mod seeds;
 mod smtp_session;
@@ -32,7 +33,7 @@ pub struct Property {
 }
 
 /// Every property.
-pub const ALL: [Property; 12] = [
+pub const ALL: [Property; 13] = [
     Property { name: "config", check: config::check },
     Property { name: "control", check: control::check },
     Property { name: "dsn", check: dsn::check },
@@ -41,6 +42,7 @@ pub const ALL: [Property; 12] = [
     Property { name: "imap_upstream", check: imap_upstream::check },
     Property { name: "message", check: message::check },
     Property { name: "pop3_session", check: pop3_session::check },
+    Property { name: "scram", check: scram::check },
     Property { name: "search", check: search::check },
     Property { name: "smtp_session", check: smtp_session::check },
     Property { name: "smtp_upstream", check: smtp_upstream::check },

@@ -28,6 +28,7 @@ pub fn of(name: &str, root: &Path) -> Vec<Vec<u8>> {
         .concat(),
         "message" => messages(root),
         "pop3_session" => transcripts(root, "pop3").iter().map(|text| session(text, &[("tls: offered", 2)])).collect(),
+        "scram" => words(EXCHANGES),
         "search" => searches(root),
         "smtp_session" => {
             let modes = [("role: submission", 1), ("role: anonymous", 2), ("tls: offered", 4), ("max-bytes", 8)];
@@ -55,6 +56,16 @@ const ENVELOPES: &[&str] = &[
     "MAIL FROM:<a@b> RET=HDRS ENVID=QQ+2B1\nRCPT TO:<c@d> NOTIFY=FAILURE ORCPT=rfc822;c+40d\n\nno such user <1@x>",
     "MAIL FROM:<a@b> SMTPUTF8\nRCPT TO:<用户@例子>\nRCPT TO:<\"q \\\" r\"@[1.2.3.4]> NOTIFY=SUCCESS,DELAY\n\nø",
     "MAIL FROM:<a@b> BODY=8BITMIME SIZE=1\nRCPT TO:<c@d> ORCPT=utf-8;+C3+A9@x\nRCPT TO:<e@f> NOTIFY=NEVER\n\n",
+];
+
+/// Strangers of both kinds: with the right proofs, with wrong ones, with what RFC 5802 forbids.
+const EXCHANGES: &[&str] = &[
+    "x\nn,,n=user,r=fyko+d2lbbFgONRv9qkxdawL\nc=biws,r=$,p=#\nr=$3rfc,s=QSXCR+Q6sek8bf92,i=4096\nv=#\n\
+     4096$c2FsdA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    "\nn,,n=user,r=fyko+d2lbbFgONRv9qkxdawL\nc=biws,r=$,p=#\nr=$3rfc,s=QSXCR+Q6sek8bf92,i=4096,x=y\nv=#,x=y\n1$$$",
+    "x\ny,a=b,n=a=2Cb=3Dc,r=x,x=y\nc=eSxhPWIs,r=$,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=\nr=x,s=YQ==,i=4096\nv=",
+    "\np=tls-unique,,n=user,r=x\nc=biws,r=$,x=y,p=#\nr=$y,s=YQ==,i=1\ne=invalid-proof\n0$a$b$c",
+    "\nn,,m=x,n=user,r=x\nc=biws,p=#,r=$\nm=x,r=$y,s=YQ==,i=4096\nv=#",
 ];
 
 /// The conversation behind which a client is in step and asks for everything.

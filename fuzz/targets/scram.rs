@@ -1,0 +1,3 @@
+#![no_main]
+
+mailtide_fuzz::target!(scram);
