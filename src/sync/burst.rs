@@ -85,8 +85,10 @@ impl<R: Remote> Pass<'_, R> {
         }
         self.selected = None;
         let mut log = Log::default();
-        let ended = self.remote.tour(&route.stops, &mut log).await;
-        let burst = self.settle(route, log, ended.is_ok()).await;
+        // What is pushed is looked at in the next round, unless more is to be done first.
+        let is_last = left.is_empty() && !route.tasks.iter().any(|task| matches!(task.step, Step::Expunge { .. }));
+        let ended = self.remote.tour(&route.stops, &mut log, is_last).await;
+        let burst = self.settle(route, log, ended.is_ok(), left.is_empty()).await;
         ended?;
         let (did, is_clean) = burst?;
         Ok(Burst { did, left, is_clean })
@@ -159,7 +161,7 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     /// Records what came of the first tour, and makes the second. What a cut left open stays in flight.
-    async fn settle(&mut self, route: Route, mut log: Log, is_over: bool) -> Result<(Did, bool)> {
+    async fn settle(&mut self, route: Route, mut log: Log, is_over: bool, then_lists: bool) -> Result<(Did, bool)> {
         let Route { stops, tasks, .. } = route;
         let (mut did, mut is_clean, mut marked) = (Did::Nothing, true, Vec::new());
         for Task { step, place, evidence } in tasks {
@@ -205,7 +207,7 @@ impl<R: Remote> Pass<'_, R> {
         if !is_over || marked.is_empty() {
             return Ok((did, is_clean));
         }
-        let (expunged, all) = self.expunge_marked(marked).await?;
+        let (expunged, all) = self.expunge_marked(marked, then_lists).await?;
         Ok((did.or(expunged), is_clean && all))
     }
 
@@ -261,14 +263,18 @@ impl<R: Remote> Pass<'_, R> {
 
     /// The second tour: expunges what the first marked, and then looks whether it is gone (QUIRKS.md row 41), in mailboxes
     /// selected anew: Dovecot goes on to search before it shows what an EXPUNGE sent with it has done.
-    async fn expunge_marked(&mut self, marked: Vec<(MailboxId, Vec<Item>, Stop)>) -> Result<(Did, bool)> {
+    async fn expunge_marked(
+        &mut self,
+        marked: Vec<(MailboxId, Vec<Item>, Stop)>,
+        then_lists: bool,
+    ) -> Result<(Did, bool)> {
         let visit = |errand: fn(UidSet<RemoteUid>) -> Errand| {
             marked.iter().map(move |(_, items, stop)| Stop { errands: vec![errand(uids(items))], ..stop.clone() })
         };
         let stops: Vec<Stop> = visit(Errand::Expunge).chain(visit(Errand::Present)).collect();
         let looks = marked.len();
         let mut log = Log::default();
-        let ended = self.remote.tour(&stops, &mut log).await;
+        let ended = self.remote.tour(&stops, &mut log, then_lists).await;
         let (mut did, mut is_clean) = (Did::Nothing, true);
         for (at, (_, items, stop)) in marked.into_iter().enumerate() {
             let is_met = [at, looks + at].iter().all(|at| {

@@ -264,8 +264,14 @@ pub trait Remote: Send {
         message: Outgoing<'_>,
     ) -> impl Future<Output = Result<Option<AppendUid>, RemoteError>> + Send;
 
-    /// Goes round these mailboxes, as [`super::tour`] says. No mailbox counts as selected after it.
-    fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide) -> impl Future<Output = Result<(), RemoteError>> + Send;
+    /// Goes round these mailboxes, as [`super::tour`] says. No mailbox counts as selected after it. `then_lists`: if all goes
+    /// well, what comes next is `list`, whose answer may be asked for along with the rest.
+    fn tour(
+        &mut self,
+        stops: &[Stop],
+        guide: &mut dyn Guide,
+        then_lists: bool,
+    ) -> impl Future<Output = Result<(), RemoteError>> + Send;
 
     /// Waits for a change in the selected mailbox (IDLE; NOOP now and then without it), at most `max_ms`.
     fn wait(

@@ -72,7 +72,7 @@ impl<R: Remote> Pass<'_, R> {
             arrived: 0,
             at: 0,
         };
-        let outcome = self.remote.tour(&stops, &mut surveyor).await;
+        let outcome = self.remote.tour(&stops, &mut surveyor, false).await;
         let committed = surveyor.commit();
         self.report.arrived += surveyor.arrived;
         outcome?;

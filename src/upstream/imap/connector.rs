@@ -1,9 +1,10 @@
 //! Opens connections to one IMAP account.
 
 use super::capability::{Capabilities, facts};
-use super::code::Condition;
+use super::code::{Condition, StatusLine};
 use super::command::Command;
 use super::driver::{Driver, Heard};
+use super::list::Listing;
 use super::login::{self, Login};
 use super::namespace::Namespaces;
 use super::profile::Profile;
@@ -57,7 +58,10 @@ impl<D: Dial> Connect for Connector<D> {
         let mut driver = Driver::new(logged_in.session, endpoint.host.clone(), *timeouts);
         // What was named before the login may have changed with it, and iCloud's proxy has put words of its own into it
         // (QUIRKS.md row 4).
-        let capabilities = capabilities(&mut driver).await?;
+        let capabilities = match logged_in.capabilities {
+            Some(told) if !told.has("XAPPLEPUSHSERVICE") => told,
+            _ => capabilities(&mut driver).await?,
+        };
         let profile = Profile::of(&endpoint.host, &logged_in.greeting, &[], quirks);
         let told = introduce(&mut driver, &capabilities, &profile).await?;
         let profile = Profile::of(&endpoint.host, &logged_in.greeting, &told.id, quirks);
@@ -65,7 +69,11 @@ impl<D: Dial> Connect for Connector<D> {
         driver.pipeline_max = profile.pipeline_max;
         let facts = facts(&capabilities, &Capabilities::new(&told.enabled), &profile);
         tracing::debug!(host = %endpoint.host, greeting = %logged_in.greeting, ?facts, quirks = %profile.quirks, "logged in");
-        Ok(ImapRemote::new(driver, facts, capabilities, profile, told.namespaces))
+        let mut remote = ImapRemote::new(driver, facts, capabilities, profile, told.namespaces);
+        if let Some(listing) = told.listing {
+            remote.keep_listing(listing);
+        }
+        Ok(remote)
     }
 }
 
@@ -88,10 +96,12 @@ struct Introduction {
     id: Vec<(String, String)>,
     namespaces: Namespaces,
     enabled: Vec<String>,
+    listing: Option<Listing>,
 }
 
-/// ID, which some want before anything else (QUIRKS.md row 27), NAMESPACE, ENABLE and COMPRESS, in one burst. Servers
-/// refuse any of them at times: then it is as if it were not offered.
+/// ID, which some want before anything else (QUIRKS.md row 27), NAMESPACE, ENABLE, COMPRESS, and the list of mailboxes,
+/// which is what comes next wherever one command tells all of it. In one burst. Servers refuse any of them at times: then
+/// it is as if it were not offered.
 async fn introduce(
     driver: &mut Driver,
     capabilities: &Capabilities,
@@ -112,6 +122,14 @@ async fn introduce(
         (false, false) => None,
     };
     commands.extend(wanted.filter(|_| capabilities.has("ENABLE")).map(|text| Command::new("ENABLE", text)));
+    // Asking for mod-sequences would be CONDSTORE's (RFC 7162 section 3.1): it must be offered whatever ENABLE brings.
+    let cond_store = capabilities.has("CONDSTORE") && profile.uses_condstore;
+    let lists = profile.uses_list_return
+        && ["LIST-EXTENDED", "LIST-STATUS"].iter().all(|name| capabilities.has(name))
+        && (cond_store || !has_qresync);
+    let mut listing = lists.then(|| Listing::new(capabilities, cond_store));
+    let list_at = commands.len();
+    commands.extend(listing.as_ref().map(Listing::command));
     let compresses = capabilities.has("COMPRESS=DEFLATE") && profile.uses_compress;
     if compresses {
         // The last: nothing more may be sent before its answer (RFC 4978 section 3).
@@ -119,6 +137,7 @@ async fn introduce(
     }
     let mut told = Introduction::default();
     let hear = &mut |heard| {
+        let Some(heard) = Listing::offer(&mut listing, heard)? else { return Ok(true) };
         match heard {
             Heard::Untagged(Untagged::Id(pairs)) => told.id = pairs,
             Heard::Untagged(Untagged::Namespaces(namespaces)) => told.namespaces = namespaces,
@@ -127,9 +146,11 @@ async fn introduce(
         }
         Ok(true)
     };
-    let last = driver.run(commands, hear).await?.pop();
-    if compresses && last.is_some_and(|answer| answer.condition == Condition::Ok) {
+    let answers = driver.run(commands, hear).await?;
+    let is_ok = |answer: Option<&StatusLine>| answer.is_some_and(|answer| answer.condition == Condition::Ok);
+    if compresses && is_ok(answers.last()) {
         driver.compress();
     }
+    told.listing = listing.filter(|_| is_ok(answers.get(list_at)));
     Ok(told)
 }

@@ -91,6 +91,8 @@ pub(super) struct Driver {
     goodbye: Option<StatusLine>,
     vanished: Vec<(u32, u32)>,
     touched: bool,
+    /// How many commands were sent.
+    sent: u64,
 }
 
 impl Driver {
@@ -110,7 +112,13 @@ impl Driver {
             goodbye: None,
             vanished: Vec::new(),
             touched: false,
+            sent: 0,
         }
+    }
+
+    /// How many commands were sent.
+    pub(super) const fn sent(&self) -> u64 {
+        self.sent
     }
 
     pub(super) fn host(&self) -> &str {
@@ -228,6 +236,7 @@ impl Driver {
 
     /// Sends a command's first line; returns its tag.
     pub(super) async fn submit(&mut self, line: Line) -> Result<String, RemoteError> {
+        self.sent += 1;
         self.session.get_mut().outward.prepare(line);
         match self.session.run_command("").await {
             Ok(id) => Ok(id.0),

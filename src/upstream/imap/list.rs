@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::capability::Capabilities;
 use super::code::Condition;
 use super::command::Command;
 use super::driver::Heard;
@@ -13,6 +14,9 @@ use crate::types::{SpecialUse, limits};
 
 /// Every mailbox.
 pub(super) async fn list(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
+    if let Some(listed) = remote.take_listing().and_then(|listing| listing.into_listed(&remote.namespaces).ok()) {
+        return Ok(listed);
+    }
     if remote.profile.uses_list_return && remote.capabilities.has("LIST-EXTENDED") {
         if let Some(listed) = list_extended(remote).await? {
             return Ok(listed);
@@ -25,30 +29,59 @@ pub(super) async fn list(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteE
 
 /// One LIST that tells all. `None`: the server refuses it.
 async fn list_extended(remote: &mut ImapRemote) -> Result<Option<Vec<Listed>>, RemoteError> {
-    let mut options = vec!["SUBSCRIBED".to_owned()];
-    if remote.capabilities.has("SPECIAL-USE") {
-        options.push("SPECIAL-USE".to_owned());
-    }
-    let with_status = remote.capabilities.has("LIST-STATUS");
-    if with_status {
-        options.push(format!("STATUS ({})", status_items(remote)));
-    }
+    let mut listing = Some(Listing::new(&remote.capabilities, remote.facts.cond_store));
     let mut commands = leaving(remote).await?;
-    commands.push(Command::new("LIST", format!("LIST \"\" \"*\" RETURN ({})", options.join(" "))));
-    let (mut lines, mut statuses) = (Vec::new(), Vec::new());
-    let answers = remote.driver.run(commands, &mut |heard| collect(heard, &mut lines, &mut statuses)).await?;
-    if answers.iter().any(|answer| answer.condition != Condition::Ok) {
-        return Ok(None);
+    commands.extend(listing.as_ref().map(Listing::command));
+    let hear = &mut |heard| Listing::offer(&mut listing, heard).map(|left| left.is_none());
+    let answers = remote.driver.run(commands, hear).await?;
+    match listing.filter(|_| answers.iter().all(|answer| answer.condition == Condition::Ok)) {
+        Some(listing) => listing.into_listed(&remote.namespaces).map(Some),
+        None => Ok(None),
     }
-    let mut listed = mailboxes(&remote.namespaces, &lines)?;
-    if with_status {
+}
+
+/// One LIST that tells all, and what is told in answer to it.
+pub(super) struct Listing {
+    options: Vec<String>,
+    lines: Vec<ListLine>,
+    statuses: Vec<MailboxStatus>,
+}
+
+impl Listing {
+    /// Nothing is told yet.
+    pub(super) fn new(capabilities: &Capabilities, cond_store: bool) -> Self {
+        let mut options = vec!["SUBSCRIBED".to_owned()];
+        if capabilities.has("SPECIAL-USE") {
+            options.push("SPECIAL-USE".to_owned());
+        }
+        if capabilities.has("LIST-STATUS") {
+            options.push(format!("STATUS ({})", status_items(cond_store)));
+        }
+        Self { options, lines: Vec::new(), statuses: Vec::new() }
+    }
+
+    pub(super) fn command(&self) -> Command<'static> {
+        Command::new("LIST", format!("LIST \"\" \"*\" RETURN ({})", self.options.join(" ")))
+    }
+
+    /// Offers it what is heard; gives back what is not its own.
+    pub(super) fn offer(listing: &mut Option<Self>, heard: Heard) -> Result<Option<Heard>, RemoteError> {
+        match listing {
+            Some(listing) => collect(heard, &mut listing.lines, &mut listing.statuses),
+            None => Ok(Some(heard)),
+        }
+    }
+
+    /// The mailboxes, each with its status where that was told.
+    pub(super) fn into_listed(self, namespaces: &Namespaces) -> Result<Vec<Listed>, RemoteError> {
+        let mut listed = mailboxes(namespaces, &self.lines)?;
         let by_name: HashMap<Vec<u8>, &MailboxStatus> =
-            statuses.iter().map(|status| (folded(&status.name), status)).collect();
+            self.statuses.iter().map(|status| (folded(&status.name), status)).collect();
         for mailbox in &mut listed {
             mailbox.status = by_name.get(&folded(mailbox.name.0.as_bytes())).and_then(|status| told(status));
         }
+        Ok(listed)
     }
-    Ok(Some(listed))
 }
 
 /// What goes before a question for status while a mailbox is selected: of that one, servers (Dovecot is one) tell what
@@ -79,7 +112,7 @@ async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError>
             }
             Ok(true)
         }
-        heard => collect(heard, &mut lines, &mut Vec::new()),
+        heard => collect(heard, &mut lines, &mut Vec::new()).map(|left| left.is_none()),
     };
     for (answer, request) in remote.driver.run(commands, hear).await?.into_iter().zip(requests) {
         remote.driver.check(request, answer)?;
@@ -91,17 +124,22 @@ async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError>
     Ok(listed)
 }
 
-fn collect(heard: Heard, lines: &mut Vec<ListLine>, statuses: &mut Vec<MailboxStatus>) -> Result<bool, RemoteError> {
+/// Gives back what is not of a list.
+fn collect(
+    heard: Heard,
+    lines: &mut Vec<ListLine>,
+    statuses: &mut Vec<MailboxStatus>,
+) -> Result<Option<Heard>, RemoteError> {
     match heard {
         Heard::Untagged(Untagged::List(line)) => lines.push(line),
         Heard::Untagged(Untagged::MailboxStatus(status)) => statuses.push(status),
-        _ => return Ok(false),
+        heard => return Ok(Some(heard)),
     }
     if lines.len() > limits::MAILBOXES_MAX || statuses.len() > limits::MAILBOXES_MAX {
         let text = format!("more than {} mailboxes", limits::MAILBOXES_MAX);
         return Err(RemoteError::Protocol { request: "LIST", text });
     }
-    Ok(true)
+    Ok(None)
 }
 
 /// The mailboxes of LIST lines, each once, without status.
@@ -139,7 +177,7 @@ pub(super) async fn status(
     remote: &mut ImapRemote,
     names: &[RemoteName],
 ) -> Result<Vec<Result<Status, RemoteError>>, RemoteError> {
-    let items = status_items(remote);
+    let items = status_items(remote.facts.cond_store);
     let command = |name| Command::new("STATUS", "STATUS ").mailbox(name).text(format!(" ({items})"));
     let mut told_of: Vec<Option<MailboxStatus>> = names.iter().map(|_| None).collect();
     let mut unclaimed: Vec<MailboxStatus> = Vec::new();
@@ -174,8 +212,8 @@ pub(super) async fn status(
 }
 
 /// What is asked of a mailbox.
-fn status_items(remote: &ImapRemote) -> &'static str {
-    match remote.facts.cond_store {
+const fn status_items(cond_store: bool) -> &'static str {
+    match cond_store {
         true => "MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ",
         false => "MESSAGES UIDNEXT UIDVALIDITY",
     }

@@ -33,6 +33,8 @@ use crate::upstream::tls::ClientTls;
 pub(super) struct LoggedIn {
     pub session: Session<Wire>,
     pub greeting: String,
+    /// What it can do now, where its answer to the login says so (RFC 3501 section 6.2.3).
+    pub capabilities: Option<Capabilities>,
 }
 
 /// Who connects to what.
@@ -72,8 +74,9 @@ pub(super) async fn log_in(stream: BoxedStream, login: &Login<'_>) -> Result<Log
             // Whoever stands in the line could have said it to skip STARTTLS (RFC 9051 section 7.1.4).
             return Err(login.insecure("the server says PREAUTH on a connection that is not encrypted"));
         }
+        let capabilities = visitor.capabilities.take();
         let session = visitor.assume_session().await?;
-        return Ok(LoggedIn { session, greeting: greeting.text });
+        return Ok(LoggedIn { session, greeting: greeting.text, capabilities });
     }
     if matches!(endpoint.tls, TlsMode::StartTls | TlsMode::Opportunistic) {
         visitor = visitor.start_tls().await?;
@@ -81,8 +84,8 @@ pub(super) async fn log_in(stream: BoxedStream, login: &Login<'_>) -> Result<Log
     if !visitor.is_encrypted && !endpoint.may_be_plain() {
         return Err(login.insecure("plain text is not allowed to this server"));
     }
-    let session = visitor.authenticate().await?;
-    Ok(LoggedIn { session, greeting: greeting.text })
+    let (session, capabilities) = visitor.authenticate().await?;
+    Ok(LoggedIn { session, greeting: greeting.text, capabilities })
 }
 
 impl<'a> Visitor<'a> {
@@ -153,7 +156,7 @@ impl<'a> Visitor<'a> {
 
     /// A password by AUTHENTICATE PLAIN where it is offered, else by LOGIN where it is not forbidden; a token by OAUTHBEARER,
     /// else XOAUTH2.
-    async fn authenticate(mut self) -> Result<Session<Wire>, RemoteError> {
+    async fn authenticate(mut self) -> Result<Begun, RemoteError> {
         let capabilities = self.capabilities().await?;
         let may_login = !capabilities.has("LOGINDISABLED");
         let is_offered = |mechanism: &Mechanism| capabilities.has(&format!("AUTH={}", mechanism.name()));
@@ -175,7 +178,7 @@ impl<'a> Visitor<'a> {
         let mut answer = None;
         for attempt in attempts {
             self = match self.attempt(attempt, &capabilities).await? {
-                Attempted::LoggedIn(session) => return Ok(*session),
+                Attempted::LoggedIn(begun) => return Ok(*begun),
                 // A server may name a mechanism and not know it (QUIRKS.md row 27): BAD says nothing of the password.
                 Attempted::Refused(visitor, status) if status.condition == Condition::Bad => {
                     answer = Some(status);
@@ -229,8 +232,13 @@ impl<'a> Visitor<'a> {
                 let shim = session.get_mut();
                 shim.inward.hush(false);
                 shim.outward.forget_prepared();
-                while shim.inward.take_told().is_some() {}
-                Ok(Attempted::LoggedIn(Box::new(session)))
+                let mut capabilities = None;
+                while let Some(told) = shim.inward.take_told() {
+                    if let Told::Tagged(_, StatusLine { code: Some(Code::Capability(words)), .. }) = told {
+                        capabilities = Some(Capabilities::new(&words));
+                    }
+                }
+                Ok(Attempted::LoggedIn(Box::new((session, capabilities))))
             }
             Err((error, mut client)) => {
                 client.get_mut().inward.hush(false);
@@ -339,8 +347,11 @@ enum Attempt {
     Login,
 }
 
+/// A session, and what the answer to the login says that the server can do.
+type Begun = (Session<Wire>, Option<Capabilities>);
+
 enum Attempted<'a> {
-    LoggedIn(Box<Session<Wire>>),
+    LoggedIn(Box<Begun>),
     Refused(Box<Visitor<'a>>, StatusLine),
 }
 

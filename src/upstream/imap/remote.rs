@@ -1,11 +1,16 @@
 //! [`ImapRemote`]: one connection to an account, as the rest of the program sees it.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::capability::Capabilities;
 use super::command::Command;
 use super::driver::Driver;
+use super::list::{self, Listing};
 use super::namespace::Namespaces;
 use super::profile::Profile;
-use super::{append, folders, list, messages, select, tour, transfer, wait};
+use super::{append, folders, messages, select, tour, transfer, wait};
 use crate::sync::remote::{
     AppendUid, CopyUid, Facts, Fingerprinted, Interrupt, Known, Listed, MessageSink, Outgoing, Remote, RemoteError,
     RemoteName, Scanned, Selected, Status, Woken,
@@ -21,7 +26,19 @@ pub struct ImapRemote {
     pub(super) profile: Profile,
     pub(super) namespaces: Namespaces,
     pub(super) selected: Option<SelectedMailbox>,
+    ahead: Option<Ahead>,
 }
+
+/// The list of mailboxes, asked for ahead of time in a burst with something else: good while nothing else is asked, for a
+/// moment.
+struct Ahead {
+    listing: Listing,
+    sent: u64,
+    at: Instant,
+}
+
+/// How long what was asked ahead is as good as an answer that is asked for now.
+const AHEAD_MAX: Duration = Duration::from_secs(2);
 
 /// The mailbox selected.
 pub(super) struct SelectedMailbox {
@@ -38,7 +55,23 @@ impl ImapRemote {
         profile: Profile,
         namespaces: Namespaces,
     ) -> Self {
-        Self { driver, facts, capabilities, profile, namespaces, selected: None }
+        Self { driver, facts, capabilities, profile, namespaces, selected: None, ahead: None }
+    }
+
+    /// Does one command tell all of every mailbox?
+    pub(super) fn lists_at_once(&self) -> bool {
+        self.profile.uses_list_return && ["LIST-EXTENDED", "LIST-STATUS"].iter().all(|name| self.capabilities.has(name))
+    }
+
+    /// Keeps a list just told for the next call of `list`.
+    pub(super) fn keep_listing(&mut self, listing: Listing) {
+        self.ahead = Some(Ahead { listing, sent: self.driver.sent(), at: Instant::now() });
+    }
+
+    /// The list that was told ahead, if it is as good as one asked for now.
+    pub(super) fn take_listing(&mut self) -> Option<Listing> {
+        let ahead = self.ahead.take()?;
+        (ahead.sent == self.driver.sent() && ahead.at.elapsed() < AHEAD_MAX).then_some(ahead.listing)
     }
 
     /// As what the server is known, and its ways that are not the standard's, for people; `None`: it has none.
@@ -170,8 +203,8 @@ impl Remote for ImapRemote {
         append::append(self, to, message).await
     }
 
-    async fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide) -> Result<(), RemoteError> {
-        tour::tour(self, stops, guide).await
+    async fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide, then_lists: bool) -> Result<(), RemoteError> {
+        tour::tour(self, stops, guide, then_lists).await
     }
 
     async fn wait(&mut self, max_ms: u64, interrupt: Interrupt<'_>) -> Result<Woken, RemoteError> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::code::{Code, Condition, StatusLine};
 use super::command::Command;
 use super::driver::Heard;
+use super::list::Listing;
 use super::messages::{self, Bodies, Scan, Sight};
 use super::refusal;
 use super::remote::ImapRemote;
@@ -19,8 +20,20 @@ use crate::sync::tour::{Brought, Errand, Guide, Stop};
 use crate::types::{RemoteUid, UidSet};
 
 /// See [`crate::sync::remote::Remote::tour`].
-pub(super) async fn tour(remote: &mut ImapRemote, stops: &[Stop], guide: &mut dyn Guide) -> Result<(), RemoteError> {
-    let (legs, commands) = itinerary(remote, stops)?;
+pub(super) async fn tour(
+    remote: &mut ImapRemote,
+    stops: &[Stop],
+    guide: &mut dyn Guide,
+    then_lists: bool,
+) -> Result<(), RemoteError> {
+    let (mut legs, mut commands) = itinerary(remote, stops)?;
+    let can_list = remote.facts.unselect && remote.lists_at_once();
+    let listing = (then_lists && can_list).then(|| Listing::new(&remote.capabilities, remote.facts.cond_store));
+    if let Some(listing) = &listing {
+        // Of the mailbox selected a server may tell what this session has seen of it (RFC 3501 section 6.3.10).
+        legs.extend([Leg::Leave, Leg::Leave]);
+        commands.extend([Command::new("UNSELECT", "UNSELECT"), listing.command()]);
+    }
     remote.selected = None;
     let (host, facts) = (remote.driver.host().to_owned(), remote.facts.clone());
     let mut traveller = Traveller {
@@ -35,11 +48,17 @@ pub(super) async fn tour(remote: &mut ImapRemote, stops: &[Stop], guide: &mut dy
         at_work: Work::Nothing,
         placed: Vec::new(),
         sight: Sight::default(),
+        listing,
     };
-    remote.driver.run(commands, &mut |heard| traveller.hear(heard)).await?;
+    let answers = remote.driver.run(commands, &mut |heard| traveller.hear(heard)).await?;
+    let is_listed = answers.last().is_some_and(|answer| answer.condition == Condition::Ok);
+    let listing = traveller.listing.filter(|_| is_listed);
     // Both are about mailboxes left by now; the guide was told.
     remote.driver.take_vanished();
     remote.driver.take_touched();
+    if let Some(listing) = listing {
+        remote.keep_listing(listing);
+    }
     Ok(())
 }
 
@@ -149,6 +168,8 @@ struct Traveller<'a, 'g> {
     /// What searches found at this stop, of whichever errand: Dovecot tells that, too, before it answers an earlier STORE.
     /// What one of them found is there for all.
     sight: Sight,
+    /// What is told of all mailboxes at the end.
+    listing: Option<Listing>,
 }
 
 impl Traveller<'_, '_> {
@@ -156,6 +177,7 @@ impl Traveller<'_, '_> {
         if let Heard::Answered(place, status) = heard {
             return self.answered(place, status).map(|()| true);
         }
+        let Some(heard) = Listing::offer(&mut self.listing, heard)? else { return Ok(true) };
         match self.legs.get(self.at).copied() {
             None | Some(Leg::Leave) => Ok(true),
             Some(Leg::Enter { .. }) => {

@@ -706,7 +706,7 @@ impl Remote for ModelRemote {
     }
 
     /// Blind, as one that sends all at once: what it does in a mailbox it does whichever mailbox that is.
-    async fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide) -> Result<(), RemoteError> {
+    async fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide, _then_lists: bool) -> Result<(), RemoteError> {
         for (at, stop) in stops.iter().enumerate() {
             if stop.errands.iter().any(Errand::changes) {
                 self.server.state().replace(&stop.name.0);

@@ -16,13 +16,13 @@ const SESSION: &str = r#"
     C: ID ("name" "Mailtide"..
     C: NAMESPACE
     C: ENABLE QRESYNC
+    C: LIST "" "*" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ))
     S: * ID ("name" "Scripted" "version" NIL)
     S: $ OK done
     S: * NAMESPACE (("" "/")) NIL NIL
     S: $ OK done
     S: * ENABLED QRESYNC
     S: $ OK done
-    C: LIST "" "*" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ))
     S: * LIST (\Subscribed \HasNoChildren) "/" INBOX
     S: * STATUS INBOX (MESSAGES 2 UIDNEXT 8 UIDVALIDITY 5 HIGHESTMODSEQ 77)
     S: * LIST (\HasNoChildren \Sent) "/" "Entw&APw-rfe/a \"b\""

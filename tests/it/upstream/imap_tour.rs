@@ -104,7 +104,7 @@ async fn tour(script: &str, stops: &[Stop]) -> Vec<(Vec<String>, Result<(), Remo
         let server = Scripted::new(&[&format!("{BEFORE}{script}{AFTER}")], Line { cut_after: None, trickles });
         let mut remote = account(server.clone()).connect().await.expect("a login");
         let mut diary = Diary::default();
-        let ended = remote.tour(stops, &mut diary).await;
+        let ended = remote.tour(stops, &mut diary, false).await;
         if ended.is_ok() {
             remote.logout().await;
             server.assert_followed();

@@ -1,5 +1,6 @@
 //! The upstream clients against scripted servers: no socket, and time stands still unless it is waited for.
 
+mod imap_ahead;
 mod imap_errors;
 mod imap_forms;
 mod imap_quirks;
