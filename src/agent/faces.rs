@@ -160,7 +160,7 @@ fn make_smtp(parts: Parts) -> MakeSession {
             message_max_bytes: limits::MESSAGE_MAX_BYTES,
             hold_max_seconds: limits::HOLD_MAX_SECONDS,
             greet_delay_ms: 0,
-            tarpit_ms: 0,
+            tarpit_ms: if accepted.is_loopback() { 0 } else { limits::TARPIT_MS },
         };
         Box::new(smtp::Session::new(backend, config))
     })
@@ -176,6 +176,7 @@ fn make_pop3(parts: Parts) -> MakeSession {
             plaintext_auth: accepted.is_loopback(),
             scram_nonce: nonce(),
             login_delay_seconds: 0,
+            tarpit_ms: if accepted.is_loopback() { 0 } else { limits::TARPIT_MS },
         };
         Box::new(pop3::Session::new(backend, config))
     })

@@ -104,6 +104,15 @@ pub const KEPT_CONNECTION_MESSAGES_MAX: u32 = 100;
 /// Messages on their way to one domain at once.
 pub const RELAY_LANES_PER_DOMAIN: usize = 8;
 
+/// Longest head of an HTTP answer: a policy or a token comes with little.
+pub const HTTP_HEAD_MAX_BYTES: usize = 16 * 1024;
+
+/// Longest body of an HTTP answer: RFC 8461 section 3.3 asks for a limit such as 64 kilobytes.
+pub const HTTP_BODY_MAX_BYTES: usize = 64 * 1024;
+
+/// How long an HTTP answer may take, connection and all (RFC 8461 section 3.3: a minute).
+pub const HTTP_TIMEOUT_MS: u64 = 60_000;
+
 /// Longest SMTP reply taken, all lines together: RFC 5321 section 4.5.3.1.5 asks for 512 a line.
 pub const UPSTREAM_REPLY_MAX_BYTES: usize = 64 * 1024;
 
@@ -152,6 +161,13 @@ pub const SMTP_RECIPIENTS_MAX: usize = 1000;
 
 /// Longest POP3 command line: RFC 2449 section 4 asks for 255; SASL needs more (RFC 5034 section 4).
 pub const POP3_LINE_MAX_BYTES: usize = 12 * 1024 + 512;
+
+/// What a POP3 client may send ahead while an answer is held back: a few lines.
+pub const POP3_HELD_INPUT_MAX_BYTES: usize = 2 * POP3_LINE_MAX_BYTES;
+
+/// How long the answer to a failed login waits, by SMTP and POP3, where the configuration says nothing else; to this
+/// machine's own programs it does not.
+pub const TARPIT_MS: i64 = 2_000;
 
 /// Header bytes of one message that are parsed; the rest of a larger header is body to the parser.
 pub const HEADER_MAX_BYTES: usize = 1024 * 1024;

@@ -29,8 +29,14 @@ impl Home {
         let users = Arc::new(Alice(self.face.account));
         let backend = MaildropBackend::new(self.face.store.clone(), self.face.origin, users, self.locks.clone());
         let (hostname, login_delay_seconds) = ("here".to_owned(), self.login_delay_seconds);
-        let config =
-            Config { hostname, tls: Tls::Absent, plaintext_auth: true, scram_nonce: None, login_delay_seconds };
+        let config = Config {
+            hostname,
+            tls: Tls::Absent,
+            plaintext_auth: true,
+            scram_nonce: None,
+            login_delay_seconds,
+            tarpit_ms: 0,
+        };
         Session::new(backend.with_login_delay(login_delay_seconds), config)
     }
 

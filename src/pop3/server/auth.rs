@@ -89,6 +89,7 @@ impl<B: Backend> Session<B> {
             Err(LoginError::Unavailable) => self.say(format!("-ERR [SYS/TEMP] {}", LoginError::Unavailable)),
             Err(LoginError::Refused) => {
                 self.say(format!("-ERR [AUTH] {}", LoginError::Refused));
+                self.hold();
                 self.login_failures += 1;
                 if self.login_failures >= limits::LOGIN_FAILURES_MAX {
                     self.state = State::Over;

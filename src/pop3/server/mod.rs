@@ -27,6 +27,8 @@ pub struct Config {
     pub scram_nonce: Option<String>,
     /// How long a user must wait between logins (RFC 2449 section 6.5); 0: not at all.
     pub login_delay_seconds: u32,
+    /// How long the answer to a failed login waits.
+    pub tarpit_ms: i64,
 }
 
 /// The TLS layer below the session.
@@ -48,6 +50,8 @@ pub struct Session<B: Backend> {
     used: usize,
     output: Vec<u8>,
     last_heard: Option<Timestamp>,
+    /// Nothing is said or looked at before then.
+    held: Option<Timestamp>,
     login_failures: u32,
     /// SCRAM exchanges so far: each has a nonce of its own.
     scram_exchanges: u32,
@@ -94,6 +98,7 @@ impl<B: Backend> Session<B> {
             used: 0,
             output,
             last_heard: None,
+            held: None,
             login_failures: 0,
             scram_exchanges: 0,
             utf8: false,
@@ -131,6 +136,7 @@ impl<B: Backend> Session<B> {
 
     fn takes_commands(&self) -> bool {
         match &self.state {
+            _ if self.held.is_some() => false,
             State::Authorization { .. } | State::Sasl(_) => true,
             State::Transaction(transaction) => transaction.outgoing.is_none(),
             State::StartingTls | State::Over => false,
@@ -140,6 +146,12 @@ impl<B: Backend> Session<B> {
     fn say(&mut self, line: impl AsRef<str>) {
         self.output.extend_from_slice(line.as_ref().as_bytes());
         self.output.extend_from_slice(b"\r\n");
+    }
+
+    /// Who guesses passwords waits for each answer.
+    fn hold(&mut self) {
+        let wait_ms = self.config.tarpit_ms;
+        self.held = self.last_heard.filter(|_| wait_ms > 0).map(|heard| heard.plus_ms(wait_ms));
     }
 
     /// Says a last word. Nothing is deleted.
@@ -157,18 +169,26 @@ impl<B: Backend> Conversation for Session<B> {
             self.used = 0;
             self.input.extend_from_slice(input);
         }
+        if self.held.is_some() && self.input.len() > limits::POP3_HELD_INPUT_MAX_BYTES {
+            self.held = None;
+            self.close("-ERR wait for the answers");
+        }
     }
 
     fn handle_event(&mut self, event: Event, now: Timestamp) {
         match event {
             Event::Changed => {}
-            Event::PeerClosed => self.state = State::Over,
+            Event::PeerClosed => (self.held, self.state) = (None, State::Over),
             Event::TlsStarted(_) => {
                 self.config.tls = Tls::Active;
                 self.last_heard = Some(now);
                 self.state = State::Authorization { user: None };
             }
-            Event::Shutdown => self.close("-ERR [SYS/TEMP] stopping, try again later"),
+            Event::Shutdown => {
+                self.held = None;
+                self.close("-ERR [SYS/TEMP] stopping, try again later");
+            }
+            Event::Deadline if self.held.is_some() => self.held = None,
             // RFC 1939 section 3: close without UPDATE and without a reply.
             Event::Deadline => self.state = State::Over,
         }
@@ -176,7 +196,11 @@ impl<B: Backend> Conversation for Session<B> {
 
     fn poll_output(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Step {
         self.last_heard.get_or_insert(now);
+        self.held = self.held.filter(|until| now < *until);
         let more = self.advance(now);
+        if self.held.is_some() {
+            return Step::Wait;
+        }
         out.append(&mut self.output);
         if self.poll_outgoing(out) {
             self.last_heard = Some(now);
@@ -197,6 +221,6 @@ impl<B: Backend> Conversation for Session<B> {
             State::Transaction(_) => limits::POP3_IDLE_TIMEOUT_MS,
             _ => limits::PRE_LOGIN_TIMEOUT_MS,
         };
-        self.last_heard.map(|heard| heard.plus_ms(patience_ms))
+        self.held.or_else(|| self.last_heard.map(|heard| heard.plus_ms(patience_ms)))
     }
 }
