@@ -21,6 +21,20 @@ pub struct Envelope {
     pub envid: Option<String>,
 }
 
+impl Envelope {
+    /// The envelope of those recipients alone.
+    pub fn part(&self, places: &[usize]) -> Self {
+        Self {
+            mail_from: self.mail_from.clone(),
+            recipients: places.iter().filter_map(|place| self.recipients.get(*place).cloned()).collect(),
+            eight_bit: self.eight_bit,
+            smtp_utf8: self.smtp_utf8,
+            ret: self.ret.clone(),
+            envid: self.envid.clone(),
+        }
+    }
+}
+
 /// One recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {

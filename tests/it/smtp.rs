@@ -106,6 +106,24 @@ fn a_line_without_end_is_refused_and_not_kept() {
     assert!(talk(&mut session, b"A\r\nNOOP\r\n").0.starts_with("250 "));
 }
 
+/// RFC 9422 section 4.2, RFC 5321 section 4.5.3.1.10.
+#[test]
+fn as_many_recipients_are_taken_as_ehlo_says() {
+    let (mut session, log) = session(&Settings::new());
+    let (hello, _) = talk(&mut session, b"EHLO c\r\n");
+    let max = hello.split_once("LIMITS RCPTMAX=").expect("a limit").1.lines().next().expect("a line");
+    let max: usize = max.parse().expect("a number");
+    let rcpt = "RCPT TO:<alice@here>\r\n";
+    let (said, _) = talk(&mut session, format!("MAIL FROM:<a@x>\r\n{}", rcpt.repeat(max)).as_bytes());
+    assert!(said.lines().all(|line| line.starts_with("250 ")), "{said}");
+    for _ in 0..limits::SMTP_MISTAKES_MAX {
+        assert!(talk(&mut session, rcpt.as_bytes()).0.starts_with("452 4.5.3 "));
+    }
+    let (said, step) = talk(&mut session, b"DATA\r\nhi\r\n.\r\nMAIL FROM:<a@x>\r\nRCPT TO:<alice@here>\r\n");
+    assert!(said.lines().all(|line| line.starts_with(['2', '3'])) && step == Step::Wait, "{said}");
+    assert_eq!(log.lock().expect("held by none")[0].matches(" to <").count(), max);
+}
+
 #[test]
 fn the_silent_are_sent_home() {
     let (mut session, _) = session(&Settings::new());

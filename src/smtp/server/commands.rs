@@ -50,6 +50,8 @@ impl<B: Backend> Session<B> {
         for keyword in ["PIPELINING", size.as_str(), "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN"] {
             reply = reply.and(keyword);
         }
+        // RFC 9422. The other limits that it knows do not exist here.
+        reply = reply.and(format!("LIMITS RCPTMAX={}", limits::SMTP_RECIPIENTS_MAX));
         if self.config.hold_max_seconds > 0 {
             // RFC 4865 section 4: the longest wait, and the last moment.
             let (seconds, last) = (self.config.hold_max_seconds, self.last_hold(now).to_rfc3339());

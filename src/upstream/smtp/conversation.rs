@@ -26,6 +26,8 @@ pub(super) struct Conversation {
     pub is_encrypted: bool,
     /// Messages that the server took.
     pub messages: u32,
+    /// MAIL commands that it was sent.
+    pub transactions: usize,
 }
 
 impl Conversation {
@@ -60,7 +62,7 @@ impl Conversation {
             .map_err(|error| SendError::Lost { host: endpoint.host.clone(), cause: error.to_string() })?;
         let endpoint = endpoint.clone();
         let extensions = Extensions::default();
-        Ok(Self { transport, shared, endpoint, timeouts, extensions, is_encrypted, messages: 0 })
+        Ok(Self { transport, shared, endpoint, timeouts, extensions, is_encrypted, messages: 0, transactions: 0 })
     }
 
     /// EHLO, and HELO to a server that does not know it (RFC 5321 section 3.2).
@@ -151,6 +153,11 @@ impl Conversation {
     /// The reply to the whole message: the server may be thinking about it.
     pub(super) async fn final_reply(&mut self) -> Result<RawReply, SendError> {
         self.reply_within(self.timeouts.silence_ms.max(limits::UPSTREAM_DATA_TIMEOUT_MS)).await
+    }
+
+    /// Does the server take one more message in this session (MAILMAX, RFC 9422 section 4.1)?
+    pub(super) fn takes_more(&self) -> bool {
+        self.transactions < self.extensions.limits().mail_max
     }
 
     /// QUIT, whatever the server says to it.

@@ -46,7 +46,8 @@ impl Kept {
     fn keep(&self, conversation: Conversation) -> Option<Conversation> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = idle.connections.values().map(Vec::len).sum();
-        if all >= limits::KEPT_CONNECTIONS_MAX || conversation.messages >= limits::KEPT_CONNECTION_MESSAGES_MAX {
+        let is_spent = conversation.messages >= limits::KEPT_CONNECTION_MESSAGES_MAX || !conversation.takes_more();
+        if all >= limits::KEPT_CONNECTIONS_MAX || is_spent {
             return Some(conversation);
         }
         let key = (conversation.endpoint.host.clone(), conversation.endpoint.port);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::shares::Limits;
 use crate::outbox::sender::Reply;
 
 /// A reply as it came, its lines apart.
@@ -120,6 +121,11 @@ impl Extensions {
     /// Is the mechanism offered?
     pub(super) fn has_auth(&self, mechanism: &str) -> bool {
         self.0.get("AUTH").is_some_and(|offered| offered.split(' ').any(|word| word == mechanism))
+    }
+
+    /// How much is taken at once (RFC 9422).
+    pub(super) fn limits(&self) -> Limits {
+        Limits::parse(self.0.get("LIMITS").map_or("", String::as_str))
     }
 
     /// The largest message taken (RFC 1870 section 4); 0 and none mean that there is no fixed limit.

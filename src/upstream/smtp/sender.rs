@@ -3,8 +3,9 @@
 use super::conversation::{Conversation, dial_error};
 use super::kept::Kept;
 use super::login::{self, Login};
+use super::reply::own_reply;
 use super::transaction;
-use crate::outbox::sender::{Envelope, HandedOver, Outcome, SendError, Sender};
+use crate::outbox::sender::{Envelope, Farewell, HandedOver, Outcome, SendError, Sender};
 use crate::types::{ByteSource, limits};
 use crate::upstream::dial::{self, Dial, Endpoint, Tcp, Timeouts, TlsMode};
 use crate::upstream::tls::ClientTls;
@@ -47,13 +48,38 @@ impl<D: Dial> SmtpSender<D> {
         Ok(())
     }
 
+    /// To as many of those recipients as the server takes in one session.
+    async fn hand_over_in_session(
+        &self,
+        envelope: &Envelope,
+        open: &[usize],
+        bytes: &mut dyn ByteSource,
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<Farewell, SendError> {
+        while let Some(mut conversation) = self.kept.as_ref().and_then(|kept| kept.take(&self.endpoint)) {
+            match run(&mut conversation, envelope, open, bytes, outcomes).await {
+                // It was closed meanwhile, or is about to be: nothing was taken over.
+                Err(SendError::Lost { .. } | SendError::Refused { .. }) if is_nothing_known(open, outcomes) => {}
+                Err(error) => return Err(error),
+                Ok(was_taken) => return Ok(self.goodbye(conversation, was_taken)),
+            }
+        }
+        let connected = match self.connect(true).await {
+            // Opportunistic TLS that fails is as good as none (RFC 7435 section 3).
+            Err(SendError::Insecure { .. }) if self.endpoint.may_be_plain() => self.connect(false).await,
+            connected => connected,
+        };
+        let mut conversation = connected?;
+        let was_taken = run(&mut conversation, envelope, open, bytes, outcomes).await?;
+        Ok(self.goodbye(conversation, was_taken))
+    }
+
     /// What is said when the outcomes are recorded: goodbye, or nothing before the next message. After one that the server
     /// did not take, who knows where it stands.
-    fn handed_over(&self, conversation: Conversation, messages_before: u32, outcomes: Vec<Outcome>) -> HandedOver {
-        let kept = self.kept.as_ref().filter(|_| conversation.messages > messages_before);
-        match kept.cloned() {
-            Some(kept) => HandedOver { outcomes, farewell: vec![Box::pin(kept.give(conversation))] },
-            None => HandedOver { outcomes, farewell: vec![Box::pin(conversation.quit())] },
+    fn goodbye(&self, conversation: Conversation, was_taken: bool) -> Farewell {
+        match self.kept.as_ref().filter(|_| was_taken).cloned() {
+            Some(kept) => Box::pin(kept.give(conversation)),
+            None => Box::pin(conversation.quit()),
         }
     }
 
@@ -89,22 +115,52 @@ impl<D: Dial> Sender for SmtpSender<D> {
     }
 
     async fn hand_over(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<HandedOver, SendError> {
-        while let Some(mut conversation) = self.kept.as_ref().and_then(|kept| kept.take(&self.endpoint)) {
-            let before = conversation.messages;
-            match transaction::run(&mut conversation, envelope, bytes).await {
-                // It was closed meanwhile, or is about to be: nothing was taken over.
-                Err(SendError::Lost { .. } | SendError::Refused { .. }) => {}
-                Err(error) => return Err(error),
-                Ok(outcomes) => return Ok(self.handed_over(conversation, before, outcomes)),
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; envelope.recipients.len()];
+        let mut farewell = Vec::new();
+        loop {
+            let open: Vec<usize> = (0..outcomes.len()).filter(|place| outcomes[*place].is_none()).collect();
+            if open.is_empty() {
+                return Ok(HandedOver { outcomes: outcomes.into_iter().flatten().collect(), farewell });
+            }
+            match self.hand_over_in_session(envelope, &open, bytes, &mut outcomes).await {
+                Ok(goodbye) => farewell.push(goodbye),
+                Err(error) if outcomes.iter().all(Option::is_none) => return Err(error),
+                // Some have it: the others get it another time.
+                Err(error) => {
+                    let later = Outcome::Deferred(own_reply(451, "4.4.2", error.to_string()));
+                    outcomes.iter_mut().for_each(|outcome| _ = outcome.get_or_insert_with(|| later.clone()));
+                }
             }
         }
-        let connected = match self.connect(true).await {
-            // Opportunistic TLS that fails is as good as none (RFC 7435 section 3).
-            Err(SendError::Insecure { .. }) if self.endpoint.may_be_plain() => self.connect(false).await,
-            connected => connected,
-        };
-        let mut conversation = connected?;
-        let outcomes = transaction::run(&mut conversation, envelope, bytes).await?;
-        Ok(self.handed_over(conversation, 0, outcomes))
     }
+}
+
+/// Hands the message over to those recipients, in as many transactions as the server wants (RFC 9422). Did it take the last?
+async fn run(
+    conversation: &mut Conversation,
+    envelope: &Envelope,
+    open: &[usize],
+    bytes: &mut dyn ByteSource,
+    outcomes: &mut [Option<Outcome>],
+) -> Result<bool, SendError> {
+    let mut was_taken = true;
+    for share in conversation.extensions.limits().shares(&envelope.recipients, open) {
+        if !conversation.takes_more() {
+            break;
+        }
+        if !was_taken {
+            conversation.command("RSET\r\n").await?;
+        }
+        let messages_before = conversation.messages;
+        let decided = transaction::run(conversation, &envelope.part(&share), bytes).await?;
+        was_taken = conversation.messages > messages_before;
+        for (place, outcome) in share.into_iter().zip(decided) {
+            outcomes[place] = Some(outcome);
+        }
+    }
+    Ok(was_taken)
+}
+
+fn is_nothing_known(open: &[usize], outcomes: &[Option<Outcome>]) -> bool {
+    open.iter().all(|place| outcomes[*place].is_none())
 }

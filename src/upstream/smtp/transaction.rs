@@ -35,6 +35,7 @@ pub(super) async fn run(
     for batch in asked.chunks(if pipelining { PIPELINED_RECIPIENTS } else { 1 }) {
         let begins = mail.take();
         if let Some(mail) = &begins {
+            conversation.transactions += 1;
             conversation.send(mail).await?;
             if !pipelining && let Some(refused) = mail_reply(conversation, envelope).await? {
                 return Ok(refused);

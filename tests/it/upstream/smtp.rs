@@ -146,6 +146,58 @@ async fn a_server_that_takes_chunks_gets_chunks() {
     }
 }
 
+/// RFC 9422.
+#[tokio::test(start_paused = true)]
+async fn no_server_is_sent_more_at_once_than_it_says_it_takes() {
+    let rcpt = |addresses: &[&str]| {
+        let line = |address: &&str| format!("C: RCPT TO:<{address}>\nS: 250\n");
+        format!("C: MAIL..\nS: 250\n{}", addresses.iter().map(line).collect::<String>())
+    };
+    let data = "C: DATA\nS: 354\nC: hi\nC: .\nS: 250 ok\n";
+    let quit = "C: QUIT\nS: 221\n";
+    let offered = |limits: &str| format!("{GREETING}S: 250-mx\nS: 250 LIMITS {limits}\n");
+    let all = envelope(&["a@x", "b@y", "c@x"]);
+    let (two, one) = (rcpt(&["a@x", "b@y"]), rcpt(&["c@x"]));
+    let (at_x, at_y) = (rcpt(&["a@x", "c@x"]), rcpt(&["b@y"]));
+    let refused = "C: MAIL..\nS: 250\nC: RCPT..\nS: 550\nC: RCPT..\nS: 550\nC: RSET\nS: 250\n";
+    let rows: Vec<(Vec<String>, &str)> = vec![
+        (vec![format!("{}{two}{data}{one}{data}{quit}", offered("RCPTMAX=2"))], "+250 +250 +250"),
+        (vec![format!("{}{at_x}{data}{at_y}{data}{quit}", offered("RCPTDOMAINMAX=1"))], "+250 +250 +250"),
+        (vec![format!("{}{refused}{one}{data}{quit}", offered("RCPTMAX=2"))], "-550 -550 +250"),
+        (
+            vec![
+                format!("{}{two}{data}{quit}", offered("MAILMAX=1 RCPTMAX=2")),
+                format!("{}{one}{data}{quit}", offered("MAILMAX=1 RCPTMAX=2")),
+            ],
+            "+250 +250 +250",
+        ),
+        // Two have it: that the third does not is no reason to send it to them again.
+        (vec![format!("{}{two}{data}C: MAIL..\nS: 421 enough\n", offered("RCPTMAX=2"))], "+250 +250 ~451"),
+        (vec![format!("{}{two}{data}{quit}", offered("MAILMAX=1 RCPTMAX=2"))], "+250 +250 ~451"),
+    ];
+    for (scripts, expected) in rows {
+        let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
+        let dial = Scripted::new(&scripts, Line::default());
+        let handed_over = sender(dial.clone(), false).hand_over(&all, &mut b"hi".to_vec()).await.expect("outcomes");
+        assert_eq!(shown(&handed_over.and_leave().await), expected, "{scripts:#?}\n{:?}", dial.report);
+        dial.assert_followed();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_has_had_its_messages_is_not_kept() {
+    let hello = format!("{GREETING}S: 250-mx\nS: 250 LIMITS MAILMAX=1\n");
+    let script =
+        format!("{hello}C: MAIL..\nS: 250\nC: RCPT..\nS: 250\nC: DATA\nS: 354\nC: hi\nC: .\nS: 250\nC: QUIT\n");
+    let dial = Scripted::new(&[&script, &script], Line::default());
+    let sender = SmtpSender { kept: Some(Kept::default()), ..sender(dial.clone(), false) };
+    for _ in 0..2 {
+        let sent = sender.send(&envelope(&["a@x"]), &mut b"hi".to_vec()).await.expect("outcomes");
+        assert_eq!(shown(&sent), "+250");
+    }
+    dial.assert_followed();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_login_finds_the_way_that_the_server_takes() {
     let plain = "AGFubgBodW50ZXIy";
