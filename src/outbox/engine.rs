@@ -12,11 +12,11 @@ use futures_util::{StreamExt as _, stream};
 use super::copy::copy;
 use super::decide::{self, Next, Tried, Verdict};
 use super::dsn::{self, Action, Report, Told};
-use super::sender::{Envelope, HandedOver, SendError, Sender};
+use super::sender::{HandedOver, SendError, Sender};
 use super::sent;
 use super::wire::Wire;
 use crate::store::{
-    AttemptOutcome, Error, NewMessage, Origin, RecipientState, RecipientStatus, Result, Store, StoredContent,
+    AttemptOutcome, Due, Error, NewMessage, Origin, RecipientState, RecipientStatus, Result, Store, StoredContent,
     Submission, SubmissionState, Txn,
 };
 use crate::types::mutant::mutant;
@@ -89,6 +89,9 @@ impl Progress {
     }
 }
 
+/// Submissions looked up at once.
+const DUE_AT_ONCE: usize = 100;
+
 impl<S: Sender> Engine<S> {
     /// An engine for the account's outbox. What was being sent when the program last stopped is queued again.
     pub fn new(store: Store, account: AccountId, sender: S, settings: Settings, now: Timestamp) -> Result<Self> {
@@ -101,8 +104,12 @@ impl<S: Sender> Engine<S> {
         let mut progress = Progress::default();
         self.record_late((world.now)())?;
         let now = (world.now)();
-        let due = self.store.read(|reader| reader.submissions_due(self.account, now))?;
-        let attempts = due.into_iter().map(|submission| self.attempt(submission, world));
+        let attempts = self.due(now).map(|due| async move {
+            match due {
+                Ok(submission) => self.attempt(submission, world).await,
+                Err(error) => Err(error),
+            }
+        });
         let mut attempts = stream::iter(attempts).buffer_unordered(self.settings.attempts_at_once.max(1));
         let mut recorded = Ok(());
         while let Some(attempted) = attempts.next().await {
@@ -151,6 +158,24 @@ impl<S: Sender> Engine<S> {
         self.store.read(|reader| reader.next_submission_due(self.account))
     }
 
+    /// What is due, looked up a few at a time: a long queue is not listed anew by each look at it.
+    fn due(&self, now: Timestamp) -> impl Iterator<Item = Result<SubmissionId>> {
+        let (mut after, mut found, mut is_over) = (Due::FIRST, Vec::new().into_iter(), false);
+        std::iter::from_fn(move || {
+            if found.len() == 0 && !is_over {
+                match self.store.read(|reader| reader.submissions_due(self.account, now, after, DUE_AT_ONCE)) {
+                    Ok(more) => (is_over, found) = (more.is_empty(), more.into_iter()),
+                    Err(error) => {
+                        is_over = true;
+                        return Some(Err(error));
+                    }
+                }
+            }
+            after = found.next()?;
+            Some(Ok(after.id))
+        })
+    }
+
     async fn attempt(&self, id: SubmissionId, world: World<'_>) -> Result<Progress> {
         let mut progress = Progress::default();
         let begun = self.write((world.now)(), move |txn| txn.begin_attempt(id))?;
@@ -185,9 +210,7 @@ impl<S: Sender> Engine<S> {
         let source = self.store.source(submission.content).map_err(|error| local(&error))?;
         let summary = self.store.read(|reader| reader.summary(submission.content)).map_err(|error| local(&error))?;
         let mut wire = Wire::without_bcc(source, summary.root.body_start).map_err(|error| local(&error))?;
-        let recipients = places.iter().filter_map(|place| submission.envelope.recipients.get(*place).cloned());
-        let envelope = Envelope { recipients: recipients.collect(), ..submission.envelope.clone() };
-        self.sender.hand_over(&envelope, &mut wire).await
+        self.sender.hand_over(&submission.envelope.part(places), &mut wire).await
     }
 
     /// Records an outcome, or keeps it until it can be.

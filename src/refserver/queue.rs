@@ -16,7 +16,7 @@ use crate::agent::{Exit, reports};
 use crate::control::report::Submission;
 use crate::control::{CallError, Client, Failure, Handler, Request};
 use crate::net::Clock;
-use crate::store::{self, Origin, Store, SubmissionState};
+use crate::store::{self, Origin, Store};
 use crate::types::SubmissionId;
 
 /// What is done with the queue.
@@ -138,10 +138,8 @@ impl QueueControl {
     fn waiting(&self, reader: &store::Reader<'_>) -> store::Result<Vec<Submission>> {
         let mut waiting = Vec::new();
         for (name, account) in self.users.accounts() {
-            for submission in reader.submissions(account)? {
-                if submission.state != SubmissionState::Settled {
-                    waiting.push(reports::submission(reader, name, &submission)?);
-                }
+            for submission in reader.submissions_waiting(account)? {
+                waiting.push(reports::submission(reader, name, &submission)?);
             }
         }
         Ok(waiting)

@@ -20,6 +20,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0007_message_id.sql"),
     include_str!("migrations/0008_keys.sql"),
     include_str!("migrations/0009_doubt.sql"),
+    include_str!("migrations/0010_queue.sql"),
 ];
 
 /// The content database's.

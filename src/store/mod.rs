@@ -82,7 +82,7 @@ pub use mailboxes::Mailbox;
 pub use message_acts::{Appended, Copied, NewMessage};
 pub use messages::{Message, With};
 pub use mirror::Mirrored;
-pub use outbox::{RecipientState, RecipientStatus, Submission, SubmissionState};
+pub use outbox::{Due, RecipientState, RecipientStatus, Submission, SubmissionState};
 pub use outbox_acts::{AttemptOutcome, NewSubmission, RecipientOutcome};
 pub use overview::{JournalCounts, MailboxCounts, OutboxCounts, Overview};
 pub use quota::Quota;

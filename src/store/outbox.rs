@@ -37,6 +37,20 @@ pub struct Submission {
     pub recipients: Vec<RecipientStatus>,
 }
 
+/// A submission that is to be tried, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    pub since: Timestamp,
+    pub id: SubmissionId,
+}
+
+impl Due {
+    /// Before all others.
+    pub const FIRST: Self = Self { since: START, id: SubmissionId::new(0) };
+}
+
+const START: Timestamp = Timestamp::from_unix_ms(0);
+
 /// Where a submission stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubmissionState {
@@ -149,13 +163,29 @@ impl Reader<'_> {
 
     /// Every submission of the account, oldest first.
     pub fn submissions(&self, account: AccountId) -> Result<Vec<Submission>> {
-        let ids = self.submission_ids("account_id = ?1 AND ?2 = ?2", account, Timestamp::from_unix_ms(0))?;
+        let ids = self.submission_ids("account_id = ?1 AND ?2 = ?2", account, START)?;
         ids.into_iter().filter_map(|id| self.submission(id).transpose()).collect()
     }
 
-    /// The submissions to be tried now, oldest first.
-    pub fn submissions_due(&self, account: AccountId, now: Timestamp) -> Result<Vec<SubmissionId>> {
-        self.submission_ids("account_id = ?1 AND state = 'queued' AND next_attempt_ms <= ?2", account, now)
+    /// Those of its submissions that are not settled, oldest first.
+    pub fn submissions_waiting(&self, account: AccountId) -> Result<Vec<Submission>> {
+        let ids = self.submission_ids("account_id = ?1 AND ?2 = ?2 AND state <> 'settled'", account, START)?;
+        ids.into_iter().filter_map(|id| self.submission(id).transpose()).collect()
+    }
+
+    /// At most `max` submissions to be tried now, those that are due for longest first: what comes behind `after`.
+    pub fn submissions_due(&self, account: AccountId, now: Timestamp, after: Due, max: usize) -> Result<Vec<Due>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT id, next_attempt_ms FROM submission
+             WHERE account_id = ?1 AND state = 'queued' AND next_attempt_ms <= ?2 AND (next_attempt_ms, id) > (?3, ?4)
+             ORDER BY next_attempt_ms, id LIMIT ?5",
+        )?;
+        let (since, id, max) = (after.since.unix_ms(), after.id.get(), i64::try_from(max).unwrap_or(i64::MAX));
+        let due = select.query_map([account.get(), now.unix_ms(), since, id, max], |row| {
+            let since = Timestamp::from_unix_ms(row.get("next_attempt_ms")?);
+            Ok(Due { since, id: SubmissionId::new(row.get("id")?) })
+        })?;
+        Ok(due.collect::<rusqlite::Result<_>>()?)
     }
 
     /// The submissions with failures, or with successes that are ours to report, that were not reported, oldest first.
@@ -163,7 +193,7 @@ impl Reader<'_> {
         let untold = "account_id = ?1 AND ?2 = ?2 AND id IN
             (SELECT submission_id FROM submission_recipient
              WHERE told = 0 AND (state = 'failed' OR state = 'accepted' AND unreported = 1))";
-        self.submission_ids(untold, account, Timestamp::from_unix_ms(0))
+        self.submission_ids(untold, account, START)
     }
 
     /// The submissions that a server has been putting off since before `since`, and of which that was not reported.
