@@ -32,6 +32,12 @@ pub struct ServerConfig {
     /// Where other domains' servers listen.
     pub mx_port: Option<u16>,
     pub relay_tls: RelayTls,
+    /// Other domains' MTA-STS policies are looked for and kept to, unless this says no.
+    pub mta_sts: Option<bool>,
+    /// Where the hosts of those policies listen.
+    pub https_port: Option<u16>,
+    /// A PEM file with one more trust root for servers that must prove who they are.
+    pub tls_ca: Option<PathBuf>,
     /// More names of users.
     pub aliases: BTreeMap<String, Vec<String>>,
     /// The user who gets what is for nobody.
@@ -138,6 +144,9 @@ impl ServerConfig {
             dns: address(raw.dns),
             mx_port: raw.mx_port.map(|port| port.0),
             relay_tls: raw.relay_tls.unwrap_or_default(),
+            mta_sts: raw.mta_sts,
+            https_port: raw.https_port.map(|port| port.0),
+            tls_ca: raw.tls_ca.map(|path| folder.join(path)),
             aliases: raw.aliases,
             catch_all: raw.catch_all,
             messages_per_hour: raw.messages_per_hour,
@@ -173,6 +182,9 @@ struct Raw {
     dns: Option<Listen>,
     mx_port: Option<Port>,
     relay_tls: Option<RelayTls>,
+    mta_sts: Option<bool>,
+    https_port: Option<Port>,
+    tls_ca: Option<PathBuf>,
     #[serde(default)]
     aliases: BTreeMap<String, Vec<String>>,
     catch_all: Option<String>,

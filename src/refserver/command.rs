@@ -86,7 +86,12 @@ fn exit_of_start(error: &StartError) -> Exit {
     match error {
         StartError::Store(error) if error.is_temporary() => Exit::TempFail,
         StartError::Listen(_) | StartError::Control { .. } | StartError::Chance(_) => Exit::TempFail,
-        StartError::Store(_) | StartError::Users(_) | StartError::Tls(_) | StartError::Dkim(_) => Exit::Config,
+        StartError::Store(_)
+        | StartError::Users(_)
+        | StartError::Tls(_)
+        | StartError::ReadTrust { .. }
+        | StartError::Trust { .. }
+        | StartError::Dkim(_) => Exit::Config,
     }
 }
 

@@ -6,11 +6,12 @@
 //! section 4.4), and behind it what was found out about the sender; not another byte is touched, but that fields in which
 //! others say so in our name are taken out (RFC 8601 section 5).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::forged::without_forged_results;
+use super::forged::{Cleaner, without_forged_results};
 use super::policy::{Hops, Policy, Sent};
 use super::post::{Notes, Post, Seen, message_id, post};
 use super::senders::{Advice, Client, Held, Senders};
@@ -178,6 +179,12 @@ impl Backend for DeliveryBackend {
             let head = (return_path.clone(), received.clone());
             senders.are_checked_from(address).then(|| Checked { client, held: senders.hold(), head })
         });
+        // What writes in our name on the way to us is a server of ours, or nobody may (RFC 8601 section 5).
+        let is_from_outside = match self.role {
+            Role::Submission { .. } => true,
+            Role::Mx => !trace.peer.parse::<IpAddr>().is_ok_and(|peer| peer.to_canonical().is_loopback()),
+            Role::Lmtp => false,
+        };
         let begin = |head: String| -> Result<Upload, Refusal> {
             let mut upload = self.delivery.store.upload();
             upload.write(head.as_bytes()).map_err(|error| refusal(&error))?;
@@ -190,6 +197,7 @@ impl Backend for DeliveryBackend {
                 (None, false) => Some(begin(return_path + &received)?),
             },
             checked,
+            cleaner: is_from_outside.then(Cleaner::default),
             to_relay: if remote.to.is_empty() { None } else { Some(begin(received)?) },
             delivery: Arc::clone(&self.delivery),
             sender: self.account,
@@ -226,6 +234,8 @@ pub struct DeliveryUpload {
     to_relay: Option<Upload>,
     /// Nothing of it is handed on before it is complete.
     checked: Option<Checked>,
+    /// Takes out what others say in our name.
+    cleaner: Option<Cleaner>,
     /// Sender and bytes as they came: what the message is known by if it comes again.
     known_by: blake3::Hasher,
     hops: Hops,
@@ -250,8 +260,11 @@ impl backend::Upload for DeliveryUpload {
         if let Some(checked) = &mut self.checked {
             return checked.held.push(bytes);
         }
-        let mut uploads = self.to_deliver.iter_mut().chain(&mut self.to_relay);
-        uploads.try_for_each(|upload| upload.write(bytes)).map_err(|error| refusal(&error))
+        let bytes = match &mut self.cleaner {
+            Some(cleaner) => cleaner.push(bytes, &self.delivery.hostname)?,
+            None => Cow::Borrowed(bytes),
+        };
+        self.hand_on(&bytes)
     }
 
     fn finish(mut self, now: Timestamp) -> Result<String, Refusal> {
@@ -259,6 +272,10 @@ impl backend::Upload for DeliveryUpload {
             return Err(Refusal::permanent(554, "5.4.6", "Too many servers on the way: the message goes in circles"));
         }
         let advice = self.check()?;
+        if let Some(cleaner) = &mut self.cleaner {
+            let rest = cleaner.finish(&self.delivery.hostname);
+            self.hand_on(&rest)?;
+        }
         let finish = |upload: Option<Upload>| upload.map(Upload::finish).transpose().map_err(|error| refusal(&error));
         let (delivered, queued) = (finish(self.to_deliver.take())?, finish(self.to_relay.take())?);
         let id = queue_id(delivered.as_ref().or(queued.as_ref()));
@@ -290,6 +307,11 @@ impl backend::Upload for DeliveryUpload {
 }
 
 impl DeliveryUpload {
+    fn hand_on(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let mut uploads = self.to_deliver.iter_mut().chain(&mut self.to_relay);
+        uploads.try_for_each(|upload| upload.write(bytes)).map_err(|error| refusal(&error))
+    }
+
     /// Looks at the sender of a message that is complete, and puts what was found in front of it. Fields that claim to be
     /// findings of ours are not.
     fn check(&mut self) -> Result<Advice, Refusal> {

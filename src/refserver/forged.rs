@@ -1,6 +1,49 @@
 //! Authentication-Results fields that others wrote in our name (RFC 8601 section 5): who reads ours would believe them.
 //! Pure.
 
+use std::borrow::Cow;
+
+use crate::smtp::reply::Refusal;
+use crate::types::limits;
+
+/// Takes such fields out of a message that comes in pieces: its header is held until it is complete.
+#[derive(Debug, Default)]
+pub(super) struct Cleaner {
+    held: Vec<u8>,
+    /// The header is through.
+    in_body: bool,
+    /// How many were taken out.
+    pub removed: usize,
+}
+
+impl Cleaner {
+    /// Takes the next bytes. Gives what may go on.
+    pub(super) fn push<'a>(&mut self, bytes: &'a [u8], our_name: &str) -> Result<Cow<'a, [u8]>, Refusal> {
+        if self.in_body {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        // An end may lie across two pieces.
+        let from = self.held.len().saturating_sub(3);
+        self.held.extend_from_slice(bytes);
+        let ends = self.held.starts_with(b"\r\n") || self.held[from..].windows(4).any(|end| end == b"\r\n\r\n");
+        if ends {
+            self.in_body = true;
+            return Ok(Cow::Owned(self.finish(our_name)));
+        }
+        match self.held.len() > limits::HEADER_MAX_BYTES {
+            true => Err(Refusal::permanent(552, "5.3.4", "The header is too long")),
+            false => Ok(Cow::Borrowed(&[])),
+        }
+    }
+
+    /// Gives what is still held: nothing comes any more.
+    pub(super) fn finish(&mut self, our_name: &str) -> Vec<u8> {
+        let (kept, removed) = without_forged_results(&std::mem::take(&mut self.held), our_name);
+        self.removed += removed;
+        kept
+    }
+}
+
 /// The message without fields that say we wrote them, or do not say who did; and how many those were.
 pub(super) fn without_forged_results(message: &[u8], our_name: &str) -> (Vec<u8>, usize) {
     let (mut kept, mut removed) = (Vec::with_capacity(message.len()), 0);
@@ -102,6 +145,37 @@ mod tests {
             let expected = if is_forged { format!("A: b\r\nC: d\r\n{body}") } else { message };
             assert_eq!((String::from_utf8_lossy(&kept).as_ref(), removed), (expected.as_str(), usize::from(is_forged)));
         }
+    }
+
+    #[test]
+    fn a_message_in_pieces_is_cleaned_as_one_that_is_whole() {
+        for message in [
+            "A: b\r\nAuthentication-Results: mx.here;\r\n\tspf=pass\r\nC: d\r\n\r\nAuthentication-Results: mx.here; none\r\n",
+            "Authentication-Results: mx.here; none\r\n\r\nbody",
+            "\r\nAuthentication-Results: mx.here; none\r\n",
+            "A: b\r\nAuthentication-Results: mx.here; none\r\n",
+            "",
+        ] {
+            let (expected, removed) = without_forged_results(message.as_bytes(), "mx.here");
+            for size in [1, 2, 3, 7, 1000] {
+                let (mut cleaner, mut kept) = (Cleaner::default(), Vec::new());
+                for piece in message.as_bytes().chunks(size) {
+                    kept.extend_from_slice(&cleaner.push(piece, "mx.here").expect("a short header"));
+                }
+                kept.extend_from_slice(&cleaner.finish("mx.here"));
+                assert_eq!(
+                    (String::from_utf8_lossy(&kept), cleaner.removed),
+                    (String::from_utf8_lossy(&expected), removed)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_that_never_ends_is_refused() {
+        let (mut cleaner, line) = (Cleaner::default(), format!("A: {}\r\n", "x".repeat(994)));
+        let taken = (0..2000).take_while(|_| cleaner.push(line.as_bytes(), "mx.here").is_ok()).count();
+        assert!((1000..1100).contains(&taken), "{taken}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! How many messages are on their way to one domain at once: a domain is not overrun, and the next message finds a
-//! connection that another left open.
+//! How much is done at once for one domain: with few messages on their way to it a domain is not overrun, and the next
+//! message finds a connection that another left open.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,18 +8,32 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::types::limits;
 
-/// The lanes to every domain that mail is on its way to.
-#[derive(Debug, Default)]
-pub struct Lanes(Mutex<BTreeMap<String, Arc<Semaphore>>>);
+/// The lanes to every domain that something is done for.
+#[derive(Debug)]
+pub struct Lanes {
+    each: usize,
+    domains: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self::each_of(limits::RELAY_LANES_PER_DOMAIN)
+    }
+}
 
 impl Lanes {
+    /// So many to each domain.
+    pub fn each_of(each: usize) -> Self {
+        Self { each, domains: Mutex::default() }
+    }
+
     /// Waits for a lane to the domain. It is free again once what this gives is dropped.
     pub(super) async fn enter(&self, domain: &str) -> Option<OwnedSemaphorePermit> {
         let lane = {
-            let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lanes = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
             // Who holds or waits for a lane has a clone.
             lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
-            let new = || Arc::new(Semaphore::new(limits::RELAY_LANES_PER_DOMAIN));
+            let new = || Arc::new(Semaphore::new(self.each));
             Arc::clone(lanes.entry(domain.to_owned()).or_insert_with(new))
         };
         // Nobody closes it.

@@ -3,7 +3,7 @@
 //! [`command`] is the program, [`options`] what it is told, [`server`] the running whole. [`users`] may log in;
 //! [`delivery`] takes mail in as
 //! [`policy`] has it; [`post`] puts it where it belongs, [`relay`] hands on what is for others, on the
-//! way that [`route`] finds, and [`queue`] shows and steers what waits. [`senders`] finds out who mail from elsewhere is really from, [`dkim`] signs ours. [`faults`] are what is
+//! way that [`route`] finds and as the other domain wants it ([`sts`]), and [`queue`] shows and steers what waits. [`senders`] finds out who mail from elsewhere is really from, [`dkim`] signs ours. [`faults`] are what is
 //! wrong with a server on purpose.
 
 pub mod command;
@@ -22,4 +22,5 @@ mod residents;
 pub mod route;
 pub mod senders;
 pub mod server;
+pub mod sts;
 pub mod users;

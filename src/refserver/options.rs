@@ -11,6 +11,7 @@ use super::dkim::{DkimError, Signer};
 use super::faults::{Faults, Quirk};
 use super::policy::Policy;
 use super::route::{Routes, SMTP_PORT};
+use super::sts::HTTPS_PORT;
 use crate::agent::password::{self, PasswordError};
 use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls};
 use crate::config::{ConfigError, Credential, ServerConfig, TlsIdentity};
@@ -119,6 +120,11 @@ pub struct Settings {
     pub dns: Option<SocketAddr>,
     pub mx_port: u16,
     pub relay_tls: RelayTls,
+    /// Other domains are asked for their MTA-STS policies, on this port of their hosts.
+    pub mta_sts: bool,
+    pub https_port: u16,
+    /// A PEM file with one more trust root for servers that must prove who they are.
+    pub tls_ca: Option<PathBuf>,
     /// Limits of users; the others keep those they have.
     pub quotas: Vec<(String, UserQuota)>,
     pub faults: Faults,
@@ -210,6 +216,9 @@ impl Settings {
             dns: options.dns.or(file.dns),
             mx_port: options.mx_port.or(file.mx_port).unwrap_or(SMTP_PORT),
             relay_tls: file.relay_tls,
+            mta_sts: file.mta_sts.unwrap_or(true),
+            https_port: file.https_port.unwrap_or(HTTPS_PORT),
+            tls_ca: file.tls_ca,
             quotas: options.quotas,
             aliases: file.aliases,
             catch_all: file.catch_all,

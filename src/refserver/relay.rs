@@ -17,6 +17,7 @@ use super::dkim::Signer;
 use super::home::Home;
 use super::lanes::Lanes;
 use super::route::{self, Dns, Local, Resolve, Route, Routes};
+use super::sts::{Mode, Policies, Trust};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
 use crate::outbox::sender::{Envelope, Farewell, HandedOver, Outcome, Reply, SendError, Sender};
@@ -38,6 +39,8 @@ pub struct RelaySender<R, H> {
     /// Signs what leaves.
     pub signer: Option<Arc<Signer>>,
     pub lanes: Lanes,
+    /// What other domains want of those who bring them mail; `None`: they are not asked.
+    pub policies: Option<Policies>,
     /// Takes what is for our own domain.
     pub home: Option<Home>,
 }
@@ -46,7 +49,16 @@ pub struct RelaySender<R, H> {
 pub trait Hosts: Send + Sync {
     type Host: Sender;
 
-    fn host(&self, host: &str, port: u16, hello_name: &str) -> Self::Host;
+    fn host(&self, host: &str, port: u16, hello_name: &str, proof: Proof) -> Self::Host;
+}
+
+/// Must a host prove who it is?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Whoever answers there gets the mail.
+    NotAsked,
+    /// By a certificate of that name (RFC 8461 section 4.2); without it no mail.
+    Required,
 }
 
 /// Real mail exchangers.
@@ -57,16 +69,24 @@ pub struct MailExchangers {
     pub require_tls: bool,
     /// Connections for the next message.
     pub kept: Kept,
+    /// For those who must prove who they are: what they are believed by, and the connections on which they did.
+    pub trust: Trust,
+    pub proved: Kept,
 }
 
 impl Hosts for MailExchangers {
     type Host = SmtpSender<Dns>;
 
-    fn host(&self, host: &str, port: u16, hello_name: &str) -> SmtpSender<Dns> {
-        let tls = if self.require_tls { TlsMode::StartTls } else { TlsMode::Opportunistic };
-        let endpoint = Endpoint { host: host.to_owned(), port, tls, allow_plaintext: !self.require_tls };
-        let sender = SmtpSender::new(self.dial.clone(), endpoint, self.tls.clone(), None, hello_name);
-        SmtpSender { kept: Some(self.kept.clone()), ..sender }
+    fn host(&self, host: &str, port: u16, hello_name: &str, proof: Proof) -> SmtpSender<Dns> {
+        let require_tls = self.require_tls || proof == Proof::Required;
+        let mode = if require_tls { TlsMode::StartTls } else { TlsMode::Opportunistic };
+        let endpoint = Endpoint { host: host.to_owned(), port, tls: mode, allow_plaintext: !require_tls };
+        let (tls, kept) = match proof {
+            Proof::NotAsked => (self.tls.clone(), &self.kept),
+            Proof::Required => (self.trust.tls(), &self.proved),
+        };
+        let sender = SmtpSender::new(self.dial.clone(), endpoint, tls, None, hello_name);
+        SmtpSender { kept: Some(kept.clone()), ..sender }
     }
 }
 
@@ -90,8 +110,7 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
         let domains = by_domain(envelope);
         let only_one = domains.len() == 1;
         for (domain, places) in domains {
-            let recipients = places.iter().map(|place| envelope.recipients[*place].clone()).collect();
-            let part = Envelope { recipients, ..envelope.clone() };
+            let part = envelope.part(&places);
             let handed_over = match self.home.as_ref().filter(|home| home.is_of(&domain)) {
                 Some(home) => home.deliver(&part, bytes),
                 None => self.send_in_lane(&domain, &part, bytes, only_one).await?,
@@ -140,9 +159,14 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
             Route::Never(reply) => return all(Outcome::Failed(reply)),
             Route::Later(reply) => return all(Outcome::Deferred(reply)),
         };
+        let (hosts, proof) = self.as_wanted(domain, hosts).await;
+        if hosts.is_empty() {
+            let text = format!("no mail server of {domain} is one that its MTA-STS policy names");
+            return all(Outcome::Deferred(reply(451, "4.7.0", text)));
+        }
         let mut last = reply(451, "4.4.1", format!("no mail server of {domain} answers"));
         for (host, port) in hosts {
-            match self.hosts.host(&host, port, &self.hostname).hand_over(envelope, bytes).await {
+            match self.hosts.host(&host, port, &self.hostname, proof).hand_over(envelope, bytes).await {
                 Ok(handed_over) => return Ok(handed_over),
                 Err(error @ SendError::Local(_)) => return Err(error),
                 // It may have taken the message: another of its hosts must not get it as well.
@@ -154,6 +178,22 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
             }
         }
         all(Outcome::Deferred(last))
+    }
+
+    /// The hosts that the domain wants its mail to go to, and what is asked of them (RFC 8461 section 5). Where a static
+    /// route says where mail goes, nobody else does.
+    async fn as_wanted(&self, domain: &str, hosts: Vec<(String, u16)>) -> (Vec<(String, u16)>, Proof) {
+        let policies = self.policies.as_ref().filter(|_| !self.routes.contains_key(domain));
+        let policy = match policies {
+            Some(policies) => policies.of(domain).await,
+            None => None,
+        };
+        match policy {
+            Some(policy) if policy.mode == Mode::Enforce => {
+                (hosts.into_iter().filter(|(host, _)| policy.names(host)).collect(), Proof::Required)
+            }
+            _ => (hosts, Proof::NotAsked),
+        }
     }
 }
 

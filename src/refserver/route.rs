@@ -148,6 +148,17 @@ impl Dns {
 }
 
 impl Dns {
+    /// The TXT records of a name, the strings of each joined. None where DNS does not tell.
+    pub async fn texts(&self, name: &str) -> Vec<String> {
+        let Some(resolver) = &self.0 else { return Vec::new() };
+        let Ok(found) = resolver.txt_lookup(format!("{name}.")).await else { return Vec::new() };
+        let texts = found.answers().iter().filter_map(|record| match &record.data {
+            RData::TXT(text) => Some(text.txt_data.concat()),
+            _ => None,
+        });
+        texts.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
+    }
+
     /// The resolver, for those who ask it other things.
     pub fn resolver(&self) -> Option<&TokioResolver> {
         self.0.as_ref()

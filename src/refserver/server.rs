@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use super::relay::{MailExchangers, Queues, RelaySender};
 use super::residents;
 use super::route::Dns;
 use super::senders::{DnsChecker, Senders};
+use super::sts::{Policies, Trust};
 use super::users::{Users, UsersError};
 use crate::config::TlsIdentity;
 use crate::config::server::RelayTls;
@@ -41,14 +42,11 @@ use crate::serve::sessions::Sessions;
 use crate::smtp::server as smtp;
 use crate::store::{Executor, Options as StoreOptions, Origin, Store};
 use crate::types::limits;
-use crate::upstream::ClientTls;
 use crate::upstream::smtp::Kept;
+use crate::upstream::{ClientTls, TrustError};
 
 /// Bytes of expunged messages are removed this often: they share one look over all contents.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// How long who makes mistakes waits where the configuration says nothing; who is on this machine does not.
-const TARPIT_MS: i64 = 2_000;
 
 /// A server that takes connections until it is stopped.
 pub struct Server {
@@ -92,6 +90,10 @@ pub enum StartError {
     Users(#[from] UsersError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("cannot read tls-ca {}: {cause}", path.display())]
+    ReadTrust { path: PathBuf, cause: io::Error },
+    #[error("tls-ca {}: {cause}", path.display())]
+    Trust { path: PathBuf, cause: TrustError },
     #[error(transparent)]
     Dkim(#[from] DkimError),
     #[error(transparent)]
@@ -110,6 +112,7 @@ struct Parts {
     maildrops: Maildrops,
     sessions: Sessions,
     dns: Dns,
+    trust: Trust,
     signer: Option<Arc<Signer>>,
     settings: Settings,
     clock: Clock,
@@ -139,6 +142,10 @@ impl Server {
         };
         let acceptor = identity.acceptor()?;
         let dns = settings.dns.map_or_else(Dns::of_the_system, Dns::at);
+        let trust = match &settings.tls_ca {
+            Some(path) => trust(path)?,
+            None => Trust::default(),
+        };
         let signer = settings.dkim.as_ref().map(|dkim| Signer::open(dkim, &settings.domain, &settings.data));
         let signer = signer.transpose()?.map(Arc::new);
         if let Some(signer) = &signer {
@@ -160,6 +167,7 @@ impl Server {
             maildrops: Maildrops::default(),
             sessions: Sessions::default(),
             dns,
+            trust,
             signer,
             settings,
             clock,
@@ -237,7 +245,12 @@ impl Parts {
             tls: ClientTls::unauthenticated(),
             require_tls: self.settings.relay_tls == RelayTls::Required,
             kept: Kept::default(),
+            trust: self.trust.clone(),
+            proved: Kept::default(),
         };
+        let file = self.settings.data.join("mta-sts.json");
+        let policies =
+            || Policies::open(self.dns.clone(), self.trust.clone(), self.settings.https_port, self.clock.clone(), file);
         Queues {
             store: self.store.clone(),
             accounts: self.users.accounts().map(|(_, account)| account).collect(),
@@ -250,6 +263,7 @@ impl Parts {
                 chance: Chance::system(),
                 signer: self.signer.clone(),
                 lanes: Lanes::default(),
+                policies: self.settings.mta_sts.then(policies),
                 home: Some(Home { delivery: Arc::clone(&self.delivery), clock: self.clock.clone() }),
             },
             hostname,
@@ -303,15 +317,24 @@ impl Parts {
         let hostname = self.settings.domain.clone();
         let login_delay_seconds = self.settings.pop3_login_delay_seconds;
         let backend = backend.with_login_delay(login_delay_seconds);
-        let plaintext_auth = is_private(accepted);
+        let (plaintext_auth, tarpit_ms) = (is_private(accepted), self.tarpit_ms(accepted));
         pop3::Session::new(
             backend,
-            pop3::Config { hostname, tls, plaintext_auth, scram_nonce: nonce(), login_delay_seconds },
+            pop3::Config { hostname, tls, plaintext_auth, scram_nonce: nonce(), login_delay_seconds, tarpit_ms },
         )
     }
 
+    /// How long who makes mistakes waits.
+    fn tarpit_ms(&self, accepted: &Accepted) -> i64 {
+        match self.settings.tarpit_seconds {
+            Some(seconds) => i64::from(seconds) * 1000,
+            None if accepted.is_loopback() => 0,
+            None => limits::TARPIT_MS,
+        }
+    }
+
     fn smtp(&self, accepted: Accepted, role: smtp::Role) -> smtp::Session<DeliveryBackend> {
-        let (plaintext_auth, is_loopback) = (is_private(&accepted), accepted.is_loopback());
+        let (plaintext_auth, tarpit_ms) = (is_private(&accepted), self.tarpit_ms(&accepted));
         let tls = match (accepted.tls, accepted.can_upgrade) {
             (Some(facts), _) => smtp::Tls::Active(facts),
             (None, true) => smtp::Tls::Offered,
@@ -334,12 +357,7 @@ impl Parts {
                 smtp::Role::Submission { .. } => limits::HOLD_MAX_SECONDS,
                 smtp::Role::Mx | smtp::Role::Lmtp => 0,
             },
-            tarpit_ms: match (role, self.settings.tarpit_seconds) {
-                (smtp::Role::Lmtp, _) => 0,
-                (_, Some(seconds)) => i64::from(seconds) * 1000,
-                (_, None) if is_loopback => 0,
-                (_, None) => TARPIT_MS,
-            },
+            tarpit_ms: if role == smtp::Role::Lmtp { 0 } else { tarpit_ms },
             // Who has to wait is who comes from elsewhere: our own users and servers are known.
             greet_delay_ms: match role {
                 smtp::Role::Mx => i64::from(self.settings.greet_delay_seconds) * 1000,
@@ -390,6 +408,11 @@ fn senders(settings: &Settings, dns: &Dns) -> Option<Senders> {
         runtime: tokio::runtime::Handle::current(),
     };
     Some(Senders::new(settings.check_senders, Arc::new(checker)))
+}
+
+fn trust(path: &Path) -> Result<Trust, StartError> {
+    let pem = std::fs::read(path).map_err(|cause| StartError::ReadTrust { path: path.to_owned(), cause })?;
+    Trust::with(&pem).map_err(|cause| StartError::Trust { path: path.to_owned(), cause })
 }
 
 fn names(domain: &str) -> Vec<String> {

@@ -1,10 +1,12 @@
 //! The servers we are a client of: IMAP on async-imap ([`imap`]), submission on async-smtp ([`smtp`]). Implements
-//! `sync::Remote` and `outbox::Sender` over any byte stream ([`dial`]), under TLS ([`tls`]).
+//! `sync::Remote` and `outbox::Sender` over any byte stream ([`dial`]), under TLS ([`tls`]). [`http`]
+//! asks those who speak it for what a mail server needs of them.
 //!
 //! Rules: only what a server confirmed is an answer, so a refusal, a broken line and an end of file are errors; nothing
 //! a server sends is kept in memory beyond a named limit; a secret is in no log, no error and no trace.
 
 pub mod dial;
+pub mod http;
 pub mod imap;
 pub mod smtp;
 pub mod tls;

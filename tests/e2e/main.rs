@@ -17,6 +17,7 @@ mod pop3;
 mod relay;
 mod sendmail;
 mod store;
+mod sts;
 mod terminal;
 mod tls;
 

@@ -11,7 +11,7 @@ use mailtide::refserver::home::Home;
 use mailtide::refserver::lanes::Lanes;
 use mailtide::refserver::policy::{Policy, Sent};
 use mailtide::refserver::post::Seen;
-use mailtide::refserver::relay::{Hosts, RelaySender};
+use mailtide::refserver::relay::{Hosts, Proof, RelaySender};
 use mailtide::refserver::route::{MailRecords, Resolve, Routes};
 use mailtide::refserver::senders::Senders;
 use mailtide::refserver::users::Users;
@@ -245,6 +245,22 @@ fn what_is_sent_again_because_its_answer_was_lost_makes_no_double() {
     }
 }
 
+/// RFC 8601 section 5: nobody says in our name that a message is genuine, our own users neither.
+#[test]
+fn a_user_cannot_say_in_our_name_that_a_message_is_genuine() {
+    let post = Post::new();
+    let mut session = post.alice();
+    talk(&mut session, "MAIL FROM:<alice@here.example>\r\nRCPT TO:<bob@here.example>\r\nRCPT TO:<x@there>\r\nDATA\r\n");
+    let forged = "Authentication-Results: mx.here.example;\r\n\tdkim=pass header.d=bank.example\r\n";
+    let text = "Subject: x\r\nAuthentication-Results: elsewhere; none\r\n\r\nAuthentication-Results: mx.here.example; body\r\n";
+    assert_eq!(codes(&talk(&mut session, &format!("{forged}{text}.\r\n"))), ["250"]);
+    assert!(post.inbox("bob")[0].ends_with(&format!("+0000\r\n{text}")), "{}", post.inbox("bob")[0]);
+    let store = &post.delivery.store;
+    let queued = store.read(|reader| reader.submissions(post.account("alice"))).expect("readable").remove(0);
+    let sent = String::from_utf8(store.read_content(queued.content, 0, 100_000).expect("there")).expect("text");
+    assert!(sent.ends_with(&format!("+0000\r\n{text}")), "{sent}");
+}
+
 #[test]
 fn what_is_sent_anew_after_its_answer_was_seen_is_another_message() {
     let message =
@@ -416,7 +432,7 @@ struct Host {
 impl Hosts for World {
     type Host = Host;
 
-    fn host(&self, host: &str, port: u16, _: &str) -> Host {
+    fn host(&self, host: &str, port: u16, _: &str, _: Proof) -> Host {
         Host { name: format!("{host}:{port}"), world: self.clone() }
     }
 }
@@ -459,6 +475,7 @@ fn relay(dns: Zone, world: &World, home: Option<Home>) -> RelaySender<Zone, Worl
         chance: Chance::from_fn(|| 0),
         signer: None,
         lanes: Lanes::default(),
+        policies: None,
         home,
     }
 }

@@ -20,11 +20,17 @@ pub enum Validity {
 
 /// A certificate for `name` (an address or a host name) in `folder`.
 pub fn make(folder: &Path, name: &str, validity: Validity) -> Certificate {
+    make_for(folder, &[name], validity)
+}
+
+/// The same for several names.
+pub fn make_for(folder: &Path, names: &[&str], validity: Validity) -> Certificate {
     let mut params = CertificateParams::new(Vec::new()).expect("no names yet");
-    params.subject_alt_names = vec![match name.parse::<IpAddr>() {
+    let name = |name: &&str| match name.parse::<IpAddr>() {
         Ok(address) => SanType::IpAddress(address),
-        Err(_) => SanType::DnsName(name.try_into().expect("an ASCII host name")),
-    }];
+        Err(_) => SanType::DnsName((*name).try_into().expect("an ASCII host name")),
+    };
+    params.subject_alt_names = names.iter().map(name).collect();
     (params.not_before, params.not_after) = match validity {
         Validity::Now => (date_time_ymd(2020, 1, 1), date_time_ymd(2120, 1, 1)),
         Validity::Expired => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),

@@ -45,6 +45,11 @@ impl Dns {
         Self { address, records }
     }
 
+    /// There is nothing of that name any more.
+    pub fn remove(&self, name: &str) {
+        self.records.lock().expect("held by none").retain(|(of, _)| of != name);
+    }
+
     pub fn add(&self, name: &str, record: Record) {
         self.records.lock().expect("held by none").push((name.to_owned(), record));
     }

@@ -15,6 +15,7 @@ pub mod cyrus;
 pub mod dns;
 pub mod dovecot;
 pub mod folders;
+pub mod https;
 pub mod imap;
 pub mod jail;
 pub mod mta;
