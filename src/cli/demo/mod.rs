@@ -1,16 +1,20 @@
-//! `syncctl demo`: a server, the agent and a cuttable line in a temporary folder; a small story of working offline; and
-//! the proof that both sides are equal in the end.
+//! `syncctl demo`: a server, the agent and a cuttable line in a temporary folder; a small story of working offline; the
+//! proof that both sides are equal in the end; and letters to and from somebody far away, with a server of her own.
 //!
-//! [`world`] is the stage, [`story`] the script, [`proof`] the comparison, [`report`] the account of it all; [`wire`]
-//! plays the mail clients, [`mail`] is what they read.
+//! [`world`] is the stage, of two ends ([`shore`]) and a name server ([`zone`]); [`story`] is the script, [`letters`] a
+//! part of it, [`proof`] the comparison, [`report`] the account of it all; [`wire`] plays the mail clients, [`mail`] is
+//! what they read.
 
+mod letters;
 mod line;
 mod mail;
 mod proof;
 mod report;
+mod shore;
 mod story;
 mod wire;
 mod world;
+mod zone;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,7 +53,7 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
         context.screen.json(&report)?;
     }
     if arguments.keep {
-        for line in world.told()? {
+        for line in world.sea.told()? {
             context.screen.line(&line)?;
         }
         context.screen.line("Stop it with Ctrl-C.")?;

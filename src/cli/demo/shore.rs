@@ -1,8 +1,8 @@
-//! The stage: a folder of its own, a real server, the line, the agent, and ways to talk to each.
+//! One end of the demonstration: a real server, the line to it, the agent of one of its users, and ways to talk to each.
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use tokio::runtime::Handle;
@@ -24,15 +24,21 @@ use crate::refserver::server::{Ready, Server};
 use crate::sasl::Credentials;
 use crate::types::Secret;
 
-/// The user whose mail is mirrored.
-pub const ANN: &str = "ann";
-/// The other user.
-pub const BEN: &str = "ben";
-/// The domain of both.
-const DOMAIN: &str = "tide.example";
+/// What an end is made from.
+pub struct Site {
+    pub domain: &'static str,
+    /// The first of them has an agent.
+    pub users: &'static [&'static str],
+    /// Where the server takes mail from other servers, and where those take theirs.
+    pub smtp: SocketAddr,
+    pub mx_port: u16,
+    /// The zone that names them.
+    pub dns: SocketAddr,
+}
 
-/// Everything that runs. Its calls block: they are made off the runtime.
-pub struct World {
+/// Everything that runs there. Its calls block: they are made off the runtime.
+pub struct Shore {
+    site: Site,
     folder: PathBuf,
     runtime: Handle,
     server: Server,
@@ -47,25 +53,34 @@ struct Agent {
     faces: ClientConfig,
 }
 
-impl World {
+impl Shore {
     /// Starts the server in `folder`, and the line.
-    pub async fn start(folder: &Path) -> io::Result<Self> {
+    pub async fn start(folder: PathBuf, site: Site) -> io::Result<Self> {
         let free = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         let server_password = password::make()?;
         let settings = Settings {
             faults: Faults::default(),
             data: folder.join("server"),
-            domain: DOMAIN.to_owned(),
-            listen: Listeners { imap: free, imaps: free, smtp: free, submissions: free, ..Listeners::default() },
+            domain: site.domain.to_owned(),
+            listen: Listeners {
+                imap: free,
+                imaps: free,
+                smtp: Some(site.smtp),
+                submissions: free,
+                ..Listeners::default()
+            },
             tls: TlsIdentity::Own,
             tokens: Vec::new(),
-            users: [ANN, BEN].map(|user| (user.to_owned(), server_password.clone())).to_vec(),
+            users: site.users.iter().map(|user| ((*user).to_owned(), server_password.clone())).collect(),
             routes: std::collections::BTreeMap::new(),
             capabilities: Capabilities::all(),
             pop3_login_delay_seconds: 0,
-            dns: None,
-            mx_port: crate::refserver::route::SMTP_PORT,
+            dns: Some(site.dns),
+            mx_port: site.mx_port,
             relay_tls: crate::config::server::RelayTls::Opportunistic,
+            mta_sts: true,
+            https_port: crate::refserver::sts::HTTPS_PORT,
+            tls_ca: None,
             quotas: Vec::new(),
             aliases: std::collections::BTreeMap::new(),
             catch_all: None,
@@ -79,7 +94,8 @@ impl World {
         let imap_line = Line::start(bound(server.ready().imaps)?).await?;
         let submission_line = Line::start(bound(server.ready().submissions)?).await?;
         Ok(Self {
-            folder: folder.to_owned(),
+            site,
+            folder,
             runtime: Handle::current(),
             server,
             server_password,
@@ -87,6 +103,11 @@ impl World {
             submission_line,
             agent: Mutex::new(None),
         })
+    }
+
+    /// Who has the agent.
+    fn user(&self) -> &'static str {
+        self.site.users[0]
     }
 
     /// Starts the agent on the line.
@@ -128,7 +149,7 @@ impl World {
     /// A client of the agent.
     pub fn locally(&self) -> io::Result<Imap> {
         let faces = self.faces()?;
-        Imap::login(address(&faces.imap)?, ANN, &faces.password)
+        Imap::login(address(&faces.imap)?, self.user(), &faces.password)
     }
 
     /// Where the agent takes mail to be sent.
@@ -139,7 +160,7 @@ impl World {
     /// What mail clients log in with.
     pub fn local_credentials(&self) -> io::Result<Credentials> {
         let password = Secret::new(self.faces()?.password);
-        Ok(Credentials { user: ANN.to_owned(), authorize_as: None, password })
+        Ok(Credentials { user: self.user().to_owned(), authorize_as: None, password })
     }
 
     /// Where the server takes mail from other servers.
@@ -164,15 +185,11 @@ impl World {
 
     /// What a person enters in a mail client: for the agent, and for the server itself.
     pub fn told(&self) -> io::Result<Vec<String>> {
-        let faces = self.faces()?;
-        let server = self.server.ready();
+        let (faces, server, user) = (self.faces()?, self.server.ready(), self.user());
+        let users = self.site.users.join(" or ");
         Ok(vec![
-            format!("agent:  IMAP {}  SMTP {}  user {ANN}  password {}", faces.imap, faces.smtp, faces.password),
-            format!(
-                "server: IMAP {}  user {ANN} or {BEN}  password {}",
-                bound(server.imap)?,
-                self.server_password.expose()
-            ),
+            format!("agent:  IMAP {}  SMTP {}  user {user}  password {}", faces.imap, faces.smtp, faces.password),
+            format!("server: IMAP {}  user {users}  password {}", bound(server.imap)?, self.server_password.expose()),
             format!("syncctl --data {} status", self.folder.join("agent").join("data").display()),
         ])
     }
@@ -188,10 +205,11 @@ impl World {
 
     fn config(&self) -> String {
         let Ready { ca, .. } = self.server.ready();
+        let (user, domain) = (self.user(), self.site.domain);
         let authority = ca.as_ref().map_or(String::new(), |ca| format!("tls-ca = {:?}\n", ca.display().to_string()));
         format!(
-            "[local]\nimap = \"127.0.0.1:0\"\nsmtp = \"127.0.0.1:0\"\n\n[[account]]\nname = \"{ANN}\"\n\
-             address = \"{ANN}@{DOMAIN}\"\nuser = \"{ANN}\"\npassword = \"{}\"\n\
+            "[local]\nimap = \"127.0.0.1:0\"\nsmtp = \"127.0.0.1:0\"\n\n[[account]]\nname = \"{user}\"\n\
+             address = \"{user}@{domain}\"\nuser = \"{user}\"\npassword = \"{}\"\n\
              imap = {{ host = \"127.0.0.1\", port = {}, tls = \"implicit\" }}\n\
              smtp = {{ host = \"127.0.0.1\", port = {}, tls = \"implicit\" }}\n{authority}",
             self.server_password.expose(),

@@ -3,9 +3,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::letters;
 use super::mail::MESSAGES;
 use super::proof::{self, Side};
 use super::report::Report;
+use super::shore::Shore;
 use super::wire::{quoted, send_mail};
 use super::world::{ANN, BEN, World};
 use crate::control::report::{State, Status};
@@ -29,20 +31,23 @@ const LETTER: &[u8] = b"From: Ann <ann@tide.example>\r\nTo: Ben <ben@tide.exampl
 
 /// Plays the whole script.
 pub fn play(world: &World, report: &mut Report) -> io::Result<()> {
-    fill_server(world, report)?;
-    first_mirror(world, report)?;
-    world.cut();
+    let World { sea, harbour } = world;
+    fill_server(sea, report)?;
+    first_mirror(sea, report)?;
+    sea.cut();
     report.step("cut the line");
-    act_offline(world, report)?;
-    change_server(world, report)?;
-    world.join();
-    await_quiet(world)?;
-    report.step("joined the line; replayed what was done here, pulled what was done there, sent the letter");
-    prove(world, report)
+    act_offline(sea, report)?;
+    change_server(sea, report)?;
+    harbour.start_agent()?;
+    sea.join();
+    await_quiet(sea)?;
+    report.step("joined the line; replayed what was done here, pulled what was done there, sent the letters");
+    prove(sea, report)?;
+    letters::exchange(world, report)
 }
 
-fn fill_server(world: &World, report: &mut Report) -> io::Result<()> {
-    let mut server = world.on_server(ANN)?;
+fn fill_server(sea: &Shore, report: &mut Report) -> io::Result<()> {
+    let mut server = sea.on_server(ANN)?;
     let japanese = utf7::encode("旅行/東京");
     for name in ["Travel", &japanese] {
         server.run(&format!("CREATE {}", quoted(name)))?;
@@ -62,19 +67,19 @@ fn fill_server(world: &World, report: &mut Report) -> io::Result<()> {
     Ok(())
 }
 
-fn first_mirror(world: &World, report: &mut Report) -> io::Result<()> {
-    world.start_agent()?;
-    await_quiet(world)?;
+fn first_mirror(sea: &Shore, report: &mut Report) -> io::Result<()> {
+    sea.start_agent()?;
+    await_quiet(sea)?;
     report.step("started the agent: first mirror");
-    let (server, local) = both(world)?;
+    let (server, local) = both(sea)?;
     report.compare(told("server and mirror", &local), proof::differences(&server, &local));
     report.step("read all of it through the local IMAP");
     Ok(())
 }
 
 /// Everything here happens with no server in reach.
-fn act_offline(world: &World, report: &mut Report) -> io::Result<()> {
-    let mut local = world.locally()?;
+fn act_offline(sea: &Shore, report: &mut Report) -> io::Result<()> {
+    let mut local = sea.locally()?;
     local.run("SELECT INBOX")?;
     local.run("FETCH 1:5 BODY[]")?;
     local.run("STORE 6:10 +FLAGS (\\Flagged $Work)")?;
@@ -86,14 +91,15 @@ fn act_offline(world: &World, report: &mut Report) -> io::Result<()> {
     local.run("RENAME Travel Journeys")?;
     local.append("Drafts", "(\\Draft \\Seen) \" 2-Nov-2026 10:00:00 +0100\"", DRAFT)?;
     report.step("offline: read 5, flagged 5, moved 4, deleted 2, copied 1, made 1 mailbox, renamed 1, saved 1 draft");
-    send_mail(world.local_smtp()?, Some(&world.local_credentials()?), "ann@tide.example", "ben@tide.example", LETTER)?;
-    report.step("offline: sent 1 letter, queued durably");
+    send_mail(sea.local_smtp()?, Some(&sea.local_credentials()?), "ann@tide.example", "ben@tide.example", LETTER)?;
+    letters::write(sea)?;
+    report.step("offline: sent 2 letters, queued durably");
     Ok(())
 }
 
 /// What others, and the user's other devices, do meanwhile.
-fn change_server(world: &World, report: &mut Report) -> io::Result<()> {
-    let mut phone = world.on_server(ANN)?;
+fn change_server(sea: &Shore, report: &mut Report) -> io::Result<()> {
+    let mut phone = sea.on_server(ANN)?;
     phone.run("SELECT INBOX")?;
     phone.run("STORE 1:3 +FLAGS (\\Answered)")?;
     phone.run("STORE 11 +FLAGS (\\Answered)")?;
@@ -107,18 +113,18 @@ fn change_server(world: &World, report: &mut Report) -> io::Result<()> {
             "From: Ben <ben@tide.example>\r\nTo: ann@tide.example\r\nSubject: postcard {number}\r\n\
              Date: Mon, 02 Nov 2026 11:0{number}:00 +0100\r\nMessage-ID: <postcard.{number}@tide.example>\r\n\r\nHello!\r\n"
         );
-        send_mail(world.server_mx()?, None, "ben@tide.example", "ann@tide.example", mail.as_bytes())?;
+        send_mail(sea.server_mx()?, None, "ben@tide.example", "ann@tide.example", mail.as_bytes())?;
     }
     report.step("meanwhile on the server: flagged 5, moved 1, deleted 2, made 1 mailbox, 3 postcards arrived");
     Ok(())
 }
 
-fn await_quiet(world: &World) -> io::Result<()> {
+fn await_quiet(sea: &Shore) -> io::Result<()> {
     let deadline = Instant::now() + QUIET_TIMEOUT;
     loop {
-        world.sync()?;
-        let status = world.status()?;
-        if is_quiet(&status) && world.outbox()?.iter().all(|submission| submission.filed) {
+        sea.sync()?;
+        let status = sea.status()?;
+        if is_quiet(&status) && sea.outbox()?.iter().all(|submission| submission.filed) {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -137,14 +143,14 @@ fn is_quiet(status: &Status) -> bool {
     })
 }
 
-fn prove(world: &World, report: &mut Report) -> io::Result<()> {
-    let (server, local) = both(world)?;
+fn prove(sea: &Shore, report: &mut Report) -> io::Result<()> {
+    let (server, local) = both(sea)?;
     report.compare(told("server and mirror, after the replay", &local), proof::differences(&server, &local));
     report.compare("each message where it belongs, none lost, none doubled", misplaced(&server));
     let letter = ContentHash::of(LETTER);
     let sent = server.get("Sent").map_or(0, |sent| sent.iter().filter(|message| message.hash == letter).count());
     report.compare("the letter is filed in Sent once", expect("copies in Sent", sent, 1));
-    let mut ben = world.on_server(BEN)?;
+    let mut ben = sea.on_server(BEN)?;
     ben.run("EXAMINE INBOX")?;
     let found = ben.run(&format!("UID SEARCH HEADER Message-ID {}", quoted(LETTER_ID)))?;
     let arrived =
@@ -184,8 +190,8 @@ fn misplaced(server: &Side) -> Vec<String> {
     wrong
 }
 
-fn both(world: &World) -> io::Result<(Side, Side)> {
-    Ok((proof::read_all(&mut world.on_server(ANN)?)?, proof::read_all(&mut world.locally()?)?))
+fn both(sea: &Shore) -> io::Result<(Side, Side)> {
+    Ok((proof::read_all(&mut sea.on_server(ANN)?)?, proof::read_all(&mut sea.locally()?)?))
 }
 
 fn expect(what: &str, found: usize, wanted: usize) -> Vec<String> {
