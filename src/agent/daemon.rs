@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::account::{Common, Running};
 use super::control::Control;
 use super::faces::{Faces, FacesError, Parts};
+use super::indexing::index_at_rest;
 use super::password::{self, PasswordError};
 use super::paths::Paths;
 use super::reports;
@@ -146,6 +147,7 @@ impl Daemon {
             tasks.spawn(async move { control::serve(listener, control, stop.requested()).await });
         }
         tasks.spawn(sweep_now_and_then(Arc::clone(&agent), stop.clone()));
+        tasks.spawn(index_at_rest(agent.common.store.clone(), stop.clone()));
         let mut daemon = Self { agent, paths, config, faces: Some(faces), parts, tasks, stop };
         daemon.start_accounts()?;
         daemon.tell_unconfigured();

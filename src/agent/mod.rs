@@ -4,7 +4,7 @@
 //! [`command`] is the program; [`daemon`] the running whole, [`once`] the single sync. An [`account`] has a thread of
 //! its own, on which its [`worker`] syncs and its [`outbox`] sends, with the [`servers`] its configuration names. [`faces`] are what mail clients
 //! connect to, [`users`] who may. [`control`] answers syncctl out of [`reports`]; [`reload`] sees the configuration
-//! change. [`paths`], [`password`], [`log`], [`systemd`] and [`exit`] are the program's ties to its surroundings.
+//! change; [`indexing`] makes the search index. [`paths`], [`password`], [`log`], [`systemd`] and [`exit`] are the program's ties to its surroundings.
 
 pub mod account;
 mod acts;
@@ -13,6 +13,7 @@ mod control;
 pub mod daemon;
 pub mod exit;
 pub mod faces;
+pub mod indexing;
 pub mod log;
 mod log_file;
 mod numbered;

@@ -9,9 +9,10 @@ use std::io;
 
 use chrono::NaiveDate;
 
-use super::header::{Field, fields};
-use super::text::{folded, header_value, part_contains};
-use super::{Body, Part, Summary};
+use super::fold::folded;
+use super::header::fields;
+use super::text::header_value;
+use super::{Summary, searched};
 use crate::types::{ByteSource, Flag, Flags, InternalDate, LocalUid, ModSeq, Timestamp, UidSet};
 
 /// A search program. Texts are UTF-8, matched as substrings without regard to case.
@@ -66,21 +67,62 @@ pub struct Candidate<'a> {
     pub size_bytes: u64,
     pub email_id: &'a str,
     pub thread_id: Option<&'a str>,
-    /// Needed where [`Query::needs_summary`].
+    /// Needed where [`Self::says`] does not decide.
     pub summary: Option<&'a Summary>,
     /// Read only as far as it takes to decide. `None`: not here, so that no header and no text matches.
     pub bytes: Option<&'a mut dyn ByteSource>,
+    /// What an index says of keys that read text.
+    pub indexed: &'a dyn Fn(&Query) -> Option<bool>,
 }
+
+/// No index.
+pub const UNINDEXED: &dyn Fn(&Query) -> Option<bool> = &|_| None;
 
 impl Query {
     /// Does the candidate match?
     pub fn matches(&self, candidate: &mut Candidate<'_>) -> io::Result<bool> {
-        Search { candidate, headers: Vec::new() }.matches(self)
+        Search { candidate, header: None }.matches(self)
     }
 
-    /// Is more than columns asked for?
-    pub fn needs_summary(&self) -> bool {
-        self.cost() > Cost::Columns
+    /// What follows from what is known of its keys.
+    pub fn decided_by(&self, known: &dyn Fn(&Self) -> Option<bool>) -> Option<bool> {
+        match self {
+            Self::All => Some(true),
+            Self::And(all) => {
+                let parts = || all.iter().map(|query| query.decided_by(known));
+                let decided = parts().try_fold(true, |so_far, part| match part {
+                    Some(false) => Err(()),
+                    part => Ok(so_far && part.is_some()),
+                });
+                decided.map_or(Some(false), |all| all.then_some(true))
+            }
+            Self::Or(one, other) => match (one.decided_by(known), other.decided_by(known)) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            },
+            Self::Not(query) => query.decided_by(known).map(|matches| !matches),
+            key => known(key),
+        }
+    }
+
+    /// Its keys that read text, each once.
+    pub fn text_keys(&self) -> Vec<&Self> {
+        let mut keys = match self {
+            Self::And(all) => all.iter().flat_map(Self::text_keys).collect(),
+            Self::Or(one, other) => [one.text_keys(), other.text_keys()].concat(),
+            Self::Not(query) => query.text_keys(),
+            Self::Header { .. } | Self::Body(_) | Self::Text(_) => vec![self],
+            _ => Vec::new(),
+        };
+        let mut before = Vec::new();
+        keys.retain(|key| {
+            !before.contains(key) && {
+                before.push(*key);
+                true
+            }
+        });
+        keys
     }
 
     fn cost(&self) -> Cost {
@@ -120,17 +162,46 @@ enum Cost {
     Text,
 }
 
-/// One evaluation; headers read once are kept for the keys that follow.
+impl Candidate<'_> {
+    /// What its columns, or the index, say of a key.
+    pub fn says(&self, key: &Query) -> Option<bool> {
+        let received = self.internal_date.day();
+        let saved = || InternalDate::from(self.saved).day();
+        Some(match key {
+            Query::Uids(uids) => uids.contains(self.uid),
+            Query::Has(flag) => self.flags.contains(flag),
+            Query::Before(day) => received < *day,
+            Query::On(day) => received == *day,
+            Query::Since(day) => received >= *day,
+            Query::SavedBefore(day) => saved() < *day,
+            Query::SavedOn(day) => saved() == *day,
+            Query::SavedSince(day) => saved() >= *day,
+            Query::ReceivedUntil(second) => self.internal_date.unix_seconds() <= *second,
+            Query::ReceivedFrom(second) => self.internal_date.unix_seconds() >= *second,
+            Query::EmailId(id) => self.email_id == id,
+            Query::ThreadId(id) => self.thread_id == Some(id),
+            Query::Larger(size) => self.size_bytes > *size,
+            Query::Smaller(size) => self.size_bytes < *size,
+            Query::ModSeq(mod_seq) => self.mod_seq >= *mod_seq,
+            Query::Header { .. } | Query::Body(_) | Query::Text(_) => return (self.indexed)(key),
+            Query::SentBefore(_) | Query::SentOn(_) | Query::SentSince(_) => return None,
+            Query::All | Query::And(_) | Query::Or(..) | Query::Not(_) => return None,
+        })
+    }
+}
+
+/// One evaluation; the header, once read, is kept for the keys that follow.
 struct Search<'a, 'b> {
     candidate: &'a mut Candidate<'b>,
-    headers: Vec<(u64, Vec<u8>)>,
+    header: Option<Vec<u8>>,
 }
 
 impl Search<'_, '_> {
     fn matches(&mut self, query: &Query) -> io::Result<bool> {
-        let received = self.candidate.internal_date.day();
+        if let Some(known) = self.candidate.says(query) {
+            return Ok(known);
+        }
         Ok(match query {
-            Query::All => true,
             Query::And(all) => {
                 let mut cheap_first: Vec<&Query> = all.iter().collect();
                 cheap_first.sort_by_key(|query| query.cost());
@@ -146,27 +217,14 @@ impl Search<'_, '_> {
                 self.matches(first)? || self.matches(second)?
             }
             Query::Not(query) => !self.matches(query)?,
-            Query::Uids(uids) => uids.contains(self.candidate.uid),
-            Query::Has(flag) => self.candidate.flags.contains(flag),
-            Query::Before(day) => received < *day,
-            Query::On(day) => received == *day,
-            Query::Since(day) => received >= *day,
             Query::SentBefore(day) => self.sent().is_some_and(|sent| sent < *day),
             Query::SentOn(day) => self.sent().is_some_and(|sent| sent == *day),
             Query::SentSince(day) => self.sent().is_some_and(|sent| sent >= *day),
-            Query::SavedBefore(day) => self.saved() < *day,
-            Query::SavedOn(day) => self.saved() == *day,
-            Query::SavedSince(day) => self.saved() >= *day,
-            Query::ReceivedUntil(second) => self.candidate.internal_date.unix_seconds() <= *second,
-            Query::ReceivedFrom(second) => self.candidate.internal_date.unix_seconds() >= *second,
-            Query::EmailId(id) => self.candidate.email_id == id,
-            Query::ThreadId(id) => self.candidate.thread_id == Some(id),
-            Query::Larger(size) => self.candidate.size_bytes > *size,
-            Query::Smaller(size) => self.candidate.size_bytes < *size,
-            Query::ModSeq(mod_seq) => self.candidate.mod_seq >= *mod_seq,
             Query::Header { name, value } => self.header(name, &folded(value))?,
             Query::Body(text) => self.text(&folded(text), false)?,
             Query::Text(text) => self.text(&folded(text), true)?,
+            // Columns say all of the others.
+            _ => true,
         })
     }
 
@@ -175,92 +233,35 @@ impl Search<'_, '_> {
         Some(InternalDate::new(seconds, minutes_east).day())
     }
 
-    fn saved(&self) -> NaiveDate {
-        InternalDate::from(self.candidate.saved).day()
-    }
-
     fn header(&mut self, name: &str, value: &str) -> io::Result<bool> {
         let Some(summary) = self.candidate.summary else { return Ok(false) };
-        self.any_field(&summary.root, |field| {
+        let header = match (self.header.take(), &mut self.candidate.bytes) {
+            (Some(header), _) => header,
+            (None, Some(bytes)) => searched::header(&summary.root, *bytes)?,
+            (None, None) => return Ok(false),
+        };
+        let is_found = fields(&header).any(|field| {
             field.is(name) && (value.is_empty() || folded(&header_value(&field.unfolded())).contains(value))
-        })
+        });
+        self.header = Some(header);
+        Ok(is_found)
     }
 
     fn text(&mut self, text: &str, with_headers: bool) -> io::Result<bool> {
-        match self.candidate.summary {
-            Some(summary) => self.text_in(&summary.root, text, with_headers),
+        let Some(summary) = self.candidate.summary else { return Ok(false) };
+        match &mut self.candidate.bytes {
+            // It is in every text, an empty one included.
+            _ if text.is_empty() => Ok(true),
+            Some(bytes) => searched::contains(summary, *bytes, with_headers, text),
             None => Ok(false),
         }
     }
-
-    fn text_in(&mut self, part: &Part, text: &str, with_headers: bool) -> io::Result<bool> {
-        if with_headers && self.any_field(part, |field| field_contains(field, text))? {
-            return Ok(true);
-        }
-        match &part.body {
-            Body::Multipart(parts) if !parts.is_empty() => {
-                for part in parts {
-                    if self.text_in(part, text, with_headers)? {
-                        return Ok(true);
-                    }
-                }
-                Ok(text.is_empty())
-            }
-            Body::Message(_, root) => self.text_in(root, text, with_headers),
-            // A reader of a multipart in which no parts can be found is shown all of it.
-            Body::Multipart(_) => self.text_of(part, text),
-            Body::Leaf if matches!(part.media_type.as_str(), "TEXT" | "MESSAGE") => self.text_of(part, text),
-            Body::Leaf => Ok(text.is_empty()),
-        }
-    }
-
-    fn text_of(&mut self, part: &Part, text: &str) -> io::Result<bool> {
-        match &mut self.candidate.bytes {
-            Some(bytes) => part_contains(part, *bytes, text),
-            None => Ok(text.is_empty()),
-        }
-    }
-
-    fn any_field(&mut self, part: &Part, wanted: impl Fn(&Field<'_>) -> bool) -> io::Result<bool> {
-        let known = self.headers.iter().position(|(start, _)| *start == part.header_start);
-        let place = match (known, &mut self.candidate.bytes) {
-            (Some(place), _) => place,
-            (None, None) => return Ok(false),
-            (None, Some(bytes)) => {
-                let header = read_header(part, *bytes)?;
-                // Only the message's own is asked for again; the others are many.
-                self.headers.truncate(1);
-                self.headers.push((part.header_start, header));
-                self.headers.len() - 1
-            }
-        };
-        Ok(fields(&self.headers[place].1).any(|field| wanted(&field)))
-    }
-}
-
-fn field_contains(field: &Field<'_>, text: &str) -> bool {
-    let line = format!("{}: {}", String::from_utf8_lossy(field.name), header_value(&field.unfolded()));
-    folded(&line).contains(text)
-}
-
-/// At most [`crate::types::limits::HEADER_MAX_BYTES`], by the way the scanner ends a header.
-fn read_header(part: &Part, bytes: &mut dyn ByteSource) -> io::Result<Vec<u8>> {
-    let length = usize::try_from(part.body_start - part.header_start).unwrap_or(usize::MAX);
-    let mut header = Vec::new();
-    while header.len() < length {
-        let piece = bytes.read_at(part.header_start + header.len() as u64, length - header.len())?;
-        if piece.is_empty() {
-            break;
-        }
-        header.extend(piece);
-    }
-    Ok(header)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Scanner;
+    use crate::message::{Body, Scanner};
     use crate::types::SystemFlag;
 
     const MESSAGE: &str = concat!(
@@ -303,6 +304,7 @@ mod tests {
             thread_id: None,
             summary: Some(&summary),
             bytes: Some(&mut MESSAGE.as_bytes().to_vec()),
+            indexed: UNINDEXED,
         };
         query.matches(&mut candidate).expect("memory can be read")
     }
@@ -389,14 +391,33 @@ mod tests {
             thread_id: None,
             summary: Some(&summary),
             bytes: Some(&mut message.to_vec()),
+            indexed: UNINDEXED,
         };
         assert!(Query::Body("never DIVIDED".into()).matches(&mut candidate).expect("memory can be read"));
     }
 
     #[test]
-    fn columns_alone_decide_where_they_can() {
-        let column = Query::And(vec![Query::Larger(5), Query::Not(Box::new(Query::All))]);
-        assert!(!column.needs_summary());
-        assert!(Query::Or(Box::new(column), Box::new(Query::Text("x".into()))).needs_summary());
+    fn what_is_known_of_keys_decides_where_it_can() {
+        let (yes, no, open) = (|| Query::Larger(1), || Query::Smaller(1), || Query::Text("x".into()));
+        let known = |key: &Query| match key {
+            Query::Larger(_) => Some(true),
+            Query::Smaller(_) => Some(false),
+            _ => None,
+        };
+        let not = |query| Query::Not(Box::new(query));
+        let or = |one, other| Query::Or(Box::new(one), Box::new(other));
+        for (query, expected) in [
+            (Query::All, Some(true)),
+            (Query::And(vec![]), Some(true)),
+            (Query::And(vec![yes(), open()]), None),
+            (Query::And(vec![open(), no()]), Some(false)),
+            (Query::And(vec![yes(), not(no())]), Some(true)),
+            (or(open(), yes()), Some(true)),
+            (or(no(), open()), None),
+            (or(no(), no()), Some(false)),
+            (not(open()), None),
+        ] {
+            assert_eq!(query.decided_by(&known), expected, "{query:?}");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Text as a reader sees it: encoded-words, transfer encodings and charsets decoded (RFC 2047, RFC 2045 section 6), case
-//! folded, for SEARCH and for what people are shown of a message: what is served is never decoded.
+//! Text as a reader sees it: encoded-words, transfer encodings and charsets decoded (RFC 2047, RFC 2045 section 6), for
+//! SEARCH and for what people are shown of a message: what is served is never decoded.
 //!
 //! A part is decoded in windows, so that one of 100 MB needs no more memory than one of 1 MB. What cannot be decoded is
 //! searched as it stands.
@@ -13,15 +13,6 @@ use super::Part;
 use super::transfer::Transfer;
 use crate::types::ByteSource;
 use crate::types::limits::SEARCH_WINDOW_BYTES;
-
-/// `text` without regard to case: each character's upper case, and of that the lower one, so that `ß` is `ss` and both
-/// small sigmas are one.
-pub(super) fn folded(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
-}
 
 /// An unfolded header value, its encoded-words decoded.
 pub fn header_value(value: &[u8]) -> String {
@@ -40,34 +31,8 @@ pub(super) fn beginning(part: &Part, bytes: &mut dyn ByteSource, max_bytes: usiz
     Ok(Decoder::new(part).text(&encoded, true))
 }
 
-/// Does the text of a part that holds no other parts contain `needle`, which is [`folded`]?
-pub(super) fn part_contains(part: &Part, bytes: &mut dyn ByteSource, needle: &str) -> io::Result<bool> {
-    let mut decoder = Decoder::new(part);
-    let mut seen = String::new();
-    let mut offset = part.body_start;
-    while offset < part.end {
-        let window = window(bytes, offset, part.end)?;
-        if window.is_empty() {
-            break;
-        }
-        offset += window.len() as u64;
-        seen.push_str(&folded(&decoder.text(&window, offset >= part.end)));
-        if seen.contains(needle) {
-            return Ok(true);
-        }
-        // What a match that spans two windows needs of the first.
-        let mut keep = seen.len().saturating_sub(needle.len());
-        while !seen.is_char_boundary(keep) {
-            keep -= 1;
-        }
-        seen.drain(..keep);
-    }
-    // An empty needle is in every text, an empty one included.
-    Ok(needle.is_empty())
-}
-
 /// The bytes from `offset` on, to `end` or to the size of a window.
-fn window(bytes: &mut dyn ByteSource, offset: u64, end: u64) -> io::Result<Vec<u8>> {
+pub(super) fn window(bytes: &mut dyn ByteSource, offset: u64, end: u64) -> io::Result<Vec<u8>> {
     let mut window: Vec<u8> = Vec::new();
     loop {
         let at = offset + window.len() as u64;
@@ -81,7 +46,7 @@ fn window(bytes: &mut dyn ByteSource, offset: u64, end: u64) -> io::Result<Vec<u
 }
 
 /// The way from a part's bytes to its text, window by window.
-struct Decoder<'a> {
+pub(super) struct Decoder<'a> {
     transfer: Transfer,
     charset: Option<&'a [u8]>,
     /// Decoded bytes that wait for the rest of their character.
@@ -89,13 +54,13 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn new(part: &'a Part) -> Self {
+    pub(super) fn new(part: &'a Part) -> Self {
         let transfer = Transfer::named(&part.encoding).unwrap_or(Transfer::Identity);
         let charset = part.parameters.iter().find(|(name, _)| name == "CHARSET").map(|(_, value)| value.as_slice());
         Self { transfer, charset, bytes: Vec::new() }
     }
 
-    fn text(&mut self, window: &[u8], is_last: bool) -> String {
+    pub(super) fn text(&mut self, window: &[u8], is_last: bool) -> String {
         self.transfer.decode(window, is_last, &mut self.bytes);
         let complete = if is_last { self.bytes.len() } else { complete_characters(&self.bytes, self.charset) };
         let rest = self.bytes.split_off(complete);
@@ -131,12 +96,14 @@ fn decoded(bytes: &[u8], charset: Option<&[u8]>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fold::folded;
+    use super::super::searched;
     use super::*;
     use crate::message::Scanner;
 
     fn contains(message: &[u8], needle: &str) -> bool {
-        let part = Scanner::scan(message).root;
-        part_contains(&part, &mut message.to_vec(), &folded(needle)).expect("memory can be read")
+        let summary = Scanner::scan(message);
+        searched::contains(&summary, &mut message.to_vec(), false, &folded(needle)).expect("memory can be read")
     }
 
     #[test]
@@ -144,7 +111,6 @@ mod tests {
         for (header, body, needle, expected) in [
             ("", &b"Hello World"[..], "hello w", true),
             ("", b"Hello World", "hellow", false),
-            ("", b"", "", true),
             ("", b"", "x", false),
             ("Content-Type: text/plain; charset=utf-8", "Straße Ελλάς".as_bytes(), "STRASSE ΕΛΛΆΣ", true),
             ("Content-Type: text/plain; charset=iso-8859-1", b"gr\xfcn", "GRÜN", true),

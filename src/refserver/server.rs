@@ -26,6 +26,7 @@ use super::route::Dns;
 use super::senders::{DnsChecker, Senders};
 use super::sts::{Policies, Trust};
 use super::users::{Users, UsersError};
+use crate::agent::indexing::index_at_rest;
 use crate::config::TlsIdentity;
 use crate::config::server::RelayTls;
 use crate::control;
@@ -184,6 +185,7 @@ impl Server {
         let stopped = shutdown.clone();
         listeners.spawn(async move { control::serve(control, handler, stopped.requested()).await });
         listeners.spawn(sweep_now_and_then(parts.store.clone(), parts.clock.clone(), shutdown.clone()));
+        listeners.spawn(index_at_rest(parts.store.clone(), shutdown.clone()));
         tracing::info!(domain = ready.domain, data = %parts.settings.data.display(), "serving");
         Ok(Self { ready, parts, shutdown, listeners })
     }

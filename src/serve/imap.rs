@@ -265,22 +265,29 @@ impl Account for MailAccount {
         // the mailbox is not looked at.
         let rows = self.store.show(|reader| reader.messages_in(mailbox, among, store::With::Columns))?;
         let mut found = Vec::new();
-        if !query.needs_summary() {
-            for message in rows {
-                if self.is_match(&message, query)? {
-                    found.push(message.uid);
-                }
+        let findings = self.store.findings(query, rows.iter().filter_map(|message| message.content).collect());
+        let mut undecided = Vec::new();
+        for message in rows {
+            let indexed = |key: &Query| findings.say(message.content, key);
+            let candidate = candidate(&message, None, &indexed);
+            match query.decided_by(&|key| candidate.says(key)) {
+                Some(true) => found.push(message.uid),
+                Some(false) => {}
+                None => undecided.push(message.uid),
             }
-            return Ok(found);
         }
-        let uids: Vec<LocalUid> = rows.into_iter().map(|message| message.uid).collect();
-        for batch in uids.chunks(SEARCH_BATCH) {
+        for batch in undecided.chunks(SEARCH_BATCH) {
             for message in self.store.show(|reader| reader.messages(mailbox, batch, store::With::Summary))? {
-                if self.is_match(&message, query)? {
+                let indexed = |key: &Query| findings.say(message.content, key);
+                let mut bytes = message.content.map(|content| self.store.source(content)).transpose()?;
+                let bytes = bytes.as_mut().map(|bytes| bytes as &mut dyn ByteSource);
+                let is_match = query.matches(&mut candidate(&message, bytes, &indexed));
+                if is_match.map_err(|error| Error::Store(Box::new(error)))? {
                     found.push(message.uid);
                 }
             }
         }
+        found.sort_unstable();
         Ok(found)
     }
 
@@ -390,25 +397,25 @@ impl MailAccount {
         let content = append.upload.0.finish()?;
         Ok(store::NewMessage { content, flags: append.flags, internal_date, email_id: None })
     }
+}
 
-    fn is_match(&self, message: &store::Message, query: &Query) -> Result<bool, Error> {
-        let mut bytes = match message.content {
-            Some(content) if query.needs_summary() => Some(self.store.source(content)?),
-            _ => None,
-        };
-        let mut candidate = Candidate {
-            uid: message.uid,
-            flags: &message.flags,
-            mod_seq: message.mod_seq,
-            internal_date: message.internal_date,
-            saved: message.saved,
-            size_bytes: message.size_bytes,
-            email_id: &message.object_id,
-            thread_id: None,
-            summary: message.summary.as_deref(),
-            bytes: bytes.as_mut().map(|bytes| bytes as &mut dyn ByteSource),
-        };
-        query.matches(&mut candidate).map_err(|error| Error::Store(Box::new(error)))
+fn candidate<'a>(
+    message: &'a store::Message,
+    bytes: Option<&'a mut dyn ByteSource>,
+    indexed: &'a dyn Fn(&Query) -> Option<bool>,
+) -> Candidate<'a> {
+    Candidate {
+        uid: message.uid,
+        flags: &message.flags,
+        mod_seq: message.mod_seq,
+        internal_date: message.internal_date,
+        saved: message.saved,
+        size_bytes: message.size_bytes,
+        email_id: &message.object_id,
+        thread_id: None,
+        summary: message.summary.as_deref(),
+        bytes,
+        indexed,
     }
 }
 

@@ -23,6 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// messages are read once and gain nothing from one.
 const HOT_CACHE_KIB: i64 = 8 * 1024;
 const CONTENT_CACHE_KIB: i64 = 2 * 1024;
+pub(super) const SEARCH_CACHE_KIB: i64 = 4 * 1024;
 pub(super) const HOT_READER_CACHE_KIB: i64 = 4 * 1024;
 pub(super) const CONTENT_READER_CACHE_KIB: i64 = 512;
 
@@ -30,12 +31,18 @@ pub(super) const CONTENT_READER_CACHE_KIB: i64 = 512;
 pub(super) struct Files {
     pub(super) hot: PathBuf,
     pub(super) content: PathBuf,
+    pub(super) search: PathBuf,
     pub(super) lock: PathBuf,
 }
 
 impl Files {
     pub(super) fn of(folder: &Path) -> Self {
-        Self { hot: folder.join("mailtide.db"), content: folder.join("content.db"), lock: folder.join("mailtide.lock") }
+        Self {
+            hot: folder.join("mailtide.db"),
+            content: folder.join("content.db"),
+            search: folder.join("search.db"),
+            lock: folder.join("mailtide.lock"),
+        }
     }
 }
 
@@ -61,8 +68,8 @@ pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connecti
     let in_content = |error| Error::open(&files.content, error);
     migrate::refuse_newer(&files.hot, HOT).map_err(in_hot)?;
     migrate::refuse_newer(&files.content, CONTENT).map_err(in_content)?;
-    let mut hot = open(&files.hot, HOT_CACHE_KIB, options).map_err(in_hot)?;
-    let mut content = open(&files.content, CONTENT_CACHE_KIB, options).map_err(in_content)?;
+    let mut hot = open(&files.hot, HOT_CACHE_KIB, options.max_bytes).map_err(in_hot)?;
+    let mut content = open(&files.content, CONTENT_CACHE_KIB, options.max_bytes).map_err(in_content)?;
     migrate::migrate(&mut content, CONTENT).map_err(in_content)?;
     migrate::migrate(&mut hot, HOT).map_err(in_hot)?;
     trace::note_message_ids(&mut hot).map_err(in_hot)?;
@@ -78,7 +85,8 @@ pub(super) fn set_up(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY_TIMEOUT)
 }
 
-fn open(path: &Path, cache_kib: i64, options: &Options) -> Result<Connection> {
+/// Opens a database for writing, whatever its version; makes it where there is none.
+pub(super) fn open(path: &Path, cache_kib: i64, max_bytes: Option<u64>) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     keep_private(path)?;
     let conn = Connection::open_with_flags(path, flags)?;
@@ -92,7 +100,7 @@ fn open(path: &Path, cache_kib: i64, options: &Options) -> Result<Connection> {
          PRAGMA journal_size_limit = 67108864;",
     )?;
     conn.pragma_update(None, "cache_size", -cache_kib)?;
-    if let Some(max_bytes) = options.max_bytes {
+    if let Some(max_bytes) = max_bytes {
         conn.pragma_update(None, "max_page_count", (max_bytes / 8192).cast_signed())?;
     }
     Ok(conn)

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 
@@ -11,6 +12,7 @@ use super::files::{self, Files};
 use super::heal::{self, Healed};
 use super::lock::Lock;
 use super::readers::Readers;
+use super::search::Index;
 use super::settle::Log;
 use super::watch::{Wake, Watchers};
 use super::writer::Writer;
@@ -59,6 +61,9 @@ pub(super) struct Shared {
     /// The hot database's.
     pub(super) log: Log,
     pub(super) watchers: Arc<Watchers>,
+    pub(super) index: Index,
+    /// Commits so far.
+    pub(super) commits: AtomicU64,
     pub(super) fate: Arc<dyn Fate>,
 }
 
@@ -81,6 +86,8 @@ impl Store {
             hot: Readers::new(paths.hot, files::HOT_READER_CACHE_KIB),
             content: Readers::new(paths.content, files::CONTENT_READER_CACHE_KIB),
             watchers: Arc::new(Watchers::default()),
+            index: Index::new(paths.search, options.max_bytes),
+            commits: AtomicU64::new(0),
             fate,
         });
         let writer = Writer::start(hot, options.executor, Arc::clone(&shared))?;
@@ -143,6 +150,15 @@ impl Store {
         shared.hot.read(|hot| shared.content.read(|content| work(hot, content)))
     }
 
+    /// How many commits were made since the store was opened: whether anybody is at work.
+    pub fn commits(&self) -> u64 {
+        self.inner.shared.commits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
     pub(super) fn contents(&self) -> &Contents {
         &self.inner.shared.contents
     }
@@ -152,6 +168,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.hot.close();
         self.shared.content.close();
+        self.shared.index.close();
         self.writer.stop();
     }
 }

@@ -23,6 +23,9 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0010_queue.sql"),
 ];
 
+/// The search index's.
+pub(super) const SEARCH: &[&str] = &[include_str!("migrations/search_0001_first.sql")];
+
 /// The content database's.
 pub(super) const CONTENT: &[&str] = &[include_str!("migrations/content_0001_first.sql")];
 

@@ -1,6 +1,7 @@
 //! The one SQLite store: accounts, mailboxes, messages and their bytes, the remote map, journal, outbox, conflicts.
 //!
-//! Two databases in one folder: `mailtide.db` is small and hot, `content.db` holds the bytes of messages. Every write
+//! Two databases in one folder: `mailtide.db` is small and hot, `content.db` holds the bytes of messages; a third,
+//! `search.db`, is an index that can be deleted ([`search`]). Every write
 //! names its [`Origin`] and goes through one writer that groups commits ([`writer`]); readers see one moment each and
 //! never wait for it ([`readers`]).
 //!
@@ -43,6 +44,7 @@ mod overview;
 mod quota;
 mod reader;
 mod readers;
+mod search;
 mod settle;
 mod source;
 #[cfg(test)]
@@ -87,6 +89,7 @@ pub use outbox_acts::{AttemptOutcome, NewSubmission, RecipientOutcome};
 pub use overview::{JournalCounts, MailboxCounts, OutboxCounts, Overview};
 pub use quota::Quota;
 pub use reader::Reader;
+pub use search::Findings;
 pub use source::ContentSource;
 pub use sweep::Swept;
 pub use txn::Txn;

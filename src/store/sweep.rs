@@ -59,6 +59,7 @@ impl Store {
         let doomed = std::mem::take(&mut *doomed.lock().unwrap_or_else(PoisonError::into_inner));
         match done {
             Ok(value) => {
+                self.shared().index.forget(&doomed);
                 self.contents().remove(&doomed)?;
                 Ok((value, doomed.len()))
             }

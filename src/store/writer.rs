@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -169,6 +170,7 @@ impl Committer {
             outcomes = group.iter().map(|_| Err(error.clone())).collect();
             touched.clear();
         }
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.shared.watchers.wake(&touched);
         for (job, outcome) in group.into_iter().zip(outcomes) {
             job.answer(outcome);
@@ -223,7 +225,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicU64, AtomicUsize};
     use std::sync::mpsc::Receiver;
 
     use super::*;
@@ -232,6 +234,7 @@ mod tests {
     use crate::store::files::{self, Files};
     use crate::store::heal;
     use crate::store::readers::Readers;
+    use crate::store::search::Index;
     use crate::store::settle::Log;
     use crate::store::watch::Watchers;
     use crate::store::{Options, Reader};
@@ -250,6 +253,8 @@ mod tests {
             hot: Readers::new(paths.hot, 1024),
             content: Readers::new(paths.content, 1024),
             watchers: Arc::default(),
+            index: Index::new(paths.search, None),
+            commits: AtomicU64::new(0),
             fate: Arc::new(Fair),
         });
         Committer { conn: hot, shared, is_durable: None }

@@ -191,6 +191,9 @@ pub const MIME_BOUNDARY_MAX_BYTES: usize = 256;
 /// Depth of nested multiparts and message/rfc822.
 pub const MIME_NESTING_MAX: usize = 100;
 
+/// Text of one message in the search index: what has more is read when it is searched.
+pub const SEARCH_INDEXED_MAX_BYTES: usize = 4 * 1024 * 1024;
+
 /// Bytes of a part that are decoded at once for SEARCH.
 pub const SEARCH_WINDOW_BYTES: usize = 1024 * 1024;
 

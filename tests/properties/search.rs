@@ -7,7 +7,7 @@ use std::io;
 
 use mailtide::imap::server::{Capabilities, Session, SessionConfig};
 use mailtide::message::Scanner;
-use mailtide::message::search::{Candidate, Query};
+use mailtide::message::search::{Candidate, Query, UNINDEXED};
 use mailtide::types::{ByteSource, Flags, InternalDate, LocalUid, ModSeq, Timestamp};
 
 use super::converse::{NOW, converse};
@@ -93,6 +93,7 @@ fn texts(needle: &str, message: &[u8]) {
                 size_bytes: message.len() as u64,
                 summary: Some(&summary),
                 bytes: Some(bytes),
+                indexed: UNINDEXED,
             };
             query.matches(&mut candidate).expect("memory can be read")
         };

@@ -9,7 +9,7 @@ use mailtide::imap::server::backend::{
 };
 use mailtide::imap::server::{Capabilities, Capability};
 use mailtide::message::scan::Scanner;
-use mailtide::message::search::{Candidate, Query};
+use mailtide::message::search::{Candidate, Query, UNINDEXED};
 use mailtide::message::{Keyed, Keys, Summary};
 use mailtide::sasl::Credentials;
 use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
@@ -434,6 +434,7 @@ impl Account for MemoryBackend {
                 thread_id: None,
                 summary: Some(&**summary),
                 bytes: Some(&mut bytes as &mut dyn ByteSource),
+                indexed: UNINDEXED,
             };
             query.matches(&mut candidate).expect("memory can be read")
         };

@@ -1,6 +1,7 @@
 //! A mail store in a temporary folder with sessions on it, as the agent's local face (`LocalUser`) or refserver
 //! (`Authority`) would make them; no socket, no thread.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,7 +38,7 @@ pub struct Face {
     pub account: AccountId,
     pub origin: Origin,
     pub sessions: Sessions,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Face {
@@ -48,10 +49,16 @@ impl Face {
     /// With databases that can be filled.
     pub fn limited(origin: Origin, max_bytes: Option<u64>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let options = Options { executor: Executor::Inline, program: "tests".to_owned(), max_bytes };
-        let store = Store::open(folder.path(), &options, NOW).expect("a store");
+        let store = open(folder.path(), max_bytes);
         let account = store.write(Origin::Authority, NOW, |txn| txn.ensure_account("alice")).expect("an account");
-        Self { store, account, origin, sessions: Sessions::default(), _folder: folder }
+        Self { store, account, origin, sessions: Sessions::default(), folder }
+    }
+
+    /// Closes the store, lets something happen to its folder, and opens it again.
+    pub fn reopen_after(&mut self, happens: impl FnOnce(&Path)) {
+        self.store = Self::new(self.origin).store;
+        happens(self.folder.path());
+        self.store = open(self.folder.path(), None);
     }
 
     pub fn mailbox(&self, name: &str) -> MailboxId {
@@ -114,6 +121,11 @@ impl Face {
         talk.say("s SELECT INBOX\r\n");
         talk
     }
+}
+
+fn open(folder: &Path, max_bytes: Option<u64>) -> Store {
+    let options = Options { executor: Executor::Inline, program: "tests".to_owned(), max_bytes };
+    Store::open(folder, &options, NOW).expect("a store")
 }
 
 /// A session and its driver.

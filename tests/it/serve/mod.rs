@@ -4,6 +4,7 @@
 pub mod face;
 mod hostile;
 mod notify;
+mod search_index;
 
 use face::{Face, NOW};
 use mailtide::journal::Op;

@@ -1,0 +1,211 @@
+//! Making the index: which contents are missing, and what they say.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::super::{Error, Result, Store, files, migrate};
+use super::{Index, grams};
+use crate::message::searched::Texts;
+use crate::types::{ContentId, limits};
+
+/// A batch ends after so much text, or so much time.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+const BATCH_TIME: Duration = Duration::from_millis(100);
+
+/// Contents that are looked for at once, and how far back from the newest one known: one may be referred to later than
+/// another that was begun after it.
+const LOOK: usize = 1000;
+const LOOK_BACK: i64 = 1000;
+
+/// Bytes of a content's hash that are kept.
+const HASH_BYTES: usize = 8;
+
+type Hash = [u8; HASH_BYTES];
+
+/// The write side of the index.
+pub(super) struct Builder {
+    conn: Connection,
+    /// Contents that are to be taken in.
+    missing: VecDeque<(i64, Hash)>,
+    /// Contents up to this one were looked at.
+    looked_to: i64,
+}
+
+impl Store {
+    /// Takes some more messages into the search index; true if there may be others left. The caller waits for about a
+    /// tenth of a second, nobody else does.
+    pub fn index_more(&self) -> Result<bool> {
+        let index = &self.shared().index;
+        let mut builder = index.lock();
+        let more = self.batch(index, &mut builder);
+        match &more {
+            Ok(_) | Err(Error::DiskFull) => {}
+            Err(error) => index.throw_away(&mut builder, error),
+        }
+        more
+    }
+
+    fn batch(&self, index: &Index, builder: &mut Option<Builder>) -> Result<bool> {
+        let builder = match builder {
+            Some(builder) => builder,
+            None => builder.insert(Builder::open(index, self)?),
+        };
+        index.is_ready.store(true, std::sync::atomic::Ordering::Release);
+        if builder.missing.is_empty() {
+            builder.look(self)?;
+        }
+        builder.take_in(self)?;
+        Ok(!builder.missing.is_empty())
+    }
+}
+
+impl Builder {
+    fn open(index: &Index, store: &Store) -> Result<Self> {
+        let agreeing = || {
+            let conn = open(&index.path, index.max_bytes)?;
+            let mut builder = Self { conn, missing: VecDeque::new(), looked_to: 0 };
+            builder.agree(store).map(|()| builder)
+        };
+        agreeing().or_else(|error| match error {
+            Error::DiskFull => Err(error),
+            // One of a later version, too: it is no more than an index.
+            error => {
+                tracing::warn!("the search index is made anew: {error}");
+                remove_files(&index.path);
+                agreeing()
+            }
+        })
+    }
+
+    /// Forgets the rows that belong to no content, and finds the contents that have none.
+    fn agree(&mut self, store: &Store) -> Result<()> {
+        let mut there: BTreeMap<i64, Hash> = store.read(|reader| {
+            let mut select = reader.conn().prepare_cached("SELECT id, hash FROM content")?;
+            Ok(select.query_map([], id_and_hash)?.collect::<rusqlite::Result<_>>()?)
+        })?;
+        self.looked_to = there.last_key_value().map_or(0, |(id, _)| *id);
+        let mut stray = Vec::new();
+        {
+            let mut select = self.conn.prepare("SELECT id, hash FROM entry")?;
+            for row in select.query_map([], id_and_hash)? {
+                let (id, hash) = row?;
+                match there.get(&id) {
+                    Some(known) if *known == hash => drop(there.remove(&id)),
+                    _ => stray.push(ContentId::new(id)),
+                }
+            }
+        }
+        self.forget(&stray)?;
+        self.missing = there.into_iter().collect();
+        Ok(())
+    }
+
+    /// Finds what came since.
+    fn look(&mut self, store: &Store) -> Result<()> {
+        let after = self.looked_to - LOOK_BACK;
+        let there: Vec<(i64, Hash)> = store.read(|reader| {
+            let mut select =
+                reader.conn().prepare_cached("SELECT id, hash FROM content WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+            let rows = select.query_map(params![after, LOOK_BACK + LOOK as i64], id_and_hash)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })?;
+        let mut is_known = self.conn.prepare_cached("SELECT 1 AS one FROM entry WHERE id = ?1")?;
+        for (id, hash) in there {
+            self.looked_to = self.looked_to.max(id);
+            if !is_known.exists([id])? {
+                self.missing.push_back((id, hash));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a batch of what is missing.
+    fn take_in(&mut self, store: &Store) -> Result<()> {
+        let began = Instant::now();
+        let transaction = self.conn.transaction()?;
+        let (mut bytes, mut taken) = (0, 0);
+        for (id, hash) in &self.missing {
+            if bytes >= BATCH_BYTES || (taken > 0 && began.elapsed() >= BATCH_TIME) {
+                break;
+            }
+            taken += 1;
+            match texts(store, ContentId::new(*id)) {
+                Ok(texts) => {
+                    bytes += texts.as_ref().map_or(0, |texts| texts.headers.len() + texts.body.len());
+                    add(&transaction, *id, hash, texts.as_ref())?;
+                }
+                // It went meanwhile, or cannot be read: whoever searches it is told.
+                Err(error) => tracing::debug!(%error, content = id, "not taken into the search index"),
+            }
+        }
+        transaction.commit()?;
+        self.missing.drain(..taken);
+        Ok(())
+    }
+
+    pub(super) fn forget(&mut self, contents: &[ContentId]) -> Result<()> {
+        let transaction = self.conn.transaction()?;
+        for id in contents {
+            for table in
+                ["entry WHERE id", "header_text WHERE id", "body_text WHERE id", "gram WHERE rowid", "pair WHERE rowid"]
+            {
+                transaction.prepare_cached(&format!("DELETE FROM {table} = ?1"))?.execute([id.get()])?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+/// What a content says; `None` if that is too much.
+fn texts(store: &Store, content: ContentId) -> Result<Option<Texts>> {
+    let summary = store.read(|reader| reader.summary(content))?;
+    let mut source = store.source(content)?;
+    let texts = Texts::of(&summary, &mut source, limits::SEARCH_INDEXED_MAX_BYTES);
+    texts.map_err(|error| Error::io("the bytes of a message", error))
+}
+
+fn add(transaction: &Transaction<'_>, id: i64, hash: &Hash, texts: Option<&Texts>) -> Result<()> {
+    let mut insert = transaction.prepare_cached("INSERT INTO entry (id, hash, whole) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![id, hash, texts.is_some()])?;
+    let Some(Texts { headers, body }) = texts else { return Ok(()) };
+    let mut insert = transaction.prepare_cached("INSERT INTO header_text (id, text) VALUES (?1, ?2)")?;
+    insert.execute(params![id, headers.as_bytes()])?;
+    let mut insert = transaction.prepare_cached("INSERT INTO body_text (id, text) VALUES (?1, ?2)")?;
+    insert.execute(params![id, body.as_bytes()])?;
+    let mut insert = transaction.prepare_cached("INSERT INTO gram (rowid, headers, body) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![id, headers, body])?;
+    let names = grams::names([headers, body]);
+    if !names.is_empty() {
+        let mut insert = transaction.prepare_cached("INSERT INTO pair (rowid, names) VALUES (?1, ?2)")?;
+        insert.execute(params![id, names])?;
+    }
+    Ok(())
+}
+
+fn id_and_hash(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, Hash)> {
+    let mut hash = Hash::default();
+    let stored = row.get_ref("hash")?.as_blob()?;
+    let length = stored.len().min(HASH_BYTES);
+    hash[..length].copy_from_slice(&stored[..length]);
+    Ok((row.get("id")?, hash))
+}
+
+fn open(path: &Path, max_bytes: Option<u64>) -> Result<Connection> {
+    migrate::refuse_newer(path, migrate::SEARCH)?;
+    let mut conn = files::open(path, files::SEARCH_CACHE_KIB, max_bytes)?;
+    migrate::migrate(&mut conn, migrate::SEARCH)?;
+    Ok(conn)
+}
+
+/// Removes the index. A reader that has it open keeps it until it is done.
+pub(super) fn remove_files(path: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(end);
+        // What is not there need not go; what cannot go is told when it cannot be opened.
+        let _ = std::fs::remove_file(&file);
+    }
+}

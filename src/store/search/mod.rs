@@ -1,0 +1,76 @@
+//! `search.db`: an index of what messages say, in a database of its own that can be deleted at any time.
+//!
+//! Rules:
+//!
+//! - It is never the truth. What it says of a message is what reading the message would say, and what is not in it is
+//!   read ([`lookup`]). If it fails it is thrown away, and made anew.
+//! - Its rows are of contents, which never change, not of messages. Each bears the beginning of its content's hash;
+//!   nobody asks the index before those that belong to no content any more are gone, as after a power cut ([`build`]).
+//! - It is made in the background by whoever calls [`super::Store::index_more`], in batches so small that nobody waits
+//!   for one, and without syncing anything. A store whose owner never calls it has no index, and no such file.
+
+mod build;
+mod grams;
+mod lookup;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use build::Builder;
+pub use lookup::Findings;
+
+use super::readers::Readers;
+use crate::types::ContentId;
+
+/// Page cache of a reader, in KiB: texts are read once.
+const READER_CACHE_KIB: i64 = 1024;
+
+/// The index of one store.
+pub(super) struct Index {
+    path: PathBuf,
+    max_bytes: Option<u64>,
+    /// `None` until the first batch.
+    builder: Mutex<Option<Builder>>,
+    /// Every row in it is of a content that is there.
+    is_ready: AtomicBool,
+    readers: Readers,
+}
+
+impl Index {
+    pub(super) fn new(path: PathBuf, max_bytes: Option<u64>) -> Self {
+        let readers = Readers::new(path.clone(), READER_CACHE_KIB);
+        Self { path, max_bytes, builder: Mutex::new(None), is_ready: AtomicBool::new(false), readers }
+    }
+
+    /// Forgets contents that are gone.
+    pub(super) fn forget(&self, contents: &[ContentId]) {
+        let mut builder = self.lock();
+        if let Some(Err(error)) = builder.as_mut().map(|builder| builder.forget(contents)) {
+            self.throw_away(&mut builder, &error);
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.readers.close();
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Builder>> {
+        self.builder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Acquire)
+    }
+
+    /// It cannot be used: the next batch makes it anew.
+    fn throw_away(&self, builder: &mut Option<Builder>, error: &super::Error) {
+        self.is_ready.store(false, Ordering::Release);
+        if builder.take().is_some() {
+            tracing::warn!("the search index is made anew: {error}");
+            self.readers.close();
+            build::remove_files(&self.path);
+        }
+    }
+}
