@@ -83,7 +83,9 @@ impl ServersError {
             self,
             Self::ReadTrust { .. }
                 | Self::Trust { .. }
-                | Self::Password(PasswordError::Start { .. } | PasswordError::Empty { .. })
+                | Self::Password(
+                    PasswordError::Start { .. } | PasswordError::Empty { .. } | PasswordError::NoKeyring(_)
+                )
         )
     }
 
@@ -101,7 +103,7 @@ impl<D: Dial + Clone> Servers<D> {
     /// Reads the trust root and gets the password.
     pub async fn of(account: &Account, dial: D) -> Result<Self, ServersError> {
         let tls = client_tls(account)?;
-        let password = password::resolve(&account.password).await?;
+        let password = password::resolve(&account.password, account.secret).await?;
         Ok(Self::with_password(account, dial, &tls, &password))
     }
 

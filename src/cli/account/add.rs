@@ -10,6 +10,7 @@ use std::path::Path;
 use toml::Value;
 
 use super::{Tested, hidden, show, test_account, worst};
+use crate::agent::password::put_into_keyring;
 use crate::agent::{Exit, paths};
 use crate::cli::Context;
 use crate::cli::done::answer;
@@ -17,6 +18,7 @@ use crate::cli::failure::Failure;
 use crate::config::Config;
 use crate::net::shutdown;
 use crate::net::tls::write_private;
+use crate::types::Secret;
 
 /// As the configuration has them.
 const TLS_MODES: [&str; 3] = ["implicit", "starttls", "none"];
@@ -53,6 +55,9 @@ pub(in crate::cli) struct Arguments {
     /// Read the password from standard input
     #[arg(long, conflicts_with = "password_command")]
     password_stdin: bool,
+    /// Keep the password in the key ring of the desktop (Secret Service, by secret-tool)
+    #[arg(long, conflicts_with = "password_command")]
+    keyring: bool,
     /// A PEM file with one more trust root
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<String>,
@@ -63,10 +68,11 @@ pub(in crate::cli) struct Arguments {
 
 /// A signal ends it before anything is written, with the terminal as it was.
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
+    let signal = shutdown::signal()?;
     tokio::select! {
         biased;
         outcome = add(context, arguments) => outcome,
-        Ok(signal) = shutdown::signal() => Err(said(&format!("{signal}: nothing was written"), Exit::Failed)),
+        signal = signal => Err(said(&format!("{signal}: nothing was written"), Exit::Failed)),
     }
 }
 
@@ -148,7 +154,13 @@ async fn block(context: &Context, arguments: Arguments, name: &str) -> Result<St
             let argv: Vec<String> = argv.iter().map(|word| quoted(word)).collect();
             format!("password-command = [{}]", argv.join(", "))
         }
-        None => format!("password = {}", quoted(&password(arguments.password_stdin, context).await?)),
+        None => {
+            let password = password(arguments.password_stdin, context).await?;
+            match arguments.keyring {
+                true => in_keyring(name, password).await?,
+                false => format!("password = {}", quoted(&password)),
+            }
+        }
     });
     lines.extend(arguments.tls_ca.map(|path| format!("tls-ca = {}", quoted(&path))));
     Ok(lines.join("\n") + "\n")
@@ -212,6 +224,12 @@ async fn password(from_stdin: bool, context: &Context) -> Result<String, Failure
         return Err(said(&"say --password-command or --password-stdin", Exit::Usage));
     }
     hidden::answer("Password: ").await?.ok_or_else(|| said(&"interrupted; nothing was written", Exit::Failed))
+}
+
+/// The password goes where it stays, whatever becomes of the account: to be tried, it must be there.
+async fn in_keyring(name: &str, password: String) -> Result<String, Failure> {
+    let stored = put_into_keyring(name, &Secret::new(password)).await;
+    stored.map(|()| "keyring = true".to_owned()).map_err(|error| said(&error, Exit::Config))
 }
 
 /// Replaces the file in one step; a link to it stays one. It is its owner's alone then: it may hold a password.
