@@ -115,6 +115,11 @@ pub enum CommandError {
     BadChunk,
     #[error("parameter {0} not recognized or not implemented")]
     UnknownParameter(String),
+    #[error("parameter {0} more than once")]
+    RepeatedParameter(String),
+    /// What comes next is not for us: a browser was made to send it.
+    #[error("this is no web server")]
+    Web,
 }
 
 /// Longest ENVID (RFC 3461 section 4.4).
@@ -149,6 +154,7 @@ impl Command {
             "VRFY" => Err(CommandError::Syntax("VRFY string")),
             "EXPN" if !rest.is_empty() => Ok(Self::Expn(rest.to_owned())),
             "EXPN" => Err(CommandError::Syntax("EXPN string")),
+            "GET" | "HEAD" | "POST" | "PUT" | "OPTIONS" | "CONNECT" => Err(CommandError::Web),
             _ => Err(CommandError::Unknown),
         }
     }
@@ -190,7 +196,7 @@ fn mail(rest: &str) -> Result<Command, CommandError> {
         path => Some(Address::parse(path).ok_or(CommandError::BadSender)?),
     };
     let mut mail = MailFrom { address, ..MailFrom::default() };
-    for (keyword, value) in parameters.split(' ').filter(|word| !word.is_empty()).map(parameter) {
+    for (keyword, value) in each_once(parameters)? {
         match (keyword.as_str(), value) {
             ("SIZE", Some(value)) => mail.size = Some(size(value).ok_or(CommandError::BadParameter("SIZE"))?),
             ("BODY", Some(value)) => mail.eight_bit = body(value).ok_or(CommandError::BadParameter("BODY"))?,
@@ -206,7 +212,7 @@ fn mail(rest: &str) -> Result<Command, CommandError> {
             ("HOLDUNTIL", Some(value)) if mail.hold.is_none() => {
                 mail.hold = Some(hold_until(value).ok_or(CommandError::BadParameter("HOLDUNTIL"))?);
             }
-            // Both, or one twice (RFC 4865 section 5).
+            // Both (RFC 4865 section 5).
             ("HOLDFOR", _) => return Err(CommandError::BadParameter("HOLDFOR")),
             ("HOLDUNTIL", _) => return Err(CommandError::BadParameter("HOLDUNTIL")),
             // RFC 4954 section 5: who is said to have submitted it. Nobody here is trusted with it, so it is dropped.
@@ -223,7 +229,7 @@ fn rcpt(rest: &str) -> Result<Command, CommandError> {
     let (path, parameters) = path(after_keyword(rest, "TO:").ok_or(SYNTAX)?).ok_or(SYNTAX)?;
     let address = Address::parse_recipient(path).ok_or(CommandError::BadRecipient)?;
     let mut rcpt = RcptTo { address, notify: None, orcpt: None };
-    for (keyword, value) in parameters.split(' ').filter(|word| !word.is_empty()).map(parameter) {
+    for (keyword, value) in each_once(parameters)? {
         match (keyword.as_str(), value) {
             ("NOTIFY", Some(value)) => {
                 rcpt.notify = Some(notify(value).ok_or(CommandError::BadParameter("NOTIFY"))?);
@@ -268,6 +274,18 @@ fn without_route(path: &str) -> &str {
         true => path.split_once(':').map_or(path, |(_, mailbox)| mailbox),
         false => path,
     }
+}
+
+/// The parameters behind a path, none of which may stand there twice (RFC 3461 section 4, RFC 4865 section 5).
+fn each_once(parameters: &str) -> Result<Vec<(String, Option<&str>)>, CommandError> {
+    let mut seen: Vec<(String, Option<&str>)> = Vec::new();
+    for (keyword, value) in parameters.split(' ').filter(|word| !word.is_empty()).map(parameter) {
+        if seen.iter().any(|(known, _)| *known == keyword) {
+            return Err(CommandError::RepeatedParameter(keyword));
+        }
+        seen.push((keyword, value));
+    }
+    Ok(seen)
 }
 
 /// `esmtp-param = esmtp-keyword ["=" esmtp-value]`, the keyword in upper case.
@@ -408,6 +426,9 @@ mod tests {
             ("RCPT TO:<>", CommandError::BadRecipient),
             ("RCPT TO:<a@b> NOTIFY=NEVER,SUCCESS", bad_parameter("NOTIFY")),
             ("RCPT TO:<a@b> ORCPT=rfc822", bad_parameter("ORCPT")),
+            ("RCPT TO:<a@b> NOTIFY=SUCCESS notify=NEVER", CommandError::RepeatedParameter("NOTIFY".to_owned())),
+            ("MAIL FROM:<a@b> SIZE=1 SIZE=2", CommandError::RepeatedParameter("SIZE".to_owned())),
+            ("GET / HTTP/1.1", CommandError::Web),
         ] {
             assert_eq!(Command::parse(line), Err(error), "{line:?}");
         }

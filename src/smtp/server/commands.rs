@@ -12,7 +12,8 @@ impl<B: Backend> Session<B> {
     pub(super) fn handle_command(&mut self, line: &str, now: Timestamp) {
         let command = match Command::parse(line) {
             Ok(command) => command,
-            Err(CommandError::BadChunk) => return self.close(&bad_command(&CommandError::BadChunk)),
+            // What follows can be taken for nothing: where a chunk ends is not known, and a web page may have written it.
+            Err(error @ (CommandError::BadChunk | CommandError::Web)) => return self.close(&bad_command(&error)),
             Err(error) => return self.mistake(bad_command(&error)),
         };
         match command {
@@ -236,11 +237,11 @@ impl<B: Backend> Session<B> {
 fn bad_command(error: &CommandError) -> Reply {
     let text = error.to_string();
     match error {
-        CommandError::Unknown => Reply::new(500, "5.5.1", text),
+        CommandError::Unknown | CommandError::Web => Reply::new(500, "5.5.1", text),
         CommandError::Syntax(_) | CommandError::BadChunk => Reply::new(501, "5.5.4", text),
         CommandError::BadSender => Reply::new(501, "5.1.7", text),
         CommandError::BadRecipient => Reply::new(501, "5.1.3", text),
-        CommandError::BadParameter(_) => Reply::new(501, "5.5.4", text),
+        CommandError::BadParameter(_) | CommandError::RepeatedParameter(_) => Reply::new(501, "5.5.4", text),
         CommandError::UnknownParameter(_) => Reply::new(555, "5.5.4", text),
     }
 }
