@@ -104,28 +104,28 @@ async fn serve(paths: Paths, config: Config) -> Exit {
         Ok(daemon) => daemon,
         Err(error) => return fail_of_start(&error, &data),
     };
+    let signal = match shutdown::signal() {
+        Ok(signal) => signal,
+        Err(error) => return fail(&error, Exit::Software),
+    };
     let served = daemon.served();
     if daemon.config().accounts.is_empty() {
         tracing::warn!("{}: {NO_ACCOUNT}", file.display());
     }
     tracing::info!(imap = %served.imap, smtp = %served.smtp, accounts = daemon.config().accounts.len(), "serving");
     systemd::ready();
-    let signal = shutdown::signal();
     let watchdog = systemd::watchdog();
     // Each of these is gone on with after another one was first: a change half seen must not be forgotten.
     let changed = next_change(watched.as_ref());
     tokio::pin!(signal, watchdog, changed);
     let mut changes = daemon.agent().common.changes.subscribe();
     let mut told = String::new();
-    let exit = loop {
+    loop {
         tokio::select! {
-            stopped = &mut signal => match stopped {
-                Ok(name) => {
-                    tracing::info!("stopping: {name}");
-                    break Exit::Done;
-                }
-                Err(error) => break fail(&error, Exit::Software),
-            },
+            name = &mut signal => {
+                tracing::info!("stopping: {name}");
+                break;
+            }
             () = &mut watchdog => {}
             () = &mut changed => {
                 changed.set(next_change(watched.as_ref()));
@@ -133,10 +133,10 @@ async fn serve(paths: Paths, config: Config) -> Exit {
             }
             _ = changes.changed() => tell_systemd(&daemon, &mut told),
         }
-    };
+    }
     systemd::stopping();
     daemon.stop().await;
-    exit
+    Exit::Done
 }
 
 async fn next_change(watched: Option<&Watched>) {

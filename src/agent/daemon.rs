@@ -28,7 +28,7 @@ use crate::serve::pop3::Maildrops;
 use crate::serve::sessions::Sessions;
 use crate::serve::submission::Sequence;
 use crate::store::{self, Store};
-use crate::types::{Secret, limits};
+use crate::types::{Secret, SecretKind, limits};
 
 /// What nobody needs any more is swept this often.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(6 * 3600);
@@ -50,6 +50,10 @@ pub struct Served {
     pub imap: SocketAddr,
     pub smtp: SocketAddr,
     pub pop3: Option<SocketAddr>,
+    /// Under TLS from the start.
+    pub imaps: Option<SocketAddr>,
+    pub smtps: Option<SocketAddr>,
+    pub pop3s: Option<SocketAddr>,
     pub has_tls: bool,
     /// What to trust, where the certificate was made here.
     pub authority: Option<PathBuf>,
@@ -286,7 +290,7 @@ pub fn open_store(paths: &Paths, clock: &Clock) -> store::Result<Store> {
 
 async fn local_password(local: &Local, paths: &Paths) -> Result<Secret, StartError> {
     match &local.password {
-        Some(credential) => Ok(password::resolve(credential).await?),
+        Some(credential) => Ok(password::resolve(credential, SecretKind::Password).await?),
         None => {
             let path = paths.local_password();
             password::kept(&path).map_err(|cause| StartError::KeepPassword { path, cause })
@@ -318,6 +322,9 @@ fn served(faces: &Faces) -> Served {
         imap: faces.imap,
         smtp: faces.smtp,
         pop3: faces.pop3,
+        imaps: faces.imaps,
+        smtps: faces.smtps,
+        pop3s: faces.pop3s,
         has_tls: faces.identity.is_some(),
         authority: faces.identity.as_ref().and_then(|identity| identity.authority.clone()),
     }

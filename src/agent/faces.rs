@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use super::users::{LocalUsers, SendingUsers};
 use crate::config::{Local, TlsIdentity};
@@ -42,6 +42,10 @@ pub struct Faces {
     pub imap: SocketAddr,
     pub smtp: SocketAddr,
     pub pop3: Option<SocketAddr>,
+    /// Under TLS from the start.
+    pub imaps: Option<SocketAddr>,
+    pub smtps: Option<SocketAddr>,
+    pub pop3s: Option<SocketAddr>,
     /// Where `tls` is set.
     pub identity: Option<Identity>,
     stop: Shutdown,
@@ -62,32 +66,34 @@ impl Faces {
     pub async fn open(local: &Local, parts: &Parts, data: &Path) -> Result<Self, FacesError> {
         let identity = local.tls.as_ref().map(|tls| identity(tls, local, data)).transpose()?;
         let acceptor = identity.as_ref().map(Identity::acceptor).transpose()?;
-        let imap = listen(local.imap, "at `imap` in [local] of the configuration").await?;
-        let smtp = listen(local.smtp, "at `smtp` in [local] of the configuration").await?;
-        let pop3 = match local.pop3 {
-            Some(address) => Some(listen(address, "at `pop3` in [local] of the configuration").await?),
-            None => None,
-        };
-        let mut faces = Self {
-            imap: imap.1,
-            smtp: smtp.1,
-            pop3: pop3.as_ref().map(|(_, address)| *address),
-            identity,
-            stop: Shutdown::new(),
-            listeners: JoinSet::new(),
-        };
-        let admission = Admission::new();
-        let mut start = |listener, name, busy, make| {
-            let service = Service { name, security: security(acceptor.clone()), make, busy };
-            let (clock, stop) = (parts.clock.clone(), faces.stop.clone());
-            faces.listeners.spawn(serve(listener, service, admission.clone(), clock, stop));
-        };
-        start(imap.0, "imap", b"* BYE [UNAVAILABLE] Too many connections\r\n" as &[u8], make_imap(parts.clone()));
-        start(smtp.0, "smtp", b"421 4.3.2 Too many connections\r\n" as &[u8], make_smtp(parts.clone()));
-        if let Some((listener, _)) = pop3 {
-            start(listener, "pop3", b"-ERR [SYS/TEMP] Too many connections\r\n" as &[u8], make_pop3(parts.clone()));
+        // Opened before any is served: all of them, or none.
+        let mut opened = Vec::new();
+        let imap = open(&mut opened, Face::Imap, "imap", local.imap).await?;
+        let smtp = open(&mut opened, Face::Smtp, "smtp", local.smtp).await?;
+        let mut bound = [None; 4];
+        let optional = [
+            (Face::Pop3, "pop3", local.pop3),
+            (Face::Imap, "imaps", local.imaps),
+            (Face::Smtp, "smtps", local.smtps),
+            (Face::Pop3, "pop3s", local.pop3s),
+        ];
+        for ((face, name, address), bound) in optional.into_iter().zip(&mut bound) {
+            if let Some(address) = address {
+                *bound = Some(open(&mut opened, face, name, address).await?);
+            }
         }
-        Ok(faces)
+        let [pop3, imaps, smtps, pop3s] = bound;
+        let (stop, mut listeners, admission) = (Shutdown::new(), JoinSet::new(), Admission::new());
+        for (listener, face, name) in opened {
+            let security = match &acceptor {
+                Some(acceptor) if name.ends_with('s') => Security::Implicit(acceptor.clone()),
+                Some(acceptor) => Security::Upgradable(acceptor.clone()),
+                None => Security::Plain,
+            };
+            let service = Service { name, security, make: face.make(parts.clone()), busy: face.busy() };
+            listeners.spawn(serve(listener, service, admission.clone(), parts.clock.clone(), stop.clone()));
+        }
+        Ok(Self { imap, smtp, pop3, imaps, smtps, pop3s, identity, stop, listeners })
     }
 
     /// Says goodbye to every client and closes the listeners.
@@ -104,7 +110,8 @@ fn identity(tls: &TlsIdentity, local: &Local, data: &Path) -> Result<Identity, T
         }
         TlsIdentity::Own => {
             let mut names = vec![HOSTNAME.to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-            names.extend([local.imap, local.smtp].map(|address| address.ip().to_string()));
+            let optional = [local.pop3, local.imaps, local.smtps, local.pop3s].into_iter().flatten();
+            names.extend([local.imap, local.smtp].into_iter().chain(optional).map(|address| address.ip().to_string()));
             names.sort();
             names.dedup();
             Identity::in_folder(data, &names)
@@ -112,8 +119,45 @@ fn identity(tls: &TlsIdentity, local: &Local, data: &Path) -> Result<Identity, T
     }
 }
 
-fn security(acceptor: Option<TlsAcceptor>) -> Security {
-    acceptor.map_or(Security::Plain, Security::Upgradable)
+/// A protocol that is served.
+#[derive(Clone, Copy)]
+enum Face {
+    Imap,
+    Smtp,
+    Pop3,
+}
+
+impl Face {
+    fn make(self, parts: Parts) -> MakeSession {
+        match self {
+            Self::Imap => make_imap(parts),
+            Self::Smtp => make_smtp(parts),
+            Self::Pop3 => make_pop3(parts),
+        }
+    }
+
+    /// What who is not admitted is told.
+    const fn busy(self) -> &'static [u8] {
+        match self {
+            Self::Imap => b"* BYE [UNAVAILABLE] Too many connections\r\n",
+            Self::Smtp => b"421 4.3.2 Too many connections\r\n",
+            Self::Pop3 => b"-ERR [SYS/TEMP] Too many connections\r\n",
+        }
+    }
+}
+
+/// A listener, its protocol, and the key that it has in the configuration.
+type Opened = (TcpListener, Face, &'static str);
+
+async fn open(
+    opened: &mut Vec<Opened>,
+    face: Face,
+    name: &'static str,
+    address: SocketAddr,
+) -> Result<SocketAddr, ListenError> {
+    let (listener, bound) = listen(address, &format!("at `{name}` in [local] of the configuration")).await?;
+    opened.push((listener, face, name));
+    Ok(bound)
 }
 
 fn make_imap(parts: Parts) -> MakeSession {

@@ -23,6 +23,11 @@ pub(super) async fn run(context: &mut Context) -> Result<Exit, Failure> {
         if let Some(pop3) = &config.pop3 {
             screen.line(&format!("POP3:      {pop3} ({security})"))?;
         }
+        for (name, address) in [("IMAP:", &config.imaps), ("SMTP:", &config.smtps), ("POP3:", &config.pop3s)] {
+            if let Some(address) = address {
+                screen.line(&format!("{name}      {address} (TLS)"))?;
+            }
+        }
         if let Some(authority) = &config.certificate_authority {
             screen.line(&format!("trust:     {authority}"))?;
         }

@@ -27,6 +27,10 @@ pub struct Local {
     pub imap: SocketAddr,
     pub smtp: SocketAddr,
     pub pop3: Option<SocketAddr>,
+    /// The same under TLS from the start; with any of them `tls` is there.
+    pub imaps: Option<SocketAddr>,
+    pub smtps: Option<SocketAddr>,
+    pub pop3s: Option<SocketAddr>,
     /// `None`: one is made at first start and kept in the data folder.
     pub password: Option<Credential>,
     /// With it STARTTLS is offered, and the listeners may be off loopback.
@@ -111,6 +115,9 @@ struct RawLocal {
     imap: Option<Spanned<Listen>>,
     smtp: Option<Spanned<Listen>>,
     pop3: Option<Spanned<Listen>>,
+    imaps: Option<Spanned<Listen>>,
+    smtps: Option<Spanned<Listen>>,
+    pop3s: Option<Spanned<Listen>>,
     password: Option<Spanned<Password>>,
     password_command: Option<Spanned<Vec<String>>>,
     tls: Option<OwnTls>,
@@ -206,7 +213,14 @@ fn local(source: &Source<'_>, folder: &Path, raw: RawLocal) -> Result<Local, Con
         Some(address) => Ok(Some(address.into_inner().0)),
         None => Ok(None),
     };
+    let listen_secured = |key, address: Option<Spanned<Listen>>| match address {
+        Some(address) if tls.is_none() => Err(source.error(&address.span(), Problem::NeedsTls { key })),
+        address => listen(address),
+    };
     Ok(Local {
+        imaps: listen_secured("imaps", raw.imaps)?,
+        smtps: listen_secured("smtps", raw.smtps)?,
+        pop3s: listen_secured("pop3s", raw.pop3s)?,
         imap: listen(raw.imap)?.unwrap_or(DEFAULT_IMAP),
         smtp: listen(raw.smtp)?.unwrap_or(DEFAULT_SMTP),
         pop3: listen(raw.pop3)?,
@@ -229,6 +243,11 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
         return Err(source.error(&raw.address.span(), Problem::BadAddress { address: address.clone() }));
     }
     let password = credential(source, raw.password, raw.password_command)?;
+    let password = match (password, raw.keyring.filter(|keyring| *keyring.get_ref())) {
+        (Some(_), Some(keyring)) => return Err(source.error(&keyring.span(), Problem::KeyringAndPassword)),
+        (None, Some(_)) => Some(Credential::Keyring(name.clone())),
+        (password, None) => password,
+    };
     let (password, secret) = match (password, raw.oauth2) {
         (Some(_), Some(oauth2)) => return Err(source.error(&oauth2.span(), Problem::TwoSecrets)),
         (Some(password), None) => (Some(password), SecretKind::Password),
@@ -265,9 +284,6 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
 fn unavailable(source: &Source<'_>, raw: &RawAccount) -> Result<(), ConfigError> {
     let refuse =
         |span: Range<usize>, option, instead| Err(source.error(&span, Problem::NotAvailable { option, instead }));
-    if let Some(keyring) = raw.keyring.as_ref().filter(|keyring| *keyring.get_ref()) {
-        return refuse(keyring.span(), "keyring", "password or password-command");
-    }
     if let Some(bodies) = &raw.mirror.bodies {
         let option = match bodies.get_ref() {
             Bodies::All => return Ok(()),

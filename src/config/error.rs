@@ -30,11 +30,13 @@ pub enum Problem {
     )]
     NoPassword,
     #[error(
-        "there is no way to log in; give one of password = \"...\", password-command = [\"program\", \"argument\"] and oauth2 = {{ token-command = [\"program\", \"argument\"] }}"
+        "there is no way to log in; give one of password = \"...\", password-command = [\"program\", \"argument\"], keyring = true and oauth2 = {{ token-command = [\"program\", \"argument\"] }}"
     )]
     NoSecret,
     #[error("there are both a password and oauth2; keep one of them")]
     TwoSecrets,
+    #[error("there are both keyring and a password; keep one of them")]
+    KeyringAndPassword,
     #[error("there are both password and password-command; keep one of them")]
     TwoPasswords,
     #[error("password-command needs a program: password-command = [\"pass\", \"show\", \"mail\"]")]
@@ -46,6 +48,8 @@ pub enum Problem {
     Plaintext { host: String },
     #[error("{address} can be reached from other machines; give a loopback address such as 127.0.0.1, or set tls")]
     ListensInPlain { address: std::net::SocketAddr },
+    #[error("{key} needs a certificate: say tls = true, or tls = {{ certificate = \"chain.pem\", key = \"key.pem\" }}")]
+    NeedsTls { key: &'static str },
     #[error("{option} is not available in this version; use {instead}")]
     NotAvailable { option: &'static str, instead: &'static str },
     #[error("{host:?} is not a host name")]

@@ -17,6 +17,8 @@ pub enum Credential {
     Password(Secret),
     /// A program with its arguments; the first line it prints is the password.
     Command(Vec<String>),
+    /// The key ring of the desktop has it, under the name of that account.
+    Keyring(String),
 }
 
 impl PartialEq for Credential {
@@ -24,7 +26,8 @@ impl PartialEq for Credential {
         match (self, other) {
             (Self::Password(one), Self::Password(other)) => one.matches(other.expose()),
             (Self::Command(one), Self::Command(other)) => one == other,
-            (Self::Password(_), Self::Command(_)) | (Self::Command(_), Self::Password(_)) => false,
+            (Self::Keyring(one), Self::Keyring(other)) => one == other,
+            (Self::Password(_) | Self::Command(_) | Self::Keyring(_), _) => false,
         }
     }
 }

@@ -371,6 +371,13 @@ pub struct ClientConfig {
     pub pop3: Option<String>,
     /// `none` or `starttls`.
     pub security: String,
+    /// Under TLS from the start.
+    #[serde(default)]
+    pub imaps: Option<String>,
+    #[serde(default)]
+    pub smtps: Option<String>,
+    #[serde(default)]
+    pub pop3s: Option<String>,
     /// A PEM file that clients may trust, where the certificate was made here.
     pub certificate_authority: Option<String>,
     /// The user names, one for each account, and the addresses to write in From.

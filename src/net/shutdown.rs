@@ -1,5 +1,6 @@
 //! The end of the program as a value: asked for once, seen by all, for good.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -38,13 +39,15 @@ impl Default for Shutdown {
     }
 }
 
-/// Resolves at SIGTERM or SIGINT, with the name of the signal.
-pub async fn signal() -> std::io::Result<&'static str> {
+/// From this call on SIGTERM and SIGINT end nothing by themselves: what it gives resolves at one of them, with its name.
+pub fn signal() -> std::io::Result<impl Future<Output = &'static str>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
     })
 }

@@ -55,17 +55,19 @@ async fn serve(options: Arguments) -> Exit {
         Ok(server) => server,
         Err(error) => return fail(&error, exit_of_start(&error)),
     };
+    // Who reads that it is ready may stop it at once.
+    let stopped = match shutdown::signal() {
+        Ok(stopped) => stopped,
+        Err(error) => return fail(&error, Exit::Software),
+    };
     let ready = serde_json::to_string(server.ready()).expect("addresses and paths are fine JSON");
     let mut out = std::io::stdout();
     if let Err(error) = writeln!(out, "{ready}").and_then(|()| out.flush()) {
         return fail(&error, Exit::TempFail);
     }
-    let stopped = shutdown::signal().await;
+    stopped.await;
     server.stop().await;
-    match stopped {
-        Ok(_) => Exit::Done,
-        Err(error) => fail(&error, Exit::Software),
-    }
+    Exit::Done
 }
 
 fn exit_of_options(error: &OptionsError) -> Exit {

@@ -16,7 +16,7 @@ use crate::agent::password::{self, PasswordError};
 use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls};
 use crate::config::{ConfigError, Credential, ServerConfig, TlsIdentity};
 use crate::imap::server::config::{Capabilities, Capability};
-use crate::types::Secret;
+use crate::types::{Secret, SecretKind};
 
 /// Where nobody says another.
 const DEFAULT_DOMAIN: &str = "localhost";
@@ -172,9 +172,9 @@ impl Settings {
         let (mut users, mut tokens) = (Vec::new(), Vec::new());
         for user in file.users {
             if let Some(token) = &user.token {
-                tokens.push((user.name.clone(), resolve(&user.name, token).await?));
+                tokens.push((user.name.clone(), resolve(&user.name, token, SecretKind::Token).await?));
             }
-            let password = resolve(&user.name, &user.password).await?;
+            let password = resolve(&user.name, &user.password, SecretKind::Password).await?;
             users.push((user.name, password));
         }
         users.extend(options.users);
@@ -252,8 +252,8 @@ fn read_config(path: &Path) -> Result<ServerConfig, OptionsError> {
     Ok(ServerConfig::parse(&text, path)?)
 }
 
-async fn resolve(name: &str, credential: &Credential) -> Result<Secret, OptionsError> {
-    password::resolve(credential).await.map_err(|cause| OptionsError::Password { name: name.to_owned(), cause })
+async fn resolve(name: &str, credential: &Credential, kind: SecretKind) -> Result<Secret, OptionsError> {
+    password::resolve(credential, kind).await.map_err(|cause| OptionsError::Password { name: name.to_owned(), cause })
 }
 
 fn known_capabilities() -> String {

@@ -14,6 +14,7 @@ mod live;
 mod merge;
 mod outgoing;
 mod pop3;
+mod queue;
 mod relay;
 mod sendmail;
 mod store;

@@ -1,10 +1,12 @@
 //! Every way of TLS to the server, and certificates that must not be believed.
 
-use crate::support::agent::{Account, Agent};
+use crate::support::agent::{Account, Agent, LOCAL_PASSWORD};
 use crate::support::certificate::{self, Validity};
 use crate::support::corpus;
 use crate::support::imap::Imap;
+use crate::support::net::free_address;
 use crate::support::refserver::{Options, RefServer};
+use crate::support::smtp::Smtp;
 use crate::support::wait::{SOON, wait_until};
 
 fn account<'a>(server: &RefServer, tls: &'a str, more: &'a str) -> Account<'a> {
@@ -55,6 +57,31 @@ fn clients_reach_refserver_over_every_way_of_tls() {
         let mut imap = connection.expect("a handshake");
         imap.ok("LOGIN ada sesame");
         imap.select("INBOX");
+    }
+}
+
+#[test]
+fn clients_reach_the_agent_over_every_way_of_tls() {
+    let server = server();
+    let mut agent = Agent::new("");
+    let [imaps, smtps, pop3s] = [free_address(), free_address(), free_address()];
+    let local = format!("tls = true\nimaps = \"{imaps}\"\nsmtps = \"{smtps}\"\npop3s = \"{pop3s}\"\n");
+    agent.configure(&(local + &Account::at(&server, "ada", server.address("imap")).text()));
+    agent.start();
+    let authority = agent.data.join("ca.pem");
+    for connection in [Imap::connect_tls(imaps, &authority), Imap::connect_starttls(agent.imap, &authority)] {
+        let mut imap = connection.expect("a handshake");
+        imap.ok(&format!("LOGIN ada \"{LOCAL_PASSWORD}\""));
+        imap.select("INBOX");
+    }
+    let mut smtp = Smtp::connect_tls(smtps, &authority).expect("a handshake");
+    assert_eq!(smtp.login("ada", LOCAL_PASSWORD).expect("it answers").code, 235);
+    let text = b"From: ada@home.example\r\n\r\nHello.\r\n";
+    let answer = smtp.send("ada@home.example", &["ada@home.example"], text).expect("it answers");
+    assert_eq!(answer.code, 250, "{answer:?}");
+    let told = agent.ctl_ok(&["client-config"]);
+    for address in [imaps, smtps, pop3s] {
+        assert!(told.contains(&format!("{address} (TLS)")), "{told}");
     }
 }
 

@@ -5,12 +5,14 @@
 mod clients;
 mod folders;
 mod judge;
+mod keyring;
 mod load;
 mod mirror;
 mod mta;
 mod notify;
 mod relay;
 mod senders;
+mod speed;
 mod storm;
 mod submitters;
 mod upstream;

@@ -1,8 +1,12 @@
 //! Mail exchanged with Postfix and Exim, in both directions.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
 use crate::support::agent::{Account, Agent};
-use crate::support::mta::Mta;
+use crate::support::mta::{self, Mta};
 use crate::support::net::free_address;
+use crate::support::process::{self, Process};
 use crate::support::refserver::{Options, PASSWORD, RefServer};
 use crate::support::smtp::Smtp;
 use crate::support::wait::{SOON, wait_until};
@@ -74,5 +78,38 @@ fn the_agent_sends_by_exim() {
             imap.select("Sent");
             imap.fetch_all().len() == 1
         }
+    });
+}
+
+#[test]
+fn smtp_source_brings_mail_and_smtp_sink_gets_some() {
+    let Some(root) = mta::unpacked("postfix") else { return };
+    let tool = |name: &str| {
+        let mut command = Command::new(root.join("usr/sbin").join(name));
+        command.env("LD_LIBRARY_PATH", root.join("usr/lib/postfix"));
+        command
+    };
+    let (address, folder) = (free_address(), tempfile::tempdir().expect("a temporary folder"));
+    // Run by root it wants to be another, who writes there.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("ours");
+    let mut sink = tool("smtp-sink");
+    sink.args(["-u", "nobody", "-D"]).arg(folder.path().join("letter.")).args([&address.to_string(), "10"]);
+    let log = tempfile::NamedTempFile::new().expect("a temporary file");
+    let _sink = Process::start(&mut sink, "smtp-sink", log.path());
+    let config = format!("[routes]\n\"far.example\" = \"{address}\"\n");
+    let server = RefServer::start(&Options { users: &["ada"], config, ..Options::default() });
+    let mut source = tool("smtp-source");
+    source.args(["-d", "-s", "5", "-m", "100", "-l", "2000", "-f", "x@far.example", "-t", "ada@home.example"]);
+    assert!(source.arg(server.address("smtp").to_string()).status().expect("it runs").success());
+    assert_eq!(server.login("ada").select("INBOX").exists(), 100);
+
+    let mut out = Smtp::connect(server.address("submission")).expect("refserver listens");
+    assert_eq!(out.login("ada", PASSWORD).expect("it answers").code, 235);
+    let answer = out.send("ada@home.example", &["bob@far.example"], letter("sink").as_bytes()).expect("it answers");
+    assert_eq!(answer.code, 250, "{answer:?}");
+    wait_until("the letter to be in the sink", SOON, || {
+        let files = std::fs::read_dir(folder.path()).expect("a folder").flatten();
+        let texts: Vec<String> = files.map(|file| process::read_lossy(&file.path()).replace("\r\n", "\n")).collect();
+        texts.iter().any(|text| text.contains("Subject: sink") && text.contains("Grüße\n.\n..\n"))
     });
 }

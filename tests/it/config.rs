@@ -46,6 +46,9 @@ fn a_whole_configuration_is_read() {
     assert_eq!((home.imap.port, home.user.as_str()), (143, "me@home.test"));
     assert!(home.smtp.is_none());
     assert!(matches!(&home.password, Credential::Command(argv) if argv[..] == ["pass", "show", "home"]));
+    let text = "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\nkeyring = true\n";
+    let config = Config::parse(text, Path::new("config.toml")).expect("valid");
+    assert_eq!(config.accounts[0].password, Credential::Keyring("a".to_owned()));
 }
 
 #[test]
@@ -120,7 +123,11 @@ const BROKEN: &[(&str, &str)] = &[
     ("colour = 1", "1:1: unknown key `colour`, expected `local` or `account`"),
     (
         "[local]\nimpa = 1",
-        "2:1: unknown key `impa`, expected one of `imap`, `smtp`, `pop3`, `password`, `password-command`, `tls`, `undo-seconds`",
+        "2:1: unknown key `impa`, expected one of `imap`, `smtp`, `pop3`, `imaps`, `smtps`, `pop3s`, `password`, `password-command`, `tls`, `undo-seconds`",
+    ),
+    (
+        "[local]\nsmtps = \"127.0.0.1:1465\"",
+        r#"2:9: smtps needs a certificate: say tls = true, or tls = { certificate = "chain.pem", key = "key.pem" }"#,
     ),
     ("[local\nimap = 1", "1:7: unclosed table, expected `]`"),
     (
@@ -197,7 +204,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\n",
-        r#"1:1: there is no way to log in; give one of password = "...", password-command = ["program", "argument"] and oauth2 = { token-command = ["program", "argument"] }"#,
+        r#"1:1: there is no way to log in; give one of password = "...", password-command = ["program", "argument"], keyring = true and oauth2 = { token-command = ["program", "argument"] }"#,
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\n[[account]]\nname = \"a\"\naddress = \"a@c\"\nimap = {host = \"h\"}\npassword = \"p\"",
@@ -213,7 +220,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nkeyring = true\n",
-        "6:11: keyring is not available in this version; use password or password-command",
+        "6:11: there are both keyring and a password; keep one of them",
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nkeyring = 1\n",
@@ -229,7 +236,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\noauth2 = {}\n",
-        r#"1:1: there is no way to log in; give one of password = "...", password-command = ["program", "argument"] and oauth2 = { token-command = ["program", "argument"] }"#,
+        r#"1:1: there is no way to log in; give one of password = "...", password-command = ["program", "argument"], keyring = true and oauth2 = { token-command = ["program", "argument"] }"#,
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = \"headers\" }\n",

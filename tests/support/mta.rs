@@ -145,6 +145,13 @@ impl Mta {
         files.into_iter().filter_map(|file| String::from_utf8(fs::read(file).ok()?).ok()).collect()
     }
 
+    /// How many bytes those have.
+    pub fn delivered_bytes(&self) -> u64 {
+        let mut files = Vec::new();
+        collect(&self.folder.path().join("mail"), &mut files);
+        files.iter().filter_map(|file| fs::metadata(file).ok()).map(|it| it.len()).sum()
+    }
+
     /// What it said.
     pub fn log(&self) -> String {
         let files = ["output", "log", "log/mainlog", "log/paniclog"].map(|file| self.folder.path().join(file));
@@ -210,7 +217,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// The package's files, not installed, in a folder that every user can read.
-fn unpacked(package: &str) -> Option<PathBuf> {
+pub fn unpacked(package: &str) -> Option<PathBuf> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _held = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let skip = |why: &str| {

@@ -56,6 +56,11 @@ impl Sink {
         lock(&self.shared).delivered.clone()
     }
 
+    /// How many those are.
+    pub fn count(&self) -> usize {
+        lock(&self.shared).delivered.len()
+    }
+
     /// How often somebody connected.
     pub fn connections(&self) -> usize {
         lock(&self.shared).connections

@@ -57,7 +57,7 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
             context.screen.line(&line)?;
         }
         context.screen.line("Stop it with Ctrl-C.")?;
-        shutdown::signal().await?;
+        shutdown::signal()?.await;
     }
     world.stop().await;
     Ok(if report.equal { Exit::Done } else { Exit::Failed })

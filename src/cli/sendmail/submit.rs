@@ -118,6 +118,9 @@ mod tests {
     fn the_senders_address_says_which_account() {
         let user = |user: &str, address: &str| ClientUser { user: user.to_owned(), address: address.to_owned() };
         let config = ClientConfig {
+            imaps: None,
+            smtps: None,
+            pop3s: None,
             imap: String::new(),
             smtp: String::new(),
             pop3: None,

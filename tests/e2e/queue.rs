@@ -1,0 +1,113 @@
+//! A long queue: it is listed whole, sent whole, each message once, and is no slower for being long. What it takes is
+//! printed; the full run is `MAILTIDE_QUEUE=100000 cargo test --release --test e2e queue -- --nocapture`.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use mailtide::outbox::sender::{Envelope, Recipient};
+use mailtide::store::{Executor, NewSubmission, Options as StoreOptions, Origin, Store};
+use mailtide::types::Timestamp;
+
+use crate::support::refserver::{Options, RefServer};
+use crate::support::sink::Sink;
+use crate::support::wait::{SOON, wait_until};
+
+/// How many messages wait where `MAILTIDE_QUEUE` does not say.
+const MESSAGES: usize = 500;
+
+/// Put into the queue in one transaction.
+const BATCH: usize = 1000;
+
+const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
+
+/// Nobody waits for that.
+const LATER: Timestamp = Timestamp::from_unix_ms(4_000_000_000_000);
+
+fn open(server: &RefServer) -> Store {
+    let options = StoreOptions { executor: Executor::Thread, program: "tests".to_owned(), max_bytes: None };
+    Store::open(&server.folder().join("data"), &options, NOW).expect("the server is down")
+}
+
+/// Puts messages into ada's queue that are not to be sent yet.
+fn fill(store: &Store, messages: usize) {
+    let account = store.read(|reader| reader.account_named("ada")).expect("readable").expect("a user").id;
+    let numbers: Vec<usize> = (0..messages).collect();
+    for batch in numbers.chunks(BATCH) {
+        let submissions: Vec<NewSubmission> = batch
+            .iter()
+            .map(|number| {
+                let message_id = format!("<{number}@home.example>");
+                let mut upload = store.upload();
+                let text = format!("Message-ID: {message_id}\r\nSubject: number {number}\r\n\r\nHi.\r\n");
+                upload.write(text.as_bytes()).expect("there is room");
+                let to = Recipient { address: "bob@far.example".to_owned(), notify: None, orcpt: None };
+                let envelope = Envelope {
+                    mail_from: "ada@home.example".to_owned(),
+                    recipients: vec![to],
+                    eight_bit: false,
+                    smtp_utf8: false,
+                    ret: None,
+                    envid: None,
+                };
+                let content = upload.finish().expect("there is room");
+                NewSubmission { account, content, envelope, message_id, file: false, not_before: Some(LATER) }
+            })
+            .collect();
+        let enqueue = move |txn: &mut mailtide::store::Txn<'_>| {
+            submissions.iter().try_for_each(|submission| txn.enqueue(submission).map(drop))
+        };
+        store.write(Origin::Authority, NOW, enqueue).expect("a queue");
+    }
+}
+
+/// Everything in it may go.
+fn release(store: &Store) {
+    let account = store.read(|reader| reader.account_named("ada")).expect("readable").expect("a user").id;
+    let waiting = store.read(|reader| reader.submissions_waiting(account)).expect("readable");
+    let released = store.write(Origin::Authority, NOW, move |txn| {
+        waiting.iter().try_for_each(|submission| txn.release_submission(submission.id))
+    });
+    released.expect("a queue");
+}
+
+fn stop(server: &mut RefServer) {
+    server.process().ask_to_stop();
+    assert!(server.process().wait_end(SOON).success());
+}
+
+/// How many are listed, and how long that takes.
+fn list(server: &RefServer) -> (usize, Duration) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_refserver"));
+    command.arg("--data").arg(server.folder().join("data")).args(["queue", "list"]);
+    let start = Instant::now();
+    let output = command.output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    (text.lines().filter(|line| line.contains("bob@far.example")).count(), start.elapsed())
+}
+
+#[test]
+fn a_long_queue_is_listed_and_sent() {
+    let messages = std::env::var("MAILTIDE_QUEUE").map_or(MESSAGES, |text| text.parse().expect("a number"));
+    let sink = Sink::start();
+    let config = format!("[routes]\n\"far.example\" = \"{}\"\n", sink.address);
+    let mut server = RefServer::start(&Options { users: &["ada"], config, ..Options::default() });
+    stop(&mut server);
+    fill(&open(&server), messages);
+    server.restart();
+    let (listed, listing) = list(&server);
+    assert_eq!(listed, messages);
+    stop(&mut server);
+    release(&open(&server));
+    let start = Instant::now();
+    server.restart();
+    let patience = SOON + Duration::from_millis(20 * messages as u64);
+    wait_until("all of it to be sent", patience, || sink.count() >= messages);
+    let sending = start.elapsed();
+    wait_until("nothing to wait any more", SOON, || list(&server).0 == 0);
+    let mut bodies: Vec<_> = sink.delivered().into_iter().map(|delivered| delivered.bytes).collect();
+    bodies.sort();
+    bodies.dedup();
+    assert_eq!((bodies.len(), sink.count()), (messages, messages), "each of them once");
+    let rate = messages as f64 / sending.as_secs_f64();
+    println!("{messages} messages: listed in {listing:?}, sent in {sending:?}, {rate:.0} a second");
+}
