@@ -13,8 +13,8 @@ use crate::config;
 use crate::control::report::{Left, State, SyncedAccount};
 use crate::store::{self, Origin};
 use crate::sync::backoff::Backoff;
-use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected};
-use crate::sync::{self, Engine, Report};
+use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected, Woken};
+use crate::sync::{self, Came, Engine, Report};
 use crate::types::{AccountId, EntryId, ModSeq, RemoteUid, Timestamp};
 use crate::upstream::Dial;
 use crate::upstream::imap::ImapRemote;
@@ -211,12 +211,19 @@ impl<D: Dial + Clone> Worker<D> {
         if self.is_asked || self.has_local_work()? {
             return Ok(());
         }
-        match remote.select(&RemoteName("INBOX".to_owned()), None).await {
-            Ok(selected) if self.has_moved_on(&selected)? => return Ok(()),
+        let inbox = RemoteName("INBOX".to_owned());
+        let came = match remote.select(&inbox, None).await {
+            Ok(selected) => {
+                let came = Came::Here(inbox, selected.uid_validity);
+                if self.has_moved_on(&selected)? {
+                    return self.catch(connection, &came).await;
+                }
+                Some(came)
+            }
             // Without an INBOX there is nothing to watch; the poll goes on.
-            Ok(_) | Err(RemoteError::Refused { .. }) => {}
+            Err(RemoteError::Refused { .. }) => None,
             Err(error) => return Err(error.into()),
-        }
+        };
         let max_ms = u64::from(self.config.poll_seconds) * 1000;
         let (local, orders, stop) = (self.ends.local.clone(), &mut self.ends.orders, self.ends.stop.clone());
         let (store, id, before) = (self.common.store.clone(), self.id, self.pushed_up_to);
@@ -242,6 +249,23 @@ impl<D: Dial + Clone> Worker<D> {
         // Also when the server told of a change in the same moment.
         if let Some(order) = order {
             self.take(order);
+        }
+        match came.filter(|_| woken == Woken::Arrived) {
+            Some(came) => self.catch(connection, &came).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in what came, ahead of the sync that follows.
+    async fn catch(&mut self, connection: &mut Option<ImapRemote>, came: &Came) -> Result<(), Trouble> {
+        let Some(remote) = connection else { return Ok(()) };
+        let (engine, clock) = (self.engine.clone(), self.common.clock.clone());
+        let now = move || clock.now();
+        match self.unless_halted(engine.catch(remote, &now, came)).await {
+            Interrupted::Done(caught) => {
+                tracing::debug!(count = caught?, ?came, "taken in at once");
+            }
+            Interrupted::Halted => *connection = None,
         }
         Ok(())
     }

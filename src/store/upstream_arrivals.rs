@@ -41,6 +41,14 @@ impl Reader<'_> {
         Ok(ids.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// The greatest UID upstream of the messages of a mailbox.
+    pub fn last_bound(&self, mailbox: MailboxId) -> Result<Option<RemoteUid>> {
+        let mut select =
+            self.conn().prepare_cached("SELECT max(uid) AS last FROM remote_message WHERE mailbox_id = ?1")?;
+        let last: Option<u32> = select.query_row([mailbox.get()], |row| row.get("last"))?;
+        Ok(last.map(RemoteUid::new))
+    }
+
     /// The newest message of all; 0 if there is none.
     pub fn last_message(&self) -> Result<MessageId> {
         let mut select = self.conn().prepare_cached("SELECT coalesce(max(id), 0) AS last FROM message")?;

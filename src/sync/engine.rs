@@ -29,6 +29,14 @@ impl Engine {
         Self { store, account, filter }
     }
 
+    pub(super) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) const fn account(&self) -> AccountId {
+        self.account
+    }
+
     /// Syncs until both sides are quiet: finds out what was in flight, pulls, pushes. What was done before an error is
     /// recorded, and counted in `report`.
     pub async fn sync_once<R: Remote>(&self, remote: &mut R, clock: Clock<'_>, report: &mut Report) -> Result<()> {

@@ -14,6 +14,7 @@
 
 pub mod backoff;
 mod burst;
+mod catch;
 mod compare;
 mod cover;
 pub mod engine;
@@ -34,6 +35,7 @@ mod survey;
 pub mod tour;
 mod vanish;
 
+pub use catch::Came;
 pub use engine::{Clock, Engine};
 pub use report::Report;
 

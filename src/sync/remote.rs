@@ -157,6 +157,8 @@ pub struct AppendUid {
 pub enum Woken {
     /// The server told of a change in the selected mailbox.
     Changed,
+    /// The server told how many messages are in the selected mailbox by now: some may have come.
+    Arrived,
     /// The interrupt became ready.
     Interrupted,
     /// It is time to look again.

@@ -134,6 +134,9 @@ pub const UPSTREAM_DATA_TIMEOUT_MS: u64 = 10 * 60_000;
 /// After how long IDLE is issued anew: servers hang up at 30 minutes (RFC 2177 section 3), address translators sooner.
 pub const UPSTREAM_IDLE_REISSUE_MS: u64 = 25 * 60_000;
 
+/// How long a server may take to answer DONE: it has nothing to do, so one that does not answer is not there any more.
+pub const UPSTREAM_PROBE_TIMEOUT_MS: u64 = 20_000;
+
 /// How often a server without IDLE is asked for changes.
 pub const UPSTREAM_POLL_MS: u64 = 60_000;
 

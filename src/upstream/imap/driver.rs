@@ -23,7 +23,7 @@ use super::outward::Line;
 use super::refusal;
 use super::shim::WireShim;
 use super::untagged::Untagged;
-use crate::sync::remote::RemoteError;
+use crate::sync::remote::{RemoteError, Woken};
 use crate::types::{RemoteUid, UidSet, limits};
 use crate::upstream::dial::{BoxedStream, Timeouts};
 
@@ -65,6 +65,8 @@ enum Read {
     Other,
 }
 
+/// The command whose end is not waited for.
+pub(super) const IDLE: &str = "IDLE";
 /// How many bytes of a streamed literal wait to be written at most.
 const UNSENT_MAX_BYTES: usize = limits::CONTENT_CHUNK_BYTES;
 /// How many bytes are read from a source at once.
@@ -91,6 +93,10 @@ pub(super) struct Driver {
     goodbye: Option<StatusLine>,
     vanished: Vec<(u32, u32)>,
     touched: bool,
+    /// Of what touched, something was EXISTS.
+    arrived: bool,
+    /// The tag of an IDLE to which DONE was said, and that is not answered yet.
+    leaving: Option<String>,
     /// How many commands were sent.
     sent: u64,
 }
@@ -112,6 +118,8 @@ impl Driver {
             goodbye: None,
             vanished: Vec::new(),
             touched: false,
+            arrived: false,
+            leaving: None,
             sent: 0,
         }
     }
@@ -125,9 +133,10 @@ impl Driver {
         &self.host
     }
 
-    /// Whether the server told of a change by itself since last asked.
-    pub(super) fn take_touched(&mut self) -> bool {
-        std::mem::take(&mut self.touched)
+    /// Whether the server told of a change by itself since last asked, and whether messages may have come with it.
+    pub(super) fn take_touched(&mut self) -> Option<Woken> {
+        let arrived = std::mem::take(&mut self.arrived);
+        std::mem::take(&mut self.touched).then_some(if arrived { Woken::Arrived } else { Woken::Changed })
     }
 
     /// Whether it did.
@@ -267,20 +276,48 @@ impl Driver {
         {
             return Err(self.protocol(&format!("a malformed {what} response")));
         }
-        self.touched |= !hear(heard)? && may_be_news;
+        let is_exists = matches!(heard, Heard::Untagged(Untagged::Exists(_)));
+        let is_news = match self.leaving.is_some() {
+            // It is told of the mailbox that was watched. What comes next asks for what is new there, but another IDLE.
+            true => self.request == IDLE,
+            false => !hear(heard)?,
+        };
+        self.touched |= is_news && may_be_news;
+        self.arrived |= is_news && is_exists;
         Ok(())
+    }
+
+    /// Ends an IDLE. Its answer is not waited for: what is asked next goes out along with DONE.
+    pub(super) fn leave_idle(&mut self, tag: String) {
+        self.push(b"DONE\r\n", "DONE");
+        self.leaving = Some(tag);
+        self.done();
+    }
+
+    /// The answer to an IDLE that was ended. What it refuses is seen by what is asked next.
+    fn left_idle(&mut self, status: StatusLine) -> Result<(), RemoteError> {
+        self.leaving = None;
+        match self.check(IDLE, status) {
+            Ok(_) | Err(RemoteError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The next thing that happens. `wants_room`: also tell when there is room to send more.
     pub(super) async fn next(&mut self, wants_room: bool) -> Result<Event, RemoteError> {
-        let silence = Duration::from_millis(self.timeouts.silence_ms);
         loop {
+            // A line on which nothing was asked for long may be dead: the answer to DONE shows.
+            let silence_ms = match self.leaving {
+                Some(_) => self.timeouts.silence_ms.min(limits::UPSTREAM_PROBE_TIMEOUT_MS),
+                None => self.timeouts.silence_ms,
+            };
+            let silence = Duration::from_millis(silence_ms);
             let moved = self.session.get_ref().moved_bytes();
             match timeout(silence, self.next_unhurried(wants_room)).await {
                 Ok(event) => return event,
                 Err(_) if self.session.get_ref().moved_bytes() != moved => {}
                 Err(_) => {
-                    let lost = self.lost(&format!("no answer for {} s", self.timeouts.silence_ms / 1000));
+                    let lost = self.lost(&format!("no answer for {} s", silence_ms / 1000));
                     self.ended = Some(lost.clone());
                     return Err(lost);
                 }
@@ -314,6 +351,12 @@ impl Driver {
             match self.read.take() {
                 Some(Read::Tagged) => {
                     if let Some((tag, status)) = self.last_tagged.take() {
+                        if self.leaving.as_ref() == Some(&tag) {
+                            match self.left_idle(status) {
+                                Ok(()) => continue,
+                                Err(error) => return Poll::Ready(Err(error)),
+                            }
+                        }
                         return Poll::Ready(Ok(Event::Tagged(tag, status)));
                     }
                 }

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::code::Condition;
 use super::command::Command;
-use super::driver::Event;
+use super::driver::{Event, IDLE};
 use super::outward::Line;
 use super::remote::ImapRemote;
 use crate::sync::remote::{Interrupt, RemoteError, Woken};
@@ -23,8 +23,8 @@ pub(super) async fn wait(
 ) -> Result<Woken, RemoteError> {
     let deadline = Instant::now() + Duration::from_millis(max_ms.min(FOREVER_MS));
     loop {
-        if remote.driver.take_touched() {
-            return Ok(Woken::Changed);
+        if let Some(woken) = remote.driver.take_touched() {
+            return Ok(woken);
         }
         if Instant::now() >= deadline {
             return Ok(Woken::TimedOut);
@@ -39,10 +39,11 @@ pub(super) async fn wait(
     }
 }
 
-/// One IDLE. True if the interrupt ended it. Its tagged answer shows that the connection lives.
+/// One IDLE. True if the interrupt ended it. Its tagged answer, which the next request waits for, shows that the
+/// connection lives.
 async fn idle(remote: &mut ImapRemote, deadline: Instant, interrupt: &mut Interrupt<'_>) -> Result<bool, RemoteError> {
     let driver = &mut remote.driver;
-    driver.begin("IDLE")?;
+    driver.begin(IDLE)?;
     let mut line = Line::default();
     line.text(b"IDLE\r\n");
     let idle_tag = driver.submit(line).await?;
@@ -56,7 +57,7 @@ async fn idle(remote: &mut ImapRemote, deadline: Instant, interrupt: &mut Interr
                 remote.facts.idle = false;
                 return match status.condition {
                     Condition::Ok => Ok(false),
-                    _ => remote.driver.check("IDLE", status).map(|_| false).or_else(keep_polling),
+                    _ => remote.driver.check(IDLE, status).map(|_| false).or_else(keep_polling),
                 };
             }
             Event::Tagged(..) | Event::Room => {}
@@ -71,7 +72,7 @@ async fn idle(remote: &mut ImapRemote, deadline: Instant, interrupt: &mut Interr
                 Event::Heard(heard) => driver.pass(heard, &mut |_| Ok(false))?,
                 Event::Tagged(tag, status) if tag == idle_tag => {
                     driver.done();
-                    return driver.check("IDLE", status).map(|_| false);
+                    return driver.check(IDLE, status).map(|_| false);
                 }
                 Event::Tagged(..) | Event::Continue | Event::Room => {}
             },
@@ -82,17 +83,8 @@ async fn idle(remote: &mut ImapRemote, deadline: Instant, interrupt: &mut Interr
             () = sleep_until(until) => break,
         }
     }
-    driver.push(b"DONE\r\n", "DONE");
-    loop {
-        match driver.next(false).await? {
-            Event::Heard(heard) => driver.pass(heard, &mut |_| Ok(false))?,
-            Event::Tagged(tag, status) if tag == idle_tag => {
-                driver.done();
-                return driver.check("IDLE", status).map(|_| interrupted);
-            }
-            Event::Tagged(..) | Event::Continue | Event::Room => {}
-        }
-    }
+    driver.leave_idle(idle_tag);
+    Ok(interrupted)
 }
 
 /// A refusal of IDLE is no reason to give the connection up.

@@ -170,7 +170,7 @@ async fn everything(dial: Scripted, answers: &mut Vec<String>) -> Result<(), Rem
     // What was told during the commands counts as news at once; then it is waited for.
     answers.push(format!("{:?}", remote.wait(60_000, Box::pin(std::future::pending())).await?));
     let woken = remote.wait(60_000, Box::pin(std::future::pending())).await?;
-    assert_eq!(woken, Woken::Changed);
+    assert_eq!(woken, Woken::Arrived);
     answers.push(format!("{woken:?}"));
     remote.logout().await;
     Ok(())
@@ -244,8 +244,8 @@ async fn bytes_one_at_a_time_give_the_same_session() {
 async fn a_cut_at_any_byte_is_an_error_and_never_a_shorter_answer() {
     let (whole, _, dial) = run(Line::default()).await;
     let sent = dial.report.lock().expect("no panic while locked").sent_bytes;
-    // Behind the last answer only LOGOUT is left, which cannot fail.
-    let farewell = "* BYE see you\r\nA0020 OK done\r\n".len();
+    // Behind the last answer only the end of IDLE and LOGOUT are left, which cannot fail.
+    let farewell = "A0019 OK done\r\n* BYE see you\r\nA0020 OK done\r\n".len();
     for cut in 0..sent - farewell {
         let (answers, end, _) = run(Line { cut_after: Some(cut), ..Line::default() }).await;
         let error = end.expect_err("what was running fails");
