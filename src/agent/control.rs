@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::daemon::Agent;
 use super::numbered::Numbered;
-use super::{acts, recovery, reports, settled, verify, why};
+use super::{acts, recovery, reports, search, settled, verify, why};
 use crate::control::report::{self, ClientConfig, ClientUser, Entry, Source, Status, Submission, Synced};
 use crate::control::{Failure, Handler, Request};
 use crate::journal::State;
@@ -117,6 +117,10 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
         Request::DismissConflicts { id } => dismiss(agent, id),
         Request::Gone { account } => json(&listed(agent, account.as_deref(), recovery::list)?),
         Request::Restore { ids, to } => json(&recovery::restore(agent, ids, to)?),
+        Request::Search { query, account, mailbox, limit } => {
+            let wanted = search::Wanted { account, mailbox, limit: limit as usize };
+            json(&search::search(agent, &query, &wanted)?)
+        }
         Request::Why { message_id } => json(&read(store, |reader| why::life(reader, &message_id))?),
         Request::Guard { account, mailbox, confirm } => guard(agent, &account, mailbox.as_deref(), confirm),
         Request::ClientConfig => json(&client_config(agent)),

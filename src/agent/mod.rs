@@ -25,6 +25,7 @@ pub mod paths;
 mod recovery;
 mod reload;
 pub mod reports;
+mod search;
 pub mod servers;
 mod settled;
 mod systemd;

@@ -19,6 +19,7 @@ mod online;
 mod outbox;
 mod recover;
 mod screen;
+mod search;
 mod sendmail;
 mod status;
 mod sync;
@@ -79,6 +80,8 @@ enum Command {
     Recover(Acts<recover::Act>),
     /// Show what is known of a message: where it is, what is pending, what happened to it
     Why(why::Arguments),
+    /// Find mail
+    Search(search::Arguments),
     /// Audit the store, and compare it with the servers
     Verify(verify::Arguments),
     /// Find out what is wrong with the configuration, the files, the daemon or the servers
@@ -139,6 +142,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         Command::Conflicts(acts) => conflicts::run(&mut context, acts).await,
         Command::Recover(acts) => recover::run(&mut context, acts).await,
         Command::Why(arguments) => why::run(&mut context, arguments).await,
+        Command::Search(arguments) => search::run(&mut context, arguments).await,
         Command::Verify(arguments) => verify::run(&mut context, arguments).await,
         Command::Doctor => doctor::run(&mut context).await,
         Command::Confirm(arguments) => guard::run(&mut context, arguments, true).await,

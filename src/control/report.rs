@@ -298,6 +298,33 @@ pub struct Restored {
     pub uid: u32,
 }
 
+/// What was looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// How many messages match.
+    pub total: u64,
+    /// The newest of them, the newest first.
+    pub messages: Vec<FoundMessage>,
+}
+
+/// A message that matches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundMessage {
+    pub account: String,
+    pub mailbox: String,
+    /// At the local IMAP server.
+    pub uid: u32,
+    /// When it was received.
+    pub date: String,
+    pub from: String,
+    pub subject: String,
+    pub message_id: Option<String>,
+    pub unread: bool,
+    pub size_bytes: u64,
+    /// The words around what was found.
+    pub snippet: String,
+}
+
 /// All that is known of the messages with one Message-ID.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Life {

@@ -52,6 +52,8 @@ pub enum Request {
     /// Put gone messages back: each into the mailbox it was in, or all into one. All or none. Answered by a list of
     /// [`super::report::Restored`].
     Restore { ids: Vec<MessageId>, to: Option<String> },
+    /// Look for mail (see `message::asked`). Answered by a [`super::report::Found`].
+    Search { query: String, account: Option<String>, mailbox: Option<String>, limit: u32 },
     /// What is known of a message. Answered by a [`super::report::Life`].
     Why { message_id: String },
     /// Audit the store, and compare it with the servers unless `store_only`. Answered by [`super::report::Verified`].

@@ -5,6 +5,7 @@
 //! range, so a section is a slice of the stored bytes.
 
 mod address;
+pub mod asked;
 mod casemap;
 mod content_type;
 mod date;
@@ -19,6 +20,7 @@ pub mod scan;
 pub mod search;
 pub mod searched;
 pub mod section;
+pub mod snippet;
 pub mod sort;
 mod subject;
 pub mod summary;

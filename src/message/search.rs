@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use super::fold::folded;
 use super::header::fields;
 use super::text::header_value;
-use super::{Summary, searched};
+use super::{Body, Part, Summary, searched};
 use crate::types::{ByteSource, Flag, Flags, InternalDate, LocalUid, ModSeq, Timestamp, UidSet};
 
 /// A search program. Texts are UTF-8, matched as substrings without regard to case.
@@ -55,6 +55,8 @@ pub enum Query {
     /// That EMAILID, that THREADID (RFC 8474 section 6).
     EmailId(String),
     ThreadId(String),
+    /// Some part is there to be saved rather than read.
+    HasAttachment,
 }
 
 /// A message to be searched.
@@ -130,7 +132,7 @@ impl Query {
             Self::And(all) => all.iter().map(Self::cost).max().unwrap_or(Cost::Columns),
             Self::Or(one, other) => one.cost().max(other.cost()),
             Self::Not(query) => query.cost(),
-            Self::SentBefore(_) | Self::SentOn(_) | Self::SentSince(_) => Cost::Summary,
+            Self::SentBefore(_) | Self::SentOn(_) | Self::SentSince(_) | Self::HasAttachment => Cost::Summary,
             Self::Header { .. } => Cost::Header,
             Self::Body(_) | Self::Text(_) => Cost::Text,
             Self::All
@@ -184,7 +186,7 @@ impl Candidate<'_> {
             Query::Smaller(size) => self.size_bytes < *size,
             Query::ModSeq(mod_seq) => self.mod_seq >= *mod_seq,
             Query::Header { .. } | Query::Body(_) | Query::Text(_) => return (self.indexed)(key),
-            Query::SentBefore(_) | Query::SentOn(_) | Query::SentSince(_) => return None,
+            Query::SentBefore(_) | Query::SentOn(_) | Query::SentSince(_) | Query::HasAttachment => return None,
             Query::All | Query::And(_) | Query::Or(..) | Query::Not(_) => return None,
         })
     }
@@ -220,6 +222,7 @@ impl Search<'_, '_> {
             Query::SentBefore(day) => self.sent().is_some_and(|sent| sent < *day),
             Query::SentOn(day) => self.sent().is_some_and(|sent| sent == *day),
             Query::SentSince(day) => self.sent().is_some_and(|sent| sent >= *day),
+            Query::HasAttachment => self.candidate.summary.is_some_and(|summary| has_attachment(&summary.root)),
             Query::Header { name, value } => self.header(name, &folded(value))?,
             Query::Body(text) => self.text(&folded(text), false)?,
             Query::Text(text) => self.text(&folded(text), true)?,
@@ -258,10 +261,26 @@ impl Search<'_, '_> {
     }
 }
 
+/// What says so itself, messages within the message, and what is no text and not shown within one.
+fn has_attachment(part: &Part) -> bool {
+    let disposition = part.disposition.as_ref().map(|disposition| disposition.kind.as_str());
+    match &part.body {
+        _ if disposition == Some("ATTACHMENT") => true,
+        // What is related to the first part is shown within it (RFC 2387).
+        Body::Multipart(parts) if part.media_subtype == "RELATED" => parts.first().is_some_and(has_attachment),
+        Body::Multipart(parts) => parts.iter().any(has_attachment),
+        Body::Message(..) => true,
+        Body::Leaf => {
+            let is_signature = part.media_subtype.ends_with("SIGNATURE");
+            part.media_type != "TEXT" && part.media_type != "MESSAGE" && disposition.is_none() && !is_signature
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Body, Scanner};
+    use crate::message::Scanner;
     use crate::types::SystemFlag;
 
     const MESSAGE: &str = concat!(
@@ -348,6 +367,7 @@ mod tests {
             (Query::SentOn(sent), true),
             (Query::SentBefore(sent), false),
             (Query::SentSince(day(2026, 11, 24)), false),
+            (Query::HasAttachment, true),
             (Query::Larger(1000), false),
             (Query::Larger(999), true),
             (Query::Smaller(1000), false),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::search::matching;
 use super::sessions::{Seat, Sessions};
 use super::{Clock, Refused, Users};
 use crate::imap::server::backend::{
@@ -11,17 +12,13 @@ use crate::imap::server::backend::{
 };
 use crate::imap::server::{Capabilities, Capability};
 use crate::message::Keyed;
-use crate::message::search::{Candidate, Query};
+use crate::message::search::Query;
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::store::{self, Annotated, Origin, Store, Txn};
 use crate::types::{
-    AccountId, ByteSource, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, UidSet,
-    limits,
+    AccountId, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, UidSet, limits,
 };
-
-/// Messages looked at between two reads of the store in a search: bounds how long one read lasts.
-const SEARCH_BATCH: usize = 500;
 
 /// Makes accounts for sessions. One for each session.
 pub struct MailBackend {
@@ -261,34 +258,8 @@ impl Account for MailAccount {
     }
 
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error> {
-        // The session asks for some thousand messages at a time, so their columns may be held in memory; the rest of
-        // the mailbox is not looked at.
-        let rows = self.store.show(|reader| reader.messages_in(mailbox, among, store::With::Columns))?;
-        let mut found = Vec::new();
-        let findings = self.store.findings(query, rows.iter().filter_map(|message| message.content).collect());
-        let mut undecided = Vec::new();
-        for message in rows {
-            let indexed = |key: &Query| findings.say(message.content, key);
-            let candidate = candidate(&message, None, &indexed);
-            match query.decided_by(&|key| candidate.says(key)) {
-                Some(true) => found.push(message.uid),
-                Some(false) => {}
-                None => undecided.push(message.uid),
-            }
-        }
-        for batch in undecided.chunks(SEARCH_BATCH) {
-            for message in self.store.show(|reader| reader.messages(mailbox, batch, store::With::Summary))? {
-                let indexed = |key: &Query| findings.say(message.content, key);
-                let mut bytes = message.content.map(|content| self.store.source(content)).transpose()?;
-                let bytes = bytes.as_mut().map(|bytes| bytes as &mut dyn ByteSource);
-                let is_match = query.matches(&mut candidate(&message, bytes, &indexed));
-                if is_match.map_err(|error| Error::Store(Box::new(error)))? {
-                    found.push(message.uid);
-                }
-            }
-        }
-        found.sort_unstable();
-        Ok(found)
+        let found = matching(&self.store, mailbox, among, query)?;
+        Ok(found.into_iter().map(|message| message.uid).collect())
     }
 
     fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>, Error> {
@@ -396,26 +367,6 @@ impl MailAccount {
         let internal_date = append.internal_date.unwrap_or_else(|| InternalDate::from((self.clock)()));
         let content = append.upload.0.finish()?;
         Ok(store::NewMessage { content, flags: append.flags, internal_date, email_id: None })
-    }
-}
-
-fn candidate<'a>(
-    message: &'a store::Message,
-    bytes: Option<&'a mut dyn ByteSource>,
-    indexed: &'a dyn Fn(&Query) -> Option<bool>,
-) -> Candidate<'a> {
-    Candidate {
-        uid: message.uid,
-        flags: &message.flags,
-        mod_seq: message.mod_seq,
-        internal_date: message.internal_date,
-        saved: message.saved,
-        size_bytes: message.size_bytes,
-        email_id: &message.object_id,
-        thread_id: None,
-        summary: message.summary.as_deref(),
-        bytes,
-        indexed,
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod imap;
 pub mod pop3;
+pub mod search;
 pub mod sessions;
 pub mod submission;
 

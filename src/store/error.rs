@@ -109,6 +109,11 @@ impl Error {
         }
     }
 
+    /// The bytes of a message cannot be read, as a source of them says.
+    pub fn unreadable(error: std::io::Error) -> Self {
+        error.downcast::<Self>().unwrap_or_else(|error| Self::io("the bytes of a message", error))
+    }
+
     /// An error at opening the database at `path`.
     pub(super) fn open(path: &Path, error: Self) -> Self {
         match error {

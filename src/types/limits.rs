@@ -194,6 +194,12 @@ pub const MIME_BOUNDARY_MAX_BYTES: usize = 256;
 /// Depth of nested multiparts and message/rfc822.
 pub const MIME_NESTING_MAX: usize = 100;
 
+/// Words in one query that a person typed.
+pub const SEARCH_WORDS_MAX: usize = 100;
+
+/// Bytes of a part in which words to show are looked for.
+pub const SNIPPET_SOURCE_BYTES: usize = 256 * 1024;
+
 /// Text of one message in the search index: what has more is read when it is searched.
 pub const SEARCH_INDEXED_MAX_BYTES: usize = 4 * 1024 * 1024;
 

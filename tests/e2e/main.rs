@@ -16,6 +16,7 @@ mod outgoing;
 mod pop3;
 mod queue;
 mod relay;
+mod search;
 mod sendmail;
 mod store;
 mod sts;

@@ -84,6 +84,8 @@ pub struct Appending<A: Account> {
     size_bytes: u64,
     /// Where the next piece of the command begins; `None` behind the last message.
     place: Option<AppendPlace>,
+    /// How the bytes that come are announced.
+    form: LiteralForm,
 }
 
 /// What the announcement of a literal means.
@@ -130,7 +132,8 @@ fn begin_with<A: Account>(
         return Ok(Begun::Argument);
     };
     let target = context.mailbox_name(&target)?;
-    let mut appending = Appending { tag, replaces, target, messages: Vec::new(), size_bytes: 0, place };
+    let form = LiteralForm::Plain;
+    let mut appending = Appending { tag, replaces, target, messages: Vec::new(), size_bytes: 0, place, form };
     appending.take(context, account, steps)?;
     Ok(Begun::Message(appending))
 }
@@ -157,8 +160,17 @@ fn replaced(view: &View, by: By, args: &mut Parser<'_>) -> Result<LocalUid, Refu
 }
 
 impl<A: Account> Appending<A> {
-    /// Takes bytes of the message announced last.
+    /// Takes bytes of the message announced last. A NUL "MUST NOT be used anywhere, with the exception of the
+    /// OCTET production" (RFC 9051 section 9), which is that of literal8: changed into something else, the message would be
+    /// another one.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        if self.form == LiteralForm::Plain && bytes.contains(&0) {
+            return Err(Refusal::no(Code::Cannot, "A message with a NUL byte comes as a literal8: APPEND ... ~{...}"));
+        }
+        self.keep(bytes)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         match self.messages.last_mut() {
             Some(message) => Ok(message.upload.write(bytes)?),
             None => Err(Refusal::bad("Expected a message")),
@@ -236,11 +248,12 @@ impl<A: Account> Appending<A> {
                 }
                 AppendStep::Literal { size_bytes, form } => {
                     check_form(context, form)?;
+                    self.form = form;
                     self.grow(size_bytes)?;
                 }
                 AppendStep::Url(url) => catenate(&url, account, |bytes| {
                     self.grow(bytes.len() as u64)?;
-                    self.write(bytes)
+                    self.keep(bytes)
                 })?,
                 AppendStep::Catenated if self.size_bytes == 0 => return Err(empty()),
                 AppendStep::Catenated => {}

@@ -164,7 +164,7 @@ fn texts(store: &Store, content: ContentId) -> Result<Option<Texts>> {
     let summary = store.read(|reader| reader.summary(content))?;
     let mut source = store.source(content)?;
     let texts = Texts::of(&summary, &mut source, limits::SEARCH_INDEXED_MAX_BYTES);
-    texts.map_err(|error| Error::io("the bytes of a message", error))
+    texts.map_err(Error::unreadable)
 }
 
 fn add(transaction: &Transaction<'_>, id: i64, hash: &Hash, texts: Option<&Texts>) -> Result<()> {

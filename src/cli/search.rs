@@ -1,0 +1,107 @@
+//! `syncctl search`.
+
+use std::fmt::Write as _;
+
+use super::Context;
+use super::failure::Failure;
+use super::screen::{Screen, Tone, counted};
+use crate::agent::Exit;
+use crate::control::Request;
+use crate::control::report::{Found, FoundMessage};
+use crate::message::asked::KEYS;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = keys())]
+pub(super) struct Arguments {
+    /// What to look for; all of it must be there. In quotes for the shell, or behind -- where it begins with a -
+    #[arg(required = true, value_name = "QUERY")]
+    query: Vec<String>,
+    /// Only in this account
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
+    /// Only in this mailbox
+    #[arg(long, value_name = "MAILBOX")]
+    mailbox: Option<String>,
+    /// Show so many at most, the newest
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+}
+
+fn keys() -> String {
+    let mut text = "A query is words, \"phrases\" and keys; - before one says that it must not be there, OR between two\n\
+                    that either will do. Words are found within words, in any script, without regard to case.\n\nKeys:\n"
+        .to_owned();
+    for (key, takes) in KEYS {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {:<10} {takes}", format!("{key}:"));
+    }
+    text
+}
+
+pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
+    let Arguments { query, account, mailbox, limit } = arguments;
+    let request = Request::Search { query: joined(&query), account, mailbox, limit };
+    let found: Found = context.ask(&request).await?;
+    match context.json {
+        true => context.screen.json(&found)?,
+        false => show(&mut context.screen, &found)?,
+    }
+    Ok(Exit::Done)
+}
+
+/// One argument is the query as it stands. Of several, one with blanks was quoted for the shell and is meant as a phrase.
+fn joined(arguments: &[String]) -> String {
+    match arguments {
+        [one] => one.clone(),
+        several => several.iter().map(|one| phrase(one)).collect::<Vec<_>>().join(" "),
+    }
+}
+
+fn phrase(argument: &str) -> String {
+    let is_phrase = argument.contains(char::is_whitespace) && !argument.contains('"');
+    match argument.split_once(':').filter(|(key, _)| key.chars().all(|letter| letter.is_ascii_alphabetic())) {
+        Some((key, text)) if is_phrase => format!("{key}:\"{text}\""),
+        None if is_phrase => format!("\"{argument}\""),
+        _ => argument.to_owned(),
+    }
+}
+
+fn show(screen: &mut Screen, found: &Found) -> std::io::Result<()> {
+    found.messages.iter().try_for_each(|message| print(screen, message))?;
+    let shown = found.messages.len();
+    match (found.total, shown as u64 == found.total) {
+        (0, _) => screen.line("Nothing found."),
+        (_, true) => screen.line(&format!("{} found.", counted(shown, "message", "messages"))),
+        (total, false) => screen.line(&format!("{total} messages found, the newest {shown} shown (--limit).")),
+    }
+}
+
+fn print(screen: &mut Screen, message: &FoundMessage) -> std::io::Result<()> {
+    let subject = if message.subject.is_empty() { "(no subject)" } else { &message.subject };
+    let tone = if message.unread { Tone::Bold } else { Tone::Plain };
+    screen.toned(&[(Tone::Busy, &message.date), (Tone::Plain, &format!("  {}  ", message.from)), (tone, subject)])?;
+    screen.line(&format!("  {}, {}, UID {}", message.account, message.mailbox, message.uid))?;
+    if !message.snippet.is_empty() {
+        screen.line(&format!("  {}", message.snippet))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_shell_took_as_one_is_one() {
+        for (arguments, expected) in [
+            (&["one two"][..], "one two"),
+            (&["one", "two"][..], "one two"),
+            (&["one", "two three"][..], "one \"two three\""),
+            (&["subject:a b", "-c"][..], "subject:\"a b\" -c"),
+            (&["\"a b\"", "c"][..], "\"a b\" c"),
+        ] {
+            let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
+            assert_eq!(joined(&arguments), expected);
+        }
+    }
+}

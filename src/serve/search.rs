@@ -1,0 +1,59 @@
+//! Which messages of a mailbox match: the index says what it can, columns decide what they can, and only what is left is
+//! read.
+
+use crate::message::search::{Candidate, Query};
+use crate::store::{Error, Message, Result, Store, With};
+use crate::types::{ByteSource, LocalUid, MailboxId, UidSet};
+
+/// Messages looked at between two reads of the store: bounds how long one read lasts.
+const BATCH: usize = 500;
+
+/// The messages with UIDs in `among` that match, ascending, without their summaries. Some thousand at a time: their
+/// columns are held in memory.
+pub fn matching(store: &Store, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<Message>> {
+    let rows = store.show(|reader| reader.messages_in(mailbox, among, With::Columns))?;
+    let findings = store.findings(query, rows.iter().filter_map(|message| message.content).collect());
+    let (mut found, mut undecided) = (Vec::new(), Vec::new());
+    for message in rows {
+        let indexed = |key: &Query| findings.say(message.content, key);
+        let candidate = candidate(&message, None, &indexed);
+        match query.decided_by(&|key| candidate.says(key)) {
+            Some(true) => found.push(message),
+            Some(false) => {}
+            None => undecided.push(message.uid),
+        }
+    }
+    for batch in undecided.chunks(BATCH) {
+        for message in store.show(|reader| reader.messages(mailbox, batch, With::Summary))? {
+            let indexed = |key: &Query| findings.say(message.content, key);
+            let mut bytes = message.content.map(|content| store.source(content)).transpose()?;
+            let bytes = bytes.as_mut().map(|bytes| bytes as &mut dyn ByteSource);
+            let is_match = query.matches(&mut candidate(&message, bytes, &indexed));
+            if is_match.map_err(Error::unreadable)? {
+                found.push(Message { summary: None, ..message });
+            }
+        }
+    }
+    found.sort_unstable_by_key(|message| message.uid);
+    Ok(found)
+}
+
+fn candidate<'a>(
+    message: &'a Message,
+    bytes: Option<&'a mut dyn ByteSource>,
+    indexed: &'a dyn Fn(&Query) -> Option<bool>,
+) -> Candidate<'a> {
+    Candidate {
+        uid: message.uid,
+        flags: &message.flags,
+        mod_seq: message.mod_seq,
+        internal_date: message.internal_date,
+        saved: message.saved,
+        size_bytes: message.size_bytes,
+        email_id: &message.object_id,
+        thread_id: None,
+        summary: message.summary.as_deref(),
+        bytes,
+        indexed,
+    }
+}
