@@ -94,10 +94,19 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
             agent.each(None, |running| running.nudge())?;
             json(&discarded)
         }
-        Request::OutboxList { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
-            let submissions = reader.submissions(id)?;
-            submissions.iter().map(|submission| reports::submission(reader, name, submission)).collect()
-        })?),
+        Request::OutboxList { account, after } => {
+            let all = |reader: &Reader<'_>, name: &str, id| {
+                let submissions = reader.submissions(id)?;
+                submissions.iter().map(|submission| reports::submission(reader, name, submission)).collect()
+            };
+            let mut submissions = listed(agent, account.as_deref(), all)?;
+            if let Some(after) = after {
+                submissions.sort_by_key(|submission| submission.id);
+                submissions.retain(|submission| submission.id > after);
+                submissions.truncate(limits::OUTBOX_PAGE);
+            }
+            json(&submissions)
+        }
         Request::OutboxShow { id } => json(&submission(agent, id)?),
         Request::OutboxHold { id } => steer(agent, id, move |txn| txn.hold_submission(id)),
         Request::OutboxRelease { id } => steer(agent, id, move |txn| txn.release_submission(id)),

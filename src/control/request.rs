@@ -26,8 +26,13 @@ pub enum Request {
     JournalRetry { id: Option<EntryId> },
     /// Give up an entry: what it would have done upstream is not done. Answered by the entry it was.
     JournalDiscard { id: EntryId },
-    /// Answered by a list of [`super::report::Submission`].
-    OutboxList { account: Option<String> },
+    /// Answered by a list of [`super::report::Submission`]: all of them, or at most
+    /// [`crate::types::limits::OUTBOX_PAGE`] with numbers above `after`.
+    OutboxList {
+        account: Option<String>,
+        #[serde(default)]
+        after: Option<SubmissionId>,
+    },
     /// Answered by a [`super::report::Submission`].
     OutboxShow { id: SubmissionId },
     /// Do not send for now. Answered, as the next two, by the [`super::report::Submission`]: before it was cancelled, else

@@ -2,6 +2,7 @@
 //!
 //! The running server holds the store, so it is asked: over a socket in its data folder, in the words of `syncctl outbox`.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::control::report::Submission;
 use crate::control::{CallError, Client, Failure, Handler, Request};
 use crate::net::Clock;
 use crate::store::{self, Origin, Store};
-use crate::types::SubmissionId;
+use crate::types::{SubmissionId, limits};
 
 /// What is done with the queue.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -63,10 +64,16 @@ pub(super) async fn run(options: Arguments, act: Act) -> Exit {
 async fn ask(client: &mut Client, act: Act) -> Result<String, CallError> {
     match act {
         Act::List { json } => {
-            let waiting: Vec<Submission> = client.call(&Request::OutboxList { account: None }).await?;
-            match json {
-                true => Ok(serde_json::to_string(&waiting).expect("plain values") + "\n"),
-                false => Ok(shown(&waiting)),
+            let mut text = String::new();
+            let mut last = SubmissionId::new(0);
+            loop {
+                let request = Request::OutboxList { account: None, after: Some(last) };
+                let waiting: Vec<Submission> = client.call(&request).await?;
+                // A server from before an upgrade tells all at once, as often as it is asked.
+                let more = waiting.first().filter(|first| first.id > last).and(waiting.last());
+                let Some(end) = more else { return Ok(whole(text, json)) };
+                last = end.id;
+                text += &if json { elements(&waiting) } else { shown(&waiting) };
             }
         }
         Act::Flush => client.call::<Value>(&Request::Sync { account: None, wait: false }).await.map(|_| String::new()),
@@ -77,11 +84,23 @@ async fn ask(client: &mut Client, act: Act) -> Result<String, CallError> {
     }
 }
 
+/// What is printed of pieces put together.
+fn whole(pieces: String, json: bool) -> String {
+    match json {
+        true => format!("[{}]\n", pieces.trim_end_matches(',')),
+        false if pieces.is_empty() => "Nothing waits.\n".to_owned(),
+        false => pieces,
+    }
+}
+
+/// Each in JSON, a comma behind it.
+fn elements(waiting: &[Submission]) -> String {
+    let element = |submission| serde_json::to_string(submission).expect("plain values") + ",";
+    waiting.iter().map(element).collect()
+}
+
 /// A line each: number, since when, from, to whom, why it waits.
 fn shown(waiting: &[Submission]) -> String {
-    if waiting.is_empty() {
-        return "Nothing waits.\n".to_owned();
-    }
     let mut text = String::new();
     for submission in waiting {
         let open = submission.recipients.iter().filter(|recipient| recipient.state == "waiting");
@@ -111,8 +130,8 @@ impl QueueControl {
     fn answer(&self, request: Request) -> Result<Value, Failure> {
         let now = self.clock.now();
         match request {
-            Request::OutboxList { account: None } => {
-                let waiting = self.store.read(|reader| self.waiting(reader)).map_err(failure)?;
+            Request::OutboxList { account: None, after: Some(after) } => {
+                let waiting = self.store.read(|reader| self.waiting(reader, after)).map_err(failure)?;
                 serde_json::to_value(waiting).map_err(Failure::internal)
             }
             Request::OutboxCancel { id } => {
@@ -135,14 +154,11 @@ impl QueueControl {
         }
     }
 
-    fn waiting(&self, reader: &store::Reader<'_>) -> store::Result<Vec<Submission>> {
-        let mut waiting = Vec::new();
-        for (name, account) in self.users.accounts() {
-            for submission in reader.submissions_waiting(account)? {
-                waiting.push(reports::submission(reader, name, &submission)?);
-            }
-        }
-        Ok(waiting)
+    fn waiting(&self, reader: &store::Reader<'_>, after: SubmissionId) -> store::Result<Vec<Submission>> {
+        let names: BTreeMap<_, _> = self.users.accounts().map(|(name, account)| (account, name)).collect();
+        let waiting = reader.submissions_waiting(after, limits::OUTBOX_PAGE)?;
+        let name = |submission: &store::Submission| names.get(&submission.account).copied().unwrap_or_default();
+        waiting.iter().map(|submission| reports::submission(reader, name(submission), submission)).collect()
     }
 }
 

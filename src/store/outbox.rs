@@ -167,9 +167,14 @@ impl Reader<'_> {
         ids.into_iter().filter_map(|id| self.submission(id).transpose()).collect()
     }
 
-    /// Those of its submissions that are not settled, oldest first.
-    pub fn submissions_waiting(&self, account: AccountId) -> Result<Vec<Submission>> {
-        let ids = self.submission_ids("account_id = ?1 AND ?2 = ?2 AND state <> 'settled'", account, START)?;
+    /// At most `max` submissions of any account that are not settled, with numbers above `after`, oldest first.
+    pub fn submissions_waiting(&self, after: SubmissionId, max: usize) -> Result<Vec<Submission>> {
+        let mut select = self
+            .conn()
+            .prepare_cached("SELECT id FROM submission WHERE state <> 'settled' AND id > ?1 ORDER BY id LIMIT ?2")?;
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let ids = select.query_map([after.get(), max], |row| row.get("id").map(SubmissionId::new))?;
+        let ids: Vec<SubmissionId> = ids.collect::<rusqlite::Result<_>>()?;
         ids.into_iter().filter_map(|id| self.submission(id).transpose()).collect()
     }
 

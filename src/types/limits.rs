@@ -278,6 +278,9 @@ pub const WRITE_STALL_TIMEOUT_MS: u64 = 5 * 60_000;
 /// How long sessions may take to say goodbye when the program stops.
 pub const SHUTDOWN_GRACE_MS: u64 = 3_000;
 
+/// Outgoing messages told in one answer to who asks for them piece by piece: an answer of half a megabyte or so.
+pub const OUTBOX_PAGE: usize = 1000;
+
 /// One line from syncctl: a method with a few names.
 pub const CONTROL_REQUEST_MAX_BYTES: usize = 64 * 1024;
 

@@ -73,6 +73,16 @@ impl Process {
         assert!(status.expect("kill(1) is there").success(), "{} is gone already", self.name);
     }
 
+    /// Processor time used so far, its own and the kernel's for it.
+    pub fn processor_time(&self) -> std::time::Duration {
+        let stat = read_lossy(&Path::new("/proc").join(self.id().to_string()).join("stat"));
+        // The name, in parentheses, may hold spaces; utime and stime are fields 14 and 15, in hundredths of a second.
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let fields = after_name.split_ascii_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.map(|field| field.parse::<u64>().expect("a number")).sum();
+        std::time::Duration::from_millis(ticks * 10)
+    }
+
     /// A line of /proc/PID/status in KiB: `VmRSS` (now) or `VmHWM` (peak).
     pub fn memory_kib(&self, line: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a living process");

@@ -134,7 +134,7 @@ fn why(submission: &Submission) -> String {
 
 pub(super) async fn list(context: &mut Context, account: Option<String>) -> Result<Exit, Failure> {
     let nothing = "Nothing was sent lately, and nothing waits to be.";
-    context.list(Request::OutboxList { account }, nothing, table).await
+    context.list(Request::OutboxList { account, after: None }, nothing, table).await
 }
 
 fn table(screen: &mut Screen, submissions: Vec<Submission>) -> io::Result<()> {
