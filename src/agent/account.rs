@@ -6,12 +6,14 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::Instrument;
 
+use super::lookout::Lookouts;
 use super::outbox::Outbox;
 use super::servers::ServersOf;
 use super::worker::Worker;
@@ -19,6 +21,7 @@ use crate::config;
 use crate::control::report::{State, SyncedAccount};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::store::{self, Origin, Store};
+use crate::sync::remote::News;
 use crate::types::AccountId;
 use crate::upstream::{Dial, Tcp};
 
@@ -38,6 +41,8 @@ pub(super) enum Order {
     /// Sync, and say how it went.
     Sync(Option<oneshot::Sender<SyncedAccount>>),
     SetPaused(bool),
+    /// Something happened in mailboxes that it does not watch itself.
+    Look(Vec<News>),
 }
 
 /// The work's ends of what connects it with its [`Handle`].
@@ -62,6 +67,7 @@ pub struct Handle {
 /// Keeps an account in sync and sends its mail.
 pub struct Work<D = Tcp> {
     worker: Worker<D>,
+    lookouts: Lookouts<D>,
     submissions: Arc<Notify>,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -104,9 +110,18 @@ impl<D: Dial + Clone> Work<D> {
             )
         };
         let ends = Ends { live, orders: orders_seen, local: mail, stop: stop.clone() };
-        let worker = Worker::new(&config, id, servers, common, ends);
+        let worker = Worker::new(&config, id, servers.clone(), common, ends);
+        let lookouts = Lookouts {
+            account: id,
+            common: common.clone(),
+            servers,
+            count: config.connections.saturating_sub(1),
+            facts: worker.facts.subscribe(),
+            orders: orders.clone(),
+            is_refused: AtomicBool::new(false),
+        };
         let handle = Handle { config, id, live: live_seen, orders: orders.clone(), stop, _watch: watch };
-        Ok((Self { worker, submissions, orders }, handle))
+        Ok((Self { worker, lookouts, submissions, orders }, handle))
     }
 
     /// Works until it is told to stop. May be begun anew after a panic.
@@ -124,7 +139,7 @@ impl<D: Dial + Clone> Work<D> {
             synced: self.worker.synced.subscribe(),
             nudge: Box::new(move || drop(nudge.send(Order::Sync(None)))),
         };
-        let both = async { tokio::join!(self.worker.work(), outbox.work(&stop)) };
+        let both = async { tokio::join!(self.worker.work(), outbox.work(&stop), self.lookouts.work(&stop)) };
         tokio::select! {
             biased;
             _ = both => {}

@@ -2,7 +2,7 @@
 //! socket.
 //!
 //! [`command`] is the program; [`daemon`] the running whole, [`once`] the single sync. An [`account`] has a thread of
-//! its own, on which its [`worker`] syncs and its [`outbox`] sends, with the [`servers`] its configuration names. [`faces`] are what mail clients
+//! its own, on which its [`worker`] syncs, its [`lookout`]s watch and its [`outbox`] sends, with the [`servers`] its configuration names. [`faces`] are what mail clients
 //! connect to, [`users`] who may. [`control`] answers syncctl out of [`reports`]; [`reload`] sees the configuration
 //! change; [`indexing`] makes the search index. [`paths`], [`password`], [`log`], [`systemd`] and [`exit`] are the program's ties to its surroundings.
 
@@ -11,11 +11,13 @@ mod acts;
 pub mod command;
 mod control;
 pub mod daemon;
+mod distrust;
 pub mod exit;
 pub mod faces;
 pub mod indexing;
 pub mod log;
 mod log_file;
+mod lookout;
 mod numbered;
 mod once;
 pub mod options;

@@ -38,6 +38,11 @@ impl<D: Dial + Clone> ServersOf<D> {
         Self { account, dial, kept: Arc::default() }
     }
 
+    /// What they are reached by.
+    pub const fn dial(&self) -> &D {
+        &self.dial
+    }
+
     /// Does the account have a server to send by?
     pub fn can_send(&self) -> bool {
         self.account.smtp.is_some()

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use super::account::{Common, Ends, Live, Order};
+use super::distrust::distrust;
 use super::servers::{ServersError, ServersOf};
 use crate::config;
 use crate::control::report::{Left, State, SyncedAccount};
-use crate::store::{self, Origin};
+use crate::store::{self, Origin, Store};
 use crate::sync::backoff::Backoff;
-use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected, Woken};
+use crate::sync::remote::{Connect, Facts, News, Remote, RemoteError, RemoteName, Selected, Woken};
 use crate::sync::{self, Came, Engine, Report};
 use crate::types::{AccountId, EntryId, ModSeq, RemoteUid, Timestamp};
 use crate::upstream::Dial;
@@ -21,6 +22,9 @@ use crate::upstream::imap::ImapRemote;
 
 /// A client that sets many flags does so in many commands: they go upstream together.
 const GATHER: Duration = Duration::from_millis(30);
+
+/// Mailboxes whose new messages are fetched ahead of the sync: more are quicker covered together.
+const CAME_MAX: usize = 3;
 
 /// UIDNEXT, EXISTS and HIGHESTMODSEQ of INBOX.
 type InboxFacts = (Option<RemoteUid>, u32, Option<ModSeq>);
@@ -34,10 +38,14 @@ pub(super) struct Worker<D> {
     pub ends: Ends,
     /// When the last complete sync began.
     pub synced: watch::Sender<Option<Timestamp>>,
+    /// What the server can do, while there is a connection to it.
+    pub facts: watch::Sender<Option<Facts>>,
     engine: Engine,
     paused: bool,
     /// A sync was asked for since the last one began.
     is_asked: bool,
+    /// Mailboxes into which messages may have come since the last sync began.
+    came: Vec<RemoteName>,
     /// Those who want to know how it goes.
     waiting: Vec<oneshot::Sender<SyncedAccount>>,
     backoff: Backoff,
@@ -91,8 +99,10 @@ impl<D: Dial + Clone> Worker<D> {
             servers,
             ends,
             synced: watch::Sender::new(None),
+            facts: watch::Sender::new(None),
             paused,
             is_asked: false,
+            came: Vec::new(),
             waiting: Vec::new(),
             backoff: Backoff::default(),
             pushed_up_to: None,
@@ -106,6 +116,7 @@ impl<D: Dial + Clone> Worker<D> {
         while !self.ends.stop.is_requested() {
             if self.paused {
                 leave(&mut connection).await;
+                self.tell_facts(None);
                 self.set_live(State::Paused, None);
                 self.answer_waiting(false);
                 self.next_order().await;
@@ -117,15 +128,18 @@ impl<D: Dial + Clone> Worker<D> {
                     self.backoff.reset();
                     if let Err(error) = self.rest(&mut connection).await {
                         connection = connection.filter(|_| error.asks_to_wait());
+                        self.tell_facts(connection.as_ref());
                         self.fail(&error).await;
                     }
                 }
                 Err(error) => {
                     connection = connection.filter(|_| error.asks_to_wait());
+                    self.tell_facts(connection.as_ref());
                     self.fail(&error).await;
                 }
             }
         }
+        self.tell_facts(None);
         leave(&mut connection).await;
         self.answer_waiting(false);
     }
@@ -134,6 +148,7 @@ impl<D: Dial + Clone> Worker<D> {
     async fn round(&mut self, connection: &mut Option<ImapRemote>) -> Result<Interrupted<()>, Trouble> {
         let asked = std::mem::take(&mut self.waiting);
         self.is_asked = false;
+        self.came.clear();
         let outcome = self.connect_and_sync(connection).await;
         match &outcome {
             Ok(Interrupted::Done(())) => self.answer(asked, true),
@@ -175,6 +190,7 @@ impl<D: Dial + Clone> Worker<D> {
         }
         self.settle(began)?;
         self.set_live(State::Online, None);
+        self.tell_facts(connection.as_ref());
         Ok(Interrupted::Done(()))
     }
 
@@ -195,6 +211,16 @@ impl<D: Dial + Clone> Worker<D> {
                 Ok(Interrupted::Done(remote))
             }
         }
+    }
+
+    /// Tells the lookouts with what server they have to do.
+    fn tell_facts(&self, connection: Option<&ImapRemote>) {
+        let facts = connection.map(|remote| remote.facts().clone());
+        self.facts.send_if_modified(|known| {
+            let is_new = *known != facts;
+            *known = facts;
+            is_new
+        });
     }
 
     /// A sync that began then is complete.
@@ -227,6 +253,7 @@ impl<D: Dial + Clone> Worker<D> {
         let max_ms = u64::from(self.config.poll_seconds) * 1000;
         let (local, orders, stop) = (self.ends.local.clone(), &mut self.ends.orders, self.ends.stop.clone());
         let (store, id, before) = (self.common.store.clone(), self.id, self.pushed_up_to);
+        let (clock, dial) = (self.common.clock.clone(), self.servers.dial().clone());
         let mut order = None;
         let interrupt = async {
             let changed = async {
@@ -237,11 +264,21 @@ impl<D: Dial + Clone> Worker<D> {
                     }
                 }
             };
+            let ordered = async {
+                loop {
+                    match orders.recv().await {
+                        Some(Order::Look(news)) if news.iter().all(|news| is_known(&store, id, news)) => {}
+                        taken => break taken,
+                    }
+                }
+            };
             tokio::select! {
                 biased;
                 () = stop.requested() => {}
                 () = changed => {}
-                taken = orders.recv() => order = taken,
+                taken = ordered => order = taken,
+                // The answer to what is asked next shows whether the line is there.
+                () = distrust(&clock, &dial) => {}
             }
         };
         let woken = remote.wait(max_ms, Box::pin(interrupt)).await?;
@@ -250,10 +287,13 @@ impl<D: Dial + Clone> Worker<D> {
         if let Some(order) = order {
             self.take(order);
         }
-        match came.filter(|_| woken == Woken::Arrived) {
-            Some(came) => self.catch(connection, &came).await,
-            None => Ok(()),
+        if let Some(came) = came.filter(|_| woken == Woken::Arrived) {
+            self.catch(connection, &came).await?;
         }
+        for name in std::mem::take(&mut self.came) {
+            self.catch(connection, &Came::There(name)).await?;
+        }
+        Ok(())
     }
 
     /// Takes in what came, ahead of the sync that follows.
@@ -316,10 +356,14 @@ impl<D: Dial + Clone> Worker<D> {
         }
         self.set_live(state, Some(text));
         self.answer_waiting(false);
+        let (clock, dial) = (self.common.clock.clone(), self.servers.dial().clone());
+        let is_network = matches!(sync_error, sync::Error::Remote(RemoteError::Lost { .. }));
         tokio::select! {
             biased;
             () = self.next_order() => {}
             () = tokio::time::sleep(wait) => {}
+            // What failed may have been the network that we are in no more.
+            () = distrust(&clock, &dial), if is_network => {}
         }
     }
 
@@ -342,6 +386,13 @@ impl<D: Dial + Clone> Worker<D> {
                 self.waiting.extend(tell);
             }
             Order::SetPaused(paused) => self.paused = paused,
+            Order::Look(news) => {
+                for news in news.iter().filter(|news| !is_known(&self.common.store, self.id, news)) {
+                    self.is_asked = true;
+                    let name = news.name.as_ref().filter(|name| !self.came.contains(name));
+                    self.came.extend(name.filter(|_| self.came.len() < CAME_MAX).cloned());
+                }
+            }
         }
     }
 
@@ -398,6 +449,20 @@ impl<D: Dial + Clone> Worker<D> {
     ) -> store::Result<T> {
         self.common.store.write(Origin::Upstream, self.common.clock.now(), work)
     }
+}
+
+/// Does the server tell only what the last sync saw?
+fn is_known(store: &Store, account: AccountId, news: &News) -> bool {
+    let News { name: Some(name), messages, uid_next, highest_mod_seq } = news else { return false };
+    let known = store.read(|reader| reader.remote_mailboxes(account)).unwrap_or_default();
+    let known = known.into_iter().find(|known| known.remote_name == name.0);
+    let is_told = messages.is_some() || uid_next.is_some() || highest_mod_seq.is_some();
+    known.is_some_and(|known| {
+        is_told
+            && messages.is_none_or(|messages| messages == known.cursor.messages)
+            && uid_next.is_none_or(|uid_next| uid_next == known.cursor.uid_next)
+            && highest_mod_seq.is_none_or(|highest| highest == known.cursor.highest_mod_seq)
+    })
 }
 
 /// How an account stands after such an error.

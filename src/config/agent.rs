@@ -10,7 +10,8 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
 use super::value::{
-    Bodies, Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, TlsMode, credential,
+    Bodies, Connections, Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, TlsMode,
+    credential,
 };
 use crate::types::{FolderFilter, Glob, Quirks, SecretKind};
 
@@ -59,6 +60,8 @@ pub struct Account {
     pub folders: FolderFilter,
     /// How often to look into mailboxes that nobody watches.
     pub poll_seconds: u32,
+    /// How many connections to the IMAP server there may be at once.
+    pub connections: usize,
     /// What the person says of the IMAP server's ways.
     pub quirks: Quirks,
 }
@@ -78,6 +81,10 @@ const DEFAULT_SMTP: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::
 /// A look at all mailboxes is a handful of round trips: once a minute is little traffic and soon enough for mailboxes
 /// that are not watched.
 const DEFAULT_POLL_SECONDS: u32 = 60;
+
+/// One that works and watches INBOX, one that watches the rest: where the server has NOTIFY it needs no more, and servers
+/// that grant few (Courier four) have other programs to serve as well.
+const DEFAULT_CONNECTIONS: usize = 2;
 
 impl Config {
     /// Reads a configuration. Relative paths in it are meant from the folder of `file`, which is otherwise only a name
@@ -142,6 +149,7 @@ struct RawAccount {
     #[serde(default)]
     allow_plaintext: bool,
     poll_seconds: Option<PollSeconds>,
+    connections: Option<Connections>,
     #[serde(default)]
     quirks: Quirks,
 }
@@ -276,6 +284,7 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
             exclude: raw.mirror.exclude.iter().map(|glob| Glob::new(glob)).collect(),
         },
         poll_seconds: raw.poll_seconds.map_or(DEFAULT_POLL_SECONDS, |seconds| seconds.0),
+        connections: raw.connections.map_or(DEFAULT_CONNECTIONS, |connections| connections.0),
         quirks: raw.quirks,
     })
 }

@@ -165,6 +165,17 @@ impl<'de> Deserialize<'de> for PollSeconds {
     }
 }
 
+/// Connections to one account's server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Connections(pub usize);
+
+impl<'de> Deserialize<'de> for Connections {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        number(deserializer, "a number of connections from 1 to 10", 1..=10)
+            .map(|count| Self(usize::try_from(count).expect("the range is within usize")))
+    }
+}
+
 /// `undo-seconds`, `tarpit`.
 pub(super) struct DelaySeconds(pub u32);
 

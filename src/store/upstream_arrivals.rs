@@ -49,6 +49,14 @@ impl Reader<'_> {
         Ok(last.map(RemoteUid::new))
     }
 
+    /// The newest message of those that a mailbox has upstream.
+    pub fn newest_in(&self, mailbox: MailboxId) -> Result<Option<MessageId>> {
+        let mut select =
+            self.conn().prepare_cached("SELECT max(message_id) AS newest FROM remote_message WHERE mailbox_id = ?1")?;
+        let newest: Option<i64> = select.query_row([mailbox.get()], |row| row.get("newest"))?;
+        Ok(newest.map(MessageId::new))
+    }
+
     /// The newest message of all; 0 if there is none.
     pub fn last_message(&self) -> Result<MessageId> {
         let mut select = self.conn().prepare_cached("SELECT coalesce(max(id), 0) AS last FROM message")?;

@@ -25,6 +25,8 @@ pub struct Facts {
     pub cond_store: bool,
     pub qresync: bool,
     pub idle: bool,
+    /// NOTIFY (RFC 5465).
+    pub notify: bool,
     pub special_use: bool,
     pub object_id: bool,
     /// UNSELECT (RFC 3691).
@@ -163,6 +165,29 @@ pub enum Woken {
     Interrupted,
     /// It is time to look again.
     TimedOut,
+}
+
+/// What a server told by itself of a mailbox. What it did not tell is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct News {
+    /// `None`: of the list of mailboxes.
+    pub name: Option<RemoteName>,
+    pub messages: Option<u32>,
+    pub uid_next: Option<RemoteUid>,
+    pub highest_mod_seq: Option<ModSeq>,
+}
+
+impl News {
+    /// Something happened in the mailbox.
+    pub fn somehow(name: &RemoteName) -> Self {
+        Self { name: Some(name.clone()), ..Self::default() }
+    }
+
+    /// How a mailbox is that was just selected.
+    pub fn of(name: &RemoteName, selected: &Selected) -> Self {
+        let Selected { exists, uid_next, highest_mod_seq, .. } = *selected;
+        Self { name: Some(name.clone()), messages: Some(exists), uid_next, highest_mod_seq }
+    }
 }
 
 /// A future that ends a wait.

@@ -27,6 +27,8 @@ pub struct Quirks {
     pub r#move: Option<bool>,
     /// IDLE is used where offered.
     pub idle: Option<bool>,
+    /// NOTIFY is used where offered.
+    pub notify: Option<bool>,
     /// It must be told to leave a mailbox, for it does not say where the data of the next one begin.
     pub unselect_first: Option<bool>,
     /// It shows an appended message only after a NOOP.
@@ -51,6 +53,7 @@ impl Quirks {
             namespace: self.namespace.or(other.namespace),
             r#move: self.r#move.or(other.r#move),
             idle: self.idle.or(other.idle),
+            notify: self.notify.or(other.notify),
             unselect_first: self.unselect_first.or(other.unselect_first),
             noop_after_append: self.noop_after_append.or(other.noop_after_append),
             line_bytes: self.line_bytes.or(other.line_bytes),
@@ -68,6 +71,7 @@ impl Quirks {
             ("namespace", self.namespace),
             ("move", self.r#move),
             ("idle", self.idle),
+            ("notify", self.notify),
             ("unselect-first", self.unselect_first),
             ("noop-after-append", self.noop_after_append),
         ];

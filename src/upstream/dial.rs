@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -74,6 +75,12 @@ pub type BoxedStream = Box<dyn Transport>;
 /// Opens byte streams: TCP in production, pipes and simulated networks in tests.
 pub trait Dial: Send + Sync {
     fn dial(&self, host: &str, port: u16) -> impl Future<Output = io::Result<BoxedStream>> + Send;
+
+    /// From which addresses new connections would come by now, where that can be told: when they change, connections from
+    /// before lead nowhere.
+    fn source(&self) -> Vec<IpAddr> {
+        Vec::new()
+    }
 }
 
 /// TCP by the system's resolver, each address in turn.
@@ -89,7 +96,23 @@ impl Dial for Tcp {
         stream.set_zero_linger()?;
         Ok(Box::new(stream))
     }
+
+    /// Connecting a UDP socket sends nothing; the system only chooses the address by its routes.
+    fn source(&self) -> Vec<IpAddr> {
+        let toward = |far: (IpAddr, IpAddr)| {
+            let socket = UdpSocket::bind((far.0, 0)).ok()?;
+            socket.connect((far.1, 9)).ok()?;
+            socket.local_addr().ok().map(|address| address.ip())
+        };
+        FAR_AWAY.into_iter().filter_map(toward).collect()
+    }
 }
+
+/// Addresses of nobody (RFC 5737, RFC 3849), each behind the one that stands for any of ours.
+const FAR_AWAY: [(IpAddr, IpAddr); 2] = [
+    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
+];
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -64,6 +64,33 @@ fn changes_in_turn_here_and_there_all_arrive_within_seconds() {
     }
 }
 
+/// The next poll is an hour away: somebody watches.
+#[test]
+fn mail_that_comes_into_any_mailbox_is_told_of_by_notify_and_by_idle() {
+    for quirks in ["{ notify = true }", "{ notify = false }"] {
+        let server = RefServer::with_users(&["ada"]);
+        let mut upstream = server.login("ada");
+        upstream.ok("CREATE Lists");
+        upstream.append("Lists", &[], 1_000_000_000, &corpus::small(1));
+        let more = &format!("poll-seconds = 3600\nconnections = 2\nquirks = {quirks}");
+        let account = Account::at(&server, "ada", server.address("imap"));
+        let agent = Agent::started(&Account { more, ..account }.text());
+        agent.sync();
+        for number in 2..5_u32 {
+            upstream.append("Lists", &[], 1_000_000_000, &corpus::small(number.into()));
+            let what = format!("message {number} to arrive with {quirks}");
+            wait_until(&what, SECONDS, || agent.login("ada").select("Lists").exists() == number);
+        }
+        upstream.ok("SELECT Lists");
+        upstream.ok("STORE 1 +FLAGS (\\Flagged)");
+        wait_until(&format!("the flag to arrive with {quirks}"), SECONDS, || {
+            let mut local = agent.login("ada");
+            local.select("Lists");
+            local.fetch_flags()[0].flags.contains("\\Flagged")
+        });
+    }
+}
+
 #[test]
 fn a_client_in_idle_is_told_of_what_another_client_does() {
     let server = RefServer::with_users(&["ada"]);

@@ -212,3 +212,31 @@ fn a_wrong_password_and_a_foreign_certificate_are_told_apart() {
         assert!(matches!(&insecure, Some(RemoteError::Insecure { .. })), "{insecure:?}");
     });
 }
+
+/// One NOTIFY SET a connection: a second silences this Dovecot (QUIRKS.md row 42).
+#[test]
+fn dovecot_tells_of_every_mailbox_to_a_connection_that_has_none_selected() {
+    let Some(dovecot) = Dovecot::start(&Options::default()) else { return };
+    on_runtime(async {
+        let connector = account(&dovecot, TlsMode::Implicit, PASSWORD);
+        let mut other = connector.connect().await.expect("a login");
+        let lists = RemoteName("Lists".to_owned());
+        other.create(&lists, None).await.expect("CREATE");
+        let mut remote = connector.connect_to_wait().await.expect("a login");
+        remote.notify().await.expect("NOTIFY");
+        assert!(remote.take_news().iter().any(|news| news.name.as_ref() == Some(&lists)));
+        for number in 1..4 {
+            let mut bytes = b"Subject: x\r\n\r\nbody\r\n".to_vec();
+            let internal_date = InternalDate::new(1_000_000_000, 0);
+            let message = Outgoing { flags: Flags::none(), internal_date, bytes: &mut bytes };
+            other.append(&lists, message).await.expect("APPEND");
+            let woken = remote.wait(20_000, Box::pin(std::future::pending())).await;
+            assert_eq!(woken, Ok(Woken::Changed), "message {number}");
+            let news = remote.take_news();
+            assert!(
+                news.iter().any(|news| news.name.as_ref() == Some(&lists) && news.messages == Some(number)),
+                "{news:?}"
+            );
+        }
+    });
+}

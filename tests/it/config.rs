@@ -267,6 +267,10 @@ const BROKEN: &[(&str, &str)] = &[
         "6:16: invalid value: integer `0`, expected a number of seconds from 1 to 86400",
     ),
     (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nconnections = 11\n",
+        "6:15: invalid value: integer `11`, expected a number of connections from 1 to 10",
+    ),
+    (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nquirks = { pipeline = 0 }\n",
         "6:23: invalid value: integer `0`, expected a number of commands from 1 to 400",
     ),

@@ -127,6 +127,7 @@ impl Agent {
             tls_ca: None,
             folders: FolderFilter::all(),
             poll_seconds: self.poll_seconds,
+            connections: 2,
             quirks: mailtide::types::Quirks::default(),
         }
     }

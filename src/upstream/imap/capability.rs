@@ -45,6 +45,7 @@ pub(super) fn facts(capabilities: &Capabilities, enabled: &Capabilities, profile
         cond_store: qresync || (capabilities.has("CONDSTORE") && profile.uses_condstore),
         qresync,
         idle: capabilities.has("IDLE") && profile.uses_idle,
+        notify: capabilities.has("NOTIFY") && profile.uses_notify,
         unselect: capabilities.has("UNSELECT"),
         special_use: capabilities.has("SPECIAL-USE"),
         object_id: capabilities.has("OBJECTID") || capabilities.has("X-GM-EXT-1"),

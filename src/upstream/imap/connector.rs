@@ -50,6 +50,17 @@ impl<D: Dial> Connect for Connector<D> {
     type Remote = ImapRemote;
 
     async fn connect(&self) -> Result<ImapRemote, RemoteError> {
+        self.open(true).await
+    }
+}
+
+impl<D: Dial> Connector<D> {
+    /// A connection that is only to wait on: nobody will ask it for the list of mailboxes.
+    pub async fn connect_to_wait(&self) -> Result<ImapRemote, RemoteError> {
+        self.open(false).await
+    }
+
+    async fn open(&self, lists: bool) -> Result<ImapRemote, RemoteError> {
         let Self { dial, endpoint, tls, user, password, kind, timeouts, quirks } = self;
         let stream =
             dial::open(dial, endpoint, tls, *timeouts).await.map_err(|error| login::dial_error(endpoint, error))?;
@@ -63,7 +74,7 @@ impl<D: Dial> Connect for Connector<D> {
             _ => capabilities(&mut driver).await?,
         };
         let profile = Profile::of(&endpoint.host, &logged_in.greeting, &[], quirks);
-        let told = introduce(&mut driver, &capabilities, &profile).await?;
+        let told = introduce(&mut driver, &capabilities, &profile, lists).await?;
         let profile = Profile::of(&endpoint.host, &logged_in.greeting, &told.id, quirks);
         driver.non_sync = capabilities.non_sync();
         driver.pipeline_max = profile.pipeline_max;
@@ -106,6 +117,7 @@ async fn introduce(
     driver: &mut Driver,
     capabilities: &Capabilities,
     profile: &Profile,
+    lists: bool,
 ) -> Result<Introduction, RemoteError> {
     let mut commands = Vec::new();
     if capabilities.has("ID") {
@@ -124,7 +136,8 @@ async fn introduce(
     commands.extend(wanted.filter(|_| capabilities.has("ENABLE")).map(|text| Command::new("ENABLE", text)));
     // Asking for mod-sequences would be CONDSTORE's (RFC 7162 section 3.1): it must be offered whatever ENABLE brings.
     let cond_store = capabilities.has("CONDSTORE") && profile.uses_condstore;
-    let lists = profile.uses_list_return
+    let lists = lists
+        && profile.uses_list_return
         && ["LIST-EXTENDED", "LIST-STATUS"].iter().all(|name| capabilities.has(name))
         && (cond_store || !has_qresync);
     let mut listing = lists.then(|| Listing::new(capabilities, cond_store));

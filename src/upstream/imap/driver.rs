@@ -14,7 +14,7 @@ use async_imap::Session;
 use async_imap::imap_proto::Response;
 use tokio::time::timeout;
 
-use super::code::{Condition, StatusLine};
+use super::code::{Code, Condition, StatusLine};
 use super::command::{Command, NonSync, Segment};
 use super::fetch::FetchedItems;
 use super::inward::{Fault, Told};
@@ -23,7 +23,7 @@ use super::outward::Line;
 use super::refusal;
 use super::shim::WireShim;
 use super::untagged::Untagged;
-use crate::sync::remote::{RemoteError, Woken};
+use crate::sync::remote::{News, RemoteError, RemoteName, Woken};
 use crate::types::{RemoteUid, UidSet, limits};
 use crate::upstream::dial::{BoxedStream, Timeouts};
 
@@ -97,6 +97,9 @@ pub(super) struct Driver {
     arrived: bool,
     /// The tag of an IDLE to which DONE was said, and that is not answered yet.
     leaving: Option<String>,
+    /// NOTIFY is in force: mailboxes are told of by themselves.
+    pub notifies: bool,
+    news: Vec<News>,
     /// How many commands were sent.
     sent: u64,
 }
@@ -120,6 +123,8 @@ impl Driver {
             touched: false,
             arrived: false,
             leaving: None,
+            notifies: false,
+            news: Vec::new(),
             sent: 0,
         }
     }
@@ -276,6 +281,9 @@ impl Driver {
         {
             return Err(self.protocol(&format!("a malformed {what} response")));
         }
+        if self.notifies {
+            self.note(&heard)?;
+        }
         let is_exists = matches!(heard, Heard::Untagged(Untagged::Exists(_)));
         let is_news = match self.leaving.is_some() {
             // It is told of the mailbox that was watched. What comes next asks for what is new there, but another IDLE.
@@ -285,6 +293,37 @@ impl Driver {
         self.touched |= is_news && may_be_news;
         self.arrived |= is_news && is_exists;
         Ok(())
+    }
+
+    /// What NOTIFY brings beside what concerns the mailbox selected (RFC 5465 section 5).
+    fn note(&mut self, heard: &Heard) -> Result<(), RemoteError> {
+        let news = match heard {
+            Heard::Untagged(Untagged::MailboxStatus(status)) => News {
+                name: Some(RemoteName(String::from_utf8_lossy(&status.name).into_owned())),
+                messages: status.messages,
+                uid_next: status.uid_next,
+                highest_mod_seq: status.highest_mod_seq,
+            },
+            Heard::Untagged(Untagged::List(_)) => News::default(),
+            // From here on nothing is told any more (section 5.8).
+            Heard::Untagged(Untagged::Status(StatusLine { code: Some(Code::Other(name)), .. }))
+                if name == "NOTIFICATIONOVERFLOW" =>
+            {
+                return Err(self.lost("the server gave up telling of changes"));
+            }
+            _ => return Ok(()),
+        };
+        self.touched = true;
+        self.news.retain(|other| other.name != news.name);
+        if self.news.len() < limits::MAILBOXES_MAX {
+            self.news.push(news);
+        }
+        Ok(())
+    }
+
+    /// What was told of mailboxes since last asked.
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 
     /// Ends an IDLE. Its answer is not waited for: what is asked next goes out along with DONE.

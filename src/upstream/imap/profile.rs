@@ -14,6 +14,7 @@ pub(super) struct Profile {
     pub uses_namespace: bool,
     pub uses_move: bool,
     pub uses_idle: bool,
+    pub uses_notify: bool,
     /// It must be told to leave a mailbox, for it does not say where the data of the next one begin.
     pub unselects_first: bool,
     /// It shows an appended message only after a NOOP.
@@ -93,6 +94,7 @@ impl Profile {
             uses_namespace: quirks.namespace.unwrap_or(true),
             uses_move: quirks.r#move.unwrap_or(true),
             uses_idle: quirks.idle.unwrap_or(true),
+            uses_notify: quirks.notify.unwrap_or(true),
             unselects_first: quirks.unselect_first.unwrap_or(false),
             hides_appended: quirks.noop_after_append.unwrap_or(false),
             command_line_max_bytes: at_most(quirks.line_bytes, limits::UPSTREAM_COMMAND_LINE_MAX_BYTES),

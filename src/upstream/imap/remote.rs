@@ -12,8 +12,8 @@ use super::namespace::Namespaces;
 use super::profile::Profile;
 use super::{append, folders, messages, select, tour, transfer, wait};
 use crate::sync::remote::{
-    AppendUid, CopyUid, Facts, Fingerprinted, Interrupt, Known, Listed, MessageSink, Outgoing, Remote, RemoteError,
-    RemoteName, Scanned, Selected, Status, Woken,
+    AppendUid, CopyUid, Facts, Fingerprinted, Interrupt, Known, Listed, MessageSink, News, Outgoing, Remote,
+    RemoteError, RemoteName, Scanned, Selected, Status, Woken,
 };
 use crate::sync::tour::{Guide, Stop};
 use crate::types::{Flags, ModSeq, Quirks, RemoteUid, SpecialUse, UidSet};
@@ -56,6 +56,16 @@ impl ImapRemote {
         namespaces: Namespaces,
     ) -> Self {
         Self { driver, facts, capabilities, profile, namespaces, selected: None, ahead: None }
+    }
+
+    /// Has the server tell of every mailbox by itself, to whoever waits. Once on a connection.
+    pub async fn notify(&mut self) -> Result<(), RemoteError> {
+        wait::notify(self).await
+    }
+
+    /// What it told since last asked.
+    pub fn take_news(&mut self) -> Vec<News> {
+        self.driver.take_news()
     }
 
     /// Does one command tell all of every mailbox?

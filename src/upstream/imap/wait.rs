@@ -29,7 +29,7 @@ pub(super) async fn wait(
         if Instant::now() >= deadline {
             return Ok(Woken::TimedOut);
         }
-        let interrupted = match remote.facts.idle && remote.selected.is_some() {
+        let interrupted = match remote.facts.idle && (remote.selected.is_some() || remote.driver.notifies) {
             true => idle(remote, deadline, &mut interrupt).await?,
             false => poll(remote, deadline, &mut interrupt).await?,
         };
@@ -37,6 +37,18 @@ pub(super) async fn wait(
             return Ok(Woken::Interrupted);
         }
     }
+}
+
+/// Has the server tell of every mailbox by itself, in IDLE; and first how each of them is, lest what happened before it
+/// be missed (RFC 5465 section 4). Once on a connection: a second NOTIFY SET silences some Dovecot
+/// (QUIRKS.md row 42).
+pub(super) async fn notify(remote: &mut ImapRemote) -> Result<(), RemoteError> {
+    remote.driver.notifies = true;
+    let events = "(MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)";
+    remote.plain(Command::new("NOTIFY", format!("NOTIFY SET STATUS (personal {events})"))).await?;
+    // How they are is no change of it.
+    remote.driver.take_touched();
+    Ok(())
 }
 
 /// One IDLE. True if the interrupt ended it. Its tagged answer, which the next request waits for, shows that the

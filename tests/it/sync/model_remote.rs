@@ -113,6 +113,7 @@ impl Traits {
             r#move: true,
             cond_store: true,
             qresync: true,
+            notify: false,
             idle: true,
             special_use: true,
             object_id: false,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mailtide::sync::remote::{Remote, RemoteError, RemoteName, Woken};
+use mailtide::sync::remote::{News, Remote, RemoteError, RemoteName, Woken};
+use mailtide::types::RemoteUid;
 use mailtide::upstream::ImapRemote;
 use tokio::time::{Instant, sleep};
 
@@ -98,4 +99,42 @@ async fn saying_goodbye_does_not_take_long() {
     let begun = Instant::now();
     remote.logout().await;
     assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+/// A connection on which NOTIFY was taken.
+async fn notified(rest: &str) -> (ImapRemote, Scripted) {
+    let notify = "C: NOTIFY SET STATUS (personal (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))\n\
+        S: * STATUS first (MESSAGES 1)\nS: $ OK\n";
+    let (mut remote, dial) = connect(&logged_in("IDLE NOTIFY", &format!("{notify}{rest}"))).await;
+    assert!(remote.facts().notify);
+    remote.notify().await.expect("NOTIFY");
+    let first = remote.take_news();
+    assert!(first.len() == 1 && first[0].messages == Some(1), "{first:?}");
+    (remote, dial)
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_notify_every_mailbox_is_told_of_though_none_is_selected() {
+    let script = "C: IDLE\nS: + \nS: * STATUS \"a b\" (MESSAGES 4 UIDNEXT 9)\nC: DONE\nS: $ OK\n\
+        C: IDLE\nS: + \nS: * LIST () \"/\" new\nC: DONE\nS: $ OK\nC: LOGOUT\nS: $ OK\n";
+    let (mut remote, dial) = notified(script).await;
+    assert_eq!(wait(&mut remote, NEVER).await, Ok(Woken::Changed));
+    let told = News {
+        name: Some(RemoteName("a b".to_owned())),
+        messages: Some(4),
+        uid_next: Some(RemoteUid::new(9)),
+        highest_mod_seq: None,
+    };
+    assert_eq!(remote.take_news(), [told]);
+    assert_eq!(wait(&mut remote, NEVER).await, Ok(Woken::Changed));
+    assert_eq!(remote.take_news(), [News::default()]);
+    remote.logout().await;
+    dial.assert_followed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_gives_up_notifying_is_left() {
+    let (mut remote, _) = notified("C: IDLE\nS: + \nS: * OK [NOTIFICATIONOVERFLOW] too much\n").await;
+    let error = wait(&mut remote, NEVER).await.expect_err("nothing would be told any more");
+    assert!(error.connection_lost(), "{error}");
 }
