@@ -185,7 +185,7 @@ mod tests {
             (format!("{typed}\r\nhi"), false, Ok(None)),
             (format!("{typed}\r\nhi"), true, Ok(Some("200 text/plain hi"))),
             (
-                format!("{typed}Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\nA\r\n there you \r\n0\r\n\r\n"),
+                format!("{typed}Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\nB\r\n there you \r\n0\r\n\r\n"),
                 false,
                 Ok(Some("200 text/plain hi there you ")),
             ),
