@@ -19,6 +19,8 @@ pub enum Transfer {
     QuotedPrintable {
         /// An `=` with what came behind it, which waits for what follows.
         escape: Vec<u8>,
+        /// Spaces and tabs, which may be a line's last, and a CR behind them.
+        blanks: Vec<u8>,
     },
 }
 
@@ -28,7 +30,7 @@ impl Transfer {
         match encoding {
             "7BIT" | "8BIT" | "BINARY" | "" => Some(Self::Identity),
             "BASE64" => Some(Self::Base64 { bits: 0, characters: 0 }),
-            "QUOTED-PRINTABLE" => Some(Self::QuotedPrintable { escape: Vec::new() }),
+            "QUOTED-PRINTABLE" => Some(Self::QuotedPrintable { escape: Vec::new(), blanks: Vec::new() }),
             _ => None,
         }
     }
@@ -45,12 +47,13 @@ impl Transfer {
                     end_base64_group(bits, characters, decoded);
                 }
             }
-            Self::QuotedPrintable { escape } => {
+            Self::QuotedPrintable { escape, blanks } => {
                 for byte in encoded {
-                    decode_quoted_printable(*byte, escape, decoded);
+                    decode_quoted_printable(*byte, escape, blanks, decoded);
                 }
                 if is_last {
                     end_quoted_printable(escape, decoded);
+                    end_blanks(blanks, decoded);
                 }
             }
         }
@@ -97,12 +100,11 @@ fn end_base64_group(bits: &mut u32, characters: &mut u8, decoded: &mut Vec<u8>) 
 }
 
 /// Takes one byte (RFC 2045 section 6.7); an `=` that begins nothing stands for itself.
-fn decode_quoted_printable(byte: u8, escape: &mut Vec<u8>, decoded: &mut Vec<u8>) {
-    match (escape.is_empty(), byte) {
-        (true, b'=') => return escape.push(byte),
-        (true, _) => return decoded.push(byte),
-        (false, _) => escape.push(byte),
+fn decode_quoted_printable(byte: u8, escape: &mut Vec<u8>, blanks: &mut Vec<u8>, decoded: &mut Vec<u8>) {
+    if escape.is_empty() {
+        return decode_unescaped(byte, escape, blanks, decoded);
     }
+    escape.push(byte);
     match &escape[1..] {
         [.., b'\n'] if escape[1..].trim_ascii_start().is_empty() => escape.clear(),
         [high, low] if hexadecimal(*high, *low).is_some() => {
@@ -118,9 +120,32 @@ fn decode_quoted_printable(byte: u8, escape: &mut Vec<u8>, decoded: &mut Vec<u8>
             // The byte itself may begin another escape.
             escape.pop();
             decoded.append(escape);
-            decode_quoted_printable(byte, escape, decoded);
+            decode_quoted_printable(byte, escape, blanks, decoded);
         }
     }
+}
+
+/// "any trailing white space on a line must be deleted, as it will necessarily have been added by intermediate transport
+/// agents" (RFC 2045 section 6.7 rule 3).
+fn decode_unescaped(byte: u8, escape: &mut Vec<u8>, blanks: &mut Vec<u8>, decoded: &mut Vec<u8>) {
+    let behind_blank = blanks.last().is_some_and(|last| *last != b'\r');
+    match byte {
+        b'\r' if behind_blank => return blanks.push(byte),
+        b' ' | b'\t' if behind_blank && blanks.len() < SOFT_BREAK_MAX_BYTES => return blanks.push(byte),
+        b'\n' => end_blanks(blanks, decoded),
+        _ => decoded.append(blanks),
+    }
+    match byte {
+        b'=' => escape.push(byte),
+        b' ' | b'\t' => blanks.push(byte),
+        _ => decoded.push(byte),
+    }
+}
+
+/// The line ends: of what waited only its CR stays.
+fn end_blanks(blanks: &mut Vec<u8>, decoded: &mut Vec<u8>) {
+    decoded.extend(blanks.last().filter(|last| **last == b'\r'));
+    blanks.clear();
 }
 
 /// An `=` with nothing but white space behind it ends the last line softly.
@@ -163,6 +188,7 @@ mod tests {
             ("QUOTED-PRINTABLE", b"soft=\r\nbreak =C3=bc =zz=", b"softbreak \xc3\xbc =zz"),
             ("QUOTED-PRINTABLE", b"soft= \t\r\nbreak\r\n", b"softbreak\r\n"),
             ("QUOTED-PRINTABLE", b"=00=0", b"\0=0"),
+            ("QUOTED-PRINTABLE", b"a b \t\r\nc \nd=20\r\ne \rf\r\n ", b"a b\r\nc\nd \r\ne \rf\r\n"),
             ("QUOTED-PRINTABLE", b"==41=4=41= x=\rx=", b"=A=4A= x=\rx"),
         ] {
             for piece_bytes in 1..8 {
@@ -180,9 +206,9 @@ mod tests {
         for _ in 0..100_000 {
             transfer.decode(b" ", false, &mut decoded);
         }
-        let Transfer::QuotedPrintable { escape } = &transfer else { panic!("that encoding was asked for") };
-        assert!(escape.is_empty());
-        transfer.decode(b"\n", true, &mut decoded);
-        assert_eq!(decoded, [b"=", &b" ".repeat(100_000)[..], b"\n"].concat());
+        let Transfer::QuotedPrintable { escape, blanks } = &transfer else { panic!("that encoding was asked for") };
+        assert!(escape.is_empty() && blanks.len() <= SOFT_BREAK_MAX_BYTES);
+        transfer.decode(b"x\n", true, &mut decoded);
+        assert!(decoded == [b"=", &b" ".repeat(100_000)[..], b"x\n"].concat());
     }
 }

@@ -1,8 +1,10 @@
 //! Which messages of a mailbox match: the index says what it can, columns decide what they can, and only what is left is
 //! read.
 
+use std::borrow::Cow;
+
 use crate::message::search::{Candidate, Query};
-use crate::store::{Error, Message, Result, Store, With};
+use crate::store::{Error, Findings, Message, Result, Store, With};
 use crate::types::{ByteSource, LocalUid, MailboxId, UidSet};
 
 /// Messages looked at between two reads of the store: bounds how long one read lasts.
@@ -11,10 +13,17 @@ const BATCH: usize = 500;
 /// The messages with UIDs in `among` that match, ascending, without their summaries. Some thousand at a time: their
 /// columns are held in memory.
 pub fn matching(store: &Store, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<Message>> {
-    let rows = store.show(|reader| reader.messages_in(mailbox, among, With::Columns))?;
-    let findings = store.findings(query, rows.iter().filter_map(|message| message.content).collect());
     let (mut found, mut undecided) = (Vec::new(), Vec::new());
-    for message in rows {
+    let mut findings = Findings::default();
+    let mut possible = Cow::Borrowed(among);
+    if !query.text_keys().is_empty() {
+        let contents = store.show(|reader| reader.contents_in(mailbox, among))?;
+        findings = store.findings(query, contents.iter().filter_map(|(_, content)| *content).collect());
+        let is_possible = |content| query.decided_by(&|key| findings.say(content, key)) != Some(false);
+        possible =
+            Cow::Owned(contents.iter().filter(|(_, content)| is_possible(*content)).map(|(uid, _)| *uid).collect());
+    }
+    for message in store.show(|reader| reader.messages_in(mailbox, &possible, With::Columns))? {
         let indexed = |key: &Query| findings.say(message.content, key);
         let candidate = candidate(&message, None, &indexed);
         match query.decided_by(&|key| candidate.says(key)) {

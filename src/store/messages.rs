@@ -96,6 +96,28 @@ impl Reader<'_> {
         Ok(messages)
     }
 
+    /// The UIDs in the set that exist, ascending, and of each the bytes that are here.
+    pub fn contents_in(
+        &self,
+        mailbox: MailboxId,
+        uids: &UidSet<LocalUid>,
+    ) -> Result<Vec<(LocalUid, Option<ContentId>)>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT uid, content_id FROM message WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid",
+        )?;
+        let mut found = Vec::new();
+        for (first, last) in wide_ranges(uids) {
+            let mut rows = select.query(params![mailbox.get(), first, last])?;
+            while let Some(row) = rows.next()? {
+                let uid = LocalUid::new(row.get("uid")?);
+                if uids.contains(uid) {
+                    found.push((uid, row.get::<_, Option<i64>>("content_id")?.map(ContentId::new)));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Shows `visit` each message whose UID is in the set, ascending, one at a time.
     pub fn for_each_message(
         &self,

@@ -1,4 +1,5 @@
-//! Real mail to test with: a large corpus beside the repository where there is one, and always the demonstration's.
+//! Real mail to test with: a large corpus beside the repository where there is one, the folder that MAILTIDE_CORPUS names,
+//! and always the demonstration's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,8 @@ use std::path::{Path, PathBuf};
 pub fn all() -> Vec<Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut messages = demo();
-    for folder in [root.join("tests/corpus"), root.join("../shared/corpus")] {
+    let more = std::env::var_os("MAILTIDE_CORPUS").map(PathBuf::from);
+    for folder in [root.join("tests/corpus"), root.join("../shared/corpus")].into_iter().chain(more) {
         for file in files(&folder) {
             let bytes = fs::read(&file).expect("a readable file");
             messages.extend(split(&bytes).into_iter().map(with_crlf));

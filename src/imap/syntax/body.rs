@@ -4,7 +4,7 @@ use super::quote::{write_nstring, write_string};
 use crate::message::{Address, Body, Disposition, Envelope, Part};
 
 /// A text that holds nothing: where the grammar wants a part and the message has none.
-const EMPTY_TEXT: &[u8] = b"(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 0 0)";
+const EMPTY_TEXT: &[u8] = b"(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 0 0";
 
 /// `envelope = "(" env-date SP env-subject SP env-from SP env-sender SP env-reply-to SP env-to SP env-cc SP env-bcc SP
 /// env-in-reply-to SP env-message-id ")"`
@@ -58,7 +58,7 @@ fn write_mpart(out: &mut Vec<u8>, part: &Part, parts: &[Part], extended: bool) {
         write_body(out, part, extended);
     }
     if parts.is_empty() {
-        out.extend_from_slice(EMPTY_TEXT);
+        write_empty_text(out, extended);
     }
     out.push(b' ');
     write_string(out, part.media_subtype.as_bytes());
@@ -67,6 +67,12 @@ fn write_mpart(out: &mut Vec<u8>, part: &Part, parts: &[Part], extended: bool) {
         write_parameters(out, &part.parameters);
         write_extension(out, part);
     }
+}
+
+/// Where the grammar wants a body and there is none.
+fn write_empty_text(out: &mut Vec<u8>, extended: bool) {
+    out.extend_from_slice(EMPTY_TEXT);
+    out.extend_from_slice(if extended { b" NIL NIL NIL NIL)" } else { b")" });
 }
 
 /// `body-type-1part = (body-type-basic / body-type-msg / body-type-text) [SP body-ext-1part]`
@@ -90,7 +96,7 @@ fn write_1part(out: &mut Vec<u8>, part: &Part, extended: bool) {
                 Body::Leaf | Body::Multipart(_) => {
                     write_envelope(out, &Envelope::default());
                     out.push(b' ');
-                    out.extend_from_slice(EMPTY_TEXT);
+                    write_empty_text(out, extended);
                 }
             }
             out.extend_from_slice(format!(" {}", part.lines).as_bytes());
