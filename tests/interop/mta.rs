@@ -60,6 +60,31 @@ fn postfix_and_exim_take_mail_from_refserver_and_bring_it_some() {
 }
 
 #[test]
+fn postfix_delivers_to_refserver_by_lmtp() {
+    let lmtp = free_address();
+    let Some(postfix) = Mta::postfix_by("lmtp", "postfix.example", ("home.example", lmtp)) else { return };
+    let config = format!("lmtp = \"{lmtp}\"\n");
+    let server = RefServer::start(&Options { users: &["ada", "bob"], config, ..Options::default() });
+    let mut out = Smtp::connect(postfix.address).expect("it listens");
+    let to = ["ada@home.example", "nobody@home.example", "bob@home.example"];
+    let answer = out.send("x@postfix.example", &to, letter("lmtp").as_bytes()).expect("it answers");
+    assert_eq!(answer.code, 250, "{answer:?}");
+    wait_until("the delivery", SOON, || inbox(&server, "lmtp").len() == 1);
+    assert!(inbox(&server, "lmtp")[0].contains("by home.example with LMTP"), "{:?}", inbox(&server, "lmtp"));
+    let mut bob = server.login("bob");
+    wait_until("bob's copy", SOON, || bob.select("INBOX").exists() == 1);
+    // Each recipient has an answer of its own: only one of them comes back.
+    wait_until("the report", SOON, || mta_report(&postfix).is_some());
+    let report = mta_report(&postfix).expect("just seen");
+    assert!(report.contains("nobody@home.example") && !report.contains("Final-Recipient: rfc822; ada@"), "{report}");
+}
+
+/// What came back to the sender.
+fn mta_report(postfix: &Mta) -> Option<String> {
+    postfix.delivered().into_iter().find(|text| text.contains("Undelivered Mail Returned to Sender"))
+}
+
+#[test]
 fn the_agent_sends_by_exim() {
     let server = RefServer::with_users(&["ada"]);
     let Some(exim) = Mta::exim("exim.example", ("home.example", server.address("smtp"))) else { return };

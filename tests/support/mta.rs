@@ -65,6 +65,11 @@ impl Mta {
 
     /// The same with Postfix. Nobody may log in.
     pub fn postfix(domain: &str, next: (&str, SocketAddr)) -> Option<Self> {
+        Self::postfix_by("smtp", domain, next)
+    }
+
+    /// Postfix that hands on by `smtp` or `lmtp`.
+    pub fn postfix_by(transport: &str, domain: &str, next: (&str, SocketAddr)) -> Option<Self> {
         let root = unpacked("postfix")?;
         let (folder, address) = (folder(), free_address());
         let base = folder.path().to_owned();
@@ -95,7 +100,7 @@ impl Mta {
              virtual_mailbox_domains = {domain}\nvirtual_mailbox_base = {base}/mail\n\
              virtual_mailbox_maps = static:all/\nvirtual_minimum_uid = 1\nvirtual_uid_maps = static:{POSTFIX_ID}\n\
              virtual_gid_maps = static:{POSTFIX_ID}\nmynetworks = 127.0.0.0/8\n\
-             transport_maps = inline:{{ {next_domain}=smtp:[{next_ip}]:{next_port} }}\nsmtp_host_lookup = native\n\
+             transport_maps = inline:{{ {next_domain}={transport}:[{next_ip}]:{next_port} }}\nsmtp_host_lookup = native\n\
              smtpd_relay_restrictions = permit_mynetworks, reject\nsmtp_tls_security_level = may\nalias_maps =\n\
              alias_database =\nminimal_backoff_time = 5s\nqueue_run_delay = 5s\nmaillog_file = {base}/log\n\
              maillog_file_prefixes = {base}\n\
@@ -182,6 +187,7 @@ fn master(address: SocketAddr) -> String {
         ("flush", "unix", "n", "1000?", "0", "flush"),
         ("proxymap", "unix", "-", "-", "-", "proxymap"),
         ("smtp", "unix", "-", "-", "-", "smtp"),
+        ("lmtp", "unix", "-", "-", "-", "lmtp"),
         ("error", "unix", "-", "-", "-", "error"),
         ("retry", "unix", "-", "-", "-", "error"),
         ("anvil", "unix", "-", "-", "1", "anvil"),
