@@ -13,7 +13,10 @@ pub fn entry(reader: &Reader<'_>, account: &str, entry: &Entry) -> report::Entry
     let (state, why) = match &entry.state {
         State::Pending => ("pending", None),
         State::InFlight { .. } => ("in-flight", None),
-        State::Parked { why, .. } => (PARKED, Some(why.clone())),
+        State::Parked { why, retry: None, .. } => (PARKED, Some(why.clone())),
+        State::Parked { why, retry: Some(at), .. } => {
+            (PARKED, Some(format!("{why}; it is tried again by itself at {}", at.to_rfc3339())))
+        }
     };
     report::Entry {
         id: entry.id,

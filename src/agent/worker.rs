@@ -250,7 +250,9 @@ impl<D: Dial + Clone> Worker<D> {
             Err(RemoteError::Refused { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let max_ms = u64::from(self.config.poll_seconds) * 1000;
+        let retry = self.common.store.read(|reader| reader.next_retry(self.id))?;
+        let retry_ms = retry.and_then(|retry| u64::try_from(self.common.clock.until(retry).as_millis()).ok());
+        let max_ms = (u64::from(self.config.poll_seconds) * 1000).min(retry_ms.unwrap_or(u64::MAX));
         let (local, orders, stop) = (self.ends.local.clone(), &mut self.ends.orders, self.ends.stop.clone());
         let (store, id, before) = (self.common.store.clone(), self.id, self.pushed_up_to);
         let (clock, dial) = (self.common.clock.clone(), self.servers.dial().clone());

@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn a_parked_act_on_the_place_is_settled_by_the_next_one() {
         let mut entries = entries(vec![moved(A, B), moved(B, C), flags(N)]);
-        entries[0].state = State::Parked { why: "over quota".to_owned(), doubt: None };
+        entries[0].state = State::Parked { why: "over quota".to_owned(), doubt: None, retry: None };
         let Segment::Run(nets) = &coalesce(&entries)[0] else { panic!("a run") };
         assert_eq!(nets[0].place_entries, [EntryId::new(1), EntryId::new(2)]);
         assert_eq!(nets[0].place, Place::In(C));

@@ -32,7 +32,16 @@ pub enum State {
     InFlight { evidence: Evidence },
     /// Set aside: it cannot be done as it is. Shown to the user, who retries or discards it. In doubt, nobody could see
     /// whether it was done: it is looked for again by the evidence, and until it is seen nothing is done with its messages.
-    Parked { why: String, doubt: Option<Evidence> },
+    /// What may pass by itself is tried again at `retry`.
+    Parked { why: String, doubt: Option<Evidence>, retry: Option<Timestamp> },
+}
+
+/// How long what was refused for a reason that may pass waits before it is tried again: after so many tries in vain, in
+/// milliseconds. A lock is gone in minutes; whoever has to make room on the server does so in days.
+pub fn retry_after_ms(attempts: u32) -> i64 {
+    const FIRST_MS: i64 = 5 * 60_000;
+    const MAX_MS: i64 = 24 * 60 * 60_000;
+    3_i64.saturating_pow(attempts).saturating_mul(FIRST_MS).min(MAX_MS)
 }
 
 /// What is known before a step that must not be done twice (APPEND, COPY, MOVE): enough to find out afterwards, by
@@ -63,4 +72,15 @@ pub struct EvidenceSource {
     pub uids: UidSet<RemoteUid>,
     /// Whether the messages leave the source (MOVE).
     pub moves: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_from_minutes_to_a_day() {
+        let minutes = [0, 1, 2, 3, 5, 6, u32::MAX].map(|attempts| retry_after_ms(attempts) / 60_000);
+        assert_eq!(minutes, [5, 15, 45, 135, 1215, 1440, 1440]);
+    }
 }

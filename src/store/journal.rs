@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Error, Reader, Result, Txn};
+use crate::journal::entry::retry_after_ms;
 use crate::journal::{Entry, Evidence, Op, State};
 use crate::types::{AccountId, EntryId, MessageId, Timestamp};
 
 const SELECT: &str =
-    "SELECT id, account_id, created_ms, op, state, coalesce(j.evidence, d.evidence) AS evidence, why, attempts
+    "SELECT id, account_id, created_ms, op, state, coalesce(j.evidence, d.evidence) AS evidence, why, attempts,
+     retry_ms
    FROM journal AS j LEFT JOIN journal_doubt AS d ON d.entry_id = j.id";
 
 impl Reader<'_> {
@@ -55,6 +57,15 @@ impl Reader<'_> {
         Ok(id.map(EntryId::new))
     }
 
+    /// When the first of the parked entries is to be tried again by itself.
+    pub fn next_retry(&self, account: AccountId) -> Result<Option<Timestamp>> {
+        let mut select = self
+            .conn()
+            .prepare_cached("SELECT min(retry_ms) AS next FROM journal WHERE account_id = ?1 AND state = 'parked'")?;
+        let next: Option<i64> = select.query_row([account.get()], |row| row.get("next"))?;
+        Ok(next.map(Timestamp::from_unix_ms))
+    }
+
     fn open_messages(&self, account: AccountId) -> Result<BTreeMap<EntryId, Vec<MessageId>>> {
         let mut select = self.conn().prepare_cached(
             "SELECT jm.entry_id, jm.message_id FROM journal AS j JOIN journal_message AS jm ON jm.entry_id = j.id
@@ -89,7 +100,8 @@ impl Txn<'_> {
         self.end_doubt(entry)?;
         self.change_entry(
             entry,
-            "UPDATE journal SET state = 'pending', evidence = NULL, why = NULL, attempts = attempts + ?2 WHERE id = ?1
+            "UPDATE journal SET state = 'pending', evidence = NULL, why = NULL, retry_ms = NULL,
+               attempts = attempts + ?2 WHERE id = ?1
              RETURNING account_id",
             failed,
         )
@@ -100,16 +112,34 @@ impl Txn<'_> {
         self.end_doubt(entry)?;
         self.change_entry(
             entry,
-            "UPDATE journal SET state = 'parked', evidence = NULL, why = ?2 WHERE id = ?1 RETURNING account_id",
+            "UPDATE journal SET state = 'parked', evidence = NULL, why = ?2, retry_ms = NULL WHERE id = ?1 RETURNING account_id",
             why,
         )
+    }
+
+    /// A parked entry is tried again by itself, later the oftener it was.
+    pub fn retry_later(&mut self, entry: EntryId) -> Result<()> {
+        let attempts = self.reader().entry(entry)?.attempts;
+        let at = self.now().plus_ms(retry_after_ms(attempts));
+        self.change_entry(entry, "UPDATE journal SET retry_ms = ?2 WHERE id = ?1 RETURNING account_id", at.unix_ms())
+    }
+
+    /// Parked entries whose time has come are to be done.
+    pub fn retry_due(&mut self, account: AccountId) -> Result<()> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE journal SET state = 'pending', why = NULL, retry_ms = NULL, attempts = attempts + 1
+             WHERE account_id = ?1 AND state = 'parked' AND retry_ms <= ?2",
+        )?;
+        update.execute(params![account.get(), self.now().unix_ms()])?;
+        self.touch(account);
+        Ok(())
     }
 
     /// The user wants a parked entry tried again. One in doubt is in flight again: first it is looked for.
     pub fn retry(&mut self, entry: EntryId) -> Result<()> {
         self.change_entry(
             entry,
-            "UPDATE journal SET why = NULL, attempts = ?2,
+            "UPDATE journal SET why = NULL, retry_ms = NULL, attempts = ?2,
                evidence = (SELECT evidence FROM journal_doubt WHERE entry_id = ?1),
                state = iif(EXISTS (SELECT 1 FROM journal_doubt WHERE entry_id = ?1), 'in-flight', 'pending')
              WHERE id = ?1 AND state = 'parked' RETURNING account_id",
@@ -181,7 +211,11 @@ fn entry_from_row(row: &Row<'_>, open: Vec<MessageId>) -> Result<Entry> {
     let evidence = evidence.as_deref().map(serde_json::from_str).transpose()?;
     let state = match (row.get_ref("state")?.as_str().map_err(rusqlite::Error::from)?, evidence) {
         ("in-flight", Some(evidence)) => State::InFlight { evidence },
-        ("parked", doubt) => State::Parked { why: row.get::<_, Option<String>>("why")?.unwrap_or_default(), doubt },
+        ("parked", doubt) => State::Parked {
+            why: row.get::<_, Option<String>>("why")?.unwrap_or_default(),
+            doubt,
+            retry: row.get::<_, Option<i64>>("retry_ms")?.map(Timestamp::from_unix_ms),
+        },
         _ => State::Pending,
     };
     Ok(Entry {

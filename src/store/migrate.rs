@@ -21,6 +21,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0008_keys.sql"),
     include_str!("migrations/0009_doubt.sql"),
     include_str!("migrations/0010_queue.sql"),
+    include_str!("migrations/0011_retry.sql"),
 ];
 
 /// The search index's.

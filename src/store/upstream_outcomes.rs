@@ -74,18 +74,25 @@ impl Txn<'_> {
         self.settle_parts(message, &entries)
     }
 
-    /// Sets the entries' parts for one message aside; the rest of each entry goes on.
-    pub fn park_parts(&mut self, message: MessageId, entries: &[EntryId], why: &str) -> Result<()> {
+    /// Sets the entries' parts for one message aside; the rest of each entry goes on. What `may_pass` is tried again by
+    /// itself.
+    pub fn park_parts(&mut self, message: MessageId, entries: &[EntryId], why: &str, may_pass: bool) -> Result<()> {
         for entry in entries {
             let open = match self.reader().entry(*entry) {
                 Ok(entry) => entry.open,
                 Err(Error::NoSuchEntry) => continue,
                 Err(error) => return Err(error),
             };
-            match open.as_slice() {
-                [only] if *only == message => self.park(*entry, why)?,
-                open if open.contains(&message) => drop(self.park_part(*entry, &[message], why)?),
-                _ => {}
+            let parked = match open.as_slice() {
+                [only] if *only == message => {
+                    self.park(*entry, why)?;
+                    *entry
+                }
+                open if open.contains(&message) => self.park_part(*entry, &[message], why)?,
+                _ => continue,
+            };
+            if may_pass {
+                self.retry_later(parked)?;
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! created, one that does not was deleted.
 
 use super::Result;
-use super::pass::{Pass, Refusal, refusal};
+use super::pass::{Pass, Refusal, Why, refusal};
 use super::recover::Entered;
 use super::remote::{Listed, RefusalCode, Remote, RemoteName};
 use super::send::Did;
@@ -29,7 +29,7 @@ impl<R: Remote> Pass<'_, R> {
                 self.write(move |txn| txn.settle_op(entry))?;
                 Ok(Did::Something)
             }
-            Err(refused) => self.park_folder(entry, refused.text),
+            Err(refused) => self.park_folder(entry, refused),
         }
     }
 
@@ -176,7 +176,7 @@ impl<R: Remote> Pass<'_, R> {
         match refusal(self.remote.delete(&remote_name).await)? {
             Ok(()) => self.deleted(entry, mailbox, true),
             Err(_) if self.look_up(&remote_name).await?.is_none() => self.deleted(entry, mailbox, true),
-            Err(refused) => self.park_folder(entry, refused.text),
+            Err(refused) => self.park_folder(entry, refused),
         }
     }
 
@@ -291,9 +291,13 @@ impl<R: Remote> Pass<'_, R> {
         }
     }
 
-    fn park_folder(&mut self, entry: EntryId, why: String) -> Result<Did> {
+    fn park_folder(&mut self, entry: EntryId, why: impl Into<Why>) -> Result<Did> {
+        let why = why.into();
         self.report.parked += 1;
-        self.write(move |txn| txn.park(entry, &why))?;
+        self.write(move |txn| {
+            txn.park(entry, &why.text)?;
+            if why.may_pass { txn.retry_later(entry) } else { Ok(()) }
+        })?;
         Ok(Did::Something)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::engine::Clock;
 use super::names;
-use super::remote::{Remote, RemoteError, RemoteName};
+use super::remote::{RefusalCode, Remote, RemoteError, RemoteName};
 use super::{Report, Result};
 use crate::store::{self, Origin, Reader, RemoteMailbox, Store, Txn};
 use crate::types::{
@@ -85,7 +85,7 @@ pub(super) fn refusal<T>(answer: std::result::Result<T, RemoteError>) -> Result<
 /// A request that the server refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
-    pub(super) code: Option<super::remote::RefusalCode>,
+    pub(super) code: Option<RefusalCode>,
     pub(super) text: String,
 }
 
@@ -100,5 +100,44 @@ impl Refusal {
             Err(RemoteError::Impossible(text)) => Ok(Err(Self { code: None, text })),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Why something is set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Why {
+    pub(super) text: String,
+    /// It may be otherwise after a while, without anybody's doing here (RFC 5530 section 3).
+    pub(super) may_pass: bool,
+}
+
+impl From<Refusal> for Why {
+    /// The server's words, and what helps where it is known.
+    fn from(Refusal { code, text }: Refusal) -> Self {
+        let may_pass = matches!(
+            code,
+            Some(RefusalCode::InUse | RefusalCode::Limit | RefusalCode::Unavailable | RefusalCode::OverQuota)
+        );
+        let advice = match code {
+            Some(RefusalCode::OverQuota) => "; there is room once mail is deleted there",
+            Some(RefusalCode::NoPerm) => "; only who owns the mailbox can grant it",
+            Some(RefusalCode::TooBig) => {
+                "; it never takes a message this large: save what you need of it, and discard the act"
+            }
+            _ => "",
+        };
+        Self { text: format!("{text}{advice}"), may_pass }
+    }
+}
+
+impl From<String> for Why {
+    fn from(text: String) -> Self {
+        Self { text, may_pass: false }
+    }
+}
+
+impl From<&str> for Why {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
     }
 }

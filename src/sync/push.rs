@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
-use super::pass::{Pass, refusal};
+use super::pass::{Pass, Why, refusal};
 use super::plan::{Facts, Item, Keeps, Step, Upstream, View, plan, uids};
 use super::remote::Remote;
 use super::send::Did;
@@ -30,9 +30,12 @@ impl<R: Remote> Pass<'_, R> {
     /// Does what is in the journal.
     pub(super) async fn push(&mut self) -> Result<()> {
         self.selected = None;
+        let account = self.account;
+        if self.read(|reader| reader.next_retry(account))?.is_some_and(|next| next <= self.now()) {
+            self.write(move |txn| txn.retry_due(account))?;
+        }
         let mut waiting = 0;
         for _ in 0..SEGMENTS_MAX {
-            let account = self.account;
             let Some(work) = self.read(|reader| next_work(reader, account, waiting))? else { break };
             let did = match work {
                 Work::Steps(steps) => self.perform(steps).await?,
@@ -106,7 +109,7 @@ impl<R: Remote> Pass<'_, R> {
         };
         match refusal(answer)? {
             Ok(there) => self.flags_stored(add, remove, items, &there),
-            Err(refused) if items.len() == 1 => self.store_each_flag(add, remove, items, refused.text).await,
+            Err(refused) if items.len() == 1 => self.store_each_flag(add, remove, items, refused.into()).await,
             Err(_) => {
                 for item in items {
                     Box::pin(self.store_flags(mailbox, add.clone(), remove.clone(), vec![item])).await?;
@@ -118,7 +121,7 @@ impl<R: Remote> Pass<'_, R> {
 
     /// One flag of a message after the other, since all together were refused: what the server takes is stored, and only
     /// what it refuses is set aside.
-    async fn store_each_flag(&mut self, add: Flags, remove: Flags, items: Vec<Item>, why: String) -> Result<Did> {
+    async fn store_each_flag(&mut self, add: Flags, remove: Flags, items: Vec<Item>, why: Why) -> Result<Did> {
         let (message, uids) = (items[0].message, uids(&items));
         let (mut refused, is_one) = (Flags::none(), add.iter().chain(remove.iter()).count() == 1);
         for (flag, adds) in add.iter().map(|flag| (flag, true)).chain(remove.iter().map(|flag| (flag, false))) {
@@ -147,7 +150,7 @@ impl<R: Remote> Pass<'_, R> {
         self.write(move |txn| txn.settle_parts(message, &done))?;
         match parked.is_empty() {
             // The flags of a copy, which no entry of its own asks for.
-            true => self.park_items(&items, &why),
+            true => self.park_items(&items, why),
             false => self.park(message, &parked, why),
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
-use super::pass::{Pass, Refusal, from, refusal};
+use super::pass::{Pass, Refusal, Why, from, refusal};
 use super::plan::{Item, uids};
 use super::recover::Entered;
 use super::remote::{CopyUid, Outgoing, RefusalCode, Remote, RemoteName};
@@ -65,7 +65,7 @@ impl<R: Remote> Pass<'_, R> {
         let target = match self.target(to).await? {
             Ready::Yes(target) => target,
             Ready::NotNow => return Ok(Did::Nothing),
-            Ready::Refused(refused) => return self.park(message, &settles, refused.text),
+            Ready::Refused(refused) => return self.park(message, &settles, refused),
         };
         let flags = self.keeps(to)?.of(&facts.flags);
         let evidence = Evidence {
@@ -110,7 +110,7 @@ impl<R: Remote> Pass<'_, R> {
                 self.write(move |txn| txn.not_in_flight(carrier))?;
                 match is_absent(&refused) {
                     true => Ok(Did::Nothing),
-                    false => self.park(message, &settles, refused.text),
+                    false => self.park(message, &settles, refused),
                 }
             }
         }
@@ -127,7 +127,7 @@ impl<R: Remote> Pass<'_, R> {
         let target = match self.target(to).await? {
             Ready::Yes(target) => target,
             Ready::NotNow => return Ok(Did::Nothing),
-            Ready::Refused(refused) => return self.park_items(items, &refused.text),
+            Ready::Refused(refused) => return self.park_items(items, refused),
         };
         if self.select_source(from).await?.is_err() {
             return Ok(Did::Nothing);
@@ -162,7 +162,7 @@ impl<R: Remote> Pass<'_, R> {
                 let left: Vec<Item> = items.iter().filter(|item| !done.contains(&item.message)).cloned().collect();
                 return match (is_absent(&refused), left.len()) {
                     (true, _) | (_, 0) => Ok(if done.is_empty() { Did::Nothing } else { Did::Something }),
-                    (false, 1) => self.park_items(&left, &refused.text),
+                    (false, 1) => self.park_items(&left, refused),
                     (false, _) => self.transfer_singly(from, to, &left, moves).await,
                 };
             }
@@ -178,7 +178,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         let all = uids(items);
         if let Err(refused) = self.expunge_upstream(from, &all).await? {
-            return self.park_items(items, &refused.text);
+            return self.park_items(items, refused);
         }
         // Some servers answer OK and leave messages (QUIRKS.md row 41).
         let told = self.remote.take_vanished();
@@ -251,18 +251,19 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     /// The steps' parts for this message are set aside.
-    pub(super) fn park(&mut self, message: MessageId, entries: &[EntryId], why: String) -> Result<Did> {
-        let entries = entries.to_vec();
+    pub(super) fn park(&mut self, message: MessageId, entries: &[EntryId], why: impl Into<Why>) -> Result<Did> {
+        let (entries, why) = (entries.to_vec(), why.into());
         self.report.parked += 1;
-        self.write(move |txn| txn.park_parts(message, &entries, &why))?;
+        self.write(move |txn| txn.park_parts(message, &entries, &why.text, why.may_pass))?;
         Ok(Did::Something)
     }
 
-    pub(super) fn park_items(&mut self, items: &[Item], why: &str) -> Result<Did> {
+    pub(super) fn park_items(&mut self, items: &[Item], why: impl Into<Why>) -> Result<Did> {
+        let why = why.into();
         for item in items {
             let mut entries = item.settles.clone();
             entries.extend(item.carrier.filter(|carrier| !item.settles.contains(carrier)));
-            self.park(item.message, &entries, why.to_owned())?;
+            self.park(item.message, &entries, why.clone())?;
         }
         Ok(Did::Something)
     }

@@ -63,7 +63,11 @@ pub(super) fn login_refusal(host: &str, status: &StatusLine, secrets: &[&str]) -
         return wait;
     }
     let code = status.code_name().map(|code| format!("[{code}] ")).unwrap_or_default();
-    let mut text = format!("{code}{}", status.text);
+    let advice = match status.code_name() {
+        Some("EXPIRED") => "; the password is too old: set a new one where the account is kept, and tell it here",
+        _ => "",
+    };
+    let mut text = format!("{code}{}{advice}", status.text);
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         text = text.replace(secret, "...");
     }

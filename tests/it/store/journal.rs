@@ -181,7 +181,7 @@ fn an_entry_lives_until_the_last_of_its_messages_is_done() {
         .expect("partly done");
     assert_eq!((state(&mirror).open, state(&mirror).attempts), (ids[1..].to_vec(), 1));
     mirror.by(Origin::Upstream, move |txn| txn.park(entry, "refused")).expect("parked");
-    assert_eq!(state(&mirror).state, State::Parked { why: "refused".to_owned(), doubt: None });
+    assert_eq!(state(&mirror).state, State::Parked { why: "refused".to_owned(), doubt: None, retry: None });
     let overview = mirror.store.read(|reader| reader.overview(mirror.account)).expect("an overview");
     assert_eq!((overview.journal.parked, overview.journal.pending), (1, 0));
     mirror.by(Origin::LocalUser, move |txn| txn.retry(entry)).expect("again");

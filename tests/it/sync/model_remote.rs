@@ -1,6 +1,7 @@
 //! A mail server in memory that speaks [`Remote`]: complete enough to be synced with, small enough to be seen through.
 //! It can be told to cut the line before or after the n-th call, or in the middle of a FETCH.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -74,6 +75,8 @@ pub struct State {
     pub fetched: Vec<(String, u32)>,
     /// What the server refuses: (the call's name, a word in its argument).
     pub refuses: Vec<(&'static str, String, Option<RefusalCode>)>,
+    /// How often it did.
+    pub refused: Cell<usize>,
     /// RFC822.SIZE is more than there is (QUIRKS.md row 14).
     pub lies_about_sizes: bool,
     /// After so many more, one SELECT is answered as if the mailbox were not there (QUIRKS.md row 35).
@@ -186,6 +189,7 @@ impl Server {
             moments: Vec::new(),
             fetched: Vec::new(),
             refuses: Vec::new(),
+            refused: Cell::new(0),
             lies_about_sizes: false,
             denies_after: None,
             meanwhile: None,
@@ -220,6 +224,7 @@ impl Server {
             moments: Vec::new(),
             fetched: Vec::new(),
             refuses: state.refuses.clone(),
+            refused: Cell::new(0),
             lies_about_sizes: state.lies_about_sizes,
             denies_after: state.denies_after,
             meanwhile: state.meanwhile,
@@ -386,7 +391,10 @@ impl State {
 
     fn check(&self, request: &'static str, argument: &str) -> Result<(), RemoteError> {
         match self.refuses.iter().find(|(refused, word, _)| *refused == request && argument.contains(word.as_str())) {
-            Some((.., code)) => refused(request, *code),
+            Some((.., code)) => {
+                self.refused.set(self.refused.get() + 1);
+                refused(request, *code)
+            }
             None => Ok(()),
         }
     }

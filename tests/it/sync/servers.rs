@@ -83,7 +83,8 @@ fn one_refused_message_of_many_parks_alone() {
     world.server.state().refuses.push(("APPEND", "copy of m".to_owned(), Some(RefusalCode::TooBig)));
     world.settle();
     assert!(world.there().contains("B: copy of x copy of y"));
-    assert_eq!(world.journal(), ["parked: no APPEND"]);
+    let [parked] = &world.journal()[..] else { panic!("one is parked") };
+    assert!(parked.starts_with("parked: no APPEND; it never takes a message this large"), "{parked}");
 }
 
 #[test]
@@ -549,5 +550,55 @@ fn what_was_sent_to_a_mailbox_that_has_another_name_since_is_found_there() {
                 world.assert_sound();
             }
         }
+    }
+}
+
+/// A lock is gone after a while, and room is made: nobody has to say that it is to be tried again.
+#[test]
+fn what_was_refused_for_a_reason_that_passes_is_tried_again_by_itself_and_the_rest_is_not() {
+    let minutes = |count: i64| 1_700_000_000_000 + count * 60_000;
+    for (code, passes) in [
+        (Some(RefusalCode::InUse), true),
+        (Some(RefusalCode::OverQuota), true),
+        (Some(RefusalCode::Limit), true),
+        (Some(RefusalCode::Unavailable), true),
+        (Some(RefusalCode::TooBig), false),
+        (Some(RefusalCode::NoPerm), false),
+        (None, false),
+    ] {
+        for request in ["APPEND", "CREATE"] {
+            let world = with_mail(Traits::modern());
+            match request {
+                "APPEND" => world.append("B", "late", ""),
+                _ => world.create("Late"),
+            }
+            let word = if request == "APPEND" { "late" } else { "Late" };
+            world.server.state().refuses.push((request, word.to_owned(), code));
+            let parked = |at: i64| {
+                world.sync_at(at);
+                world.journal().len()
+            };
+            assert_eq!((parked(minutes(0)), parked(minutes(4))), (1, 1));
+            // In vain once more: the next try is later.
+            let refused = world.server.state().refused.get();
+            assert_eq!(parked(minutes(6)), 1);
+            assert_eq!(world.server.state().refused.get() - refused, usize::from(passes), "{code:?} {request}");
+            world.server.state().refuses.clear();
+            assert_eq!(parked(minutes(6 + 14)), 1, "{code:?} {request}");
+            assert_eq!(parked(minutes(6 + 16)), usize::from(!passes), "{code:?} {request}");
+            assert_eq!(world.here() == world.there(), passes);
+            world.assert_sound();
+        }
+    }
+}
+
+impl World {
+    /// One sync at that time.
+    fn sync_at(&self, unix_ms: i64) {
+        let clock = move || mailtide::types::Timestamp::from_unix_ms(unix_ms);
+        let mut report = mailtide::sync::Report::default();
+        let mut remote = self.server.connect();
+        let engine = self.engine();
+        super::world::block_on(engine.sync_once(&mut remote, &clock, &mut report)).expect("a sync");
     }
 }
