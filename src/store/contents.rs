@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fate::{Fate, Moment};
 use super::readers::Readers;
-use super::{Error, Result, settle};
+use super::{Error, Result, files, settle};
 use crate::types::{ContentHash, ContentId};
 
 /// Uncommitted bytes after which the open transaction is committed, whoever needs it: SQLite spills what exceeds its
@@ -194,7 +194,7 @@ impl State {
             return Err(Error::UploadLost);
         }
         if !self.is_open {
-            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+            files::control(&self.conn, "BEGIN IMMEDIATE")?;
             self.is_open = true;
         }
         written.add(self.transaction);
@@ -219,10 +219,10 @@ impl State {
         if !self.is_open {
             return Ok(());
         }
-        let committed = self.fate.at(Moment::BeforeContent).and_then(|()| Ok(self.conn.execute_batch("COMMIT")?));
+        let committed = self.fate.at(Moment::BeforeContent).and_then(|()| Ok(files::control(&self.conn, "COMMIT")?));
         if let Err(error) = committed {
             if !self.conn.is_autocommit() {
-                self.conn.execute_batch("ROLLBACK")?;
+                files::control(&self.conn, "ROLLBACK")?;
             }
             self.lose();
             return Err(error);

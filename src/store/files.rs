@@ -85,6 +85,12 @@ pub(super) fn set_up(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY_TIMEOUT)
 }
 
+/// Begins or ends a transaction: prepared once for a connection, like every other statement, since each read and each
+/// commit needs some.
+pub(super) fn control(conn: &Connection, statement: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached(statement)?.execute([]).map(drop)
+}
+
 /// Opens a database for writing, whatever its version; makes it where there is none.
 pub(super) fn open(path: &Path, cache_kib: i64, max_bytes: Option<u64>) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 
 use super::Result;
+use super::files::control;
 
 /// Idle connections kept open: each holds a page cache.
 const IDLE_MAX: usize = 4;
@@ -29,9 +30,9 @@ impl Readers {
             None => self.open()?,
         };
         // A panic drops the connection with its transaction.
-        let transaction = conn.unchecked_transaction()?;
-        let value = work(&transaction);
-        transaction.finish()?;
+        control(&conn, "BEGIN")?;
+        let value = work(&conn);
+        control(&conn, "COMMIT")?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX {
             idle.push(conn);

@@ -114,7 +114,7 @@ impl Txn<'_> {
     pub fn set_cursor(&mut self, mailbox: MailboxId, cursor: &Cursor) -> Result<()> {
         let mut update = self.conn().prepare_cached(
             "UPDATE remote_mailbox SET uid_validity = ?2, uid_next = ?3, highest_mod_seq = ?4, messages = ?5
-             WHERE mailbox_id = ?1",
+             WHERE mailbox_id = ?1 AND (uid_validity, uid_next, highest_mod_seq, messages) <> (?2, ?3, ?4, ?5)",
         )?;
         update.execute(params![
             mailbox.get(),

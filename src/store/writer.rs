@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
+use super::files::control;
 use super::handle::Shared;
 use super::{Error, Executor, Moment, Origin, Result, Txn, settle};
 use crate::types::mutant::mutant;
@@ -156,7 +157,7 @@ impl Committer {
             }
             self.shared.contents.commit(durable && !mutant!(BytesNotSynced))?;
             self.shared.fate.at(Moment::BeforeCommit)?;
-            let commit = || Ok(self.conn.execute_batch("COMMIT")?);
+            let commit = || Ok(control(&self.conn, "COMMIT")?);
             match durable {
                 true => commit()?,
                 false => self.shared.log.commit_unsynced(commit)?,
@@ -165,7 +166,7 @@ impl Committer {
         });
         if let Err(error) = committed {
             if !self.conn.is_autocommit() {
-                let _ = self.conn.execute_batch("ROLLBACK");
+                let _ = control(&self.conn, "ROLLBACK");
             }
             outcomes = group.iter().map(|_| Err(error.clone())).collect();
             touched.clear();
@@ -182,23 +183,24 @@ impl Committer {
             self.conn.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
             self.is_durable = Some(durable);
         }
-        Ok(self.conn.execute_batch("BEGIN IMMEDIATE")?)
+        Ok(control(&self.conn, "BEGIN IMMEDIATE")?)
     }
 
     fn run_in_savepoint(&self, job: &mut dyn Job, touched: &mut BTreeSet<AccountId>) -> Result<()> {
-        self.conn.execute_batch("SAVEPOINT job")?;
+        control(&self.conn, "SAVEPOINT job")?;
         let mut txn = Txn::new(&self.conn, &self.shared.contents, job.origin(), job.now());
         let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut txn)))
             .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
         match outcome {
             Ok(()) => {
-                self.conn.execute_batch("RELEASE job")?;
+                control(&self.conn, "RELEASE job")?;
                 touched.extend(txn.into_touched());
                 Ok(())
             }
             Err(error) => {
                 if !self.conn.is_autocommit() {
-                    self.conn.execute_batch("ROLLBACK TO job; RELEASE job")?;
+                    control(&self.conn, "ROLLBACK TO job")?;
+                    control(&self.conn, "RELEASE job")?;
                 }
                 Err(error)
             }
