@@ -10,7 +10,7 @@ use super::pass::{Pass, from, refusal};
 use super::remote::{Known, Remote, RemoteName, Scanned, Selected};
 use super::vanish::Vanishing;
 use super::{Error, Result};
-use crate::store::{Bound, Cursor, bound_uids};
+use crate::store::{Bound, Cursor, RemoteMailbox, bound_uids};
 use crate::types::mutant::mutant;
 use crate::types::{Flags, MailboxId, MessageId, ModSeq, RemoteUid, UidSet};
 
@@ -37,7 +37,7 @@ impl<R: Remote> Pass<'_, R> {
                 Vanishing { mailbox, held: all.len(), messages: all, cursor: Some(known.cursor), is_suspect: false };
             return Ok(mutant!(RefusedIsGone).then_some(vanishing));
         };
-        let cursor = self.cursor_for(mailbox, known.cursor, &selected).await?;
+        let cursor = self.cursor_for(&known, &selected).await?;
         let bound = self.read(|reader| reader.bound(mailbox))?;
         let difference = self.difference(mailbox, &cursor, &selected, &bound).await?;
         self.take_flags(difference.flags)?;
@@ -105,15 +105,13 @@ impl<R: Remote> Pass<'_, R> {
 
     /// The cursor, if it is of this incarnation of the mailbox. Else a new one, after the messages were matched by
     /// identity.
-    pub(super) async fn cursor_for(
-        &mut self,
-        mailbox: MailboxId,
-        cursor: Cursor,
-        selected: &Selected,
-    ) -> Result<Cursor> {
+    pub(super) async fn cursor_for(&mut self, known: &RemoteMailbox, selected: &Selected) -> Result<Cursor> {
+        let (mailbox, cursor) = (known.mailbox, known.cursor);
         let (flags, any_keyword) = (selected.permanent_flags.clone(), selected.any_keyword);
-        self.write(move |txn| txn.set_kept_flags(mailbox, &flags, any_keyword))?;
-        if cursor.uid_validity == Some(selected.uid_validity) {
+        if (&known.permanent_flags, known.any_keyword) != (&flags, any_keyword) {
+            self.write(move |txn| txn.set_kept_flags(mailbox, &flags, any_keyword))?;
+        }
+        if cursor.uid_validity == Some(selected.uid_validity) && !self.went_back(known, selected.uid_next)? {
             return Ok(cursor);
         }
         let found = self.find_again(mailbox).await?;
@@ -122,7 +120,15 @@ impl<R: Remote> Pass<'_, R> {
         Ok(Cursor::start(Some(uid_validity)))
     }
 
-    /// UIDVALIDITY of the selected mailbox changed: which UIDs its messages have now.
+    /// Is UIDNEXT below what is known of the mailbox? UIDs only grow (RFC 3501 section 2.3.1.1): the server was restored from
+    /// an older backup, and gives those that came since to other messages.
+    fn went_back(&self, known: &RemoteMailbox, uid_next: Option<RemoteUid>) -> Result<bool> {
+        let Some(uid_next) = uid_next else { return Ok(false) };
+        let last = bound_uids(&self.read(|reader| reader.bound(known.mailbox))?).last();
+        Ok(uid_next < known.cursor.uid_next || last.is_some_and(|last| uid_next <= last))
+    }
+
+    /// UIDVALIDITY of the selected mailbox changed, or UIDNEXT went back: which UIDs its messages have now.
     async fn find_again(&mut self, mailbox: MailboxId) -> Result<Vec<(MessageId, RemoteUid)>> {
         let sought = self.read(|reader| {
             let mut facts = reader.bound_facts(mailbox)?;

@@ -145,10 +145,10 @@ impl<R: Remote> Pass<'_, R> {
     /// Deletes a mailbox upstream, if it holds no mail that was never here.
     async fn delete(&mut self, entry: EntryId, mailbox: MailboxId, name: &MailboxName) -> Result<Did> {
         let Some(known) = self.remote_mailbox(mailbox)? else { return self.deleted(entry, mailbox, false) };
-        let remote_name = RemoteName(known.remote_name);
+        let remote_name = RemoteName(known.remote_name.clone());
         match self.enter(&remote_name).await? {
             Entered::In(selected) => {
-                let cursor = self.cursor_for(mailbox, known.cursor, &selected).await?;
+                let cursor = self.cursor_for(&known, &selected).await?;
                 if known.cursor.uid_validity != cursor.uid_validity && known.cursor.uid_validity.is_some() {
                     tracing::info!(account = %self.account, mailbox = %name, "UIDVALIDITY changed before its deletion");
                 }

@@ -157,7 +157,7 @@ impl<R: Remote> Pass<'_, R> {
         if let Some(refused) = self.unseen.get(&mailbox) {
             return Ok(Look::Refused(refused.clone()));
         }
-        let selected = match self.enter(&RemoteName(row.remote_name)).await? {
+        let selected = match self.enter(&RemoteName(row.remote_name.clone())).await? {
             Entered::In(selected) => selected,
             Entered::Gone | Entered::NameOnly => return Ok(NOTHING),
             Entered::Refused(refused) => {
@@ -165,7 +165,7 @@ impl<R: Remote> Pass<'_, R> {
                 return Ok(Look::Refused(refused));
             }
         };
-        let cursor = self.cursor_for(mailbox, row.cursor, &selected).await?;
+        let cursor = self.cursor_for(&row, &selected).await?;
         let first = match known {
             Some((uid_validity, first)) if uid_validity == selected.uid_validity => first,
             Some(_) => RemoteUid::new(1),
@@ -305,13 +305,13 @@ impl<R: Remote> Pass<'_, R> {
     ) -> Result<std::result::Result<BTreeMap<MessageId, Scanned>, Refusal>> {
         let Some(row) = self.remote_mailbox(mailbox)? else { return Ok(Ok(BTreeMap::new())) };
         if self.selected != Some(mailbox) {
-            let selected = match self.enter(&RemoteName(row.remote_name)).await? {
+            let selected = match self.enter(&RemoteName(row.remote_name.clone())).await? {
                 Entered::In(selected) => selected,
                 // With its messages.
                 Entered::Gone | Entered::NameOnly => return Ok(Ok(BTreeMap::new())),
                 Entered::Refused(refused) => return Ok(Err(refused)),
             };
-            self.cursor_for(mailbox, row.cursor, &selected).await?;
+            self.cursor_for(&row, &selected).await?;
             self.selected = Some(mailbox);
         }
         let bound = self.read(|reader| reader.bound(mailbox))?;

@@ -380,7 +380,7 @@ impl<R: Remote> Pass<'_, R> {
         if known.cursor.uid_validity.is_some_and(|known| known != uid_validity) {
             return Ok(Ready::NotNow);
         }
-        self.cursor_for(mailbox, known.cursor, &selected).await?;
+        self.cursor_for(&known, &selected).await?;
         let uid_next = match selected.uid_next {
             Some(uid_next) => uid_next,
             None => {

@@ -109,7 +109,9 @@ impl Plan {
         let skipped = reader.skipped(folder.mailbox)?.into_iter().map(|(uid, _)| uid).collect();
         let mut plan = Self { status, cursor: known.cursor, errands: Vec::new(), is_whole: false };
         let is_first = plan.is_first() && bound.is_empty();
-        let is_same = plan.cursor.uid_validity == Some(status.uid_validity) && plan.cursor.uid_next <= uid_next;
+        // Where UIDNEXT went back, UIDs that are known may name other messages.
+        let goes_on = plan.cursor.uid_next <= uid_next && bound.last().is_none_or(|last| last < uid_next);
+        let is_same = plan.cursor.uid_validity == Some(status.uid_validity) && goes_on;
         let is_known = is_same && !plan.is_first();
         if reader.quarantine(folder.mailbox)?.is_some() || !(is_first || is_known) {
             return Ok(None);

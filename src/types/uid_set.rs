@@ -106,6 +106,11 @@ impl<U: Uid> UidSet<U> {
         self.ranges.iter().flat_map(|(low, high)| (*low..=*high).map(U::from_number))
     }
 
+    /// The greatest.
+    pub fn last(&self) -> Option<U> {
+        self.ranges.last().map(|(_, high)| U::from_number(*high))
+    }
+
     /// Those UIDs of the set that are not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {

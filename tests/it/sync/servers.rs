@@ -203,6 +203,32 @@ fn a_new_uidvalidity_changes_nothing_here() {
     }
 }
 
+/// Found by the simulator, seed 2048: UIDs that a restored server gave out again were taken for the messages that had them.
+#[test]
+fn a_server_restored_from_a_backup_gives_uids_out_again_and_no_message_is_taken_for_another() {
+    for traits in Traits::all().into_iter().filter(|traits| traits.tells_uid_next) {
+        for news in 0..3 {
+            let world = with_mail(traits.clone());
+            let backup = world.server.state().mailboxes.clone();
+            for text in ["p", "q", "r"] {
+                world.server.deliver("INBOX", text, "");
+            }
+            world.settle();
+            let before: Vec<_> = ["x", "m", "y"].map(|text| world.uids("INBOX", text)).to_vec();
+            world.server.state().mailboxes = backup;
+            for text in &["s", "t"][..news] {
+                world.server.deliver("INBOX", text, "");
+            }
+            world.settle();
+            assert_eq!(world.here(), world.there(), "with {news} new messages");
+            assert_eq!(["x", "m", "y"].map(|text| world.uids("INBOX", text)).to_vec(), before);
+            let gone = world.read(|reader| reader.gone(world.account));
+            assert_eq!(gone.iter().filter(|gone| gone.content.is_some()).count(), 3, "what was undone is recoverable");
+            world.assert_sound();
+        }
+    }
+}
+
 #[test]
 fn a_message_moved_upstream_keeps_its_id_and_its_bytes_here() {
     for traits in Traits::all() {
