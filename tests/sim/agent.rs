@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use mailtide::agent::account::{Common, Handle, Work};
 use mailtide::agent::servers::ServersOf;
@@ -12,13 +13,14 @@ use mailtide::net::{Chance, Clock};
 use mailtide::serve::imap::MailBackend;
 use mailtide::serve::submission::{Sequence, SubmissionBackend};
 use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
-use mailtide::store::{Origin, Store, check};
+use mailtide::store::{Error, Origin, Store, check};
 use mailtide::types::{AccountId, Conversation, FolderFilter, Secret, SecretKind};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::disk::{Disk, Power};
 use super::network::Network;
+use super::presence::Presence;
 use super::random::Random;
 use super::template::{self, DOMAIN, PASSWORD, USERS};
 use super::trace::Trace;
@@ -38,6 +40,8 @@ pub struct Agent {
     pub life: Option<Life>,
     /// The store is looked at after every commit.
     pub checks_each_commit: bool,
+    /// Which folders of each account are mirrored.
+    filters: Vec<FolderFilter>,
     pub violations: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
@@ -49,6 +53,10 @@ pub struct Life {
     users: Arc<LocalUsers>,
     sequence: Sequence,
     tasks: Vec<JoinHandle<()>>,
+    common: Common,
+    pub presence: Presence,
+    /// Commits at the last check of the store.
+    pub checked_at: Option<u64>,
 }
 
 impl Agent {
@@ -65,6 +73,7 @@ impl Agent {
             folder,
             life: None,
             checks_each_commit: false,
+            filters: vec![FolderFilter::all(); accounts],
             violations: Arc::default(),
             random,
         }
@@ -90,20 +99,57 @@ impl Agent {
         let changes = Arc::new(watch::Sender::new(0));
         let common = Common { store: store.clone(), clock: self.clock.clone(), chance, changes };
         let users = Arc::new(LocalUsers::new(Secret::new(PASSWORD)));
-        let mut life =
-            Life { store, disk, handles: Vec::new(), users, sequence: Sequence::default(), tasks: Vec::new() };
+        let mut life = Life {
+            store,
+            disk,
+            handles: Vec::new(),
+            users,
+            sequence: Sequence::default(),
+            tasks: Vec::new(),
+            common,
+            presence: Presence::default(),
+            checked_at: None,
+        };
         let mut by_name = std::collections::BTreeMap::new();
-        for name in &USERS[..self.accounts] {
-            let config = self.config(name);
-            let servers = ServersOf::new(config.clone(), self.network.dialer(Arc::clone(&life.disk.is_alive)));
-            let (mut work, handle) = Work::prepare(config, servers, &common).expect("an account");
+        for (account, name) in USERS[..self.accounts].iter().enumerate() {
+            let (handle, task) = self.set_to_work(account, &life.disk, &life.common).expect("an account");
             let address = format!("{name}@{DOMAIN}");
             by_name.insert((*name).to_owned(), User { account: handle.id, address, can_send: true });
             life.handles.push(handle);
-            life.tasks.push(tokio::spawn(async move { work.proceed().await }));
+            life.tasks.push(task);
         }
         life.users.replace(Secret::new(PASSWORD), 0, by_name);
         self.life = Some(life);
+    }
+
+    fn set_to_work(&self, account: usize, disk: &Disk, common: &Common) -> Result<(Handle, JoinHandle<()>), Error> {
+        let config = self.config(account);
+        let servers = ServersOf::new(config.clone(), self.network.dialer(Arc::clone(&disk.is_alive)));
+        let (mut work, handle) = Work::prepare(config, servers, common)?;
+        Ok((handle, tokio::spawn(async move { work.proceed().await })))
+    }
+
+    /// The configuration of the account is another from now on: it is stopped and taken up again, as the daemon does it.
+    pub async fn mirror(&mut self, account: usize, filter: FolderFilter) {
+        self.filters[account] = filter;
+        let Some(life) = &mut self.life else { return };
+        life.handles[account].ask_to_stop();
+        let _ = (&mut life.tasks[account]).await;
+        let Some(life) = &self.life else { return };
+        match self.set_to_work(account, &life.disk, &life.common) {
+            Ok((handle, task)) => {
+                let life = self.life.as_mut().expect("it was there a moment ago");
+                (life.handles[account], life.tasks[account]) = (handle, task);
+            }
+            // It died over it.
+            Err(Error::Closed) => {}
+            Err(error) => panic!("an account: {error}"),
+        }
+    }
+
+    /// Is every folder mirrored?
+    pub fn mirrors_all(&self) -> bool {
+        self.filters.iter().all(|filter| *filter == FolderFilter::all())
     }
 
     fn check_each_commit(&self, store: &Store, disk: &Disk) {
@@ -114,7 +160,8 @@ impl Agent {
         })));
     }
 
-    fn config(&self, name: &str) -> config::Account {
+    fn config(&self, account: usize) -> config::Account {
+        let name = USERS[account];
         let server = |port| config::Server { host: DOMAIN.to_owned(), port, tls: TlsMode::None };
         config::Account {
             name: name.to_owned(),
@@ -125,7 +172,7 @@ impl Agent {
             password: Credential::Password(Secret::new(PASSWORD)),
             secret: SecretKind::Password,
             tls_ca: None,
-            folders: FolderFilter::all(),
+            folders: self.filters[account].clone(),
             poll_seconds: self.poll_seconds,
             connections: 2,
             quirks: mailtide::types::Quirks::default(),
@@ -151,12 +198,25 @@ impl Agent {
         self.folder = folder;
     }
 
+    /// The world is over: nothing is done any more, also not on its account.
+    pub fn end(&mut self) {
+        let Some(life) = self.life.take() else { return };
+        life.disk.die();
+        // The store keeps its disk, and the check the store.
+        life.disk.set_check(None);
+        life.tasks.iter().for_each(JoinHandle::abort);
+    }
+
     pub fn is_dead(&self) -> bool {
-        self.life.as_ref().is_some_and(|life| !life.disk.is_alive.load(std::sync::atomic::Ordering::SeqCst))
+        self.life.as_ref().is_some_and(|life| !life.disk.is_alive.load(Ordering::SeqCst))
     }
 }
 
 impl Life {
+    pub fn accounts(&self) -> Vec<AccountId> {
+        self.handles.iter().map(|handle| handle.id).collect()
+    }
+
     pub fn account(&self, number: usize) -> AccountId {
         self.handles[number].id
     }

@@ -10,9 +10,13 @@ use super::world::Outcome;
 
 /// Without a wish of the environment: these worlds, and not longer than this.
 const TIME: Duration = Duration::from_secs(60);
-const WORLDS: u64 = 230;
+const FIRST: u64 = 1950;
+const WORLDS: u64 = 400;
 /// After so many bad worlds it is enough.
 const BAD_MAX: usize = 20;
+
+/// On a long run a line is printed after so many.
+const TOLD_EACH: u64 = 1000;
 
 /// Which worlds.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +38,7 @@ impl Seeds {
     /// `MAILTIDE_SIM_SEEDS=N` plays the first N, `MAILTIDE_SIM_SEEDS=A..B` those from A on below B.
     pub fn of_the_environment() -> Self {
         let Ok(text) = std::env::var("MAILTIDE_SIM_SEEDS") else {
-            return Self { first: 0, end: WORLDS, time: Some(TIME) };
+            return Self { first: FIRST, end: FIRST + WORLDS, time: Some(TIME) };
         };
         let number = |text: &str| text.replace('_', "").parse::<u64>();
         let (first, end) = text.split_once("..").unwrap_or(("0", &text));
@@ -49,7 +53,7 @@ impl Seeds {
 pub fn play_all(seeds: Seeds, play: impl Fn(u64) -> Outcome + Sync) -> Worlds {
     let began = Instant::now();
     let next = AtomicU64::new(seeds.first);
-    let bad = Mutex::new(Vec::new());
+    let (bad, count) = (Mutex::new(Vec::new()), AtomicU64::new(0));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let played: u64 = std::thread::scope(|scope| {
         let work = || {
@@ -71,6 +75,12 @@ pub fn play_all(seeds: Seeds, play: impl Fn(u64) -> Outcome + Sync) -> Worlds {
                     bad.lock().expect("no panic holds it").push((seed, violated));
                 }
                 played += 1;
+                let all = count.fetch_add(1, Ordering::Relaxed) + 1;
+                if seeds.time.is_none() && all.is_multiple_of(TOLD_EACH) {
+                    let rate = all as f64 / began.elapsed().as_secs_f64() * 60.0;
+                    let bad = bad.lock().expect("no panic holds it").len();
+                    eprintln!("{all} worlds, up to seed {seed}: {bad} bad, {rate:.0} a minute");
+                }
             }
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();

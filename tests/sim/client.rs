@@ -18,6 +18,13 @@ pub struct Laws {
     pub broken: Vec<String>,
 }
 
+impl Laws {
+    /// The server is what it was once: what it gave out since it gives out again.
+    pub fn forget(&mut self) {
+        (self.names, self.known) = (BTreeMap::new(), BTreeMap::new());
+    }
+}
+
 /// Laws that several clients share.
 #[derive(Clone, Default)]
 pub struct Law(Arc<Mutex<Laws>>);

@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,11 +47,17 @@ struct State {
     is_full: bool,
     /// Dies at the moment that brings this to nothing.
     moments_left: Option<u32>,
-    moments: u64,
+    commits: u64,
     /// How far the log of each database was synced.
     synced: [Log; 2],
     /// Looks at the store after every commit.
     check: Option<Check>,
+}
+
+impl State {
+    fn follow(&mut self, folder: &Path, which: usize) {
+        self.synced[which] = self.synced[which].followed(&folder.join(DATABASES[which])).unwrap_or_default();
+    }
 }
 
 pub type Check = Arc<dyn Fn() + Send + Sync>;
@@ -69,6 +76,10 @@ impl Disk {
         self.lock().is_full = is_full;
     }
 
+    pub fn is_full(&self) -> bool {
+        self.lock().is_full
+    }
+
     pub fn set_check(&self, check: Option<Check>) {
         self.lock().check = check;
     }
@@ -76,6 +87,11 @@ impl Disk {
     /// The process dies at the `moments`-th moment from now; never by itself at the 0th.
     pub fn die_after(&self, moments: u32) {
         self.lock().moments_left = Some(moments).filter(|moments| *moments > 0);
+    }
+
+    /// How many commits there were: where there was none, nothing is different.
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
     }
 
     /// The process is dead from now on: nothing of it reaches the disk or the line.
@@ -128,13 +144,13 @@ impl Fate for Disk {
             return Err(Error::Closed);
         }
         let mut state = self.lock();
-        state.moments += 1;
+        state.commits += u64::from(matches!(moment, Moment::AfterCommit { .. }));
         self.trace.event("disk", format!("{moment:?}").as_bytes());
         match moment {
             Moment::AfterCommit { durable: true } | Moment::Settled => {
-                state.synced[0] = Log::of(&self.folder.join(DATABASES[0]));
+                state.follow(&self.folder, 0);
             }
-            Moment::AfterContent { durable: true } => state.synced[1] = Log::of(&self.folder.join(DATABASES[1])),
+            Moment::AfterContent { durable: true } => state.follow(&self.folder, 1),
             Moment::BeforeCommit | Moment::BeforeContent if state.is_full => return Err(Error::DiskFull),
             _ => {}
         }
@@ -169,16 +185,27 @@ const FRAME_HEADER_BYTES: usize = 24;
 
 impl Log {
     fn of(database: &Path) -> Self {
-        let Ok(bytes) = fs::read(log_path(database)) else { return Self::default() };
-        let Some(header) = bytes.get(..LOG_HEADER_BYTES) else { return Self::default() };
+        Self::default().followed(database).unwrap_or_default()
+    }
+
+    /// The log as it is now, if this is how it was: only what came since is looked at. `None`: there is none.
+    fn followed(self, database: &Path) -> Option<Self> {
+        let log = fs::File::open(log_path(database)).ok()?;
+        let length = log.metadata().ok()?.len();
+        let mut header = [0; LOG_HEADER_BYTES];
+        log.read_exact_at(&mut header, 0).ok()?;
         let page = u32::from_be_bytes([header[8], header[9], header[10], header[11]]) as usize;
         let mut salts = [0; 8];
         salts.copy_from_slice(&header[16..24]);
-        let mut end = LOG_HEADER_BYTES;
-        while bytes.get(end + 8..end + 16) == Some(&salts) && bytes.len() >= end + FRAME_HEADER_BYTES + page {
+        let mut end = if salts == self.salts { self.end.max(LOG_HEADER_BYTES) } else { LOG_HEADER_BYTES };
+        let mut frame = [0; FRAME_HEADER_BYTES];
+        while length >= (end + FRAME_HEADER_BYTES + page) as u64
+            && log.read_exact_at(&mut frame, end as u64).is_ok()
+            && frame[8..16] == salts
+        {
             end += FRAME_HEADER_BYTES + page;
         }
-        Self { salts, end }
+        Some(Self { salts, end })
     }
 
     /// How much of it was safe when `synced` was.

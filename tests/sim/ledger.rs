@@ -29,6 +29,8 @@ pub struct Entry {
     pub flags: BTreeMap<String, Vec<(Side, bool)>>,
     /// Something happened by which more than one outcome is right for its flags and its place.
     pub is_contested: bool,
+    /// The agent held it when the server was restored from an older backup.
+    pub must_be_recoverable: bool,
 }
 
 /// A message handed to the agent to be sent.
@@ -37,6 +39,10 @@ pub struct Sent {
     pub number: u32,
     /// It was acknowledged; else it may or may not go out.
     pub is_acknowledged: bool,
+    /// Whose mail it goes to, if it is mirrored.
+    pub to: Option<usize>,
+    /// It was delivered, and the server has been what it was before that since.
+    pub is_undone: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +69,7 @@ impl Ledger {
             is_unwanted: false,
             flags: BTreeMap::new(),
             is_contested: false,
+            must_be_recoverable: false,
         };
         self.messages.insert(number, entry);
     }

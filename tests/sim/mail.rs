@@ -7,10 +7,11 @@ const MARK: &str = "X-Sim-Number: ";
 
 /// Makes message `number`. A few are as real mail at times is: without a Message-ID, with that of another, with bytes
 /// that are no text, in one line, or long.
-pub fn message(number: u32, random: &mut Random) -> Vec<u8> {
+/// With `same_id` they all have the same Message-ID.
+pub fn message(number: u32, random: &mut Random, same_id: bool) -> Vec<u8> {
     let message_id = match random.below(10) {
-        0 => String::new(),
-        1 => "Message-ID: <the-same@sea.example>\r\n".to_owned(),
+        0 if !same_id => String::new(),
+        drawn if same_id || drawn == 1 => "Message-ID: <the-same@sea.example>\r\n".to_owned(),
         _ => format!("Message-ID: <{number}@sea.example>\r\n"),
     };
     let mut bytes = format!(

@@ -1,6 +1,7 @@
 //! The simulator: one seed, one world. See README.md in this folder.
 
 mod agent;
+mod backup;
 mod budget;
 mod client;
 mod disk;

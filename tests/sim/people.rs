@@ -29,7 +29,8 @@ impl World {
     /// Does one thing with one mail program. What cannot be done (no message, no such folder) is left.
     pub fn act(&mut self, who: usize, doing: &Doing) {
         let who = who % self.people.len();
-        if !self.connect(who) {
+        let is_there = self.people[who].side == Side::There;
+        if (is_there && self.is_undone(self.people[who].account)) || !self.connect(who) {
             return;
         }
         match doing {
@@ -207,6 +208,11 @@ impl World {
             entry.is_contested = true;
         }
         self.allow_for_doubt(who, picked.number, in_doubt);
+        // What the server lost is put there anew, where the user moved it.
+        let is_undone = self.people[who].side == Side::Here && self.is_undone(self.people[who].account);
+        if let Some(entry) = self.ledger.entry(picked.number).filter(|_| is_undone) {
+            entry.most += 1;
+        }
     }
 
     fn copy(&mut self, who: usize, pick: usize, to: usize) {
@@ -300,7 +306,7 @@ impl World {
 
     fn append(&mut self, who: usize, folder: &str, flags: &str) -> Option<u32> {
         let number = self.ledger.next_number();
-        let bytes = mail::message(number, &mut self.random);
+        let bytes = mail::message(number, &mut self.random, self.same_ids);
         self.tell(who, &format!("stores message {number} in {folder}"));
         let answer = self.client(who, |client, now| client.append(now, folder, flags, &bytes));
         self.by_hash.insert(*blake3::hash(&bytes).as_bytes(), number);

@@ -1,45 +1,44 @@
-//! What the server has had and nobody has deleted is always somewhere at the server, also while the agent moves it.
+//! Mail that is never nowhere: what a side has had and nobody deleted is always somewhere there, also while the agent moves
+//! it. At the agent: as long as the server has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailtide::store::{Store, With};
-use mailtide::types::{ContentId, LocalUid, UidSet};
+use mailtide::types::{AccountId, ContentId, LocalUid, UidSet};
 
-use super::ledger::Ledger;
-use super::server::Server;
-use super::template::USERS;
 use super::{mail, quiet};
 
-/// See the module.
+/// What one store has had.
 #[derive(Debug, Default)]
 pub struct Presence {
     had: BTreeSet<u32>,
     numbers: BTreeMap<ContentId, Option<u32>>,
+    /// Commits of the store when it was last looked at, and what was there.
+    looked_at: Option<u64>,
+    pub there: BTreeSet<u32>,
 }
 
 impl Presence {
-    /// Looks at the mail of the first `accounts` users; returns what is missing.
-    pub fn look(&mut self, server: &Server, accounts: usize, ledger: &Ledger) -> Vec<String> {
-        let mut there = BTreeSet::new();
-        for user in &USERS[..accounts] {
-            for content in contents(server.store(), user, server) {
-                let number = self.numbers.entry(content);
-                there.extend(*number.or_insert_with(|| mail::number_of(&quiet::bytes(server.store(), content))));
-            }
+    /// Looks at the mail of these accounts, unless nothing was committed since the last look. Returns what was there once
+    /// and is there no more.
+    pub fn look(&mut self, store: &Store, accounts: &[AccountId], commits: u64) -> Vec<u32> {
+        if self.looked_at.replace(commits) == Some(commits) {
+            return Vec::new();
         }
-        let is_missing =
-            |number: &u32| ledger.messages.get(number).is_some_and(|entry| entry.least > 0 && !entry.is_unwanted);
-        let missing = self.had.difference(&there).copied().filter(is_missing);
-        let missing = missing.map(|number| format!("message {number}, that nobody deleted, is nowhere at the server"));
-        let missing = missing.collect();
-        self.had.append(&mut there);
+        self.there.clear();
+        for content in accounts.iter().flat_map(|account| contents(store, *account)) {
+            let number = self.numbers.entry(content);
+            self.there.extend(*number.or_insert_with(|| mail::number_of(&quiet::bytes(store, content))));
+        }
+        let missing = self.had.difference(&self.there).copied().collect();
+        self.had.extend(&self.there);
         missing
     }
 }
 
-fn contents(store: &Store, user: &str, server: &Server) -> BTreeSet<ContentId> {
+/// Every content in a mailbox of the account.
+fn contents(store: &Store, account: AccountId) -> BTreeSet<ContentId> {
     let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
-    let account = server.account(user);
     let read = store.read(|reader| {
         let mut contents = BTreeSet::new();
         for mailbox in reader.mailboxes(account)? {
@@ -48,5 +47,5 @@ fn contents(store: &Store, user: &str, server: &Server) -> BTreeSet<ContentId> {
         }
         Ok(contents)
     });
-    read.unwrap_or_else(|error| panic!("the server's mail: {error}"))
+    read.unwrap_or_else(|error| panic!("the mail of {account}: {error}"))
 }

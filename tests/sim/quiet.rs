@@ -1,13 +1,12 @@
 //! The end of a world: every fault is lifted, people rest, and then both sides must be equal and everyone's promise kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mailtide::journal::{Entry, Op, State};
 use mailtide::refserver::faults::Quirk;
 use mailtide::store::{Origin, Store, Verdict, With, check};
 use mailtide::types::{AccountId, Flags, LocalUid, MessageId, UidSet};
 
-use super::disk::Power;
 use super::ledger::Side;
 use super::mail;
 use super::template::USERS;
@@ -33,6 +32,11 @@ pub async fn settle(world: &mut World) {
         world.disconnect(Side::There);
         world.pass(1_000).await;
         world.server.start();
+    }
+    for account in 0..world.agent.accounts {
+        if !world.agent.mirrors_all() {
+            world.mirror(account, None).await;
+        }
     }
     let mut last = String::new();
     for round in 0..ROUNDS_MAX {
@@ -211,6 +215,22 @@ pub fn bytes(store: &Store, content: mailtide::types::ContentId) -> Vec<u8> {
     }
 }
 
+/// The messages that are in no mailbox at the agent and can be put back.
+fn recoverable(world: &World) -> BTreeSet<u32> {
+    let Some(life) = &world.agent.life else { return BTreeSet::new() };
+    let mut found = BTreeSet::new();
+    for account in life.accounts() {
+        let gone = life.store.read(|reader| reader.gone(account)).expect("what went");
+        let contents = gone.into_iter().filter_map(|gone| gone.content);
+        let intact = contents.filter_map(|content| {
+            let bytes = bytes(&life.store, content);
+            mail::number_of(&bytes).filter(|number| world.ledger.is_intact(*number, &bytes))
+        });
+        found.extend(intact);
+    }
+    found
+}
+
 /// Both sides are equal: is it what everyone was promised?
 fn keep_promises(world: &mut World) {
     let mut counts: BTreeMap<u32, i32> = BTreeMap::new();
@@ -226,10 +246,14 @@ fn keep_promises(world: &mut World) {
         }
     }
     let mut broken = Vec::new();
+    let recoverable = recoverable(world);
     for (number, entry) in &world.ledger.messages {
         let count = counts.get(number).copied().unwrap_or(0);
         if count < entry.least {
             broken.push(format!("message {number} is lost: there are {count}, there must be {}", entry.least));
+        }
+        if count == 0 && entry.must_be_recoverable && !entry.is_unwanted && !recoverable.contains(number) {
+            broken.push(format!("message {number}, undone at the server, is not recoverable at the agent"));
         }
         if count > entry.most {
             broken.push(format!("message {number} is doubled: there are {count}, there may be {}", entry.most));
@@ -244,9 +268,13 @@ fn keep_promises(world: &mut World) {
     }
     let friend = snapshot(world, world.server.store(), world.server.account("friend"));
     for sent in &world.ledger.sent {
+        if sent.to.is_some() {
+            // Counted with the rest of what is mirrored.
+            continue;
+        }
         let number = sent.number.to_string();
         let came = friend.values().flatten().filter(|(other, _)| *other == number).count();
-        if came == 0 && sent.is_acknowledged {
+        if came == 0 && sent.is_acknowledged && !sent.is_undone {
             broken.push(format!("message {number} was never delivered"));
         }
         if came > 1 {
@@ -257,6 +285,4 @@ fn keep_promises(world: &mut World) {
     for what in broken {
         world.violate(&what);
     }
-    // What was acknowledged outlives a power cut, and so does the end.
-    world.agent.crash(Power::CutLosing);
 }

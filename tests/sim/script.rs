@@ -33,6 +33,8 @@ pub struct Setup {
     pub mail: u32,
     /// How many messages the server takes from one sender in an hour; more are refused for now.
     pub posts_per_hour: Option<u32>,
+    /// Every message has the same Message-ID.
+    pub same_ids: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +55,10 @@ pub enum Act {
     Deliver {
         account: usize,
     },
-    /// A mail program at the agent sends a message.
+    /// A mail program at the agent sends a message, to an account that is mirrored or to someone else.
     Submit {
         who: usize,
+        to: Option<usize>,
     },
     LineDown {
         how: Break,
@@ -79,7 +82,19 @@ pub enum Act {
     Renumber {
         account: usize,
         pick: usize,
+        /// Its messages come in another order.
+        shuffles: bool,
     },
+    /// The server is backed up, and is later what it was then.
+    BackUp,
+    Restore,
+    /// The configuration leaves out a folder, or none.
+    Mirror {
+        account: usize,
+        exclude: Option<&'static str>,
+    },
+    /// What nobody needs any more is swept.
+    Sweep,
     ClockJump {
         ms: i64,
     },
@@ -147,6 +162,9 @@ pub enum Doing {
     },
 }
 
+/// Worlds of seeds below this are as they were before it: `seeds.txt` and `mutants.txt` name them.
+pub const SECOND_EDITION: u64 = 2000;
+
 const FLAGS: [&str; 7] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1", "\\Deleted"];
 const FOLDERS: [&str; 6] = ["Work", "Home", "Work/Old", "Lists", "Gr&APw-n", "Archive/2026"];
 
@@ -166,6 +184,9 @@ impl Script {
         let steps = (0..count).map(|_| maker.step()).collect();
         let mut script = Self { seed, setup, steps };
         script.add_what_came_later(&mut Random::stream(seed, "later"));
+        if seed >= SECOND_EDITION {
+            script.add_what_came_last(&mut Random::stream(seed, "last"));
+        }
         script
     }
 
@@ -194,6 +215,119 @@ impl Script {
         }
     }
 
+    /// What only worlds from [`SECOND_EDITION`] on have, and four in ten of them have not.
+    fn add_what_came_last(&mut self, random: &mut Random) {
+        // Inflating costs more than all that depends on it is worth in each world.
+        if random.percent(75) {
+            self.setup.capabilities = self.setup.capabilities.without(Capability::CompressDeflate);
+        }
+        if random.percent(40) {
+            return;
+        }
+        self.setup.checks_each_commit |= random.percent(10);
+        self.setup.same_ids = random.percent(25);
+        if random.percent(40) {
+            self.add_restored_server(random);
+        } else if random.percent(30) {
+            self.setup.accounts = 2;
+            self.add(random, |random| Act::Submit { who: random.index(3), to: Some(random.index(2)) });
+        }
+        let more: &[fn(&mut Self, &mut Random)] =
+            &[Self::add_shuffled, Self::add_marked, Self::add_narrowed, Self::add_weeks];
+        for add in more {
+            if random.percent(25) {
+                add(self, random);
+            }
+        }
+    }
+
+    /// Puts some of an act into the script.
+    fn add(&mut self, random: &mut Random, make: impl Fn(&mut Random) -> Act) {
+        for _ in 0..random.between(1, 3) {
+            let (after_ms, act) = (random.below(20 * SECOND), make(random));
+            let at = random.index(self.steps.len() + 1);
+            self.steps.insert(at, Step { after_ms, act });
+        }
+    }
+
+    /// Servers whose UIDNEXT or UIDVALIDITY say nothing cannot be restored without harm.
+    fn add_restored_server(&mut self, random: &mut Random) {
+        let is_telling = |quirk: &Quirk| {
+            use Quirk::{EmptyStatus, NoUidNext, UidValidityBump, UidValidityOne};
+            !matches!(quirk, EmptyStatus | NoUidNext | UidValidityBump | UidValidityOne)
+        };
+        self.setup.quirks.retain(is_telling);
+        let at = random.index(self.steps.len() + 1);
+        let later = at + random.index(self.steps.len() + 1 - at);
+        let mut news = vec![Step { after_ms: random.below(20 * SECOND), act: Act::Restore }];
+        for _ in 0..random.below(3) {
+            let act = Act::Deliver { account: random.index(self.setup.accounts) };
+            news.push(Step { after_ms: random.below(400), act });
+        }
+        if random.percent(50) {
+            // The agent sees it only once some of what was undone has been replaced.
+            news.insert(0, Step { after_ms: 0, act: Act::LineDown { how: Break::Cut } });
+            news.push(Step { after_ms: random.below(MINUTE), act: Act::LineUp });
+        }
+        self.steps.splice(later..later, news);
+        self.steps.insert(at, Step { after_ms: random.below(20 * SECOND), act: Act::BackUp });
+        self.setup.mail += 3;
+    }
+
+    /// A mailbox gets another UIDVALIDITY and its messages another order.
+    fn add_shuffled(&mut self, random: &mut Random) {
+        let accounts = self.setup.accounts;
+        self.add(random, |random| Act::Renumber {
+            account: random.index(accounts),
+            pick: if random.percent(60) { 0 } else { random.index(1000) },
+            shuffles: true,
+        });
+    }
+
+    /// One program at a server marks a message as deleted and leaves it there, while someone at the agent deletes the one
+    /// beside it, or moves it away.
+    fn add_marked(&mut self, random: &mut Random) {
+        if random.percent(60) {
+            self.setup.capabilities = self.setup.capabilities.without(Capability::UidPlus);
+        }
+        if random.percent(50) {
+            self.setup.capabilities = self.setup.capabilities.without(Capability::Move);
+        }
+        self.setup.mail += 2;
+        self.add(random, |random| {
+            let pick = random.index(1000);
+            let ours = match random.percent(50) {
+                true => Doing::Delete { pick, plain_expunge: false },
+                false => Doing::Move { pick, to: random.index(1000) },
+            };
+            let theirs = Doing::Flag { pick: pick + 1, flag: "\\Deleted", set: true, by_number: false };
+            Act::Clash { here: random.index(3), there: random.index(3), ours, theirs }
+        });
+    }
+
+    /// The configuration changes while the agent runs.
+    fn add_narrowed(&mut self, random: &mut Random) {
+        let accounts = self.setup.accounts;
+        self.add(random, |random| {
+            let names = [FOLDERS[0], FOLDERS[1], FOLDERS[3], "Archive", "Sent", "Drafts", "Trash"];
+            let exclude = random.percent(65).then(|| *random.pick(&names));
+            Act::Mirror { account: random.index(accounts), exclude }
+        });
+    }
+
+    /// Weeks without a line, and then a sweep.
+    fn add_weeks(&mut self, random: &mut Random) {
+        let at = random.index(self.steps.len() + 1);
+        let weeks = [
+            Step { after_ms: 0, act: Act::LineDown { how: Break::Cut } },
+            Step { after_ms: random.between(5, 50) * DAY, act: Act::LineUp },
+            Step { after_ms: random.below(MINUTE), act: Act::Sweep },
+        ];
+        let later = (at + random.index(6)).min(self.steps.len());
+        self.steps.splice(later..later, weeks[1..].to_vec());
+        self.steps.insert(at, weeks[0].clone());
+    }
+
     /// The same world with only those steps.
     pub fn with_steps(&self, steps: Vec<Step>) -> Self {
         Self { steps, ..self.clone() }
@@ -210,6 +344,7 @@ fn setup(random: &mut Random) -> Setup {
         checks_each_commit: random.percent(5),
         mail: u32::try_from(random.below(6)).expect("a small number"),
         posts_per_hour: None,
+        same_ids: false,
     }
 }
 
@@ -288,7 +423,7 @@ impl Maker<'_> {
         let account = self.random.index(self.setup.accounts);
         match self.random.below(20) {
             0..2 => Act::Deliver { account },
-            2 => Act::Submit { who: self.random.index(self.setup.here) },
+            2 => Act::Submit { who: self.random.index(self.setup.here), to: None },
             3 if !self.is_up => {
                 self.is_up = true;
                 Act::LineUp
@@ -353,7 +488,11 @@ impl Maker<'_> {
                 self.is_full = true;
                 Act::DiskFull
             }
-            13 => Act::Renumber { account: self.random.index(self.setup.accounts), pick: self.random.index(1000) },
+            13 => Act::Renumber {
+                account: self.random.index(self.setup.accounts),
+                pick: self.random.index(1000),
+                shuffles: false,
+            },
             14 => Act::Sync,
             _ => {
                 let most = HOUR.cast_signed();

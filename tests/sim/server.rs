@@ -1,5 +1,6 @@
 //! The server: refserver's sessions and delivery on a store of their own.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mailtide::imap::server::{Capabilities, Capability, Session as ImapSession, SessionConfig};
@@ -10,7 +11,7 @@ use mailtide::refserver::policy::{Policy, Sent};
 use mailtide::refserver::post::Seen;
 use mailtide::serve::imap::MailBackend;
 use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
-use mailtide::store::{Origin, Store};
+use mailtide::store::{self, Fate, Moment, Origin, Store};
 use mailtide::types::{AccountId, Conversation, Event, Step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -31,6 +32,23 @@ pub struct Server {
     pub faults: Faults,
     pub posts_per_hour: Option<u32>,
     pub running: Option<Running>,
+    /// What it was when it was backed up.
+    backup: Option<tempfile::TempDir>,
+    was_restored: bool,
+    commits: Arc<Commits>,
+}
+
+/// Counts the commits of a store, over all its openings.
+#[derive(Default)]
+struct Commits(AtomicU64);
+
+impl Fate for Commits {
+    fn at(&self, moment: Moment) -> store::Result<()> {
+        if matches!(moment, Moment::AfterCommit { .. }) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
 }
 
 /// The server, running.
@@ -56,12 +74,25 @@ impl Server {
             true => capabilities.without(Capability::CompressDeflate),
             false => capabilities,
         };
-        Self { folder, clock, trace, network, capabilities, faults, posts_per_hour: None, running: None }
+        Self {
+            folder,
+            clock,
+            trace,
+            network,
+            capabilities,
+            faults,
+            posts_per_hour: None,
+            running: None,
+            backup: None,
+            was_restored: false,
+            commits: Arc::default(),
+        }
     }
 
     pub fn start(&mut self) {
         assert!(self.running.is_none(), "it runs already");
-        let opened = Store::open(self.folder.path(), &template::options("refserver"), self.clock.now());
+        let (options, fate) = (template::options("refserver"), Arc::clone(&self.commits));
+        let opened = Store::open_under(self.folder.path(), &options, self.clock.now(), fate);
         let store = opened.expect("the server's store");
         let delivery = Delivery {
             store: store.clone(),
@@ -94,6 +125,35 @@ impl Server {
         for connection in running.shared.connections.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             connection.abort();
         }
+    }
+
+    /// Keeps a copy of everything as it is now.
+    pub fn back_up(&mut self) {
+        let folder = template::folder();
+        template::copy(self.folder.path(), folder.path());
+        self.backup = Some(folder);
+    }
+
+    pub const fn has_backup(&self) -> bool {
+        self.backup.is_some()
+    }
+
+    /// Makes it what it was when it was backed up. It must not run.
+    pub fn restore(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        if let Some(backup) = self.backup.take() {
+            self.folder = backup;
+            self.was_restored = true;
+        }
+    }
+
+    pub const fn was_restored(&self) -> bool {
+        self.was_restored
+    }
+
+    /// Every commit changes this number.
+    pub fn commits(&self) -> u64 {
+        self.commits.0.load(Ordering::SeqCst)
     }
 
     pub fn store(&self) -> &Store {

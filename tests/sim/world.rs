@@ -9,8 +9,9 @@ use std::time::Duration;
 use mailtide::journal::{Entry, Op, State};
 use mailtide::net::Clock;
 use mailtide::refserver::faults::Faults;
-use mailtide::store::check;
-use mailtide::types::{Conversation, Step as SessionStep, Timestamp};
+use mailtide::store::{Origin, check};
+use mailtide::types::folder_filter::Glob;
+use mailtide::types::{Conversation, FolderFilter, Step as SessionStep, Timestamp, limits};
 use tokio::time::{Instant, sleep_until};
 
 use super::agent::Agent;
@@ -43,6 +44,8 @@ pub struct World {
     /// Accounts that may hold nothing more at the server.
     pub full: BTreeSet<usize>,
     at_server: Presence,
+    /// Messages of one world may all have the same Message-ID.
+    pub same_ids: bool,
     violations: Vec<String>,
     jump_ms: Arc<AtomicI64>,
     doom: Power,
@@ -64,6 +67,7 @@ pub fn play(script: &Script) -> Outcome {
     runtime.expect("a runtime").block_on(async {
         let mut world = World::new(script);
         world.play(script).await;
+        world.agent.end();
         Outcome { hash: world.trace.hash(), violations: world.violations, story: world.trace.story() }
     })
 }
@@ -105,6 +109,7 @@ impl World {
             folders_changed: false,
             full: BTreeSet::new(),
             at_server: Presence::default(),
+            same_ids: setup.same_ids,
             violations: Vec::new(),
             jump_ms,
             doom: Power::Stays,
@@ -176,6 +181,10 @@ impl World {
 
     fn crash(&mut self, power: Power) {
         self.agent.crash(power);
+        if power != Power::Stays {
+            // What was fetched a moment ago may have gone with it.
+            self.ledger.messages.values_mut().for_each(|entry| entry.must_be_recoverable = false);
+        }
         self.disconnect(Side::Here);
         let pause = self.random.below(20_000);
         self.revival = Some(Instant::now() + Duration::from_millis(pause));
@@ -191,7 +200,7 @@ impl World {
         match act {
             Act::Mail { who, doing } => self.act(*who, doing),
             Act::Deliver { account } => self.deliver(*account),
-            Act::Submit { who } => self.submit(*who),
+            Act::Submit { who, to } => self.submit(*who, *to),
             Act::LineDown { how } => {
                 self.trace.tell(&format!("the line goes down ({how:?})"));
                 self.network.go_down(*how);
@@ -221,7 +230,11 @@ impl World {
             }
             Act::DiskFull => self.set_disk_full(true),
             Act::DiskFree => self.set_disk_full(false),
-            Act::Renumber { account, pick } => self.renumber(*account, *pick),
+            Act::Renumber { account, pick, shuffles } => self.renumber(*account, *pick, *shuffles),
+            Act::BackUp => self.back_up(),
+            Act::Restore => self.restore_server(),
+            Act::Mirror { account, exclude } => self.mirror(*account, *exclude).await,
+            Act::Sweep => self.sweep(),
             Act::Clash { here, there, ours, theirs } => self.clash(*here, *there, ours, theirs),
             Act::Quota { account, is_full } => self.set_quota(*account, *is_full),
             Act::ClockJump { ms } => {
@@ -292,16 +305,89 @@ impl World {
             broken.append(&mut person.law.lock().broken);
         }
         broken.append(&mut self.agent.violations.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        if let Some(life) = self.agent.life.as_ref().filter(|_| !self.agent.is_dead()) {
-            let wrong = check(&life.store).unwrap_or_else(|error| vec![error.to_string()]);
-            broken.extend(wrong.into_iter().map(|wrong| format!("the agent's store: {wrong}")));
+        if let Some(life) = self.agent.life.as_mut().filter(|life| life.disk.is_alive.load(Ordering::SeqCst)) {
+            // A store in which nothing was committed is as it was.
+            let commits = life.disk.commits();
+            if life.checked_at.replace(commits) != Some(commits) {
+                let wrong = check(&life.store).unwrap_or_else(|error| vec![error.to_string()]);
+                broken.extend(wrong.into_iter().map(|wrong| format!("the agent's store: {wrong}")));
+            }
         }
-        if self.server.running.is_some() {
-            broken.extend(self.at_server.look(&self.server, self.agent.accounts, &self.ledger));
-        }
+        broken.extend(self.look_for_mail());
         for what in broken {
             self.violate(&what);
         }
+    }
+
+    /// What was there once, and nobody deleted, is there.
+    fn look_for_mail(&mut self) -> Vec<String> {
+        if self.server.running.is_none() {
+            return Vec::new();
+        }
+        let ledger = &self.ledger;
+        let is_wanted =
+            |number: &u32| ledger.messages.get(number).is_some_and(|entry| entry.least > 0 && !entry.is_unwanted);
+        let accounts = USERS[..self.agent.accounts].iter().map(|user| self.server.account(user)).collect::<Vec<_>>();
+        let missing = self.at_server.look(self.server.store(), &accounts, self.server.commits());
+        let missing = missing.into_iter().filter(is_wanted);
+        let mut broken: Vec<String> =
+            missing.map(|number| format!("message {number}, that nobody deleted, is nowhere at the server")).collect();
+        let is_whole = self.agent.mirrors_all();
+        if let Some(life) = self.agent.life.as_mut().filter(|life| life.disk.is_alive.load(Ordering::SeqCst)) {
+            if !is_whole {
+                life.presence = Presence::default();
+                return broken;
+            }
+            let (accounts, commits) = (life.accounts(), life.disk.commits());
+            let missing = life.presence.look(&life.store, &accounts, commits);
+            let missing = missing.into_iter().filter(is_wanted).filter(|number| self.at_server.there.contains(number));
+            broken.extend(missing.map(|number| format!("message {number}, that the server has, went from the agent")));
+        }
+        broken
+    }
+
+    /// The server is what it was once.
+    pub fn forget_the_servers_past(&mut self) {
+        self.at_server = Presence::default();
+        for person in self.people.iter().filter(|person| person.side == Side::There) {
+            person.law.lock().forget();
+        }
+    }
+
+    /// The configuration leaves a folder out, or mirrors every one again.
+    pub async fn mirror(&mut self, account: usize, exclude: Option<&'static str>) {
+        // Who changes a configuration makes room first.
+        if self.agent.is_dead() || self.agent.life.as_ref().is_some_and(|life| life.disk.is_full()) {
+            return;
+        }
+        let user = USERS[account];
+        self.trace.tell(&match exclude {
+            Some(name) => format!("the configuration of {user} leaves out {name}"),
+            None => format!("the configuration of {user} leaves nothing out"),
+        });
+        let mut filter = FolderFilter::all();
+        filter.exclude =
+            exclude.into_iter().flat_map(|name| [Glob::new(name), Glob::new(&format!("{name}/*"))]).collect();
+        self.agent.mirror(account, filter).await;
+    }
+
+    /// What nobody needs any more is swept, as the daemon does it now and then.
+    fn sweep(&mut self) {
+        let Some(life) = self.agent.life.as_ref().filter(|_| !self.agent.is_dead()) else { return };
+        self.trace.tell("the agent sweeps");
+        let (now, accounts) = (self.clock.now(), life.accounts());
+        let before = now.plus_ms(-limits::RECOVERY_MS);
+        let swept = life
+            .store
+            .write(Origin::Upstream, now, move |txn| {
+                accounts.iter().try_for_each(|account| txn.forget_submissions(*account, before).map(drop))
+            })
+            .and_then(|()| life.store.sweep(before, now).map(drop));
+        if let Err(error) = swept {
+            self.trace.tell(&format!("it cannot: {error}"));
+        }
+        // What went longer ago than that need not be recoverable any more.
+        self.ledger.messages.values_mut().for_each(|entry| entry.must_be_recoverable = false);
     }
 
     /// Has the agent done something of which it does not know what became of it?
@@ -316,13 +402,20 @@ impl World {
         entries.is_ok_and(|entries| entries.iter().any(is_open))
     }
 
+    /// A message as it may travel by SMTP.
+    fn plain(&self, number: u32) -> Vec<u8> {
+        let mut bytes = mail::message(number, &mut Random::new(7), self.same_ids);
+        bytes.extend_from_slice(b"Sent by mail.\r\n");
+        bytes
+    }
+
     /// Mail comes in from elsewhere.
     pub fn deliver(&mut self, account: usize) {
-        if self.server.running.is_none() {
+        if self.server.running.is_none() || !self.may_come(account) {
             return;
         }
         let number = self.ledger.next_number();
-        let bytes = plain(number);
+        let bytes = self.plain(number);
         self.trace.tell(&format!("message {number} arrives for {}", USERS[account]));
         let to = format!("{}@{DOMAIN}", USERS[account]);
         let taken = hand_over(self.server.mx(), &self.clock, None, "stranger@far.example", &to, &bytes);
@@ -330,27 +423,32 @@ impl World {
         self.ledger.make(number, bytes, true, count, count);
     }
 
-    /// A mail program at the agent sends a message to someone whose mail the agent does not mirror.
-    fn submit(&mut self, who: usize) {
+    /// A mail program at the agent sends a message: to that account, or to someone whose mail the agent does not mirror.
+    fn submit(&mut self, who: usize, to: Option<usize>) {
         let Some(life) = self.agent.life.as_ref().filter(|_| !self.agent.is_dead()) else { return };
         let here: Vec<&Person> = self.people.iter().filter(|person| person.side == Side::Here).collect();
         let account = here[who % here.len()].account;
         let session = life.submission();
         let number = self.ledger.next_number();
-        let bytes = plain(number);
-        self.trace.tell(&format!("{} sends message {number} to friend", USERS[account]));
-        let (from, to) = (format!("{}@{DOMAIN}", USERS[account]), format!("friend@{DOMAIN}"));
+        let bytes = self.plain(number);
+        let whom = to.map_or("friend", |to| USERS[to]);
+        self.trace.tell(&format!("{} sends message {number} to {whom}", USERS[account]));
+        let (from, address) = (format!("{}@{DOMAIN}", USERS[account]), format!("{whom}@{DOMAIN}"));
         let is_acknowledged =
-            hand_over(session, &self.clock, Some(USERS[account]), &from, &to, &bytes) && !self.agent.is_dead();
+            hand_over(session, &self.clock, Some(USERS[account]), &from, &address, &bytes) && !self.agent.is_dead();
         let is_possible = is_acknowledged || self.agent.is_dead();
-        self.ledger.make(number, bytes, true, i32::from(is_acknowledged), i32::from(is_possible));
+        // The copy in Sent, and what arrives. Anything with its Message-ID that comes into Sent meanwhile may be taken for
+        // the former, since providers write all else anew.
+        let arrives = i32::from(to.is_some());
+        let least = i32::from(is_acknowledged) * (arrives + i32::from(!self.same_ids));
+        self.ledger.make(number, bytes, true, least, i32::from(is_possible) * (arrives + 1));
         if is_possible {
-            self.ledger.sent.push(Sent { number, is_acknowledged });
+            self.ledger.sent.push(Sent { number, is_acknowledged, to, is_undone: false });
         }
     }
 
     /// The server's mailbox is made anew, as after a repair: another UIDVALIDITY, other UIDs, the same mail.
-    fn renumber(&mut self, account: usize, pick: usize) {
+    fn renumber(&mut self, account: usize, pick: usize, shuffles: bool) {
         if self.server.running.is_none() {
             return;
         }
@@ -369,7 +467,12 @@ impl World {
         admin.command(now, &format!("CREATE \"{folder}\""));
         admin.select(now, "being repaired");
         let numbers: Vec<u32> = admin.take_bodies().iter().filter_map(|bytes| mail::number_of(bytes)).collect();
-        if admin.view.as_ref().is_some_and(|view| !view.uids.is_empty()) {
+        let count = admin.view.as_ref().map_or(0, |view| view.uids.len());
+        if shuffles {
+            for number in (1..=count).rev() {
+                admin.command(now, &format!("COPY {number} \"{folder}\""));
+            }
+        } else if count > 0 {
             admin.command(now, &format!("COPY 1:* \"{folder}\""));
         }
         admin.command(now, "UNSELECT");
@@ -400,13 +503,6 @@ fn people(script: &Script, random: &mut Random) -> Vec<Person> {
         Person { name, side, account, uses_qresync, law: laws[&(side, account)].clone(), client: None }
     };
     here.chain(there).map(person).collect()
-}
-
-/// A message as it may travel by SMTP.
-fn plain(number: u32) -> Vec<u8> {
-    let mut bytes = mail::message(number, &mut Random::new(7));
-    bytes.extend_from_slice(b"Sent by mail.\r\n");
-    bytes
 }
 
 /// Hands a message to an SMTP server; true if it took it.
