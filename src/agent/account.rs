@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::Instrument;
 
 use super::lookout::Lookouts;
+use super::maildrop;
 use super::outbox::Outbox;
 use super::servers::ServersOf;
 use super::worker::Worker;
@@ -92,7 +93,10 @@ impl<D: Dial + Clone> Work<D> {
     /// Work that has not begun, and its handle. The account is made in the store where it is new.
     pub fn prepare(config: config::Account, servers: ServersOf<D>, common: &Common) -> store::Result<(Self, Handle)> {
         let name = config.name.clone();
-        let id = common.store.write(Origin::Upstream, common.clock.now(), move |txn| txn.ensure_account(&name))?;
+        let is_maildrop = maildrop::is_maildrop(&config);
+        let id = common.store.write(Origin::Upstream, common.clock.now(), move |txn| {
+            maildrop::ensure_account(txn, &name, is_maildrop)
+        })?;
         let paused = common.store.read(|reader| reader.account(id))?.paused;
         let state = if paused { State::Paused } else { State::Offline };
         let (live, live_seen) = watch::channel(Live { state, error: None });

@@ -17,6 +17,7 @@ use super::account::{Common, Running};
 use super::control::Control;
 use super::faces::{Faces, FacesError, Parts};
 use super::indexing::index_at_rest;
+use super::maildrop;
 use super::password::{self, PasswordError};
 use super::paths::Paths;
 use super::reports;
@@ -334,7 +335,10 @@ fn served(faces: &Faces) -> Served {
 fn users_of(config: &Config, store: &Store, clock: &Clock) -> store::Result<BTreeMap<String, User>> {
     let user = |config: &config::Account| {
         let name = config.name.clone();
-        let account = store.write(store::Origin::Upstream, clock.now(), move |txn| txn.ensure_account(&name))?;
+        let is_maildrop = maildrop::is_maildrop(config);
+        let account = store.write(store::Origin::Upstream, clock.now(), move |txn| {
+            maildrop::ensure_account(txn, &name, is_maildrop)
+        })?;
         let (address, can_send) = (config.address.clone(), config.smtp.is_some());
         Ok((config.name.clone(), User { account, address, can_send }))
     };

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::account::{Common, Order};
 use super::distrust::distrust;
-use super::servers::ServersOf;
+use super::servers::{Incoming, Servers, ServersOf};
 use crate::net::Shutdown;
 use crate::store::{self, Reader, Store};
 use crate::sync;
@@ -97,9 +97,9 @@ impl<D: Dial + Clone> Lookouts<D> {
             return Ok(());
         };
         let connector = match self.servers.get().await {
-            Ok(servers) => servers.imap,
+            Ok(Servers { incoming: Incoming::Imap(connector), .. }) => connector,
             // The worker tells.
-            Err(_) => return Err(RemoteError::Impossible("there is no password".to_owned()).into()),
+            Ok(_) | Err(_) => return Err(RemoteError::Impossible("there is no password".to_owned()).into()),
         };
         let mut remote = connector.connect_to_wait().await?;
         match post {

@@ -18,6 +18,7 @@ pub mod indexing;
 pub mod log;
 mod log_file;
 mod lookout;
+mod maildrop;
 mod numbered;
 mod once;
 pub mod options;

@@ -3,19 +3,23 @@
 use super::command::{NO_ACCOUNT, fail_of_store};
 use super::daemon::open_store;
 use super::exit::Exit;
+use super::maildrop;
 use super::outbox;
 use super::paths::Paths;
 use super::reports;
-use super::servers::{Servers, ServersError};
+use super::servers::{Incoming, Servers, ServersError};
 use super::worker::state_of;
 use crate::config::{Account, Config};
 use crate::control::report::{Left, State};
 use crate::net::{Chance, Clock};
 use crate::store::{self, Origin, Store};
+use crate::sync::maildrop::MaildropEngine;
+use crate::sync::maildrop::seam::OpenMaildrop;
 use crate::sync::remote::{Connect, Remote, RemoteError};
 use crate::sync::{self, Engine, Report};
-use crate::types::AccountId;
-use crate::upstream::{SmtpSender, Tcp};
+use crate::types::{AccountId, Timestamp};
+use crate::upstream::imap::ImapRemote;
+use crate::upstream::{Pop3Connector, SmtpSender, Tcp};
 
 /// What is sent makes a copy in Sent, which is pushed, which may bring something in: more turns than this find no end.
 const TURNS_MAX: usize = 5;
@@ -85,7 +89,9 @@ const fn severity(exit: Exit) -> u8 {
 
 async fn sync_account(account: &Account, store: &Store, clock: &Clock) -> Result<(), Trouble> {
     let name = account.name.clone();
-    let id = store.write(Origin::Upstream, clock.now(), move |txn| txn.ensure_account(&name))?;
+    let is_maildrop = maildrop::is_maildrop(account);
+    let id =
+        store.write(Origin::Upstream, clock.now(), move |txn| maildrop::ensure_account(txn, &name, is_maildrop))?;
     if store.read(|reader| reader.account(id))?.paused {
         return Err(Trouble::Paused);
     }
@@ -97,9 +103,16 @@ async fn sync_account(account: &Account, store: &Store, clock: &Clock) -> Result
 
 async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Clock) -> Result<(), Trouble> {
     let servers = Servers::of(account, Tcp).await?;
-    let mut remote = servers.imap.connect().await?;
-    tracing::info!(account = account.name, host = account.imap.host, "connected");
-    let engine = Engine::new(store.clone(), id, account.folders.clone());
+    let mut mail = match servers.incoming {
+        Incoming::Imap(connector) => {
+            let remote = connector.connect().await?;
+            Mail::Mirror(Engine::new(store.clone(), id, account.folders.clone()), Box::new(remote))
+        }
+        Incoming::Pop3(connector, keep) => {
+            Mail::Maildrop(MaildropEngine::new(store.clone(), id, keep), Some(Box::new(connector)))
+        }
+    };
+    tracing::info!(account = account.name, host = account.incoming.server().host, "mail comes from there");
     let sender = match servers.smtp {
         Some(sender) => Some(outbox::open(store.clone(), id, sender, clock.now())?),
         None => None,
@@ -110,7 +123,7 @@ async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Cl
         let mut report = Report::default();
         let telling = clock.clone();
         let now = move || telling.now();
-        let outcome = engine.sync_once(&mut remote, &now, &mut report).await;
+        let outcome = mail.sync(&now, &mut report).await;
         tracing::info!(account = account.name, "synced: {report}");
         outcome?;
         let sent = match &sender {
@@ -121,15 +134,36 @@ async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Cl
             break;
         }
     }
-    remote.logout().await;
+    if let Mail::Mirror(_, mut remote) = mail {
+        remote.logout().await;
+    }
     let left = store.read(|reader| reports::left(reader, id, clock.now()))?;
     if left.is_nothing() { Ok(()) } else { Err(Trouble::Unfinished(left)) }
+}
+
+/// What brings an account's mail.
+enum Mail {
+    Mirror(Engine, Box<ImapRemote>),
+    /// `None` after the visit: what is sent changes nothing in a maildrop.
+    Maildrop(MaildropEngine, Option<Box<Pop3Connector>>),
+}
+
+impl Mail {
+    async fn sync(&mut self, now: &(dyn Fn() -> Timestamp + Sync), report: &mut Report) -> sync::Result<()> {
+        match self {
+            Self::Mirror(engine, remote) => engine.sync_once(remote.as_mut(), now, report).await,
+            Self::Maildrop(engine, connector) => match connector.take() {
+                Some(connector) => engine.visit(&mut connector.open().await?, now, report).await,
+                None => Ok(()),
+            },
+        }
+    }
 }
 
 /// Sends what is due. True if it changed something that is to be synced.
 async fn send(
     engine: &crate::outbox::engine::Engine<SmtpSender>,
-    synced: crate::types::Timestamp,
+    synced: Timestamp,
     clock: &Clock,
 ) -> Result<bool, Trouble> {
     let progress = outbox::run(engine, Some(synced), clock, &Chance::system()).await?;

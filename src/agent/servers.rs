@@ -7,11 +7,13 @@ use tokio::sync::Mutex;
 
 use super::Exit;
 use super::password::{self, PasswordError};
-use crate::config::{Account, Server, TlsMode};
+use crate::config::{self, Account, Server, TlsMode};
 use crate::net::chance::nonce;
-use crate::types::{Secret, SecretKind};
+use crate::types::{Keep, Secret, SecretKind};
 use crate::upstream::smtp::Login;
-use crate::upstream::{self, ClientTls, Connector, Dial, Endpoint, SmtpSender, Tcp, TrustError};
+use crate::upstream::{
+    self, ClientTls, Connector, Dial, Endpoint, Pop3Connector, SmtpSender, Tcp, Timeouts, TrustError,
+};
 
 /// What EHLO says: the servers of an account know us by our login, and the machine's name is nobody's business.
 const HELLO_NAME: &str = "localhost";
@@ -19,8 +21,15 @@ const HELLO_NAME: &str = "localhost";
 /// Both servers of an account, as values.
 #[derive(Debug, Clone)]
 pub struct Servers<D = Tcp> {
-    pub imap: Connector<D>,
+    pub incoming: Incoming<D>,
     pub smtp: Option<SmtpSender<D>>,
+}
+
+/// Where an account's mail comes from, as a value that connects.
+#[derive(Debug, Clone)]
+pub enum Incoming<D = Tcp> {
+    Imap(Connector<D>),
+    Pop3(Pop3Connector<D>, Keep),
 }
 
 /// The servers of an account, made when first needed and kept while logins work, so that a password program is not asked
@@ -119,16 +128,31 @@ impl<D: Dial + Clone> Servers<D> {
         };
         Self {
             smtp: account.smtp.as_ref().map(sender),
-            imap: Connector {
-                quirks: account.quirks.clone(),
-                kind: account.secret,
-                ..Connector::new(
-                    dial.clone(),
-                    endpoint(&account.imap),
-                    tls.clone(),
-                    account.user.clone(),
-                    password.clone(),
-                )
+            incoming: match &account.incoming {
+                config::Incoming::Imap(server) => Incoming::Imap(Connector {
+                    quirks: account.quirks.clone(),
+                    kind: account.secret,
+                    ..Connector::new(
+                        dial.clone(),
+                        endpoint(server),
+                        tls.clone(),
+                        account.user.clone(),
+                        password.clone(),
+                    )
+                }),
+                config::Incoming::Pop3 { server, keep } => {
+                    let connector = Pop3Connector {
+                        dial: dial.clone(),
+                        endpoint: endpoint(server),
+                        tls: tls.clone(),
+                        user: account.user.clone(),
+                        password: password.clone(),
+                        kind: account.secret,
+                        timeouts: Timeouts::default(),
+                        nonce,
+                    };
+                    Incoming::Pop3(connector, *keep)
+                }
             },
         }
     }
@@ -142,7 +166,7 @@ fn client_tls(account: &Account) -> Result<ClientTls, ServersError> {
         None => None,
     };
     let is_protected = |server: &Server| server.tls != TlsMode::None;
-    if !is_protected(&account.imap) && !account.smtp.as_ref().is_some_and(is_protected) {
+    if !is_protected(account.incoming.server()) && !account.smtp.as_ref().is_some_and(is_protected) {
         return Ok(ClientTls::unauthenticated());
     }
     let path = || account.tls_ca.clone().unwrap_or_default();

@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::daemon::Agent;
-use super::servers::Servers;
+use super::servers::{Incoming, Servers};
 use super::settled;
 use crate::config;
 use crate::control::Failure;
 use crate::control::report::{Verified, VerifiedAccount};
 use crate::store::{self, MessageFacts, RemoteMailbox, Store};
+use crate::sync;
+use crate::sync::maildrop::engine::{Compared, MaildropEngine};
+use crate::sync::maildrop::seam::OpenMaildrop;
 use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName};
 use crate::types::{AccountId, Flag, Flags, RemoteUid};
 use crate::upstream::Tcp;
@@ -36,6 +39,8 @@ enum Trouble {
     Servers(#[from] super::servers::ServersError),
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Sync(#[from] sync::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("it is not in sync: {0}")]
@@ -68,7 +73,18 @@ pub(super) async fn run(agent: &Arc<Agent>, account: Option<&str>, store_only: b
 
 async fn compare(agent: &Arc<Agent>, config: &config::Account, id: AccountId) -> Result<Found, Trouble> {
     let servers = Servers::of(config, Tcp).await?;
-    let mut remote = servers.imap.connect().await?;
+    let connector = match servers.incoming {
+        Incoming::Imap(connector) => connector,
+        Incoming::Pop3(connector, keep) => {
+            sync(agent, config).await?;
+            let clock = agent.common.clock.clone();
+            let engine = MaildropEngine::new(agent.common.store.clone(), id, keep);
+            let compared = engine.compare(&mut connector.open().await?, &move || clock.now()).await?;
+            let Compared { messages, differences } = compared;
+            return Ok(Found { mailboxes: 1, messages, unsettled: 0, differences });
+        }
+    };
+    let mut remote = connector.connect().await?;
     sync(agent, config).await?;
     let mut found = look(&agent.common.store, config, id, &mut remote).await?;
     if !found.differences.is_empty() {

@@ -44,6 +44,7 @@ fn copy(reader: &Reader<'_>, id: MessageId) -> Result<Copy> {
         from,
         size_bytes: facts.size_bytes,
         flags: facts.flags.to_string(),
+        popped_as: reader.popped_as(id)?,
         here: here.transpose()?,
         upstream: upstream.transpose()?,
         since: match (&message, &gone) {

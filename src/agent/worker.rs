@@ -9,16 +9,16 @@ use tokio::sync::{oneshot, watch};
 
 use super::account::{Common, Ends, Live, Order};
 use super::distrust::distrust;
-use super::servers::{ServersError, ServersOf};
+use super::servers::{Incoming, ServersError, ServersOf};
 use crate::config;
 use crate::control::report::{Left, State, SyncedAccount};
 use crate::store::{self, Origin, Store};
 use crate::sync::backoff::Backoff;
 use crate::sync::remote::{Connect, Facts, News, Remote, RemoteError, RemoteName, Selected, Woken};
 use crate::sync::{self, Came, Engine, Report};
-use crate::types::{AccountId, EntryId, ModSeq, RemoteUid, Timestamp};
-use crate::upstream::Dial;
+use crate::types::{AccountId, EntryId, Keep, ModSeq, RemoteUid, Timestamp};
 use crate::upstream::imap::ImapRemote;
+use crate::upstream::{Dial, Pop3Connector};
 
 /// A client that sets many flags does so in many commands: they go upstream together.
 const GATHER: Duration = Duration::from_millis(30);
@@ -43,9 +43,11 @@ pub(super) struct Worker<D> {
     engine: Engine,
     paused: bool,
     /// A sync was asked for since the last one began.
-    is_asked: bool,
+    pub(super) is_asked: bool,
     /// Mailboxes into which messages may have come since the last sync began.
     came: Vec<RemoteName>,
+    /// Between two logins to a maildrop, as its server wants it.
+    pub(super) login_delay_seconds: u64,
     /// Those who want to know how it goes.
     waiting: Vec<oneshot::Sender<SyncedAccount>>,
     backoff: Backoff,
@@ -57,7 +59,7 @@ pub(super) struct Worker<D> {
 
 /// Why a round failed.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
     #[error(transparent)]
     Servers(#[from] ServersError),
     #[error(transparent)]
@@ -80,8 +82,14 @@ impl Trouble {
     }
 }
 
+/// What an account's mail comes by: a line that is kept, or visits.
+enum Connected<D> {
+    Mirror(Box<ImapRemote>),
+    Maildrop(Box<Pop3Connector<D>>, Keep),
+}
+
 /// How a piece of work ended.
-enum Interrupted<T> {
+pub(super) enum Interrupted<T> {
     Done(T),
     /// The account is to stop or pause: what was under way was dropped.
     Halted,
@@ -103,6 +111,7 @@ impl<D: Dial + Clone> Worker<D> {
             paused,
             is_asked: false,
             came: Vec::new(),
+            login_delay_seconds: 0,
             waiting: Vec::new(),
             backoff: Backoff::default(),
             pushed_up_to: None,
@@ -162,7 +171,8 @@ impl<D: Dial + Clone> Worker<D> {
         let remote = match connection {
             Some(remote) => remote,
             None => match self.connect().await? {
-                Interrupted::Done(remote) => connection.insert(remote),
+                Interrupted::Done(Connected::Mirror(remote)) => connection.insert(*remote),
+                Interrupted::Done(Connected::Maildrop(connector, keep)) => return self.visit(&connector, keep).await,
                 Interrupted::Halted => return Ok(Interrupted::Halted),
             },
         };
@@ -174,8 +184,25 @@ impl<D: Dial + Clone> Worker<D> {
         let clock = self.common.clock.clone();
         let now = move || clock.now();
         let outcome = self.unless_halted(engine.sync_once(remote, &now, &mut report)).await;
+        if matches!(outcome, Interrupted::Halted) {
+            *connection = None;
+        }
+        let outcome = self.conclude(outcome, began, &report)?;
+        if matches!(outcome, Interrupted::Done(())) {
+            self.tell_facts(connection.as_ref());
+        }
+        Ok(outcome)
+    }
+
+    /// Tells how a sync that began then went.
+    pub(super) fn conclude(
+        &mut self,
+        outcome: Interrupted<sync::Result<()>>,
+        began: Timestamp,
+        report: &Report,
+    ) -> Result<Interrupted<()>, Trouble> {
         let took_ms = self.common.clock.now().unix_ms() - began.unix_ms();
-        match (&outcome, report == Report::default()) {
+        match (&outcome, *report == Report::default()) {
             (Interrupted::Done(Ok(())), true) => tracing::debug!(took_ms, "synced: {report}"),
             (Interrupted::Done(Ok(())), false) => tracing::info!(took_ms, "synced: {report}"),
             (_, false) => tracing::info!(took_ms, "sync interrupted after: {report}"),
@@ -183,32 +210,33 @@ impl<D: Dial + Clone> Worker<D> {
         }
         match outcome {
             Interrupted::Done(outcome) => outcome?,
-            Interrupted::Halted => {
-                *connection = None;
-                return Ok(Interrupted::Halted);
-            }
+            Interrupted::Halted => return Ok(Interrupted::Halted),
         }
         self.settle(began)?;
         self.set_live(State::Online, None);
-        self.tell_facts(connection.as_ref());
         Ok(Interrupted::Done(()))
     }
 
-    async fn connect(&mut self) -> Result<Interrupted<ImapRemote>, Trouble> {
+    async fn connect(&mut self) -> Result<Interrupted<Connected<D>>, Trouble> {
         let servers = self.servers.clone();
         let connector = match self.unless_halted(servers.get()).await {
-            Interrupted::Done(servers) => servers?.imap,
+            Interrupted::Done(servers) => match servers?.incoming {
+                Incoming::Imap(connector) => connector,
+                Incoming::Pop3(connector, keep) => {
+                    return Ok(Interrupted::Done(Connected::Maildrop(Box::new(connector), keep)));
+                }
+            },
             Interrupted::Halted => return Ok(Interrupted::Halted),
         };
         match self.unless_halted(connector.connect()).await {
             Interrupted::Halted => Ok(Interrupted::Halted),
             Interrupted::Done(Err(error)) => Err(error.into()),
             Interrupted::Done(Ok(remote)) => {
-                tracing::info!(host = self.config.imap.host, "connected");
+                tracing::info!(host = self.config.incoming.server().host, "connected");
                 // What waited for the line to come back need not wait for its own time.
                 let id = self.id;
                 self.write(move |txn| txn.hasten_submissions(id))?;
-                Ok(Interrupted::Done(remote))
+                Ok(Interrupted::Done(Connected::Mirror(Box::new(remote))))
             }
         }
     }
@@ -233,7 +261,10 @@ impl<D: Dial + Clone> Worker<D> {
 
     /// Waits, connected, for a reason to sync again.
     async fn rest(&mut self, connection: &mut Option<ImapRemote>) -> Result<(), Trouble> {
-        let Some(remote) = connection else { return Ok(()) };
+        let Some(remote) = connection else {
+            self.rest_between_visits().await;
+            return Ok(());
+        };
         if self.is_asked || self.has_local_work()? {
             return Ok(());
         }
@@ -339,7 +370,7 @@ impl<D: Dial + Clone> Worker<D> {
     async fn fail(&mut self, error: &Trouble) {
         let (state, sync_error) = match error {
             Trouble::Servers(error) => {
-                let (host, text) = (self.config.imap.host.clone(), error.to_string());
+                let (host, text) = (self.config.incoming.server().host.clone(), error.to_string());
                 (State::AuthFailed, RemoteError::LoginRefused { host, text }.into())
             }
             Trouble::Sync(error @ sync::Error::Remote(remote)) => (state_of(remote), error.clone()),
@@ -370,7 +401,7 @@ impl<D: Dial + Clone> Worker<D> {
     }
 
     /// Waits for an order (or the end) and takes it in.
-    async fn next_order(&mut self) {
+    pub(super) async fn next_order(&mut self) {
         tokio::select! {
             biased;
             () = self.ends.stop.requested() => {}
@@ -399,7 +430,7 @@ impl<D: Dial + Clone> Worker<D> {
     }
 
     /// Does `work` while orders are taken in; drops it once one of them (or the end) halts the account.
-    async fn unless_halted<T>(&mut self, work: impl Future<Output = T>) -> Interrupted<T> {
+    pub(super) async fn unless_halted<T>(&mut self, work: impl Future<Output = T>) -> Interrupted<T> {
         tokio::pin!(work);
         loop {
             tokio::select! {

@@ -38,7 +38,11 @@ fn show_copy(screen: &mut Screen, copy: &Copy) -> std::io::Result<()> {
         None => "nowhere".to_owned(),
     };
     screen.line(&format!("  here:      {}, since {}", place(&copy.here), copy.since))?;
-    screen.line(&format!("  upstream:  {}", place(&copy.upstream)))?;
+    let upstream = match &copy.popped_as {
+        Some(unique_id) => format!("in the maildrop, as {unique_id}"),
+        None => place(&copy.upstream),
+    };
+    screen.line(&format!("  upstream:  {upstream}"))?;
     screen.line(&format!("  flags:     {}", if copy.flags.is_empty() { "none" } else { &copy.flags }))?;
     if let Some(gone) = &copy.gone {
         let how = match gone.recoverable {

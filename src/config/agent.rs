@@ -10,10 +10,10 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
 use super::value::{
-    Bodies, Connections, Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, TlsMode,
-    credential,
+    Bodies, Connections, Credential, DelaySeconds, KeepOnServer, Listen, OwnTls, Password, PollSeconds, Port,
+    TlsIdentity, TlsMode, credential,
 };
-use crate::types::{FolderFilter, Glob, Quirks, SecretKind};
+use crate::types::{FolderFilter, Glob, Keep, Quirks, SecretKind};
 
 /// Everything syncd is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,8 @@ pub struct Account {
     pub name: String,
     /// The mail address.
     pub address: String,
-    pub imap: Server,
+    /// Where its mail comes from.
+    pub incoming: Incoming,
     /// `None`: mail cannot be submitted for this account.
     pub smtp: Option<Server>,
     /// The user name upstream.
@@ -66,6 +67,24 @@ pub struct Account {
     pub quirks: Quirks,
 }
 
+/// Where an account's mail comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A mirror of all its mailboxes.
+    Imap(Server),
+    /// Mail is taken from a maildrop into INBOX.
+    Pop3 { server: Server, keep: Keep },
+}
+
+impl Incoming {
+    /// The server, whatever it speaks.
+    pub const fn server(&self) -> &Server {
+        match self {
+            Self::Imap(server) | Self::Pop3 { server, .. } => server,
+        }
+    }
+}
+
 /// An upstream server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -81,6 +100,9 @@ const DEFAULT_SMTP: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::
 /// A look at all mailboxes is a handful of round trips: once a minute is little traffic and soon enough for mailboxes
 /// that are not watched.
 const DEFAULT_POLL_SECONDS: u32 = 60;
+
+/// A visit to a maildrop is a login each time, and locks it for others: what most clients do, and most servers bear.
+const DEFAULT_POP3_POLL_SECONDS: u32 = 300;
 
 /// One that works and watches INBOX, one that watches the rest: where the server has NOTIFY it needs no more, and servers
 /// that grant few (Courier four) have other programs to serve as well.
@@ -136,7 +158,8 @@ struct RawLocal {
 struct RawAccount {
     name: Spanned<String>,
     address: Spanned<String>,
-    imap: RawServer,
+    imap: Option<Spanned<RawServer>>,
+    pop3: Option<Spanned<RawPop3>>,
     smtp: Option<RawServer>,
     user: Option<String>,
     password: Option<Spanned<Password>>,
@@ -144,14 +167,12 @@ struct RawAccount {
     keyring: Option<Spanned<bool>>,
     oauth2: Option<Spanned<RawOauth2>>,
     tls_ca: Option<PathBuf>,
-    #[serde(default)]
-    mirror: RawMirror,
+    mirror: Option<Spanned<RawMirror>>,
     #[serde(default)]
     allow_plaintext: bool,
     poll_seconds: Option<PollSeconds>,
-    connections: Option<Connections>,
-    #[serde(default)]
-    quirks: Quirks,
+    connections: Option<Spanned<Connections>>,
+    quirks: Option<Spanned<Quirks>>,
 }
 
 /// Where the access token comes from; it is asked for again when a login is refused.
@@ -178,6 +199,22 @@ struct RawServer {
     tls: Option<Spanned<TlsMode>>,
     #[serde(default)]
     allow_plaintext: bool,
+}
+
+/// A server of mail that is taken, and how long it stays there.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table such as { host = \"pop.example.org\", port = 995, tls = \"implicit\", keep = \"always\" }"
+)]
+struct RawPop3 {
+    host: Spanned<String>,
+    port: Option<Port>,
+    tls: Option<Spanned<TlsMode>>,
+    #[serde(default)]
+    allow_plaintext: bool,
+    keep: Option<KeepOnServer>,
 }
 
 #[derive(Deserialize, Default)]
@@ -266,9 +303,15 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
         }
     };
     let password = password.ok_or_else(|| source.error(&place, Problem::NoSecret))?;
-    let folders = raw.mirror.folders.unwrap_or_else(|| vec!["*".to_owned()]);
+    let incoming = incoming(source, &place, raw.imap, raw.pop3, raw.allow_plaintext)?;
+    let usual_poll_seconds = match incoming {
+        Incoming::Imap(_) => DEFAULT_POLL_SECONDS,
+        Incoming::Pop3 { .. } => DEFAULT_POP3_POLL_SECONDS,
+    };
+    let mirror = raw.mirror.map(Spanned::into_inner).unwrap_or_default();
+    let folders = mirror.folders.unwrap_or_else(|| vec!["*".to_owned()]);
     Ok(Account {
-        imap: server(source, raw.imap, raw.allow_plaintext, Ports { implicit: 993, other: 143 })?,
+        incoming,
         smtp: raw
             .smtp
             .map(|smtp| server(source, smtp, raw.allow_plaintext, Ports { implicit: 465, other: 587 }))
@@ -281,11 +324,11 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
         tls_ca: raw.tls_ca.map(|path| folder.join(path)),
         folders: FolderFilter {
             folders: folders.iter().map(|glob| Glob::new(glob)).collect(),
-            exclude: raw.mirror.exclude.iter().map(|glob| Glob::new(glob)).collect(),
+            exclude: mirror.exclude.iter().map(|glob| Glob::new(glob)).collect(),
         },
-        poll_seconds: raw.poll_seconds.map_or(DEFAULT_POLL_SECONDS, |seconds| seconds.0),
-        connections: raw.connections.map_or(DEFAULT_CONNECTIONS, |connections| connections.0),
-        quirks: raw.quirks,
+        poll_seconds: raw.poll_seconds.map_or(usual_poll_seconds, |seconds| seconds.0),
+        connections: raw.connections.map_or(DEFAULT_CONNECTIONS, |connections| connections.into_inner().0),
+        quirks: raw.quirks.map(Spanned::into_inner).unwrap_or_default(),
     })
 }
 
@@ -293,7 +336,17 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
 fn unavailable(source: &Source<'_>, raw: &RawAccount) -> Result<(), ConfigError> {
     let refuse =
         |span: Range<usize>, option, instead| Err(source.error(&span, Problem::NotAvailable { option, instead }));
-    if let Some(bodies) = &raw.mirror.bodies {
+    if raw.pop3.is_some() {
+        let meant_for_imap = [
+            ("mirror", raw.mirror.as_ref().map(Spanned::span)),
+            ("quirks", raw.quirks.as_ref().map(Spanned::span)),
+            ("connections", raw.connections.as_ref().map(Spanned::span)),
+        ];
+        if let Some((key, span)) = meant_for_imap.into_iter().find_map(|(key, span)| Some((key, span?))) {
+            return Err(source.error(&span, Problem::NotWithPop3 { key }));
+        }
+    }
+    if let Some(bodies) = raw.mirror.as_ref().and_then(|mirror| mirror.get_ref().bodies.as_ref()) {
         let option = match bodies.get_ref() {
             Bodies::All => return Ok(()),
             Bodies::Headers => "bodies = \"headers\"",
@@ -303,6 +356,29 @@ fn unavailable(source: &Source<'_>, raw: &RawAccount) -> Result<(), ConfigError>
         return refuse(bodies.span(), option, "bodies = \"all\"");
     }
     Ok(())
+}
+
+/// Exactly one of the two servers.
+fn incoming(
+    source: &Source<'_>,
+    place: &Range<usize>,
+    imap: Option<Spanned<RawServer>>,
+    pop3: Option<Spanned<RawPop3>>,
+    allow_plaintext: bool,
+) -> Result<Incoming, ConfigError> {
+    match (imap, pop3) {
+        (Some(imap), None) => {
+            server(source, imap.into_inner(), allow_plaintext, Ports { implicit: 993, other: 143 }).map(Incoming::Imap)
+        }
+        (None, Some(pop3)) => {
+            let RawPop3 { host, port, tls, allow_plaintext: own, keep } = pop3.into_inner();
+            let raw = RawServer { host, port, tls, allow_plaintext: own };
+            let server = server(source, raw, allow_plaintext, Ports { implicit: 995, other: 110 })?;
+            Ok(Incoming::Pop3 { server, keep: keep.map_or(Keep::default(), |keep| keep.0) })
+        }
+        (Some(_), Some(pop3)) => Err(source.error(&pop3.span(), Problem::TwoServers)),
+        (None, None) => Err(source.error(place, Problem::NoServer)),
+    }
 }
 
 /// The usual ports of a protocol (RFC 8314 section 3).

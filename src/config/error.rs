@@ -33,6 +33,12 @@ pub enum Problem {
         "there is no way to log in; give one of password = \"...\", password-command = [\"program\", \"argument\"], keyring = true and oauth2 = {{ token-command = [\"program\", \"argument\"] }}"
     )]
     NoSecret,
+    #[error("missing key `imap` (or `pop3`): imap = {{ host = \"imap.example.org\" }}")]
+    NoServer,
+    #[error("there are both imap and pop3; keep one of them, or make two accounts")]
+    TwoServers,
+    #[error("{key} is for accounts with imap; an account with pop3 has no use for it")]
+    NotWithPop3 { key: &'static str },
     #[error("there are both a password and oauth2; keep one of them")]
     TwoSecrets,
     #[error("there are both keyring and a password; keep one of them")]

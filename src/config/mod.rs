@@ -14,7 +14,7 @@ pub mod error;
 pub mod server;
 pub mod value;
 
-pub use agent::{Account, Config, Local, Server};
+pub use agent::{Account, Config, Incoming, Local, Server};
 pub use error::{ConfigError, Problem};
 pub use server::ServerConfig;
 pub use value::{Credential, TlsIdentity, TlsMode};

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
-use crate::types::Secret;
+use crate::types::{Keep, Secret};
 
 /// Where a password comes from.
 #[derive(Debug, Clone)]
@@ -212,6 +212,48 @@ impl<'de> Deserialize<'de> for OwnTls {
             }
         }
         deserializer.deserialize_any(Reader)
+    }
+}
+
+/// `keep` of a POP3 server.
+pub(super) struct KeepOnServer(pub Keep);
+
+impl<'de> Deserialize<'de> for KeepOnServer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = KeepOnServer;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one of \"always\", \"until-deleted\", { days = 14 }, \"never\"")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<KeepOnServer, E> {
+                match text {
+                    "always" => Ok(KeepOnServer(Keep::Always)),
+                    "until-deleted" => Ok(KeepOnServer(Keep::UntilDeleted)),
+                    "never" => Ok(KeepOnServer(Keep::Never)),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<KeepOnServer, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Raw {
+                    days: Days,
+                }
+                let Raw { days } = Raw::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(KeepOnServer(Keep::Days(days.0)))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Days(u16);
+
+impl<'de> Deserialize<'de> for Days {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        number(deserializer, "a number of days from 1 to 3650", 1..=3650)
+            .map(|days| Self(u16::try_from(days).expect("the range is within u16")))
     }
 }
 

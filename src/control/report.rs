@@ -347,6 +347,9 @@ pub struct Copy {
     pub here: Option<Place>,
     /// Where the server had it when last looked at; `null`: it does not have it.
     pub upstream: Option<Place>,
+    /// The unique id by which a POP3 server lists it.
+    #[serde(default)]
+    pub popped_as: Option<String>,
     /// When it came into its mailbox here.
     pub since: String,
     pub gone: Option<Gone>,

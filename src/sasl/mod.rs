@@ -3,6 +3,7 @@
 //! Base64 and the framing belong to the protocol that carries the exchange.
 
 pub mod client;
+pub mod exchange;
 pub mod scram;
 pub mod server;
 

@@ -18,9 +18,11 @@ pub struct Account {
     pub paused: bool,
     /// Copies that others make in Sent come late.
     pub late_copies: bool,
+    /// Its mail is taken from a POP3 maildrop: what is done here is done nowhere else.
+    pub maildrop: bool,
 }
 
-const COLUMNS: &str = "id, name, delimiter, last_sync_ms, last_error, paused, late_copies";
+const COLUMNS: &str = "id, name, delimiter, last_sync_ms, last_error, paused, late_copies, maildrop";
 
 impl Account {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -32,6 +34,7 @@ impl Account {
             last_error: row.get("last_error")?,
             paused: row.get("paused")?,
             late_copies: row.get("late_copies")?,
+            maildrop: row.get("maildrop")?,
         })
     }
 }
@@ -60,6 +63,9 @@ impl Txn<'_> {
     /// The account with that name; made, with its INBOX, if there is none. INBOX is not journalled: every server has it.
     pub fn ensure_account(&mut self, name: &str) -> Result<AccountId> {
         if let Some(account) = self.reader().account_named(name)? {
+            if account.maildrop {
+                self.become_mirror(account.id)?;
+            }
             return Ok(account.id);
         }
         self.conn().prepare_cached("INSERT INTO account (name) VALUES (?1)")?.execute([name])?;

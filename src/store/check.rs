@@ -140,7 +140,17 @@ const RULES: &[(&str, &str)] = &[
         "a message without bytes can be fetched",
         "SELECT 'message ' || m.id AS what FROM message AS m WHERE m.content_id IS NULL AND m.mailbox_id IS NOT NULL
          AND NOT EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = m.id)
+         AND NOT EXISTS (SELECT 1 FROM popped AS p WHERE p.message_id = m.id)
          AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = m.id)",
+    ),
+    (
+        "what is done in an account with a maildrop is not journalled",
+        "SELECT 'entry ' || j.id AS what FROM journal AS j JOIN account AS a ON a.id = j.account_id WHERE a.maildrop = 1",
+    ),
+    (
+        "a message taken from a maildrop is of its account",
+        "SELECT 'message ' || m.id AS what FROM popped AS p JOIN message AS m ON m.id = p.message_id
+         JOIN account AS a ON a.id = p.account_id WHERE p.account_id <> m.account_id OR a.maildrop = 0",
     ),
     (
         "a submission knows each of its recipients",

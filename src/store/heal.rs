@@ -74,7 +74,8 @@ fn make_agree(hot: &Connection, content: &mut Connection, healed: &mut Healed) -
     for missing in referred.difference(&complete) {
         let mut forget = hot.prepare_cached(
             "UPDATE message SET content_id = NULL
-             WHERE content_id = ?1 AND EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = message.id)",
+             WHERE content_id = ?1 AND (EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = message.id)
+               OR EXISTS (SELECT 1 FROM popped AS p WHERE p.message_id = message.id AND p.missing_ms IS NULL))",
         )?;
         healed.to_fetch_again += forget.execute([missing])?;
         let mut delete = hot.prepare_cached(

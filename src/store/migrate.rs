@@ -22,6 +22,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0009_doubt.sql"),
     include_str!("migrations/0010_queue.sql"),
     include_str!("migrations/0011_retry.sql"),
+    include_str!("migrations/0012_maildrop.sql"),
 ];
 
 /// The search index's.

@@ -98,10 +98,10 @@ impl<'c> Txn<'c> {
         Ok(LocalUid::new(first))
     }
 
-    /// Writes the act to the journal if the user did it.
+    /// Writes the act to the journal if the user did it, and a server is to hear of it.
     pub(in crate::store) fn journal(&mut self, account: AccountId, op: &Op) -> Result<Option<EntryId>> {
         let is_forgotten = mutant!(NotJournalled) && matches!(op, Op::Expunge { .. });
-        if self.origin != Origin::LocalUser || is_forgotten {
+        if self.origin != Origin::LocalUser || is_forgotten || self.is_maildrop(account)? {
             return Ok(None);
         }
         let mut insert = self

@@ -194,7 +194,7 @@ impl Txn<'_> {
     }
 
     /// The bytes of a message that has none here.
-    fn refill(&mut self, message: MessageId, stored: &StoredContent) -> Result<()> {
+    pub(in crate::store) fn refill(&mut self, message: MessageId, stored: &StoredContent) -> Result<()> {
         let facts = self.reader().message_facts(message)?;
         if facts.is_none_or(|facts| facts.content.is_some()) {
             return Ok(());

@@ -22,6 +22,7 @@ mod fetch;
 mod folders;
 pub mod guard;
 pub mod identity;
+pub mod maildrop;
 pub mod names;
 mod pass;
 pub mod plan;

@@ -57,6 +57,10 @@ row_id! {
     /// A recorded conflict.
     ConflictId
 }
+row_id! {
+    /// A message taken from a maildrop.
+    PoppedId
+}
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident, $repr:ty) => {

@@ -116,6 +116,15 @@ pub const HTTP_TIMEOUT_MS: u64 = 60_000;
 /// Longest SMTP reply taken, all lines together: RFC 5321 section 4.5.3.1.5 asks for 512 a line.
 pub const UPSTREAM_REPLY_MAX_BYTES: usize = 64 * 1024;
 
+/// Longest line of an upstream POP3 server outside messages: RFC 2449 section 4 says 512, listings some more.
+pub const UPSTREAM_POP3_LINE_MAX_BYTES: usize = 4096;
+
+/// Messages in an upstream maildrop: what is known of each must fit into memory.
+pub const UPSTREAM_POP3_MESSAGES_MAX: usize = 500_000;
+
+/// Commands on their way to an upstream POP3 server at once (RFC 2449 section 6.6): their answers are messages.
+pub const UPSTREAM_POP3_PIPELINE_MAX: usize = 32;
+
 /// How long making a connection to an upstream server may take, TLS handshake included.
 pub const UPSTREAM_CONNECT_TIMEOUT_MS: u64 = 30_000;
 

@@ -11,6 +11,7 @@ pub mod folder_filter;
 pub mod id;
 pub mod limits;
 pub mod mailbox;
+pub mod maildrop;
 pub mod mutant;
 pub mod quirks;
 pub mod secret;
@@ -23,10 +24,11 @@ pub use date::{InternalDate, Timestamp};
 pub use flags::{Flag, Flags, Keyword, SystemFlag};
 pub use folder_filter::{FolderFilter, Glob};
 pub use id::{
-    AccountId, ConflictId, ContentId, EntryId, LocalUid, MailboxId, MessageId, ModSeq, RemoteUid, SubmissionId,
-    UidValidity,
+    AccountId, ConflictId, ContentId, EntryId, LocalUid, MailboxId, MessageId, ModSeq, PoppedId, RemoteUid,
+    SubmissionId, UidValidity,
 };
 pub use mailbox::{MailboxName, SpecialUse};
+pub use maildrop::Keep;
 pub use quirks::Quirks;
 pub use secret::{Secret, SecretKind};
 pub use stream::ByteSource;

@@ -8,12 +8,14 @@
 pub mod dial;
 pub mod http;
 pub mod imap;
+pub mod pop3;
 pub mod smtp;
 pub mod tls;
 mod trace;
 
 pub use dial::{Dial, Endpoint, Tcp, Timeouts, TlsMode};
 pub use imap::{Connector, ImapRemote};
+pub use pop3::{Pop3Connector, Pop3Remote};
 pub use smtp::{Login, SmtpSender};
 pub use tls::{ClientTls, TrustError};
 pub use trace::TARGET as WIRE_TRACE_TARGET;

@@ -54,3 +54,79 @@ fn a_message_deleted_by_pop3_at_the_local_face_goes_upstream() {
     pop3.ok("QUIT");
     wait_until("the message to go upstream", SOON, || server.login("ada").select("INBOX").exists() == 4);
 }
+
+fn taken_from(server: &RefServer, keep: &str) -> Agent {
+    let pop3 = server.address("pop3");
+    let submission = server.address("submission");
+    Agent::started(&format!(
+        "[[account]]\nname = \"ada\"\naddress = \"ada@{}\"\n\
+         pop3 = {{ host = \"{}\", port = {}, tls = \"none\", keep = {keep} }}\n\
+         smtp = {{ host = \"{}\", port = {}, tls = \"none\" }}\n\
+         user = \"ada\"\npassword = \"{}\"\n",
+        server.domain,
+        pop3.ip(),
+        pop3.port(),
+        submission.ip(),
+        submission.port(),
+        refserver::PASSWORD,
+    ))
+}
+
+#[test]
+fn mail_comes_by_pop3_and_what_is_done_with_it_stays_between_client_and_agent() {
+    let server = server();
+    let agent = taken_from(&server, "\"until-deleted\"");
+    agent.sync();
+    let mut imap = agent.login("ada");
+    assert_eq!(imap.select("INBOX").exists(), 5);
+    imap.ok("CREATE Kept");
+    imap.ok("STORE 1 +FLAGS (\\Flagged)");
+    imap.ok("MOVE 1 Kept");
+    imap.ok("STORE 1 +FLAGS (\\Deleted)");
+    imap.ok("EXPUNGE");
+    agent.sync();
+    let status = agent.ctl_json(&["status", "--json"]);
+    let account = &status["accounts"][0];
+    assert_eq!((account["state"].as_str(), &account["journal"]["pending"]), (Some("online"), &0.into()), "{status}");
+    wait_until("what was deleted here to go there", SOON, || server.login("ada").select("INBOX").exists() == 4);
+    assert_eq!(imap.select("Kept").exists(), 1);
+    assert_eq!(imap.select("INBOX").exists(), 3);
+    let verified = agent.ctl(&["verify"]);
+    assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
+    let tested = agent.ctl(&["account", "test"]);
+    assert!(tested.code == 0 && tested.out.contains("4 messages"), "{}{}", tested.out, tested.err);
+    let listed = agent.ctl(&["account", "list", "--json"]);
+    assert!(listed.out.contains("\"imap\":null") || listed.out.contains("\"imap\": null"), "{}", listed.out);
+}
+
+#[test]
+fn an_agent_killed_over_and_over_while_it_empties_a_maildrop_has_each_message_once() {
+    let server = server();
+    let mut sent: Vec<Vec<u8>> = (0..5).map(corpus::small).collect();
+    let mut agent = taken_from(&server, "\"never\"");
+    for already in [0, 1, 7, 19] {
+        let mut imap = server.login("ada");
+        let here = agent.login("ada").select("INBOX").exists();
+        for _ in 0..20 {
+            let message = format!("Subject: {0}\r\n\r\nThis is {0}.\r\n", sent.len()).into_bytes();
+            imap.append("INBOX", &[], 1_000_000_000, &message);
+            sent.push(message);
+        }
+        agent.ctl(&["sync"]);
+        wait_until("some of it to come", SOON, || agent.login("ada").select("INBOX").exists() >= here + already);
+        agent.kill();
+        agent.start();
+    }
+    wait_until("the maildrop to be empty", SOON, || {
+        agent.ctl(&["sync", "--wait"]);
+        server.login("ada").select("INBOX").exists() == 0
+    });
+    let mut imap = agent.login("ada");
+    imap.select("INBOX");
+    let mut here: Vec<Vec<u8>> = imap.fetch_all().into_iter().map(|message| message.body).collect();
+    here.sort();
+    sent.sort();
+    assert_eq!(here.len(), sent.len());
+    assert!(here == sent, "each message once, byte for byte");
+    assert_eq!(agent.ctl(&["verify"]).code, 0);
+}

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use mailtide::config::{Config, ConfigError, Credential, ServerConfig, TlsIdentity, TlsMode};
-use mailtide::types::MailboxName;
+use mailtide::config::{Config, ConfigError, Credential, Incoming, Server, ServerConfig, TlsIdentity, TlsMode};
+use mailtide::types::{Keep, MailboxName};
 
 const GOOD: &str = r#"
 [local]
@@ -38,17 +38,39 @@ fn a_whole_configuration_is_read() {
     let config = parse(GOOD).expect("a good configuration");
     assert_eq!(config.local.pop3, "127.0.0.1:1110".parse().ok());
     let [work, home] = &config.accounts[..] else { panic!("two accounts") };
-    assert_eq!((work.imap.host.as_str(), work.imap.port, work.imap.tls), ("imap.example.org", 993, TlsMode::Implicit));
+    assert_eq!(
+        (work.incoming.server().host.as_str(), work.incoming.server().port, work.incoming.server().tls),
+        ("imap.example.org", 993, TlsMode::Implicit)
+    );
     assert!(matches!(&work.password, Credential::Password(secret) if secret.matches("upstream secret")));
     assert_eq!(work.tls_ca, Some(PathBuf::from("/etc/mailtide/ca.pem")));
     let name = |text| MailboxName::parse(text).expect("a valid name");
     assert!(work.folders.includes(&name("INBOX")) && !work.folders.includes(&name("[Gmail]/All Mail")));
-    assert_eq!((home.imap.port, home.user.as_str()), (143, "me@home.test"));
+    assert_eq!((home.incoming.server().port, home.user.as_str()), (143, "me@home.test"));
     assert!(home.smtp.is_none());
     assert!(matches!(&home.password, Credential::Command(argv) if argv[..] == ["pass", "show", "home"]));
     let text = "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\nkeyring = true\n";
     let config = Config::parse(text, Path::new("config.toml")).expect("valid");
     assert_eq!(config.accounts[0].password, Credential::Keyring("a".to_owned()));
+}
+
+#[test]
+fn an_account_without_imap_takes_its_mail_by_pop3_and_says_how_long_it_stays_there() {
+    for (keep, meant) in [
+        ("", Keep::Always),
+        (", keep = \"always\"", Keep::Always),
+        (", keep = \"until-deleted\"", Keep::UntilDeleted),
+        (", keep = { days = 14 }", Keep::Days(14)),
+        (", keep = \"never\"", Keep::Never),
+    ] {
+        let text = format!(
+            "[[account]]\nname = \"a\"\naddress = \"a@b\"\npop3 = {{ host = \"h\"{keep} }}\npassword = \"p\"\n"
+        );
+        let account = &parse(&text).expect(keep).accounts[0];
+        let server = Server { host: "h".to_owned(), port: 995, tls: TlsMode::Implicit };
+        assert_eq!(account.incoming, Incoming::Pop3 { server, keep: meant });
+        assert_eq!(account.poll_seconds, 300);
+    }
 }
 
 #[test]
@@ -165,6 +187,26 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     ("local = 3", "1:9: invalid type: integer `3`, expected a table [local]"),
     ("[local]\nimap = \"127.0.0.1:1\"\nimap = \"127.0.0.1:1\"", "3:1: duplicate key"),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\npassword = \"p\"\n",
+        "1:1: missing key `imap` (or `pop3`): imap = { host = \"imap.example.org\" }",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npop3 = { host = \"h\" }\npassword = \"p\"\n",
+        "5:8: there are both imap and pop3; keep one of them, or make two accounts",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\npop3 = { host = \"h\", keep = \"leave\" }\npassword = \"p\"\n",
+        "4:29: invalid value: string \"leave\", expected one of \"always\", \"until-deleted\", { days = 14 }, \"never\"",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\npop3 = { host = \"h\", keep = { days = 0 } }\npassword = \"p\"\n",
+        "4:38: invalid value: integer `0`, expected a number of days from 1 to 3650",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\npop3 = { host = \"h\" }\npassword = \"p\"\nmirror = { folders = [\"*\"] }\n",
+        "6:10: mirror is for accounts with imap; an account with pop3 has no use for it",
+    ),
     (
         "[account]\nname = \"a\"",
         "1:1: invalid type: table, expected [[account]] in double brackets, once for each account",

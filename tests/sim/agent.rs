@@ -166,7 +166,7 @@ impl Agent {
         config::Account {
             name: name.to_owned(),
             address: format!("{name}@{DOMAIN}"),
-            imap: server(IMAP_PORT),
+            incoming: config::Incoming::Imap(server(IMAP_PORT)),
             smtp: Some(server(SMTP_PORT)),
             user: name.to_owned(),
             password: Credential::Password(Secret::new(PASSWORD)),

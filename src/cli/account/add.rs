@@ -32,17 +32,24 @@ pub(in crate::cli) struct Arguments {
     #[arg(long)]
     address: Option<String>,
     /// The IMAP server
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "pop3")]
     imap: Option<String>,
+    /// The POP3 server, for an account without IMAP: its mail is taken into INBOX, and stays on the server unless the
+    /// configuration says otherwise
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pop3: Option<String>,
     /// The SMTP server; an empty one for an account that only reads
     #[arg(long, value_name = "HOST[:PORT]")]
     smtp: Option<String>,
-    /// How the connections are protected [default: starttls on the ports 143, 587 and 25, else implicit]
+    /// How the connections are protected [default: starttls on the ports 143, 110, 587 and 25, else implicit]
     #[arg(long, value_name = "MODE", value_parser = TLS_MODES)]
     tls: Option<String>,
     /// How the one to the IMAP server is protected, where it is not as --tls says
     #[arg(long, value_name = "MODE", value_parser = TLS_MODES)]
     imap_tls: Option<String>,
+    /// How the one to the POP3 server is protected, where it is not as --tls says
+    #[arg(long, value_name = "MODE", value_parser = TLS_MODES)]
+    pop3_tls: Option<String>,
     /// How the one to the SMTP server is protected, where it is not as --tls says
     #[arg(long, value_name = "MODE", value_parser = TLS_MODES)]
     smtp_tls: Option<String>,
@@ -114,7 +121,7 @@ fn refusal(worst: Exit) -> String {
         Exit::NoPermission => "the login was refused: look at --user and the password",
         Exit::Config => "what was said of the account must be mended first",
         _ => {
-            "look at host and port, and at --imap-tls and --smtp-tls: they say how a server is protected where that was \
+            "look at host and port, and at --imap-tls, --pop3-tls and --smtp-tls: they say how a server is protected where that was \
               guessed wrong"
         }
     };
@@ -130,7 +137,13 @@ async fn block(context: &Context, arguments: Arguments, name: &str) -> Result<St
     let address = asked(context, "Mail address", arguments.address, "--address", None)?;
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
     let guess = |kind: &str| Some(format!("{kind}.{domain}"));
-    let imap = asked(context, "IMAP server", arguments.imap, "--imap", guess("imap"))?;
+    let (key, incoming, incoming_tls) = match arguments.pop3 {
+        Some(pop3) => ("pop3", pop3, arguments.pop3_tls),
+        None => {
+            let imap = asked(context, "IMAP server", arguments.imap, "--imap", guess("imap"))?;
+            ("imap", imap, arguments.imap_tls)
+        }
+    };
     let smtp = asked(context, "SMTP server", arguments.smtp, "--smtp", guess("smtp"))?;
     let user = asked(
         context,
@@ -143,7 +156,7 @@ async fn block(context: &Context, arguments: Arguments, name: &str) -> Result<St
     let mut lines = vec!["[[account]]".to_owned()];
     lines.push(format!("name = {}", quoted(name)));
     lines.push(format!("address = {}", quoted(&address)));
-    for (key, server, tls) in [("imap", &imap, arguments.imap_tls), ("smtp", &smtp, arguments.smtp_tls)] {
+    for (key, server, tls) in [(key, &incoming, incoming_tls), ("smtp", &smtp, arguments.smtp_tls)] {
         if !server.is_empty() {
             lines.push(format!("{key} = {}", server_value(server, tls.as_ref().or(arguments.tls.as_ref()))));
         }
@@ -181,7 +194,7 @@ fn server_value(server: &str, tls: Option<&String>) -> String {
 /// What servers do on a port (RFC 8314 section 3): in plain text until STARTTLS, or TLS from the start.
 const fn usual_tls(port: Option<u16>) -> &'static str {
     match port {
-        Some(143 | 587 | 25) => "starttls",
+        Some(143 | 110 | 587 | 25) => "starttls",
         _ => "implicit",
     }
 }

@@ -11,12 +11,13 @@ use super::acts::Acts;
 use super::failure::Failure;
 use super::screen::Tone;
 use crate::agent::daemon::no_account;
-use crate::agent::servers::Servers;
+use crate::agent::servers::{Incoming, Servers};
 use crate::agent::{Exit, paths};
-use crate::config::{Account, Config, Server, TlsMode};
+use crate::config::{self, Account, Config, Server, TlsMode};
 use crate::outbox::sender::SendError;
+use crate::sync::maildrop::seam::{Maildrop, OpenMaildrop};
 use crate::sync::remote::{Connect, Remote, RemoteError};
-use crate::upstream::Tcp;
+use crate::upstream::{Connector, Pop3Connector, Tcp};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Act {
@@ -42,7 +43,8 @@ struct Listed {
     name: String,
     address: String,
     user: String,
-    imap: String,
+    imap: Option<String>,
+    pop3: Option<String>,
     smtp: Option<String>,
 }
 
@@ -53,7 +55,10 @@ fn list(context: &mut Context, config: &Config) -> Result<Exit, Failure> {
     } else {
         let rows: Vec<Vec<String>> = listed
             .into_iter()
-            .map(|account| vec![account.name, account.address, account.imap, account.smtp.unwrap_or_default()])
+            .map(|account| {
+                let incoming = account.imap.or(account.pop3.map(|pop3| format!("{pop3} POP3")));
+                vec![account.name, account.address, incoming.unwrap_or_default(), account.smtp.unwrap_or_default()]
+            })
             .collect();
         context.screen.table("", &["NAME", "ADDRESS", "IMAP", "SMTP"], &rows, &[])?;
     }
@@ -65,7 +70,8 @@ fn listed(account: &Account) -> Listed {
         name: account.name.clone(),
         address: account.address.clone(),
         user: account.user.clone(),
-        imap: shown(&account.imap),
+        imap: matches!(account.incoming, config::Incoming::Imap(_)).then(|| shown(account.incoming.server())),
+        pop3: matches!(account.incoming, config::Incoming::Pop3 { .. }).then(|| shown(account.incoming.server())),
         smtp: account.smtp.as_ref().map(shown),
     }
 }
@@ -83,7 +89,7 @@ fn shown(server: &Server) -> String {
 #[derive(Serialize)]
 pub(super) struct Tested {
     pub account: String,
-    /// `imap` or `smtp`.
+    /// `imap`, `pop3` or `smtp`.
     pub server: &'static str,
     pub address: String,
     pub ok: bool,
@@ -135,13 +141,21 @@ pub(super) async fn test_account(account: &Account) -> Vec<Tested> {
         exit: outcome.as_ref().map_or_else(|(_, exit)| *exit, |_| Exit::Done),
         text: outcome.unwrap_or_else(|(text, _)| text),
     };
+    let protocol = match account.incoming {
+        config::Incoming::Imap(_) => "imap",
+        config::Incoming::Pop3 { .. } => "pop3",
+    };
     let servers = match Servers::of(account, Tcp).await {
         Ok(servers) => servers,
         Err(error) => {
-            return vec![tested("imap", &account.imap, Err((error.to_string(), error.exit())))];
+            return vec![tested(protocol, account.incoming.server(), Err((error.to_string(), error.exit())))];
         }
     };
-    let mut both = vec![tested("imap", &account.imap, test_imap(&servers).await)];
+    let outcome = match &servers.incoming {
+        Incoming::Imap(connector) => test_imap(connector).await,
+        Incoming::Pop3(connector, _) => test_pop3(connector).await,
+    };
+    let mut both = vec![tested(protocol, account.incoming.server(), outcome.map_err(failed))];
     if let (Some(sender), Some(address)) = (&servers.smtp, &account.smtp) {
         let outcome = sender.check().await.map(|()| "logged in".to_owned());
         let outcome = outcome.map_err(|error| {
@@ -153,13 +167,22 @@ pub(super) async fn test_account(account: &Account) -> Vec<Tested> {
     both
 }
 
-async fn test_imap(servers: &Servers) -> Result<String, (String, Exit)> {
-    let failed = |error: RemoteError| {
-        let refused = matches!(error, RemoteError::LoginRefused { .. });
-        (error.to_string(), if refused { Exit::NoPermission } else { Exit::TempFail })
-    };
-    let mut remote = servers.imap.connect().await.map_err(failed)?;
-    let mailboxes = remote.list().await.map_err(failed)?.len();
+fn failed(error: RemoteError) -> (String, Exit) {
+    let refused = matches!(error, RemoteError::LoginRefused { .. });
+    (error.to_string(), if refused { Exit::NoPermission } else { Exit::TempFail })
+}
+
+async fn test_pop3(connector: &Pop3Connector) -> Result<String, RemoteError> {
+    let mut maildrop = connector.open().await?;
+    let messages = maildrop.list().await?.len();
+    let text = format!("logged in; {messages} messages; {}", maildrop.extensions());
+    maildrop.leave().await?;
+    Ok(text)
+}
+
+async fn test_imap(connector: &Connector) -> Result<String, RemoteError> {
+    let mut remote = connector.connect().await?;
+    let mailboxes = remote.list().await?.len();
     let facts = remote.facts();
     let extensions = [
         (facts.idle, "IDLE"),

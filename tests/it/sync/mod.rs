@@ -5,6 +5,7 @@ mod catch;
 mod chance;
 mod folders;
 mod guard;
+mod maildrop;
 mod mirror;
 mod model_remote;
 mod one_message;

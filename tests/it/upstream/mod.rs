@@ -7,6 +7,7 @@ mod imap_quirks;
 mod imap_session;
 mod imap_tour;
 mod imap_wait;
+mod pop3;
 mod script;
 mod smtp;
 mod wire_trace;

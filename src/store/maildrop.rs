@@ -1,0 +1,246 @@
+//! Accounts whose mail is taken from a POP3 maildrop: what was taken, what the server still has of it, what it does not
+//! give. Mail comes into INBOX; what the user does with it from then on is between the user and this store.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Error, NewMessage, Reader, Result, StoredContent, Txn};
+use crate::types::{AccountId, ContentHash, MailboxName, MessageId, PoppedId, Timestamp, limits};
+
+/// The wait before a message that was refused is asked for again, doubled each time, and its limit.
+const AGAIN_FIRST_MS: i64 = 10 * 60_000;
+const AGAIN_MAX_MS: i64 = 24 * 3_600_000;
+
+/// A message that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Popped {
+    pub id: PoppedId,
+    /// Empty: the server told none.
+    pub unique_id: String,
+    /// As the server listed it.
+    pub size_bytes: u64,
+    /// Of the header fields that a server leaves alone.
+    pub header: ContentHash,
+    /// Of those and the body.
+    pub whole: ContentHash,
+    pub taken: Timestamp,
+    /// When the server was first seen without it.
+    pub missing_since: Option<Timestamp>,
+    /// The user deleted it.
+    pub is_gone_here: bool,
+    pub has_bytes: bool,
+}
+
+/// A message just taken.
+#[derive(Debug, Clone)]
+pub struct Fresh {
+    pub unique_id: String,
+    pub listed_bytes: u64,
+    pub header: ContentHash,
+    pub whole: ContentHash,
+    pub message: NewMessage,
+}
+
+/// What a visit to the maildrop showed of messages that were taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Under another unique id or with another size than before, or after they were missing.
+    pub changed: Vec<(PoppedId, String, u64)>,
+    /// The server has them no more.
+    pub absent: Vec<PoppedId>,
+    /// About to be deleted there.
+    pub going: Vec<PoppedId>,
+}
+
+impl Seen {
+    /// Is there nothing to write down?
+    pub const fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.absent.is_empty() && self.going.is_empty()
+    }
+}
+
+/// A message that the server lists and did not give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Postponed {
+    pub unique_id: String,
+    pub why: String,
+    /// Not asked for again before.
+    pub until: Timestamp,
+}
+
+impl Popped {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: PoppedId::new(row.get("id")?),
+            unique_id: row.get("unique_id")?,
+            size_bytes: row.get::<_, i64>("size_bytes")?.unsigned_abs(),
+            header: ContentHash::from_bytes(row.get("header")?),
+            whole: ContentHash::from_bytes(row.get("whole")?),
+            taken: Timestamp::from_unix_ms(row.get("taken_ms")?),
+            missing_since: row.get::<_, Option<i64>>("missing_ms")?.map(Timestamp::from_unix_ms),
+            is_gone_here: row.get("is_gone")?,
+            has_bytes: row.get("has_bytes")?,
+        })
+    }
+}
+
+impl Reader<'_> {
+    /// Every message taken from the account's maildrop that the server may still have, oldest first.
+    pub fn popped(&self, account: AccountId) -> Result<Vec<Popped>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT p.id, p.unique_id, p.size_bytes, p.header, p.whole, p.taken_ms, p.missing_ms,
+               m.mailbox_id IS NULL AS is_gone, m.content_id IS NOT NULL AS has_bytes
+             FROM popped AS p LEFT JOIN message AS m ON m.id = p.message_id WHERE p.account_id = ?1 ORDER BY p.id",
+        )?;
+        Ok(select.query_map([account.get()], Popped::from_row)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The unique ids under which the server was last seen to have the message.
+    pub fn popped_as(&self, message: MessageId) -> Result<Option<String>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT unique_id FROM popped WHERE message_id = ?1 AND missing_ms IS NULL AND going = 0",
+        )?;
+        Ok(select.query_row([message.get()], |row| row.get("unique_id")).optional()?)
+    }
+
+    /// What the server lists and did not give.
+    pub fn postponed(&self, account: AccountId) -> Result<Vec<Postponed>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT unique_id, why, again_ms FROM popped_refused WHERE account_id = ?1 ORDER BY unique_id",
+        )?;
+        let rows = select.query_map([account.get()], |row| {
+            Ok(Postponed {
+                unique_id: row.get("unique_id")?,
+                why: row.get("why")?,
+                until: Timestamp::from_unix_ms(row.get("again_ms")?),
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn has_mirror(&self, account: AccountId) -> Result<bool> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM remote_mailbox WHERE account_id = ?1)
+                 OR EXISTS (SELECT 1 FROM journal WHERE account_id = ?1) AS found",
+        )?;
+        Ok(select.query_row([account.get()], |row| row.get("found"))?)
+    }
+}
+
+impl Txn<'_> {
+    /// The account with that name, whose mail is taken from a maildrop; made, with its INBOX, if there is none.
+    pub fn ensure_maildrop(&mut self, name: &str) -> Result<AccountId> {
+        let account = match self.reader().account_named(name)? {
+            Some(account) if account.maildrop => return Ok(account.id),
+            Some(account) if self.reader().has_mirror(account.id)? => {
+                return Err(Error::Cannot(
+                    "the account mirrors an IMAP server up to now; give the one with pop3 another name",
+                ));
+            }
+            Some(account) => account.id,
+            None => self.ensure_account(name)?,
+        };
+        self.set_maildrop(account, true)?;
+        Ok(account)
+    }
+
+    /// The account is to mirror an IMAP server from now on.
+    pub(in crate::store) fn become_mirror(&mut self, account: AccountId) -> Result<()> {
+        let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM message WHERE account_id = ?1")?;
+        if select.exists([account.get()])? {
+            return Err(Error::Cannot(
+                "the account's mail was taken by POP3 up to now; give the one with imap another name",
+            ));
+        }
+        self.set_maildrop(account, false)
+    }
+
+    /// Is the account's mail taken from a maildrop?
+    pub(in crate::store) fn is_maildrop(&self, account: AccountId) -> Result<bool> {
+        let mut select = self.conn().prepare_cached("SELECT maildrop FROM account WHERE id = ?1")?;
+        Ok(select.query_row([account.get()], |row| row.get("maildrop"))?)
+    }
+
+    /// Messages were taken, and are in INBOX now. Returns them in the same order.
+    pub fn pop(&mut self, account: AccountId, fresh: &[Fresh]) -> Result<Vec<PoppedId>> {
+        let inbox = self.reader().mailbox_named(account, &MailboxName::inbox())?.ok_or(Error::NoSuchMailbox)?;
+        let messages: Vec<NewMessage> = fresh.iter().map(|one| one.message.clone()).collect();
+        let appended = self.append(inbox.id, &messages)?;
+        let mut insert = self.conn().prepare_cached(
+            "INSERT INTO popped (account_id, message_id, unique_id, size_bytes, header, whole, taken_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?;
+        let mut ids = Vec::with_capacity(fresh.len());
+        for (one, (message, _)) in fresh.iter().zip(appended.messages) {
+            insert.execute(params![
+                account.get(),
+                message.get(),
+                one.unique_id,
+                one.listed_bytes.cast_signed(),
+                one.header.as_bytes(),
+                one.whole.as_bytes(),
+                self.now().unix_ms(),
+            ])?;
+            ids.push(PoppedId::new(self.conn().last_insert_rowid()));
+            self.given(account, &one.unique_id)?;
+        }
+        Ok(ids)
+    }
+
+    /// The bytes of a message whose bytes were lost here.
+    pub fn pop_again(&mut self, popped: PoppedId, content: &StoredContent) -> Result<()> {
+        let mut select = self.conn().prepare_cached("SELECT message_id FROM popped WHERE id = ?1")?;
+        let message: Option<i64> = select.query_row([popped.get()], |row| row.get("message_id"))?;
+        message.map_or(Ok(()), |message| self.refill(MessageId::new(message), content))
+    }
+
+    /// What a visit showed. What we deleted and the server has no more is forgotten; what went otherwise is remembered for
+    /// a while, since it may only have got another unique id.
+    pub fn seen_in_maildrop(&mut self, account: AccountId, seen: &Seen) -> Result<()> {
+        let now = self.now().unix_ms();
+        let mut update = self
+            .conn()
+            .prepare_cached("UPDATE popped SET unique_id = ?2, size_bytes = ?3, missing_ms = NULL WHERE id = ?1")?;
+        for (id, unique_id, size_bytes) in &seen.changed {
+            update.execute(params![id.get(), unique_id, size_bytes.cast_signed()])?;
+        }
+        let mut forget = self.conn().prepare_cached("DELETE FROM popped WHERE id = ?1 AND going = 1")?;
+        let mut miss =
+            self.conn().prepare_cached("UPDATE popped SET missing_ms = coalesce(missing_ms, ?2) WHERE id = ?1")?;
+        for id in &seen.absent {
+            forget.execute([id.get()])?;
+            miss.execute(params![id.get(), now])?;
+        }
+        let mut going = self.conn().prepare_cached("UPDATE popped SET going = 1 WHERE id = ?1")?;
+        seen.going.iter().try_for_each(|id| going.execute([id.get()]).map(drop))?;
+        let mut expire = self.conn().prepare_cached("DELETE FROM popped WHERE account_id = ?1 AND missing_ms < ?2")?;
+        expire.execute(params![account.get(), now - limits::RECOVERY_MS])?;
+        Ok(())
+    }
+
+    /// The server lists the message and does not give it: it is asked for again later, and the others go on.
+    pub fn postpone(&mut self, account: AccountId, unique_id: &str, why: &str) -> Result<()> {
+        let mut upsert = self.conn().prepare_cached(
+            "INSERT INTO popped_refused (account_id, unique_id, why, tries, again_ms) VALUES (?1, ?2, ?3, 1, ?4 + ?5)
+             ON CONFLICT (account_id, unique_id) DO UPDATE SET why = excluded.why, tries = tries + 1,
+               again_ms = ?4 + min(?6, ?5 << min(tries, 16))",
+        )?;
+        let now = self.now().unix_ms();
+        upsert.execute(params![account.get(), unique_id, why, now, AGAIN_FIRST_MS, AGAIN_MAX_MS])?;
+        self.touch(account);
+        Ok(())
+    }
+
+    /// The server gave the message, or has it no more.
+    pub fn given(&mut self, account: AccountId, unique_id: &str) -> Result<()> {
+        let mut delete =
+            self.conn().prepare_cached("DELETE FROM popped_refused WHERE account_id = ?1 AND unique_id = ?2")?;
+        delete.execute(params![account.get(), unique_id])?;
+        Ok(())
+    }
+
+    fn set_maildrop(&mut self, account: AccountId, maildrop: bool) -> Result<()> {
+        let mut update = self.conn().prepare_cached("UPDATE account SET maildrop = ?2 WHERE id = ?1")?;
+        update.execute(params![account.get(), maildrop])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! Where the bytes of a maildrop's messages go: into the store, in small commits, or only into imprints.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::imprint::{Imprint, Imprinter};
+use super::matching::Matching;
+use super::seam::{LetterSink, Listed};
+use crate::store::{self, Fresh, NewMessage, Origin, Store, StoredContent, Upload};
+use crate::types::{AccountId, ContentHash, Flags, InternalDate, PoppedId, Timestamp};
+
+/// A commit of so much is small beside the messages' way over the net.
+const COMMIT_MAX_MESSAGES: usize = 50;
+const COMMIT_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Takes imprints of headers.
+#[derive(Default)]
+pub(super) struct Headers {
+    now: Option<(u32, Imprinter)>,
+    pub(super) of: BTreeMap<u32, ContentHash>,
+}
+
+impl LetterSink for Headers {
+    fn begin(&mut self, number: u32) -> io::Result<()> {
+        self.now = Some((number, Imprinter::default()));
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some((_, imprinter)) = self.now.as_mut().filter(|(_, imprinter)| !imprinter.has_header()) {
+            imprinter.push(bytes);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.of.extend(self.now.take().map(|(number, imprinter)| (number, imprinter.finish().header)));
+        Ok(())
+    }
+
+    /// All of it is looked at then.
+    fn refused(&mut self, _number: u32, _why: String) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Takes messages in.
+pub(super) struct Intake<'a> {
+    store: &'a Store,
+    account: AccountId,
+    now: Timestamp,
+    listed: &'a BTreeMap<u32, Listed>,
+    matching: &'a mut Matching,
+    letter: Option<Letter>,
+    batch: Vec<(u32, Fresh)>,
+    again: Vec<(PoppedId, StoredContent)>,
+    batch_bytes: u64,
+    /// Which each number was found to be.
+    pub(super) found: BTreeMap<u32, PoppedId>,
+    pub(super) arrived: Vec<(u32, PoppedId)>,
+    pub(super) refused: Vec<(u32, String)>,
+}
+
+/// A message on its way in. `upload` is `None` once it is too large.
+struct Letter {
+    number: u32,
+    imprinter: Imprinter,
+    upload: Option<Upload>,
+}
+
+impl<'a> Intake<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        account: AccountId,
+        now: Timestamp,
+        listed: &'a BTreeMap<u32, Listed>,
+        matching: &'a mut Matching,
+    ) -> Self {
+        Self {
+            store,
+            account,
+            now,
+            listed,
+            matching,
+            letter: None,
+            batch: Vec::new(),
+            again: Vec::new(),
+            batch_bytes: 0,
+            found: BTreeMap::new(),
+            arrived: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// Puts into the store what came whole. It may be lost in a power cut until something durable follows.
+    pub(super) fn commit(&mut self) -> store::Result<()> {
+        let (batch, again) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.again));
+        self.batch_bytes = 0;
+        if batch.is_empty() && again.is_empty() {
+            return Ok(());
+        }
+        let account = self.account;
+        let (numbers, fresh): (Vec<u32>, Vec<Fresh>) = batch.into_iter().unzip();
+        let ids = self.store.write(Origin::Upstream, self.now, move |txn| {
+            again.iter().try_for_each(|(id, content)| txn.pop_again(*id, content))?;
+            if fresh.is_empty() { Ok(Vec::new()) } else { txn.pop(account, &fresh) }
+        })?;
+        self.arrived.extend(numbers.into_iter().zip(ids));
+        Ok(())
+    }
+
+    fn take(&mut self, number: u32, imprint: Imprint, content: StoredContent) {
+        self.batch_bytes += content.size_bytes;
+        if let Some(id) = self.matching.find_by_bytes(imprint) {
+            self.found.insert(number, id);
+            if self.matching.known(id).is_some_and(|known| !known.has_bytes && !known.is_gone_here) {
+                self.again.push((id, content));
+            }
+            return;
+        }
+        let listed = self.listed.get(&number);
+        let message = NewMessage {
+            content,
+            flags: Flags::default(),
+            internal_date: InternalDate::from(self.now),
+            email_id: None,
+        };
+        let fresh = Fresh {
+            unique_id: listed.and_then(|listed| listed.unique_id.clone()).unwrap_or_default(),
+            listed_bytes: listed.map_or(0, |listed| listed.size_bytes),
+            header: imprint.header,
+            whole: imprint.whole,
+            message,
+        };
+        self.batch.push((number, fresh));
+    }
+}
+
+impl LetterSink for Intake<'_> {
+    fn begin(&mut self, number: u32) -> io::Result<()> {
+        self.letter = Some(Letter { number, imprinter: Imprinter::default(), upload: Some(self.store.upload()) });
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(letter) = &mut self.letter else { return Ok(()) };
+        letter.imprinter.push(bytes);
+        match letter.upload.as_mut().map_or(Ok(()), |upload| upload.write(bytes)) {
+            Err(store::Error::TooBig { .. }) => {
+                letter.upload = None;
+                Ok(())
+            }
+            written => written.map_err(io::Error::other),
+        }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let Some(Letter { number, imprinter, upload }) = self.letter.take() else { return Ok(()) };
+        let Some(upload) = upload else {
+            self.refused.push((number, "it is larger than what is taken here".to_owned()));
+            return Ok(());
+        };
+        let content = upload.finish().map_err(io::Error::other)?;
+        self.take(number, imprinter.finish(), content);
+        match self.batch.len() >= COMMIT_MAX_MESSAGES || self.batch_bytes >= COMMIT_MAX_BYTES {
+            true => self.commit().map_err(io::Error::other),
+            false => Ok(()),
+        }
+    }
+
+    fn refused(&mut self, number: u32, why: String) -> io::Result<()> {
+        self.refused.push((number, why));
+        Ok(())
+    }
+}

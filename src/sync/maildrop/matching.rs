@@ -1,0 +1,136 @@
+//! Which of the messages that the server lists are those that were taken before. Pure.
+//!
+//! A unique id that both sides hold once, with the size that was listed then, is taken for the same message. Where the
+//! server tells none, or only counts its messages, where one stands twice, or the size is another, the header decides if
+//! it can be had, else all the bytes. Each known message is one of the listed ones at most.
+
+use std::collections::BTreeMap;
+
+use super::imprint::Imprint;
+use super::seam::Listed;
+use crate::store::Popped;
+use crate::types::{ContentHash, Keep, PoppedId, Timestamp};
+
+/// What must be looked at to know which message it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Nothing: it is this one.
+    Known(PoppedId),
+    /// Its header: it may be one of the known ones.
+    Header,
+    /// All of it: it is new, for all that can be seen.
+    Whole,
+}
+
+/// The known messages, and which of them were found again.
+#[derive(Debug)]
+pub struct Matching {
+    /// In the order in which they were taken.
+    known: Vec<Popped>,
+    is_found: Vec<bool>,
+    trusts_ids: bool,
+}
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+impl Matching {
+    /// Nothing is found yet.
+    pub fn new(known: Vec<Popped>, listed: &[Listed]) -> Self {
+        let only_counts = |one: &Listed| one.unique_id.as_deref().is_some_and(|id| id == one.number.to_string());
+        let is_found = vec![false; known.len()];
+        Self { known, is_found, trusts_ids: !listed.iter().all(only_counts) }
+    }
+
+    /// What each listed message is at first sight.
+    pub fn first_look(&mut self, listed: &[Listed]) -> Vec<Look> {
+        let mut listed_times: BTreeMap<&str, usize> = BTreeMap::new();
+        listed.iter().filter_map(id_of).for_each(|id| *listed_times.entry(id).or_default() += 1);
+        let mut by_id: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (place, one) in self.known.iter().enumerate() {
+            by_id.entry(one.unique_id.clone()).or_default().push(place);
+        }
+        let mut looks = vec![None; listed.len()];
+        for (one, look) in listed.iter().zip(&mut looks) {
+            let Some(id) = id_of(one).filter(|id| self.trusts_ids && listed_times[id] == 1) else { continue };
+            if let Some([place]) = by_id.get(id).map(Vec::as_slice)
+                && self.known[*place].size_bytes == one.size_bytes
+                && is_safe(&self.known[*place])
+            {
+                self.is_found[*place] = true;
+                *look = Some(Look::Known(self.known[*place].id));
+            }
+        }
+        let may_be_known = |one: &Listed| self.lost().any(|(_, lost)| is_safe(lost) && is_alike(lost, one));
+        listed
+            .iter()
+            .zip(looks)
+            .map(|(one, look)| look.unwrap_or(if may_be_known(one) { Look::Header } else { Look::Whole }))
+            .collect()
+    }
+
+    /// The known message with this header, found.
+    pub fn find_by_header(&mut self, listed: &Listed, header: ContentHash) -> Option<PoppedId> {
+        self.find(|lost| lost.header == header && is_safe(lost) && is_alike(lost, listed))
+    }
+
+    /// The known message with these bytes, found.
+    pub fn find_by_bytes(&mut self, imprint: Imprint) -> Option<PoppedId> {
+        self.find(|lost| lost.whole == imprint.whole && lost.header == imprint.header)
+    }
+
+    /// It is another message than it seemed.
+    pub fn lose(&mut self, id: PoppedId) {
+        if let Some(place) = self.place(id) {
+            self.is_found[place] = false;
+        }
+    }
+
+    /// What is known of the message.
+    pub fn known(&self, id: PoppedId) -> Option<&Popped> {
+        self.place(id).map(|place| &self.known[place])
+    }
+
+    /// The known messages that were not found, and were at the last visit.
+    pub fn newly_missing(&self) -> Vec<PoppedId> {
+        self.lost().filter(|(_, lost)| lost.missing_since.is_none()).map(|(_, lost)| lost.id).collect()
+    }
+
+    fn find(&mut self, is_it: impl Fn(&Popped) -> bool) -> Option<PoppedId> {
+        let (place, id) = self.lost().find(|(_, lost)| is_it(lost)).map(|(place, lost)| (place, lost.id))?;
+        self.is_found[place] = true;
+        Some(id)
+    }
+
+    fn lost(&self) -> impl Iterator<Item = (usize, &Popped)> {
+        self.known.iter().enumerate().filter(|(place, _)| !self.is_found[*place])
+    }
+
+    fn place(&self, id: PoppedId) -> Option<usize> {
+        self.known.binary_search_by_key(&id, |one| one.id).ok()
+    }
+}
+
+/// Is a known message not to stay on the server any longer? Not where the server has the only copy.
+pub fn is_due(keep: Keep, known: &Popped, now: Timestamp) -> bool {
+    is_safe(known)
+        && match keep {
+            Keep::Always => false,
+            Keep::UntilDeleted => known.is_gone_here,
+            Keep::Days(days) => now >= known.taken.plus_ms(i64::from(days) * DAY_MS),
+            Keep::Never => true,
+        }
+}
+
+/// Is nothing of it to be fetched (again)?
+const fn is_safe(known: &Popped) -> bool {
+    known.has_bytes || known.is_gone_here
+}
+
+fn id_of(listed: &Listed) -> Option<&str> {
+    listed.unique_id.as_deref().filter(|id| !id.is_empty())
+}
+
+/// Is a look at the header worth while, and does the same header make it the same message?
+fn is_alike(known: &Popped, listed: &Listed) -> bool {
+    known.size_bytes == listed.size_bytes || id_of(listed).is_some_and(|id| id == known.unique_id)
+}
