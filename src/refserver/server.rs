@@ -37,6 +37,7 @@ use crate::net::listener::{self, Accepted, Admission, ListenError, MakeSession, 
 use crate::net::tls::{Identity, TlsError};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::pop3::server as pop3;
+use crate::serve::failures::Failures;
 use crate::serve::imap::MailBackend;
 use crate::serve::pop3::{MaildropBackend, Maildrops};
 use crate::serve::sessions::Sessions;
@@ -112,6 +113,7 @@ struct Parts {
     delivery: Arc<Delivery>,
     maildrops: Maildrops,
     sessions: Sessions,
+    failures: Failures,
     dns: Dns,
     trust: Trust,
     signer: Option<Arc<Signer>>,
@@ -167,6 +169,7 @@ impl Server {
             delivery: Arc::new(delivery),
             maildrops: Maildrops::default(),
             sessions: Sessions::default(),
+            failures: Failures::default(),
             dns,
             trust,
             signer,
@@ -295,7 +298,11 @@ impl Parts {
             Arc::new(move || clock.now()),
             accepted.wake.callback(),
         );
-        let backend = backend.among(self.sessions.clone());
+        let mut backend = backend.among(self.sessions.clone());
+        // Behind an address of this machine are all of its users.
+        if !accepted.peer.ip().is_loopback() {
+            backend = backend.from(accepted.peer.ip(), self.failures.clone());
+        }
         let config = SessionConfig {
             scram_nonce: nonce(),
             name: self.settings.faults.server_name().unwrap_or("Mailtide refserver").to_owned(),

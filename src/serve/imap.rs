@@ -1,8 +1,10 @@
 //! The IMAP `Backend` over the store.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::failures::Failures;
 use super::search::matching;
 use super::sessions::{Seat, Sessions};
 use super::{Clock, Refused, Users};
@@ -17,7 +19,7 @@ use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::store::{self, Annotated, Origin, Store, Txn};
 use crate::types::{
-    AccountId, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, UidSet, limits,
+    AccountId, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, Timestamp, UidSet, limits,
 };
 
 /// Makes accounts for sessions. One for each session.
@@ -28,12 +30,21 @@ pub struct MailBackend {
     clock: Clock,
     wake: store::Wake,
     sessions: Sessions,
+    /// Where failed logins are counted, and from where this session comes.
+    failures: Option<(Failures, IpAddr)>,
 }
 
 impl MailBackend {
     /// A backend whose changes are made on behalf of `origin`; `wake` is called when the account may have changed.
     pub fn new(store: Store, origin: Origin, users: Arc<dyn Users>, clock: Clock, wake: store::Wake) -> Self {
-        Self { store, origin, users, clock, wake, sessions: Sessions::default() }
+        Self { store, origin, users, clock, wake, sessions: Sessions::default(), failures: None }
+    }
+
+    /// Logins that fail count against all sessions from that address.
+    #[must_use]
+    pub fn from(mut self, address: IpAddr, failures: Failures) -> Self {
+        self.failures = Some((failures, address));
+        self
     }
 
     /// Each user has no more sessions open than that.
@@ -56,6 +67,10 @@ impl Backend for MailBackend {
                 here_only.into_iter().fold(Capabilities::all(), Capabilities::without)
             }
         }
+    }
+
+    fn login_failed(&mut self, now: Timestamp) -> u32 {
+        self.failures.as_ref().map_or(0, |(failures, address)| failures.add(*address, now))
     }
 
     fn login(&mut self, credentials: &Credentials) -> Result<MailAccount, LoginError> {

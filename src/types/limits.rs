@@ -265,6 +265,15 @@ pub const LOGIN_FAILURES_MAX: u32 = 3;
 /// How long the answer to a failed login waits, and that much more each time: guessing takes its time.
 pub const LOGIN_FAILURE_DELAY_MS: i64 = 1_000;
 
+/// And no answer waits longer than this.
+pub const LOGIN_FAILURE_DELAY_MAX_MS: i64 = 30_000;
+
+/// How long a failed login counts against others from the same place.
+pub const LOGIN_FAILURES_KEPT_MS: i64 = 15 * 60 * 1000;
+
+/// Places whose failed logins are remembered.
+pub const LOGIN_FAILURES_PLACES_MAX: usize = 4096;
+
 /// Connections served at once by one program: descriptors and memory are finite.
 pub const CONNECTIONS_MAX: usize = 1000;
 

@@ -51,6 +51,11 @@ pub trait Backend: Send + 'static {
         Err(LoginError::Refused)
     }
 
+    /// A login failed: how many did lately from where the session comes from, this one included; 0 where nobody counts.
+    fn login_failed(&mut self, _now: Timestamp) -> u32 {
+        0
+    }
+
     /// Opens the account of a user who proved who they are. From then on the session is woken when anything in
     /// the account changes.
     fn login(&mut self, credentials: &Credentials) -> Result<Self::Account, LoginError>;

@@ -361,7 +361,8 @@ impl<B: Backend> Session<B> {
         self.tell(tells, Some(Err(refusal)));
         if failed_login {
             self.login_failures += 1;
-            let delay_ms = limits::LOGIN_FAILURE_DELAY_MS * i64::from(self.login_failures);
+            let times = self.login_failures.max(self.backend.login_failed(self.context.now));
+            let delay_ms = (limits::LOGIN_FAILURE_DELAY_MS * i64::from(times)).min(limits::LOGIN_FAILURE_DELAY_MAX_MS);
             let answer = self.context.out.split_off(answered_before);
             self.held = Some((self.context.now.plus_ms(delay_ms), answer));
         }

@@ -1,12 +1,14 @@
 //! A mail store in a temporary folder with sessions on it, as the agent's local face (`LocalUser`) or refserver
 //! (`Authority`) would make them; no socket, no thread.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mailtide::imap::server::{Capabilities, Session, SessionConfig};
 use mailtide::sasl::Credentials;
+use mailtide::serve::failures::Failures;
 use mailtide::serve::imap::MailBackend;
 use mailtide::serve::sessions::Sessions;
 use mailtide::serve::{Refused, Users};
@@ -94,6 +96,16 @@ impl Face {
     /// A session before its login.
     pub fn session(&self) -> Talk {
         let (backend, rung) = self.backend();
+        Self::talk(backend, rung)
+    }
+
+    /// As [`Self::session`], from another machine.
+    pub fn session_from(&self, address: IpAddr, failures: &Failures) -> Talk {
+        let (backend, rung) = self.backend();
+        Self::talk(backend.from(address, failures.clone()), rung)
+    }
+
+    fn talk(backend: MailBackend, rung: Arc<AtomicBool>) -> Talk {
         let config = SessionConfig {
             scram_nonce: None,
             name: "Mailtide".to_owned(),

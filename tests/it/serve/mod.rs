@@ -6,8 +6,11 @@ mod hostile;
 mod notify;
 mod search_index;
 
+use std::net::IpAddr;
+
 use face::{Face, NOW};
 use mailtide::journal::Op;
+use mailtide::serve::failures::Failures;
 use mailtide::store::{Origin, check};
 use mailtide::types::{MailboxId, MailboxName, MessageId, limits};
 
@@ -156,6 +159,24 @@ fn only_who_proves_to_be_the_user_gets_in() {
         said.push_str(&session.wait(limits::LOGIN_FAILURE_DELAY_MS));
         assert!(said.lines().any(|line| line.starts_with(&format!("a {expected}"))), "{command}: {said}");
     }
+}
+
+#[test]
+fn who_failed_on_another_connection_waits_longer() {
+    let (face, failures) = (Face::new(Origin::Authority), Failures::default());
+    let (there, elsewhere) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+    let waits = |from: IpAddr| {
+        let mut session = face.session_from(from, &failures);
+        session.say("a LOGIN alice wrong\r\n");
+        (1..60).find(|times| session.wait(times * limits::LOGIN_FAILURE_DELAY_MS).contains("a NO"))
+    };
+    assert_eq!([there, there, there, elsewhere].map(waits), [Some(1), Some(2), Some(3), Some(1)]);
+    let mut session = face.session_from(there, &failures);
+    assert!(session.say("a LOGIN alice secret\r\n").contains("a OK"), "who knows the password does not wait");
+    for _ in 0..100 {
+        waits(there);
+    }
+    assert_eq!(waits(there), Some(limits::LOGIN_FAILURE_DELAY_MAX_MS / limits::LOGIN_FAILURE_DELAY_MS));
 }
 
 #[test]
