@@ -11,6 +11,7 @@ mod mime;
 mod mirror;
 mod mta;
 mod notify;
+mod pop3;
 mod relay;
 mod senders;
 mod speed;

@@ -18,6 +18,8 @@ pub struct Dovecot {
     process: Process,
     pub imap: SocketAddr,
     pub imaps: SocketAddr,
+    /// With STLS.
+    pub pop3: SocketAddr,
     /// The one certificate to trust.
     pub certificate: PathBuf,
     // Deleted after the process has ended: fields drop in order.
@@ -45,10 +47,12 @@ impl Dovecot {
         // Its socket paths must stay below 108 bytes: the system's temporary folder, not the target folder's.
         let folder = tempfile::Builder::new().prefix("dovecot").tempdir().expect("a temporary folder");
         let (imap, imaps) = (free_address(), free_address());
+        // The certificate is for one address.
+        let pop3 = SocketAddr::new(imaps.ip(), free_address().port());
         let certificate = certificate::make(folder.path(), &imaps.ip().to_string(), Validity::Now);
         let config = folder.path().join("dovecot.conf");
         std::fs::create_dir(folder.path().join("home")).expect("a writable folder");
-        let text = configuration(folder.path(), imap, imaps, options, is_root());
+        let text = configuration(folder.path(), [imap, imaps, pop3], options, is_root());
         std::fs::File::create(&config).and_then(|mut file| file.write_all(text.as_bytes())).expect("a writable folder");
         for open in [folder.path().to_owned(), folder.path().join("home")] {
             set_mode(&open, 0o777);
@@ -59,7 +63,7 @@ impl Dovecot {
             assert!(process.ended().is_none(), "Dovecot ended:\n{}", read_lossy(&log));
             Imap::connect(imap).is_ok()
         });
-        Some(Self { process, imap, imaps, certificate: certificate.chain, _folder: folder })
+        Some(Self { process, imap, imaps, pop3, certificate: certificate.chain, _folder: folder })
     }
 
     /// Any user exists, with [`PASSWORD`].
@@ -81,7 +85,7 @@ impl Drop for Dovecot {
     }
 }
 
-fn configuration(folder: &Path, imap: SocketAddr, imaps: SocketAddr, options: &Options, root: bool) -> String {
+fn configuration(folder: &Path, [imap, imaps, pop3]: [SocketAddr; 3], options: &Options, root: bool) -> String {
     let folder = folder.display();
     // As root the mail belongs to nobody; otherwise everything to the one who runs the test.
     let users = if root {
@@ -91,18 +95,20 @@ fn configuration(folder: &Path, imap: SocketAddr, imaps: SocketAddr, options: &O
         format!(
             "default_internal_user = {user}\ndefault_login_user = {user}\ndefault_internal_group = {group}\n\
              mail_uid = {user}\nmail_gid = {group}\nfirst_valid_uid = 1\n\
-             service anvil {{\n chroot =\n}}\nservice imap-login {{\n chroot =\n}}\n"
+             service anvil {{\n chroot =\n}}\nservice imap-login {{\n chroot =\n}}\n\
+             service pop3-login {{\n chroot =\n}}\n"
         )
     };
     let capability = if options.without.is_empty() { String::new() } else { capability_without(options.without) };
     let delimiter = options.delimiter;
     let (imap_address, imap_port) = (imap.ip(), imap.port());
     let (imaps_address, imaps_port) = (imaps.ip(), imaps.port());
+    let (pop3_address, pop3_port) = (pop3.ip(), pop3.port());
     format!(
         "base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/dovecot.log
-protocols = imap
+protocols = imap pop3
 ssl = yes
 ssl_cert = <{folder}/cert.pem
 ssl_key = <{folder}/key.pem
@@ -122,6 +128,15 @@ service imap-login {{
     address = {imaps_address}
     port = {imaps_port}
     ssl = yes
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    address = {pop3_address}
+    port = {pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = 0
   }}
 }}
 namespace inbox {{
