@@ -17,6 +17,7 @@ use super::lookout::Lookouts;
 use super::maildrop;
 use super::outbox::Outbox;
 use super::servers::ServersOf;
+use super::supply::{Queue, Supply, Wishes};
 use super::worker::Worker;
 use crate::config;
 use crate::control::report::{State, SyncedAccount};
@@ -65,11 +66,12 @@ pub struct Handle {
     _watch: store::Watch,
 }
 
-/// Keeps an account in sync and sends its mail.
+/// Keeps an account in sync, sends its mail, and fetches what its mail clients wait for.
 pub struct Work<D = Tcp> {
     worker: Worker<D>,
     lookouts: Lookouts<D>,
     submissions: Arc<Notify>,
+    wishes: Arc<Queue>,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -87,6 +89,8 @@ pub struct Common {
     pub chance: Chance,
     /// Counts changes of anything `syncctl status` shows.
     pub changes: Arc<watch::Sender<u64>>,
+    /// What mail clients wait for.
+    pub wishes: Wishes,
 }
 
 impl<D: Dial + Clone> Work<D> {
@@ -125,7 +129,8 @@ impl<D: Dial + Clone> Work<D> {
             is_refused: AtomicBool::new(false),
         };
         let handle = Handle { config, id, live: live_seen, orders: orders.clone(), stop, _watch: watch };
-        Ok((Self { worker, lookouts, submissions, orders }, handle))
+        let wishes = common.wishes.open(id);
+        Ok((Self { worker, lookouts, submissions, wishes, orders }, handle))
     }
 
     /// Works until it is told to stop. May be begun anew after a panic.
@@ -143,10 +148,23 @@ impl<D: Dial + Clone> Work<D> {
             synced: self.worker.synced.subscribe(),
             nudge: Box::new(move || drop(nudge.send(Order::Sync(None)))),
         };
-        let both = async { tokio::join!(self.worker.work(), outbox.work(&stop), self.lookouts.work(&stop)) };
+        let nudge = self.orders.clone();
+        let supply = Supply {
+            account: self.worker.id,
+            engine: self.worker.engine().clone(),
+            clock: self.worker.common.clock.clone(),
+            servers: self.worker.servers.clone(),
+            wishes: self.worker.common.wishes.clone(),
+            queue: self.wishes.clone(),
+            live: self.worker.ends.live.subscribe(),
+            nudge: Box::new(move || drop(nudge.send(Order::Sync(None)))),
+        };
+        let all = async {
+            tokio::join!(self.worker.work(), outbox.work(&stop), self.lookouts.work(&stop), supply.work(&stop))
+        };
         tokio::select! {
             biased;
-            _ = both => {}
+            _ = all => {}
             () = stop_with_grace(&stop) => {}
         }
     }

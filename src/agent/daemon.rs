@@ -21,6 +21,7 @@ use super::maildrop;
 use super::password::{self, PasswordError};
 use super::paths::Paths;
 use super::reports;
+use super::supply::Wishes;
 use super::users::{LocalUsers, User};
 use crate::config::{self, Config, Local};
 use crate::control::{self, Failure};
@@ -140,10 +141,11 @@ impl Daemon {
             maildrops: Maildrops::default(),
             sessions: Sessions::default(),
             sequence: Sequence::default(),
+            wishes: Wishes::default(),
         };
         let faces = Faces::open(&config.local, &parts, &paths.data).await?;
         let changes = Arc::new(watch::Sender::new(0));
-        let common = Common { store, clock, chance: Chance::system(), changes };
+        let common = Common { store, clock, chance: Chance::system(), changes, wishes: parts.wishes.clone() };
         let agent = Arc::new(Agent { common, users, accounts: Mutex::default(), served: Mutex::new(served(&faces)) });
         let stop = Shutdown::new();
         let mut tasks = JoinSet::new();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::supply::Wishes;
 use super::users::{LocalUsers, SendingUsers};
 use crate::config::{Local, TlsIdentity};
 use crate::imap::server as imap;
@@ -35,6 +36,7 @@ pub struct Parts {
     pub maildrops: Maildrops,
     pub sessions: Sessions,
     pub sequence: Sequence,
+    pub wishes: Wishes,
 }
 
 /// The running local servers.
@@ -171,7 +173,7 @@ fn make_imap(parts: Parts) -> MakeSession {
             Arc::new(move || clock.now()),
             accepted.wake.callback(),
         );
-        let backend = backend.among(parts.sessions.clone());
+        let backend = backend.among(parts.sessions.clone()).fetching(Arc::new(parts.wishes.clone()));
         let config = imap::SessionConfig {
             scram_nonce: nonce(),
             name: "Mailtide".to_owned(),

@@ -31,6 +31,7 @@ pub mod reports;
 mod search;
 pub mod servers;
 mod settled;
+pub mod supply;
 mod systemd;
 pub mod users;
 mod verify;

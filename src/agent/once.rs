@@ -106,7 +106,8 @@ async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Cl
     let mut mail = match servers.incoming {
         Incoming::Imap(connector) => {
             let remote = connector.connect().await?;
-            Mail::Mirror(Engine::new(store.clone(), id, account.folders.clone()), Box::new(remote))
+            let engine = Engine::new(store.clone(), id, account.folders.clone()).keeping(account.bodies.clone());
+            Mail::Mirror(engine, Box::new(remote))
         }
         Incoming::Pop3(connector, keep) => {
             Mail::Maildrop(MaildropEngine::new(store.clone(), id, keep), Some(Box::new(connector)))
@@ -151,7 +152,11 @@ enum Mail {
 impl Mail {
     async fn sync(&mut self, now: &(dyn Fn() -> Timestamp + Sync), report: &mut Report) -> sync::Result<()> {
         match self {
-            Self::Mirror(engine, remote) => engine.sync_once(remote.as_mut(), now, report).await,
+            Self::Mirror(engine, remote) => {
+                engine.sync_once(remote.as_mut(), now, report).await?;
+                while engine.stock(remote.as_mut(), now, &|| false).await?.has_more {}
+                Ok(())
+            }
             Self::Maildrop(engine, connector) => match connector.take() {
                 Some(connector) => engine.visit(&mut connector.open().await?, now, report).await,
                 None => Ok(()),

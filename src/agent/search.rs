@@ -36,9 +36,9 @@ pub(super) fn search(agent: &Agent, text: &str, wanted: &Wanted) -> std::result:
     let places = places(agent, wanted)?;
     // The oldest one on top, to go when there are too many.
     let mut newest = BinaryHeap::new();
-    let mut total = 0;
+    let (mut total, mut unsearched) = (0, 0);
     for (number, place) in places.iter().enumerate() {
-        for_each_match(store, place, &query, |message| {
+        for_each_match(store, place, &query, &mut unsearched, |message| {
             total += 1;
             newest.push(Reverse((message.internal_date.unix_seconds(), Reverse(number), message.uid)));
             if newest.len() > wanted.limit {
@@ -51,7 +51,7 @@ pub(super) fn search(agent: &Agent, text: &str, wanted: &Wanted) -> std::result:
     let newest = newest.into_sorted_vec().into_iter();
     let messages = newest.map(|Reverse((_, Reverse(number), uid))| told(store, &places[number], uid, &texts));
     let messages = messages.collect::<Result<Vec<_>>>().map_err(failure)?;
-    Ok(report::Found { total, messages: messages.into_iter().flatten().collect() })
+    Ok(report::Found { total, unsearched: unsearched as u64, messages: messages.into_iter().flatten().collect() })
 }
 
 fn places(agent: &Agent, wanted: &Wanted) -> std::result::Result<Vec<Place>, Failure> {
@@ -80,12 +80,18 @@ fn is_called(name: &MailboxName, wanted: &str) -> bool {
     MailboxName::parse(wanted).is_ok_and(|wanted| wanted == *name)
 }
 
-fn for_each_match(store: &Store, place: &Place, query: &Query, mut take: impl FnMut(Message)) -> Result<()> {
+fn for_each_match(
+    store: &Store,
+    place: &Place,
+    query: &Query,
+    unsearched: &mut usize,
+    mut take: impl FnMut(Message),
+) -> Result<()> {
     let uids = store.show(|reader| reader.open(place.mailbox.id))?.uids;
     for batch in uids.chunks(limits::IMAP_SEARCH_BATCH) {
         if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
             let among = UidSet::range(*first, *last);
-            matching(store, place.mailbox.id, &among, query)?.into_iter().for_each(&mut take);
+            matching(store, place.mailbox.id, &among, query, unsearched)?.into_iter().for_each(&mut take);
         }
     }
     Ok(())

@@ -42,6 +42,8 @@ pub(super) struct Worker<D> {
     pub facts: watch::Sender<Option<Facts>>,
     engine: Engine,
     paused: bool,
+    /// Bodies are wanted that could be fetched at once.
+    has_more: bool,
     /// A sync was asked for since the last one began.
     pub(super) is_asked: bool,
     /// Mailboxes into which messages may have come since the last sync began.
@@ -100,7 +102,7 @@ impl<D: Dial + Clone> Worker<D> {
     pub fn new(config: &config::Account, id: AccountId, servers: ServersOf<D>, common: &Common, ends: Ends) -> Self {
         let paused = ends.live.borrow().state == State::Paused;
         Self {
-            engine: Engine::new(common.store.clone(), id, config.folders.clone()),
+            engine: Engine::new(common.store.clone(), id, config.folders.clone()).keeping(config.bodies.clone()),
             config: config.clone(),
             id,
             common: common.clone(),
@@ -109,6 +111,7 @@ impl<D: Dial + Clone> Worker<D> {
             synced: watch::Sender::new(None),
             facts: watch::Sender::new(None),
             paused,
+            has_more: false,
             is_asked: false,
             came: Vec::new(),
             login_delay_seconds: 0,
@@ -117,6 +120,10 @@ impl<D: Dial + Clone> Worker<D> {
             pushed_up_to: None,
             looked_again_at: None,
         }
+    }
+
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Works until it is told to stop.
@@ -160,9 +167,9 @@ impl<D: Dial + Clone> Worker<D> {
         self.came.clear();
         let outcome = self.connect_and_sync(connection).await;
         match &outcome {
-            Ok(Interrupted::Done(())) => self.answer(asked, true),
+            Ok(Interrupted::Done(())) if !self.has_more => self.answer(asked, true),
             // They are answered with what comes of it.
-            Ok(Interrupted::Halted) | Err(_) => self.waiting.extend(asked),
+            Ok(_) | Err(_) => self.waiting.extend(asked),
         }
         outcome
     }
@@ -188,10 +195,34 @@ impl<D: Dial + Clone> Worker<D> {
             *connection = None;
         }
         let outcome = self.conclude(outcome, began, &report)?;
-        if matches!(outcome, Interrupted::Done(())) {
-            self.tell_facts(connection.as_ref());
+        if matches!(outcome, Interrupted::Halted) {
+            return Ok(Interrupted::Halted);
         }
-        Ok(outcome)
+        self.tell_facts(connection.as_ref());
+        self.stock(connection).await
+    }
+
+    /// Fetches some of the bodies that are wanted and not here.
+    async fn stock(&mut self, connection: &mut Option<ImapRemote>) -> Result<Interrupted<()>, Trouble> {
+        let Some(remote) = connection else { return Ok(Interrupted::Done(())) };
+        let (store, id, before) = (self.common.store.clone(), self.id, self.pushed_up_to);
+        let is_urgent = move || store.read(|reader| reader.newest_pending(id)).is_ok_and(|newest| newest > before);
+        let (engine, clock) = (self.engine.clone(), self.common.clock.clone());
+        let now = move || clock.now();
+        match self.unless_halted(engine.stock(remote, &now, &is_urgent)).await {
+            Interrupted::Done(stocked) => {
+                let stocked = stocked?;
+                self.has_more = stocked.has_more;
+                if stocked.messages > 0 {
+                    tracing::info!(messages = stocked.messages, bytes = stocked.bytes, "fetched bodies");
+                }
+                Ok(Interrupted::Done(()))
+            }
+            Interrupted::Halted => {
+                *connection = None;
+                Ok(Interrupted::Halted)
+            }
+        }
     }
 
     /// Tells how a sync that began then went.
@@ -265,7 +296,7 @@ impl<D: Dial + Clone> Worker<D> {
             self.rest_between_visits().await;
             return Ok(());
         };
-        if self.is_asked || self.has_local_work()? {
+        if self.is_asked || self.has_more || self.has_local_work()? {
             return Ok(());
         }
         let inbox = RemoteName("INBOX".to_owned());
@@ -512,7 +543,8 @@ pub const fn state_of(error: &RemoteError) -> State {
     }
 }
 
-async fn leave(connection: &mut Option<ImapRemote>) {
+/// Says goodbye, where there is a connection.
+pub(super) async fn leave(connection: &mut Option<ImapRemote>) {
     if let Some(mut remote) = connection.take() {
         remote.logout().await;
     }

@@ -68,6 +68,9 @@ fn phrase(argument: &str) -> String {
 
 fn show(screen: &mut Screen, found: &Found) -> std::io::Result<()> {
     found.messages.iter().try_for_each(|message| print(screen, message))?;
+    if found.unsearched > 0 {
+        screen.line(&format!("Of {} messages the text is not here to be searched.", found.unsearched))?;
+    }
     let shown = found.messages.len();
     match (found.total, shown as u64 == found.total) {
         (0, _) => screen.line("Nothing found."),

@@ -10,10 +10,10 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
 use super::value::{
-    Bodies, Connections, Credential, DelaySeconds, KeepOnServer, Listen, OwnTls, Password, PollSeconds, Port,
-    TlsIdentity, TlsMode, credential,
+    BodiesValue, Connections, Credential, DelaySeconds, KeepOnServer, Listen, OwnTls, Password, PollSeconds, Port,
+    Size, TlsIdentity, TlsMode, credential,
 };
-use crate::types::{FolderFilter, Glob, Keep, Quirks, SecretKind};
+use crate::types::{BodyPolicy, FolderFilter, Glob, Keep, Quirks, SecretKind};
 
 /// Everything syncd is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +59,8 @@ pub struct Account {
     /// A PEM file with one more trust root.
     pub tls_ca: Option<PathBuf>,
     pub folders: FolderFilter,
+    /// Of which messages more than the header is mirrored.
+    pub bodies: BodyPolicy,
     /// How often to look into mailboxes that nobody watches.
     pub poll_seconds: u32,
     /// How many connections to the IMAP server there may be at once.
@@ -227,7 +229,23 @@ struct RawMirror {
     folders: Option<Vec<String>>,
     #[serde(default)]
     exclude: Vec<String>,
-    bodies: Option<Spanned<Bodies>>,
+    bodies: Option<BodiesValue>,
+    #[serde(default)]
+    per_folder: BTreeMap<String, BodiesValue>,
+    budget_per_day: Option<Size>,
+    #[serde(default)]
+    metered: bool,
+}
+
+impl RawMirror {
+    fn bodies(&self) -> BodyPolicy {
+        BodyPolicy {
+            default: self.bodies.map(|bodies| bodies.0).unwrap_or_default(),
+            per_folder: self.per_folder.iter().map(|(glob, bodies)| (Glob::new(glob), bodies.0)).collect(),
+            budget_bytes: self.budget_per_day.map(|size| size.0),
+            metered: self.metered,
+        }
+    }
 }
 
 /// `[account]` in place of `[[account]]` is what people write first: the error says so.
@@ -278,7 +296,7 @@ fn local(source: &Source<'_>, folder: &Path, raw: RawLocal) -> Result<Local, Con
 fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Result<Account, ConfigError> {
     let place = raw.span();
     let raw = raw.into_inner();
-    unavailable(source, &raw)?;
+    refuse_imap_keys(source, &raw)?;
     let name = raw.name.get_ref();
     if name.is_empty() || name.chars().any(|character| character.is_control() || character.is_whitespace()) {
         return Err(source.error(&raw.name.span(), Problem::BadAccountName { name: name.clone() }));
@@ -309,6 +327,7 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
         Incoming::Pop3 { .. } => DEFAULT_POP3_POLL_SECONDS,
     };
     let mirror = raw.mirror.map(Spanned::into_inner).unwrap_or_default();
+    let bodies = mirror.bodies();
     let folders = mirror.folders.unwrap_or_else(|| vec!["*".to_owned()]);
     Ok(Account {
         incoming,
@@ -326,16 +345,15 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
             folders: folders.iter().map(|glob| Glob::new(glob)).collect(),
             exclude: mirror.exclude.iter().map(|glob| Glob::new(glob)).collect(),
         },
+        bodies,
         poll_seconds: raw.poll_seconds.map_or(usual_poll_seconds, |seconds| seconds.0),
         connections: raw.connections.map_or(DEFAULT_CONNECTIONS, |connections| connections.into_inner().0),
         quirks: raw.quirks.map(Spanned::into_inner).unwrap_or_default(),
     })
 }
 
-/// Options of later versions are refused, never ignored.
-fn unavailable(source: &Source<'_>, raw: &RawAccount) -> Result<(), ConfigError> {
-    let refuse =
-        |span: Range<usize>, option, instead| Err(source.error(&span, Problem::NotAvailable { option, instead }));
+/// What is only of an IMAP server is refused with a POP3 server, never ignored.
+fn refuse_imap_keys(source: &Source<'_>, raw: &RawAccount) -> Result<(), ConfigError> {
     if raw.pop3.is_some() {
         let meant_for_imap = [
             ("mirror", raw.mirror.as_ref().map(Spanned::span)),
@@ -345,15 +363,6 @@ fn unavailable(source: &Source<'_>, raw: &RawAccount) -> Result<(), ConfigError>
         if let Some((key, span)) = meant_for_imap.into_iter().find_map(|(key, span)| Some((key, span?))) {
             return Err(source.error(&span, Problem::NotWithPop3 { key }));
         }
-    }
-    if let Some(bodies) = raw.mirror.as_ref().and_then(|mirror| mirror.get_ref().bodies.as_ref()) {
-        let option = match bodies.get_ref() {
-            Bodies::All => return Ok(()),
-            Bodies::Headers => "bodies = \"headers\"",
-            Bodies::RecentDays => "bodies = { recent-days = .. }",
-            Bodies::MaxSize => "bodies = { max-size = .. }",
-        };
-        return refuse(bodies.span(), option, "bodies = \"all\"");
     }
     Ok(())
 }

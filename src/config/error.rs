@@ -56,8 +56,6 @@ pub enum Problem {
     ListensInPlain { address: std::net::SocketAddr },
     #[error("{key} needs a certificate: say tls = true, or tls = {{ certificate = \"chain.pem\", key = \"key.pem\" }}")]
     NeedsTls { key: &'static str },
-    #[error("{option} is not available in this version; use {instead}")]
-    NotAvailable { option: &'static str, instead: &'static str },
     #[error("{host:?} is not a host name")]
     BadHost { host: String },
     #[error("{address:?} is not a mail address such as me@example.org")]

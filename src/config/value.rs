@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
-use crate::types::{Keep, Secret};
+use crate::types::{Bodies, Keep, Secret};
 
 /// Where a password comes from.
 #[derive(Debug, Clone)]
@@ -238,7 +238,7 @@ impl<'de> Deserialize<'de> for KeepOnServer {
                 #[derive(Deserialize)]
                 #[serde(deny_unknown_fields)]
                 struct Raw {
-                    days: Days,
+                    days: KeepDays,
                 }
                 let Raw { days } = Raw::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
                 Ok(KeepOnServer(Keep::Days(days.0)))
@@ -248,53 +248,78 @@ impl<'de> Deserialize<'de> for KeepOnServer {
     }
 }
 
-struct Days(u16);
+struct KeepDays(u16);
 
-impl<'de> Deserialize<'de> for Days {
+impl<'de> Deserialize<'de> for KeepDays {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         number(deserializer, "a number of days from 1 to 3650", 1..=3650)
             .map(|days| Self(u16::try_from(days).expect("the range is within u16")))
     }
 }
 
-/// Which bodies are mirrored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bodies {
-    All,
-    Headers,
-    RecentDays,
-    MaxSize,
-}
+/// `bodies`: which bodies are mirrored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodiesValue(pub Bodies);
 
-impl<'de> Deserialize<'de> for Bodies {
+impl<'de> Deserialize<'de> for BodiesValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
-            type Value = Bodies;
+            type Value = BodiesValue;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("one of \"all\", \"headers\", { recent-days = 90 }, { max-size = \"1M\" }")
             }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Bodies, E> {
+            fn visit_str<E: Error>(self, text: &str) -> Result<BodiesValue, E> {
                 match text {
-                    "all" => Ok(Bodies::All),
-                    "headers" => Ok(Bodies::Headers),
+                    "all" => Ok(BodiesValue(Bodies::All)),
+                    "headers" => Ok(BodiesValue(Bodies::Headers)),
                     _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
                 }
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Bodies, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BodiesValue, A::Error> {
                 let bodies = match map.next_key::<String>()?.as_deref() {
-                    Some("recent-days") => Bodies::RecentDays,
-                    Some("max-size") => Bodies::MaxSize,
+                    Some("recent-days") => Bodies::RecentDays(map.next_value::<Days>()?.0),
+                    Some("max-size") => Bodies::MaxSize(map.next_value::<Size>()?.0),
                     _ => return Err(A::Error::invalid_value(Unexpected::Map, &self)),
                 };
-                map.next_value::<serde::de::IgnoredAny>()?;
                 match map.next_key::<String>()? {
                     Some(_) => Err(A::Error::invalid_value(Unexpected::Map, &self)),
-                    None => Ok(bodies),
+                    None => Ok(BodiesValue(bodies)),
                 }
             }
         }
         deserializer.deserialize_any(Reader)
+    }
+}
+
+/// `recent-days`.
+struct Days(u32);
+
+impl<'de> Deserialize<'de> for Days {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        number(deserializer, "a number of days from 1 to 36500", 1..=36_500)
+            .map(|days| Self(u32::try_from(days).expect("the range is within u32")))
+    }
+}
+
+/// A number of bytes: `"500K"`, `"1M"`, `"2G"` (powers of 1024), or without a letter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, "a size such as \"500K\", \"1M\" or \"2G\"", |text| {
+            let number = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
+            let factor: u64 = match &text[number.len()..] {
+                "" => 1,
+                "K" => 1 << 10,
+                "M" => 1 << 20,
+                "G" => 1 << 30,
+                _ => return None,
+            };
+            let is_digits = number.bytes().all(|byte| byte.is_ascii_digit());
+            number.parse::<u64>().ok().filter(|_| is_digits)?.checked_mul(factor).map(Self)
+        })
     }
 }
 

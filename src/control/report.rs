@@ -303,7 +303,10 @@ pub struct Restored {
 pub struct Found {
     /// How many messages match.
     pub total: u64,
-    /// The newest of them, the newest first.
+    /// Messages of which that cannot be told: their text is not here.
+    #[serde(default)]
+    pub unsearched: u64,
+    /// The newest of those that match, the newest first.
     pub messages: Vec<FoundMessage>,
 }
 

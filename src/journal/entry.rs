@@ -56,8 +56,8 @@ pub struct Evidence {
     pub target_uid_next: RemoteUid,
     /// Where they come from, for COPY and MOVE.
     pub source: Option<EvidenceSource>,
-    /// What to look for: (message, its bytes' hash, its size).
-    pub messages: Vec<(MessageId, ContentHash, u64)>,
+    /// What to look for: (message, its bytes' hash where they are here, its size).
+    pub messages: Vec<(MessageId, Option<ContentHash>, u64)>,
     /// The flags that the messages arrive with, in the same order: the base until upstream is looked at again.
     pub flags: Vec<Flags>,
     /// The entries that are done, for those messages, once the step is.

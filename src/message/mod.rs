@@ -15,6 +15,7 @@ mod fold;
 pub mod header;
 mod keys;
 mod lexical;
+pub mod outline;
 pub mod preview;
 pub mod scan;
 pub mod search;

@@ -62,11 +62,12 @@ where
                 transport = upgraded;
                 taken = Some(Taken::Event(Event::TlsStarted(facts)));
             }
-            Step::Wait | Step::Continue => match ending {
+            Step::Wait | Step::Hold | Step::Continue => match ending {
                 // Nothing can come any more, and there is nothing left to say.
                 Ending::PeerClosed => return close(transport).await,
                 Ending::No | Ending::Shutdown => {
-                    let next = next_event(&mut transport, &mut input, session.deadline(), &around, ending).await;
+                    let reads = (step != Step::Hold).then_some(&mut input[..]);
+                    let next = next_event(&mut transport, reads, session.deadline(), &around, ending).await;
                     taken = Some(match next {
                         Next::Input(0) => {
                             ending = Ending::PeerClosed;
@@ -107,10 +108,10 @@ enum Next {
     GraceOver,
 }
 
-/// Waits for whichever comes first.
+/// Waits for whichever comes first; for input only where there is room for it.
 async fn next_event<S: AsyncRead + AsyncWrite + Unpin>(
     transport: &mut Transport<S>,
-    input: &mut [u8],
+    input: Option<&mut [u8]>,
     deadline: Option<Timestamp>,
     around: &Surroundings,
     ending: Ending,
@@ -127,13 +128,19 @@ async fn next_event<S: AsyncRead + AsyncWrite + Unpin>(
             Ending::No | Ending::PeerClosed => std::future::pending().await,
         }
     };
+    let read = async {
+        match input {
+            Some(input) => transport.read(input).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = around.shutdown.requested(), if ending == Ending::No => Next::Shutdown,
         () = grace => Next::GraceOver,
         () = deadline => Next::Event(Event::Deadline),
         () = around.wake.0.notified() => Next::Event(Event::Changed),
         // A transport that broke is a peer that closed: the session cannot tell them apart, nor need it.
-        read = transport.read(input) => Next::Input(read.unwrap_or(0)),
+        read = read => Next::Input(read.unwrap_or(0)),
     }
 }
 

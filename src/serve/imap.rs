@@ -4,22 +4,25 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::bring::{Bringer, Outcome, Ticket, Wish};
 use super::failures::Failures;
 use super::search::matching;
 use super::sessions::{Seat, Sessions};
 use super::{Clock, Refused, Users};
 use crate::imap::server::backend::{
-    Account, Append, Appended, Backend, Changed, Changes, Copied, Error, FlagChange, LoginError, Mailbox, Message,
-    Opened, Quota, Status, Stored, Upload, With,
+    Account, Append, Appended, Backend, Brought, Changed, Changes, Copied, Error, FlagChange, LoginError, Mailbox,
+    Message, Opened, Quota, Status, Stored, Upload, With,
 };
 use crate::imap::server::{Capabilities, Capability};
 use crate::message::Keyed;
+use crate::message::outline::Wanted;
 use crate::message::search::Query;
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::store::{self, Annotated, Origin, Store, Txn};
 use crate::types::{
-    AccountId, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, Timestamp, UidSet, limits,
+    AccountId, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse, Timestamp,
+    UidSet, limits,
 };
 
 /// Makes accounts for sessions. One for each session.
@@ -30,6 +33,7 @@ pub struct MailBackend {
     clock: Clock,
     wake: store::Wake,
     sessions: Sessions,
+    bringer: Option<Arc<dyn Bringer>>,
     /// Where failed logins are counted, and from where this session comes.
     failures: Option<(Failures, IpAddr)>,
 }
@@ -37,7 +41,7 @@ pub struct MailBackend {
 impl MailBackend {
     /// A backend whose changes are made on behalf of `origin`; `wake` is called when the account may have changed.
     pub fn new(store: Store, origin: Origin, users: Arc<dyn Users>, clock: Clock, wake: store::Wake) -> Self {
-        Self { store, origin, users, clock, wake, sessions: Sessions::default(), failures: None }
+        Self { store, origin, users, clock, wake, sessions: Sessions::default(), failures: None, bringer: None }
     }
 
     /// Logins that fail count against all sessions from that address.
@@ -51,6 +55,15 @@ impl MailBackend {
     #[must_use]
     pub fn among(mut self, sessions: Sessions) -> Self {
         self.sessions = sessions;
+        self
+    }
+}
+
+impl MailBackend {
+    /// What is not here is fetched by `bringer`; without one it cannot be had.
+    #[must_use]
+    pub fn fetching(mut self, bringer: Arc<dyn Bringer>) -> Self {
+        self.bringer = Some(bringer);
         self
     }
 }
@@ -111,6 +124,10 @@ impl MailBackend {
             origin: self.origin,
             clock: Arc::clone(&self.clock),
             account,
+            bringer: self.bringer.clone(),
+            wake: Arc::clone(&self.wake),
+            unsearched: 0,
+            tickets: BTreeMap::new(),
             _seat: seat,
             _watch: self.store.watch(account, Arc::clone(&self.wake)),
         })
@@ -123,6 +140,12 @@ pub struct MailAccount {
     origin: Origin,
     clock: Clock,
     account: AccountId,
+    bringer: Option<Arc<dyn Bringer>>,
+    wake: store::Wake,
+    /// Messages that could not be searched, since that was last told.
+    unsearched: usize,
+    /// What this session waits for.
+    tickets: BTreeMap<(MessageId, Wanted), Ticket>,
     _seat: Seat,
     _watch: store::Watch,
 }
@@ -273,12 +296,40 @@ impl Account for MailAccount {
     }
 
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error> {
-        let found = matching(&self.store, mailbox, among, query)?;
+        let found = matching(&self.store, mailbox, among, query, &mut self.unsearched)?;
         Ok(found.into_iter().map(|message| message.uid).collect())
+    }
+
+    fn take_unsearched(&mut self) -> usize {
+        std::mem::take(&mut self.unsearched)
     }
 
     fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>, Error> {
         Ok(self.store.show(|reader| reader.keyed(mailbox, uids))?)
+    }
+
+    fn bring(&mut self, mailbox: MailboxId, uid: LocalUid, wanted: &Wanted) -> Result<Brought, Error> {
+        let message = self.store.show(|reader| reader.messages(mailbox, &[uid], store::With::Columns))?.pop();
+        let message = message.ok_or(Error::NoSuchMessage)?;
+        if let Some(brought) = self.find(&message, wanted)? {
+            self.tickets.retain(|(of, _), _| *of != message.id);
+            return Ok(brought);
+        }
+        let key = (message.id, wanted.clone());
+        match self.tickets.get(&key).map(Ticket::outcome) {
+            Some(None) => Ok(Brought::Coming),
+            Some(Some(outcome)) => {
+                self.tickets.remove(&key);
+                Err(if outcome == Outcome::OverBudget { Error::OverBudget } else { Error::Unavailable })
+            }
+            None => {
+                let bringer = self.bringer.as_ref().ok_or(Error::Unavailable)?;
+                let (wish, ticket) = Wish::new(message.id, wanted.clone(), Arc::clone(&self.wake));
+                self.tickets.insert(key, ticket);
+                bringer.bring(self.account, wish);
+                Ok(Brought::Coming)
+            }
+        }
     }
 
     fn read(&mut self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>, Error> {
@@ -371,6 +422,19 @@ impl Account for MailAccount {
 }
 
 impl MailAccount {
+    /// What is wanted, if it is here.
+    fn find(&self, message: &store::Message, wanted: &Wanted) -> Result<Option<Brought>, Error> {
+        if message.content.is_some() {
+            return Ok(Some(Brought::Whole));
+        }
+        let Wanted::Section { name, .. } = wanted else { return Ok(None) };
+        let found = self.store.show(|reader| match reader.section(message.id, name)? {
+            Some(all) => Ok(Some(all)),
+            None => reader.section(message.id, &wanted.to_string()),
+        })?;
+        Ok(found.map(|(content, size_bytes)| Brought::Section { content, size_bytes }))
+    }
+
     fn annotated(&self, of: Option<&MailboxName>) -> Result<Annotated, Error> {
         match of {
             None => Ok(Annotated::Account(self.account)),
@@ -409,9 +473,11 @@ impl From<store::Message> for Message {
             internal_date: message.internal_date,
             saved: message.saved,
             size_bytes: message.size_bytes,
+            told_bytes: message.told_bytes.unwrap_or(message.size_bytes),
             email_id: message.object_id,
             thread_id: None,
             content: message.content,
+            header: message.header,
             summary: message.summary,
         }
     }

@@ -6,6 +6,7 @@
 //! Rules: no state of its own beside a session's account; a change is durable before the answer; what the store
 //! refuses is turned into the protocol's own words here and nowhere else.
 
+pub mod bring;
 pub mod failures;
 pub mod imap;
 pub mod pop3;

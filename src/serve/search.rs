@@ -1,9 +1,13 @@
 //! Which messages of a mailbox match: the index says what it can, columns decide what they can, and only what is left is
-//! read.
+//! read. Of a message of which only the header is here the text is unknown, and so is what depends on it: then it is counted,
+//! and whoever searches is told.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::Arc;
 
 use crate::message::search::{Candidate, Query};
+use crate::message::{Body, Part, Summary};
 use crate::store::{Error, Findings, Message, Result, Store, With};
 use crate::types::{ByteSource, LocalUid, MailboxId, UidSet};
 
@@ -12,7 +16,15 @@ const BATCH: usize = 500;
 
 /// The messages with UIDs in `among` that match, ascending, without their summaries. Some thousand at a time: their
 /// columns are held in memory.
-pub fn matching(store: &Store, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<Message>> {
+///
+/// Those of which that cannot be told, because their text is not here, are counted in `unsearched`.
+pub fn matching(
+    store: &Store,
+    mailbox: MailboxId,
+    among: &UidSet<LocalUid>,
+    query: &Query,
+    unsearched: &mut usize,
+) -> Result<Vec<Message>> {
     let (mut found, mut undecided) = (Vec::new(), Vec::new());
     let mut findings = Findings::default();
     let mut possible = Cow::Borrowed(among);
@@ -34,6 +46,14 @@ pub fn matching(store: &Store, mailbox: MailboxId, among: &UidSet<LocalUid>, que
     }
     for batch in undecided.chunks(BATCH) {
         for message in store.show(|reader| reader.messages(mailbox, batch, With::Summary))? {
+            if message.content.is_none() {
+                match decided_by_header(store, &message, query)? {
+                    Some(true) => found.push(Message { summary: None, ..message }),
+                    Some(false) => {}
+                    None => *unsearched += 1,
+                }
+                continue;
+            }
             let indexed = |key: &Query| findings.say(message.content, key);
             let mut bytes = message.content.map(|content| store.source(content)).transpose()?;
             let bytes = bytes.as_mut().map(|bytes| bytes as &mut dyn ByteSource);
@@ -47,6 +67,33 @@ pub fn matching(store: &Store, mailbox: MailboxId, among: &UidSet<LocalUid>, que
     Ok(found)
 }
 
+/// Whether a message matches of which only the header is here; `None`: its text would have to tell.
+fn decided_by_header(store: &Store, message: &Message, query: &Query) -> Result<Option<bool>> {
+    let alone = message.summary.as_deref().map(|summary| {
+        let root = Part { body: Body::Leaf, media_type: String::new(), ..summary.root.clone() };
+        Arc::new(Summary { root, ..summary.clone() })
+    });
+    let header = Message { summary: alone, ..message.clone() };
+    let failed = RefCell::new(None);
+    let says = |key: &Query| {
+        let is_match = || -> Result<bool> {
+            let mut bytes = message.header.map(|header| store.source(header)).transpose()?;
+            let bytes = bytes.as_mut().map(|bytes| bytes as &mut dyn ByteSource);
+            key.matches(&mut candidate(&header, bytes, &|_| None)).map_err(Error::unreadable)
+        };
+        match (key, is_match()) {
+            (_, Err(error)) => {
+                *failed.borrow_mut() = Some(error);
+                None
+            }
+            (Query::Text(text) | Query::Body(text), Ok(false)) if !text.is_empty() => None,
+            (_, Ok(is_match)) => Some(is_match),
+        }
+    };
+    let decided = query.decided_by(&says);
+    failed.into_inner().map_or(Ok(decided), Err)
+}
+
 fn candidate<'a>(
     message: &'a Message,
     bytes: Option<&'a mut dyn ByteSource>,
@@ -58,7 +105,7 @@ fn candidate<'a>(
         mod_seq: message.mod_seq,
         internal_date: message.internal_date,
         saved: message.saved,
-        size_bytes: message.size_bytes,
+        size_bytes: message.told_bytes.unwrap_or(message.size_bytes),
         email_id: &message.object_id,
         thread_id: None,
         summary: message.summary.as_deref(),

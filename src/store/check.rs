@@ -153,6 +153,15 @@ const RULES: &[(&str, &str)] = &[
          JOIN account AS a ON a.id = p.account_id WHERE p.account_id <> m.account_id OR a.maildrop = 0",
     ),
     (
+        "a message has bytes or an outline, not both",
+        "SELECT 'message ' || m.id AS what FROM message AS m WHERE m.content_id IS NOT NULL AND m.outline_id IS NOT NULL",
+    ),
+    (
+        "an outline is of some message",
+        "SELECT 'outline ' || o.id AS what FROM outline AS o
+         WHERE NOT EXISTS (SELECT 1 FROM message AS m WHERE m.outline_id = o.id)",
+    ),
+    (
         "a submission knows each of its recipients",
         "SELECT 'submission ' || s.id AS what FROM submission AS s
          WHERE json_array_length(s.envelope, '$.recipients')

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{Result, settle};
+use super::{Result, outlines, settle};
 use crate::types::Timestamp;
 
 /// What [`heal`] found and did.
@@ -72,6 +72,7 @@ fn make_agree(hot: &Connection, content: &mut Connection, healed: &mut Healed) -
     let complete = ids(content, "SELECT id FROM content WHERE complete = 1")?;
     let referred = ids(hot, "SELECT id FROM content")?;
     for missing in referred.difference(&complete) {
+        outlines::forget_content(hot, *missing)?;
         let mut forget = hot.prepare_cached(
             "UPDATE message SET content_id = NULL
              WHERE content_id = ?1 AND (EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = message.id)

@@ -14,8 +14,9 @@ impl Reader<'_> {
     /// Those of `uids` (ascending) that exist, ascending. Call it in batches: the answer is held in memory.
     pub fn keyed(&self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT m.uid, m.internal_s, m.internal_offset, m.size_bytes, k.keys
-             FROM message AS m LEFT JOIN content_keys AS k ON k.content_id = m.content_id
+            "SELECT m.uid, m.internal_s, m.internal_offset, coalesce(m.told_bytes, m.size_bytes) AS size_bytes, k.keys
+             FROM message AS m LEFT JOIN outline AS o ON o.id = m.outline_id
+             LEFT JOIN content_keys AS k ON k.content_id = coalesce(m.content_id, o.header_id)
              WHERE m.mailbox_id = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid",
         )?;
         let mut keyed = Vec::new();

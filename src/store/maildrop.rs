@@ -190,7 +190,7 @@ impl Txn<'_> {
     pub fn pop_again(&mut self, popped: PoppedId, content: &StoredContent) -> Result<()> {
         let mut select = self.conn().prepare_cached("SELECT message_id FROM popped WHERE id = ?1")?;
         let message: Option<i64> = select.query_row([popped.get()], |row| row.get("message_id"))?;
-        message.map_or(Ok(()), |message| self.refill(MessageId::new(message), content))
+        message.map_or(Ok(()), |message| self.refill(MessageId::new(message), content).map(drop))
     }
 
     /// What a visit showed. What we deleted and the server has no more is forgotten; what went otherwise is remembered for

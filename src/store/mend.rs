@@ -1,6 +1,6 @@
 //! Bytes that a disk has spoilt, where upstream can give them again.
 
-use super::{Result, Store};
+use super::{Result, Store, outlines};
 use crate::types::{ContentId, Timestamp};
 
 impl Store {
@@ -22,7 +22,10 @@ impl Store {
             }
             *doomed = txn.contents().doom(given_again);
             let mut forget = txn.conn().prepare_cached("UPDATE message SET content_id = NULL WHERE content_id = ?1")?;
-            doomed.iter().try_fold(0, |messages, id| Ok(messages + forget.execute([id.get()])?))
+            doomed.iter().try_fold(0, |messages, id| {
+                outlines::forget_content(txn.conn(), id.get())?;
+                Ok(messages + forget.execute([id.get()])?)
+            })
         })?;
         Ok(messages)
     }

@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::messages::With;
 use super::trace::message_id_hash;
-use super::{Error, Mailbox, Message, Origin, Result, StoredContent, Txn, contents, keys};
+use super::{Error, Mailbox, Message, Origin, Outline, Result, StoredContent, Txn, contents, keys};
 use crate::journal::Op;
 use crate::types::mutant::mutant;
 use crate::types::{
@@ -39,31 +39,46 @@ pub struct Copied {
 impl Txn<'_> {
     /// Adds messages in order.
     pub fn append(&mut self, mailbox: MailboxId, messages: &[NewMessage]) -> Result<Appended> {
+        let messages: Vec<_> = messages.iter().map(|message| (message, None)).collect();
+        self.append_outlined(mailbox, &messages)
+    }
+
+    /// Adds messages in order; the content of one with an outline is its header.
+    pub(in crate::store) fn append_outlined(
+        &mut self,
+        mailbox: MailboxId,
+        messages: &[(&NewMessage, Option<&Outline>)],
+    ) -> Result<Appended> {
         let target = self.writable(mailbox)?;
         let mod_seq = self.next_mod_seq(mailbox)?;
         let first = self.take_uids(mailbox, messages.len())?;
         let mut placed = Vec::with_capacity(messages.len());
-        for (message, uid) in messages.iter().zip(first.get()..) {
-            let id = self.insert(&target, Some((LocalUid::new(uid), mod_seq)), message)?;
+        for ((message, outline), uid) in messages.iter().zip(first.get()..) {
+            let id = self.insert(&target, Some((LocalUid::new(uid), mod_seq)), message, *outline)?;
             self.journal(target.account, &Op::Append { message: id, mailbox })?;
             placed.push((id, LocalUid::new(uid)));
         }
         Ok(Appended { uid_validity: target.uid_validity, messages: placed })
     }
 
-    /// The row of a new message: in the mailbox, or (without a place) in none yet.
+    /// The row of a new message: in the mailbox, or (without a place) in none yet. With an outline its content is the header
+    /// alone.
     pub(in crate::store) fn insert(
         &mut self,
         target: &Mailbox,
         place: Option<(LocalUid, ModSeq)>,
         message: &NewMessage,
+        outline: Option<&Outline>,
     ) -> Result<MessageId> {
         check_keywords(&message.flags)?;
-        let content = self.link(&message.content)?;
+        let (content, outlined) = match outline {
+            None => (Some(self.link(&message.content)?.get()), None),
+            Some(outline) => (None, Some(self.insert_outline(&message.content, outline)?.get())),
+        };
         let mut insert = self.conn().prepare_cached(
             "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
-               internal_offset, size_bytes, content_id, email_id, saved_ms, object_id, gone_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+               internal_offset, size_bytes, content_id, email_id, saved_ms, object_id, gone_ms, outline_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?;
         let now = self.now().unix_ms();
         insert.execute(params![
@@ -75,14 +90,20 @@ impl Txn<'_> {
             message.flags.keywords_text(),
             message.internal_date.unix_seconds(),
             message.internal_date.offset_minutes(),
-            message.content.size_bytes.cast_signed(),
-            content.get(),
+            outline.map_or(message.content.size_bytes, |outline| outline.size_bytes).cast_signed(),
+            content,
             message.email_id,
             now,
             object_id(&message.content),
             place.is_none().then_some(now),
+            outlined,
         ])?;
-        Ok(MessageId::new(self.conn().last_insert_rowid()))
+        let id = self.conn().last_insert_rowid();
+        if outline.is_some() {
+            // Messages with one header may have several bodies.
+            self.conn().prepare_cached("UPDATE message SET object_id = 'L' || id WHERE id = ?1")?.execute([id])?;
+        }
+        Ok(MessageId::new(id))
     }
 
     /// The message is in the mailbox from now on, with a UID that was taken for it, wherever it was.
@@ -90,7 +111,7 @@ impl Txn<'_> {
         let mod_seq = self.next_mod_seq(mailbox)?.get().cast_signed();
         let mut update = self.conn().prepare_cached(
             "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5, gone_ms = NULL,
-               gone_from = NULL, gone_why = NULL WHERE id = ?1",
+               gone_from = NULL, gone_why = NULL, told_bytes = NULL WHERE id = ?1",
         )?;
         update.execute(params![message.get(), mailbox.get(), uid.get(), mod_seq, self.now().unix_ms()])?;
         Ok(())
@@ -107,9 +128,9 @@ impl Txn<'_> {
         let first = self.take_uids(to, sources.len())?;
         let mut copy = self.conn().prepare_cached(
             "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
-               internal_offset, size_bytes, content_id, email_id, saved_ms, object_id)
+               internal_offset, size_bytes, content_id, email_id, saved_ms, object_id, outline_id)
              SELECT account_id, ?2, ?3, ?4, system_flags, keywords, internal_s,
-               internal_offset, size_bytes, content_id, email_id, ?5, object_id
+               internal_offset, size_bytes, content_id, email_id, ?5, object_id, outline_id
              FROM message WHERE id = ?1",
         )?;
         let (mut copies, mut uids) = (Vec::with_capacity(sources.len()), Vec::with_capacity(sources.len()));
@@ -254,7 +275,7 @@ impl Txn<'_> {
         let came = if from == target.id { left } else { self.next_mod_seq(target.id)? };
         let first = self.take_uids(target.id, messages.len())?;
         let mut update = self.conn().prepare_cached(
-            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5 WHERE id = ?1",
+            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5, told_bytes = NULL WHERE id = ?1",
         )?;
         let mut uids = Vec::with_capacity(messages.len());
         for (message, uid) in messages.iter().zip(first.get()..) {

@@ -33,21 +33,25 @@ pub struct Message {
     pub flags: Flags,
     pub internal_date: InternalDate,
     pub size_bytes: u64,
+    /// RFC822.SIZE, if clients were told another one before the bytes were here.
+    pub told_bytes: Option<u64>,
     /// `None`: the bytes are not here.
     pub content: Option<ContentId>,
+    /// With [`With::Summary`], if the bytes are not here but the header is: that.
+    pub header: Option<ContentId>,
     /// EMAILID or X-GM-MSGID of the server upstream.
     pub email_id: Option<String>,
     /// EMAILID as this program's own IMAP server shows it (RFC 8474).
     pub object_id: String,
     /// When it came into its mailbox (RFC 8514).
     pub saved: Timestamp,
-    /// With [`With::Summary`], if the bytes are here.
+    /// With [`With::Summary`], if the bytes are here, or an outline.
     pub summary: Option<Arc<Summary>>,
 }
 
 const COLUMNS: &str = "m.id, m.account_id, m.mailbox_id, m.uid, m.mod_seq, m.system_flags, m.keywords, m.internal_s,
     m.internal_offset, m.size_bytes, m.content_id, m.email_id, m.saved_ms,
-    m.object_id";
+    m.object_id, m.told_bytes";
 
 impl Message {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -60,7 +64,9 @@ impl Message {
             flags: flags_from_row(row)?,
             internal_date: InternalDate::new(row.get("internal_s")?, row.get("internal_offset")?),
             size_bytes: row.get::<_, i64>("size_bytes")?.unsigned_abs(),
+            told_bytes: row.get::<_, Option<i64>>("told_bytes")?.map(i64::unsigned_abs),
             content: row.get::<_, Option<i64>>("content_id")?.map(ContentId::new),
+            header: None,
             email_id: row.get("email_id")?,
             object_id: row.get("object_id")?,
             saved: Timestamp::from_unix_ms(row.get("saved_ms")?),
@@ -127,11 +133,14 @@ impl Reader<'_> {
         mut visit: impl FnMut(Message) -> Result<()>,
     ) -> Result<()> {
         let (summary, join) = match with {
-            With::Columns => ("NULL", ""),
-            With::Summary => ("c.summary", "LEFT JOIN content AS c ON c.id = m.content_id"),
+            With::Columns => ("NULL AS summary, NULL AS header_id", ""),
+            With::Summary => (
+                "coalesce(c.summary, o.summary) AS summary, o.header_id",
+                "LEFT JOIN content AS c ON c.id = m.content_id LEFT JOIN outline AS o ON o.id = m.outline_id",
+            ),
         };
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT {COLUMNS}, {summary} AS summary FROM message AS m {join}
+            "SELECT {COLUMNS}, {summary} FROM message AS m {join}
              WHERE m.mailbox_id = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid"
         ))?;
         for (first, last) in wide_ranges(uids) {
@@ -141,6 +150,7 @@ impl Reader<'_> {
                     continue;
                 }
                 let mut message = Message::from_row(row)?;
+                message.header = row.get::<_, Option<i64>>("header_id")?.map(ContentId::new);
                 message.summary = row
                     .get_ref("summary")?
                     .as_blob_or_null()

@@ -23,6 +23,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0010_queue.sql"),
     include_str!("migrations/0011_retry.sql"),
     include_str!("migrations/0012_maildrop.sql"),
+    include_str!("migrations/0013_outlines.sql"),
 ];
 
 /// The search index's.

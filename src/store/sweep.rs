@@ -23,7 +23,9 @@ impl Store {
             let messages = txn.purge_gone(before)?;
             let mut is_used = txn.conn().prepare_cached(
                 "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM message WHERE content_id = ?1)
-                                    OR EXISTS (SELECT 1 FROM submission WHERE content_id = ?1)",
+                                    OR EXISTS (SELECT 1 FROM submission WHERE content_id = ?1)
+                                    OR EXISTS (SELECT 1 FROM outline WHERE header_id = ?1)
+                                    OR EXISTS (SELECT 1 FROM section WHERE content_id = ?1)",
             )?;
             let mut unused = Vec::new();
             for id in unreferred {

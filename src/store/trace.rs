@@ -14,7 +14,8 @@ impl Reader<'_> {
     /// Every message, in a mailbox or gone (not one that waits to be known), whose Message-ID is `message_id`.
     pub fn messages_with_message_id(&self, message_id: &[u8]) -> Result<Vec<MessageId>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT m.id, c.summary FROM content AS c JOIN message AS m ON m.content_id = c.id
+            "SELECT m.id, c.summary FROM content AS c JOIN message AS m
+               ON m.content_id = c.id OR m.outline_id IN (SELECT o.id FROM outline AS o WHERE o.header_id = c.id)
              WHERE c.message_id_hash = ?1
              AND NOT EXISTS (SELECT 1 FROM remote_arrival AS a WHERE a.message_id = m.id AND a.waits = 1) ORDER BY m.id",
         )?;

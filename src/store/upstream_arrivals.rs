@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rusqlite::params;
 
 use super::upstream_messages::FACTS;
-use super::{Error, Mailbox, MessageFacts, NewMessage, Reader, Result, StoredContent, Txn, contents};
+use super::{Error, Mailbox, MessageFacts, NewMessage, Outline, Reader, Result, Txn, contents};
 use crate::types::{AccountId, LocalUid, MailboxId, MessageId, RemoteUid};
 
 /// A message that arrived upstream.
@@ -16,6 +16,8 @@ use crate::types::{AccountId, LocalUid, MailboxId, MessageId, RemoteUid};
 pub struct Arrival {
     pub uid: RemoteUid,
     pub message: NewMessage,
+    /// Only its header was fetched, which is the message's content then.
+    pub outline: Option<Outline>,
 }
 
 impl Reader<'_> {
@@ -31,7 +33,10 @@ impl Reader<'_> {
     pub fn mailboxes_of_twins(&self, account: AccountId) -> Result<Vec<MailboxId>> {
         let mut select = self.conn().prepare_cached(
             "SELECT DISTINCT r.mailbox_id FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
-             JOIN message AS twin ON twin.content_id = m.content_id AND twin.account_id = m.account_id
+             LEFT JOIN outline AS o ON o.id = m.outline_id
+             JOIN message AS twin ON twin.account_id = m.account_id AND (twin.content_id = m.content_id
+               OR (twin.size_bytes = m.size_bytes
+                   AND twin.outline_id IN (SELECT t.id FROM outline AS t WHERE t.header_id = o.header_id)))
              JOIN remote_message AS r ON r.message_id = twin.id
              WHERE m.account_id = ?1 AND a.waits = 1
                AND NOT EXISTS (SELECT 1 FROM remote_arrival AS other WHERE other.message_id = twin.id)
@@ -73,21 +78,24 @@ impl Txn<'_> {
         let mut seen = Vec::new();
         for arrival in arrivals {
             if let Some(message) = self.bound_at(mailbox, arrival.uid)? {
-                self.refill(message, &arrival.message.content)?;
+                match &arrival.outline {
+                    None => drop(self.refill(message, &arrival.message.content)?),
+                    Some(outline) => self.outline_anew(message, &arrival.message.content, outline)?,
+                }
                 continue;
             }
             came += 1;
-            match self.has_twin(&target, &arrival.message, since)? {
+            match self.has_twin(&target, arrival, since)? {
                 true => {
-                    let message = self.insert(&target, None, &arrival.message)?;
+                    let message = self.insert(&target, None, &arrival.message, arrival.outline.as_ref())?;
                     self.arrived(message, mailbox, arrival, true)?;
                 }
                 false => seen.push(arrival),
             }
         }
         if !seen.is_empty() {
-            let messages: Vec<NewMessage> = seen.iter().map(|arrival| arrival.message.clone()).collect();
-            let appended = self.append(mailbox, &messages)?;
+            let messages: Vec<_> = seen.iter().map(|arrival| (&arrival.message, arrival.outline.as_ref())).collect();
+            let appended = self.append_outlined(mailbox, &messages)?;
             for ((message, _), arrival) in appended.messages.iter().zip(seen) {
                 self.arrived(*message, mailbox, arrival, false)?;
             }
@@ -103,14 +111,17 @@ impl Txn<'_> {
         self.unskip(mailbox, arrival.uid)
     }
 
-    /// Did upstream have a message with the same bytes, no newer than `since`?
-    fn has_twin(&self, target: &Mailbox, message: &NewMessage, since: MessageId) -> Result<bool> {
-        let Some(content) = contents::find(self.conn(), &message.content.hash)? else { return Ok(false) };
+    /// Did upstream have a message with the same bytes (as far as they are here), no newer than `since`?
+    fn has_twin(&self, target: &Mailbox, arrival: &Arrival, since: MessageId) -> Result<bool> {
+        let Some(content) = contents::find(self.conn(), &arrival.message.content.hash)? else { return Ok(false) };
         let mut select = self.conn().prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM message AS m JOIN remote_message AS r ON r.message_id = m.id
-               WHERE m.content_id = ?1 AND m.account_id = ?2 AND m.id <= ?3) AS found",
+               WHERE m.account_id = ?2 AND m.id <= ?3 AND iif(?4 IS NULL, m.content_id = ?1,
+                 m.size_bytes = ?4 AND m.outline_id IN (SELECT o.id FROM outline AS o WHERE o.header_id = ?1))) AS found",
         )?;
-        Ok(select.query_row(params![content.get(), target.account.get(), since.get()], |row| row.get("found"))?)
+        let size = arrival.outline.as_ref().map(|outline| outline.size_bytes.cast_signed());
+        let values = params![content.get(), target.account.get(), since.get(), size];
+        Ok(select.query_row(values, |row| row.get("found"))?)
     }
 
     /// `arrival` is `message`, moved upstream: the message takes its place, its UID here and its binding.
@@ -181,6 +192,7 @@ impl Txn<'_> {
     }
 
     fn take_binding(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
+        self.take_bytes(message, arrival)?;
         let came = self.reader().message_facts(arrival)?.ok_or(Error::NoSuchMessage)?;
         let binding = came.upstream.ok_or(Error::NoSuchMessage)?;
         let uid = binding.uid.ok_or(Error::NoSuchMessage)?;
@@ -193,19 +205,14 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// The bytes of a message that has none here.
-    pub(in crate::store) fn refill(&mut self, message: MessageId, stored: &StoredContent) -> Result<()> {
-        let facts = self.reader().message_facts(message)?;
-        if facts.is_none_or(|facts| facts.content.is_some()) {
-            return Ok(());
-        }
-        let content = self.link(stored)?;
-        let mut update =
-            self.conn().prepare_cached("UPDATE message SET content_id = ?2, size_bytes = ?3 WHERE id = ?1")?;
-        update.execute(params![message.get(), content.get(), stored.size_bytes.cast_signed()])?;
-        if let Some(here) = self.reader().message(message)? {
-            self.touch(here.account);
-        }
+    /// The bytes of a message that has none here, where what arrived for it has them.
+    fn take_bytes(&mut self, message: MessageId, arrival: MessageId) -> Result<()> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE message SET (content_id, size_bytes) = (SELECT content_id, size_bytes FROM message WHERE id = ?2),
+               told_bytes = nullif(size_bytes, (SELECT size_bytes FROM message WHERE id = ?2)), outline_id = NULL
+             WHERE id = ?1 AND content_id IS NULL AND (SELECT content_id FROM message WHERE id = ?2) IS NOT NULL",
+        )?;
+        update.execute(params![message.get(), arrival.get()])?;
         Ok(())
     }
 }

@@ -11,8 +11,8 @@ use crate::journal::{Op, intent};
 use crate::merge::FlagReplicas;
 use crate::types::mutant::mutant;
 use crate::types::{
-    AccountId, ContentHash, ContentId, Flag, Flags, InternalDate, MailboxId, MessageId, ModSeq, RemoteUid, SystemFlag,
-    UidSet, UidValidity,
+    AccountId, ContentHash, ContentId, Flag, Flags, InternalDate, MailboxId, MessageId, ModSeq, OutlineId, RemoteUid,
+    SystemFlag, UidSet, UidValidity,
 };
 
 /// A message that upstream has.
@@ -24,7 +24,8 @@ pub struct Bound {
     pub base: Flags,
     /// It is in some mailbox here, or will be: the user did not expunge it.
     pub is_here: bool,
-    pub has_bytes: bool,
+    /// Its bytes are here, or its outline.
+    pub is_known: bool,
 }
 
 /// What is known of a message.
@@ -37,6 +38,8 @@ pub struct MessageFacts {
     pub internal_date: InternalDate,
     pub size_bytes: u64,
     pub content: Option<ContentId>,
+    /// Of a message whose bytes are not here.
+    pub outline: Option<OutlineId>,
     pub hash: Option<ContentHash>,
     pub email_id: Option<String>,
     pub upstream: Option<Binding>,
@@ -55,7 +58,7 @@ pub struct Binding {
 
 pub(super) const FACTS: &str =
     "SELECT m.id, m.mailbox_id, m.system_flags, m.keywords, m.internal_s, m.internal_offset, m.size_bytes,
-    m.content_id, c.hash, m.email_id, r.mailbox_id AS bound_to, r.uid AS bound_uid, r.system_flags AS base_flags,
+    m.content_id, m.outline_id, c.hash, m.email_id, r.mailbox_id AS bound_to, r.uid AS bound_uid, r.system_flags AS base_flags,
     r.keywords AS base_keywords, coalesce(a.waits, 0) AS waits
     FROM message AS m LEFT JOIN remote_message AS r ON r.message_id = m.id LEFT JOIN content AS c ON c.id = m.content_id
     LEFT JOIN remote_arrival AS a ON a.message_id = m.id";
@@ -77,6 +80,7 @@ impl MessageFacts {
             internal_date: InternalDate::new(row.get("internal_s")?, row.get("internal_offset")?),
             size_bytes: row.get::<_, i64>("size_bytes")?.unsigned_abs(),
             content: row.get::<_, Option<i64>>("content_id")?.map(ContentId::new),
+            outline: row.get::<_, Option<i64>>("outline_id")?.map(OutlineId::new),
             hash: row.get::<_, Option<[u8; 32]>>("hash")?.map(ContentHash::from_bytes),
             email_id: row.get("email_id")?,
             upstream,
@@ -94,8 +98,8 @@ impl Reader<'_> {
     /// The messages that upstream has in the mailbox, by their UIDs there; those without first.
     pub fn bound(&self, mailbox: MailboxId) -> Result<Vec<Bound>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT r.message_id, r.uid, r.system_flags, r.keywords, m.content_id,
-               (m.mailbox_id IS NOT NULL OR coalesce(a.waits, 0)) AS is_here
+            "SELECT r.message_id, r.uid, r.system_flags, r.keywords,
+               coalesce(m.content_id, m.outline_id) IS NOT NULL AS is_known, (m.mailbox_id IS NOT NULL OR coalesce(a.waits, 0)) AS is_here
              FROM remote_message AS r JOIN message AS m ON m.id = r.message_id
              LEFT JOIN remote_arrival AS a ON a.message_id = m.id WHERE r.mailbox_id = ?1 ORDER BY r.uid",
         )?;
@@ -105,7 +109,7 @@ impl Reader<'_> {
                 uid: uid_from(row.get("uid")?),
                 base: flags_from_row(row)?,
                 is_here: row.get("is_here")?,
-                has_bytes: row.get::<_, Option<i64>>("content_id")?.is_some(),
+                is_known: row.get("is_known")?,
             })
         })?;
         Ok(bound.collect::<rusqlite::Result<_>>()?)
@@ -140,7 +144,7 @@ impl Reader<'_> {
             "SELECT b.mailbox_id FROM remote_mailbox AS b WHERE b.account_id = ?1 AND (
                EXISTS (SELECT 1 FROM remote_message AS r WHERE r.mailbox_id = b.mailbox_id AND r.uid < 0)
                OR EXISTS (SELECT 1 FROM message AS m JOIN remote_message AS r ON r.message_id = m.id
-                          WHERE m.content_id IS NULL AND r.mailbox_id = b.mailbox_id)
+                          WHERE m.content_id IS NULL AND m.outline_id IS NULL AND r.mailbox_id = b.mailbox_id)
                OR EXISTS (SELECT 1 FROM remote_skipped AS s WHERE s.mailbox_id = b.mailbox_id AND s.attempts < ?2)
                OR EXISTS (SELECT 1 FROM quarantine AS q WHERE q.mailbox_id = b.mailbox_id))
              ORDER BY b.mailbox_id",

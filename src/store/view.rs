@@ -78,11 +78,11 @@ impl Reader<'_> {
     pub fn status(&self, mailbox: MailboxId) -> Result<Status> {
         let mailbox = self.open_mailbox(mailbox)?;
         let mut select = self.conn().prepare_cached(
-            "SELECT count(*) AS messages, total(size_bytes) AS size,
+            "SELECT count(*) AS messages, total(coalesce(told_bytes, size_bytes)) AS size,
                (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND uid >= ?2) AS recent,
                (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 1 = 0) AS unseen,
                (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0) AS deleted,
-               (SELECT total(size_bytes) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0) AS deleted_size
+               (SELECT total(coalesce(told_bytes, size_bytes)) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0) AS deleted_size
              FROM message WHERE mailbox_id = ?1",
         )?;
         Ok(select.query_row(params![mailbox.id.get(), mailbox.recent_from.get()], |row| {

@@ -85,7 +85,7 @@ impl Sight<'_> {
         let is_wanted_again =
             |(uid, attempts): (&RemoteUid, &u32)| (*attempts < GIVE_ATTEMPTS_MAX && exists(*uid)).then_some(*uid);
         new.extend(self.skipped.iter().filter_map(is_wanted_again));
-        new.extend(by_uid.iter().filter(|(uid, bound)| !bound.has_bytes && exists(**uid)).map(|(uid, _)| *uid));
+        new.extend(by_uid.iter().filter(|(uid, bound)| !bound.is_known && exists(**uid)).map(|(uid, _)| *uid));
         new.sort_unstable();
         new.dedup();
         let vanished = self.bound.iter().filter(|bound| bound.uid.is_none_or(|uid| !exists(uid)));

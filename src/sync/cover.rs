@@ -134,21 +134,7 @@ impl<R: Remote> Pass<'_, R> {
             let mut facts = reader.bound_facts(mailbox)?;
             // Of equal messages those that are wanted are found first, and one to be expunged last.
             facts.sort_by_key(|facts| (facts.place.is_none(), facts.place != Some(mailbox)));
-            let sought = facts.into_iter().map(|facts| {
-                let fields = match facts.content {
-                    Some(content) => identity::fields_of(&reader.summary(content)?.envelope),
-                    None => Default::default(),
-                };
-                Ok(Sought {
-                    message: facts.message,
-                    hash: facts.hash,
-                    size_bytes: facts.size_bytes,
-                    internal_date: facts.internal_date,
-                    email_id: facts.email_id,
-                    fields,
-                })
-            });
-            sought.collect::<crate::store::Result<Vec<_>>>()
+            facts.iter().map(|facts| Sought::of(reader, facts)).collect::<crate::store::Result<Vec<_>>>()
         })?;
         if sought.is_empty() {
             return Ok(Vec::new());

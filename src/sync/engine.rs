@@ -7,7 +7,7 @@ use super::remote::Remote;
 use super::{Report, Result};
 use crate::store::{Origin, Store, Verdict};
 use crate::types::mutant::mutant;
-use crate::types::{AccountId, FolderFilter, MailboxId, Timestamp};
+use crate::types::{AccountId, BodyPolicy, FolderFilter, MailboxId, Timestamp};
 
 /// What time it is.
 pub type Clock<'a> = &'a (dyn Fn() -> Timestamp + Sync);
@@ -21,12 +21,20 @@ pub struct Engine {
     store: Store,
     account: AccountId,
     filter: FolderFilter,
+    bodies: BodyPolicy,
 }
 
 impl Engine {
     /// The engine of an account that is in the store.
     pub const fn new(store: Store, account: AccountId, filter: FolderFilter) -> Self {
-        Self { store, account, filter }
+        Self { store, account, filter, bodies: BodyPolicy::ALL }
+    }
+
+    /// Of which messages more than the header is mirrored; without this, of all.
+    #[must_use]
+    pub fn keeping(mut self, bodies: BodyPolicy) -> Self {
+        self.bodies = bodies;
+        self
     }
 
     pub(super) const fn store(&self) -> &Store {
@@ -40,12 +48,14 @@ impl Engine {
     /// Syncs until both sides are quiet: finds out what was in flight, pulls, pushes. What was done before an error is
     /// recorded, and counted in `report`.
     pub async fn sync_once<R: Remote>(&self, remote: &mut R, clock: Clock<'_>, report: &mut Report) -> Result<()> {
+        let bodies = self.bodies_now()?;
         for _ in 0..ROUNDS_MAX {
             let mut round = Report::default();
             let mut pass = Pass {
                 store: &self.store,
                 account: self.account,
                 filter: &self.filter,
+                bodies: &bodies,
                 remote: &mut *remote,
                 clock,
                 report: &mut round,
@@ -67,6 +77,15 @@ impl Engine {
         let open = quarantined.into_iter().filter(|quarantine| quarantine.verdict == Verdict::Open);
         report.blocked = open.filter_map(|quarantine| quarantine.name).map(String::from).collect();
         Ok(())
+    }
+
+    /// The policy, and what the user has said of the line since.
+    pub(super) fn bodies_now(&self) -> Result<BodyPolicy> {
+        let mut bodies = self.bodies.clone();
+        if let Some(metered) = self.store.read(|reader| reader.metered(self.account))? {
+            bodies.metered = metered;
+        }
+        Ok(bodies)
     }
 
     /// The user decided about a mailbox in quarantine: what vanished upstream may go here too, or is wanted back there.

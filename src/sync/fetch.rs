@@ -6,9 +6,10 @@ use std::io;
 use super::Result;
 use super::pass::{Pass, refusal};
 use super::remote::{Fetched, MessageSink, Remote, Scanned};
-use crate::store::{self, Arrival, NewMessage, Origin, Store, Upload};
+use crate::message::outline::lay_out;
+use crate::store::{self, Arrival, NewMessage, Origin, Outline, Store, Upload};
 use crate::types::mutant::mutant;
-use crate::types::{ContentHash, InternalDate, MailboxId, MessageId, RemoteUid, Timestamp, UidSet};
+use crate::types::{ContentHash, InternalDate, MailboxId, MessageId, RemoteUid, Timestamp, UidSet, limits};
 
 /// UIDs in one FETCH: enough that round trips do not count, few enough that a server can plan it.
 const FETCH_MAX: usize = 500;
@@ -18,13 +19,20 @@ const COMMIT_MAX_MESSAGES: usize = 50;
 const COMMIT_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 impl<R: Remote> Pass<'_, R> {
-    /// Takes in the messages with these UIDs of the selected mailbox, ascending. Whatever came before a cut stays.
-    /// Those that the server does not give are skipped, and tried again another day.
+    /// Takes in the messages with these UIDs of the selected mailbox, ascending: whole, or described where that suffices. What
+    /// the server cannot describe is taken whole. Whatever came before a cut stays. Those that the server does not give are
+    /// skipped, and tried again another day.
     pub(super) async fn take_in(&mut self, mailbox: MailboxId, uids: &[RemoteUid]) -> Result<()> {
-        let mut todo: Vec<Vec<RemoteUid>> = uids.chunks(FETCH_MAX).rev().map(<[RemoteUid]>::to_vec).collect();
-        while let Some(wanted) = todo.pop() {
+        let outlines = self.outlines(mailbox)?;
+        let mut todo: Vec<(bool, Vec<RemoteUid>)> =
+            uids.chunks(FETCH_MAX).rev().map(|uids| (outlines, uids.to_vec())).collect();
+        while let Some((outlines, wanted)) = todo.pop() {
             let mut sink = ArrivalSink::new(self.store.clone(), mailbox, self.now(), self.since);
-            let answer = self.remote.fetch(&wanted.iter().copied().collect(), &mut sink).await;
+            let set = wanted.iter().copied().collect();
+            let answer = match outlines {
+                true => self.remote.outline(&set, &mut sink).await,
+                false => self.remote.fetch(&set, &mut sink).await,
+            };
             let committed = sink.commit();
             self.report.arrived += sink.arrived;
             committed?;
@@ -34,8 +42,9 @@ impl<R: Remote> Pass<'_, R> {
                 // Which of them it does not give is found out by asking for fewer.
                 Some(_) if missing.len() > 1 => {
                     let (first, second) = missing.split_at(missing.len() / 2);
-                    todo.extend([second.to_vec(), first.to_vec()]);
+                    todo.extend([(outlines, second.to_vec()), (outlines, first.to_vec())]);
                 }
+                _ if outlines => todo.extend((!missing.is_empty()).then_some((false, missing))),
                 refused => {
                     let why = refused.map_or_else(|| "the server gave no bytes".to_owned(), |refused| refused.text);
                     self.skip(mailbox, missing, why)?;
@@ -144,11 +153,18 @@ impl MessageSink for ArrivalSink {
     fn end(&mut self, message: Fetched) -> io::Result<()> {
         let Some(upload) = self.upload.take() else { return Ok(()) };
         let content = upload.finish().map_err(io::Error::other)?;
+        if message.outline.is_some() && content.size_bytes > limits::HEADER_MAX_BYTES as u64 {
+            return Ok(());
+        }
+        let outline = message.outline.map(|described| {
+            let summary = lay_out(&content.summary, content.size_bytes, *described.structure, described.size_bytes);
+            Outline { size_bytes: described.size_bytes, summary: summary.into() }
+        });
         self.batch_bytes += content.size_bytes;
         let internal_date = message.internal_date.unwrap_or_else(|| InternalDate::from(self.now));
         let new = NewMessage { content, flags: message.flags, internal_date, email_id: message.email_id };
         self.came.insert(message.uid);
-        self.batch.push(Arrival { uid: message.uid, message: new });
+        self.batch.push(Arrival { uid: message.uid, message: new, outline });
         match self.batch.len() >= COMMIT_MAX_MESSAGES || self.batch_bytes >= COMMIT_MAX_BYTES {
             true => self.commit().map_err(io::Error::other),
             false => Ok(()),
@@ -156,6 +172,7 @@ impl MessageSink for ArrivalSink {
     }
 
     fn absent(&mut self, _uid: RemoteUid) -> io::Result<()> {
+        self.upload = None;
         Ok(())
     }
 }

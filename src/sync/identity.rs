@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::remote::Fingerprinted;
 use crate::message::Envelope;
+use crate::store::{self, MessageFacts, Reader};
 use crate::types::mutant::mutant;
 use crate::types::{ContentHash, InternalDate, MessageId, RemoteUid, UidSet};
 
@@ -24,6 +25,21 @@ pub struct Sought {
     pub fields: [Vec<u8>; 3],
 }
 
+impl Sought {
+    /// What the store knows of a message.
+    pub fn of(reader: &Reader<'_>, facts: &MessageFacts) -> store::Result<Self> {
+        let summary = reader.summary_of(facts.message)?;
+        Ok(Self {
+            message: facts.message,
+            hash: facts.hash,
+            size_bytes: facts.size_bytes,
+            internal_date: facts.internal_date,
+            email_id: facts.email_id.clone(),
+            fields: summary.map(|summary| fields_of(&summary.envelope)).unwrap_or_default(),
+        })
+    }
+}
+
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
@@ -35,6 +51,11 @@ pub struct Found {
 /// The header fields of a fingerprint, as the message has them.
 pub fn fields_of(envelope: &Envelope) -> [Vec<u8>; 3] {
     [&envelope.message_id, &envelope.date, &envelope.subject].map(|field| trimmed(field.as_deref().unwrap_or_default()))
+}
+
+/// Are the two one message, as far as can be told without the bytes of both? (Message-ID, Date, Subject), internal date, size.
+pub fn is_alike(one: &Sought, other: &Sought) -> bool {
+    Key::of_sought(one) == Key::of_sought(other) && one.fields.iter().any(|field| !field.is_empty())
 }
 
 /// Matches by what is known without the bytes.
@@ -67,7 +88,10 @@ pub fn by_fingerprint(sought: &[Sought], shown: &[Fingerprinted]) -> Found {
     for (key, (ours, mut theirs)) in groups {
         theirs.sort_unstable();
         let is_one_content = mutant!(MessageIdIsIdentity) || ours.iter().all(|sought| sought.hash == ours[0].hash);
-        match is_one_content && !key.fields[0].is_empty() {
+        // Of those without bytes here nothing more can be known.
+        let is_all =
+            ours.iter().all(|sought| sought.hash.is_none()) && key.fields.iter().any(|field| !field.is_empty());
+        match is_one_content && (!key.fields[0].is_empty() || is_all) {
             true => pairs.extend(ours.iter().map(|sought| sought.message).zip(theirs)),
             false if !ours.is_empty() => doubtful.extend(theirs),
             false => {}

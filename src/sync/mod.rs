@@ -32,6 +32,7 @@ mod recover;
 pub mod remote;
 mod report;
 mod send;
+pub mod stock;
 mod survey;
 pub mod tour;
 mod vanish;

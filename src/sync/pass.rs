@@ -8,7 +8,7 @@ use super::remote::{RefusalCode, Remote, RemoteError, RemoteName};
 use super::{Report, Result};
 use crate::store::{self, Origin, Reader, RemoteMailbox, Store, Txn};
 use crate::types::{
-    AccountId, FolderFilter, MailboxId, MailboxName, MessageId, RemoteUid, Timestamp, UidSet, UidValidity,
+    AccountId, BodyPolicy, FolderFilter, MailboxId, MailboxName, MessageId, RemoteUid, Timestamp, UidSet, UidValidity,
 };
 
 /// One sync of one account, under way.
@@ -16,6 +16,7 @@ pub(super) struct Pass<'a, R> {
     pub(super) store: &'a Store,
     pub(super) account: AccountId,
     pub(super) filter: &'a FolderFilter,
+    pub(super) bodies: &'a BodyPolicy,
     pub(super) remote: &'a mut R,
     pub(super) clock: Clock<'a>,
     pub(super) report: &'a mut Report,
@@ -61,6 +62,13 @@ impl<R: Remote> Pass<'_, R> {
 
     pub(super) fn remote_mailbox(&self, mailbox: MailboxId) -> Result<Option<RemoteMailbox>> {
         self.read(|reader| reader.remote_mailbox(mailbox))
+    }
+
+    /// Are messages that arrive in the mailbox described first, and not fetched whole at once?
+    pub(super) fn outlines(&self, mailbox: MailboxId) -> Result<bool> {
+        let name = self.read(|reader| reader.mailbox(mailbox))?.name;
+        let at_once = name.is_none_or(|name| self.bodies.fetches_at_once(&name));
+        Ok(!at_once && self.remote.facts().outlines)
     }
 
     /// The name upstream for a mailbox that is called `name` here.

@@ -29,8 +29,8 @@ use crate::types::{
 /// How often a mailbox in which must be looked is selected, if the server refuses (QUIRKS.md row 35).
 const SELECTS_MAX: usize = 3;
 
-/// A message that is looked for: its bytes' hash, its size.
-type Sought = (MessageId, ContentHash, u64);
+/// A message that is looked for: its bytes' hash, where they are here, and its size.
+type Sought = (MessageId, Option<ContentHash>, u64);
 
 /// What was seen in a mailbox.
 enum Look {
@@ -176,19 +176,25 @@ impl<R: Remote> Pass<'_, R> {
         let free = |flags: &BTreeMap<RemoteUid, Flags>| -> UidSet<RemoteUid> {
             flags.keys().copied().filter(|uid| !bound.contains(*uid)).collect()
         };
-        let sizes: BTreeSet<u64> = sought.iter().map(|(_, _, size)| *size).collect();
+        let sizes: BTreeSet<u64> = sought.iter().filter_map(|(_, hash, size)| hash.map(|_| *size)).collect();
         let shown = match free(&flags) {
             free if free.is_empty() => Vec::new(),
             free => self.remote.fingerprints(&free).await?,
         };
-        let is_alike = |shown: &&Fingerprinted| sizes.contains(&shown.size_bytes);
+        let alike = self.alike(sought, &shown)?;
+        // Those of which the bytes are not here are known by that alone.
+        let is_known = |uid: RemoteUid| alike.iter().any(|(_, alike)| *alike == uid);
+        let is_alike = |shown: &&Fingerprinted| sizes.contains(&shown.size_bytes) && !is_known(shown.uid);
         let mut hashed: UidSet<RemoteUid> = shown.iter().filter(is_alike).map(|shown| shown.uid).collect();
         let mut hashes = self.hashes(&hashed).await?;
         let find = |hashes: &BTreeMap<RemoteUid, ContentHash>| {
-            identity::by_hash(sought.iter().map(|(message, hash, _)| (*message, *hash)), hashes)
+            let by_hash = sought.iter().filter_map(|(message, hash, _)| Some((*message, (*hash)?)));
+            let mut found = identity::by_hash(by_hash, hashes);
+            found.extend(alike.iter().copied());
+            found
         };
         let mut found = find(&hashes);
-        if found.len() < sought.len() {
+        if found.len() < sought.len() && sought.iter().any(|(_, hash, _)| hash.is_some()) {
             // RFC822.SIZE may be a lie (QUIRKS.md row 14), and FETCH may leave messages out (row 19): all that SEARCH tells
             // of is asked for, and the bytes decide, lest it be sent again and again.
             let there = self.remote.present(&from(first)).await?;
@@ -205,6 +211,22 @@ impl<R: Remote> Pass<'_, R> {
             Landed { message, uid, sent: sent_flags(evidence, message).unwrap_or_else(|| shown.clone()), shown }
         });
         Ok(Look::Seen { landed: landed.collect(), has_holes })
+    }
+
+    /// Which of those whose bytes are not here are shown.
+    fn alike(&self, sought: &[Sought], shown: &[Fingerprinted]) -> Result<Vec<(MessageId, RemoteUid)>> {
+        let without_bytes = sought.iter().filter(|(_, hash, _)| hash.is_none());
+        let known = self.read(|reader| {
+            let mut known = Vec::new();
+            for (message, ..) in without_bytes {
+                if let Some(facts) = reader.message_facts(*message)? {
+                    // They may have come meanwhile.
+                    known.push(identity::Sought { hash: None, ..identity::Sought::of(reader, &facts)? });
+                }
+            }
+            Ok(known)
+        })?;
+        Ok(identity::by_fingerprint(&known, shown).pairs)
     }
 
     /// Selects a mailbox to look in it.

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::tour::{Guide, Stop};
+use crate::message::Part;
 use crate::types::{ByteSource, Flags, InternalDate, ModSeq, RemoteUid, SpecialUse, UidSet, UidValidity};
 
 /// A mailbox name exactly as the server spells it (modified UTF-7 left as it is). Opaque here: `upstream` makes and
@@ -31,6 +32,8 @@ pub struct Facts {
     pub object_id: bool,
     /// UNSELECT (RFC 3691).
     pub unselect: bool,
+    /// It can describe messages without giving them: [`Remote::outline`] and [`Remote::section`].
+    pub outlines: bool,
     /// APPENDLIMIT (RFC 7889).
     pub append_limit_bytes: Option<u64>,
 }
@@ -109,6 +112,17 @@ pub struct Fetched {
     pub internal_date: Option<InternalDate>,
     /// EMAILID (RFC 8474) or X-GM-MSGID.
     pub email_id: Option<String>,
+    /// The bytes were the header alone, and this is what the server says of the rest.
+    pub outline: Option<Described>,
+}
+
+/// What a server says of a message that it did not give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// RFC822.SIZE.
+    pub size_bytes: u64,
+    /// BODYSTRUCTURE; of each part's range only the length is told.
+    pub structure: Box<Part>,
 }
 
 /// Facts by which a message is known again without its bytes.
@@ -129,7 +143,7 @@ pub trait MessageSink: Send {
     fn begin(&mut self, size_bytes: u64) -> std::io::Result<()>;
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<()>;
     fn end(&mut self, message: Fetched) -> std::io::Result<()>;
-    /// The server named the message but gave no bytes (NIL).
+    /// The server named the message but gave no bytes (NIL), or did not describe it where that was asked for.
     fn absent(&mut self, uid: RemoteUid) -> std::io::Result<()>;
 }
 
@@ -252,6 +266,25 @@ pub trait Remote: Send {
         uids: &UidSet<RemoteUid>,
         sink: &mut dyn MessageSink,
     ) -> impl Future<Output = Result<(), RemoteError>> + Send;
+    /// As [`Self::fetch`], but the bytes are the header's, and the server describes the rest. Only with `outlines`.
+    fn outline(
+        &mut self,
+        _uids: &UidSet<RemoteUid>,
+        _sink: &mut dyn MessageSink,
+    ) -> impl Future<Output = Result<(), RemoteError>> + Send {
+        std::future::ready(Err(RemoteError::Impossible("this server describes no messages".to_owned())))
+    }
+    /// The bytes of one section of a message, named as between the brackets of FETCH ("" is all of it); of them only
+    /// `piece`: first byte, count. Only with `outlines`.
+    fn section(
+        &mut self,
+        _uid: RemoteUid,
+        _section: &str,
+        _piece: Option<(u64, u64)>,
+        _sink: &mut dyn MessageSink,
+    ) -> impl Future<Output = Result<(), RemoteError>> + Send {
+        std::future::ready(Err(RemoteError::Impossible("this server gives no parts of messages".to_owned())))
+    }
     /// UIDs seen to vanish on this connection since last asked, whatever command was running.
     fn take_vanished(&mut self) -> UidSet<RemoteUid>;
 

@@ -73,7 +73,7 @@ impl<R: Remote> Pass<'_, R> {
             target_uid_validity: target.uid_validity,
             target_uid_next: target.uid_next,
             source: None,
-            messages: vec![(message, hash, facts.size_bytes)],
+            messages: vec![(message, Some(hash), facts.size_bytes)],
             flags: vec![flags.clone()],
             settles: settles.clone(),
         };
@@ -321,8 +321,8 @@ impl<R: Remote> Pass<'_, R> {
         let (mut messages, mut flags) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         for item in items {
             let facts = self.read(|reader| reader.message_facts(item.message))?;
-            let Some((facts, hash)) = facts.and_then(|facts| facts.hash.map(|hash| (facts, hash))) else { continue };
-            messages.push((item.message, hash, facts.size_bytes));
+            let Some(facts) = facts.filter(|facts| facts.hash.is_some() || facts.outline.is_some()) else { continue };
+            messages.push((item.message, facts.hash, facts.size_bytes));
             // Of a message that moves, what was stored a moment ago; a copy has its source's flags.
             flags.push(facts.upstream.map_or_else(|| item.base.clone(), |upstream| upstream.base));
         }

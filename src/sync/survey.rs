@@ -54,7 +54,8 @@ impl<R: Remote> Pass<'_, R> {
         self.selected = None;
         let (mut visits, mut left) = (Vec::new(), Vec::new());
         for folder in folders {
-            match self.read(|reader| Plan::of(reader, &folder, self.remote.facts()))? {
+            let outlines = self.outlines(folder.mailbox)?;
+            match self.read(|reader| Plan::of(reader, &folder, self.remote.facts(), outlines))? {
                 Some(plan) => visits.push(Visit { folder, plan, seen: Seen::default() }),
                 None => left.push(folder),
             }
@@ -100,7 +101,7 @@ impl<R: Remote> Pass<'_, R> {
 
 impl Plan {
     /// `None`: the listing does not tell enough.
-    fn of(reader: &Reader<'_>, folder: &Folder, facts: &Facts) -> store::Result<Option<Self>> {
+    fn of(reader: &Reader<'_>, folder: &Folder, facts: &Facts, outlines: bool) -> store::Result<Option<Self>> {
         let Some(known) = reader.remote_mailbox(folder.mailbox)? else { return Ok(None) };
         let Some((status, uid_next)) = folder.status.and_then(|status| Some((status, status.uid_next?))) else {
             return Ok(None);
@@ -117,7 +118,7 @@ impl Plan {
             return Ok(None);
         }
         if status.messages > 0 || is_known {
-            plan.fetch(between(plan.cursor.uid_next, uid_next).difference(&bound).difference(&skipped));
+            plan.fetch(between(plan.cursor.uid_next, uid_next).difference(&bound).difference(&skipped), outlines);
         }
         if is_known {
             plan.scan(uid_next, &bound, facts);
@@ -130,9 +131,9 @@ impl Plan {
         self.cursor == Cursor::start(self.cursor.uid_validity)
     }
 
-    fn fetch(&mut self, arrived: UidSet<RemoteUid>) {
+    fn fetch(&mut self, arrived: UidSet<RemoteUid>, outlines: bool) {
         if !arrived.is_empty() {
-            self.errands.push(Errand::Fetch(arrived));
+            self.errands.push(if outlines { Errand::Outline(arrived) } else { Errand::Fetch(arrived) });
         }
     }
 

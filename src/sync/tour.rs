@@ -38,6 +38,8 @@ pub enum Errand {
     Present(UidSet<RemoteUid>),
     /// As [`Remote::fetch`], into the guide.
     Fetch(UidSet<RemoteUid>),
+    /// As [`Remote::outline`], into the guide.
+    Outline(UidSet<RemoteUid>),
     /// As [`Remote::add_flags`].
     AddFlags {
         uids: UidSet<RemoteUid>,
@@ -62,13 +64,13 @@ pub enum Errand {
 impl Errand {
     /// Does it change the mailbox?
     pub const fn changes(&self) -> bool {
-        !matches!(self, Self::Scan { .. } | Self::Present(_) | Self::Fetch(_))
+        !matches!(self, Self::Scan { .. } | Self::Present(_) | Self::Fetch(_) | Self::Outline(_))
     }
 
     /// The command that does it, for errors.
     pub const fn request(&self) -> &'static str {
         match self {
-            Self::Scan { .. } | Self::Fetch(_) => "FETCH",
+            Self::Scan { .. } | Self::Fetch(_) | Self::Outline(_) => "FETCH",
             Self::Present(_) => "SEARCH",
             Self::AddFlags { .. } | Self::RemoveFlags { .. } => "STORE",
             Self::Copy { .. } => "COPY",
@@ -113,6 +115,7 @@ pub async fn run<R: Remote>(remote: &mut R, errand: &Errand, guide: &mut dyn Gui
     match errand {
         Errand::Scan { uids, changed_since } => remote.scan(uids, *changed_since).await.map(Brought::Scanned),
         Errand::Fetch(uids) => remote.fetch(uids, guide).await.map(nothing),
+        Errand::Outline(uids) => remote.outline(uids, guide).await.map(nothing),
         Errand::Present(uids) => remote.present(uids).await.map(Brought::Present),
         Errand::AddFlags { uids, flags } => remote.add_flags(uids, flags).await.map(Brought::Present),
         Errand::RemoveFlags { uids, flags } => remote.remove_flags(uids, flags).await.map(Brought::Present),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::guard::is_mass;
+use super::identity::{self, Sought};
 use super::pass::Pass;
 use super::remote::Remote;
 use crate::journal::{Entry, Op, Place, intent};
@@ -177,12 +178,13 @@ impl<'t, 'c> Accounting<'t, 'c> {
                 self.txn.forget(facts.message)?;
                 continue;
             }
-            let is_same = |arrival: &MessageFacts| {
-                arrival.message != facts.message
-                    && ((arrival.content.is_some() && arrival.content == facts.content)
-                        || (arrival.email_id.is_some() && arrival.email_id == facts.email_id))
-            };
-            let found = self.arrivals.iter().position(is_same).map(|at| self.arrivals.swap_remove(at));
+            let mut found = None;
+            for (at, arrival) in self.arrivals.iter().enumerate() {
+                if found.is_none() && self.is_same(&facts, arrival)? {
+                    found = Some(at);
+                }
+            }
+            let found = found.map(|at| self.arrivals.swap_remove(at));
             let is_elsewhere = found.as_ref().is_some_and(|arrival| entries.contains_key(&arrival.message));
             let arrival = found.filter(|_| !is_elsewhere);
             let open = entries.get(message).map(Vec::as_slice).unwrap_or_default();
@@ -198,6 +200,24 @@ impl<'t, 'c> Accounting<'t, 'c> {
             cases.push(Case { facts, arrival, here, is_elsewhere });
         }
         Ok(cases)
+    }
+
+    /// Is the arrival the message? By EMAILID or the bytes; where not all bytes are here, by what is known without them.
+    fn is_same(&self, facts: &MessageFacts, arrival: &MessageFacts) -> store::Result<bool> {
+        if arrival.message == facts.message {
+            return Ok(false);
+        }
+        if arrival.email_id.is_some() && arrival.email_id == facts.email_id {
+            return Ok(true);
+        }
+        match (arrival.content, facts.content) {
+            (Some(one), Some(other)) => Ok(one == other),
+            _ if arrival.size_bytes != facts.size_bytes => Ok(false),
+            _ => {
+                let reader = self.txn.reader();
+                Ok(identity::is_alike(&Sought::of(&reader, arrival)?, &Sought::of(&reader, facts)?))
+            }
+        }
     }
 
     fn decide(&mut self, case: Case) -> store::Result<()> {

@@ -6,7 +6,7 @@
 //!    one bounded buffer, never a whole mailbox);
 //! 2. then waits for input, an event or the deadline, and hands that in.
 //!
-//! A session never blocks on anything but its backend.
+//! A session never blocks on anything but its backend; what its backend has to get from elsewhere it holds for.
 
 use super::Timestamp;
 
@@ -41,6 +41,9 @@ pub enum Step {
     Continue,
     /// Write what was produced, then wait for input, an event or the deadline.
     Wait,
+    /// Write what was produced, then wait for an event or the deadline, and read nothing meanwhile: the session waits for
+    /// its backend, and could only keep what came.
+    Hold,
     /// Write what was produced, then do the server's side of a TLS handshake on the same transport. Bytes the peer
     /// sent before the handshake have been discarded by the session (RFC 3207 section 4.2, RFC 9051 section 6.2.1).
     StartTls,

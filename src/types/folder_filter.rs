@@ -19,6 +19,11 @@ impl Glob {
         }
     }
 
+    /// In characters.
+    pub const fn length(&self) -> usize {
+        self.0.len()
+    }
+
     /// Does the whole of `text` match?
     pub fn matches(&self, text: &str) -> bool {
         // One remembered star suffices: an earlier one never has to be tried again once a later one is reached.

@@ -46,6 +46,10 @@ row_id! {
     ContentId
 }
 row_id! {
+    /// What is known of a message whose bytes are not here; its local copies share it.
+    OutlineId
+}
+row_id! {
     /// A journal entry. Greater is later.
     EntryId
 }

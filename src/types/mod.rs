@@ -3,6 +3,7 @@
 //! Rules: nothing here does input or output, reads a clock or an environment; a value that exists is valid
 //! (fields are private, construction parses); the two UID spaces are two types.
 
+pub mod bodies;
 pub mod content;
 pub mod conversation;
 pub mod date;
@@ -18,13 +19,14 @@ pub mod secret;
 pub mod stream;
 pub mod uid_set;
 
+pub use bodies::{Bodies, BodyPolicy, Bounds};
 pub use content::ContentHash;
 pub use conversation::{Conversation, Event, Step, TlsFacts};
 pub use date::{InternalDate, Timestamp};
 pub use flags::{Flag, Flags, Keyword, SystemFlag};
 pub use folder_filter::{FolderFilter, Glob};
 pub use id::{
-    AccountId, ConflictId, ContentId, EntryId, LocalUid, MailboxId, MessageId, ModSeq, PoppedId, RemoteUid,
+    AccountId, ConflictId, ContentId, EntryId, LocalUid, MailboxId, MessageId, ModSeq, OutlineId, PoppedId, RemoteUid,
     SubmissionId, UidValidity,
 };
 pub use mailbox::{MailboxName, SpecialUse};

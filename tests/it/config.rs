@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mailtide::config::{Config, ConfigError, Credential, Incoming, Server, ServerConfig, TlsIdentity, TlsMode};
-use mailtide::types::{Keep, MailboxName};
+use mailtide::types::{Bodies, Keep, MailboxName};
 
 const GOOD: &str = r#"
 [local]
@@ -281,16 +281,32 @@ const BROKEN: &[(&str, &str)] = &[
         r#"1:1: there is no way to log in; give one of password = "...", password-command = ["program", "argument"], keyring = true and oauth2 = { token-command = ["program", "argument"] }"#,
     ),
     (
-        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = \"headers\" }\n",
-        r#"6:21: bodies = "headers" is not available in this version; use bodies = "all""#,
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = { recent-days = 0 } }\n",
+        r#"6:37: invalid value: integer `0`, expected a number of days from 1 to 36500"#,
     ),
     (
-        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = { recent-days = 90 } }\n",
-        r#"6:21: bodies = { recent-days = .. } is not available in this version; use bodies = "all""#,
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = { max-size = \"1T\" } }\n",
+        r#"6:34: invalid value: string "1T", expected a size such as "500K", "1M" or "2G""#,
     ),
     (
-        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = { max-size = \"1M\" } }\n",
-        r#"6:21: bodies = { max-size = .. } is not available in this version; use bodies = "all""#,
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = { max-size = 5 } }\n",
+        r#"6:34: invalid type: integer `5`, expected a size such as "500K", "1M" or "2G""#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = { newest = 5 } }\n",
+        r#"6:21: invalid value: map, expected one of "all", "headers", { recent-days = 90 }, { max-size = "1M" }"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { per-folder = { A = \"most\" } }\n",
+        r#"6:31: invalid value: string "most", expected one of "all", "headers", { recent-days = 90 }, { max-size = "1M" }"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { budget-per-day = \"lots\" }\n",
+        r#"6:29: invalid value: string "lots", expected a size such as "500K", "1M" or "2G""#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { metered = \"yes\" }\n",
+        r#"6:22: invalid type: string "yes", expected true or false"#,
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nmirror = { bodies = \"some\" }\n",
@@ -321,3 +337,27 @@ const BROKEN: &[(&str, &str)] = &[
         "6:10: invalid type: boolean `false`, expected a table such as { compress = false, line-bytes = 1000 }",
     ),
 ];
+
+#[test]
+fn bodies_are_chosen_by_account_and_by_folder() {
+    let text = r#"
+[[account]]
+name = "a"
+address = "a@b"
+imap = { host = "h" }
+password = "p"
+[account.mirror]
+bodies = { max-size = "1M" }
+per-folder = { "Archive/*" = "headers", Lists = { recent-days = 30 } }
+budget-per-day = "200M"
+metered = true
+"#;
+    let config = Config::parse(text, Path::new("config.toml")).expect("a configuration");
+    let bodies = &config.accounts[0].bodies;
+    let of = |name| bodies.of(&MailboxName::parse(name).expect("a name"));
+    assert_eq!(
+        (of("INBOX"), of("Archive/2020"), of("Lists")),
+        (Bodies::MaxSize(1 << 20), Bodies::Headers, Bodies::RecentDays(30))
+    );
+    assert_eq!((bodies.budget_bytes, bodies.metered), (Some(200 << 20), true));
+}

@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["types", "message", "journal", "merge", "outbox::sender"]),
     ("sync", &["types", "message", "journal", "merge", "store"]),
     ("outbox", &["types", "message", "journal", "store"]),
-    ("upstream", &["types", "imap::syntax", "sasl", "sync", "outbox"]),
+    ("upstream", &["types", "message", "imap::syntax", "sasl", "sync", "outbox"]),
     ("serve", &["types", "message", "imap", "sasl", "smtp", "pop3", "journal", "store", "outbox"]),
     ("net", &["types"]),
     ("control", &["types"]),

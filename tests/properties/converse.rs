@@ -57,13 +57,15 @@ pub fn converse(mut session: impl Conversation, input: &[u8], cut: Cut) -> Said 
             match said.step {
                 Step::Continue => {}
                 // Who is made to wait a little waits; who is silent for long is not met here.
-                Step::Wait => match session.deadline().filter(|deadline| *deadline <= now.plus_ms(PATIENCE_MS)) {
-                    Some(deadline) => {
-                        now = deadline;
-                        session.handle_event(Event::Deadline, now);
+                Step::Wait | Step::Hold => {
+                    match session.deadline().filter(|deadline| *deadline <= now.plus_ms(PATIENCE_MS)) {
+                        Some(deadline) => {
+                            now = deadline;
+                            session.handle_event(Event::Deadline, now);
+                        }
+                        None => break,
                     }
-                    None => break,
-                },
+                }
                 Step::StartTls | Step::Close => return said,
             }
         }

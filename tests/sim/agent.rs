@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use mailtide::agent::account::{Common, Handle, Work};
 use mailtide::agent::servers::ServersOf;
+use mailtide::agent::supply::Wishes;
 use mailtide::agent::users::{LocalUsers, SendingUsers, User};
 use mailtide::config::{self, Credential, TlsMode};
 use mailtide::imap::server::{Capabilities, Session as ImapSession, SessionConfig};
@@ -97,7 +98,8 @@ impl Agent {
             u32::try_from(random.next() >> 32).expect("32 bits")
         });
         let changes = Arc::new(watch::Sender::new(0));
-        let common = Common { store: store.clone(), clock: self.clock.clone(), chance, changes };
+        let common =
+            Common { store: store.clone(), clock: self.clock.clone(), chance, changes, wishes: Wishes::default() };
         let users = Arc::new(LocalUsers::new(Secret::new(PASSWORD)));
         let mut life = Life {
             store,
@@ -173,6 +175,7 @@ impl Agent {
             secret: SecretKind::Password,
             tls_ca: None,
             folders: self.filters[account].clone(),
+            bodies: mailtide::types::BodyPolicy::ALL,
             poll_seconds: self.poll_seconds,
             connections: 2,
             quirks: mailtide::types::Quirks::default(),

@@ -313,7 +313,7 @@ impl Client {
         loop {
             match self.session.poll_output(now, &mut output) {
                 Step::Continue => {}
-                Step::Wait => break,
+                Step::Wait | Step::Hold => break,
                 Step::Close | Step::StartTls => {
                     self.is_over = true;
                     break;

@@ -259,7 +259,7 @@ async fn drive(mut end: End, mut session: Box<dyn Conversation>, clock: Clock, w
             }
             match step {
                 Step::Continue => {}
-                Step::Wait => break,
+                Step::Wait | Step::Hold => break,
                 Step::Close | Step::StartTls => {
                     let _ = end.shutdown().await;
                     return;

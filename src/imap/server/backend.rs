@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::config::Capabilities;
+use crate::message::outline::Wanted;
 use crate::message::search::Query;
 use crate::message::{Keyed, Summary};
 use crate::sasl::Credentials;
@@ -111,9 +112,18 @@ pub trait Account: Send + 'static {
     fn messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], with: With) -> Result<Vec<Message>, Error>;
     /// Which of the messages with UIDs in `among` match, ascending.
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error>;
+    /// How many messages the searches since the last call had to leave out: what was asked depends on a text that is not here.
+    fn take_unsearched(&mut self) -> usize {
+        0
+    }
     /// The keys by which those of `uids` (ascending) that exist are sorted and threaded, ascending. Call it in batches: the
     /// answer is held in memory.
     fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>, Error>;
+    /// Brings what is wanted of a message that is not all here: finds it, or asks for it and wakes the session once it is
+    /// here, or cannot be had. Asked again and again until then.
+    fn bring(&mut self, _mailbox: MailboxId, _uid: LocalUid, _wanted: &Wanted) -> Result<Brought, Error> {
+        Err(Error::Unavailable)
+    }
     /// At most `max` bytes of a message from `offset` on; empty only at the end.
     fn read(&mut self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>, Error>;
 
@@ -177,6 +187,9 @@ pub enum Error {
     /// The message's bytes are not here and cannot be had now (RFC 5530: UNAVAILABLE).
     #[error("the message is not available offline")]
     Unavailable,
+    /// They could be had, but the user has set a budget, and it is spent (RFC 5530: UNAVAILABLE).
+    #[error("the budget of bytes to fetch today is spent")]
+    OverBudget,
     /// A limit of this server (RFC 5530: LIMIT).
     #[error("{0}")]
     Limit(&'static str),
@@ -196,6 +209,17 @@ pub struct Mailbox {
     pub subscribed: bool,
     /// Grows with every change of its messages.
     pub highest_mod_seq: ModSeq,
+}
+
+/// What came of [`Account::bring`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brought {
+    /// The section that was wanted.
+    Section { content: ContentId, size_bytes: u64 },
+    /// The message is all here now: it is to be read anew.
+    Whole,
+    /// It is on its way.
+    Coming,
 }
 
 /// STATUS (RFC 3501 section 6.3.10, RFC 8438, RFC 7162, RFC 8474).
@@ -280,11 +304,15 @@ pub struct Message {
     /// When it came into its mailbox (RFC 8514 section 3).
     pub saved: Timestamp,
     pub size_bytes: u64,
+    /// RFC822.SIZE: what clients were told, though the bytes should have proved it wrong since.
+    pub told_bytes: u64,
     /// Never changes; a copy has the same, another content never (RFC 8474 section 5.1).
     pub email_id: String,
     pub thread_id: Option<String>,
     /// `None` where the bytes are not here.
     pub content: Option<ContentId>,
+    /// With [`With::Summary`], where the bytes are not here: those of the header, as far as the summary says.
+    pub header: Option<ContentId>,
     /// Present with [`With::Summary`], unless neither bytes nor summary are here.
     pub summary: Option<Arc<Summary>>,
 }

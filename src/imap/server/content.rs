@@ -10,16 +10,22 @@ use std::ops::Range;
 use super::backend::{Account, Error, Message};
 use super::reply::{Context, Refusal};
 use crate::imap::syntax::fetch::{Content, ContentName};
+use crate::message::outline::{Wanted, wanted};
 use crate::message::section::{part_at, resolve, select_fields};
 use crate::message::transfer::Transfer;
 use crate::message::{Section, SectionText, Summary};
 use crate::types::{ByteSource, ContentId, limits};
+
+/// Where the bytes of a section are: a content, and the range of it.
+pub type Source = (ContentId, Range<u64>);
 
 /// Why an item cannot be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentError {
     /// The bytes are not here, or cannot be read.
     Unavailable,
+    /// They would have to be fetched, and the budget for that is spent.
+    OverBudget,
     /// Nobody knows how to take the part's encoding off (RFC 3516 section 4.3).
     UnknownEncoding,
 }
@@ -100,27 +106,51 @@ pub fn is_whole_message(section: &Section) -> bool {
     section.part.is_empty() && section.text == SectionText::Whole
 }
 
+/// The header of the message itself is here whenever anything is.
+fn is_own_header(section: &Section) -> bool {
+    section.part.is_empty() && matches!(section.text, SectionText::Header | SectionText::HeaderFields { .. })
+}
+
+/// Must the section be brought before it can be given? `None`: no.
+pub fn to_bring(message: &Message, section: &Section, partial: Option<(u32, u32)>) -> Option<Wanted> {
+    let is_here = message.content.is_some() || (is_own_header(section) && message.header.is_some());
+    match (is_here, message.summary.as_deref(), is_whole_message(section)) {
+        (true, ..) => None,
+        // Nothing of it is known, so all of it has to come.
+        (false, None, _) | (false, _, true) => Some(Wanted::Whole),
+        (false, Some(summary), false) => wanted(summary, section, partial),
+    }
+}
+
+/// Where the bytes of a section are; `None`: the message has no such section.
+fn source(message: &Message, section: &Section, brought: Option<Source>) -> Result<Option<Source>, ContentError> {
+    let summary = message.summary.as_deref();
+    let content = message.content.or_else(|| message.header.filter(|_| is_own_header(section)));
+    match (brought, content, is_whole_message(section), summary) {
+        (Some(brought), ..) => Ok(Some(brought)),
+        (None, Some(id), true, _) => Ok(Some((id, 0..message.size_bytes))),
+        (None, Some(id), false, Some(summary)) => Ok(resolve(summary, section).map(|range| (id, range))),
+        // There is nothing to be brought where the message has no such section.
+        (None, None, false, Some(summary)) if resolve(summary, section).is_none() => Ok(None),
+        (None, ..) => Err(ContentError::Unavailable),
+    }
+}
+
 /// Writes the name of a section and its literal's head; what is to be streamed behind it.
 pub fn begin_content<A: Account>(
     message: &Message,
-    summary: Option<&Summary>,
     content: &Content,
     account: &mut A,
+    brought: Option<Source>,
     text: &mut Vec<u8>,
 ) -> Result<Option<Streaming>, ContentError> {
-    let id = message.content.ok_or(ContentError::Unavailable)?;
-    let range = match (is_whole_message(&content.section), summary) {
-        (true, _) => Some(0..message.size_bytes),
-        (false, Some(summary)) => resolve(summary, &content.section),
-        (false, None) => return Err(ContentError::Unavailable),
-    };
-    let Some(range) = range else {
+    let Some((id, range)) = source(message, &content.section, brought)? else {
         content.write_name(text);
         text.extend_from_slice(b" NIL");
         return Ok(None);
     };
     if content.name == ContentName::Binary {
-        return begin_binary(id, summary, content, range, account, text).map(Some);
+        return begin_binary(id, message.summary.as_deref(), content, range, account, text).map(Some);
     }
     if let SectionText::HeaderFields { not, names } = &content.section.text {
         let fields = select_fields(&read_all(account, id, range)?, names, *not);
@@ -166,11 +196,11 @@ pub fn binary_size<A: Account>(
     summary: Option<&Summary>,
     part: &[u32],
     account: &mut A,
+    brought: Option<Source>,
 ) -> Result<u64, ContentError> {
-    let (Some(id), Some(summary)) = (message.content, summary) else { return Err(ContentError::Unavailable) };
     let section = Section { part: part.to_vec(), text: SectionText::Whole };
-    let Some(range) = resolve(summary, &section) else { return Ok(0) };
-    match transfer_of(Some(summary), part)? {
+    let Some((id, range)) = source(message, &section, brought)? else { return Ok(0) };
+    match transfer_of(summary, part)? {
         Transfer::Identity => Ok(range.end - range.start),
         transfer => measure(account, id, range, transfer).map(|measure| measure.size_bytes),
     }

@@ -3,11 +3,12 @@
 //! Rows come from the backend in batches, bytes in chunks, and each step writes one item or one piece: what a FETCH
 //! holds in memory depends neither on the mailbox's size nor on a message's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::backend::{Account, Backend, FlagChange, Message, With};
+use super::bringing::{self, Prepared};
 use super::config::Capability;
-use super::content::{ContentError, Streaming};
+use super::content::{ContentError, Source, Streaming};
 use super::fetch_item::{check_items, needs_summary, write_item};
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::select::enable_condstore;
@@ -87,10 +88,23 @@ struct Fetching {
     trouble: Option<ContentError>,
 }
 
-struct Row {
-    message: Message,
+pub(super) struct Row {
+    pub message: Message,
     /// This FETCH set `\Seen`, so the flags are told even if nobody asked.
     seen_now: bool,
+    /// What was brought for the items of these places, or why it was not.
+    pub brought: BTreeMap<usize, Result<Source, ContentError>>,
+}
+
+impl Row {
+    const fn new(message: Message) -> Self {
+        Self { message, seen_now: false, brought: BTreeMap::new() }
+    }
+
+    /// Is it, or what is asked for of it, here?
+    fn is_here(&self) -> bool {
+        self.message.content.is_some() || self.brought.values().any(Result::is_ok)
+    }
 }
 
 /// The message whose response is being written.
@@ -114,9 +128,9 @@ impl<A: Account> Task<A> for Fetching {
                 return Ok(Progress::More);
             }
             if current.next_item < self.items.len() {
-                let item = &self.items[current.next_item];
+                let place = current.next_item;
                 current.next_item += 1;
-                if let Err(trouble) = write_next(current, item, context, account, view) {
+                if let Err(trouble) = write_next(current, place, &self.items[place], context, account, view) {
                     self.trouble = Some(trouble);
                 }
                 return Ok(Progress::More);
@@ -125,7 +139,24 @@ impl<A: Account> Task<A> for Fetching {
             self.current = None;
             return Ok(Progress::More);
         }
-        if let Some(row) = self.ready.pop_front() {
+        if let Some(mut row) = self.ready.pop_front() {
+            match bringing::prepare(&mut row, &self.items, account, view.mailbox)? {
+                Prepared::Ready => {}
+                Prepared::Gone => {
+                    self.missing = true;
+                    return Ok(Progress::More);
+                }
+                Prepared::Coming => {
+                    let ahead = self.ready.iter().take(bringing::AHEAD_MAX);
+                    bringing::ask_ahead(ahead, &self.items, account, view.mailbox)?;
+                    self.ready.push_front(row);
+                    return Ok(Progress::Hold);
+                }
+            }
+            if self.sets_seen && row.brought.values().any(Result::is_ok) {
+                set_seen(std::slice::from_mut(&mut row), account, view)?;
+                view.told(row.message.uid, row.message.mod_seq);
+            }
             if context.begin_fetch(view, row.message.uid) {
                 self.current = Some(Current { row, next_item: 0, written: false, streaming: None });
             }
@@ -175,9 +206,9 @@ impl Fetching {
         if let Some(since) = self.changed_since {
             messages.retain(|message| message.mod_seq > since);
         }
-        let mut rows: VecDeque<Row> = messages.into_iter().map(|message| Row { message, seen_now: false }).collect();
+        let mut rows: VecDeque<Row> = messages.into_iter().map(Row::new).collect();
         if self.sets_seen {
-            set_seen(&mut rows, account, view)?;
+            set_seen(rows.make_contiguous(), account, view)?;
         }
         if self.items.contains(&FetchItem::Flags) || self.sets_seen {
             view.announce_keywords(context, rows.iter().map(|row| &row.message.flags));
@@ -200,6 +231,9 @@ impl Fetching {
             Some(ContentError::Unavailable) => {
                 Err(Refusal::no(Code::Unavailable, "Some of the messages are not available offline"))
             }
+            Some(ContentError::OverBudget) => {
+                Err(Refusal::no(Code::Unavailable, "Some of the messages are not here, and today's budget is spent"))
+            }
             Some(ContentError::UnknownEncoding) => {
                 Err(Refusal::no(Code::UnknownCte, "Some parts are in an encoding this server does not know"))
             }
@@ -207,9 +241,10 @@ impl Fetching {
     }
 }
 
-/// Sets `\Seen` on the rows that lack it (RFC 3501 section 6.4.5, BODY[...]).
-fn set_seen<A: Account>(rows: &mut VecDeque<Row>, account: &mut A, view: &View) -> Result<(), Refusal> {
-    let unseen = |row: &&Row| !row.message.flags.has(SystemFlag::Seen) && row.message.content.is_some();
+/// Sets `\Seen` on the rows that lack it (RFC 3501 section 6.4.5, BODY[...]); on one whose bytes have to be brought, once they
+/// are.
+fn set_seen<A: Account>(rows: &mut [Row], account: &mut A, view: &View) -> Result<(), Refusal> {
+    let unseen = |row: &&Row| !row.message.flags.has(SystemFlag::Seen) && row.is_here();
     let uids: Vec<LocalUid> = rows.iter().filter(unseen).map(|row| row.message.uid).collect();
     if uids.is_empty() {
         return Ok(());
@@ -229,13 +264,15 @@ fn set_seen<A: Account>(rows: &mut VecDeque<Row>, account: &mut A, view: &View) 
 /// Writes an item, or begins to; what the message does not have here is left out.
 fn write_next<A: Account>(
     current: &mut Current,
+    place: usize,
     item: &FetchItem,
     context: &mut Context,
     account: &mut A,
     view: &View,
 ) -> Result<(), ContentError> {
     let mut text = Vec::new();
-    current.streaming = write_item(&current.row.message, item, context, account, view, &mut text)?;
+    let brought = current.row.brought.get(&place).cloned().transpose()?;
+    current.streaming = write_item(&current.row.message, item, (context, view), account, brought, &mut text)?;
     if current.written {
         context.out.push(b' ');
     }
@@ -246,7 +283,7 @@ fn write_next<A: Account>(
 
 /// Writes what was not asked for and has to be told, and closes the response.
 fn end_response(current: &mut Current, items: &[FetchItem], context: &mut Context, view: &View) {
-    let Row { message, seen_now } = &current.row;
+    let Row { message, seen_now, .. } = &current.row;
     let mut more = Vec::new();
     if *seen_now && !items.contains(&FetchItem::Flags) {
         let mut flags = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::backend::{Account, Message};
 use super::config::Capability;
-use super::content::{ContentError, MessageBytes, Streaming, begin_content, binary_size, is_whole_message};
+use super::content::{ContentError, MessageBytes, Source, Streaming, begin_content, binary_size, is_whole_message};
 use super::reply::{Context, Refusal};
 use super::view::View;
 use crate::imap::syntax::body::{write_body, write_envelope};
@@ -53,9 +53,9 @@ pub fn needs_summary(item: &FetchItem) -> bool {
 pub fn write_item<A: Account>(
     message: &Message,
     item: &FetchItem,
-    context: &Context,
+    (context, view): (&Context, &View),
     account: &mut A,
-    view: &View,
+    brought: Option<Source>,
     text: &mut Vec<u8>,
 ) -> Result<Option<Streaming>, ContentError> {
     let summary = message.summary.as_deref();
@@ -69,7 +69,7 @@ pub fn write_item<A: Account>(
             let saved = InternalDate::from(message.saved);
             text.extend_from_slice(format!("SAVEDATE \"{}\"", saved.to_imap()).as_bytes());
         }
-        FetchItem::Rfc822Size => text.extend_from_slice(format!("RFC822.SIZE {}", message.size_bytes).as_bytes()),
+        FetchItem::Rfc822Size => text.extend_from_slice(format!("RFC822.SIZE {}", message.told_bytes).as_bytes()),
         FetchItem::ModSeq => text.extend_from_slice(format!("MODSEQ ({})", message.mod_seq).as_bytes()),
         FetchItem::EmailId => text.extend_from_slice(format!("EMAILID ({})", message.email_id).as_bytes()),
         FetchItem::ThreadId => match &message.thread_id {
@@ -90,10 +90,10 @@ pub fn write_item<A: Account>(
         }
         FetchItem::Preview { lazy } => write_preview(message, *lazy, context, account, text)?,
         FetchItem::BinarySize(part) => {
-            let size = binary_size(message, summary, part, account)?;
+            let size = binary_size(message, summary, part, account, brought)?;
             text.extend_from_slice(format!("BINARY.SIZE[{}] {size}", part_numbers(part)).as_bytes());
         }
-        FetchItem::Content(content) => return begin_content(message, summary, content, account, text),
+        FetchItem::Content(content) => return begin_content(message, content, account, brought, text),
     }
     Ok(None)
 }

@@ -13,6 +13,7 @@
 //! memory of what a command writes.
 
 pub mod backend;
+mod bringing;
 mod capability;
 pub mod config;
 mod framer;

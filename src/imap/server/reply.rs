@@ -106,6 +106,14 @@ impl Context {
         }
     }
 
+    /// Lets a client know that its command is waited for.
+    pub fn tell_holding(&mut self) {
+        if self.progress_told.plus_ms(limits::IMAP_PROGRESS_MS) <= self.now {
+            self.progress_told = self.now;
+            self.untagged("OK Still fetching from the server");
+        }
+    }
+
     /// Writes the tagged response.
     pub fn tagged(&mut self, result: &Result<Reply, Refusal>) {
         let (status, code, text) = match result {
@@ -195,6 +203,8 @@ pub trait Task<A: Account>: Send {
 #[derive(Debug)]
 pub enum Progress {
     More,
+    /// Nothing can be written before something comes from elsewhere: an event tells, or the deadline.
+    Hold,
     Done(Reply),
     /// Bytes that were announced cannot be given: only closing keeps the client from taking others for them.
     Broken,
@@ -249,7 +259,7 @@ impl From<Error> for Refusal {
             Error::ReadOnly => Code::NoPerm,
             Error::TooBig { .. } => Code::TooBig,
             Error::OverQuota => Code::OverQuota,
-            Error::Unavailable => Code::Unavailable,
+            Error::Unavailable | Error::OverBudget => Code::Unavailable,
             Error::Limit(_) => Code::Limit,
             Error::Store(cause) => {
                 tracing::error!(error = %cause, "the mail store failed");

@@ -41,6 +41,8 @@ pub struct Session<B: Backend> {
     /// Something may have changed of which a client that gave NOTIFY is told: in the selected mailbox, elsewhere.
     pub(super) push: bool,
     pub(super) look: bool,
+    /// What runs can go on only once something has come from elsewhere.
+    pub(super) holds: bool,
 }
 
 /// What the next input is.
@@ -124,6 +126,7 @@ impl<B: Backend> Session<B> {
             last_active: now,
             push: false,
             look: false,
+            holds: false,
         }
     }
 
@@ -145,7 +148,11 @@ impl<B: Backend> Session<B> {
             Some((_, answer)) => self.context.out.extend(answer),
             None => {}
         }
+        self.holds = false;
         loop {
+            if self.holds {
+                return Step::Hold;
+            }
             if self.held.is_some() {
                 return Step::Continue;
             }
@@ -200,7 +207,23 @@ impl<B: Backend> Session<B> {
                 }
                 self.work = Work::Command { tells, task };
             }
-            Ok(Progress::Done(reply)) => self.tell(tells, Some(Ok(reply))),
+            Ok(Progress::Hold) => {
+                self.context.tell_holding();
+                self.work = Work::Command { tells, task };
+                self.holds = true;
+            }
+            Ok(Progress::Done(reply)) => {
+                // "The untagged form indicates a warning; the command can still complete successfully" (RFC 3501
+                // section 7.1.2).
+                let unsearched = user.account.take_unsearched();
+                if unsearched > 0 {
+                    let code = Code::Unavailable;
+                    self.context.untagged(format_args!(
+                        "NO [{code}] Of {unsearched} messages the text is not here to be searched"
+                    ));
+                }
+                self.tell(tells, Some(Ok(reply)));
+            }
             Ok(Progress::Broken) => self.awaiting = Awaiting::End,
             Err(refusal) => self.tell(tells, Some(Err(refusal))),
         }
@@ -419,7 +442,7 @@ impl<B: Backend> Conversation for Session<B> {
                 self.goodbye = Some("The server is stopping");
             }
             Event::Deadline => {
-                if self.silent_until() <= now {
+                if self.silent_until() <= now && !self.holds {
                     self.goodbye = Some("Too long without a word");
                 }
             }
@@ -444,7 +467,10 @@ impl<B: Backend> Conversation for Session<B> {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        let silent_until = self.silent_until();
+        let silent_until = match self.holds {
+            true => self.context.progress_told.plus_ms(limits::IMAP_PROGRESS_MS),
+            false => self.silent_until(),
+        };
         Some(self.held.as_ref().map_or(silent_until, |(until, _)| silent_until.min(*until)))
     }
 }

@@ -37,6 +37,11 @@ impl<B: Backend> Session<B> {
         let Some(user) = &mut self.user else { return };
         match task.step(&mut self.context, user) {
             Ok(Progress::More) => self.work = Work::Unasked(task),
+            Ok(Progress::Hold) => {
+                self.context.tell_holding();
+                self.work = Work::Unasked(task);
+                self.holds = true;
+            }
             Ok(Progress::Done(_)) => {}
             Ok(Progress::Broken) => self.awaiting = Awaiting::End,
             Err(refusal) => {

@@ -95,7 +95,7 @@ impl<C: Conversation> Conversation for Quirky<C> {
         let mut said = Vec::new();
         let step = self.inner.poll_output(now, &mut said);
         self.from_inner.push(&said).into_iter().for_each(|piece| self.take_response(piece));
-        if step == Step::Wait {
+        if matches!(step, Step::Wait | Step::Hold) {
             let late = self.answers.release();
             late.into_iter().for_each(|response| self.output.extend(response.into_bytes()));
         }

@@ -49,6 +49,7 @@ pub(super) fn facts(capabilities: &Capabilities, enabled: &Capabilities, profile
         unselect: capabilities.has("UNSELECT"),
         special_use: capabilities.has("SPECIAL-USE"),
         object_id: capabilities.has("OBJECTID") || capabilities.has("X-GM-EXT-1"),
+        outlines: true,
         append_limit_bytes: capabilities.value("APPENDLIMIT").and_then(|limit| limit.parse().ok()),
     }
 }
@@ -77,6 +78,7 @@ mod tests {
         let offered = words("QRESYNC CONDSTORE MOVE IDLE");
         let no = Some(false);
         let quirks = Quirks { qresync: no, condstore: no, r#move: no, idle: no, ..Quirks::default() };
-        assert_eq!(facts(&offered, &words("qresync"), &Profile::with(quirks)), Facts::default());
+        let nothing = Facts { outlines: true, ..Facts::default() };
+        assert_eq!(facts(&offered, &words("qresync"), &Profile::with(quirks)), nothing);
     }
 }

@@ -23,6 +23,7 @@ use super::outward::Line;
 use super::refusal;
 use super::shim::WireShim;
 use super::untagged::Untagged;
+use crate::message::Part;
 use crate::sync::remote::{News, RemoteError, RemoteName, Woken};
 use crate::types::{RemoteUid, UidSet, limits};
 use crate::upstream::dial::{BoxedStream, Timeouts};
@@ -40,6 +41,8 @@ pub(super) enum Heard {
     BodyBegins(u64),
     Body(Vec<u8>),
     BodyEnds,
+    /// BODYSTRUCTURE of the message told of next.
+    Structure(Box<Part>),
     /// The command at this place of those run was answered.
     Answered(usize, StatusLine),
 }
@@ -385,6 +388,7 @@ impl Driver {
                     Told::BodyBegins(size) => return Poll::Ready(Ok(Event::Heard(Heard::BodyBegins(size)))),
                     Told::Body(bytes) => return Poll::Ready(Ok(Event::Heard(Heard::Body(bytes)))),
                     Told::BodyEnds => return Poll::Ready(Ok(Event::Heard(Heard::BodyEnds))),
+                    Told::Structure(part) => return Poll::Ready(Ok(Event::Heard(Heard::Structure(part)))),
                 }
             }
             match self.read.take() {

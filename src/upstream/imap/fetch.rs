@@ -7,7 +7,10 @@
 
 use async_imap::imap_proto::{AttributeValue, Response};
 
+use super::frame::is_body;
+use super::structure::structure;
 use super::token::{Malformed, Token, Tokens, number};
+use crate::message::Part;
 use crate::types::{Flag, Flags, InternalDate, ModSeq, RemoteUid};
 
 /// What is given to imap-proto in place of a message's bytes.
@@ -20,6 +23,8 @@ pub(super) struct Rewritten {
     pub line: Vec<u8>,
     /// A message that came as a quoted string: to be handed over as if it had been a literal.
     pub inline_body: Option<Vec<u8>>,
+    /// BODYSTRUCTURE, which imap-proto is not given.
+    pub structure: Option<Part>,
 }
 
 /// What one FETCH response told of a message.
@@ -35,7 +40,7 @@ pub(super) struct FetchedItems {
     pub body: Body,
 }
 
-/// What became of `BODY[]`.
+/// What became of `BODY[..]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Body {
     /// Not in the response.
@@ -61,7 +66,7 @@ fn items(number: u32, tokens: &mut Tokens<'_>) -> Result<Rewritten, Malformed> {
         return Err(Malformed("a FETCH list is missing"));
     }
     let mut line = format!("* {number} FETCH (").into_bytes();
-    let (empty, mut inline_body) = (line.len(), None);
+    let (empty, mut inline_body, mut parts) = (line.len(), None, None);
     loop {
         let mut ahead = *tokens;
         match ahead.next()? {
@@ -72,6 +77,10 @@ fn items(number: u32, tokens: &mut Tokens<'_>) -> Result<Rewritten, Malformed> {
         let name = tokens.item_name()?.to_ascii_uppercase();
         let value = *tokens;
         tokens.skip_value()?;
+        if name == b"BODYSTRUCTURE" {
+            // A message that cannot be described is one of which nothing was told.
+            parts = structure(&mut value.clone()).ok();
+        }
         if let Some(item) = item(&name, value, &mut inline_body)? {
             if line.len() > empty {
                 line.push(b' ');
@@ -83,7 +92,7 @@ fn items(number: u32, tokens: &mut Tokens<'_>) -> Result<Rewritten, Malformed> {
         true => line.extend_from_slice(b")\r\n"),
         false => line.clear(),
     }
-    Ok(Rewritten { line, inline_body })
+    Ok(Rewritten { line, inline_body, structure: parts })
 }
 
 /// One item in its strict form; `None` where it is not one of ours or its value is of no use.
@@ -113,7 +122,7 @@ fn item(name: &[u8], mut value: Tokens<'_>, inline_body: &mut Option<Vec<u8>>) -
                 .collect();
             Some(format!("FLAGS ({})", flags.join(" ")).into_bytes())
         }
-        b"BODY[]" => match value.next()? {
+        name if is_body(name) => match value.next()? {
             Some(Token::Streamed) => Some(body(Some(BODY_STREAMED))),
             Some(Token::String(bytes)) => {
                 *inline_body = Some(bytes.into_owned());

@@ -1,6 +1,6 @@
 //! Cuts the byte stream from a server into responses: a line and the literals in it (RFC 3501 section 4.3).
 //!
-//! The literal of a whole message (`BODY[]`) is handed over while it arrives and never kept. Everything else is bounded
+//! The literal of a message or of a section of one (`BODY[]`, `BODY[HEADER]`, `BODY[2]<0>`) is handed over while it arrives and never kept. Everything else is bounded
 //! by the `UPSTREAM_*` limits; what is over them ends the connection, since there is no way to skip it safely.
 
 use super::token::{STREAMED, number};
@@ -180,7 +180,7 @@ fn has_free_text(response: &[u8]) -> bool {
         || word.starts_with(b"[")
 }
 
-/// Whether the literal that follows is a whole message: the last item named in a FETCH is `BODY[]`.
+/// Whether the literal that follows is (of) a message: the last item named in a FETCH is `BODY[..]`, with no list of fields.
 fn announces_body(response: &[u8]) -> bool {
     let Some(rest) = response.strip_prefix(b"* ") else { return false };
     let mut words = rest.splitn(3, |byte| *byte == b' ');
@@ -188,7 +188,18 @@ fn announces_body(response: &[u8]) -> bool {
         words.next().and_then(number).is_some() && words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"FETCH"));
     let item = response.strip_suffix(b" ").unwrap_or_default();
     let name = item.rsplit(|byte| matches!(byte, b' ' | b'(' | b')')).next().unwrap_or_default();
-    is_fetch && name.eq_ignore_ascii_case(b"BODY[]")
+    is_fetch && is_body(name)
+}
+
+/// Is it the name of the item that gives a message or a section of it: `BODY[..]`, perhaps with `<..>` behind it? Some fields
+/// of a header are asked for to be looked at, and are not handed over.
+pub(super) fn is_body(name: &[u8]) -> bool {
+    let section =
+        name.split_at_checked(5).filter(|(body, _)| body.eq_ignore_ascii_case(b"BODY[")).map(|(_, rest)| rest);
+    section.is_some_and(|section| {
+        let end = section.iter().position(|byte| *byte == b']');
+        end.is_some_and(|end| !section[..end].iter().any(|byte| matches!(byte, b' ' | b'(')))
+    })
 }
 
 #[cfg(test)]

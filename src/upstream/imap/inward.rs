@@ -13,6 +13,7 @@ use super::code::{Condition, StatusLine, printable, uid_ranges};
 use super::fetch;
 use super::frame::{FrameError, Framer, Piece};
 use super::untagged::Untagged;
+use crate::message::Part;
 use crate::types::{RemoteUid, UidSet};
 use crate::upstream::trace;
 
@@ -27,6 +28,8 @@ pub(super) enum Told {
     BodyBegins(u64),
     Body(Vec<u8>),
     BodyEnds,
+    /// BODYSTRUCTURE of the message whose FETCH async-imap reads next.
+    Structure(Box<Part>),
 }
 
 /// Why the shim gave up on the stream.
@@ -181,6 +184,9 @@ impl Inward {
                         self.tell(Told::BodyBegins(bytes.len() as u64));
                         self.tell(Told::Body(bytes));
                         self.tell(Told::BodyEnds);
+                    }
+                    if let Some(structure) = rewritten.structure {
+                        self.tell(Told::Structure(Box::new(structure)));
                     }
                     self.ready.extend_from_slice(&rewritten.line);
                 }

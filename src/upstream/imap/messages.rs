@@ -7,7 +7,8 @@ use super::driver::Heard;
 use super::fetch::{Body, FetchedItems};
 use super::remote::ImapRemote;
 use super::untagged::Untagged;
-use crate::sync::remote::{Fetched, Fingerprinted, MessageSink, RemoteError, Scanned};
+use crate::message::Part;
+use crate::sync::remote::{Described, Fetched, Fingerprinted, MessageSink, RemoteError, Scanned};
 use crate::types::{ModSeq, RemoteUid, UidSet, limits};
 
 /// UID SEARCH.
@@ -182,21 +183,63 @@ pub(super) async fn fetch(
     ask(remote, uids, &body_items(remote), hear).await
 }
 
-/// What is fetched of messages to have them whole.
-pub(super) fn body_items(remote: &ImapRemote) -> String {
-    let mod_seq = if remote.facts.cond_store { " MODSEQ" } else { "" };
-    format!("(UID FLAGS INTERNALDATE{mod_seq}{} BODY.PEEK[])", email_id_item(remote))
+/// Their headers, and what the server says of the rest.
+pub(super) async fn outline(
+    remote: &mut ImapRemote,
+    uids: &UidSet<RemoteUid>,
+    sink: &mut dyn MessageSink,
+) -> Result<(), RemoteError> {
+    let mut bodies = Bodies::outlined(uids);
+    let hear = &mut |heard| bodies.hear(heard, &mut *sink).map(|left| left.is_none());
+    ask(remote, uids, &outline_items(remote), hear).await
 }
 
-/// The bytes of those of `uids` that are sent, each at most once.
+/// A section of one message, or a piece of it: first byte, count.
+pub(super) async fn section(
+    remote: &mut ImapRemote,
+    uid: RemoteUid,
+    section: &str,
+    piece: Option<(u64, u64)>,
+    sink: &mut dyn MessageSink,
+) -> Result<(), RemoteError> {
+    let uids = std::iter::once(uid).collect();
+    let mut bodies = Bodies::new(&uids);
+    let hear = &mut |heard| bodies.hear(heard, &mut *sink).map(|left| left.is_none());
+    let piece = piece.map(|(first, count)| format!("<{first}.{count}>")).unwrap_or_default();
+    ask(remote, &uids, &format!("(UID FLAGS BODY.PEEK[{section}]{piece})"), hear).await
+}
+
+/// What is fetched of messages to have them whole.
+pub(super) fn body_items(remote: &ImapRemote) -> String {
+    format!("({} BODY.PEEK[])", common_items(remote))
+}
+
+/// What is fetched of messages to have their outlines.
+pub(super) fn outline_items(remote: &ImapRemote) -> String {
+    format!("({} RFC822.SIZE BODYSTRUCTURE BODY.PEEK[HEADER])", common_items(remote))
+}
+
+fn common_items(remote: &ImapRemote) -> String {
+    let mod_seq = if remote.facts.cond_store { " MODSEQ" } else { "" };
+    format!("UID FLAGS INTERNALDATE{mod_seq}{}", email_id_item(remote))
+}
+
+/// The bytes (or the headers) of those of `uids` that are sent, each at most once.
 pub(super) struct Bodies<'a> {
     uids: &'a UidSet<RemoteUid>,
     had: BTreeSet<RemoteUid>,
+    outlined: bool,
+    /// Of the message that is told of next.
+    structure: Option<Box<Part>>,
 }
 
 impl<'a> Bodies<'a> {
     pub(super) const fn new(uids: &'a UidSet<RemoteUid>) -> Self {
-        Self { uids, had: BTreeSet::new() }
+        Self { uids, had: BTreeSet::new(), outlined: false, structure: None }
+    }
+
+    pub(super) const fn outlined(uids: &'a UidSet<RemoteUid>) -> Self {
+        Self { uids, had: BTreeSet::new(), outlined: true, structure: None }
     }
 
     /// Gives back what is not asked for.
@@ -206,15 +249,20 @@ impl<'a> Bodies<'a> {
             Heard::BodyBegins(size_bytes) => sink.begin(size_bytes).map_err(local)?,
             Heard::Body(bytes) => sink.write(&bytes).map_err(local)?,
             Heard::BodyEnds => {}
+            Heard::Structure(structure) => self.structure = Some(structure),
             Heard::Fetch(items) if items.body != Body::Unmentioned => {
                 let uid = items.uid.filter(|uid| self.uids.contains(*uid) && self.had.insert(*uid));
                 let uid = uid.ok_or_else(|| wrong("a message that was not asked for, or sent twice"))?;
+                let structure = self.structure.take().filter(|_| self.outlined);
+                let outline =
+                    structure.zip(items.size_bytes).map(|(structure, size_bytes)| Described { size_bytes, structure });
                 match (items.body, items.flags) {
                     (Body::Nil, _) => sink.absent(uid).map_err(local)?,
                     (_, None) => return Err(wrong("a message without its flags")),
+                    (_, Some(_)) if self.outlined && outline.is_none() => sink.absent(uid).map_err(local)?,
                     (_, Some(flags)) => {
                         let FetchedItems { mod_seq, internal_date, email_id, .. } = items;
-                        sink.end(Fetched { uid, flags, mod_seq, internal_date, email_id }).map_err(local)?;
+                        sink.end(Fetched { uid, flags, mod_seq, internal_date, email_id, outline }).map_err(local)?;
                     }
                 }
             }

@@ -30,6 +30,7 @@ mod refusal;
 mod remote;
 mod select;
 mod shim;
+mod structure;
 mod token;
 mod tour;
 mod transfer;

@@ -166,6 +166,20 @@ impl Remote for ImapRemote {
         messages::fingerprints(self, uids).await
     }
 
+    async fn outline(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
+        messages::outline(self, uids, sink).await
+    }
+
+    async fn section(
+        &mut self,
+        uid: RemoteUid,
+        section: &str,
+        piece: Option<(u64, u64)>,
+        sink: &mut dyn MessageSink,
+    ) -> Result<(), RemoteError> {
+        messages::section(self, uid, section, piece, sink).await
+    }
+
     async fn fetch(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
         messages::fetch(self, uids, sink).await
     }

@@ -121,6 +121,7 @@ fn errand_commands(remote: &ImapRemote, errand: &Errand) -> Result<Vec<Command<'
         }
         Errand::Present(uids) => messages::present_commands(remote, uids),
         Errand::Fetch(uids) => messages::fetch_commands(remote, uids, &messages::body_items(remote)),
+        Errand::Outline(uids) => messages::fetch_commands(remote, uids, &messages::outline_items(remote)),
         Errand::AddFlags { uids, flags } => transfer::store_commands(remote, uids, '+', flags),
         Errand::RemoveFlags { uids, flags } => transfer::store_commands(remote, uids, '-', flags),
         Errand::Copy { uids, to } => transfer::copy_commands(remote, "COPY", uids, to),
@@ -227,6 +228,7 @@ impl Traveller<'_, '_> {
         self.at_work = match &self.stops[stop].errands[errand] {
             Errand::Scan { uids, .. } => Work::Scanning(Scan::new(uids)),
             Errand::Fetch(uids) => Work::Fetching(Bodies::new(uids)),
+            Errand::Outline(uids) => Work::Fetching(Bodies::outlined(uids)),
             Errand::Present(_) | Errand::AddFlags { .. } | Errand::RemoveFlags { .. } => Work::Looking,
             Errand::Expunge(_) => Work::Changing,
             Errand::Copy { uids, .. } => Work::Placing(Placing::new(uids, false)),

@@ -201,9 +201,11 @@ impl World {
             internal_date: kept.internal_date,
             saved: SAVED,
             size_bytes: bytes.len() as u64,
+            told_bytes: bytes.len() as u64,
             email_id: email_id(bytes),
             thread_id: None,
             content: content.map(|content| ContentId::new(i64::try_from(content).expect("few messages"))),
+            header: None,
             summary: content.map(|_| Arc::clone(summary)),
         }
     }

@@ -233,7 +233,7 @@ impl Client {
                 match step {
                     Step::StartTls => self.said.push_back("{{starttls}}".to_owned()),
                     Step::Close => self.said.push_back("{{close}}".to_owned()),
-                    Step::Wait | Step::Continue => {}
+                    Step::Wait | Step::Hold | Step::Continue => {}
                 }
             }
             self.last_step = step;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mailtide::imap::server::{Capabilities, Session, SessionConfig};
 use mailtide::sasl::Credentials;
+use mailtide::serve::bring::Bringer;
 use mailtide::serve::failures::Failures;
 use mailtide::serve::imap::MailBackend;
 use mailtide::serve::sessions::Sessions;
@@ -40,6 +41,8 @@ pub struct Face {
     pub account: AccountId,
     pub origin: Origin,
     pub sessions: Sessions,
+    /// Who fetches what is not here.
+    pub bringer: Option<Arc<dyn Bringer>>,
     folder: tempfile::TempDir,
 }
 
@@ -53,7 +56,7 @@ impl Face {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = open(folder.path(), max_bytes);
         let account = store.write(Origin::Authority, NOW, |txn| txn.ensure_account("alice")).expect("an account");
-        Self { store, account, origin, sessions: Sessions::default(), folder }
+        Self { store, account, origin, sessions: Sessions::default(), bringer: None, folder }
     }
 
     /// Closes the store, lets something happen to its folder, and opens it again.
@@ -90,7 +93,12 @@ impl Face {
         let wake = Arc::new(move || bell.store(true, Ordering::Relaxed));
         let users = Arc::new(Alice(self.account));
         let backend = MailBackend::new(self.store.clone(), self.origin, users, Arc::new(|| NOW), wake);
-        (backend.among(self.sessions.clone()), rung)
+        let backend = backend.among(self.sessions.clone());
+        let backend = match &self.bringer {
+            Some(bringer) => backend.fetching(Arc::clone(bringer)),
+            None => backend,
+        };
+        (backend, rung)
     }
 
     /// A session before its login.

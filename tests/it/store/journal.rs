@@ -158,7 +158,7 @@ fn an_entry_lives_until_the_last_of_its_messages_is_done() {
         target_uid_validity: UidValidity::new(7),
         target_uid_next: RemoteUid::new(12),
         source: None,
-        messages: vec![(ids[0], ContentHash::of(b"x"), 1)],
+        messages: vec![(ids[0], Some(ContentHash::of(b"x")), 1)],
         flags: Vec::new(),
         settles: Vec::new(),
     };

@@ -231,7 +231,7 @@ fn mirrored_bytes_lost_in_a_power_cut_are_fetched_again() {
         let message = NewMessage { content, flags: flags(""), internal_date, email_id: None };
         store.write(Origin::Upstream, now(), move |txn| {
             txn.link_mailbox(account, inbox, "INBOX")?;
-            txn.arrive(inbox, &[Arrival { uid: RemoteUid::new(7), message }], MessageId::new(0))
+            txn.arrive(inbox, &[Arrival { uid: RemoteUid::new(7), message, outline: None }], MessageId::new(0))
         })
     };
     assert_eq!(arrival(&place, &store).expect("an arrival"), 1);

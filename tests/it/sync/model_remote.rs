@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use mailtide::message::section::resolve;
+use mailtide::message::{Scanner, Section, SectionText};
 use mailtide::sync::remote::{
-    AppendUid, CopyUid, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink, Outgoing, RefusalCode,
-    Remote, RemoteError, RemoteName, Resync, Scanned, Selected, Status, Woken,
+    AppendUid, CopyUid, Described, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink, Outgoing,
+    RefusalCode, Remote, RemoteError, RemoteName, Resync, Scanned, Selected, Status, Woken,
 };
 use mailtide::sync::tour::{Errand, Guide, Stop, run};
 use mailtide::types::{Flag, Flags, InternalDate, ModSeq, RemoteUid, SpecialUse, SystemFlag, UidSet, UidValidity};
@@ -73,6 +75,8 @@ pub struct State {
     pub moments: Vec<(usize, usize, usize)>,
     /// UIDs whose bytes were sent, for the count of fetches.
     pub fetched: Vec<(String, u32)>,
+    /// Bytes of messages, headers and parts sent.
+    pub given_bytes: usize,
     /// What the server refuses: (the call's name, a word in its argument).
     pub refuses: Vec<(&'static str, String, Option<RefusalCode>)>,
     /// How often it did.
@@ -121,6 +125,7 @@ impl Traits {
             special_use: true,
             object_id: false,
             unselect: true,
+            outlines: true,
             append_limit_bytes: None,
         };
         let permanent = SystemFlag::ALL.into_iter().map(Flag::from).collect();
@@ -188,6 +193,7 @@ impl Server {
             entered: 0,
             moments: Vec::new(),
             fetched: Vec::new(),
+            given_bytes: 0,
             refuses: Vec::new(),
             refused: Cell::new(0),
             lies_about_sizes: false,
@@ -223,6 +229,7 @@ impl Server {
             entered: 0,
             moments: Vec::new(),
             fetched: Vec::new(),
+            given_bytes: 0,
             refuses: state.refuses.clone(),
             refused: Cell::new(0),
             lies_about_sizes: state.lies_about_sizes,
@@ -428,6 +435,59 @@ fn special_use(name: &str) -> Option<SpecialUse> {
     SpecialUse::ALL.into_iter().find(|special_use| &special_use.as_str()[1..] == name)
 }
 
+impl ModelRemote {
+    /// Sends of each message what `of` makes of it.
+    fn send(
+        &mut self,
+        uids: &UidSet<RemoteUid>,
+        sink: &mut dyn MessageSink,
+        of: impl Fn(&Message) -> (Vec<u8>, Option<Described>),
+    ) -> Result<(), RemoteError> {
+        let mut sent = Vec::new();
+        let answer = self.call(false, |state, name| {
+            state.telling.push(state.calls);
+            let mailbox = state.selected(name)?.clone();
+            let name = name.expect("selected").to_owned();
+            let uids = mailbox.uids_in(uids);
+            let is_cut = state.cut == Cut::After(state.calls);
+            let count = if is_cut { uids.len().div_ceil(2) } else { uids.len() };
+            for uid in &uids[..count] {
+                state.check("FETCH", &format!("{name} {uid}."))?;
+                let message = mailbox.messages[uid].clone();
+                let (bytes, outline) = of(&message);
+                if outline.is_none() {
+                    state.fetched.push((name.clone(), *uid));
+                }
+                state.given_bytes += bytes.len();
+                sent.push((*uid, message, bytes, outline));
+            }
+            Ok(())
+        });
+        let broken = |error: std::io::Error| RemoteError::Local(error.to_string());
+        for (uid, message, bytes, outline) in sent {
+            sink.begin(bytes.len() as u64).map_err(broken)?;
+            for piece in bytes.chunks(7) {
+                sink.write(piece).map_err(broken)?;
+            }
+            let fetched = Fetched {
+                uid: RemoteUid::new(uid),
+                flags: message.flags,
+                mod_seq: Some(ModSeq::new(message.mod_seq)),
+                internal_date: Some(message.date),
+                email_id: message.email_id,
+                outline,
+            };
+            sink.end(fetched).map_err(broken)?;
+        }
+        if answer.is_err() && self.is_dead {
+            // A message cut in the middle.
+            sink.begin(100).map_err(broken)?;
+            sink.write(b"Subject: half").map_err(broken)?;
+        }
+        answer
+    }
+}
+
 impl Remote for ModelRemote {
     fn facts(&self) -> &Facts {
         &self.facts
@@ -601,43 +661,46 @@ impl Remote for ModelRemote {
         })
     }
 
+    async fn outline(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
+        let lie = u64::from(self.server.state().lies_about_sizes);
+        self.send(uids, sink, |message| {
+            let whole = Scanner::scan(&message.bytes);
+            let header = message.bytes[..usize::try_from(whole.root.body_start).expect("a small header")].to_vec();
+            let described = Described { size_bytes: message.bytes.len() as u64 + lie, structure: Box::new(whole.root) };
+            (header, Some(described))
+        })
+    }
+
+    async fn section(
+        &mut self,
+        uid: RemoteUid,
+        section: &str,
+        piece: Option<(u64, u64)>,
+        sink: &mut dyn MessageSink,
+    ) -> Result<(), RemoteError> {
+        let mut words = section.split('.').filter(|word| !word.is_empty()).peekable();
+        let part = std::iter::from_fn(|| words.next_if(|word| word.parse::<u32>().is_ok()));
+        let part: Vec<u32> = part.map(|number| number.parse().expect("a number")).collect();
+        let text = match words.next() {
+            None => SectionText::Whole,
+            Some("MIME") => SectionText::Mime,
+            Some("HEADER") => SectionText::Header,
+            Some(_) => SectionText::Text,
+        };
+        self.send(&std::iter::once(uid).collect(), sink, move |message| {
+            let summary = Scanner::scan(&message.bytes);
+            let range = resolve(&summary, &Section { part: part.clone(), text: text.clone() })
+                .expect("a section that the message has");
+            let (first, count) = piece.unwrap_or((0, u64::MAX));
+            let start = (range.start + first).min(range.end);
+            let range = start..start.saturating_add(count).min(range.end);
+            let place = |at| usize::try_from(at).expect("a small message");
+            (message.bytes[place(range.start)..place(range.end)].to_vec(), None)
+        })
+    }
+
     async fn fetch(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
-        let mut sent = Vec::new();
-        let answer = self.call(false, |state, name| {
-            state.telling.push(state.calls);
-            let mailbox = state.selected(name)?.clone();
-            let name = name.expect("selected").to_owned();
-            let uids = mailbox.uids_in(uids);
-            let is_cut = state.cut == Cut::After(state.calls);
-            let count = if is_cut { uids.len().div_ceil(2) } else { uids.len() };
-            for uid in &uids[..count] {
-                state.check("FETCH", &format!("{name} {uid}."))?;
-                state.fetched.push((name.clone(), *uid));
-                sent.push((*uid, mailbox.messages[uid].clone()));
-            }
-            Ok(())
-        });
-        let broken = |error: std::io::Error| RemoteError::Local(error.to_string());
-        for (uid, message) in sent {
-            sink.begin(message.bytes.len() as u64).map_err(broken)?;
-            for piece in message.bytes.chunks(7) {
-                sink.write(piece).map_err(broken)?;
-            }
-            let fetched = Fetched {
-                uid: RemoteUid::new(uid),
-                flags: message.flags,
-                mod_seq: Some(ModSeq::new(message.mod_seq)),
-                internal_date: Some(message.date),
-                email_id: message.email_id,
-            };
-            sink.end(fetched).map_err(broken)?;
-        }
-        if answer.is_err() && self.is_dead {
-            // A message cut in the middle.
-            sink.begin(100).map_err(broken)?;
-            sink.write(b"Subject: half").map_err(broken)?;
-        }
-        answer
+        self.send(uids, sink, |message| (message.bytes.clone(), None))
     }
 
     fn take_vanished(&mut self) -> UidSet<RemoteUid> {

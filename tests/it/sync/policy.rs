@@ -3,7 +3,7 @@
 use super::model_remote::Traits;
 use super::table::{Row, run, two_folders};
 
-const ROWS: &[Row] = &[
+pub const ROWS: &[Row] = &[
     Row {
         name: "flags here, flags there: both sides' changes",
         before: two_folders,

@@ -5,6 +5,8 @@
 //! the server has changed, and what may still be written down of what was heard: what a FETCH has brought, what was done at
 //! a stop of a tour, and which mailbox that was.
 
+use mailtide::types::BodyPolicy;
+
 use super::model_remote::{Cut, Server, Traits};
 use super::world::World;
 
@@ -29,7 +31,13 @@ pub fn two_folders(server: &Server) {
 }
 
 pub fn run(row: &Row, traits: Traits) {
+    run_keeping(row, traits, BodyPolicy::ALL);
+}
+
+/// With the bodies of only some messages here.
+pub fn run_keeping(row: &Row, traits: Traits, bodies: BodyPolicy) {
     let mut template = World::new(traits.clone());
+    template.bodies = bodies;
     (row.before)(&template.server);
     template.settle();
     (row.here)(&template);

@@ -11,7 +11,9 @@ use mailtide::store::{
     check,
 };
 use mailtide::sync::{Engine, Error, Report};
-use mailtide::types::{AccountId, FolderFilter, InternalDate, LocalUid, MailboxId, MailboxName, Timestamp, UidSet};
+use mailtide::types::{
+    AccountId, BodyPolicy, FolderFilter, InternalDate, LocalUid, MailboxId, MailboxName, Timestamp, UidSet,
+};
 
 use super::model_remote::{Cut, Server, Traits};
 use super::{flags, mail};
@@ -24,6 +26,8 @@ pub struct World {
     pub server: Server,
     /// Which mailboxes are mirrored.
     pub filter: FolderFilter,
+    /// Of which messages more than the header is.
+    pub bodies: BodyPolicy,
 }
 
 /// Runs a future that never waits.
@@ -73,7 +77,7 @@ impl World {
         let server = Server::new(traits);
         let store = open(folder.path(), &server.state().commits);
         let account = store.write(Origin::Upstream, clock(), |txn| txn.ensure_account("me")).expect("an account");
-        Self { folder, store: Some(store), account, server, filter: FolderFilter::all() }
+        Self { folder, store: Some(store), account, server, filter: FolderFilter::all(), bodies: BodyPolicy::ALL }
     }
 
     pub fn store(&self) -> &Store {
@@ -110,11 +114,18 @@ impl World {
         }
         let server = self.server.fork();
         let store = open(folder.path(), &server.state().commits);
-        Self { folder, store: Some(store), account: self.account, server, filter: self.filter.clone() }
+        Self {
+            folder,
+            store: Some(store),
+            account: self.account,
+            server,
+            filter: self.filter.clone(),
+            bodies: self.bodies.clone(),
+        }
     }
 
     pub fn engine(&self) -> Engine {
-        Engine::new(self.store().clone(), self.account, self.filter.clone())
+        Engine::new(self.store().clone(), self.account, self.filter.clone()).keeping(self.bodies.clone())
     }
 
     /// One sync over a new connection.
@@ -250,10 +261,16 @@ impl World {
         let mut sides = BTreeMap::new();
         for mailbox in self.read(|reader| reader.mailboxes(self.account)) {
             let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
-            let messages = self.read(|reader| reader.messages_in(mailbox.id, &all, With::Columns));
+            let messages = self.read(|reader| reader.messages_in(mailbox.id, &all, With::Summary));
             let told = messages.into_iter().map(|message| {
-                let content = message.content.expect("every message has its bytes");
-                let bytes = self.store().read_content(content, 0, usize::MAX).expect("bytes");
+                let bytes = match (message.content, &message.summary) {
+                    (Some(content), _) => self.store().read_content(content, 0, usize::MAX).expect("bytes"),
+                    (None, Some(summary)) => {
+                        let subject = summary.envelope.subject.clone().expect("a subject");
+                        mail(&String::from_utf8(subject).expect("an ASCII subject"))
+                    }
+                    (None, None) => panic!("nothing is here of a message"),
+                };
                 (bytes, message.flags.to_string())
             });
             let name = mailbox.name.expect("a name").to_string();

@@ -1,0 +1,236 @@
+//! Fetches for one account what mail clients wait for: on a connection of its own, so that neither a long sync nor a wait for
+//! news holds it up.
+//!
+//! Rules: the connection is made when somebody waits, and left when nobody has for a while; what cannot be had now is told at
+//! once, and for a moment nothing more is tried, so that a client that asks for a thousand messages offline is not kept
+//! waiting a thousand times. A paused account stays offline.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use super::account::Live;
+use super::servers::{Incoming, ServersOf};
+use super::worker::leave;
+use crate::control::report::State;
+use crate::net::{Clock, Shutdown};
+use crate::serve::bring::{Bringer, Outcome, Wish};
+use crate::sync::Engine;
+use crate::sync::remote::Connect;
+use crate::sync::stock::Brought;
+use crate::types::{AccountId, Timestamp};
+use crate::upstream::Dial;
+use crate::upstream::imap::ImapRemote;
+
+/// A connection on which nobody waits for anything is left after that time.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// Whoever waits is told after that time that there is no connection.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// After a failure, how long everything else fails with it.
+const FAILURE_LASTS_MS: i64 = 3_000;
+
+/// Wishes of one account at most; more are refused, as if there were no connection.
+const WISHES_MAX: usize = 1000;
+
+/// What mail clients wait for, by account.
+#[derive(Clone, Default)]
+pub struct Wishes(Arc<Mutex<BTreeMap<AccountId, Arc<Queue>>>>);
+
+/// Of one account.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<VecDeque<Wish>>,
+    came: Notify,
+}
+
+impl Wishes {
+    /// The queue of an account that is at work from now on.
+    pub(super) fn open(&self, account: AccountId) -> Arc<Queue> {
+        let queue = Arc::new(Queue::default());
+        self.queues().insert(account, Arc::clone(&queue));
+        queue
+    }
+
+    /// The account is not at work any more.
+    pub(super) fn close(&self, account: AccountId, queue: &Arc<Queue>) {
+        let mut queues = self.queues();
+        if queues.get(&account).is_some_and(|current| Arc::ptr_eq(current, queue)) {
+            queues.remove(&account);
+        }
+        drop(queues);
+        queue.fail();
+    }
+
+    fn queues(&self) -> MutexGuard<'_, BTreeMap<AccountId, Arc<Queue>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bringer for Wishes {
+    fn bring(&self, account: AccountId, wish: Wish) {
+        let queue = self.queues().get(&account).cloned();
+        match queue {
+            Some(queue) => queue.add(wish),
+            None => wish.settle(Outcome::Unavailable),
+        }
+    }
+}
+
+impl Queue {
+    fn add(&self, wish: Wish) {
+        let mut waiting = self.waiting();
+        if waiting.len() >= WISHES_MAX {
+            drop(waiting);
+            return wish.settle(Outcome::Unavailable);
+        }
+        waiting.push_back(wish);
+        drop(waiting);
+        self.came.notify_one();
+    }
+
+    /// The next wish for which somebody waits.
+    fn take(&self) -> Option<Wish> {
+        let mut waiting = self.waiting();
+        std::iter::from_fn(|| waiting.pop_front()).find(Wish::is_awaited)
+    }
+
+    /// None of them can be granted now.
+    fn fail(&self) {
+        let waiting = std::mem::take(&mut *self.waiting());
+        waiting.into_iter().for_each(|wish| wish.settle(Outcome::Unavailable));
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Wish>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Grants the wishes of one account.
+pub(super) struct Supply<D> {
+    pub account: AccountId,
+    pub engine: Engine,
+    pub clock: Clock,
+    pub servers: ServersOf<D>,
+    pub wishes: Wishes,
+    pub queue: Arc<Queue>,
+    pub live: watch::Receiver<Live>,
+    /// The line is back: there may be more to do.
+    pub nudge: Box<dyn Fn() + Send + Sync>,
+}
+
+impl<D: Dial + Clone> Supply<D> {
+    /// Works until it is told to stop.
+    pub async fn work(&self, stop: &Shutdown) {
+        tokio::select! {
+            biased;
+            () = stop.requested() => {}
+            () = self.grant_all() => {}
+        }
+        self.wishes.close(self.account, &self.queue);
+    }
+
+    async fn grant_all(&self) {
+        let mut connection = None;
+        let mut failed: Option<Timestamp> = None;
+        loop {
+            let Some(wish) = self.queue.take() else {
+                let came = self.queue.came.notified();
+                match connection.is_some() {
+                    false => came.await,
+                    true if timeout(LINGER, came).await.is_ok() => {}
+                    true => leave(&mut connection).await,
+                }
+                continue;
+            };
+            let just_failed = failed.is_some_and(|at| at.plus_ms(FAILURE_LASTS_MS) > self.clock.now());
+            let state = self.live.borrow().state;
+            if just_failed || matches!(state, State::Paused | State::AuthFailed) {
+                wish.settle(Outcome::Unavailable);
+                continue;
+            }
+            let mut live = self.live.clone();
+            let paused = async {
+                if live.wait_for(|live| live.state == State::Paused).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let granted = tokio::select! {
+                biased;
+                granted = self.grant(&mut connection, &wish) => granted,
+                () = paused => {
+                    connection = None;
+                    None
+                }
+            };
+            match granted {
+                Some(outcome) => {
+                    failed = None;
+                    wish.settle(outcome);
+                    if state == State::Offline {
+                        (self.nudge)();
+                    }
+                }
+                None => {
+                    failed = Some(self.clock.now());
+                    wish.settle(Outcome::Unavailable);
+                    self.queue.fail();
+                }
+            }
+        }
+    }
+
+    /// `None`: there is no connection.
+    async fn grant(&self, connection: &mut Option<ImapRemote>, wish: &Wish) -> Option<Outcome> {
+        loop {
+            let is_old = connection.is_some();
+            let remote = match connection {
+                Some(remote) => remote,
+                None => connection.insert(self.connect().await?),
+            };
+            let clock = self.clock.clone();
+            let now = move || clock.now();
+            match self.engine.bring(remote, wish.message, &wish.wanted, &now).await {
+                Ok(Brought::Here) => return Some(Outcome::Here),
+                Ok(Brought::OverBudget) => return Some(Outcome::OverBudget),
+                Ok(Brought::Refused(why)) => {
+                    tracing::info!(message = %wish.message, "what a mail client asks for cannot be had: {why}");
+                    return Some(Outcome::Unavailable);
+                }
+                Err(error) => {
+                    tracing::info!("fetching for a mail client failed: {error}");
+                    *connection = None;
+                    // One on which nothing was asked for a while may have ended unnoticed.
+                    if !is_old {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect(&self) -> Option<ImapRemote> {
+        let connected = timeout(CONNECT_MAX, async {
+            let servers = self.servers.get().await.map_err(|error| error.to_string())?;
+            let Incoming::Imap(connector) = servers.incoming else {
+                return Err("mail comes from a maildrop".to_owned());
+            };
+            connector.connect().await.map_err(|error| error.to_string())
+        });
+        match connected.await {
+            Ok(Ok(remote)) => Some(remote),
+            Ok(Err(why)) => {
+                tracing::info!("no connection to fetch for a mail client: {why}");
+                None
+            }
+            Err(_) => {
+                tracing::info!("no connection to fetch for a mail client within {} s", CONNECT_MAX.as_secs());
+                None
+            }
+        }
+    }
+}

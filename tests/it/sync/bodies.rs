@@ -1,0 +1,216 @@
+//! Mirrors in which not all bodies are: what is fetched, when, and that everything else works as with all of them.
+
+use mailtide::message::outline::Wanted;
+use mailtide::store::{Origin, With};
+use mailtide::sync::stock::{Brought, PIECE_BYTES, Stocked};
+use mailtide::types::{Bodies, BodyPolicy, LocalUid, Timestamp};
+
+use super::mail;
+use super::model_remote::{Cut, Traits};
+use super::policy;
+use super::world::{World, block_on};
+
+fn clock() -> Timestamp {
+    Timestamp::from_unix_ms(1_700_000_000_000)
+}
+
+fn only(default: Bodies) -> BodyPolicy {
+    BodyPolicy { default, ..BodyPolicy::ALL }
+}
+
+fn keeping(bodies: BodyPolicy) -> World {
+    let mut world = World::new(Traits::modern());
+    world.bodies = bodies;
+    world.server.create("B");
+    for subject in ["x", "m", "y"] {
+        world.server.deliver("INBOX", subject, "");
+    }
+    world.settle();
+    world
+}
+
+fn stock(world: &World) -> Stocked {
+    let (engine, mut remote) = (world.engine(), world.server.connect());
+    block_on(engine.stock(&mut remote, &clock, &|| false)).expect("a turn")
+}
+
+fn bring(world: &World, subject: &str, wanted: &Wanted) -> Brought {
+    let message = message(world, subject).id;
+    let (engine, mut remote) = (world.engine(), world.server.connect());
+    block_on(engine.bring(&mut remote, message, wanted, &clock)).expect("a connection")
+}
+
+fn message(world: &World, subject: &str) -> mailtide::store::Message {
+    let (inbox, uids) = (world.mailbox("INBOX"), world.uids("INBOX", subject));
+    world.read(|reader| reader.messages(inbox, &uids, With::Summary)).pop().expect("a message")
+}
+
+fn here(world: &World) -> Vec<&'static str> {
+    ["x", "m", "y"].into_iter().filter(|subject| message(world, subject).content.is_some()).collect()
+}
+
+#[test]
+fn every_row_of_the_policy_comes_out_the_same_where_only_headers_are_here() {
+    // What upstream expunged cannot be appended anew without its bytes.
+    let needs_bytes = |name: &str| name.contains("appended anew") || name.contains("draft");
+    for row in policy::ROWS.iter().filter(|row| !needs_bytes(row.name)) {
+        super::table::run_keeping(row, Traits::modern(), only(Bodies::Headers));
+    }
+}
+
+#[test]
+fn of_a_message_without_its_body_clients_see_everything_else() {
+    let world = keeping(only(Bodies::Headers));
+    assert_eq!(world.server.state().fetched, []);
+    assert_eq!(stock(&world), Stocked::default());
+    let message = message(&world, "m");
+    let summary = message.summary.expect("an outline");
+    assert_eq!((message.content, message.size_bytes), (None, mail("m").len() as u64));
+    assert_eq!(summary.root.end - summary.root.body_start, "This is m.\r\n".len() as u64);
+    assert_eq!(summary.root.lines, 1);
+    world.assert_sound();
+}
+
+#[test]
+fn the_bodies_that_the_policy_wants_come_and_no_others() {
+    let world = keeping(only(Bodies::MaxSize(mail("x").len() as u64)));
+    let large = "large".repeat(10);
+    world.server.deliver("INBOX", &large, "");
+    world.settle();
+    let stocked = stock(&world);
+    assert_eq!((stocked.messages, stocked.has_more), (3, false));
+    assert_eq!((here(&world).len(), message(&world, &large).content), (3, None));
+    assert_eq!(stock(&world), Stocked::default(), "once");
+    world.assert_sound();
+}
+
+#[test]
+fn a_choice_made_wider_fetches_and_one_made_narrower_keeps_what_is_here() {
+    let mut world = keeping(only(Bodies::Headers));
+    world.bodies = BodyPolicy::ALL;
+    assert_eq!(stock(&world).messages, 3);
+    world.bodies = only(Bodies::Headers);
+    world.settle();
+    assert_eq!(here(&world), ["x", "m", "y"]);
+    world.assert_sound();
+}
+
+#[test]
+fn one_message_is_brought_for_who_waits_for_it_and_for_its_copies() {
+    let world = keeping(only(Bodies::Headers));
+    world.copy("INBOX", "m", "B");
+    assert_eq!(bring(&world, "m", &Wanted::Whole), Brought::Here);
+    assert_eq!(here(&world), ["m"]);
+    let copy = world.read(|reader| reader.messages(world.mailbox("B"), &[LocalUid::new(1)], With::Columns));
+    assert!(copy[0].content.is_some(), "a copy is the same mail");
+    world.assert_sound();
+    world.settle();
+    assert_eq!(world.here(), world.there());
+}
+
+#[test]
+fn a_large_body_cut_half_way_is_gone_on_with_where_it_was() {
+    let mut world = World::new(Traits::modern());
+    world.bodies = only(Bodies::Headers);
+    let uid = world.server.deliver("INBOX", "m", "");
+    let large = format!("{}{}", String::from_utf8(mail("m")).expect("ASCII"), "0123456789abcdef".repeat(200_000));
+    let pieces = large.len().div_ceil(usize::try_from(PIECE_BYTES).expect("small"));
+    world.server.state().mailboxes.get_mut("INBOX").expect("INBOX").messages.get_mut(&uid).expect("m").bytes =
+        large.clone().into_bytes();
+    world.settle();
+    let headers = world.server.state().given_bytes;
+    let calls = world.server.state().calls;
+    // SELECT, two pieces, and the third is cut.
+    world.server.state().cut = Cut::Before(calls + 4);
+    let id = message(&world, "m").id;
+    let (engine, mut remote) = (world.engine(), world.server.connect());
+    block_on(engine.bring(&mut remote, id, &Wanted::Whole, &clock)).expect_err("the line is cut");
+    assert_eq!(world.server.state().given_bytes - headers, 2 << 20);
+    world.server.state().cut = Cut::Never;
+    drop((engine, remote));
+    world.reopen();
+    assert_eq!(bring(&world, "m", &Wanted::Whole), Brought::Here);
+    assert_eq!(world.server.state().given_bytes - headers, large.len(), "no byte twice, in {pieces} pieces");
+    let content = message(&world, "m").content.expect("its bytes");
+    let mut source = world.store().source(content).expect("a source");
+    let mut bytes = Vec::new();
+    while let Ok(piece) = mailtide::types::ByteSource::read_at(&mut source, bytes.len() as u64, 1 << 20) {
+        if piece.is_empty() {
+            break;
+        }
+        bytes.extend(piece);
+    }
+    assert!(bytes == large.as_bytes(), "the bytes are those of the message");
+    world.assert_sound();
+}
+
+#[test]
+fn a_size_that_the_server_told_wrong_stays_as_it_was_told_and_the_bytes_have_their_own() {
+    let mut world = World::new(Traits::modern());
+    world.bodies = only(Bodies::Headers);
+    world.server.state().lies_about_sizes = true;
+    world.server.deliver("INBOX", "m", "");
+    world.settle();
+    let told = message(&world, "m").size_bytes;
+    assert_eq!(bring(&world, "m", &Wanted::Whole), Brought::Here);
+    let known = message(&world, "m");
+    assert_eq!((known.size_bytes, known.told_bytes), (mail("m").len() as u64, Some(told)));
+    world.server.create("B");
+    world.settle();
+    world.copy("INBOX", "m", "B");
+    let copy = world.read(|reader| reader.messages(world.mailbox("B"), &[LocalUid::new(1)], With::Columns));
+    assert_eq!((copy[0].size_bytes, copy[0].told_bytes), (known.size_bytes, None), "another UID, the right size");
+    world.assert_sound();
+}
+
+#[test]
+fn what_is_over_the_budget_waits() {
+    let mut world = keeping(only(Bodies::Headers));
+    let size = mail("m").len() as u64;
+    world.bodies = BodyPolicy { budget_bytes: Some(size * 2), ..BodyPolicy::ALL };
+    assert_eq!(stock(&world), Stocked { messages: 2, bytes: size * 2, has_more: false });
+    let missing = ["x", "m", "y"].into_iter().find(|subject| !here(&world).contains(subject)).expect("one waits");
+    assert_eq!(bring(&world, missing, &Wanted::Whole), Brought::OverBudget);
+    let waiting = world.engine().waiting(clock()).expect("a count");
+    assert_eq!((waiting.wanted.messages, waiting.left_bytes), (1, Some(0)));
+}
+
+#[test]
+fn on_a_metered_line_only_what_was_asked_for_comes() {
+    let mut world = keeping(only(Bodies::Headers));
+    world.bodies = BodyPolicy { metered: true, ..BodyPolicy::ALL };
+    assert_eq!(stock(&world).messages, 0);
+    let id = message(&world, "y").id;
+    world.write(Origin::Upstream, move |txn| txn.pin(&[id]).map(drop));
+    assert_eq!(stock(&world).messages, 1);
+    assert_eq!(here(&world), ["y"]);
+}
+
+#[test]
+fn messages_known_by_their_headers_keep_their_uids_when_uidvalidity_changes_and_nothing_is_fetched() {
+    let world = keeping(only(Bodies::Headers));
+    let before = (world.uids("INBOX", "m"), world.here());
+    world.server.renumber("INBOX");
+    world.server.state().fetched.clear();
+    world.settle();
+    assert_eq!((world.uids("INBOX", "m"), world.here()), before);
+    assert_eq!(world.server.state().fetched, []);
+    world.assert_sound();
+}
+
+#[test]
+fn a_cut_while_headers_come_leaves_both_sides_sound() {
+    for cut in 1..8 {
+        let mut world = World::new(Traits::modern());
+        world.bodies = only(Bodies::Headers);
+        for subject in ["x", "m", "y"] {
+            world.server.deliver("INBOX", subject, "");
+        }
+        world.server.state().cut = Cut::After(cut);
+        let _ = world.sync();
+        world.reopen();
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
+}
