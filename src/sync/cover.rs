@@ -4,12 +4,15 @@
 //! arrivals of the round are known ([`super::vanish`]), and the cursor moves with it. What a server says is not
 //! believed where it contradicts itself: then everything is looked at.
 
+use std::collections::BTreeSet;
+
 use super::compare::{Difference, Sight};
 use super::identity::{self, Sought};
 use super::pass::{Pass, from, refusal};
 use super::remote::{Known, Remote, RemoteName, Scanned, Selected};
 use super::vanish::Vanishing;
 use super::{Error, Result};
+use crate::journal::{Entry, State};
 use crate::store::{Bound, Cursor, RemoteMailbox, bound_uids};
 use crate::types::mutant::mutant;
 use crate::types::{Flags, MailboxId, MessageId, ModSeq, RemoteUid, UidSet};
@@ -130,10 +133,14 @@ impl<R: Remote> Pass<'_, R> {
 
     /// UIDVALIDITY of the selected mailbox changed, or UIDNEXT went back: which UIDs its messages have now.
     async fn find_again(&mut self, mailbox: MailboxId) -> Result<Vec<(MessageId, RemoteUid)>> {
+        let account = self.account;
         let sought = self.read(|reader| {
             let mut facts = reader.bound_facts(mailbox)?;
-            // Of equal messages those that are wanted are found first, and one to be expunged last.
-            facts.sort_by_key(|facts| (facts.place.is_none(), facts.place != Some(mailbox)));
+            let taken = being_taken(&reader.entries(account)?);
+            // Of equal messages those that are wanted are found first, and one to be expunged last: as we may have marked it.
+            facts.sort_by_key(|facts| {
+                (facts.place.is_none(), taken.contains(&facts.message), facts.place != Some(mailbox))
+            });
             facts.iter().map(|facts| Sought::of(reader, facts)).collect::<crate::store::Result<Vec<_>>>()
         })?;
         if sought.is_empty() {
@@ -209,6 +216,16 @@ impl<R: Remote> Pass<'_, R> {
         }
         Ok::<(), Error>(())
     }
+}
+
+/// Messages that a move is taking away that may have got as far as to mark them.
+fn being_taken(entries: &[Entry]) -> BTreeSet<MessageId> {
+    let evidence = entries.iter().filter_map(|entry| match &entry.state {
+        State::InFlight { evidence } | State::Parked { doubt: Some(evidence), .. } => Some(evidence),
+        _ => None,
+    });
+    let moves = evidence.filter(|evidence| evidence.source.as_ref().is_some_and(|source| source.moves));
+    moves.flat_map(|evidence| &evidence.messages).map(|(message, ..)| *message).collect()
 }
 
 /// Can what happened since the cursor be told by mod-sequences? Not if the server has none, nor if they went back or

@@ -2,7 +2,7 @@
 //!
 //! By EMAILID where both have one; else by a fingerprint (Message-ID, Date, Subject, internal date, size) where it can
 //! mean only one content; else by the hash of the bytes. Message-ID alone is never identity: it may be missing or
-//! repeated. Equal messages are interchangeable, but each is matched once.
+//! repeated. Equal messages are interchangeable, but each is matched once, those marked `\Deleted` upstream last.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -77,6 +77,8 @@ pub fn by_fingerprint(sought: &[Sought], shown: &[Fingerprinted]) -> Found {
     }
     let taken: std::collections::BTreeSet<RemoteUid> = pairs.iter().map(|(_, uid)| *uid).collect();
     let free = known.into_iter().chain(unknown).filter(|shown| !taken.contains(&shown.uid));
+    let mut free: Vec<&Fingerprinted> = free.collect();
+    free.sort_unstable_by_key(|shown| (shown.is_deleted, shown.uid));
     let mut groups: BTreeMap<Key, (Vec<&Sought>, Vec<RemoteUid>)> = BTreeMap::new();
     for sought in left {
         groups.entry(Key::of_sought(sought)).or_default().0.push(sought);
@@ -85,8 +87,7 @@ pub fn by_fingerprint(sought: &[Sought], shown: &[Fingerprinted]) -> Found {
         groups.entry(Key::of_shown(shown)).or_default().1.push(shown.uid);
     }
     let mut doubtful = Vec::new();
-    for (key, (ours, mut theirs)) in groups {
-        theirs.sort_unstable();
+    for (key, (ours, theirs)) in groups {
         let is_one_content = mutant!(MessageIdIsIdentity) || ours.iter().all(|sought| sought.hash == ours[0].hash);
         // Of those without bytes here nothing more can be known.
         let is_all =
@@ -174,6 +175,7 @@ mod tests {
             internal_date: Some(InternalDate::new(100, 0)),
             fields: [("MESSAGE-ID".to_owned(), format!(" {message_id}").into_bytes())].into(),
             email_id: email_id.map(str::to_owned),
+            is_deleted: false,
         }
     }
 

@@ -134,6 +134,8 @@ pub struct Fingerprinted {
     /// The raw values, unfolded, by upper-case name: MESSAGE-ID, DATE, FROM, SUBJECT.
     pub fields: BTreeMap<String, Vec<u8>>,
     pub email_id: Option<String>,
+    /// `\Deleted`: of equal messages one that is to be expunged is matched last.
+    pub is_deleted: bool,
 }
 
 /// Where the bytes of fetched messages go. Calls for one message: `begin`, `write` as often as needed, `end`; or

@@ -9,7 +9,7 @@ use super::remote::ImapRemote;
 use super::untagged::Untagged;
 use crate::message::Part;
 use crate::sync::remote::{Described, Fetched, Fingerprinted, MessageSink, RemoteError, Scanned};
-use crate::types::{ModSeq, RemoteUid, UidSet, limits};
+use crate::types::{ModSeq, RemoteUid, SystemFlag, UidSet, limits};
 
 /// UID SEARCH.
 pub(super) async fn search(remote: &mut ImapRemote, key: &str) -> Result<UidSet<RemoteUid>, RemoteError> {
@@ -149,7 +149,7 @@ pub(super) async fn fingerprints(
     uids: &UidSet<RemoteUid>,
 ) -> Result<Vec<Fingerprinted>, RemoteError> {
     let items = format!(
-        "(UID RFC822.SIZE INTERNALDATE{} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])",
+        "(UID FLAGS RFC822.SIZE INTERNALDATE{} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])",
         email_id_item(remote)
     );
     let mut found = BTreeMap::new();
@@ -160,10 +160,12 @@ pub(super) async fn fingerprints(
             header: Some(header),
             internal_date,
             email_id,
+            flags,
             ..
         }) if uids.contains(uid) => {
             let fields = header_fields(&header);
-            found.insert(uid, Fingerprinted { uid, size_bytes, internal_date, fields, email_id });
+            let is_deleted = flags.is_some_and(|flags| flags.has(SystemFlag::Deleted));
+            found.insert(uid, Fingerprinted { uid, size_bytes, internal_date, fields, email_id, is_deleted });
             Ok(true)
         }
         _ => Ok(false),

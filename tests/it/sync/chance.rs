@@ -324,6 +324,15 @@ fn what_chance_found_once_stays_right() {
             Turn::There(Act::Move { pick: 661, to: 2 }),
             Turn::Here(Act::Move { pick: 105, to: 2 }),
         ],
+        &[
+            Turn::Here(Act::Expunge { pick: 0 }),
+            Turn::There(Act::Copy { pick: 187, to: 0 }),
+            Turn::Here(Act::Move { pick: 182, to: 1 }),
+            Turn::Sync { cut: Some((22, false)) },
+            Turn::Here(Act::Move { pick: 527, to: 1 }),
+            Turn::There(Act::Move { pick: 391, to: 2 }),
+            Turn::Renumber { folder: 0 },
+        ],
     ];
     for turns in found {
         Traits::all().into_iter().for_each(|traits| run(traits, turns));

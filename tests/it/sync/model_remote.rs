@@ -655,6 +655,7 @@ impl Remote for ModelRemote {
                     internal_date: Some(message.date),
                     fields: fields(&message.bytes),
                     email_id: message.email_id.clone(),
+                    is_deleted: message.flags.has(SystemFlag::Deleted),
                 }
             });
             Ok(shown.collect())
