@@ -28,8 +28,13 @@ impl<R: Remote> Pass<'_, R> {
         let restless = self.read(|reader| reader.restless_mailboxes(self.account, GIVE_ATTEMPTS_MAX))?;
         let restless: BTreeSet<MailboxId> = restless.into_iter().collect();
         let known = self.known()?;
-        let is_quiet =
-            |folder: &Folder| known.get(&folder.mailbox).is_some_and(|known| is_unchanged(&known.cursor, folder));
+        // What a pull that was cut short took in is not told by the cursor: a server that was restored since may not have it.
+        let fresh = self.read(|reader| reader.fresh_arrivals(self.account))?;
+        let fresh: BTreeSet<MailboxId> = fresh.into_iter().filter_map(|facts| Some(facts.upstream?.mailbox)).collect();
+        let is_quiet = |folder: &Folder| {
+            let is_covered = |known: &RemoteMailbox| is_unchanged(&known.cursor, folder);
+            !fresh.contains(&folder.mailbox) && known.get(&folder.mailbox).is_some_and(is_covered)
+        };
         let (restless, steady): (Vec<Folder>, Vec<Folder>) =
             folders.into_iter().partition(|folder| restless.contains(&folder.mailbox));
         let changed = steady.into_iter().filter(|folder| !is_quiet(folder)).collect();

@@ -4,14 +4,14 @@
 //! What may be expected of the agent then. Nothing that it holds is lost: what the server has no more goes as if someone
 //! had deleted it, recoverable here. Nothing is doubled: it is not put there again, but for what was still to be put there.
 //! What the server has again is here again. A UID under which it knew a message may name another: it must see that UIDNEXT
-//! fell behind what it knows. If as much came since as was undone, nobody can see it; so nothing comes behind that, and
-//! nobody acts at the server, until the agent has looked.
+//! or HIGHESTMODSEQ fell behind what it knows. If as much came since as was undone, nobody can see it; so nothing comes behind
+//! that, and nobody acts at the server, until the agent has looked.
 
 use std::collections::BTreeMap;
 
 use mailtide::journal::Op;
 use mailtide::store::{Bound, RemoteMailbox, Store, With};
-use mailtide::types::{AccountId, LocalUid, UidSet};
+use mailtide::types::{AccountId, LocalUid, ModSeq, UidSet};
 
 use super::ledger::Side;
 use super::mail;
@@ -67,7 +67,7 @@ impl World {
         USERS[..self.agent.accounts].iter().map(|user| self.server.account(user)).collect()
     }
 
-    /// Does the agent know UIDs that the server has still to give out (again)?
+    /// Does the agent know UIDs or mod-sequences that the server has still to give out (again)?
     pub fn is_undone(&self, account: usize) -> bool {
         self.server.was_restored() && self.mailboxes_behind(account).is_none_or(|behind| behind > 0)
     }
@@ -80,13 +80,15 @@ impl World {
     fn is_far_behind(&self, account: usize) -> bool {
         let Some((known, _)) = self.known(account) else { return false };
         let inbox = known.iter().find(|(mailbox, _)| mailbox.remote_name == "INBOX");
-        inbox.is_some_and(|(mailbox, next)| self.uid_next(account, mailbox).is_some_and(|there| there + 1 < *next))
+        inbox.is_some_and(|(mailbox, next)| self.there(account, mailbox).is_some_and(|(there, _)| there + 1 < *next))
     }
 
     fn mailboxes_behind(&self, account: usize) -> Option<usize> {
         let (known, _) = self.known(account)?;
-        let is_behind =
-            |(mailbox, next): &&(RemoteMailbox, u32)| self.uid_next(account, mailbox).is_some_and(|it| it < *next);
+        let is_behind = |(mailbox, next): &&(RemoteMailbox, u32)| {
+            let there = self.there(account, mailbox);
+            there.is_some_and(|(there, mod_seq)| there < *next || mod_seq < mailbox.cursor.highest_mod_seq)
+        };
         Some(known.iter().filter(is_behind).count())
     }
 
@@ -106,12 +108,13 @@ impl World {
         Some((known.ok()?, id))
     }
 
-    fn uid_next(&self, account: usize, mailbox: &RemoteMailbox) -> Option<u32> {
+    /// UIDNEXT and HIGHESTMODSEQ.
+    fn there(&self, account: usize, mailbox: &RemoteMailbox) -> Option<(u32, ModSeq)> {
         let id = self.server.account(USERS[account]);
         let all = self.server.store().read(|reader| reader.mailboxes(id)).ok()?;
         let is_it = |name: &str| name == mailbox.remote_name;
         let found = all.into_iter().find(|one| one.name.as_ref().is_some_and(|name| is_it(name.as_str())))?;
-        Some(found.uid_next.get())
+        Some((found.uid_next.get(), found.highest_mod_seq))
     }
 }
 

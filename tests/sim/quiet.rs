@@ -33,10 +33,12 @@ pub async fn settle(world: &mut World) {
         world.pass(1_000).await;
         world.server.start();
     }
-    for account in 0..world.agent.accounts {
-        if !world.agent.mirrors_all() {
+    while !world.agent.mirrors_all() {
+        for account in 0..world.agent.accounts {
             world.mirror(account, None).await;
         }
+        // An agent that died over it is started again.
+        world.pass(1_000).await;
     }
     let mut last = String::new();
     for round in 0..ROUNDS_MAX {

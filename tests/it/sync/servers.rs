@@ -230,6 +230,28 @@ fn a_server_restored_from_a_backup_gives_uids_out_again_and_no_message_is_taken_
 }
 
 #[test]
+fn what_a_pull_that_was_cut_short_took_in_goes_when_the_server_is_restored_to_before_it() {
+    for traits in Traits::all().into_iter().filter(|traits| traits.tells_uid_next) {
+        for nth in 1.. {
+            let mut world = with_mail(traits.clone());
+            let backup = world.server.state().mailboxes.clone();
+            world.server.deliver("INBOX", "p", "");
+            let calls = world.server.state().calls;
+            world.server.state().cut = Cut::After(calls + nth);
+            let is_cut = world.sync().is_err();
+            world.reopen();
+            world.server.state().mailboxes = backup;
+            world.settle();
+            assert_eq!(world.here(), world.there(), "cut after call {nth}");
+            world.assert_sound();
+            if !is_cut {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_message_moved_upstream_keeps_its_id_and_its_bytes_here() {
     for traits in Traits::all() {
         let world = with_mail(traits);

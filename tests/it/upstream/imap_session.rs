@@ -54,8 +54,8 @@ const SESSION: &str = r#"
     S: * VANISHED 6
     S: * 2 FETCH (FLAGS () UID 7 MODSEQ (71))
     S: $ OK done
-    C: UID FETCH 3 (UID RFC822.SIZE INTERNALDATE EMAILID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])
-    S: * 1 FETCH (UID 3 RFC822.SIZE 14 INTERNALDATE "17-Jul-1996 02:44:25 -0700" EMAILID (M1) BODY[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)] {16}
+    C: UID FETCH 3 (UID FLAGS RFC822.SIZE INTERNALDATE EMAILID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])
+    S: * 1 FETCH (UID 3 FLAGS (\Deleted) RFC822.SIZE 14 INTERNALDATE "17-Jul-1996 02:44:25 -0700" EMAILID (M1) BODY[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)] {16}
     S: Subject: a
     S:  b
     S: )
@@ -223,7 +223,7 @@ async fn a_whole_session_gives_what_the_server_said() {
     holds(4, &["UidSet(3,7)"]);
     holds(5, &["RemoteUid(3)", "RemoteUid(7)", "ModSeq(71)"]);
     holds(6, &["UidSet(6)"]);
-    holds(7, &["size_bytes: 14", "\"SUBJECT\"", "Some(\"M1\")"]);
+    holds(7, &["size_bytes: 14", "\"SUBJECT\"", "Some(\"M1\")", "is_deleted: true"]);
     holds(8, &["open: None", "absent: []"]);
     holds(10, &["UidValidity(9)", "RemoteUid(3): RemoteUid(21)", "RemoteUid(7): RemoteUid(22)"]);
     holds(11, &["UidValidity(10)", "RemoteUid(7): RemoteUid(31)"]);
