@@ -72,7 +72,7 @@ struct State {
 
 /// More than that in an hour is a storm: a loop without a rest, or a client that its server would shut out.
 const DIALS_MAX: u64 = 600;
-const WRITES_MAX: u64 = 20_000;
+const WRITES_MAX: u64 = 6_000;
 
 impl Network {
     pub fn new(seed: u64, trace: Trace) -> Self {
