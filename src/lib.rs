@@ -17,10 +17,10 @@
 //! - [`sasl`], [`smtp`], [`pop3`]: mechanisms, grammars, server sessions.
 //! - [`journal`]: offline actions as values.
 //! - [`merge`]: what becomes of one message when both sides changed it.
-//! - [`store`]: the one SQLite store, every write with its origin.
-//! - [`sync`]: recover, pull, push, guard, over its `Remote` seam.
+//! - [`store`]: the one SQLite store, every write with its origin; beside it the index of what messages say.
+//! - [`sync`]: recover, pull, push, guard, over its `Remote` seam; `maildrop` for POP3; `stock` for bodies fetched later.
 //! - [`outbox`]: what to send next and when, over its `Sender` seam.
-//! - [`upstream`]: the servers we are a client of; implements `Remote` and `Sender`.
+//! - [`upstream`]: the servers we are a client of; implements those seams, and asks by HTTP.
 //! - [`serve`]: where protocols meet the store: the one `Backend`.
 //! - [`net`]: listeners, TLS, the pump that drives any session, clock, shutdown.
 //! - [`control`], [`config`]: what syncctl and syncd say to each other; the one typed configuration.
