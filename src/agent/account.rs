@@ -23,6 +23,7 @@ use crate::config;
 use crate::control::report::{State, SyncedAccount};
 use crate::net::{Chance, Clock, Shutdown};
 use crate::store::{self, Origin, Store};
+use crate::sync::Engine;
 use crate::sync::remote::News;
 use crate::types::AccountId;
 use crate::upstream::{Dial, Tcp};
@@ -60,6 +61,7 @@ pub(super) struct Ends {
 pub struct Handle {
     pub config: config::Account,
     pub id: AccountId,
+    engine: Engine,
     live: watch::Receiver<Live>,
     orders: mpsc::UnboundedSender<Order>,
     stop: Shutdown,
@@ -128,7 +130,8 @@ impl<D: Dial + Clone> Work<D> {
             orders: orders.clone(),
             is_refused: AtomicBool::new(false),
         };
-        let handle = Handle { config, id, live: live_seen, orders: orders.clone(), stop, _watch: watch };
+        let engine = worker.engine().clone();
+        let handle = Handle { config, id, engine, live: live_seen, orders: orders.clone(), stop, _watch: watch };
         let wishes = common.wishes.open(id);
         Ok((Self { worker, lookouts, submissions, wishes, orders }, handle))
     }
@@ -174,6 +177,11 @@ impl Handle {
     /// What it is doing.
     pub fn live(&self) -> Live {
         self.live.borrow().clone()
+    }
+
+    /// What says which of its bodies are not here, and why.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Asks for a sync; the outcome comes once one that began after this has ended.

@@ -7,13 +7,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::account::Live;
 use super::daemon::Agent;
 use super::numbered::Numbered;
-use super::{acts, recovery, reports, search, settled, verify, why};
+use super::{acts, pinning, recovery, reports, search, settled, verify, why};
 use crate::control::report::{self, ClientConfig, ClientUser, Entry, Source, Status, Submission, Synced};
 use crate::control::{Failure, Handler, Request};
 use crate::journal::State;
 use crate::store::{self, Origin, Reader, Store, Txn, Verdict};
+use crate::sync::Engine;
 use crate::types::{AccountId, ByteSource, ConflictId, EntryId, SubmissionId, Timestamp, limits};
 
 /// Of the form of `syncctl status --json`.
@@ -29,6 +31,7 @@ impl Handler for Control {
             Request::Verify { account, store_only } => {
                 json(&verify::run(&self.0, account.as_deref(), store_only).await?)
             }
+            Request::Fetch { wanted, account } => json(&pinning::fetch(&self.0, wanted, account.as_deref()).await?),
             request => {
                 // Everything else is quick, but waits for the disk.
                 let (agent, numbered) = (Arc::clone(&self.0), Numbered::of(&request));
@@ -71,15 +74,20 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
     match request {
         Request::Status | Request::Follow => json(&status(agent)?),
         // Answered where it can be waited for.
-        Request::Sync { .. } | Request::Verify { .. } => Err(Failure::internal("it is not asked for here")),
+        Request::Sync { .. } | Request::Verify { .. } | Request::Fetch { .. } => {
+            Err(Failure::internal("it is not asked for here"))
+        }
         Request::SetOnline { account, online } => {
-            let (mut ids, mut names) = (Vec::new(), Vec::new());
-            agent.each(account.as_deref(), |running| {
-                ids.push(running.id);
-                names.push(running.config.name.clone());
-            })?;
+            let (ids, names) = known(agent, account.as_deref())?;
             write(agent, move |txn| ids.iter().try_for_each(|id| txn.set_paused(*id, !online)))?;
             agent.each(account.as_deref(), |running| running.set_paused(!online))?;
+            json(&names)
+        }
+        Request::SetMetered { account, metered } => {
+            let (ids, names) = known(agent, account.as_deref())?;
+            write(agent, move |txn| ids.iter().try_for_each(|id| txn.set_metered(*id, metered)))?;
+            agent.common.changes.send_modify(|count| *count += 1);
+            agent.each(account.as_deref(), |running| running.nudge())?;
             json(&names)
         }
         Request::JournalList { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
@@ -136,13 +144,28 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
     }
 }
 
+/// One account or all of them: their ids and their names.
+fn known(agent: &Agent, account: Option<&str>) -> Result<(Vec<AccountId>, Vec<String>), Failure> {
+    let (mut ids, mut names) = (Vec::new(), Vec::new());
+    agent.each(account, |running| {
+        ids.push(running.id);
+        names.push(running.config.name.clone());
+    })?;
+    Ok((ids, names))
+}
+
 fn status(agent: &Agent) -> Result<Status, Failure> {
+    let now = agent.common.clock.now();
     let mut known = Vec::new();
-    agent.each(None, |running| known.push((running.id, running.config.name.clone(), running.live())))?;
-    let names = known.iter().map(|(_, name, _)| name.as_str());
+    agent.each(None, |running| {
+        known.push((running.id, running.config.name.clone(), running.live(), running.engine().clone()));
+    })?;
+    let names = known.iter().map(|(_, name, ..)| name.as_str());
     let unconfigured = reports::unconfigured(&agent.common.store, names).map_err(failure)?;
-    let accounts = known.iter().map(|(id, _, live)| reports::account(&agent.common.store, *id, live));
-    let accounts = accounts.collect::<store::Result<_>>().map_err(failure)?;
+    let account = |(id, _, live, engine): &(AccountId, String, Live, Engine)| {
+        reports::account(&agent.common.store, *id, live, &engine.waiting(now)?)
+    };
+    let accounts = known.iter().map(account).collect::<store::Result<_>>().map_err(failure)?;
     Ok(Status { version: STATUS_VERSION, accounts, unconfigured })
 }
 

@@ -25,6 +25,7 @@ pub mod options;
 mod outbox;
 pub mod password;
 pub mod paths;
+mod pinning;
 mod recovery;
 mod reload;
 pub mod reports;

@@ -4,19 +4,40 @@ use std::collections::BTreeSet;
 
 use super::account::Live;
 use super::recovery;
+use crate::control::bodies::{Amount, Bodies, StoppedBy, Today};
 use crate::control::report;
-use crate::store::{Conflict, Overview, Reader, Result, Store, Submission, SubmissionState, Verdict};
+use crate::store::{AbsentCounts, Conflict, Overview, Reader, Result, Store, Submission, SubmissionState, Verdict};
+use crate::sync::stock::Waiting;
 use crate::types::{AccountId, MessageId, Timestamp};
 
 /// An account at a glance.
-pub fn account(store: &Store, id: AccountId, live: &Live) -> Result<report::Account> {
+pub fn account(store: &Store, id: AccountId, live: &Live, waiting: &Waiting) -> Result<report::Account> {
     let (overview, quarantined) = store.read(|reader| Ok((reader.overview(id)?, reader.quarantined(id)?)))?;
     let open = quarantined.into_iter().filter(|quarantine| quarantine.verdict == Verdict::Open);
     let blocked = open.map(|quarantine| report::Blocked {
         mailbox: quarantine.name.map(String::from).unwrap_or_default(),
         why: format!("{} messages vanished on the server at once", quarantine.vanished),
     });
-    Ok(glance(overview, blocked.collect(), live))
+    Ok(glance(overview, blocked.collect(), live, bodies(waiting)))
+}
+
+fn bodies(waiting: &Waiting) -> Bodies {
+    let amount = |counts: AbsentCounts| Amount { messages: counts.messages, bytes: counts.bytes };
+    let stopped_by = match () {
+        () if waiting.is_over_budget() => Some(StoppedBy::Budget),
+        () if waiting.wanted.messages > waiting.due.messages => Some(StoppedBy::Metered),
+        () => None,
+    };
+    Bodies {
+        absent: amount(waiting.absent),
+        wanted: amount(waiting.wanted),
+        withheld: waiting.withheld,
+        today: Today { fetched_bytes: waiting.spent.bytes, on_demand_bytes: waiting.spent.on_demand_bytes },
+        budget_bytes: waiting.budget_bytes,
+        budget_left_bytes: waiting.left_bytes(),
+        metered: waiting.metered,
+        stopped_by,
+    }
 }
 
 /// Accounts in the store that are not among `configured`, of which something waits.
@@ -51,7 +72,7 @@ pub fn left(reader: &Reader<'_>, id: AccountId, now: Timestamp) -> Result<report
     })
 }
 
-fn glance(overview: Overview, blocked: Vec<report::Blocked>, live: &Live) -> report::Account {
+fn glance(overview: Overview, blocked: Vec<report::Blocked>, live: &Live, bodies: Bodies) -> report::Account {
     let state = match live.state {
         report::State::Online if !blocked.is_empty() => report::State::Blocked,
         state => state,
@@ -85,6 +106,7 @@ fn glance(overview: Overview, blocked: Vec<report::Blocked>, live: &Live) -> rep
         },
         conflicts: overview.conflicts.into(),
         blocked,
+        bodies,
     }
 }
 

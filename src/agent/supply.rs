@@ -76,7 +76,7 @@ impl Bringer for Wishes {
         let queue = self.queues().get(&account).cloned();
         match queue {
             Some(queue) => queue.add(wish),
-            None => wish.settle(Outcome::Unavailable),
+            None => wish.settle(Outcome::Offline),
         }
     }
 }
@@ -86,7 +86,7 @@ impl Queue {
         let mut waiting = self.waiting();
         if waiting.len() >= WISHES_MAX {
             drop(waiting);
-            return wish.settle(Outcome::Unavailable);
+            return wish.settle(Outcome::Offline);
         }
         waiting.push_back(wish);
         drop(waiting);
@@ -102,7 +102,7 @@ impl Queue {
     /// None of them can be granted now.
     fn fail(&self) {
         let waiting = std::mem::take(&mut *self.waiting());
-        waiting.into_iter().for_each(|wish| wish.settle(Outcome::Unavailable));
+        waiting.into_iter().for_each(|wish| wish.settle(Outcome::Offline));
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Wish>> {
@@ -150,7 +150,7 @@ impl<D: Dial + Clone> Supply<D> {
             let just_failed = failed.is_some_and(|at| at.plus_ms(FAILURE_LASTS_MS) > self.clock.now());
             let state = self.live.borrow().state;
             if just_failed || matches!(state, State::Paused | State::AuthFailed) {
-                wish.settle(Outcome::Unavailable);
+                wish.settle(Outcome::Offline);
                 continue;
             }
             let mut live = self.live.clone();
@@ -177,7 +177,7 @@ impl<D: Dial + Clone> Supply<D> {
                 }
                 None => {
                     failed = Some(self.clock.now());
-                    wish.settle(Outcome::Unavailable);
+                    wish.settle(Outcome::Offline);
                     self.queue.fail();
                 }
             }
@@ -198,8 +198,8 @@ impl<D: Dial + Clone> Supply<D> {
                 Ok(Brought::Here) => return Some(Outcome::Here),
                 Ok(Brought::OverBudget) => return Some(Outcome::OverBudget),
                 Ok(Brought::Refused(why)) => {
-                    tracing::info!(message = %wish.message, "what a mail client asks for cannot be had: {why}");
-                    return Some(Outcome::Unavailable);
+                    tracing::info!(message = %wish.message, "what is asked for cannot be had: {why}");
+                    return Some(Outcome::Refused(why));
                 }
                 Err(error) => {
                     tracing::info!("fetching for a mail client failed: {error}");

@@ -13,8 +13,10 @@ mod demo;
 mod doctor;
 mod done;
 mod failure;
+mod fetch;
 mod guard;
 mod journal;
+mod metered;
 mod online;
 mod outbox;
 mod recover;
@@ -68,6 +70,10 @@ enum Command {
     Offline(online::Arguments),
     /// Talk to the servers again
     Online(online::Arguments),
+    /// Fetch messages or whole folders now, and keep them, whatever the configuration says
+    Fetch(fetch::Arguments),
+    /// Say whether every byte is dear: then nothing is fetched that nobody asked for
+    Metered(metered::Arguments),
     /// Show and steer what waits to be done on the servers
     Journal(Acts<journal::Act>),
     /// Show and steer outgoing mail
@@ -136,6 +142,8 @@ pub async fn run(arguments: Arguments) -> Exit {
         Command::Sync(arguments) => sync::run(&mut context, arguments).await,
         Command::Offline(arguments) => online::run(&mut context, arguments, false).await,
         Command::Online(arguments) => online::run(&mut context, arguments, true).await,
+        Command::Fetch(arguments) => fetch::run(&mut context, arguments).await,
+        Command::Metered(arguments) => metered::run(&mut context, arguments).await,
         Command::Journal(acts) => journal::run(&mut context, acts).await,
         Command::Outbox(acts) => outbox::run(&mut context, acts).await,
         Command::Sendmail(arguments) => sendmail::run(&mut context, arguments).await,

@@ -122,8 +122,21 @@ impl Screen {
 }
 
 /// `3 entries`, `1 entry`.
-pub(super) fn counted(count: usize, one: &str, more: &str) -> String {
+pub(super) fn counted(count: impl TryInto<u64>, one: &str, more: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
     format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// `1.5 MB`: as the configuration counts them, by 1024.
+pub(super) fn bytes(count: u64) -> String {
+    let units = [(30, "GB"), (20, "MB"), (10, "KB")];
+    match units.into_iter().find(|(shift, _)| count >> shift > 0) {
+        None => counted(count, "byte", "bytes"),
+        Some((shift, unit)) => match (count >> shift, ((count * 10) >> shift) % 10) {
+            (whole, tenths) if whole < 10 && tenths > 0 => format!("{whole}.{tenths} {unit}"),
+            (whole, _) => format!("{whole} {unit}"),
+        },
+    }
 }
 
 /// Text from servers and messages could carry terminal sequences: control characters are shown, never sent.
@@ -194,6 +207,12 @@ mod tests {
         let text = shown(|screen| screen.table("", &["MAILBOX", "N"], &rows, &[1]));
         let gap = " ".repeat(40 - "Sent".len());
         assert!(text.ends_with(&format!("{long}    7\nSent{gap}  120\n")), "{text}");
+    }
+
+    #[test]
+    fn bytes_are_counted_as_in_the_configuration() {
+        let told = [0, 1, 1023, 1024, 1536, 10 << 20, (3 << 30) + (1 << 29)].map(bytes);
+        assert_eq!(told, ["0 bytes", "1 byte", "1023 bytes", "1 KB", "1.5 KB", "10 MB", "3.5 GB"]);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use super::Context;
 use super::failure::Failure;
-use super::screen::{Screen, Tone};
+use super::screen::{Screen, Tone, bytes};
 use crate::agent::Exit;
 use crate::agent::daemon::no_account;
 use crate::control::Request;
+use crate::control::bodies::{Amount, Bodies, StoppedBy};
 use crate::control::report::{Account, State, Status};
 
 #[derive(Debug, clap::Args)]
@@ -88,6 +89,9 @@ fn show_account(screen: &mut Screen, account: &Account) -> std::io::Result<()> {
     if account.conflicts > 0 {
         screen.line(&format!("  conflicts: {} (`syncctl conflicts`)", account.conflicts))?;
     }
+    if let Some((tone, text)) = bodies(&account.bodies) {
+        screen.toned(&[(tone, &format!("  {text}"))])?;
+    }
     let rows: Vec<Vec<String>> = account
         .mailboxes
         .iter()
@@ -101,6 +105,33 @@ fn show_account(screen: &mut Screen, account: &Account) -> std::io::Result<()> {
         })
         .collect();
     screen.table("  ", &["MAILBOX", "MESSAGES", "UNSEEN", "PENDING"], &rows, &[1, 2, 3])
+}
+
+/// What is not here, and what is fetched of it; `None` where all is here and nothing costs.
+fn bodies(bodies: &Bodies) -> Option<(Tone, String)> {
+    let Bodies { absent, wanted, withheld, today, budget_bytes, budget_left_bytes, metered, stopped_by } = bodies;
+    if absent.messages == 0 && budget_bytes.is_none() && !metered {
+        return None;
+    }
+    let amount = |amount: &Amount| format!("{} ({})", amount.messages, bytes(amount.bytes));
+    let mut told = vec![format!("bodies: {} not here, {} of them wanted", amount(absent), amount(wanted))];
+    if *withheld > 0 {
+        told.push(format!("{withheld} that the server does not give (`syncctl fetch` asks again)"));
+    }
+    let on_demand = bytes(today.on_demand_bytes);
+    let budget = budget_bytes.map(|budget| format!(" of {}", bytes(budget))).unwrap_or_default();
+    told.push(format!("fetched today: {}{budget}, {on_demand} on demand", bytes(today.fetched_bytes)));
+    let left = bytes(budget_left_bytes.unwrap_or_default());
+    match (stopped_by, metered) {
+        (Some(StoppedBy::Budget), _) => {
+            told.push(format!("of today's budget {left} are left: what is wanted is fetched after midnight (UTC)"));
+        }
+        (Some(StoppedBy::Metered), _) | (None, true) => {
+            told.push("metered: only what is asked for is fetched (`syncctl metered off`)".to_owned());
+        }
+        (None, false) => {}
+    }
+    Some((if stopped_by.is_some() { Tone::Busy } else { Tone::Plain }, told.join("; ")))
 }
 
 /// What to type, for a mass removal that was held back.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::bodies::Bodies;
 use crate::types::{ConflictId, EntryId, MessageId, SubmissionId};
 
 /// The whole daemon at one moment.
@@ -52,6 +53,8 @@ pub struct Account {
     pub conflicts: u64,
     /// Removals upstream that wait for the user's word.
     pub blocked: Vec<Blocked>,
+    #[serde(default)]
+    pub bodies: Bodies,
 }
 
 /// What an account is doing.

@@ -52,6 +52,12 @@ pub enum Request {
     Conflicts { account: Option<String> },
     /// Seen, and not to be listed any more: one, or all. Answered by their numbers.
     DismissConflicts { id: Option<ConflictId> },
+    /// Fetch what of these is not here, and keep it: mailboxes, Message-IDs, numbers of messages. What cannot be had now is
+    /// fetched once it can. Answered by a [`super::bodies::Fetched`].
+    Fetch { wanted: Vec<String>, account: Option<String> },
+    /// Whether the line of one account or of all is metered; `None`: as the configuration says. Kept over restarts.
+    /// Answered by the accounts' names.
+    SetMetered { account: Option<String>, metered: Option<bool> },
     /// Answered by a list of [`super::report::Gone`], the last gone first.
     Gone { account: Option<String> },
     /// Put gone messages back: each into the mailbox it was in, or all into one. All or none. Answered by a list of

@@ -21,12 +21,14 @@ pub struct Wish {
 }
 
 /// What became of a wish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It is in the store.
     Here,
-    /// It cannot be had now.
-    Unavailable,
+    /// There is no connection to fetch it by.
+    Offline,
+    /// The server does not give it: its words.
+    Refused(String),
     /// It could be had, but the budget is spent.
     OverBudget,
 }
@@ -56,7 +58,7 @@ impl Wish {
 
 impl Ticket {
     /// What became of the wish; `None`: it is not known yet.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.0.get().copied()
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.0.get()
     }
 }

@@ -316,11 +316,16 @@ impl Account for MailAccount {
             return Ok(brought);
         }
         let key = (message.id, wanted.clone());
-        match self.tickets.get(&key).map(Ticket::outcome) {
+        match self.tickets.get(&key).map(|ticket| ticket.outcome().cloned()) {
             Some(None) => Ok(Brought::Coming),
             Some(Some(outcome)) => {
                 self.tickets.remove(&key);
-                Err(if outcome == Outcome::OverBudget { Error::OverBudget } else { Error::Unavailable })
+                Err(match outcome {
+                    Outcome::OverBudget => Error::OverBudget,
+                    Outcome::Refused(_) => Error::Withheld,
+                    // Here, and gone again since.
+                    Outcome::Offline | Outcome::Here => Error::Unavailable,
+                })
             }
             None => {
                 let bringer = self.bringer.as_ref().ok_or(Error::Unavailable)?;

@@ -41,6 +41,8 @@ pub struct Absent {
 pub struct AbsentCounts {
     pub messages: u64,
     pub bytes: u64,
+    /// The smallest of them has so many.
+    pub least_bytes: u64,
 }
 
 /// How often upstream is asked for bytes that it does not give, before the user asks for them.
@@ -96,13 +98,31 @@ impl Reader<'_> {
         Ok(select.query_row([message.get()], Absent::from_row).optional()?)
     }
 
-    /// What of the account is not here, and what of that the user wants or is within `bounds`, by mailbox upstream.
+    /// How much of the account is not here.
     pub fn absent_counts(&self, account: AccountId) -> Result<AbsentCounts> {
         let mut select = self.conn().prepare_cached(
-            "SELECT count(*) AS messages, coalesce(sum(size_bytes), 0) AS bytes FROM message
-             WHERE outline_id IS NOT NULL AND mailbox_id IS NOT NULL AND account_id = ?1",
+            "SELECT count(*) AS messages, coalesce(sum(size_bytes), 0) AS bytes, coalesce(min(size_bytes), 0) AS least
+             FROM message WHERE outline_id IS NOT NULL AND mailbox_id IS NOT NULL AND account_id = ?1",
         )?;
         Ok(select.query_row([account.get()], AbsentCounts::from_row)?)
+    }
+
+    /// How many messages of the account upstream was asked for so often in vain that it is asked no more by itself.
+    pub fn withheld_count(&self, account: AccountId) -> Result<u64> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT count(*) AS n FROM message
+             WHERE outline_id IS NOT NULL AND mailbox_id IS NOT NULL AND withheld >= ?2 AND account_id = ?1",
+        )?;
+        Ok(select.query_row(params![account.get(), ASKED_MAX], |row| row.get::<_, i64>("n"))?.unsigned_abs())
+    }
+
+    /// Messages in the mailbox of which not all bytes are here, newer ones before older ones.
+    pub fn outlined_in(&self, mailbox: MailboxId) -> Result<Vec<MessageId>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT id FROM message WHERE mailbox_id = ?1 AND outline_id IS NOT NULL ORDER BY internal_s DESC, uid DESC",
+        )?;
+        let messages = select.query_map([mailbox.get()], |row| row.get("id").map(MessageId::new))?;
+        Ok(messages.collect::<rusqlite::Result<_>>()?)
     }
 
     /// As [`Self::absent`], only how much.
@@ -110,7 +130,7 @@ impl Reader<'_> {
         let (max_bytes, since_s) = bounds
             .map_or((-1, i64::MAX), |bounds| (i64::try_from(bounds.max_bytes).unwrap_or(i64::MAX), bounds.since_s));
         let mut select = self.conn().prepare_cached(
-            "SELECT count(*) AS messages, coalesce(sum(m.size_bytes), 0) AS bytes
+            "SELECT count(*) AS messages, coalesce(sum(m.size_bytes), 0) AS bytes, coalesce(min(m.size_bytes), 0) AS least
              FROM remote_message AS r JOIN message AS m ON m.id = r.message_id
              WHERE r.mailbox_id = ?1 AND r.uid > 0 AND m.outline_id IS NOT NULL AND m.mailbox_id IS NOT NULL
              AND m.withheld < ?2 AND (m.pinned = 1 OR (m.size_bytes <= ?3 AND m.internal_s >= ?4))",
@@ -142,9 +162,20 @@ impl Reader<'_> {
 }
 
 impl AbsentCounts {
+    /// As much, and this.
+    pub fn add(&mut self, more: Self) {
+        self.least_bytes = match (self.messages, more.messages) {
+            (0, _) => more.least_bytes,
+            (_, 0) => self.least_bytes,
+            _ => self.least_bytes.min(more.least_bytes),
+        };
+        self.messages += more.messages;
+        self.bytes += more.bytes;
+    }
+
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let unsigned = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-        Ok(Self { messages: unsigned("messages")?, bytes: unsigned("bytes")? })
+        Ok(Self { messages: unsigned("messages")?, bytes: unsigned("bytes")?, least_bytes: unsigned("least")? })
     }
 }
 
@@ -257,16 +288,14 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// The user wants the bytes of these messages. Returns how much of that is not here.
-    pub fn pin(&mut self, messages: &[MessageId]) -> Result<AbsentCounts> {
-        let mut pinned = AbsentCounts::default();
-        let mut update = self.conn().prepare_cached(
-            "UPDATE message SET pinned = 1, withheld = 0 WHERE id = ?1 AND outline_id IS NOT NULL RETURNING size_bytes",
-        )?;
+    /// The user wants the bytes of these messages. Returns how many of them are not here.
+    pub fn pin(&mut self, messages: &[MessageId]) -> Result<u64> {
+        let mut pinned = 0;
+        let mut update = self
+            .conn()
+            .prepare_cached("UPDATE message SET pinned = 1, withheld = 0 WHERE id = ?1 AND outline_id IS NOT NULL")?;
         for message in messages {
-            let size: Option<i64> = update.query_row([message.get()], |row| row.get("size_bytes")).optional()?;
-            pinned.messages += u64::from(size.is_some());
-            pinned.bytes += size.unwrap_or(0).unsigned_abs();
+            pinned += update.execute([message.get()])? as u64;
         }
         Ok(pinned)
     }

@@ -14,7 +14,7 @@ use super::tour::{Brought, Errand, Guide, Stop};
 use super::{Engine, Result};
 use crate::journal::State;
 use crate::store::{self, Reader};
-use crate::types::{AccountId, MailboxId, RemoteUid, UidValidity};
+use crate::types::{AccountId, MailboxId, MailboxName, RemoteUid, UidValidity};
 
 /// Where messages came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub enum Came {
 /// The mailbox, and from where on its messages are new.
 struct Known {
     mailbox: MailboxId,
+    name: MailboxName,
     uid_validity: UidValidity,
     uid_next: RemoteUid,
 }
@@ -42,14 +43,18 @@ impl Engine {
         let sink = ArrivalSink::new(store.clone(), known.mailbox, clock(), since);
         let mut catcher = Catcher { sink, uid_validity: known.uid_validity, is_it: false };
         let new = from(known.uid_next);
+        let outlines = !self.bodies_now()?.fetches_at_once(&known.name) && remote.facts().outlines;
         let outcome = match came {
             Came::Here(_, uid_validity) if *uid_validity != known.uid_validity => return Ok(0),
             Came::Here(..) => {
                 catcher.is_it = true;
-                remote.fetch(&new, &mut catcher).await
+                match outlines {
+                    true => remote.outline(&new, &mut catcher).await,
+                    false => remote.fetch(&new, &mut catcher).await,
+                }
             }
             Came::There(name) => {
-                let errands = vec![Errand::Fetch(new)];
+                let errands = vec![if outlines { Errand::Outline(new) } else { Errand::Fetch(new) }];
                 let stop = Stop { name: name.clone(), uid_validity: known.uid_validity, known: None, errands };
                 remote.tour(&[stop], &mut catcher, false).await
             }
@@ -69,7 +74,7 @@ fn known(reader: &Reader<'_>, account: AccountId, name: &RemoteName) -> store::R
         |known: &str| known == name.0 || (known.eq_ignore_ascii_case("INBOX") && name.0.eq_ignore_ascii_case(known));
     let mailboxes = reader.remote_mailboxes(account)?;
     let Some(row) = mailboxes.into_iter().find(|row| is_it(&row.remote_name)) else { return Ok(None) };
-    let Some(uid_validity) = row.cursor.uid_validity.filter(|_| row.name.is_some() && row.selectable) else {
+    let (Some(uid_validity), Some(name), true) = (row.cursor.uid_validity, row.name, row.selectable) else {
         return Ok(None);
     };
     let is_covered = row.cursor != store::Cursor::start(Some(uid_validity));
@@ -79,7 +84,7 @@ fn known(reader: &Reader<'_>, account: AccountId, name: &RemoteName) -> store::R
     // What was caught before, or put there by us, is here.
     let after_last = reader.last_bound(row.mailbox)?.map(|last| RemoteUid::new(last.get().saturating_add(1)));
     let uid_next = after_last.map_or(row.cursor.uid_next, |after| after.max(row.cursor.uid_next));
-    let known = Known { mailbox: row.mailbox, uid_validity, uid_next };
+    let known = Known { mailbox: row.mailbox, name, uid_validity, uid_next };
     Ok((is_covered && is_steady && is_settled).then_some(known))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::pass::Pass;
 use super::remote::Remote;
 use super::{Report, Result};
-use crate::store::{Origin, Store, Verdict};
+use crate::store::{self, Origin, Store, Verdict};
 use crate::types::mutant::mutant;
 use crate::types::{AccountId, BodyPolicy, FolderFilter, MailboxId, Timestamp};
 
@@ -80,7 +80,7 @@ impl Engine {
     }
 
     /// The policy, and what the user has said of the line since.
-    pub(super) fn bodies_now(&self) -> Result<BodyPolicy> {
+    pub(super) fn bodies_now(&self) -> store::Result<BodyPolicy> {
         let mut bodies = self.bodies.clone();
         if let Some(metered) = self.store.read(|reader| reader.metered(self.account))? {
             bodies.metered = metered;

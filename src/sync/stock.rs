@@ -14,7 +14,7 @@ use super::pass::refusal;
 use super::remote::{Fetched, MessageSink, Remote, RemoteName};
 use super::{Error, Result};
 use crate::message::outline::Wanted;
-use crate::store::{self, Absent, AbsentCounts, Origin, Store, StoredContent, Txn, Upload};
+use crate::store::{self, Absent, AbsentCounts, Origin, Reader, Spent, Store, StoredContent, Txn, Upload};
 use crate::types::{AccountId, BodyPolicy, MailboxId, MessageId, RemoteUid, Timestamp, UidSet, UidValidity, limits};
 
 /// Messages above this size come in pieces of it. A piece is a round trip, and what a cut costs.
@@ -50,12 +50,31 @@ pub enum Brought {
 /// How much of what is wanted is not here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// What the user or the configuration wants.
+    pub absent: AbsentCounts,
+    /// What of it the user or the configuration wants.
     pub wanted: AbsentCounts,
-    /// How many bytes may still be fetched today; `None`: as many as there are.
-    pub left_bytes: Option<u64>,
+    /// What of that is fetched on such a line.
+    pub due: AbsentCounts,
+    /// How many messages of it the server does not give.
+    pub withheld: u64,
+    /// What was fetched today.
+    pub spent: Spent,
+    /// How many bytes may be fetched in a day; `None`: as many as there are.
+    pub budget_bytes: Option<u64>,
     /// Nothing is fetched but what the user asked for.
     pub metered: bool,
+}
+
+impl Waiting {
+    /// How many bytes may still be fetched today; `None`: as many as there are.
+    pub fn left_bytes(&self) -> Option<u64> {
+        self.budget_bytes.map(|budget| budget.saturating_sub(self.spent.bytes))
+    }
+
+    /// Does nothing fit any more into what may be fetched today?
+    pub fn is_over_budget(&self) -> bool {
+        self.due.messages > 0 && self.left_bytes().is_some_and(|left| left < self.due.least_bytes)
+    }
 }
 
 impl Engine {
@@ -84,8 +103,9 @@ impl Engine {
     }
 
     /// What waits to be fetched.
-    pub fn waiting(&self, now: Timestamp) -> Result<Waiting> {
-        waiting(self.store(), self.account(), &self.bodies_now()?, now)
+    pub fn waiting(&self, now: Timestamp) -> store::Result<Waiting> {
+        let (account, bodies) = (self.account(), self.bodies_now()?);
+        self.store().read(|reader| waiting(reader, account, &bodies, now))
     }
 
     fn stocker<'a, R: Remote>(
@@ -99,19 +119,18 @@ impl Engine {
     }
 }
 
-fn waiting(store: &Store, account: AccountId, bodies: &BodyPolicy, now: Timestamp) -> Result<Waiting> {
-    Ok(store.read(|reader| {
-        let mut waiting = Waiting { metered: bodies.metered, ..Waiting::default() };
-        for known in reader.remote_mailboxes(account)? {
-            let bounds = known.name.and_then(|name| bodies.of(&name).bounds(now));
-            let counts = reader.absent_within(known.mailbox, bounds.as_ref())?;
-            waiting.wanted.messages += counts.messages;
-            waiting.wanted.bytes += counts.bytes;
-        }
-        let spent = reader.spent(account, now)?.bytes;
-        waiting.left_bytes = bodies.budget_bytes.map(|budget| budget.saturating_sub(spent));
-        Ok(waiting)
-    })?)
+fn waiting(reader: &Reader<'_>, account: AccountId, bodies: &BodyPolicy, now: Timestamp) -> store::Result<Waiting> {
+    let BodyPolicy { metered, budget_bytes, .. } = *bodies;
+    let mut waiting = Waiting { metered, budget_bytes, ..Waiting::default() };
+    for known in reader.remote_mailboxes(account)? {
+        let bounds = known.name.and_then(|name| bodies.of(&name).bounds(now));
+        waiting.wanted.add(reader.absent_within(known.mailbox, bounds.as_ref())?);
+        waiting.due.add(reader.absent_within(known.mailbox, bounds.filter(|_| !metered).as_ref())?);
+    }
+    waiting.absent = reader.absent_counts(account)?;
+    waiting.withheld = reader.withheld_count(account)?;
+    waiting.spent = reader.spent(account, now)?;
+    Ok(waiting)
 }
 
 /// The work on one connection.

@@ -2,6 +2,7 @@
 //! disks and processes fail.
 
 mod big;
+mod bodies;
 mod config;
 mod control;
 mod crashes;

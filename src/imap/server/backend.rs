@@ -185,8 +185,11 @@ pub enum Error {
     #[error("over quota, or the disk is full")]
     OverQuota,
     /// The message's bytes are not here and cannot be had now (RFC 5530: UNAVAILABLE).
-    #[error("the message is not available offline")]
+    #[error("the message is not here, and cannot be fetched while there is no connection")]
     Unavailable,
+    /// They are not here, and the server that has them does not give them (RFC 5530: UNAVAILABLE).
+    #[error("the message is not here, and its server does not give it")]
+    Withheld,
     /// They could be had, but the user has set a budget, and it is spent (RFC 5530: UNAVAILABLE).
     #[error("the budget of bytes to fetch today is spent")]
     OverBudget,

@@ -52,6 +52,7 @@ pub fn prepare<A: Account>(
             }
             Ok(Brought::Coming) => prepared = Prepared::Coming,
             Err(Error::Unavailable) => drop(row.brought.insert(place, Err(ContentError::Unavailable))),
+            Err(Error::Withheld) => drop(row.brought.insert(place, Err(ContentError::Withheld))),
             Err(Error::OverBudget) => drop(row.brought.insert(place, Err(ContentError::OverBudget))),
             Err(Error::NoSuchMessage) => return Ok(Prepared::Gone),
             Err(error) => return Err(error.into()),
@@ -71,7 +72,7 @@ pub fn ask_ahead<'r, A: Account>(
         for wanted in items.iter().filter_map(|item| wanted_for(row, item)) {
             match account.bring(mailbox, row.message.uid, &wanted) {
                 // What cannot be had is told in its turn.
-                Ok(_) | Err(Error::Unavailable | Error::OverBudget | Error::NoSuchMessage) => {}
+                Ok(_) | Err(Error::Unavailable | Error::Withheld | Error::OverBudget | Error::NoSuchMessage) => {}
                 Err(error) => return Err(error.into()),
             }
         }

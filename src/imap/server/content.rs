@@ -24,6 +24,8 @@ pub type Source = (ContentId, Range<u64>);
 pub enum ContentError {
     /// The bytes are not here, or cannot be read.
     Unavailable,
+    /// They would have to be fetched, and their server does not give them.
+    Withheld,
     /// They would have to be fetched, and the budget for that is spent.
     OverBudget,
     /// Nobody knows how to take the part's encoding off (RFC 3516 section 4.3).

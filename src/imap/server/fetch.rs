@@ -228,9 +228,14 @@ impl Fetching {
         }
         match self.trouble {
             None => Ok(Reply::new("Fetched")),
-            Some(ContentError::Unavailable) => {
-                Err(Refusal::no(Code::Unavailable, "Some of the messages are not available offline"))
-            }
+            Some(ContentError::Unavailable) => Err(Refusal::no(
+                Code::Unavailable,
+                "Some of the messages are not here, and cannot be fetched while there is no connection",
+            )),
+            Some(ContentError::Withheld) => Err(Refusal::no(
+                Code::Unavailable,
+                "Some of the messages are not here, and their server does not give them",
+            )),
             Some(ContentError::OverBudget) => {
                 Err(Refusal::no(Code::Unavailable, "Some of the messages are not here, and today's budget is spent"))
             }

@@ -136,7 +136,8 @@ fn a_message_that_is_not_here_is_refused_and_the_others_given() {
     converse(&mut session, b"a LOGIN alice secret\r\nb EXAMINE INBOX\r\n", NOW);
     let fetched = converse(&mut session, b"c FETCH 1:2 (BODY.PEEK[HEADER] RFC822.SIZE)\r\n", NOW);
     let expected = "* 1 FETCH (RFC822.SIZE 23)\r\n* 2 FETCH (BODY[HEADER] {17}\r\nSubject: here\r\n\r\n RFC822.SIZE 23)\r\n\
-                    c NO [UNAVAILABLE] Some of the messages are not available offline\r\n";
+                    c NO [UNAVAILABLE] Some of the messages are not here, and cannot be fetched while there is no \
+                    connection\r\n";
     assert_eq!(String::from_utf8_lossy(&fetched), expected);
     let fetched = converse(&mut session, b"d FETCH 1 ENVELOPE\r\n", NOW);
     assert!(fetched.starts_with(b"* 1 FETCH (UID 1)\r\nd NO [UNAVAILABLE]"));

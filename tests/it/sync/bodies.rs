@@ -172,7 +172,7 @@ fn what_is_over_the_budget_waits() {
     let missing = ["x", "m", "y"].into_iter().find(|subject| !here(&world).contains(subject)).expect("one waits");
     assert_eq!(bring(&world, missing, &Wanted::Whole), Brought::OverBudget);
     let waiting = world.engine().waiting(clock()).expect("a count");
-    assert_eq!((waiting.wanted.messages, waiting.left_bytes), (1, Some(0)));
+    assert_eq!((waiting.wanted.messages, waiting.left_bytes()), (1, Some(0)));
 }
 
 #[test]

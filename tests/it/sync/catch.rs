@@ -2,6 +2,7 @@
 
 use mailtide::sync::Came;
 use mailtide::sync::remote::{Remote, RemoteName};
+use mailtide::types::{Bodies, BodyPolicy};
 
 use super::model_remote::{Cut, Traits};
 use super::world::World;
@@ -80,6 +81,22 @@ fn another_mailbox_of_the_name_and_one_never_looked_into_are_left_to_the_sync() 
     }
     world.settle();
     assert_eq!(world.here(), world.there());
+}
+
+#[test]
+fn of_what_comes_no_more_is_caught_than_the_configuration_wants() {
+    for is_selected in [true, false] {
+        let mut world = World::new(Traits::modern());
+        world.bodies = BodyPolicy { default: Bodies::Headers, ..BodyPolicy::ALL };
+        world.server.deliver("INBOX", "a", "");
+        world.settle();
+        world.server.deliver("INBOX", "c", "\\Flagged");
+        assert_eq!(world.catch("INBOX", is_selected), 1);
+        assert_eq!(world.server.state().fetched, [], "its header suffices");
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
 }
 
 impl World {
