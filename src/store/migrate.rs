@@ -24,6 +24,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0011_retry.sql"),
     include_str!("migrations/0012_maildrop.sql"),
     include_str!("migrations/0013_outlines.sql"),
+    include_str!("migrations/0014_rights.sql"),
 ];
 
 /// The search index's.

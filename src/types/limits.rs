@@ -31,6 +31,12 @@ pub const METADATA_VALUE_MAX_BYTES: usize = 64 * 1024;
 /// Annotations of one mailbox, or of an account (RFC 5464 section 4.1 asks for 10 at least).
 pub const METADATA_ENTRIES_MAX: usize = 100;
 
+/// Entries of one mailbox's access control list: each command on the mailbox reads it.
+pub const ACL_ENTRIES_MAX: usize = 200;
+
+/// Octets of an identifier in an access control list.
+pub const IDENTIFIER_MAX_BYTES: usize = 255;
+
 /// Octets of an annotation's name.
 pub const METADATA_NAME_MAX_BYTES: usize = 256;
 
