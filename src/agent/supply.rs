@@ -16,12 +16,13 @@ use super::account::Live;
 use super::servers::{Incoming, ServersOf};
 use super::worker::leave;
 use crate::control::report::State;
+use crate::message::outline::Wanted;
 use crate::net::{Clock, Shutdown};
 use crate::serve::bring::{Bringer, Outcome, Wish};
 use crate::sync::Engine;
+use crate::sync::bring::Brought;
 use crate::sync::remote::Connect;
-use crate::sync::stock::Brought;
-use crate::types::{AccountId, Timestamp};
+use crate::types::{AccountId, MessageId, Timestamp};
 use crate::upstream::Dial;
 use crate::upstream::imap::ImapRemote;
 
@@ -36,6 +37,12 @@ const FAILURE_LASTS_MS: i64 = 3_000;
 
 /// Wishes of one account at most; more are refused, as if there were no connection.
 const WISHES_MAX: usize = 1000;
+
+/// Wishes that are granted together: what comes later waits for them.
+const TOGETHER_MAX: usize = 200;
+
+/// A client that asks for many messages asks for one after the other: they are waited for that long.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// What mail clients wait for, by account.
 #[derive(Clone, Default)]
@@ -93,10 +100,14 @@ impl Queue {
         self.came.notify_one();
     }
 
-    /// The next wish for which somebody waits.
-    fn take(&self) -> Option<Wish> {
+    /// The next wishes for which somebody waits.
+    fn take(&self) -> Vec<Wish> {
         let mut waiting = self.waiting();
-        std::iter::from_fn(|| waiting.pop_front()).find(Wish::is_awaited)
+        std::iter::from_fn(|| waiting.pop_front()).filter(Wish::is_awaited).take(TOGETHER_MAX).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting().is_empty()
     }
 
     /// None of them can be granted now.
@@ -107,6 +118,40 @@ impl Queue {
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Wish>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wishes that are being granted. Those that are left at the end could not be, for want of a connection.
+struct Wishing(Vec<Option<Wish>>);
+
+impl Wishing {
+    /// Those of which it is not known what came of them: their places, and what they are.
+    fn open(&self) -> (Vec<usize>, Vec<(MessageId, Wanted)>) {
+        let open = self.0.iter().enumerate().filter_map(|(place, wish)| Some((place, wish.as_ref()?)));
+        open.map(|(place, wish)| (place, (wish.message, wish.wanted.clone()))).unzip()
+    }
+
+    fn settle(&mut self, place: usize, brought: Brought) {
+        let Some(wish) = self.0.get_mut(place).and_then(Option::take) else { return };
+        let message = wish.message;
+        wish.settle(match brought {
+            Brought::Here => Outcome::Here,
+            Brought::OverBudget => Outcome::OverBudget,
+            Brought::Refused(why) => {
+                tracing::info!(%message, "what is asked for cannot be had: {why}");
+                Outcome::Refused(why)
+            }
+        });
+    }
+
+    fn are_settled(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+}
+
+impl Drop for Wishing {
+    fn drop(&mut self) {
+        self.0.drain(..).flatten().for_each(|wish| wish.settle(Outcome::Offline));
     }
 }
 
@@ -138,7 +183,7 @@ impl<D: Dial + Clone> Supply<D> {
         let mut connection = None;
         let mut failed: Option<Timestamp> = None;
         loop {
-            let Some(wish) = self.queue.take() else {
+            if self.queue.is_empty() {
                 let came = self.queue.came.notified();
                 match connection.is_some() {
                     false => came.await,
@@ -146,11 +191,12 @@ impl<D: Dial + Clone> Supply<D> {
                     true => leave(&mut connection).await,
                 }
                 continue;
-            };
+            }
+            tokio::time::sleep(GATHER).await;
             let just_failed = failed.is_some_and(|at| at.plus_ms(FAILURE_LASTS_MS) > self.clock.now());
             let state = self.live.borrow().state;
             if just_failed || matches!(state, State::Paused | State::AuthFailed) {
-                wish.settle(Outcome::Offline);
+                self.queue.fail();
                 continue;
             }
             let mut live = self.live.clone();
@@ -159,25 +205,25 @@ impl<D: Dial + Clone> Supply<D> {
                     std::future::pending::<()>().await;
                 }
             };
+            let mut wishes = Wishing(self.queue.take().into_iter().map(Some).collect());
             let granted = tokio::select! {
                 biased;
-                granted = self.grant(&mut connection, &wish) => granted,
+                granted = self.grant(&mut connection, &mut wishes) => granted,
                 () = paused => {
                     connection = None;
                     None
                 }
             };
             match granted {
-                Some(outcome) => {
+                Some(()) => {
                     failed = None;
-                    wish.settle(outcome);
                     if state == State::Offline {
                         (self.nudge)();
                     }
                 }
                 None => {
                     failed = Some(self.clock.now());
-                    wish.settle(Outcome::Offline);
+                    drop(wishes);
                     self.queue.fail();
                 }
             }
@@ -185,8 +231,8 @@ impl<D: Dial + Clone> Supply<D> {
     }
 
     /// `None`: there is no connection.
-    async fn grant(&self, connection: &mut Option<ImapRemote>, wish: &Wish) -> Option<Outcome> {
-        loop {
+    async fn grant(&self, connection: &mut Option<ImapRemote>, wishes: &mut Wishing) -> Option<()> {
+        while !wishes.are_settled() {
             let is_old = connection.is_some();
             let remote = match connection {
                 Some(remote) => remote,
@@ -194,23 +240,18 @@ impl<D: Dial + Clone> Supply<D> {
             };
             let clock = self.clock.clone();
             let now = move || clock.now();
-            match self.engine.bring(remote, wish.message, &wish.wanted, &now).await {
-                Ok(Brought::Here) => return Some(Outcome::Here),
-                Ok(Brought::OverBudget) => return Some(Outcome::OverBudget),
-                Ok(Brought::Refused(why)) => {
-                    tracing::info!(message = %wish.message, "what is asked for cannot be had: {why}");
-                    return Some(Outcome::Refused(why));
-                }
-                Err(error) => {
-                    tracing::info!("fetching for a mail client failed: {error}");
-                    *connection = None;
-                    // One on which nothing was asked for a while may have ended unnoticed.
-                    if !is_old {
-                        return None;
-                    }
+            let (places, wanted) = wishes.open();
+            let mut tell = |place: usize, brought| wishes.settle(places[place], brought);
+            if let Err(error) = self.engine.bring(remote, &wanted, &now, &mut tell).await {
+                tracing::info!("fetching what is asked for failed: {error}");
+                *connection = None;
+                // One on which nothing was asked for a while may have ended unnoticed.
+                if !is_old {
+                    return None;
                 }
             }
         }
+        Some(())
     }
 
     async fn connect(&self) -> Option<ImapRemote> {

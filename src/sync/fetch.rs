@@ -4,19 +4,16 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::Result;
+use super::landing::{Landing, is_commit_due};
 use super::pass::{Pass, refusal};
 use super::remote::{Fetched, MessageSink, Remote, Scanned};
 use crate::message::outline::lay_out;
-use crate::store::{self, Arrival, NewMessage, Origin, Outline, Store, Upload};
+use crate::store::{self, Arrival, NewMessage, Origin, Outline, Store};
 use crate::types::mutant::mutant;
 use crate::types::{ContentHash, InternalDate, MailboxId, MessageId, RemoteUid, Timestamp, UidSet, limits};
 
 /// UIDs in one FETCH: enough that round trips do not count, few enough that a server can plan it.
 const FETCH_MAX: usize = 500;
-
-/// Arrivals in one commit: what a cut can cost is fetched twice at most within the bounds of these.
-const COMMIT_MAX_MESSAGES: usize = 50;
-const COMMIT_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 impl<R: Remote> Pass<'_, R> {
     /// Takes in the messages with these UIDs of the selected mailbox, ascending: whole, or described where that suffices. What
@@ -98,7 +95,7 @@ pub(super) struct ArrivalSink {
     mailbox: MailboxId,
     now: Timestamp,
     since: MessageId,
-    upload: Option<Upload>,
+    landing: Landing,
     batch: Vec<Arrival>,
     batch_bytes: u64,
     pub(super) arrived: usize,
@@ -107,8 +104,8 @@ pub(super) struct ArrivalSink {
 
 impl ArrivalSink {
     pub(super) fn new(store: Store, mailbox: MailboxId, now: Timestamp, since: MessageId) -> Self {
-        let came = std::collections::BTreeSet::new();
-        Self { store, mailbox, now, since, upload: None, batch: Vec::new(), batch_bytes: 0, arrived: 0, came }
+        let (landing, came) = (Landing::new(&store), std::collections::BTreeSet::new());
+        Self { store, mailbox, now, since, landing, batch: Vec::new(), batch_bytes: 0, arrived: 0, came }
     }
 
     pub(super) fn commit(&mut self) -> store::Result<()> {
@@ -129,30 +126,20 @@ impl ArrivalSink {
 
 impl MessageSink for ArrivalSink {
     fn begin(&mut self, _size_bytes: u64) -> io::Result<()> {
-        let mut upload = self.store.upload();
-        if mutant!(MarkerHeader) {
-            upload.write(b"X-Mailtide: seen\r\n").map_err(io::Error::other)?;
+        self.landing.begin();
+        match mutant!(MarkerHeader) {
+            true => self.landing.write(b"X-Mailtide: seen\r\n"),
+            false => Ok(()),
         }
-        self.upload = Some(upload);
-        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(upload) = &mut self.upload else { return Ok(()) };
-        match upload.write(bytes) {
-            Ok(()) => Ok(()),
-            // It is passed over; its UID is skipped then.
-            Err(store::Error::TooBig { .. }) => {
-                self.upload = None;
-                Ok(())
-            }
-            Err(error) => Err(io::Error::other(error)),
-        }
+        self.landing.write(bytes)
     }
 
     fn end(&mut self, message: Fetched) -> io::Result<()> {
-        let Some(upload) = self.upload.take() else { return Ok(()) };
-        let content = upload.finish().map_err(io::Error::other)?;
+        // One that was passed over is skipped.
+        let Some(content) = self.landing.end()? else { return Ok(()) };
         if message.outline.is_some() && content.size_bytes > limits::HEADER_MAX_BYTES as u64 {
             return Ok(());
         }
@@ -165,14 +152,14 @@ impl MessageSink for ArrivalSink {
         let new = NewMessage { content, flags: message.flags, internal_date, email_id: message.email_id };
         self.came.insert(message.uid);
         self.batch.push(Arrival { uid: message.uid, message: new, outline });
-        match self.batch.len() >= COMMIT_MAX_MESSAGES || self.batch_bytes >= COMMIT_MAX_BYTES {
+        match is_commit_due(self.batch.len(), self.batch_bytes) {
             true => self.commit().map_err(io::Error::other),
             false => Ok(()),
         }
     }
 
     fn absent(&mut self, _uid: RemoteUid) -> io::Result<()> {
-        self.upload = None;
+        self.landing.drop_it();
         Ok(())
     }
 }

@@ -13,6 +13,7 @@
 //! - What a transaction decides it decides on what it sees itself: a client may act at any moment.
 
 pub mod backoff;
+pub mod bring;
 mod burst;
 mod catch;
 mod compare;
@@ -21,7 +22,9 @@ pub mod engine;
 mod fetch;
 mod folders;
 pub mod guard;
+pub mod haul;
 pub mod identity;
+mod landing;
 pub mod maildrop;
 pub mod names;
 mod pass;

@@ -32,7 +32,7 @@ pub struct Facts {
     pub object_id: bool,
     /// UNSELECT (RFC 3691).
     pub unselect: bool,
-    /// It can describe messages without giving them: [`Remote::outline`] and [`Remote::section`].
+    /// It can describe messages without giving them: [`Remote::outline`] and [`Remote::excerpts`].
     pub outlines: bool,
     /// APPENDLIMIT (RFC 7889).
     pub append_limit_bytes: Option<u64>,
@@ -124,6 +124,19 @@ pub struct Described {
     /// BODYSTRUCTURE; of each part's range only the length is told.
     pub structure: Box<Part>,
 }
+
+/// A section of messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    pub uids: UidSet<RemoteUid>,
+    /// As between the brackets of FETCH ("" is all of the message).
+    pub section: String,
+    /// Only this of it.
+    pub piece: Option<Piece>,
+}
+
+/// A piece of a section: its first byte, and how many.
+pub type Piece = (u64, u64);
 
 /// Facts by which a message is known again without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -276,13 +289,11 @@ pub trait Remote: Send {
     ) -> impl Future<Output = Result<(), RemoteError>> + Send {
         std::future::ready(Err(RemoteError::Impossible("this server describes no messages".to_owned())))
     }
-    /// The bytes of one section of a message, named as between the brackets of FETCH ("" is all of it); of them only
-    /// `piece`: first byte, count. Only with `outlines`.
-    fn section(
+    /// As [`Self::fetch`], but the bytes are those of the excerpts, in whatever order; no message may be in two of them. Only
+    /// with `outlines`.
+    fn excerpts(
         &mut self,
-        _uid: RemoteUid,
-        _section: &str,
-        _piece: Option<(u64, u64)>,
+        _wanted: &[Excerpt],
         _sink: &mut dyn MessageSink,
     ) -> impl Future<Output = Result<(), RemoteError>> + Send {
         std::future::ready(Err(RemoteError::Impossible("this server gives no parts of messages".to_owned())))

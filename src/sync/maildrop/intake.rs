@@ -6,12 +6,9 @@ use std::io;
 use super::imprint::{Imprint, Imprinter};
 use super::matching::Matching;
 use super::seam::{LetterSink, Listed};
-use crate::store::{self, Fresh, NewMessage, Origin, Store, StoredContent, Upload};
+use crate::store::{self, Fresh, NewMessage, Origin, Store, StoredContent};
+use crate::sync::landing::{Landing, is_commit_due};
 use crate::types::{AccountId, ContentHash, Flags, InternalDate, PoppedId, Timestamp};
-
-/// A commit of so much is small beside the messages' way over the net.
-const COMMIT_MAX_MESSAGES: usize = 50;
-const COMMIT_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Takes imprints of headers.
 #[derive(Default)]
@@ -51,7 +48,8 @@ pub(super) struct Intake<'a> {
     now: Timestamp,
     listed: &'a BTreeMap<u32, Listed>,
     matching: &'a mut Matching,
-    letter: Option<Letter>,
+    landing: Landing,
+    letter: Option<(u32, Imprinter)>,
     batch: Vec<(u32, Fresh)>,
     again: Vec<(PoppedId, StoredContent)>,
     batch_bytes: u64,
@@ -59,13 +57,6 @@ pub(super) struct Intake<'a> {
     pub(super) found: BTreeMap<u32, PoppedId>,
     pub(super) arrived: Vec<(u32, PoppedId)>,
     pub(super) refused: Vec<(u32, String)>,
-}
-
-/// A message on its way in. `upload` is `None` once it is too large.
-struct Letter {
-    number: u32,
-    imprinter: Imprinter,
-    upload: Option<Upload>,
 }
 
 impl<'a> Intake<'a> {
@@ -82,6 +73,7 @@ impl<'a> Intake<'a> {
             now,
             listed,
             matching,
+            landing: Landing::new(store),
             letter: None,
             batch: Vec::new(),
             again: Vec::new(),
@@ -138,31 +130,26 @@ impl<'a> Intake<'a> {
 
 impl LetterSink for Intake<'_> {
     fn begin(&mut self, number: u32) -> io::Result<()> {
-        self.letter = Some(Letter { number, imprinter: Imprinter::default(), upload: Some(self.store.upload()) });
+        self.letter = Some((number, Imprinter::default()));
+        self.landing.begin();
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(letter) = &mut self.letter else { return Ok(()) };
-        letter.imprinter.push(bytes);
-        match letter.upload.as_mut().map_or(Ok(()), |upload| upload.write(bytes)) {
-            Err(store::Error::TooBig { .. }) => {
-                letter.upload = None;
-                Ok(())
-            }
-            written => written.map_err(io::Error::other),
+        if let Some((_, imprinter)) = &mut self.letter {
+            imprinter.push(bytes);
         }
+        self.landing.write(bytes)
     }
 
     fn end(&mut self) -> io::Result<()> {
-        let Some(Letter { number, imprinter, upload }) = self.letter.take() else { return Ok(()) };
-        let Some(upload) = upload else {
+        let Some((number, imprinter)) = self.letter.take() else { return Ok(()) };
+        let Some(content) = self.landing.end()? else {
             self.refused.push((number, "it is larger than what is taken here".to_owned()));
             return Ok(());
         };
-        let content = upload.finish().map_err(io::Error::other)?;
         self.take(number, imprinter.finish(), content);
-        match self.batch.len() >= COMMIT_MAX_MESSAGES || self.batch_bytes >= COMMIT_MAX_BYTES {
+        match is_commit_due(self.batch.len(), self.batch_bytes) {
             true => self.commit().map_err(io::Error::other),
             false => Ok(()),
         }

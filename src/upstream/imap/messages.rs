@@ -8,7 +8,7 @@ use super::fetch::{Body, FetchedItems};
 use super::remote::ImapRemote;
 use super::untagged::Untagged;
 use crate::message::Part;
-use crate::sync::remote::{Described, Fetched, Fingerprinted, MessageSink, RemoteError, Scanned};
+use crate::sync::remote::{Described, Excerpt, Fetched, Fingerprinted, MessageSink, RemoteError, Scanned};
 use crate::types::{ModSeq, RemoteUid, SystemFlag, UidSet, limits};
 
 /// UID SEARCH.
@@ -196,19 +196,21 @@ pub(super) async fn outline(
     ask(remote, uids, &outline_items(remote), hear).await
 }
 
-/// A section of one message, or a piece of it: first byte, count.
-pub(super) async fn section(
+/// Sections of messages, with as many commands as there are excerpts, none waiting for another.
+pub(super) async fn excerpts(
     remote: &mut ImapRemote,
-    uid: RemoteUid,
-    section: &str,
-    piece: Option<(u64, u64)>,
+    wanted: &[Excerpt],
     sink: &mut dyn MessageSink,
 ) -> Result<(), RemoteError> {
-    let uids = std::iter::once(uid).collect();
+    let uids = UidSet::from_ranges(wanted.iter().flat_map(|excerpt| excerpt.uids.ranges().iter().copied()));
     let mut bodies = Bodies::new(&uids);
     let hear = &mut |heard| bodies.hear(heard, &mut *sink).map(|left| left.is_none());
-    let piece = piece.map(|(first, count)| format!("<{first}.{count}>")).unwrap_or_default();
-    ask(remote, &uids, &format!("(UID FLAGS BODY.PEEK[{section}]{piece})"), hear).await
+    let commands = wanted.iter().flat_map(|Excerpt { uids, section, piece }| {
+        let piece = piece.map(|(first, count)| format!("<{first}.{count}>")).unwrap_or_default();
+        fetch_commands(remote, uids, &format!("(UID FLAGS BODY.PEEK[{section}]{piece})"))
+    });
+    let commands = commands.collect();
+    run(remote, commands, hear).await
 }
 
 /// What is fetched of messages to have them whole.
@@ -281,7 +283,14 @@ async fn ask(
     items: &str,
     hear: &mut (dyn FnMut(Heard) -> Result<bool, RemoteError> + Send),
 ) -> Result<(), RemoteError> {
-    let commands = fetch_commands(remote, uids, items);
+    run(remote, fetch_commands(remote, uids, items), hear).await
+}
+
+async fn run(
+    remote: &mut ImapRemote,
+    commands: Vec<Command<'static>>,
+    hear: &mut (dyn FnMut(Heard) -> Result<bool, RemoteError> + Send),
+) -> Result<(), RemoteError> {
     for answer in remote.driver.run(commands, hear).await? {
         remote.driver.check("FETCH", answer)?;
     }

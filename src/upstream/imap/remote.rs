@@ -12,7 +12,7 @@ use super::namespace::Namespaces;
 use super::profile::Profile;
 use super::{append, folders, messages, select, tour, transfer, wait};
 use crate::sync::remote::{
-    AppendUid, CopyUid, Facts, Fingerprinted, Interrupt, Known, Listed, MessageSink, News, Outgoing, Remote,
+    AppendUid, CopyUid, Excerpt, Facts, Fingerprinted, Interrupt, Known, Listed, MessageSink, News, Outgoing, Remote,
     RemoteError, RemoteName, Scanned, Selected, Status, Woken,
 };
 use crate::sync::tour::{Guide, Stop};
@@ -170,14 +170,8 @@ impl Remote for ImapRemote {
         messages::outline(self, uids, sink).await
     }
 
-    async fn section(
-        &mut self,
-        uid: RemoteUid,
-        section: &str,
-        piece: Option<(u64, u64)>,
-        sink: &mut dyn MessageSink,
-    ) -> Result<(), RemoteError> {
-        messages::section(self, uid, section, piece, sink).await
+    async fn excerpts(&mut self, wanted: &[Excerpt], sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
+        messages::excerpts(self, wanted, sink).await
     }
 
     async fn fetch(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {

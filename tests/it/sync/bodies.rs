@@ -2,7 +2,9 @@
 
 use mailtide::message::outline::Wanted;
 use mailtide::store::{Origin, With};
-use mailtide::sync::stock::{Brought, PIECE_BYTES, Stocked};
+use mailtide::sync::bring::Brought;
+use mailtide::sync::haul::PIECE_BYTES;
+use mailtide::sync::stock::Stocked;
 use mailtide::types::{Bodies, BodyPolicy, LocalUid, Timestamp};
 
 use super::mail;
@@ -37,7 +39,10 @@ fn stock(world: &World) -> Stocked {
 fn bring(world: &World, subject: &str, wanted: &Wanted) -> Brought {
     let message = message(world, subject).id;
     let (engine, mut remote) = (world.engine(), world.server.connect());
-    block_on(engine.bring(&mut remote, message, wanted, &clock)).expect("a connection")
+    let mut told = Vec::new();
+    let wishes = [(message, wanted.clone())];
+    block_on(engine.bring(&mut remote, &wishes, &clock, &mut |_, brought| told.push(brought))).expect("a connection");
+    told.pop().expect("something came of it")
 }
 
 fn message(world: &World, subject: &str) -> mailtide::store::Message {
@@ -109,6 +114,27 @@ fn one_message_is_brought_for_who_waits_for_it_and_for_its_copies() {
 }
 
 #[test]
+fn what_is_wanted_together_is_asked_for_together() {
+    let world = keeping(only(Bodies::Headers));
+    let wish = |subject, wanted: &Wanted| (message(&world, subject).id, wanted.clone());
+    let section = |name: &str| Wanted::Section { name: name.to_owned(), first_bytes: None };
+    for (wishes, calls) in [
+        (vec![wish("x", &section("TEXT")), wish("m", &section("TEXT")), wish("x", &section("HEADER"))], 3),
+        (vec![wish("y", &Wanted::Whole), wish("x", &Wanted::Whole), wish("m", &Wanted::Whole)], 2),
+        (vec![wish("y", &Wanted::Whole)], 0),
+    ] {
+        let before = world.server.state().calls;
+        let (engine, mut remote, mut told) = (world.engine(), world.server.connect(), Vec::new());
+        let mut tell = |place, brought| told.push((place, brought));
+        block_on(engine.bring(&mut remote, &wishes, &clock, &mut tell)).expect("a connection");
+        told.sort_by_key(|(place, _)| *place);
+        assert_eq!(told, (0..wishes.len()).map(|place| (place, Brought::Here)).collect::<Vec<_>>());
+        assert_eq!(world.server.state().calls - before, calls, "SELECT, and what is fetched: {wishes:?}");
+    }
+    world.assert_sound();
+}
+
+#[test]
 fn a_large_body_cut_half_way_is_gone_on_with_where_it_was() {
     let mut world = World::new(Traits::modern());
     world.bodies = only(Bodies::Headers);
@@ -124,7 +150,8 @@ fn a_large_body_cut_half_way_is_gone_on_with_where_it_was() {
     world.server.state().cut = Cut::Before(calls + 4);
     let id = message(&world, "m").id;
     let (engine, mut remote) = (world.engine(), world.server.connect());
-    block_on(engine.bring(&mut remote, id, &Wanted::Whole, &clock)).expect_err("the line is cut");
+    let wishes = [(id, Wanted::Whole)];
+    block_on(engine.bring(&mut remote, &wishes, &clock, &mut |_, _| ())).expect_err("the line is cut");
     assert_eq!(world.server.state().given_bytes - headers, 2 << 20);
     world.server.state().cut = Cut::Never;
     drop((engine, remote));

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use mailtide::message::section::resolve;
 use mailtide::message::{Scanner, Section, SectionText};
 use mailtide::sync::remote::{
-    AppendUid, CopyUid, Described, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink, Outgoing,
-    RefusalCode, Remote, RemoteError, RemoteName, Resync, Scanned, Selected, Status, Woken,
+    AppendUid, CopyUid, Described, Excerpt, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink,
+    Outgoing, RefusalCode, Remote, RemoteError, RemoteName, Resync, Scanned, Selected, Status, Woken,
 };
 use mailtide::sync::tour::{Errand, Guide, Stop, run};
 use mailtide::types::{Flag, Flags, InternalDate, ModSeq, RemoteUid, SpecialUse, SystemFlag, UidSet, UidValidity};
@@ -436,6 +436,30 @@ fn special_use(name: &str) -> Option<SpecialUse> {
 }
 
 impl ModelRemote {
+    fn excerpt(&mut self, excerpt: &Excerpt, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
+        let Excerpt { uids, section, piece } = excerpt;
+        let mut words = section.split('.').filter(|word| !word.is_empty()).peekable();
+        let part = std::iter::from_fn(|| words.next_if(|word| word.parse::<u32>().is_ok()));
+        let part: Vec<u32> = part.map(|number| number.parse().expect("a number")).collect();
+        let text = match words.next() {
+            None => SectionText::Whole,
+            Some("MIME") => SectionText::Mime,
+            Some("HEADER") => SectionText::Header,
+            Some(_) => SectionText::Text,
+        };
+        let piece = *piece;
+        self.send(uids, sink, move |message| {
+            let summary = Scanner::scan(&message.bytes);
+            let range = resolve(&summary, &Section { part: part.clone(), text: text.clone() })
+                .expect("a section that the message has");
+            let (first, count) = piece.unwrap_or((0, u64::MAX));
+            let start = (range.start + first).min(range.end);
+            let range = start..start.saturating_add(count).min(range.end);
+            let place = |at| usize::try_from(at).expect("a small message");
+            (message.bytes[place(range.start)..place(range.end)].to_vec(), None)
+        })
+    }
+
     /// Sends of each message what `of` makes of it.
     fn send(
         &mut self,
@@ -672,32 +696,8 @@ impl Remote for ModelRemote {
         })
     }
 
-    async fn section(
-        &mut self,
-        uid: RemoteUid,
-        section: &str,
-        piece: Option<(u64, u64)>,
-        sink: &mut dyn MessageSink,
-    ) -> Result<(), RemoteError> {
-        let mut words = section.split('.').filter(|word| !word.is_empty()).peekable();
-        let part = std::iter::from_fn(|| words.next_if(|word| word.parse::<u32>().is_ok()));
-        let part: Vec<u32> = part.map(|number| number.parse().expect("a number")).collect();
-        let text = match words.next() {
-            None => SectionText::Whole,
-            Some("MIME") => SectionText::Mime,
-            Some("HEADER") => SectionText::Header,
-            Some(_) => SectionText::Text,
-        };
-        self.send(&std::iter::once(uid).collect(), sink, move |message| {
-            let summary = Scanner::scan(&message.bytes);
-            let range = resolve(&summary, &Section { part: part.clone(), text: text.clone() })
-                .expect("a section that the message has");
-            let (first, count) = piece.unwrap_or((0, u64::MAX));
-            let start = (range.start + first).min(range.end);
-            let range = start..start.saturating_add(count).min(range.end);
-            let place = |at| usize::try_from(at).expect("a small message");
-            (message.bytes[place(range.start)..place(range.end)].to_vec(), None)
-        })
+    async fn excerpts(&mut self, wanted: &[Excerpt], sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
+        wanted.iter().try_for_each(|excerpt| self.excerpt(excerpt, sink))
     }
 
     async fn fetch(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {

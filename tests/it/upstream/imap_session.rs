@@ -1,6 +1,8 @@
 //! One session that uses everything, whole, trickling, and cut at every byte.
 
-use mailtide::sync::remote::{Connect, Fetched, Known, MessageSink, Outgoing, Remote, RemoteError, RemoteName, Woken};
+use mailtide::sync::remote::{
+    Connect, Excerpt, Fetched, Known, MessageSink, Outgoing, Remote, RemoteError, RemoteName, Woken,
+};
 use mailtide::types::{Flag, Flags, InternalDate, ModSeq, RemoteUid, SystemFlag, UidSet, UidValidity};
 
 use super::script::{Line, Scripted, account};
@@ -67,6 +69,13 @@ const SESSION: &str = r#"
     S: )
     S: * 3 EXISTS
     S: * 2 FETCH (BODY[] "Hi \"x\"" FLAGS () UID 7 INTERNALDATE "18-Jul-1996 02:44:25 -0700" MODSEQ (71))
+    S: $ OK done
+    C: UID FETCH 3 (UID FLAGS BODY.PEEK[1]<0.2>)
+    C: UID FETCH 7 (UID FLAGS BODY.PEEK[2.MIME])
+    S: * 2 FETCH (UID 7 FLAGS () BODY[2.MIME] NIL)
+    S: * 1 FETCH (UID 3 FLAGS () BODY[1]<0> {2}
+    S: ab)
+    S: $ OK done
     S: $ OK done
     C: UID STORE 3 +FLAGS.SILENT (\Flagged $Work)
     C: UID SEARCH RETURN (ALL) UID 3
@@ -154,6 +163,9 @@ async fn everything(dial: Scripted, answers: &mut Vec<String>) -> Result<(), Rem
     answers.push(format!("{:?}", remote.fingerprints(&set("3")).await?));
     let mut kept = Kept::default();
     remote.fetch(&set("3,7"), &mut kept).await?;
+    let excerpt = |uids, section: &str, piece| Excerpt { uids: set(uids), section: section.to_owned(), piece };
+    let excerpts = [excerpt("3", "1", Some((0, 2))), excerpt("7", "2.MIME", None)];
+    remote.excerpts(&excerpts, &mut kept).await?;
     answers.push(format!("{kept:?}"));
     let flags: Flags =
         [Flag::from(SystemFlag::Flagged), Flag::parse("$Work").expect("a keyword")].into_iter().collect();
@@ -224,7 +236,7 @@ async fn a_whole_session_gives_what_the_server_said() {
     holds(5, &["RemoteUid(3)", "RemoteUid(7)", "ModSeq(71)"]);
     holds(6, &["UidSet(6)"]);
     holds(7, &["size_bytes: 14", "\"SUBJECT\"", "Some(\"M1\")", "is_deleted: true"]);
-    holds(8, &["open: None", "absent: []"]);
+    holds(8, &["open: None", "[97, 98]", "absent: [RemoteUid(7)]"]);
     holds(10, &["UidValidity(9)", "RemoteUid(3): RemoteUid(21)", "RemoteUid(7): RemoteUid(22)"]);
     holds(11, &["UidValidity(10)", "RemoteUid(7): RemoteUid(31)"]);
     holds(13, &["UidSet(3,7)"]);
@@ -245,7 +257,7 @@ async fn a_cut_at_any_byte_is_an_error_and_never_a_shorter_answer() {
     let (whole, _, dial) = run(Line::default()).await;
     let sent = dial.report.lock().expect("no panic while locked").sent_bytes;
     // Behind the last answer only the end of IDLE and LOGOUT are left, which cannot fail.
-    let farewell = "A0019 OK done\r\n* BYE see you\r\nA0020 OK done\r\n".len();
+    let farewell = "A0021 OK done\r\n* BYE see you\r\nA0022 OK done\r\n".len();
     for cut in 0..sent - farewell {
         let (answers, end, _) = run(Line { cut_after: Some(cut), ..Line::default() }).await;
         let error = end.expect_err("what was running fails");
