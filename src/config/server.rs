@@ -25,6 +25,8 @@ pub struct ServerConfig {
     pub routes: BTreeMap<String, String>,
     /// IMAP capabilities that are not to be offered.
     pub without: Vec<String>,
+    /// The provider whose server it is like.
+    pub profile: Option<String>,
     /// Seconds between two POP3 logins of a user.
     pub pop3_login_delay: u32,
     /// The DNS server to ask in place of the system's.
@@ -140,6 +142,7 @@ impl ServerConfig {
             users,
             routes: raw.routes.into_iter().map(|(domain, to)| (domain.to_ascii_lowercase(), to)).collect(),
             without: raw.without,
+            profile: raw.profile,
             pop3_login_delay: raw.pop3_login_delay.map_or(0, |seconds| seconds.0),
             dns: address(raw.dns),
             mx_port: raw.mx_port.map(|port| port.0),
@@ -178,6 +181,7 @@ struct Raw {
     routes: BTreeMap<String, String>,
     #[serde(default)]
     without: Vec<String>,
+    profile: Option<String>,
     pop3_login_delay: Option<PollSeconds>,
     dns: Option<Listen>,
     mx_port: Option<Port>,

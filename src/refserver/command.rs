@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::faults::Quirk;
+use super::faults::{Profile, Quirk};
 use super::options::{self, Arguments, Command, OptionsError, Settings};
 use super::queue;
 use super::server::{Server, StartError};
@@ -19,8 +19,10 @@ pub fn run() -> Exit {
     if let Err(error) = log::begin(&options.log, None) {
         return fail(&error, Exit::Usage);
     }
-    if options.quirks.iter().any(|name| name == "list") {
-        return match std::io::stdout().write_all(Quirk::list().as_bytes()) {
+    let quirks = options.quirks.iter().any(|name| name == "list").then(Quirk::list);
+    let profiles = options.profile.as_ref().filter(|name| *name == "list").map(|_| Profile::list());
+    if let Some(list) = quirks.or(profiles) {
+        return match std::io::stdout().write_all(list.as_bytes()) {
             Ok(()) => Exit::Done,
             Err(error) => fail(&error, Exit::TempFail),
         };
@@ -75,7 +77,8 @@ fn exit_of_options(error: &OptionsError) -> Exit {
         OptionsError::NoData
         | OptionsError::NoListener
         | OptionsError::Capability { .. }
-        | OptionsError::Quirk { .. } => Exit::Usage,
+        | OptionsError::Quirk { .. }
+        | OptionsError::Profile { .. } => Exit::Usage,
         OptionsError::Read { .. }
         | OptionsError::Config(_)
         | OptionsError::Password { .. }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use super::dkim::{DkimError, Signer};
-use super::faults::{Faults, Quirk};
+use super::faults::{Faults, Profile, Quirk};
 use super::policy::Policy;
 use super::route::{Routes, SMTP_PORT};
 use super::sts::HTTPS_PORT;
@@ -80,6 +80,9 @@ pub struct Arguments {
     /// Deviates as some real servers do, for tests of clients (repeatable; `list` tells which there are)
     #[arg(long = "quirk", value_name = "NAME")]
     pub quirks: Vec<String>,
+    /// Is like a provider's server, as far as IMAP goes (`list` tells which there are)
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     #[command(flatten)]
     pub log: crate::agent::log::Options,
     #[command(subcommand)]
@@ -160,6 +163,8 @@ pub enum OptionsError {
     Dkim(#[from] DkimError),
     #[error("{name:?}: {cause}")]
     Quirk { name: String, cause: String },
+    #[error("{name:?}: {cause}")]
+    Profile { name: String, cause: String },
 }
 
 impl Settings {
@@ -201,7 +206,15 @@ impl Settings {
         }
         let quirk =
             |name: &String| name.parse::<Quirk>().map_err(|cause| OptionsError::Quirk { name: name.clone(), cause });
-        let faults = Faults::new(options.quirks.iter().map(quirk).collect::<Result<Vec<_>, _>>()?);
+        let quirks = options.quirks.iter().map(quirk).collect::<Result<Vec<_>, _>>()?;
+        let profile = match options.profile.or(file.profile) {
+            Some(name) => match name.parse::<&'static Profile>() {
+                Ok(profile) => Faults::of(profile),
+                Err(cause) => return Err(OptionsError::Profile { name, cause }),
+            },
+            None => Faults::default(),
+        };
+        let faults = profile.and(quirks);
         Ok(Self {
             data: options.data.or(file.data).ok_or(OptionsError::NoData)?,
             domain: options.domain.or(file.domain).unwrap_or_else(|| DEFAULT_DOMAIN.to_owned()),

@@ -15,6 +15,7 @@ mod live;
 mod merge;
 mod outgoing;
 mod pop3;
+mod profiles;
 mod queue;
 mod relay;
 mod search;

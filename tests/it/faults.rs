@@ -1,6 +1,7 @@
 //! refserver's quirks: what each makes of a sound session's words, and that it lets the rest pass.
 
-use mailtide::refserver::faults::{Faults, Quirk, Quirky};
+use mailtide::imap::server::{Capabilities, Capability};
+use mailtide::refserver::faults::{Faults, Profile, Quirk, Quirky};
 use mailtide::types::{Conversation, Event, Step, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_790_000_000_000);
@@ -132,4 +133,29 @@ fn every_quirk_has_a_name_of_its_own_and_lets_a_refused_message_go_by() {
     let (heard, _) =
         talk(Quirk::TooBigBad, &format!("a APPEND x {{20000+}}\r\n{}\r\nb SELECT x\r\n", "y".repeat(20_000)));
     assert!(heard.starts_with("a BAD [TOOBIG]") && heard.contains("b OK"), "{heard}");
+}
+
+#[test]
+fn a_profile_offers_what_it_names_and_a_long_line_spoils_a_message() {
+    for profile in Profile::ALL {
+        assert_eq!(profile.name.parse::<&'static Profile>(), Ok(profile));
+        assert!(Profile::list().contains(profile.what));
+        let faults = Faults::of(profile);
+        let offered = faults.capabilities(Capabilities::all());
+        assert_eq!(offered.and(profile.capabilities()), offered, "{profile}: nothing more than it names");
+        let makes_up = faults.has(Quirk::UidValidityBump);
+        for capability in profile.offers {
+            let is_kept =
+                *capability != Capability::CompressDeflate && !(makes_up && *capability == Capability::QResync);
+            assert_eq!(offered.has(*capability), is_kept, "{profile}: {}", capability.name());
+        }
+    }
+    assert!("hotmail".parse::<&'static Profile>().is_err());
+    for (length, is_spoilt) in [(9_890, false), (9_899, true)] {
+        let message = format!("{}\r\nx", "y".repeat(length));
+        let said = format!("a APPEND x {{{}+}}\r\n{message}\r\nb NOOP\r\n", message.len());
+        let (heard, _) = talk(Quirk::LongLinesRefused, &said);
+        // What stands behind the message's last line is more than the engine takes there.
+        assert_eq!(heard.contains("x OK done"), is_spoilt, "{heard}");
+    }
 }

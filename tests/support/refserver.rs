@@ -69,6 +69,17 @@ impl RefServer {
         server
     }
 
+    /// Starts it again with these lines in its config file in place of those that it had.
+    pub fn configure(&mut self, config: &str) {
+        self.process = None;
+        let file = self.folder.path().join("refserver.toml");
+        std::fs::write(&file, config).expect("a writable folder");
+        if !self.arguments.iter().any(|argument| argument == "--config") {
+            self.arguments.extend(["--config".to_owned(), file.display().to_string()]);
+        }
+        self.restart();
+    }
+
     /// Starts it (again) on the same data. The second time on the ports of the first.
     pub fn restart(&mut self) {
         // The one before must be gone: it holds the data and the ports.

@@ -167,6 +167,9 @@ impl Answers {
             before.push(Response::line(format!("* [COPYUID {}]", self.validity(code))));
             head = format!("{tag} OK{text}");
         }
+        if command.starts_with("APPEND") && has(Quirk::LongLinesRefused) && head.contains(" BAD ") {
+            head = head.replacen(" BAD ", " NO The message has a line that is too long: ", 1);
+        }
         if command.starts_with("LOGOUT") && has(Quirk::ByeOnly) {
             self.has_left = true;
             return before;

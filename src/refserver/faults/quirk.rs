@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::profile::Profile;
 use crate::imap::server::{Capabilities, Capability};
 
 macro_rules! quirks {
@@ -62,6 +63,8 @@ quirks! {
     SizeLies = "size-lies",
     /// Answers BAD to more than 25 STATUS at once (Exchange)
     StatusBurst = "status-burst",
+    /// Refuses a message with a line over 9,900 bytes (Exchange)
+    LongLinesRefused = "long-lines-refused",
     /// Gives COPYUID in an untagged line without OK (Exchange, home.pl)
     UntaggedCopyUid = "untagged-copyuid",
     /// Hangs up with [LIMIT] at every twentieth UID FETCH of a connection (Yahoo)
@@ -124,13 +127,26 @@ impl FromStr for Quirk {
 /// What is wrong with one server. Clones share the number of its connections.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
+    profile: Option<&'static Profile>,
     quirks: BTreeSet<Quirk>,
     connections: Arc<AtomicU32>,
 }
 
 impl Faults {
     pub fn new(quirks: impl IntoIterator<Item = Quirk>) -> Self {
-        Self { quirks: quirks.into_iter().collect(), connections: Arc::default() }
+        Self { profile: None, quirks: quirks.into_iter().collect(), connections: Arc::default() }
+    }
+
+    /// A provider's server.
+    pub fn of(profile: &'static Profile) -> Self {
+        Self { profile: Some(profile), ..Self::new(profile.quirks.iter().copied()) }
+    }
+
+    /// With more of them.
+    #[must_use]
+    pub fn and(mut self, quirks: impl IntoIterator<Item = Quirk>) -> Self {
+        self.quirks.extend(quirks);
+        self
     }
 
     pub fn has(&self, quirk: Quirk) -> bool {
@@ -139,21 +155,23 @@ impl Faults {
 
     /// Nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.quirks.is_empty()
+        self.quirks.is_empty() && self.profile.is_none()
     }
 
     /// A server of a kind that is known by its name goes by that name.
     pub fn server_name(&self) -> Option<&'static str> {
-        match () {
-            () if self.has(Quirk::ShortLines) => Some("Yahoo"),
-            () if self.has(Quirk::NoClosed) => Some("Zimbra"),
-            () => None,
+        match self.profile {
+            Some(profile) => Some(profile.server_name),
+            None if self.has(Quirk::ShortLines) => Some("Yahoo"),
+            None if self.has(Quirk::NoClosed) => Some("Zimbra"),
+            None => None,
         }
     }
 
     /// What such a server offers. Its lines are rewritten, so they cannot be compressed; those that make up a UIDVALIDITY
     /// have no QRESYNC.
     pub fn capabilities(&self, offered: Capabilities) -> Capabilities {
+        let offered = self.profile.map_or(offered, |profile| profile.capabilities().and(offered));
         let offered = if self.is_empty() { offered } else { offered.without(Capability::CompressDeflate) };
         match self.has(Quirk::UidValidityBump) || self.has(Quirk::UidValidityOne) {
             true => offered.without(Capability::QResync),

@@ -11,6 +11,8 @@ const BURST_MAX: u32 = 25;
 const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// The longest line that one with [`Quirk::ShortLines`] takes.
 const LINE_MAX_BYTES: usize = 1000;
+/// The longest line of a message that one with [`Quirk::LongLinesRefused`] takes.
+const MESSAGE_LINE_MAX_BYTES: usize = 9_900;
 
 /// What becomes of a command.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,6 +37,9 @@ pub(super) struct Requests {
     stores: u32,
     /// How often the bytes of a message were refused.
     refused: BTreeMap<u32, u32>,
+    /// Of the message that is being appended: how long its last line is by now, and whether one was too long.
+    message_line_bytes: usize,
+    has_long_line: bool,
 }
 
 /// A command line, taken apart.
@@ -72,6 +77,27 @@ impl Requests {
             statuses: 0,
             stores: 0,
             refused: BTreeMap::new(),
+            message_line_bytes: 0,
+            has_long_line: false,
+        }
+    }
+
+    /// Bytes of a literal pass.
+    pub(super) fn look_at_bytes(&mut self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.message_line_bytes += line.len();
+            self.has_long_line |= self.message_line_bytes > MESSAGE_LINE_MAX_BYTES;
+            self.message_line_bytes *= usize::from(!line.ends_with(b"\n"));
+        }
+    }
+
+    /// The line that goes on behind a literal, as the engine gets it: a message with a long line is spoilt, so that it is
+    /// refused.
+    pub(super) fn line_behind(&mut self, line: &[u8]) -> Vec<u8> {
+        self.message_line_bytes = 0;
+        match std::mem::take(&mut self.has_long_line) && self.faults.has(Quirk::LongLinesRefused) {
+            true => [b" spoilt".as_slice(), line].concat(),
+            false => line.to_vec(),
         }
     }
 

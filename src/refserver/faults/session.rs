@@ -57,8 +57,14 @@ impl<C: Conversation> Quirky<C> {
                 }
             }
             _ if self.is_skipping => {}
-            Piece::Line { text, .. } => self.inner.handle_input(&text, now),
-            Piece::Bytes(bytes) => self.inner.handle_input(&bytes, now),
+            Piece::Line { text, .. } => {
+                let text = self.requests.line_behind(&text);
+                self.inner.handle_input(&text, now);
+            }
+            Piece::Bytes(bytes) => {
+                self.requests.look_at_bytes(&bytes);
+                self.inner.handle_input(&bytes, now);
+            }
         }
     }
 

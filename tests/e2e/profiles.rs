@@ -1,0 +1,112 @@
+//! refserver as each provider's server: mirrored whole, acted on offline while others act there, and equal in the end.
+
+use mailtide::refserver::faults::Profile;
+
+use crate::support::agent::{Account, Agent};
+use crate::support::corpus;
+use crate::support::refserver::{Options, RefServer};
+use crate::support::snapshot::{self, Snapshot};
+
+/// What the server holds, seen without anything wrong about it; done there meanwhile is `act`.
+fn truth(server: &mut RefServer, act: impl FnOnce(&mut crate::support::imap::Imap)) -> Snapshot {
+    server.configure("");
+    let mut imap = server.login("ada");
+    act(&mut imap);
+    snapshot::take(&mut imap)
+}
+
+/// Syncs until all is done: a server may ask to come again.
+fn sync(agent: &Agent) {
+    let mut last = None;
+    for _ in 0..12 {
+        let said = agent.once();
+        if said.code == 0 && !said.err.contains("not given") {
+            return;
+        }
+        // A server that takes the login and nothing else may have meant that (QUIRKS.md row 11).
+        assert!([0, 75].contains(&said.code) || said.err.contains("not connected"), "{said:?}");
+        last = Some(said);
+    }
+    panic!("it is never done: {last:?}");
+}
+
+fn goes_through(name: &str) {
+    let profile = format!("profile = \"{name}\"\n");
+    let mut server = RefServer::start(&Options { users: &["ada"], ..Options::default() });
+    truth(&mut server, |imap| {
+        // So few that a server which lets nobody do much at once lets a sync be.
+        for folder in ["Archive", "Drafts", "Junk", "Sent", "Trash"] {
+            imap.ok(&format!("DELETE {folder}"));
+        }
+        for folder in ["Shelf", "Shelf/Old", "Drawer"] {
+            imap.ok(&format!("CREATE {folder}"));
+        }
+        for number in 0..24 {
+            let folder = ["INBOX", "Shelf", "Shelf/Old"][usize::try_from(number % 3).expect("small")];
+            let flags: &[&str] = if number % 2 == 0 { &["\\Seen"] } else { &[] };
+            imap.append(folder, flags, 1_000_000_000 + i64::try_from(number).expect("small"), &corpus::small(number));
+        }
+    });
+    server.configure(&profile);
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    sync(&agent);
+    let all = truth(&mut server, |_| {});
+    agent.start();
+    agent.ctl_ok(&["offline"]);
+    let mut local = agent.login("ada");
+    let mirrored = snapshot::take(&mut local);
+    assert_eq!(mirrored, all, "{name}: {}", snapshot::tell(&mirrored, &all));
+    local.select("INBOX");
+    local.ok("STORE 1:3 +FLAGS (\\Flagged)");
+    local.ok("MOVE 4:5 Drawer");
+    local.ok("COPY 6 Shelf");
+    local.ok("STORE 5 +FLAGS (\\Deleted)");
+    local.ok("EXPUNGE");
+    local.ok("CREATE Attic");
+    local.append("Attic", &["\\Draft"], 1_100_000_000, &corpus::small(100));
+    drop(local);
+    truth(&mut server, |imap| {
+        imap.select("Shelf");
+        imap.ok("STORE 1 +FLAGS (\\Answered)");
+        imap.ok("STORE 2 +FLAGS (\\Deleted)");
+        imap.ok("EXPUNGE");
+        imap.append("INBOX", &[], 1_200_000_000, &corpus::small(101));
+    });
+    server.configure(&profile);
+    agent.ctl_ok(&["online"]);
+    assert!(agent.stop().success());
+    sync(&agent);
+    sync(&agent);
+    let all = truth(&mut server, |_| {});
+    agent.start();
+    agent.ctl_ok(&["offline"]);
+    let mirrored = snapshot::take(&mut agent.login("ada"));
+    assert_eq!(mirrored, all, "{name}: {}", snapshot::tell(&mirrored, &all));
+    assert_eq!(agent.unsettled(), 0, "{name}");
+    let counts = ["INBOX", "Shelf", "Drawer", "Attic"].map(|folder| all.get(folder).map_or(0, Vec::len));
+    assert_eq!(counts, [6, 8, 2, 1], "{name}: nothing is lost or doubled");
+}
+
+macro_rules! profiles {
+    ($($test:ident: $name:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            goes_through($name);
+        })*
+
+        #[test]
+        fn every_profile_has_a_test() {
+            let tested = [$($name),*];
+            assert_eq!(Profile::ALL.iter().map(|profile| profile.name).collect::<Vec<_>>(), tested);
+        }
+    };
+}
+
+profiles! {
+    a_server_like_gmails_is_mirrored_and_ends_equal: "gmail",
+    a_server_like_exchange_is_mirrored_and_ends_equal: "exchange",
+    a_server_like_icloud_is_mirrored_and_ends_equal: "icloud",
+    a_server_like_yahoos_is_mirrored_and_ends_equal: "yahoo",
+    a_server_like_courier_is_mirrored_and_ends_equal: "courier-like",
+    a_server_like_proton_bridge_is_mirrored_and_ends_equal: "protonbridge",
+}
