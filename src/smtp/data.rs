@@ -1,67 +1,31 @@
-//! The message after DATA: dot-unstuffing and the one end there is (RFC 5321 section 4.5.2).
+//! The message after DATA: its dots undone, its one end, and whether its lines end as they must.
 //!
-//! Only `CRLF "." CRLF` ends the data. A dot between bare line feeds, or any other near miss, is content, and content
-//! with a bare CR or LF is reported so that the session refuses it (RFC 5321 section 2.3.8): no two servers can see
-//! different ends in what passed here (SMTP smuggling).
+//! Content with a bare CR or LF is reported so that the session refuses it (RFC 5321 section 2.3.8): what the next server
+//! would see in it is not known.
 
-/// What the receiver stands behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
-    /// A line's beginning: CRLF, or nothing yet.
-    LineStart,
-    /// Some byte of a line.
-    Text,
-    /// A CR within a line.
-    Cr,
-    /// The dot that begins a line. It is dropped.
-    Dot,
-    /// CR after that dot.
-    DotCr,
-}
+use crate::types::Unstuffing;
 
 /// Takes the data as it comes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DataReceiver {
-    after: After,
-    bare_line_break: bool,
+    unstuffing: Unstuffing,
+    breaks: LineBreaks,
 }
 
 impl DataReceiver {
-    /// Stands at the first line's beginning.
-    pub const fn new() -> Self {
-        Self { after: After::LineStart, bare_line_break: false }
-    }
-
     /// Was there a CR without LF or an LF without CR?
     pub const fn had_bare_line_break(&self) -> bool {
-        self.bare_line_break
+        self.breaks.had_bare()
     }
 
     /// Appends the content in `input` to `out`. Gives how many bytes of `input` were used, and whether the data ended
     /// there.
     pub fn receive(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, bool) {
+        let before = out.len();
         out.reserve(input.len());
-        for (place, byte) in input.iter().copied().enumerate() {
-            self.after = match (self.after, byte) {
-                (After::DotCr, b'\n') => return (place + 1, true),
-                (After::Dot, b'\r') => After::DotCr,
-                (After::LineStart, b'.') => After::Dot,
-                (After::Cr, b'\n') => {
-                    out.push(byte);
-                    After::LineStart
-                }
-                (before, byte) => {
-                    if before == After::DotCr {
-                        // The dot was dropped, its CR is content after all, and a bare one.
-                        out.push(b'\r');
-                    }
-                    self.bare_line_break |= byte == b'\n' || matches!(before, After::Cr | After::DotCr);
-                    out.push(byte);
-                    if byte == b'\r' { After::Cr } else { After::Text }
-                }
-            };
-        }
-        (input.len(), false)
+        let used = self.unstuffing.push(input, out);
+        self.breaks.see(&out[before..]);
+        (used, self.unstuffing.is_over())
     }
 }
 
@@ -92,19 +56,13 @@ impl LineBreaks {
     }
 }
 
-impl Default for DataReceiver {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Content, what was left unread, whether it ended, whether a bare line break was seen.
     fn receive(input: &[u8], piece: usize) -> (Vec<u8>, Vec<u8>, bool, bool) {
-        let (mut receiver, mut content, mut used) = (DataReceiver::new(), Vec::new(), 0);
+        let (mut receiver, mut content, mut used) = (DataReceiver::default(), Vec::new(), 0);
         while used < input.len() {
             let end = (used + piece).min(input.len());
             let (taken, ended) = receiver.receive(&input[used..end], &mut content);

@@ -19,6 +19,7 @@ pub mod rights;
 pub mod secret;
 pub mod stream;
 pub mod uid_set;
+pub mod unstuffing;
 
 pub use bodies::{Bodies, BodyPolicy, Bounds};
 pub use content::ContentHash;
@@ -37,3 +38,4 @@ pub use rights::{Given, Identifier, Right, Rights, RightsChange};
 pub use secret::{Secret, SecretKind};
 pub use stream::ByteSource;
 pub use uid_set::{Uid, UidSet};
+pub use unstuffing::Unstuffing;

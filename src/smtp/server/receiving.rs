@@ -24,8 +24,8 @@ enum Framing {
 
 impl<U: Upload> Receiving<U> {
     /// A message that ends with a dot.
-    pub(super) const fn dotted(upload: U, max_bytes: u64) -> Self {
-        Self::new(upload, max_bytes, Framing::Dots(DataReceiver::new()))
+    pub(super) fn dotted(upload: U, max_bytes: u64) -> Self {
+        Self::new(upload, max_bytes, Framing::Dots(DataReceiver::default()))
     }
 
     /// A message in chunks.

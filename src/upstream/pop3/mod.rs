@@ -8,7 +8,6 @@ mod connector;
 mod login;
 mod remote;
 mod reply;
-mod unstuffing;
 mod wire;
 
 pub use connector::Pop3Connector;

@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::reply::Reply;
-use super::unstuffing::Unstuffing;
+
 use crate::sync::remote::RemoteError;
-use crate::types::limits;
+use crate::types::{Unstuffing, limits};
 use crate::upstream::dial::{BoxedStream, Timeouts};
 use crate::upstream::trace;
 

@@ -1,8 +1,8 @@
-//! Undoes what a multi-line response adds: a dot before each line that begins with one, and the line with nothing but a
-//! dot that ends it (RFC 1939 section 3).
+//! Undoes what SMTP and POP3 add to a message on its way: a dot before each line that begins with one, and the line with
+//! nothing but a dot that ends it (RFC 5321 section 4.5.2, RFC 1939 section 3).
 //!
-//! Only CRLF ends a line. A server that doubles no dot behind a bare LF means just that; to take LF "." LF for the end would
-//! end the message of somebody who wrote it there.
+//! Only `CRLF "." CRLF` ends it. A dot between bare line feeds, or any other near miss, is content: no two programs can see
+//! different ends in what passed here (SMTP smuggling), and nobody ends a message by writing such a line into it.
 
 /// Where the stream stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,22 +17,29 @@ enum Place {
     End,
 }
 
-/// One response, piece by piece.
+/// One message, piece by piece.
 #[derive(Debug)]
-pub(super) struct Unstuffing(Place);
+pub struct Unstuffing(Place);
+
+impl Default for Unstuffing {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Unstuffing {
-    pub(super) const fn new() -> Self {
+    /// Stands at the first line's beginning.
+    pub const fn new() -> Self {
         Self(Place::LineStart)
     }
 
     /// Has it ended?
-    pub(super) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.0 == Place::End
     }
 
-    /// Appends what `bytes` mean to `out`. How many of them belong to the response: all, unless it ends among them.
-    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+    /// Appends what `bytes` mean to `out`. How many of them belong to it: all, unless it ends among them.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
         for (at, byte) in bytes.iter().copied().enumerate() {
             self.0 = match (self.0, byte) {
                 (Place::End, _) => return at,
@@ -61,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_response_means_the_same_however_it_is_cut_and_ends_where_it_ends() {
+    fn a_message_means_the_same_however_it_is_cut_and_ends_where_it_ends() {
         let rows: [(&[u8], &[u8]); 9] = [
             (b".\r\n", b""),
             (b"a\r\n.\r\n", b"a\r\n"),
