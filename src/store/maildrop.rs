@@ -10,6 +10,9 @@ use crate::types::{AccountId, ContentHash, MailboxName, MessageId, PoppedId, Tim
 const AGAIN_FIRST_MS: i64 = 10 * 60_000;
 const AGAIN_MAX_MS: i64 = 24 * 3_600_000;
 
+/// A line may break by chance while a message is sent; so often it is the message.
+const CUTS_BY_CHANCE_MAX: i64 = 3;
+
 /// A message that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Popped {
@@ -226,6 +229,21 @@ impl Txn<'_> {
         )?;
         let now = self.now().unix_ms();
         upsert.execute(params![account.get(), unique_id, why, now, AGAIN_FIRST_MS, AGAIN_MAX_MS])?;
+        self.touch(account);
+        Ok(())
+    }
+
+    /// The line broke while the server sent the message. The others come before it from now on; where it broke so often that
+    /// it is hardly chance, it is asked for again later only.
+    pub fn cut_off(&mut self, account: AccountId, unique_id: &str) -> Result<()> {
+        let mut upsert = self.conn().prepare_cached(
+            "INSERT INTO popped_refused (account_id, unique_id, why, tries, again_ms) VALUES (?1, ?2, ?3, 1, ?4)
+             ON CONFLICT (account_id, unique_id) DO UPDATE SET why = excluded.why, tries = tries + 1,
+               again_ms = iif(tries + 1 < ?5, ?4, ?4 + min(?7, ?6 << min(tries + 1 - ?5, 16)))",
+        )?;
+        let (now, why) = (self.now().unix_ms(), "the line broke each time while it was sent");
+        let values = params![account.get(), unique_id, why, now, CUTS_BY_CHANCE_MAX, AGAIN_FIRST_MS, AGAIN_MAX_MS];
+        upsert.execute(values)?;
         self.touch(account);
         Ok(())
     }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::intake::{Headers, Intake};
-use super::matching::{Look, Matching, is_due};
+use super::matching::{Look, Matching, is_due, is_look_due};
 use super::seam::{Listed, Maildrop};
 use crate::store::{Origin, Popped, Seen, Store};
 use crate::sync::engine::Clock;
+use crate::sync::remote::RemoteError;
 use crate::sync::{Report, Result};
 use crate::types::{AccountId, Keep, PoppedId};
 
@@ -55,7 +56,7 @@ impl MaildropEngine {
         maildrop.leave().await?;
         let postponed = self.store.read(|reader| reader.postponed(self.account))?;
         let differences = wholes.iter().filter_map(|number| visit.listed.get(number)).map(|one| {
-            let id = one.unique_id.clone().unwrap_or_else(|| format!("(without a unique id, number {})", one.number));
+            let id = one.called();
             match postponed.iter().find(|postponed| postponed.unique_id == id) {
                 Some(postponed) => format!("INBOX: the server does not give {id}: {}", postponed.why),
                 None => format!("INBOX: {id} is on the server, not here"),
@@ -67,13 +68,15 @@ impl MaildropEngine {
     /// Finds out which messages are known. Returns those of which all must be looked at.
     async fn look<M: Maildrop>(&self, maildrop: &mut M, visit: &mut Visit, clock: Clock<'_>) -> Result<Vec<u32>> {
         let (mut headers, mut wholes) = (Vec::new(), Vec::new());
-        let now = clock();
+        let (now, can_look) = (clock(), maildrop.gives_headers());
+        let last = self.store.read(|reader| reader.account(self.account))?.last_sync;
         let listed: Vec<Listed> = visit.listed.values().cloned().collect();
         for (one, look) in listed.iter().zip(visit.matching.first_look(&listed)) {
             match look {
                 Look::Known(id) => {
                     visit.is.insert(one.number, id);
-                    if visit.matching.known(id).is_some_and(|known| is_due(self.keep, known, now)) {
+                    let is_leaving = visit.matching.known(id).is_some_and(|known| is_due(self.keep, known, now));
+                    if is_leaving || (can_look && is_look_due(id, last, now)) {
                         headers.push(one.number);
                     }
                 }
@@ -82,7 +85,7 @@ impl MaildropEngine {
             }
         }
         let mut sink = Headers::default();
-        if maildrop.gives_headers() && !headers.is_empty() {
+        if can_look && !headers.is_empty() {
             maildrop.headers(&headers, &mut sink).await?;
         }
         for number in headers {
@@ -91,6 +94,8 @@ impl MaildropEngine {
                 (Some(id), Some(header)) if visit.matching.known(id).is_some_and(|known| known.header == *header) => {
                     visit.looked_at.insert(number);
                 }
+                // It stays for what it seems, and where it seems to be.
+                (Some(id), None) if visit.matching.known(id).is_some_and(|known| !is_due(self.keep, known, now)) => {}
                 (known_as, header) => {
                     if let Some(id) = known_as {
                         visit.is.remove(&number);
@@ -120,36 +125,44 @@ impl MaildropEngine {
         clock: Clock<'_>,
         report: &mut Report,
     ) -> Result<Vec<u32>> {
-        let now = clock();
-        let postponed = self.store.read(|reader| reader.postponed(self.account))?;
-        let waits =
-            |id: Option<&str>| postponed.iter().any(|one| Some(one.unique_id.as_str()) == id && one.until > now);
+        let (now, account) = (clock(), self.account);
+        let postponed = self.store.read(|reader| reader.postponed(account))?;
         let (mut left, listed) = (Vec::new(), &visit.listed);
-        let is_listed = |id: &str| listed.values().any(|one| one.unique_id.as_deref() == Some(id));
-        for one in postponed.iter().filter(|one| !is_listed(&one.unique_id)) {
-            let (account, id) = (self.account, one.unique_id.clone());
+        let trouble = |number: &u32| postponed.iter().find(|one| one.unique_id == listed[number].called());
+        for one in postponed.iter().filter(|one| !listed.values().any(|listed| listed.called() == one.unique_id)) {
+            let id = one.unique_id.clone();
             self.store.write(Origin::Upstream, now, move |txn| txn.given(account, &id))?;
         }
         wholes.retain(|number| {
-            let waits = waits(listed[number].unique_id.as_deref());
+            let waits = trouble(number).is_some_and(|one| one.until > now);
             left.extend(waits.then_some(*number));
             !waits
         });
+        // What the line broke at before does not stand in the way of the others.
+        wholes.sort_by_key(|number| (trouble(number).is_some(), *number));
         let mut intake = Intake::new(&self.store, self.account, now, listed, &mut visit.matching);
         let outcome = match wholes.is_empty() {
             true => Ok(()),
             false => maildrop.fetch(&wholes, &mut intake).await,
         };
         intake.commit()?;
+        let interrupted = intake.interrupted_at(&wholes).filter(|_| matches!(outcome, Err(RemoteError::Lost { .. })));
         let Intake { found, arrived, refused, .. } = intake;
         report.arrived += arrived.len();
         visit.looked_at.extend(found.keys().chain(arrived.iter().map(|(number, _)| number)));
         visit.arrived.extend(arrived.iter().map(|(number, _)| *number));
+        for one in arrived.iter().filter_map(|(number, _)| trouble(number)) {
+            let id = one.unique_id.clone();
+            self.store.write(Origin::Upstream, now, move |txn| txn.given(account, &id))?;
+        }
+        if let Some(number) = interrupted {
+            let id = visit.listed[&number].called();
+            self.store.write(Origin::Upstream, now, move |txn| txn.cut_off(account, &id))?;
+        }
         visit.is.extend(found.into_iter().chain(arrived));
-        let account = self.account;
         for (number, why) in refused {
             left.push(number);
-            let Some(id) = visit.listed[&number].unique_id.clone() else { continue };
+            let id = visit.listed[&number].called();
             tracing::warn!(unique_id = id, "the server does not give a message: {why}; it is asked for again later");
             self.store.write(Origin::Upstream, now, move |txn| txn.postpone(account, &id, &why))?;
         }

@@ -1,11 +1,12 @@
 //! Where the bytes of a maildrop's messages go: into the store, in small commits, or only into imprints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::imprint::{Imprint, Imprinter};
+use super::imprint::Imprinter;
 use super::matching::Matching;
 use super::seam::{LetterSink, Listed};
+use crate::message::received_at;
 use crate::store::{self, Fresh, NewMessage, Origin, Store, StoredContent};
 use crate::sync::landing::{Landing, is_commit_due};
 use crate::types::{AccountId, ContentHash, Flags, InternalDate, PoppedId, Timestamp};
@@ -49,7 +50,9 @@ pub(super) struct Intake<'a> {
     listed: &'a BTreeMap<u32, Listed>,
     matching: &'a mut Matching,
     landing: Landing,
-    letter: Option<(u32, Imprinter)>,
+    letter: Option<Letter>,
+    /// Numbers of which the server told what becomes of them.
+    answered: BTreeSet<u32>,
     batch: Vec<(u32, Fresh)>,
     again: Vec<(PoppedId, StoredContent)>,
     batch_bytes: u64,
@@ -58,6 +61,20 @@ pub(super) struct Intake<'a> {
     pub(super) arrived: Vec<(u32, PoppedId)>,
     pub(super) refused: Vec<(u32, String)>,
 }
+
+/// A message on its way in.
+struct Letter {
+    number: u32,
+    imprinter: Imprinter,
+    /// As much of its beginning as tells when the server got it.
+    beginning: Vec<u8>,
+}
+
+/// A server writes its Received field at the top.
+const BEGINNING_MAX_BYTES: usize = 16 * 1024;
+
+/// Clocks differ. What came from further ahead says nothing.
+const AHEAD_MAX_MS: i64 = 24 * 3_600_000;
 
 impl<'a> Intake<'a> {
     pub(super) fn new(
@@ -75,6 +92,7 @@ impl<'a> Intake<'a> {
             matching,
             landing: Landing::new(store),
             letter: None,
+            answered: BTreeSet::new(),
             batch: Vec::new(),
             again: Vec::new(),
             batch_bytes: 0,
@@ -101,7 +119,13 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    fn take(&mut self, number: u32, imprint: Imprint, content: StoredContent) {
+    /// Of those that were asked for in that order, the one of which the answer did not come whole.
+    pub(super) fn interrupted_at(&self, asked: &[u32]) -> Option<u32> {
+        asked.iter().copied().find(|number| !self.answered.contains(number))
+    }
+
+    fn take(&mut self, letter: Letter, content: StoredContent) {
+        let (number, imprint) = (letter.number, letter.imprinter.finish());
         self.batch_bytes += content.size_bytes;
         if let Some(id) = self.matching.find_by_bytes(imprint) {
             self.found.insert(number, id);
@@ -111,10 +135,12 @@ impl<'a> Intake<'a> {
             return;
         }
         let listed = self.listed.get(&number);
+        let latest_s = self.now.plus_ms(AHEAD_MAX_MS).unix_seconds();
+        let received = received_at(&letter.beginning).filter(|at| at.unix_seconds() <= latest_s);
         let message = NewMessage {
             content,
             flags: Flags::default(),
-            internal_date: InternalDate::from(self.now),
+            internal_date: received.unwrap_or_else(|| InternalDate::from(self.now)),
             email_id: None,
         };
         let fresh = Fresh {
@@ -130,25 +156,28 @@ impl<'a> Intake<'a> {
 
 impl LetterSink for Intake<'_> {
     fn begin(&mut self, number: u32) -> io::Result<()> {
-        self.letter = Some((number, Imprinter::default()));
+        self.letter = Some(Letter { number, imprinter: Imprinter::default(), beginning: Vec::new() });
         self.landing.begin();
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some((_, imprinter)) = &mut self.letter {
-            imprinter.push(bytes);
+        if let Some(letter) = &mut self.letter {
+            letter.imprinter.push(bytes);
+            let room = BEGINNING_MAX_BYTES - letter.beginning.len();
+            letter.beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
         self.landing.write(bytes)
     }
 
     fn end(&mut self) -> io::Result<()> {
-        let Some((number, imprinter)) = self.letter.take() else { return Ok(()) };
+        let Some(letter) = self.letter.take() else { return Ok(()) };
+        self.answered.insert(letter.number);
         let Some(content) = self.landing.end()? else {
-            self.refused.push((number, "it is larger than what is taken here".to_owned()));
+            self.refused.push((letter.number, "it is larger than what is taken here".to_owned()));
             return Ok(());
         };
-        self.take(number, imprinter.finish(), content);
+        self.take(letter, content);
         match is_commit_due(self.batch.len(), self.batch_bytes) {
             true => self.commit().map_err(io::Error::other),
             false => Ok(()),
@@ -156,6 +185,7 @@ impl LetterSink for Intake<'_> {
     }
 
     fn refused(&mut self, number: u32, why: String) -> io::Result<()> {
+        self.answered.insert(number);
         self.refused.push((number, why));
         Ok(())
     }

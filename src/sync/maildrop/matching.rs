@@ -33,6 +33,9 @@ pub struct Matching {
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
+/// So many moments of a day are told apart: one every five minutes, as visits come.
+const MOMENTS: i64 = 288;
+
 impl Matching {
     /// Nothing is found yet.
     pub fn new(known: Vec<Popped>, listed: &[Listed]) -> Self {
@@ -119,6 +122,15 @@ pub fn is_due(keep: Keep, known: &Popped, now: Timestamp) -> bool {
             Keep::Days(days) => now >= known.taken.plus_ms(i64::from(days) * DAY_MS),
             Keep::Never => true,
         }
+}
+
+/// Is it time to look whether the message is the one that it was? Each has its moment of the day: not all are looked at in
+/// the same visit. `last`: when the last visit was.
+pub fn is_look_due(id: PoppedId, last: Option<Timestamp>, now: Timestamp) -> bool {
+    let Some(last) = last else { return true };
+    let moment = id.get().rem_euclid(MOMENTS) * (DAY_MS / MOMENTS);
+    let days_before = |at: Timestamp| (at.unix_ms() - moment).div_euclid(DAY_MS);
+    days_before(last) < days_before(now)
 }
 
 /// Is nothing of it to be fetched (again)?

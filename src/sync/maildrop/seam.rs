@@ -18,6 +18,16 @@ pub struct Listed {
     pub unique_id: Option<String>,
 }
 
+impl Listed {
+    /// By what a message that was not given is known again at the next visit.
+    pub fn called(&self) -> String {
+        match &self.unique_id {
+            Some(id) => id.clone(),
+            None => format!("(without a unique id, number {}, {} bytes)", self.number, self.size_bytes),
+        }
+    }
+}
+
 /// Where the bytes of messages go, dots undone. For each: `begin`, `write` as often as needed, `end`; or `refused`.
 /// A message begun and not ended (a cut) leaves nothing.
 pub trait LetterSink: Send {

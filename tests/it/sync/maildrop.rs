@@ -38,6 +38,8 @@ struct Model {
     sizes_vary: bool,
     /// Never gives this message.
     withheld: Option<usize>,
+    /// The line always breaks while it is sent.
+    poison: Option<usize>,
     messages: Vec<(usize, String)>,
     next: usize,
     visits: usize,
@@ -52,6 +54,7 @@ impl Model {
             top: true,
             sizes_vary: false,
             withheld: None,
+            poison: None,
             messages: Vec::new(),
             next: 0,
             visits: 0,
@@ -113,6 +116,9 @@ impl Visit {
         sink.begin(number).expect("room");
         for piece in text.as_bytes()[..end].chunks(32) {
             sink.write(piece).expect("room");
+            if self.open.poison == Some(serial) && !header {
+                return Err(lost());
+            }
             self.step()?;
         }
         sink.end().expect("room");
@@ -278,6 +284,77 @@ async fn what_is_known_is_not_fetched_again() {
         assert_eq!(world.visit_well(Keep::Always, &server).await, Report::default(), "{ids:?}");
         assert_eq!(server.lock().expect("no panic holds it").sent, before, "{ids:?}");
     }
+}
+
+#[tokio::test]
+async fn a_message_at_which_the_line_always_breaks_is_left_for_later_and_the_others_come() {
+    for ids in [Ids::Lasting, Ids::Absent] {
+        let (mut world, server) = (World::new(), Model::with(ids, 4));
+        server.lock().expect("no panic holds it").poison = Some(2);
+        let try_once = async |world: &World| world.visit(Keep::Never, Visit::to(&server, usize::MAX, true)).await;
+        try_once(&world).await.expect_err("the line breaks");
+        assert_eq!(world.inbox().len(), 1, "{ids:?}");
+        try_once(&world).await.expect_err("it breaks again");
+        if ids == Ids::Lasting {
+            assert_eq!(world.inbox().len(), 3, "the others are taken first");
+        }
+        while try_once(&world).await.is_err() {}
+        assert_eq!((world.inbox().len(), texts(&server).len()), (3, 1), "{ids:?}");
+        let postponed = world.store.read(|reader| reader.postponed(world.account)).expect("a sound store");
+        assert!(postponed[0].why.contains("the line broke") && postponed[0].until > world.now, "{postponed:?}");
+        server.lock().expect("no panic holds it").poison = None;
+        world.now = postponed[0].until;
+        world.visit_well(Keep::Never, &server).await;
+        assert_eq!((world.inbox().len(), texts(&server).len()), (4, 0), "{ids:?}");
+        assert_eq!(world.store.read(|reader| reader.postponed(world.account)).expect("a sound store"), []);
+        world.assert_sound();
+    }
+}
+
+#[tokio::test]
+async fn a_name_given_to_another_message_of_the_same_size_hides_it_for_a_day_at_most() {
+    let (mut world, server) = (World::new(), Model::with(Ids::Lasting, 1));
+    world.visit_well(Keep::Always, &server).await;
+    {
+        let mut model = server.lock().expect("no panic holds it");
+        model.deliver();
+        model.messages.remove(0);
+        model.messages[0].0 = 1;
+    }
+    let mut visits = 0;
+    while world.inbox().len() < 2 {
+        let (account, now) = (world.account, world.now);
+        world.store.write(Origin::Upstream, now, move |txn| txn.set_sync_outcome(account, None)).expect("room");
+        world.now = now.plus_ms(30 * 60_000);
+        world.visit_well(Keep::Always, &server).await;
+        visits += 1;
+        assert!(visits <= 48, "a day is over");
+    }
+    let other = texts(&server).remove(0);
+    assert!(world.inbox().contains(&other));
+    assert_eq!(world.visit_well(Keep::Always, &server).await, Report::default(), "once");
+    world.assert_sound();
+}
+
+#[tokio::test]
+async fn a_message_stands_at_the_moment_at_which_its_server_got_it() {
+    let (world, server) = (World::new(), Model::with(Ids::Lasting, 1));
+    let fields = "Received: from a by b; Sun, 9 Sep 2001 01:46:40 +0000\r\n";
+    server.lock().expect("no panic holds it").messages[0].1.insert_str(0, fields);
+    server.lock().expect("no panic holds it").deliver();
+    world.visit_well(Keep::Always, &server).await;
+    let mut dates = Vec::new();
+    world
+        .store
+        .read(|reader| {
+            let inbox = reader.mailbox_named(world.account, &MailboxName::inbox())?.expect("an INBOX");
+            reader.for_each_message(inbox.id, &all(), With::Columns, |message| {
+                dates.push(message.internal_date.unix_seconds());
+                Ok(())
+            })
+        })
+        .expect("a sound store");
+    assert_eq!(dates, [1_000_000_000, START.unix_seconds()]);
 }
 
 #[tokio::test]
