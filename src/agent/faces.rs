@@ -216,6 +216,7 @@ fn make_pop3(parts: Parts) -> MakeSession {
     Arc::new(move |accepted: Accepted| {
         let backend =
             MaildropBackend::new(parts.store.clone(), Origin::LocalUser, parts.users.clone(), parts.maildrops.clone());
+        let backend = backend.fetching(Arc::new(parts.wishes.clone()), accepted.wake.callback());
         let config = pop3::Config {
             hostname: HOSTNAME.to_owned(),
             tls: if accepted.can_upgrade { pop3::Tls::Offered } else { pop3::Tls::Absent },

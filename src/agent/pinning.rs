@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::control::{failure, write};
 use super::daemon::Agent;
-use super::recovery::headline;
+use super::recovery::headline_of;
 use super::supply::Wishes;
 use crate::control::Failure;
 use crate::control::bodies::{Amount, Fetched, Refusal, Target};
@@ -177,8 +177,7 @@ async fn granted(agent: &Arc<Agent>, asked: Asked) -> std::result::Result<Target
 fn refuse(store: &Store, target: &mut Target, id: MessageId, why: String) -> std::result::Result<(), Failure> {
     target.refused += 1;
     if target.refusals.len() < REFUSALS_MAX {
-        let summary = store.read(|reader| reader.summary_of(id)).map_err(failure)?;
-        let (from, subject) = summary.map_or_else(Default::default, |summary| headline(&summary.envelope));
+        let (from, subject) = store.read(|reader| headline_of(reader, id)).map_err(failure)?;
         target.refusals.push(Refusal { id, from, subject, why });
     }
     Ok(())

@@ -16,8 +16,7 @@ pub(super) fn list(reader: &Reader<'_>, account: &str, id: AccountId) -> Result<
 
 /// A message that went.
 pub(super) fn gone(reader: &Reader<'_>, account: &str, gone: &Gone) -> Result<report::Gone> {
-    let summary = gone.content.map(|content| reader.summary(content)).transpose()?;
-    let (from, subject) = summary.map_or_else(Default::default, |summary| headline(&summary.envelope));
+    let (from, subject) = headline_of(reader, gone.id)?;
     Ok(report::Gone {
         id: gone.id,
         account: account.to_owned(),
@@ -31,6 +30,12 @@ pub(super) fn gone(reader: &Reader<'_>, account: &str, gone: &Gone) -> Result<re
         recoverable: gone.content.is_some(),
         also_in: gone.content.map_or(Ok(Vec::new()), |content| reader.mailboxes_holding(gone.account, content))?,
     })
+}
+
+/// From and Subject of a message, whether its text is here or not.
+pub(super) fn headline_of(reader: &Reader<'_>, id: MessageId) -> Result<(String, String)> {
+    let summary = reader.summary_of(id)?;
+    Ok(summary.map_or_else(Default::default, |summary| headline(&summary.envelope)))
 }
 
 /// From and Subject, as people read them.

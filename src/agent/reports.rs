@@ -159,8 +159,10 @@ pub fn conflict(reader: &Reader<'_>, account: &str, conflict: Conflict) -> Resul
 }
 
 fn headline(reader: &Reader<'_>, id: MessageId) -> Result<Option<report::Headline>> {
-    let Some(facts) = reader.message_facts(id)? else { return Ok(None) };
-    let summary = facts.content.map(|content| reader.summary(content)).transpose()?;
+    if reader.message_facts(id)?.is_none() {
+        return Ok(None);
+    }
+    let summary = reader.summary_of(id)?;
     let (from, subject) = summary.as_ref().map_or_else(Default::default, |it| recovery::headline(&it.envelope));
     let message_id = summary.and_then(|summary| summary.envelope.message_id.clone());
     let mailbox = match reader.message(id)? {

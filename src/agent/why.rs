@@ -22,10 +22,7 @@ pub(super) fn life(reader: &Reader<'_>, message_id: &str) -> Result<Life> {
 fn copy(reader: &Reader<'_>, id: MessageId) -> Result<Copy> {
     let facts = reader.message_facts(id)?.ok_or(Error::NoSuchMessage)?;
     let account = reader.account(reader.account_of_message(id)?)?.name;
-    let (from, subject) = match facts.content {
-        Some(content) => recovery::headline(&reader.summary(content)?.envelope),
-        None => Default::default(),
-    };
+    let (from, subject) = recovery::headline_of(reader, id)?;
     let message = reader.message(id)?;
     let gone = reader.gone_message(id)?;
     let here = message.as_ref().map(|message| {
@@ -45,6 +42,7 @@ fn copy(reader: &Reader<'_>, id: MessageId) -> Result<Copy> {
         size_bytes: facts.size_bytes,
         flags: facts.flags.to_string(),
         popped_as: reader.popped_as(id)?,
+        is_here: facts.content.is_some(),
         here: here.transpose()?,
         upstream: upstream.transpose()?,
         since: match (&message, &gone) {

@@ -30,7 +30,8 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
 }
 
 fn show_copy(screen: &mut Screen, copy: &Copy) -> std::io::Result<()> {
-    let title = format!("  {}: {} ({} bytes)", copy.from, copy.subject, copy.size_bytes);
+    let text = if copy.is_here { "" } else { ", its text not here: `syncctl fetch` gets it" };
+    let title = format!("  {}: {} ({} bytes{text})", copy.from, copy.subject, copy.size_bytes);
     screen.toned(&[(Tone::Bold, &format!("{} {}", copy.account, copy.id)), (Tone::Plain, &title)])?;
     let place = |place: &Option<Place>| match place {
         Some(Place { mailbox, uid: 0 }) => format!("{mailbox}, to be found again"),

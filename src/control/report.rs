@@ -348,6 +348,9 @@ pub struct Copy {
     pub subject: String,
     pub from: String,
     pub size_bytes: u64,
+    /// Its text is here, and not its header alone.
+    #[serde(default = "yes")]
+    pub is_here: bool,
     pub flags: String,
     /// Where it is here; `null`: in no mailbox any more.
     pub here: Option<Place>,
@@ -426,4 +429,8 @@ pub struct ClientConfig {
 pub struct ClientUser {
     pub user: String,
     pub address: String,
+}
+
+const fn yes() -> bool {
+    true
 }

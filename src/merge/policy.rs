@@ -84,8 +84,12 @@ pub enum FolderDecision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConflictKind {
     FlagsExpunged,
+    /// The same, and its bytes were never here.
+    FlagsLost,
     MovedMoved,
     MovedExpunged,
+    /// The same, and its bytes were never here.
+    MovedLost,
     DeletedMoved,
     FolderRenamedTwice,
     FolderRenamedGone,
@@ -150,10 +154,12 @@ pub const fn folder(here: FolderHere, there: FolderThere) -> (FolderDecision, Op
 
 impl ConflictKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::FlagsExpunged,
+        Self::FlagsLost,
         Self::MovedMoved,
         Self::MovedExpunged,
+        Self::MovedLost,
         Self::DeletedMoved,
         Self::FolderRenamedTwice,
         Self::FolderRenamedGone,
@@ -170,8 +176,10 @@ impl ConflictKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::FlagsExpunged => "flags-expunged",
+            Self::FlagsLost => "flags-lost",
             Self::MovedMoved => "moved-moved",
             Self::MovedExpunged => "moved-expunged",
+            Self::MovedLost => "moved-lost",
             Self::DeletedMoved => "deleted-moved",
             Self::FolderRenamedTwice => "folder-renamed-twice",
             Self::FolderRenamedGone => "folder-renamed-gone",
@@ -185,6 +193,16 @@ impl ConflictKind {
         }
     }
 
+    /// The same where the message's bytes were never here.
+    #[must_use]
+    pub const fn without_bytes(self) -> Self {
+        match self {
+            Self::FlagsExpunged => Self::FlagsLost,
+            Self::MovedExpunged => Self::MovedLost,
+            other => other,
+        }
+    }
+
     /// Reads what [`Self::as_str`] gave.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
@@ -194,8 +212,10 @@ impl ConflictKind {
     pub const fn told(self) -> Told {
         let (here, upstream, result) = match self {
             Self::FlagsExpunged => ("flags changed", "deleted", "gone; it can be recovered"),
+            Self::FlagsLost => ("flags changed", "deleted", "gone; its text was never fetched"),
             Self::MovedMoved => ("moved", "moved elsewhere", "it is where you moved it"),
             Self::MovedExpunged => ("moved", "deleted", "it is where you moved it, appended anew upstream"),
+            Self::MovedLost => ("moved", "deleted", "gone; its text was never fetched, so it cannot be appended anew"),
             Self::DeletedMoved => ("deleted", "moved", "it stays where it was moved to"),
             Self::FolderRenamedTwice => ("folder renamed", "folder renamed", "the server's name won"),
             Self::FolderRenamedGone => {

@@ -1,5 +1,6 @@
 //! The seam to who fetches what is not here: a wish is handed over, and a [`Ticket`] tells what became of it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::message::outline::Wanted;
@@ -60,5 +61,44 @@ impl Ticket {
     /// What became of the wish; `None`: it is not known yet.
     pub fn outcome(&self) -> Option<&Outcome> {
         self.0.get()
+    }
+}
+
+/// What one session waits for.
+pub struct Errands {
+    account: AccountId,
+    bringer: Option<Arc<dyn Bringer>>,
+    wake: Wake,
+    tickets: BTreeMap<(MessageId, Wanted), Ticket>,
+}
+
+impl Errands {
+    /// Of a session of the account, woken by `wake`. Without a bringer nothing can be had.
+    pub fn new(account: AccountId, bringer: Option<Arc<dyn Bringer>>, wake: Wake) -> Self {
+        Self { account, bringer, wake, tickets: BTreeMap::new() }
+    }
+
+    /// Asks for what is not here, once. What became of it, told once; `None`: it is on its way.
+    pub fn ask(&mut self, message: MessageId, wanted: &Wanted) -> Option<Outcome> {
+        let key = (message, wanted.clone());
+        match self.tickets.get(&key).map(|ticket| ticket.outcome().cloned()) {
+            Some(None) => None,
+            Some(outcome) => {
+                self.tickets.remove(&key);
+                outcome
+            }
+            None => {
+                let Some(bringer) = &self.bringer else { return Some(Outcome::Offline) };
+                let (wish, ticket) = Wish::new(message, wanted.clone(), Arc::clone(&self.wake));
+                self.tickets.insert(key, ticket);
+                bringer.bring(self.account, wish);
+                None
+            }
+        }
+    }
+
+    /// Nothing of the message is waited for any more.
+    pub fn forget(&mut self, message: MessageId) {
+        self.tickets.retain(|(of, _), _| *of != message);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::bring::{Bringer, Outcome, Ticket, Wish};
+use super::bring::{Bringer, Errands, Outcome};
 use super::failures::Failures;
 use super::search::matching;
 use super::sessions::{Seat, Sessions};
@@ -21,8 +21,7 @@ use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::store::{self, Annotated, Origin, Store, Txn};
 use crate::types::{
-    AccountId, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, MessageId, ModSeq, SpecialUse, Timestamp,
-    UidSet, limits,
+    AccountId, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, Timestamp, UidSet, limits,
 };
 
 /// Makes accounts for sessions. One for each session.
@@ -124,10 +123,8 @@ impl MailBackend {
             origin: self.origin,
             clock: Arc::clone(&self.clock),
             account,
-            bringer: self.bringer.clone(),
-            wake: Arc::clone(&self.wake),
             unsearched: 0,
-            tickets: BTreeMap::new(),
+            errands: Errands::new(account, self.bringer.clone(), Arc::clone(&self.wake)),
             _seat: seat,
             _watch: self.store.watch(account, Arc::clone(&self.wake)),
         })
@@ -140,12 +137,9 @@ pub struct MailAccount {
     origin: Origin,
     clock: Clock,
     account: AccountId,
-    bringer: Option<Arc<dyn Bringer>>,
-    wake: store::Wake,
     /// Messages that could not be searched, since that was last told.
     unsearched: usize,
-    /// What this session waits for.
-    tickets: BTreeMap<(MessageId, Wanted), Ticket>,
+    errands: Errands,
     _seat: Seat,
     _watch: store::Watch,
 }
@@ -312,28 +306,15 @@ impl Account for MailAccount {
         let message = self.store.show(|reader| reader.messages(mailbox, &[uid], store::With::Columns))?.pop();
         let message = message.ok_or(Error::NoSuchMessage)?;
         if let Some(brought) = self.find(&message, wanted)? {
-            self.tickets.retain(|(of, _), _| *of != message.id);
+            self.errands.forget(message.id);
             return Ok(brought);
         }
-        let key = (message.id, wanted.clone());
-        match self.tickets.get(&key).map(|ticket| ticket.outcome().cloned()) {
-            Some(None) => Ok(Brought::Coming),
-            Some(Some(outcome)) => {
-                self.tickets.remove(&key);
-                Err(match outcome {
-                    Outcome::OverBudget => Error::OverBudget,
-                    Outcome::Refused(_) => Error::Withheld,
-                    // Here, and gone again since.
-                    Outcome::Offline | Outcome::Here => Error::Unavailable,
-                })
-            }
-            None => {
-                let bringer = self.bringer.as_ref().ok_or(Error::Unavailable)?;
-                let (wish, ticket) = Wish::new(message.id, wanted.clone(), Arc::clone(&self.wake));
-                self.tickets.insert(key, ticket);
-                bringer.bring(self.account, wish);
-                Ok(Brought::Coming)
-            }
+        match self.errands.ask(message.id, wanted) {
+            None => Ok(Brought::Coming),
+            Some(Outcome::OverBudget) => Err(Error::OverBudget),
+            Some(Outcome::Refused(_)) => Err(Error::Withheld),
+            // Here, and gone again since.
+            Some(Outcome::Offline | Outcome::Here) => Err(Error::Unavailable),
         }
     }
 

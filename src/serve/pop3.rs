@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::bring::{Bringer, Errands, Outcome};
 use super::{Refused, Users};
-use crate::pop3::server::backend::{Backend, Error, LoginError, Maildrop, Message};
+use crate::message::outline::Wanted;
+use crate::pop3::server::backend::{Backend, Brought, Error, LoginError, Maildrop, Message};
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
-use crate::store::{Origin, Result, Store, With};
-use crate::types::{AccountId, ContentId, LocalUid, MailboxId, MailboxName, Timestamp, UidSet};
+use crate::store::{self, Origin, Result, Store, Wake, With};
+use crate::types::{AccountId, ContentId, LocalUid, MailboxId, MailboxName, MessageId, Timestamp, UidSet};
 
 /// The maildrops that sessions have open. One value for all sessions of a program.
 #[derive(Debug, Clone, Default)]
@@ -28,12 +30,21 @@ pub struct MaildropBackend {
     users: Arc<dyn Users>,
     locks: Maildrops,
     login_delay_ms: i64,
+    /// Who fetches what is not here, and what wakes the session then.
+    bringer: Option<(Arc<dyn Bringer>, Wake)>,
 }
 
 impl MaildropBackend {
     /// A backend whose deletions are made on behalf of `origin`.
     pub fn new(store: Store, origin: Origin, users: Arc<dyn Users>, locks: Maildrops) -> Self {
-        Self { store, origin, users, locks, login_delay_ms: 0 }
+        Self { store, origin, users, locks, login_delay_ms: 0, bringer: None }
+    }
+
+    /// What is not here is fetched by `bringer`, and the session woken by `wake`; without one it cannot be had.
+    #[must_use]
+    pub fn fetching(mut self, bringer: Arc<dyn Bringer>, wake: Wake) -> Self {
+        self.bringer = Some((bringer, wake));
+        self
     }
 
     /// Lets no account in again before that time has passed (RFC 2449 section 6.5).
@@ -86,7 +97,12 @@ impl MaildropBackend {
             Refused::Unavailable => LoginError::Unavailable,
         })?;
         let lock = Lock::take(&self.locks, account, now, self.login_delay_ms)?;
-        MailMaildrop::open(self.store.clone(), self.origin, account, lock).map_err(|error| {
+        let (bringer, wake) = match &self.bringer {
+            Some((bringer, wake)) => (Some(Arc::clone(bringer)), Arc::clone(wake)),
+            None => (None, Arc::new(|| ()) as Wake),
+        };
+        let errands = Errands::new(account, bringer, wake);
+        MailMaildrop::open(self.store.clone(), self.origin, account, errands, lock).map_err(|error| {
             tracing::error!(%account, %error, "cannot open a maildrop");
             LoginError::Unavailable
         })
@@ -99,27 +115,38 @@ pub struct MailMaildrop {
     origin: Origin,
     mailbox: MailboxId,
     messages: Vec<Message>,
-    /// Their UIDs and, where the bytes are here, contents.
-    places: Vec<(LocalUid, Option<ContentId>)>,
+    places: Vec<Place>,
+    errands: Errands,
     _lock: Lock,
 }
 
+/// One of its messages.
+struct Place {
+    uid: LocalUid,
+    message: MessageId,
+    /// Where its bytes are here.
+    content: Option<ContentId>,
+    /// Where they are not: its header, once it was asked for.
+    header: Option<ContentId>,
+}
+
 impl MailMaildrop {
-    fn open(store: Store, origin: Origin, account: AccountId, lock: Lock) -> Result<Self> {
+    fn open(store: Store, origin: Origin, account: AccountId, errands: Errands, lock: Lock) -> Result<Self> {
         let (mut messages, mut places) = (Vec::new(), Vec::new());
         let mailbox = store.show(|reader| {
             let inbox = reader.mailbox_named(account, &MailboxName::inbox())?;
-            let inbox = inbox.ok_or(crate::store::Error::NoSuchMailbox)?;
+            let inbox = inbox.ok_or(store::Error::NoSuchMailbox)?;
             let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
             reader.for_each_message(inbox.id, &all, With::Columns, |message| {
                 let unique_id = format!("{}.{}", inbox.uid_validity, message.uid);
                 messages.push(Message { unique_id, size_bytes: message.size_bytes });
-                places.push((message.uid, message.content));
+                let store::Message { uid, id, content, .. } = message;
+                places.push(Place { uid, message: id, content, header: None });
                 Ok(())
             })?;
             Ok(inbox.id)
         })?;
-        Ok(Self { store, origin, mailbox, messages, places, _lock: lock })
+        Ok(Self { store, origin, mailbox, messages, places, errands, _lock: lock })
     }
 }
 
@@ -128,27 +155,63 @@ impl Maildrop for MailMaildrop {
         &self.messages
     }
 
+    fn bring(&mut self, place: usize, header_only: bool) -> std::result::Result<Brought, Error> {
+        let Some(known) = self.places.get_mut(place) else { return Ok(Brought::Here) };
+        if known.content.is_none() && known.header.is_none() && header_only {
+            let (mailbox, uid) = (self.mailbox, [known.uid]);
+            let shown = self.store.show(|reader| reader.messages(mailbox, &uid, With::Summary)).map_err(failed)?;
+            known.header = shown.into_iter().next().and_then(|message| message.header);
+        }
+        if known.content.is_some() || (header_only && known.header.is_some()) {
+            return Ok(Brought::Here);
+        }
+        let facts = self.store.show(|reader| reader.message_facts(known.message)).map_err(failed)?;
+        if let Some((content, facts)) = facts.and_then(|facts| Some((facts.content?, facts))) {
+            self.errands.forget(known.message);
+            known.content = Some(content);
+            // The server may have told another size than the bytes have.
+            if let Some(message) = self.messages.get_mut(place) {
+                message.size_bytes = facts.size_bytes;
+            }
+            return Ok(Brought::Here);
+        }
+        match self.errands.ask(known.message, &Wanted::Whole) {
+            None => Ok(Brought::Coming),
+            Some(Outcome::OverBudget) => Err(Error::NotHere("today's budget is spent")),
+            Some(Outcome::Refused(_)) => Err(Error::NotHere("its server does not give it")),
+            // Here, and gone again since.
+            Some(Outcome::Offline | Outcome::Here) => {
+                Err(Error::NotHere("cannot be fetched while there is no connection"))
+            }
+        }
+    }
+
     fn read(&mut self, place: usize, offset: u64, max: usize) -> std::result::Result<Vec<u8>, Error> {
-        let content = self.places.get(place).and_then(|(_, content)| *content);
-        let content = content.ok_or_else(|| Error(Box::new(crate::store::Error::NoContent)))?;
-        let bytes = self.store.read_content(content, offset, max).map_err(|error| Error(Box::new(error)))?;
+        let known = self.places.get(place).and_then(|known| known.content.or(known.header));
+        let content = known.ok_or_else(|| failed(store::Error::NoContent))?;
+        let bytes = self.store.read_content(content, offset, max).map_err(failed)?;
         // An end before the size is a message that went while it was read: half of it must not pass for the whole.
         let size = self.messages.get(place).map_or(0, |message| message.size_bytes);
         match bytes.is_empty() && max > 0 && offset < size {
-            true => Err(Error(Box::new(crate::store::Error::NoContent))),
+            true => Err(failed(store::Error::NoContent)),
             false => Ok(bytes),
         }
     }
 
     fn delete(self, places: &[usize], now: Timestamp) -> std::result::Result<(), Error> {
-        let uids: UidSet<LocalUid> = places.iter().filter_map(|place| self.places.get(*place)).map(|it| it.0).collect();
+        let uids: UidSet<LocalUid> =
+            places.iter().filter_map(|place| self.places.get(*place)).map(|it| it.uid).collect();
         let mailbox = self.mailbox;
         let removed = self.store.write(self.origin, now, move |txn| txn.remove_messages(mailbox, &uids).map(drop));
         removed.map_err(|error| {
             tracing::error!(%mailbox, %error, "cannot remove what a POP3 session deleted");
-            Error(Box::new(error))
+            failed(error)
         })
     }
+}
+
+fn failed(error: store::Error) -> Error {
+    Error::Failed(Box::new(error))
 }
 
 /// A maildrop's exclusive lock (RFC 1939 section 4).

@@ -252,7 +252,9 @@ impl<'t, 'c> Accounting<'t, 'c> {
         let message = case.facts.message;
         let there = if self.is_draft_replaced_there(&case.facts) { There::DraftReplaced } else { There::Expunged };
         let (decision, conflict) = policy::message(case.here, there);
-        let is_anew = decision == Decision::AppendAnew && !case.is_elsewhere && case.facts.content.is_some();
+        let has_bytes = case.facts.content.is_some();
+        let is_anew = decision == Decision::AppendAnew && !case.is_elsewhere && has_bytes;
+        let conflict = conflict.map(|kind| if has_bytes { kind } else { kind.without_bytes() });
         self.txn.unbind(message)?;
         if !is_anew {
             self.txn.goes(message, "deleted upstream")?;

@@ -44,9 +44,14 @@ fn amount(messages: usize, letters: &[Vec<u8>]) -> Value {
     json!({"messages": messages, "bytes": letters.iter().map(Vec::len).sum::<usize>()})
 }
 
-/// The bytes of a message at the agent.
+/// The bytes of a message in INBOX.
 fn text(imap: &mut Imap, number: u32) -> Vec<u8> {
     imap.select("INBOX");
+    text_of(imap, number)
+}
+
+/// The bytes of a message in the mailbox that is selected.
+fn text_of(imap: &mut Imap, number: u32) -> Vec<u8> {
     imap.fetch_all().into_iter().nth(number as usize - 1).expect("a message").body
 }
 
@@ -132,4 +137,73 @@ fn a_metered_line_costs_only_what_is_asked_for_and_stays_metered_over_a_restart(
     agent.ctl_ok(&["metered", "configured"]);
     assert_eq!(bodies(&agent)["metered"], false);
     assert_eq!(agent.ctl(&["metered", "sideways"]).code, 64);
+}
+
+#[test]
+fn a_pop3_client_has_every_message_while_there_is_a_line() {
+    let letters = [letter(1, 10), letter(2, 20)];
+    let server = server(&letters);
+    let line = Proxy::to(server.address("imap"));
+    let agent = Agent::started(&account(&server, &line, r#"bodies = "headers""#));
+    agent.sync();
+    line.cut();
+    let mut pop3 = agent.login_pop3(USER);
+    assert_eq!(pop3.ok("STAT"), format!("2 {}", letters.iter().map(Vec::len).sum::<usize>()));
+    let header = pop3.lines("TOP 1 0");
+    assert!(letters[0].starts_with(&header) && header.ends_with(b"\r\n\r\n"), "the header is here");
+    let refused = pop3.command("RETR 1");
+    assert!(
+        refused
+            .starts_with("-ERR [SYS/TEMP] the message is not here, and cannot be fetched while there is no connection"),
+        "{refused}"
+    );
+    line.join();
+    wait_until("the line to be used again", SOON, || pop3.command("TOP 2 1").starts_with("+OK"));
+    assert!(pop3.rest().starts_with(&letters[1][..200]));
+    assert!(pop3.lines("RETR 2") == letters[1] && pop3.lines("RETR 1") == letters[0], "byte for byte");
+    pop3.ok("QUIT");
+    assert_eq!(bodies(&agent)["absent"]["messages"], 0);
+}
+
+#[test]
+fn a_message_that_was_never_fetched_is_told_by_its_subject_and_not_as_recoverable() {
+    let letters = [letter(1, 10), letter(2, 20)];
+    let server = server(&letters);
+    let line = Proxy::to(server.address("imap"));
+    let agent = Agent::started(&account(&server, &line, r#"bodies = "headers""#));
+    agent.sync();
+    let why = agent.ctl_ok(&["why", "letter1@far.example"]);
+    assert!(why.contains("letter 1 (") && why.contains("its text not here: `syncctl fetch` gets it"), "{why}");
+    agent.ctl_ok(&["offline"]);
+    let mut here = agent.login(USER);
+    here.ok("CREATE Kept");
+    here.select("INBOX");
+    here.ok("COPY 2 Kept");
+    here.ok("MOVE 1 Kept");
+    here.select("Kept");
+    assert!(here.ok("FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT)]").untagged.len() == 2);
+    let refused = here.command("FETCH 1 BODY.PEEK[]");
+    assert_eq!(refused.status, "NO");
+    assert!(refused.text.contains("[UNAVAILABLE]") && refused.text.contains("while there is no connection"));
+    let mut there = server.login(USER);
+    there.select("INBOX");
+    there.ok("STORE 1 +FLAGS (\\Deleted)");
+    there.ok("EXPUNGE");
+    agent.ctl_ok(&["online"]);
+    wait_until("both sides to have settled", SOON, || agent.unsettled() == 0 && agent.account()["conflicts"] == 1);
+    let conflicts = agent.ctl_json(&["conflicts", "--json"]);
+    assert_eq!(
+        (&conflicts[0]["kind"], &conflicts[0]["message"]["subject"]),
+        (&json!("moved-lost"), &json!("letter 1"))
+    );
+    let gone = agent.ctl_json(&["recover", "list", "--json"]);
+    assert_eq!((&gone[0]["subject"], &gone[0]["recoverable"]), (&json!("letter 1"), &json!(false)), "{gone}");
+    let number = gone[0]["id"].to_string();
+    let said = agent.ctl(&["recover", "restore", &number]);
+    assert_eq!(said.code, 1, "{said:?}");
+    let said = agent.ctl(&["fetch", &number]);
+    assert!(said.code == 1 && said.out.contains("its server does not have it any more"), "{said:?}");
+    here.select("Kept");
+    assert!(text_of(&mut here, 1) == letters[1], "the copy can be had");
+    assert!(server.login(USER).select("Kept").exists() == 1);
 }

@@ -24,9 +24,14 @@ impl Pop3 {
         self.text_line()
     }
 
+    /// The same, where the connection must hold.
+    pub fn command(&mut self, line: &str) -> String {
+        self.try_command(line).unwrap_or_else(|error| panic!("{error} after {line}"))
+    }
+
     /// A command that must be answered with +OK; what follows it.
     pub fn ok(&mut self, line: &str) -> String {
-        let answer = self.try_command(line).unwrap_or_else(|error| panic!("{error} after {line}"));
+        let answer = self.command(line);
         let rest = answer.strip_prefix("+OK").unwrap_or_else(|| panic!("{line} was answered {answer}"));
         rest.trim_start().to_owned()
     }
@@ -34,6 +39,11 @@ impl Pop3 {
     /// A command with an answer of many lines, dots undone.
     pub fn lines(&mut self, line: &str) -> Vec<u8> {
         self.ok(line);
+        self.rest()
+    }
+
+    /// What follows the status line of such an answer.
+    pub fn rest(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         loop {
             let line = self.raw_line().expect("an answer that ends");

@@ -59,11 +59,25 @@ pub trait Maildrop: Send + 'static {
     /// The messages, in the order of their numbers.
     fn messages(&self) -> &[Message];
 
+    /// Brings what is not here of the message at `place` and is wanted: all of it, or with `header_only` its header. Where it
+    /// has to come from elsewhere the session is woken once it is here, or cannot be had; asked again then.
+    fn bring(&mut self, _place: usize, _header_only: bool) -> Result<Brought, Error> {
+        Ok(Brought::Here)
+    }
+
     /// At most `max` bytes of the message at `place` (from 0) from `offset` on; empty only at the end.
     fn read(&mut self, place: usize, offset: u64, max: usize) -> Result<Vec<u8>, Error>;
 
     /// Removes the messages at these places, for good and all of them or none; one gone already is no error.
     fn delete(self, places: &[usize], now: Timestamp) -> Result<(), Error>;
+}
+
+/// Whether a message can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brought {
+    Here,
+    /// It is on its way.
+    Coming,
 }
 
 /// One message.
@@ -74,7 +88,13 @@ pub struct Message {
     pub size_bytes: u64,
 }
 
-/// The one who keeps the mail failed, or the message is gone or not here.
+/// Why a message cannot be had, or the messages not removed.
 #[derive(Debug, thiserror::Error)]
-#[error("the message cannot be had now")]
-pub struct Error(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+pub enum Error {
+    /// The one who keeps the mail failed, or the message is gone.
+    #[error("the message cannot be had now")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It is not here, and cannot be brought: why.
+    #[error("the message is not here, and {0}")]
+    NotHere(&'static str),
+}

@@ -1,16 +1,18 @@
 //! The commands one by one: what the standard asks, the call, the reply.
 
 use super::auth::IN_THE_CLEAR;
-use super::backend::{Backend, Maildrop, Message};
+use super::backend::{Backend, Brought, Maildrop, Message};
 use super::{Session, State, Tls, Transaction};
 use crate::pop3::command::Command;
 use crate::pop3::lines::Stuffer;
 use crate::pop3::surrogate::Surrogate;
 use crate::sasl::Credentials;
-use crate::types::{Secret, Timestamp, limits};
+use crate::types::{Secret, Step, Timestamp, limits};
 
 /// A multi-line response on its way out.
 pub(super) enum Outgoing {
+    /// A message that has to be brought first.
+    Awaited { place: usize, body_lines: Option<u64> },
     Message {
         place: usize,
         offset: u64,
@@ -167,20 +169,25 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// Appends a piece of the response on its way out; false where there is none.
-    pub(super) fn poll_outgoing(&mut self, out: &mut Vec<u8>) -> bool {
-        let State::Transaction(transaction) = &mut self.state else { return false };
-        match transaction.outgoing.take() {
-            None => return false,
-            Some(Outgoing::Listing { next, column }) => transaction.poll_listing(next, column, out),
-            Some(Outgoing::Message { place, offset, surrogate, stuffer }) => {
+    /// Appends a piece of the response on its way out, and says what comes next; `None` where there is no such response.
+    pub(super) fn poll_outgoing(&mut self, out: &mut Vec<u8>) -> Option<Step> {
+        let State::Transaction(transaction) = &mut self.state else { return None };
+        match transaction.outgoing.take()? {
+            Outgoing::Awaited { place, body_lines } => {
+                transaction.send(place, body_lines, out);
+                if matches!(transaction.outgoing, Some(Outgoing::Awaited { .. })) {
+                    return Some(Step::Hold);
+                }
+            }
+            Outgoing::Listing { next, column } => transaction.poll_listing(next, column, out),
+            Outgoing::Message { place, offset, surrogate, stuffer } => {
                 if transaction.poll_message(place, offset, surrogate, stuffer, out).is_err() {
                     // The response has begun and cannot be taken back; an end would pass half a message for a whole one.
                     self.state = State::Over;
                 }
             }
         }
-        true
+        Some(Step::Continue)
     }
 }
 
@@ -197,8 +204,8 @@ impl<M: Maildrop> Transaction<M> {
             }
             Command::List(number) => self.listing(number, Column::Size, out),
             Command::Uidl(number) => self.listing(number, Column::UniqueId, out),
-            Command::Retr(number) => self.send(number, None, out),
-            Command::Top(number, lines) => self.send(number, Some(lines), out),
+            Command::Retr(number) => self.ask_for(number, None, out),
+            Command::Top(number, lines) => self.ask_for(number, Some(lines), out),
             Command::Dele(number) => match self.place(number) {
                 Some(place) => {
                     self.deleted[place] = true;
@@ -278,10 +285,26 @@ impl<M: Maildrop> Transaction<M> {
         Ok(())
     }
 
-    /// RETR and TOP. The first piece is read before +OK is said, so that a message that is not here is refused.
-    fn send(&mut self, number: usize, body_lines: Option<u64>, out: &mut Vec<u8>) {
-        let Some(place) = self.place(number) else { return no_such_message(out) };
-        match self.maildrop.read(place, 0, 1) {
+    /// RETR and TOP.
+    fn ask_for(&mut self, number: usize, body_lines: Option<u64>, out: &mut Vec<u8>) {
+        match self.place(number) {
+            Some(place) => self.send(place, body_lines, out),
+            None => no_such_message(out),
+        }
+    }
+
+    /// The first piece is read before +OK is said, so that a message that is not here is refused.
+    fn send(&mut self, place: usize, body_lines: Option<u64>, out: &mut Vec<u8>) {
+        let brought = self.maildrop.bring(place, body_lines == Some(0));
+        let first = match brought {
+            Ok(Brought::Coming) => {
+                self.outgoing = Some(Outgoing::Awaited { place, body_lines });
+                return;
+            }
+            Ok(Brought::Here) => self.maildrop.read(place, 0, 1),
+            Err(error) => Err(error),
+        };
+        match first {
             Ok(_) => {
                 say(out, "+OK");
                 self.outgoing = Some(Outgoing::Message {

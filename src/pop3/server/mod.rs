@@ -202,9 +202,9 @@ impl<B: Backend> Conversation for Session<B> {
             return Step::Wait;
         }
         out.append(&mut self.output);
-        if self.poll_outgoing(out) {
+        if let Some(step) = self.poll_outgoing(out) {
             self.last_heard = Some(now);
-            return Step::Continue;
+            return step;
         }
         if more {
             return Step::Continue;

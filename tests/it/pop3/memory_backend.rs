@@ -93,7 +93,7 @@ impl Maildrop for MemoryMaildrop {
 
     fn read(&mut self, place: usize, offset: u64, max: usize) -> Result<Vec<u8>, Error> {
         let text = self.messages[place].as_bytes();
-        let broken = || Error(Box::new(std::io::Error::other("broken")));
+        let broken = || Error::Failed(Box::new(std::io::Error::other("broken")));
         match (text, self.fail.as_deref()) {
             (b"", _) => Err(broken()),
             (_, Some("read")) if offset > 0 => Err(broken()),
@@ -103,7 +103,7 @@ impl Maildrop for MemoryMaildrop {
 
     fn delete(self, places: &[usize], _: Timestamp) -> Result<(), Error> {
         if self.fail.as_deref() == Some("delete") {
-            return Err(Error(Box::new(std::io::Error::other("broken"))));
+            return Err(Error::Failed(Box::new(std::io::Error::other("broken"))));
         }
         self.log.lock().expect("no panic holds it").push(format!("deleted {places:?}"));
         Ok(())
