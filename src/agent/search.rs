@@ -91,7 +91,7 @@ fn for_each_match(
     for batch in uids.chunks(limits::IMAP_SEARCH_BATCH) {
         if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
             let among = UidSet::range(*first, *last);
-            matching(store, place.mailbox.id, &among, query, unsearched)?.into_iter().for_each(&mut take);
+            matching(store, None, place.mailbox.id, &among, query, unsearched)?.into_iter().for_each(&mut take);
         }
     }
     Ok(())

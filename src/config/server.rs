@@ -11,6 +11,7 @@ use super::error::{ConfigError, Problem, Source};
 use super::value::{
     Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, credential, word,
 };
+use crate::types::{Identifier, MailboxName, Rights};
 
 /// Everything refserver can be told in a file. What the command line says as well, it says louder.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +57,15 @@ pub struct ServerConfig {
     pub check_senders: Option<CheckSenders>,
     /// Signs what leaves.
     pub dkim: Option<Dkim>,
+    /// Mailboxes that are nobody's.
+    pub shared: Vec<Shared>,
+}
+
+/// A mailbox that is nobody's, and who may do what with it and what will be below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    pub name: MailboxName,
+    pub rights: Vec<(Identifier, Rights)>,
 }
 
 /// What is done about who mail from elsewhere is really from.
@@ -157,6 +167,7 @@ impl ServerConfig {
             tarpit_seconds: raw.tarpit.map(|seconds| seconds.0),
             vrfy: raw.vrfy,
             check_senders: raw.check_senders,
+            shared: raw.shared.into_iter().map(RawShared::parsed).collect(),
             dkim: raw.dkim.map(|dkim| Dkim { selector: dkim.selector.0, key: dkim.key.map(|path| folder.join(path)) }),
         })
     }
@@ -200,6 +211,57 @@ struct Raw {
     vrfy: bool,
     check_senders: Option<CheckSenders>,
     dkim: Option<RawDkim>,
+    #[serde(default)]
+    shared: Vec<RawShared>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table [[shared]] such as { name = \"Team\", rights = { ann = \"lrswi\" } }"
+)]
+struct RawShared {
+    name: SharedName,
+    rights: BTreeMap<Who, Letters>,
+}
+
+impl RawShared {
+    fn parsed(self) -> Shared {
+        let rights = self.rights.into_iter().map(|(who, letters)| (who.0, letters.0)).collect();
+        Shared { name: self.name.0, rights }
+    }
+}
+
+struct SharedName(MailboxName);
+
+impl<'de> Deserialize<'de> for SharedName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, "a mailbox name such as \"Team\" or \"Team/Invoices\"", |text| shared_name(text).map(Self))
+    }
+}
+
+/// The name of a mailbox that is nobody's, as it stands behind `Shared/`.
+pub fn shared_name(text: &str) -> Option<MailboxName> {
+    MailboxName::parse(text).ok().filter(|name| !name.is_inbox())
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Who(Identifier);
+
+impl<'de> Deserialize<'de> for Who {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, "a user's name, or \"anyone\"; with a \"-\" in front, rights are taken", |text| {
+            Identifier::parse(text).map(Self)
+        })
+    }
+}
+
+struct Letters(Rights);
+
+impl<'de> Deserialize<'de> for Letters {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, "letters of l r s w i p k x t e a (RFC 4314)", |text| Rights::parse(text).map(Self))
+    }
 }
 
 #[derive(Deserialize)]

@@ -13,10 +13,10 @@ use super::policy::Policy;
 use super::route::{Routes, SMTP_PORT};
 use super::sts::HTTPS_PORT;
 use crate::agent::password::{self, PasswordError};
-use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls};
+use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls, Shared, shared_name};
 use crate::config::{ConfigError, Credential, ServerConfig, TlsIdentity};
 use crate::imap::server::config::{Capabilities, Capability};
-use crate::types::{Secret, SecretKind};
+use crate::types::{Identifier, Rights, Secret, SecretKind};
 
 /// Where nobody says another.
 const DEFAULT_DOMAIN: &str = "localhost";
@@ -77,6 +77,10 @@ pub struct Arguments {
     /// How much a user may hold in all: octets (K, M, G), and if wanted a number of messages
     #[arg(long = "quota", value_name = "NAME=OCTETS[,MESSAGES]", value_parser = name_and_quota)]
     pub quotas: Vec<(String, UserQuota)>,
+    /// Makes a mailbox that is nobody's, and says who may do what with it by the letters of RFC 4314, for instance
+    /// Team=ann:lrswipkxtea,anyone:lrs (repeatable)
+    #[arg(long = "shared", value_name = "NAME=WHO:RIGHTS,...", value_parser = shared)]
+    pub shared: Vec<Shared>,
     /// Deviates as some real servers do, for tests of clients (repeatable; `list` tells which there are)
     #[arg(long = "quirk", value_name = "NAME")]
     pub quirks: Vec<String>,
@@ -138,6 +142,8 @@ pub struct Settings {
     pub tarpit_seconds: Option<u32>,
     pub check_senders: Option<CheckSenders>,
     pub dkim: Option<Dkim>,
+    /// Mailboxes that are nobody's.
+    pub shared: Vec<Shared>,
 }
 
 /// Why there are no settings.
@@ -240,6 +246,7 @@ impl Settings {
             tarpit_seconds: file.tarpit_seconds,
             check_senders: file.check_senders,
             dkim: file.dkim,
+            shared: file.shared.into_iter().chain(options.shared).collect(),
         })
     }
 }
@@ -291,6 +298,17 @@ fn name_and_quota(text: &str) -> Result<(String, UserQuota), &'static str> {
     };
     let bytes = octets(bytes).filter(|_| !name.is_empty()).ok_or(WRONG)?;
     Ok((name.to_ascii_lowercase(), UserQuota { bytes, messages }))
+}
+
+fn shared(text: &str) -> Result<Shared, &'static str> {
+    const WRONG: &str = "not NAME=WHO:RIGHTS,WHO:RIGHTS, as Team=ann:lrswipkxtea,anyone:lrs";
+    let (name, rights) = text.split_once('=').ok_or(WRONG)?;
+    let entry = |entry: &str| {
+        let (who, letters) = entry.split_once(':')?;
+        Some((Identifier::parse(who)?, Rights::parse(letters)?))
+    };
+    let rights = rights.split(',').map(entry).collect::<Option<_>>().ok_or(WRONG)?;
+    Ok(Shared { name: shared_name(name).ok_or(WRONG)?, rights })
 }
 
 fn octets(text: &str) -> Option<u64> {

@@ -1,11 +1,13 @@
-//! Who lives here: the users that the settings name, and the mailboxes a new one gets.
+//! Who lives here: the users that the settings name, the mailboxes a new one gets, and those that are nobody's.
 
 use super::options::Settings;
 use super::server::StartError;
 use super::users::{Users, UsersError};
+use crate::config::server::Shared;
 use crate::net::Clock;
+use crate::serve::neighbours::{Neighbours, SHARED_ACCOUNT};
 use crate::store::{Origin, Store, Txn};
-use crate::types::{AccountId, MailboxName, SpecialUse};
+use crate::types::{AccountId, MailboxName, RightsChange, SpecialUse};
 
 /// Reads the users and makes those that are named; a new one gets the usual mailboxes.
 pub(super) fn open_users(settings: &Settings, store: &Store, clock: &Clock) -> Result<Users, StartError> {
@@ -28,6 +30,25 @@ pub(super) fn open_users(settings: &Settings, store: &Store, clock: &Clock) -> R
     users.set_tokens(&settings.tokens)?;
     users.set_aliases(&settings.aliases, settings.catch_all.as_deref())?;
     Ok(users)
+}
+
+/// Makes the mailboxes that are nobody's, as far as they are not there. What the settings say of rights holds from each start
+/// on; what was granted to others by SETACL stays.
+pub(super) fn open_shared(settings: &Settings, store: &Store, clock: &Clock) -> crate::store::Result<Neighbours> {
+    let wanted = settings.shared.clone();
+    store.write(Origin::Authority, clock.now(), move |txn| {
+        let shared = txn.ensure_account(SHARED_ACCOUNT)?;
+        for Shared { name, rights } in wanted {
+            let mailbox = match txn.reader().mailbox_named(shared, &name)? {
+                Some(mailbox) if mailbox.selectable => mailbox.id,
+                _ => txn.create_mailbox(shared, &name, None)?,
+            };
+            for (identifier, rights) in rights {
+                txn.set_rights(mailbox, &identifier, RightsChange::Replace(rights))?;
+            }
+        }
+        Ok(Neighbours { shared })
+    })
 }
 
 fn make_usual_mailboxes(txn: &mut Txn<'_>, account: AccountId) -> crate::store::Result<()> {

@@ -39,6 +39,7 @@ use crate::net::{Chance, Clock, Shutdown};
 use crate::pop3::server as pop3;
 use crate::serve::failures::Failures;
 use crate::serve::imap::MailBackend;
+use crate::serve::neighbours::Neighbours;
 use crate::serve::pop3::{MaildropBackend, Maildrops};
 use crate::serve::sessions::Sessions;
 use crate::smtp::server as smtp;
@@ -111,6 +112,7 @@ struct Parts {
     store: Store,
     users: Arc<Users>,
     delivery: Arc<Delivery>,
+    neighbours: Neighbours,
     maildrops: Maildrops,
     sessions: Sessions,
     failures: Failures,
@@ -137,6 +139,7 @@ impl Server {
             StoreOptions { executor: Executor::Thread, program: "refserver".to_owned(), max_bytes: None };
         let store = Store::open(&settings.data, &store_options, now)?;
         let users = Arc::new(residents::open_users(&settings, &store, &clock)?);
+        let neighbours = residents::open_shared(&settings, &store, &clock)?;
         let identity = match &settings.tls {
             TlsIdentity::Own => Identity::in_folder(&settings.data, &names(&settings.domain))?,
             TlsIdentity::Files { certificate, key } => {
@@ -167,6 +170,7 @@ impl Server {
             store,
             users,
             delivery: Arc::new(delivery),
+            neighbours,
             maildrops: Maildrops::default(),
             sessions: Sessions::default(),
             failures: Failures::default(),
@@ -298,7 +302,7 @@ impl Parts {
             Arc::new(move || clock.now()),
             accepted.wake.callback(),
         );
-        let mut backend = backend.among(self.sessions.clone());
+        let mut backend = backend.among(self.sessions.clone()).with_neighbours(self.neighbours);
         // Behind an address of this machine are all of its users.
         if !accepted.peer.ip().is_loopback() {
             backend = backend.from(accepted.peer.ip(), self.failures.clone());

@@ -16,7 +16,7 @@ use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::serve::{self, Refused};
 use crate::smtp::address::Address;
 use crate::store::{Origin, Store};
-use crate::types::{AccountId, Secret, Timestamp};
+use crate::types::{AccountId, Identifier, Secret, Timestamp};
 
 /// Every user.
 pub struct Users {
@@ -50,7 +50,7 @@ pub enum UsersError {
     #[error("{}, line {line}: not NAME:HASH with an argon2 hash", path.display())]
     Line { path: PathBuf, line: usize },
     /// It must fit an address and a login.
-    #[error("{0:?} is no user name: letters, digits and -._ only")]
+    #[error("{0:?} is no user name: letters, digits and -._ only, nor one that means all")]
     Name(String),
     #[error("alias {alias}: there is no user or alias {target:?}")]
     Alias { alias: String, target: String },
@@ -108,7 +108,12 @@ impl Users {
     ) -> Result<(), UsersError> {
         let name = name.to_ascii_lowercase();
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if !name.bytes().all(fits) || name.starts_with('.') || Address::parse(&format!("{name}@localhost")).is_none() {
+        let means_all = Identifier::EVERYONE.contains(&name.as_str());
+        if means_all
+            || !name.bytes().all(fits)
+            || name.starts_with(['.', '-'])
+            || Address::parse(&format!("{name}@localhost")).is_none()
+        {
             return Err(UsersError::Name(name));
         }
         let known = self.users.get(&name).filter(|user| user.scram.is_some());

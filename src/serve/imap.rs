@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::bring::{Bringer, Errands, Outcome};
 use super::failures::Failures;
+use super::neighbours::Neighbours;
 use super::search::matching;
 use super::sessions::{Seat, Sessions};
 use super::{Clock, Refused, Users};
@@ -19,9 +20,10 @@ use crate::message::outline::Wanted;
 use crate::message::search::Query;
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
-use crate::store::{self, Annotated, Origin, Store, Txn};
+use crate::store::{self, Annotated, Origin, Store, Txn, Viewer};
 use crate::types::{
-    AccountId, ContentId, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, Timestamp, UidSet, limits,
+    AccountId, ContentId, Identifier, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, Right, Rights,
+    RightsChange, SpecialUse, Timestamp, UidSet, limits,
 };
 
 /// Makes accounts for sessions. One for each session.
@@ -33,6 +35,7 @@ pub struct MailBackend {
     wake: store::Wake,
     sessions: Sessions,
     bringer: Option<Arc<dyn Bringer>>,
+    neighbours: Option<Neighbours>,
     /// Where failed logins are counted, and from where this session comes.
     failures: Option<(Failures, IpAddr)>,
 }
@@ -40,13 +43,21 @@ pub struct MailBackend {
 impl MailBackend {
     /// A backend whose changes are made on behalf of `origin`; `wake` is called when the account may have changed.
     pub fn new(store: Store, origin: Origin, users: Arc<dyn Users>, clock: Clock, wake: store::Wake) -> Self {
-        Self { store, origin, users, clock, wake, sessions: Sessions::default(), failures: None, bringer: None }
+        let sessions = Sessions::default();
+        Self { store, origin, users, clock, wake, sessions, failures: None, bringer: None, neighbours: None }
     }
 
     /// Logins that fail count against all sessions from that address.
     #[must_use]
     pub fn from(mut self, address: IpAddr, failures: Failures) -> Self {
         self.failures = Some((failures, address));
+        self
+    }
+
+    /// Users see what others let them see.
+    #[must_use]
+    pub const fn with_neighbours(mut self, neighbours: Neighbours) -> Self {
+        self.neighbours = Some(neighbours);
         self
     }
 
@@ -75,7 +86,7 @@ impl Backend for MailBackend {
         match self.origin {
             Origin::Authority => Capabilities::all(),
             Origin::LocalUser | Origin::Upstream => {
-                let here_only = [Capability::Metadata, Capability::Quota];
+                let here_only = [Capability::Acl, Capability::Metadata, Capability::Quota];
                 here_only.into_iter().fold(Capabilities::all(), Capabilities::without)
             }
         }
@@ -117,45 +128,62 @@ impl MailBackend {
             Refused::NotAuthorized => LoginError::NotAuthorized,
             Refused::Unavailable => LoginError::Unavailable,
         })?;
+        let viewer = self.store.read(|reader| reader.viewer(account)).map_err(|error| {
+            tracing::error!(%account, %error, "the user's account cannot be opened");
+            LoginError::Unavailable
+        })?;
         let seat = self.sessions.take(account).ok_or(LoginError::TooMany)?;
+        let watch = self.store.watch(account, Arc::clone(&self.wake));
         Ok(MailAccount {
             store: self.store.clone(),
             origin: self.origin,
             clock: Arc::clone(&self.clock),
-            account,
+            viewer,
+            neighbours: self.neighbours,
             unsearched: 0,
             errands: Errands::new(account, self.bringer.clone(), Arc::clone(&self.wake)),
+            wake: Arc::clone(&self.wake),
+            watches: BTreeMap::from([(account, watch)]),
             _seat: seat,
-            _watch: self.store.watch(account, Arc::clone(&self.wake)),
         })
     }
 }
 
 /// One user's mail in the store.
 pub struct MailAccount {
-    store: Store,
+    pub(super) store: Store,
     origin: Origin,
     clock: Clock,
-    account: AccountId,
+    pub(super) viewer: Viewer,
+    pub(super) neighbours: Option<Neighbours>,
     /// Messages that could not be searched, since that was last told.
     unsearched: usize,
     errands: Errands,
+    wake: store::Wake,
+    /// Of this user's account, and of those into which the session has looked.
+    watches: BTreeMap<AccountId, store::Watch>,
     _seat: Seat,
-    _watch: store::Watch,
 }
 
 impl MailAccount {
-    fn write<T, F>(&self, work: F) -> Result<T, Error>
+    /// Changes something in the user's name.
+    pub(super) fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&mut Txn<'_>) -> store::Result<T> + Send + 'static,
     {
-        self.store.write(self.origin, (self.clock)(), work).map_err(Error::from)
+        let viewer = self.viewer.clone();
+        let in_name = move |txn: &mut Txn<'_>| {
+            txn.act_for(viewer);
+            work(txn)
+        };
+        self.store.write(self.origin, (self.clock)(), in_name).map_err(Error::from)
     }
 
-    fn mailbox(&self, name: &MailboxName) -> Result<MailboxId, Error> {
-        let found = self.store.show(|reader| reader.mailbox_named(self.account, name))?;
-        found.map(|mailbox| mailbox.id).ok_or(Error::NoSuchMailbox)
+    /// The session is woken when something changes in that account.
+    pub(super) fn attend(&mut self, account: AccountId) {
+        let (store, wake) = (&self.store, &self.wake);
+        self.watches.entry(account).or_insert_with(|| store.watch(account, Arc::clone(wake)));
     }
 
     /// The UID from which messages are recent to this session. A mailbox whose messages were all shown costs no write;
@@ -182,41 +210,52 @@ impl Account for MailAccount {
     type Upload = MailUpload;
 
     fn list(&mut self) -> Result<Vec<Mailbox>, Error> {
-        let mailboxes = self.store.show(|reader| reader.mailboxes(self.account))?;
-        let shown = |mailbox: store::Mailbox| {
-            let store::Mailbox { id, name, selectable, special_use, subscribed, highest_mod_seq, .. } = mailbox;
-            name.map(|name| Mailbox { id, name, selectable, special_use, subscribed, highest_mod_seq })
-        };
-        Ok(mailboxes.into_iter().filter_map(shown).collect())
+        self.listed()
+    }
+
+    fn namespaces(&self) -> Option<[MailboxName; 2]> {
+        self.neighbours.map(|_| Neighbours::namespaces())
+    }
+
+    fn rights(&mut self, name: &MailboxName) -> Result<Rights, Error> {
+        self.rights_at(name)
+    }
+
+    fn acl(&mut self, name: &MailboxName) -> Result<Vec<(Identifier, Rights)>, Error> {
+        self.acl_of(name)
+    }
+
+    fn set_rights(&mut self, name: &MailboxName, identifier: &Identifier, change: RightsChange) -> Result<(), Error> {
+        self.change_rights(name, identifier, change)
     }
 
     fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
-        Ok(self.store.show(|reader| reader.subscriptions(self.account))?)
+        self.show(|reader| reader.subscriptions(self.viewer.account()))
     }
 
     fn set_subscribed(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
-        let (account, name) = (self.account, name.clone());
+        let (account, name) = (self.viewer.account(), name.clone());
         self.write(move |txn| txn.set_subscribed(account, &name, subscribed))
     }
 
     fn create(&mut self, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<MailboxId, Error> {
-        let (account, name) = (self.account, name.clone());
-        self.write(move |txn| txn.create_mailbox(account, &name, special_use))
+        let place = self.new_place(name, special_use)?;
+        self.write(move |txn| txn.create_mailbox(place.account, &place.name, special_use))
     }
 
     fn delete(&mut self, name: &MailboxName) -> Result<(), Error> {
-        let (account, name) = (self.account, name.clone());
-        self.write(move |txn| txn.delete_mailbox(account, &name))
+        let place = self.show(|reader| self.place(reader, name))?.ok_or(Error::NoSuchMailbox)?;
+        self.write(move |txn| txn.delete_mailbox(place.account, &place.name))
     }
 
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
-        let (account, from, to) = (self.account, from.clone(), to.clone());
-        self.write(move |txn| txn.rename_mailbox(account, &from, &to))
+        let (from, to) = self.places(from, to)?;
+        self.write(move |txn| txn.rename_mailbox(from.account, &from.name, &to.name))
     }
 
     fn metadata(&mut self, of: Option<&MailboxName>) -> Result<BTreeMap<String, Vec<u8>>, Error> {
         let of = self.annotated(of)?;
-        Ok(self.store.show(|reader| reader.annotations(of))?)
+        self.show(|reader| reader.annotations(of))
     }
 
     fn set_metadata(&mut self, of: Option<&MailboxName>, entries: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Error> {
@@ -225,7 +264,7 @@ impl Account for MailAccount {
     }
 
     fn quota(&mut self) -> Result<Quota, Error> {
-        let quota = self.store.show(|reader| reader.quota(self.account))?;
+        let quota = self.show(|reader| reader.quota(self.viewer.account()))?;
         Ok(Quota {
             storage_limit_bytes: quota.limit_bytes,
             storage_bytes: quota.used_bytes,
@@ -236,7 +275,7 @@ impl Account for MailAccount {
 
     fn status(&mut self, name: &MailboxName) -> Result<Status, Error> {
         let mailbox = self.mailbox(name)?;
-        let status = self.store.show(|reader| reader.status(mailbox))?;
+        let status = self.show(|reader| reader.status(mailbox))?;
         Ok(Status {
             id: mailbox,
             messages: status.messages,
@@ -253,7 +292,8 @@ impl Account for MailAccount {
 
     fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error> {
         let mailbox = self.mailbox(name)?;
-        let opened = self.store.show(|reader| reader.open(mailbox))?;
+        let opened = self.show(|reader| reader.open(mailbox))?;
+        self.attend(opened.mailbox.account);
         let recent_from = self.recent_from(&opened.mailbox, claim_recent)?;
         Ok(Opened {
             id: mailbox,
@@ -265,11 +305,16 @@ impl Account for MailAccount {
             recent_from,
             keywords: opened.keywords,
             read_only: opened.mailbox.read_only,
+            rights: opened.rights,
         })
     }
 
     fn changes(&mut self, mailbox: MailboxId, since: ModSeq, claim_recent: bool) -> Result<Changes, Error> {
-        let changes = self.store.show(|reader| reader.changes(mailbox, since))?;
+        let changes = self.show(|reader| reader.changes(mailbox, since)).map_err(|error| match error {
+            // To a session that has it open it is as good as gone.
+            Error::NoPermission => Error::NoSuchMailbox,
+            error => error,
+        })?;
         let recent_from = self.recent_from(&changes.mailbox, claim_recent)?;
         Ok(Changes {
             highest_mod_seq: changes.mailbox.highest_mod_seq,
@@ -277,6 +322,7 @@ impl Account for MailAccount {
             changed: changes.changed.into_iter().map(Changed::from).collect(),
             vanished: changes.vanished,
             recent_from,
+            rights: changes.rights,
         })
     }
 
@@ -285,12 +331,13 @@ impl Account for MailAccount {
             With::Columns => store::With::Columns,
             With::Summary => store::With::Summary,
         };
-        let messages = self.store.show(|reader| reader.messages(mailbox, uids, with))?;
+        let messages = self.show(|reader| reader.messages(mailbox, uids, with))?;
         Ok(messages.into_iter().map(Message::from).collect())
     }
 
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error> {
-        let found = matching(&self.store, mailbox, among, query, &mut self.unsearched)?;
+        let viewer = Some(&self.viewer);
+        let found = matching(&self.store, viewer, mailbox, among, query, &mut self.unsearched)?;
         Ok(found.into_iter().map(|message| message.uid).collect())
     }
 
@@ -299,11 +346,11 @@ impl Account for MailAccount {
     }
 
     fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>, Error> {
-        Ok(self.store.show(|reader| reader.keyed(mailbox, uids))?)
+        self.show(|reader| reader.keyed(mailbox, uids))
     }
 
     fn bring(&mut self, mailbox: MailboxId, uid: LocalUid, wanted: &Wanted) -> Result<Brought, Error> {
-        let message = self.store.show(|reader| reader.messages(mailbox, &[uid], store::With::Columns))?.pop();
+        let message = self.show(|reader| reader.messages(mailbox, &[uid], store::With::Columns))?.pop();
         let message = message.ok_or(Error::NoSuchMessage)?;
         if let Some(brought) = self.find(&message, wanted)? {
             self.errands.forget(message.id);
@@ -346,17 +393,20 @@ impl Account for MailAccount {
 
     fn copy(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error> {
         let (to, uids) = (self.mailbox(to)?, uids.to_vec());
-        let account = self.account;
         let copied = self.write(move |txn| {
             let copied = txn.copy(mailbox, &uids, to)?;
-            txn.refuse_over_quota(account).map(|()| copied)
+            txn.refuse_full(to).map(|()| copied)
         })?;
         Ok(Copied { uid_validity: copied.uid_validity, uids: copied.uids })
     }
 
     fn move_messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error> {
         let (to, uids) = (self.mailbox(to)?, uids.to_vec());
-        let moved = self.write(move |txn| txn.move_messages(mailbox, &uids, to))?;
+        let moved = self.write(move |txn| {
+            let between_accounts = txn.reader().mailbox(mailbox)?.account != txn.reader().mailbox(to)?.account;
+            let moved = txn.move_messages(mailbox, &uids, to)?;
+            if between_accounts { txn.refuse_full(to).map(|()| moved) } else { Ok(moved) }
+        })?;
         Ok(Copied { uid_validity: moved.uid_validity, uids: moved.uids })
     }
 
@@ -365,7 +415,7 @@ impl Account for MailAccount {
         if size > limits::MESSAGE_MAX_BYTES {
             return Err(Error::TooBig { limit_bytes: limits::MESSAGE_MAX_BYTES });
         }
-        let mailbox = self.store.show(|reader| reader.mailbox(mailbox))?;
+        let mailbox = self.show(|reader| reader.permitted(mailbox, &[Right::Insert]))?;
         match (mailbox.selectable, mailbox.read_only) {
             (false, _) => Err(Error::NotSelectable),
             (true, true) => Err(Error::ReadOnly),
@@ -381,10 +431,9 @@ impl Account for MailAccount {
         message: Append<MailUpload>,
     ) -> Result<Appended, Error> {
         let (to, new) = (self.mailbox(to)?, self.new_message(message)?);
-        let account = self.account;
         let replaced = self.write(move |txn| {
             let replaced = txn.replace(mailbox, uid, to, &new)?;
-            txn.refuse_over_quota(account).map(|()| replaced)
+            txn.refuse_full(to).map(|()| replaced)
         })?;
         Ok(Appended {
             uid_validity: replaced.uid_validity,
@@ -395,10 +444,9 @@ impl Account for MailAccount {
     fn append(&mut self, to: &MailboxName, messages: Vec<Append<MailUpload>>) -> Result<Appended, Error> {
         let mailbox = self.mailbox(to)?;
         let new = messages.into_iter().map(|message| self.new_message(message)).collect::<Result<Vec<_>, Error>>()?;
-        let account = self.account;
         let appended = self.write(move |txn| {
             let appended = txn.append(mailbox, &new)?;
-            txn.refuse_over_quota(account).map(|()| appended)
+            txn.refuse_full(mailbox).map(|()| appended)
         })?;
         Ok(Appended {
             uid_validity: appended.uid_validity,
@@ -423,7 +471,7 @@ impl MailAccount {
 
     fn annotated(&self, of: Option<&MailboxName>) -> Result<Annotated, Error> {
         match of {
-            None => Ok(Annotated::Account(self.account)),
+            None => Ok(Annotated::Account(self.viewer.account())),
             Some(name) => self.mailbox(name).map(Annotated::Mailbox),
         }
     }
@@ -477,6 +525,7 @@ impl From<store::Error> for Error {
             store::Error::AlreadyExists => Self::AlreadyExists,
             store::Error::NotSelectable => Self::NotSelectable,
             store::Error::ReadOnly => Self::ReadOnly,
+            store::Error::NoPermission => Self::NoPermission,
             store::Error::Cannot(why) => Self::Cannot(why),
             store::Error::Limit(why) => Self::Limit(why),
             store::Error::TooBig { limit_bytes } => Self::TooBig { limit_bytes },

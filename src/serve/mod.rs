@@ -6,9 +6,11 @@
 //! Rules: no state of its own beside a session's account; a change is durable before the answer; what the store
 //! refuses is turned into the protocol's own words here and nowhere else.
 
+mod acl;
 pub mod bring;
 pub mod failures;
 pub mod imap;
+pub mod neighbours;
 pub mod pop3;
 pub mod search;
 pub mod sessions;

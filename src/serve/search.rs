@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::message::search::{Candidate, Query};
 use crate::message::{Body, Part, Summary};
-use crate::store::{Error, Findings, Message, Result, Store, With};
+use crate::store::{Error, Findings, Message, Reader, Result, Store, Viewer, With};
 use crate::types::{ByteSource, LocalUid, MailboxId, UidSet};
 
 /// Messages looked at between two reads of the store: bounds how long one read lasts.
@@ -17,15 +17,20 @@ const BATCH: usize = 500;
 /// The messages with UIDs in `among` that match, ascending, without their summaries. Some thousand at a time: their
 /// columns are held in memory.
 ///
-/// Those of which that cannot be told, because their text is not here, are counted in `unsearched`.
+/// `\Seen` is what `viewer` has seen. Those of which that cannot be told, because their text is not here, are counted in `unsearched`.
 pub fn matching(
     store: &Store,
+    viewer: Option<&Viewer>,
     mailbox: MailboxId,
     among: &UidSet<LocalUid>,
     query: &Query,
     unsearched: &mut usize,
 ) -> Result<Vec<Message>> {
     let (mut found, mut undecided) = (Vec::new(), Vec::new());
+    let seen_by = |reader: &Reader<'_>, mailbox, uids: &UidSet<LocalUid>, with| match viewer {
+        Some(viewer) => reader.seen_by(viewer).messages_in(mailbox, uids, with),
+        None => reader.messages_in(mailbox, uids, with),
+    };
     let mut findings = Findings::default();
     let mut possible = Cow::Borrowed(among);
     if !query.text_keys().is_empty() {
@@ -35,7 +40,7 @@ pub fn matching(
         possible =
             Cow::Owned(contents.iter().filter(|(_, content)| is_possible(*content)).map(|(uid, _)| *uid).collect());
     }
-    for message in store.show(|reader| reader.messages_in(mailbox, &possible, With::Columns))? {
+    for message in store.show(|reader| seen_by(reader, mailbox, &possible, With::Columns))? {
         let indexed = |key: &Query| findings.say(message.content, key);
         let candidate = candidate(&message, None, &indexed);
         match query.decided_by(&|key| candidate.says(key)) {
@@ -45,7 +50,7 @@ pub fn matching(
         }
     }
     for batch in undecided.chunks(BATCH) {
-        for message in store.show(|reader| reader.messages(mailbox, batch, With::Summary))? {
+        for message in store.show(|reader| seen_by(reader, mailbox, &batch.iter().copied().collect(), With::Summary))? {
             if message.content.is_none() {
                 match decided_by_header(store, &message, query)? {
                     Some(true) => found.push(Message { summary: None, ..message }),

@@ -28,6 +28,9 @@ pub enum Error {
     NotSelectable,
     #[error("the mailbox is read-only")]
     ReadOnly,
+    /// The user does not have the right to (RFC 4314).
+    #[error("that is not permitted")]
+    NoPermission,
     /// What is to be put back is there.
     #[error("the bytes of message {0} are in that mailbox already; nothing is done")]
     InPlace(MessageId),

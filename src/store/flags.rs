@@ -9,10 +9,11 @@ use rusqlite::{OptionalExtension, params};
 
 use super::message_acts::check_keywords;
 use super::messages::{With, flags_from_row};
+use super::rights::Standing;
 use super::{Changed, Error, Message, Origin, Result, Txn};
 use crate::journal::Op;
 use crate::merge::FlagReplicas;
-use crate::types::{Flags, LocalUid, MailboxId, MessageId, ModSeq};
+use crate::types::{AccountId, Flags, LocalUid, MailboxId, MessageId, ModSeq, Right, Rights, SystemFlag};
 
 /// STORE's three forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,19 @@ pub struct Stored {
 type Delta = (Flags, Flags);
 
 impl FlagChange {
+    /// The flags it names.
+    const fn named(&self) -> &Flags {
+        match self {
+            Self::Add(flags) | Self::Remove(flags) | Self::Replace(flags) => flags,
+        }
+    }
+
+    /// "STORE operation SHOULD NOT fail if the user has rights to modify at least one flag specified" (RFC 4314 section 4).
+    fn is_permitted(&self, rights: Rights) -> bool {
+        let any = rights.has_any(&[Right::Seen, Right::Write, Right::DeleteMessages]);
+        any && (self.named().is_empty() || !rights.allowed(self.named()).is_empty())
+    }
+
     /// Flags named in an addition count as set by the user even where they are set already: an assertion, which a
     /// removal elsewhere does not take away. What a replacement leaves as it is was not said by anyone.
     fn delta(&self, before: &Flags) -> Delta {
@@ -56,16 +70,22 @@ impl Txn<'_> {
         change: &FlagChange,
         unchanged_since: Option<ModSeq>,
     ) -> Result<Stored> {
-        let account = self.writable(mailbox)?.account;
+        let target = self.writable(mailbox)?;
+        let Standing { rights, guest } = self.eyes().admit(&target, &[Right::Read])?;
+        if !change.is_permitted(rights) {
+            return Err(Error::NoPermission);
+        }
+        let account = target.account;
         let mut stored = Stored::default();
         let mut said: BTreeMap<String, (Delta, Vec<MessageId>)> = BTreeMap::new();
         let mut taken = None;
-        for message in self.reader().messages(mailbox, uids, With::Columns)? {
+        for message in self.eyes().messages(mailbox, uids, With::Columns)? {
             if unchanged_since.is_some_and(|since| message.mod_seq > since) {
                 stored.modified.push(message.uid);
                 continue;
             }
-            let delta = change.delta(&message.flags);
+            let (add, remove) = change.delta(&message.flags);
+            let delta = (rights.allowed(&add), rights.allowed(&remove));
             let flags = message.flags.difference(&delta.1).union(&delta.0);
             let mut mod_seq = message.mod_seq;
             if flags != message.flags {
@@ -74,7 +94,10 @@ impl Txn<'_> {
                     Some(mod_seq) => mod_seq,
                     None => *taken.insert(self.next_mod_seq(mailbox)?),
                 };
-                self.set_flags(message.id, &flags, mod_seq)?;
+                match guest {
+                    None => self.set_flags(message.id, &flags, mod_seq)?,
+                    Some(guest) => self.set_flags_of_guest(guest, &message, &flags, mod_seq)?,
+                }
             }
             if self.origin() == Origin::LocalUser && !(delta.0.is_empty() && delta.1.is_empty()) {
                 self.record_in_replicas(&message, &delta)?;
@@ -96,6 +119,23 @@ impl Txn<'_> {
             .prepare_cached("UPDATE message SET system_flags = ?2, keywords = ?3, mod_seq = ?4 WHERE id = ?1")?;
         let mod_seq = mod_seq.get().cast_signed();
         update.execute(params![message.get(), flags.system_bits(), flags.keywords_text(), mod_seq])?;
+        Ok(())
+    }
+
+    /// Writes the flags that a guest gives a message: `\Seen` is not the owner's.
+    fn set_flags_of_guest(&self, guest: AccountId, message: &Message, flags: &Flags, mod_seq: ModSeq) -> Result<()> {
+        let seen = flags.has(SystemFlag::Seen);
+        if seen != message.flags.has(SystemFlag::Seen) {
+            self.set_guest_seen(guest, (message.id, message.mailbox), seen, mod_seq)?;
+        }
+        let others = |flags: &Flags| flags.difference(&[SystemFlag::Seen.into()].into_iter().collect());
+        if others(flags) != others(&message.flags) {
+            let mut update = self.conn().prepare_cached(
+                "UPDATE message SET system_flags = (system_flags & 1) | ?2, keywords = ?3, mod_seq = ?4 WHERE id = ?1",
+            )?;
+            let (bits, mod_seq) = (others(flags).system_bits(), mod_seq.get().cast_signed());
+            update.execute(params![message.id.get(), bits, flags.keywords_text(), mod_seq])?;
+        }
         Ok(())
     }
 

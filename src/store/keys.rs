@@ -13,6 +13,7 @@ const NOTED_AT_ONCE: usize = 1000;
 impl Reader<'_> {
     /// Those of `uids` (ascending) that exist, ascending. Call it in batches: the answer is held in memory.
     pub fn keyed(&self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>> {
+        self.guest_who_reads(mailbox)?;
         let mut select = self.conn().prepare_cached(
             "SELECT m.uid, m.internal_s, m.internal_offset, coalesce(m.told_bytes, m.size_bytes) AS size_bytes, k.keys
              FROM message AS m LEFT JOIN outline AS o ON o.id = m.outline_id

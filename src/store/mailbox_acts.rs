@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::{Error, Mailbox, Origin, Result, Txn};
 use crate::journal::Op;
-use crate::types::{AccountId, MailboxId, MailboxName, SpecialUse, limits};
+use crate::types::{AccountId, MailboxId, MailboxName, Right, SpecialUse, limits};
 
 impl Txn<'_> {
     /// Makes a mailbox and, unless upstream said so, the missing ones above it. A name that could not be selected can
@@ -15,6 +15,7 @@ impl Txn<'_> {
         name: &MailboxName,
         special_use: Option<SpecialUse>,
     ) -> Result<MailboxId> {
+        self.refuse_unless_permitted_above(account, name)?;
         let existing = self.reader().mailbox_named(account, name)?;
         if existing.as_ref().is_some_and(|mailbox| mailbox.selectable) {
             return Err(Error::AlreadyExists);
@@ -32,7 +33,13 @@ impl Txn<'_> {
                 self.set_selectable(mailbox.id, true)?;
                 mailbox.id
             }
-            None => self.insert_mailbox(account, name, special_use)?,
+            None => {
+                let mailbox = self.insert_mailbox(account, name, special_use)?;
+                if let Some(above) = self.nearest_above(account, name)? {
+                    self.inherit_rights(above.id, mailbox)?;
+                }
+                mailbox
+            }
         };
         self.journal(account, &Op::CreateMailbox { mailbox, name: name.clone() })?;
         Ok(mailbox)
@@ -45,11 +52,13 @@ impl Txn<'_> {
             return Err(Error::Cannot("INBOX cannot be deleted"));
         }
         let mailbox = self.reader().mailbox_named(account, name)?.ok_or(Error::NoSuchMailbox)?;
+        self.eyes().admit(&mailbox, &[Right::DeleteMailbox])?;
         let has_children = !self.reader().mailboxes_below(account, name)?.is_empty();
         if has_children && !mailbox.selectable {
             return Err(Error::Cannot("the mailbox has mailboxes below it"));
         }
         self.drop_annotations(mailbox.id)?;
+        self.drop_rights(mailbox.id)?;
         self.remove_all(&mailbox, "its mailbox was deleted")?;
         self.forget_waiting(mailbox.id)?;
         self.next_mod_seq(mailbox.id)?;
@@ -72,6 +81,8 @@ impl Txn<'_> {
     /// (RFC 3501 section 6.3.5).
     pub fn rename_mailbox(&mut self, account: AccountId, from: &MailboxName, to: &MailboxName) -> Result<()> {
         let mailbox = self.reader().mailbox_named(account, from)?.ok_or(Error::NoSuchMailbox)?;
+        self.eyes().admit(&mailbox, &[Right::DeleteMailbox])?;
+        self.refuse_unless_permitted_above(account, to)?;
         if self.reader().mailbox_named(account, to)?.is_some() || self.hidden_named(account, to)?.is_some() {
             return Err(Error::AlreadyExists);
         }
@@ -143,6 +154,17 @@ impl Txn<'_> {
         let mut update = self.conn().prepare_cached("UPDATE mailbox SET selectable = ?2 WHERE id = ?1")?;
         update.execute(params![mailbox.get(), selectable])?;
         Ok(())
+    }
+
+    /// Who makes a mailbox must have the right to make some below the nearest one above it (RFC 4314 section 4). At the top
+    /// only the owner makes some.
+    fn refuse_unless_permitted_above(&self, account: AccountId, name: &MailboxName) -> Result<()> {
+        let permitted = match (self.nearest_above(account, name)?, self.eyes().viewer_if_any()) {
+            (_, None) => true,
+            (None, Some(actor)) => actor.account() == account,
+            (Some(above), Some(_)) => self.eyes().rights(&above)?.has(Right::Create),
+        };
+        if permitted { Ok(()) } else { Err(Error::NoPermission) }
     }
 
     /// Upstream lists the mailboxes above on its own, where they exist.

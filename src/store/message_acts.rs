@@ -1,5 +1,7 @@
 //! Messages come, are copied and moved, and go.
 
+use std::borrow::Cow;
+
 use rusqlite::params;
 
 use super::messages::With;
@@ -8,7 +10,8 @@ use super::{Error, Mailbox, Message, Origin, Outline, Result, StoredContent, Txn
 use crate::journal::Op;
 use crate::types::mutant::mutant;
 use crate::types::{
-    ContentId, Flags, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, SystemFlag, UidSet, UidValidity, limits,
+    ContentId, Flags, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, Right, SystemFlag, UidSet, UidValidity,
+    limits,
 };
 
 /// A message to add.
@@ -36,6 +39,10 @@ pub struct Copied {
     pub uids: Vec<(LocalUid, LocalUid)>,
 }
 
+/// "The union of the ACL rights required for UID STORE, UID COPY, and UID EXPUNGE" (RFC 6851 section 4.2; RFC 8508 section
+/// 4.1), as far as they are of the mailbox that messages leave.
+const REMOVE: [Right; 3] = [Right::Read, Right::DeleteMessages, Right::Expunge];
+
 impl Txn<'_> {
     /// Adds messages in order.
     pub fn append(&mut self, mailbox: MailboxId, messages: &[NewMessage]) -> Result<Appended> {
@@ -50,11 +57,20 @@ impl Txn<'_> {
         messages: &[(&NewMessage, Option<&Outline>)],
     ) -> Result<Appended> {
         let target = self.writable(mailbox)?;
+        let standing = self.eyes().admit(&target, &[Right::Insert])?;
         let mod_seq = self.next_mod_seq(mailbox)?;
         let first = self.take_uids(mailbox, messages.len())?;
         let mut placed = Vec::with_capacity(messages.len());
         for ((message, outline), uid) in messages.iter().zip(first.get()..) {
-            let id = self.insert(&target, Some((LocalUid::new(uid), mod_seq)), message, *outline)?;
+            let (flags, seen_by) = standing.kept(&message.flags);
+            let message = match flags == message.flags {
+                true => Cow::Borrowed(*message),
+                false => Cow::Owned(NewMessage { flags, ..(*message).clone() }),
+            };
+            let id = self.insert(&target, Some((LocalUid::new(uid), mod_seq)), &message, *outline)?;
+            if let Some(guest) = seen_by {
+                self.set_guest_seen(guest, (id, mailbox), true, mod_seq)?;
+            }
             self.journal(target.account, &Op::Append { message: id, mailbox })?;
             placed.push((id, LocalUid::new(uid)));
         }
@@ -120,7 +136,8 @@ impl Txn<'_> {
     /// Copies messages; flags and INTERNALDATE go along. UIDs without a message are passed over.
     pub fn copy(&mut self, from: MailboxId, uids: &[LocalUid], to: MailboxId) -> Result<Copied> {
         let target = self.writable(to)?;
-        let sources = self.reader().messages(from, uids, With::Columns)?;
+        let standing = self.eyes().admit(&target, &[Right::Insert])?;
+        let sources = self.eyes().messages(from, uids, With::Columns)?;
         if sources.is_empty() {
             return Ok(Copied { uid_validity: target.uid_validity, uids: Vec::new() });
         }
@@ -129,15 +146,28 @@ impl Txn<'_> {
         let mut copy = self.conn().prepare_cached(
             "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
                internal_offset, size_bytes, content_id, email_id, saved_ms, object_id, outline_id)
-             SELECT account_id, ?2, ?3, ?4, system_flags, keywords, internal_s,
+             SELECT ?6, ?2, ?3, ?4, ?7, ?8, internal_s,
                internal_offset, size_bytes, content_id, email_id, ?5, object_id, outline_id
              FROM message WHERE id = ?1",
         )?;
         let (mut copies, mut uids) = (Vec::with_capacity(sources.len()), Vec::with_capacity(sources.len()));
         for (source, uid) in sources.iter().zip(first.get()..) {
             let now = self.now().unix_ms();
-            copy.execute(params![source.id.get(), to.get(), uid, mod_seq.get().cast_signed(), now])?;
+            let (flags, seen_by) = standing.kept(&source.flags);
+            copy.execute(params![
+                source.id.get(),
+                to.get(),
+                uid,
+                mod_seq.get().cast_signed(),
+                now,
+                target.account.get(),
+                flags.system_bits(),
+                flags.keywords_text()
+            ])?;
             let id = self.conn().last_insert_rowid();
+            if let Some(guest) = seen_by {
+                self.set_guest_seen(guest, (MessageId::new(id), to), true, mod_seq)?;
+            }
             if mutant!(CopyWithoutFlags) {
                 self.conn().execute("UPDATE message SET system_flags = 0, keywords = '' WHERE id = ?1", [id])?;
             }
@@ -148,12 +178,19 @@ impl Txn<'_> {
         Ok(Copied { uid_validity: target.uid_validity, uids })
     }
 
-    /// Moves messages. UIDs without a message are passed over.
+    /// Moves messages. UIDs without a message are passed over. Between accounts they are copied, and the originals go.
     pub fn move_messages(&mut self, from: MailboxId, uids: &[LocalUid], to: MailboxId) -> Result<Copied> {
-        self.writable(from)?;
+        let source = self.writable(from)?;
         let target = self.writable(to)?;
+        self.eyes().admit(&source, &REMOVE)?;
+        self.eyes().admit(&target, &[Right::Insert])?;
         let messages = self.reader().messages(from, uids, With::Columns)?;
-        self.place(from, &messages, &target)
+        if source.account == target.account {
+            return self.place(from, &messages, &target);
+        }
+        let copied = self.copy(from, uids, to)?;
+        self.take_out(&source, &messages, "moved to another account")?;
+        Ok(copied)
     }
 
     /// Moves everything.
@@ -172,6 +209,7 @@ impl Txn<'_> {
         message: &NewMessage,
     ) -> Result<Appended> {
         let source = self.writable(mailbox)?;
+        self.eyes().admit(&source, &REMOVE)?;
         let replaced = self.reader().messages(mailbox, &[uid], With::Columns)?;
         if replaced.is_empty() {
             return Err(Error::NoSuchMessage);
@@ -184,6 +222,7 @@ impl Txn<'_> {
     /// Removes the messages with `\Deleted`, all or those among `uids`. Returns what went, ascending.
     pub fn expunge(&mut self, mailbox: MailboxId, uids: Option<&UidSet<LocalUid>>) -> Result<Vec<LocalUid>> {
         let source = self.writable(mailbox)?;
+        self.eyes().admit(&source, &[Right::Read, Right::Expunge])?;
         let mut select = self.conn().prepare_cached(
             "SELECT uid FROM message
              WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0 ORDER BY uid",

@@ -49,9 +49,27 @@ pub struct Message {
     pub summary: Option<Arc<Summary>>,
 }
 
-const COLUMNS: &str = "m.id, m.account_id, m.mailbox_id, m.uid, m.mod_seq, m.system_flags, m.keywords, m.internal_s,
-    m.internal_offset, m.size_bytes, m.content_id, m.email_id, m.saved_ms,
-    m.object_id, m.told_bytes";
+const COLUMNS: &str = "m.id, m.account_id, m.mailbox_id, m.uid, m.keywords, m.internal_s, m.internal_offset,
+    m.size_bytes, m.content_id, m.email_id, m.saved_ms, m.object_id, m.told_bytes";
+
+/// What is each viewer's own of `message AS m`: the mod-sequence, and `\Seen` among the flags.
+pub(in crate::store) struct OwnColumns {
+    pub columns: &'static str,
+    pub join: String,
+}
+
+impl OwnColumns {
+    pub fn of(guest: Option<AccountId>) -> Self {
+        match guest {
+            None => Self { columns: "m.mod_seq, m.system_flags", join: String::new() },
+            Some(guest) => Self {
+                columns: "max(m.mod_seq, coalesce(g.mod_seq, 0)) AS mod_seq,
+                    (m.system_flags & ~1) | coalesce(g.seen, 0) AS system_flags",
+                join: format!("LEFT JOIN guest_seen AS g ON g.message_id = m.id AND g.account_id = {guest}"),
+            },
+        }
+    }
+}
 
 impl Message {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -108,6 +126,7 @@ impl Reader<'_> {
         mailbox: MailboxId,
         uids: &UidSet<LocalUid>,
     ) -> Result<Vec<(LocalUid, Option<ContentId>)>> {
+        self.guest_who_reads(mailbox)?;
         let mut select = self.conn().prepare_cached(
             "SELECT uid, content_id FROM message WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid",
         )?;
@@ -139,9 +158,11 @@ impl Reader<'_> {
                 "LEFT JOIN content AS c ON c.id = m.content_id LEFT JOIN outline AS o ON o.id = m.outline_id",
             ),
         };
+        let own = OwnColumns::of(self.guest_who_reads(mailbox)?);
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT {COLUMNS}, {summary} FROM message AS m {join}
-             WHERE m.mailbox_id = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid"
+            "SELECT {COLUMNS}, {}, {summary} FROM message AS m {join} {}
+             WHERE m.mailbox_id = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid",
+            own.columns, own.join
         ))?;
         for (first, last) in wide_ranges(uids) {
             let mut rows = select.query(params![mailbox.get(), first, last])?;
@@ -166,7 +187,7 @@ impl Reader<'_> {
     /// The message, if it is in a mailbox.
     pub fn message(&self, message: MessageId) -> Result<Option<Message>> {
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM message AS m WHERE m.id = ?1 AND m.mailbox_id IS NOT NULL"
+            "SELECT {COLUMNS}, m.mod_seq, m.system_flags FROM message AS m WHERE m.id = ?1 AND m.mailbox_id IS NOT NULL"
         ))?;
         Ok(select.query_row([message.get()], Message::from_row).optional()?)
     }

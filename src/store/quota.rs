@@ -4,7 +4,7 @@
 use rusqlite::params;
 
 use super::{Error, Reader, Result, Txn};
-use crate::types::AccountId;
+use crate::types::{AccountId, MailboxId};
 
 /// An account's limits, where it has any, and what it uses of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,10 +53,11 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Fails where the account now holds more than it may: what this transaction added goes with it. Whoever adds
+    /// Fails where the mailbox's owner now holds more than they may: what this transaction added goes with it. Whoever adds
     /// messages at a person's wish asks this behind the act.
-    pub fn refuse_over_quota(&self, account: AccountId) -> Result<()> {
-        match self.reader().quota(account)?.is_over(0, 0) {
+    pub fn refuse_full(&self, mailbox: MailboxId) -> Result<()> {
+        let owner = self.reader().mailbox(mailbox)?.account;
+        match self.reader().quota(owner)?.is_over(0, 0) {
             true => Err(Error::OverQuota),
             false => Ok(()),
         }

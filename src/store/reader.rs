@@ -3,18 +3,34 @@
 
 use rusqlite::Connection;
 
+use super::Viewer;
+
 /// A read transaction, open (or the inside of a write transaction).
 #[derive(Clone, Copy)]
 pub struct Reader<'c> {
     conn: &'c Connection,
+    viewer: Option<&'c Viewer>,
 }
 
 impl<'c> Reader<'c> {
     pub(super) const fn new(conn: &'c Connection) -> Self {
-        Self { conn }
+        Self { conn, viewer: None }
+    }
+
+    /// The same with the eyes of a user: what they may not see is refused, and `\Seen` is what they have seen.
+    #[must_use]
+    pub const fn seen_by<'v>(&self, viewer: &'v Viewer) -> Reader<'v>
+    where
+        'c: 'v,
+    {
+        Reader { conn: self.conn, viewer: Some(viewer) }
     }
 
     pub(in crate::store) const fn conn(&self) -> &'c Connection {
         self.conn
+    }
+
+    pub(in crate::store) const fn viewer_if_any(&self) -> Option<&'c Viewer> {
+        self.viewer
     }
 }

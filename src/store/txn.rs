@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, params};
 
 use super::contents::Contents;
-use super::{Error, Origin, Reader, Result};
+use super::{Error, Origin, Reader, Result, Viewer};
 use crate::journal::Op;
 use crate::types::mutant::mutant;
 use crate::types::{AccountId, EntryId, LocalUid, MailboxId, ModSeq, Timestamp};
@@ -21,11 +21,25 @@ pub struct Txn<'c> {
     origin: Origin,
     now: Timestamp,
     touched: BTreeSet<AccountId>,
+    actor: Option<Viewer>,
 }
 
 impl<'c> Txn<'c> {
     pub(super) const fn new(conn: &'c Connection, contents: &'c Contents, origin: Origin, now: Timestamp) -> Self {
-        Self { conn, contents, origin, now, touched: BTreeSet::new() }
+        Self { conn, contents, origin, now, touched: BTreeSet::new(), actor: None }
+    }
+
+    /// From here on only what this user may do is done; the rest is refused.
+    pub fn act_for(&mut self, user: Viewer) {
+        self.actor = Some(user);
+    }
+
+    /// As [`Self::reader`], with the eyes of the user who acts.
+    pub(in crate::store) fn eyes(&self) -> Reader<'_> {
+        match &self.actor {
+            Some(actor) => self.reader().seen_by(actor),
+            None => self.reader(),
+        }
     }
 
     /// On whose behalf it writes.

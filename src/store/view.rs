@@ -2,9 +2,10 @@
 
 use rusqlite::params;
 
-use super::messages::flags_from_row;
+use super::messages::{OwnColumns, flags_from_row};
+use super::rights::Standing;
 use super::{Error, Mailbox, Reader, Result, Txn};
-use crate::types::{Flags, LocalUid, MailboxId, ModSeq, UidValidity};
+use crate::types::{AccountId, Flags, LocalUid, MailboxId, ModSeq, Right, Rights, UidValidity};
 
 /// STATUS (RFC 3501 section 6.3.10, RFC 8438, RFC 7162).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Opened {
     pub first_unseen: Option<LocalUid>,
     /// Keywords in use.
     pub keywords: Flags,
+    /// What the viewer may do.
+    pub rights: Rights,
 }
 
 /// What changed since a mod-sequence: everything of one moment.
@@ -40,6 +43,8 @@ pub struct Changes {
     pub changed: Vec<Changed>,
     /// Messages that went, ascending. May name some that a session never saw.
     pub vanished: Vec<LocalUid>,
+    /// What the viewer may do.
+    pub rights: Rights,
 }
 
 /// A message with its flags now.
@@ -54,14 +59,18 @@ impl Reader<'_> {
     /// Opens a mailbox. A session that claims the recent messages follows with [`Txn::claim_recent`] where
     /// `recent_from < uid_next`.
     pub fn open(&self, mailbox: MailboxId) -> Result<Opened> {
-        let mailbox = self.open_mailbox(mailbox)?;
+        let (mailbox, Standing { rights, guest }) = self.open_mailbox(mailbox)?;
         let id = [mailbox.id.get()];
         let mut select = self.conn().prepare_cached("SELECT uid FROM message WHERE mailbox_id = ?1 ORDER BY uid")?;
         let uids = select.query_map(id, uid)?.collect::<rusqlite::Result<_>>()?;
-        let mut select = self.conn().prepare_cached(
-            "SELECT min(uid) AS uid FROM message
-             WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 1 = 0",
-        )?;
+        let unseen = match guest {
+            None => "mailbox_id IS NOT NULL AND system_flags & 1 = 0".to_owned(),
+            Some(guest) => format!(
+                "NOT EXISTS (SELECT 1 FROM guest_seen AS g WHERE g.message_id = m.id AND g.account_id = {guest} AND g.seen)"
+            ),
+        };
+        let first = format!("SELECT min(uid) AS uid FROM message AS m WHERE mailbox_id = ?1 AND {unseen}");
+        let mut select = self.conn().prepare_cached(&first)?;
         let first_unseen = select.query_row(id, |row| row.get::<_, Option<u32>>("uid"))?.map(LocalUid::new);
         let mut select = self.conn().prepare_cached(
             "SELECT DISTINCT 0 AS system_flags, keywords FROM message
@@ -71,12 +80,12 @@ impl Reader<'_> {
         for some in select.query_map(id, flags_from_row)? {
             keywords = keywords.union(&some?);
         }
-        Ok(Opened { mailbox, uids, first_unseen, keywords })
+        Ok(Opened { mailbox, uids, first_unseen, keywords, rights })
     }
 
     /// Counts of a mailbox.
     pub fn status(&self, mailbox: MailboxId) -> Result<Status> {
-        let mailbox = self.open_mailbox(mailbox)?;
+        let (mailbox, Standing { guest, .. }) = self.open_mailbox(mailbox)?;
         let mut select = self.conn().prepare_cached(
             "SELECT count(*) AS messages, total(coalesce(told_bytes, size_bytes)) AS size,
                (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND uid >= ?2) AS recent,
@@ -85,11 +94,16 @@ impl Reader<'_> {
                (SELECT total(coalesce(told_bytes, size_bytes)) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0) AS deleted_size
              FROM message WHERE mailbox_id = ?1",
         )?;
+        let seen = guest.map(|guest| self.seen_by_guest(mailbox.id, guest)).transpose()?;
         Ok(select.query_row(params![mailbox.id.get(), mailbox.recent_from.get()], |row| {
+            let messages: u32 = row.get("messages")?;
             Ok(Status {
-                messages: row.get("messages")?,
+                messages,
                 recent: row.get("recent")?,
-                unseen: row.get("unseen")?,
+                unseen: match seen {
+                    Some(seen) => messages.saturating_sub(seen),
+                    None => row.get("unseen")?,
+                },
                 deleted: row.get("deleted")?,
                 deleted_bytes: row.get::<_, f64>("deleted_size")? as u64,
                 size_bytes: row.get::<_, f64>("size")? as u64,
@@ -108,26 +122,54 @@ impl Reader<'_> {
 
     /// What changed in an open mailbox after `since`. Fails with `NoSuchMailbox` once it is deleted.
     pub fn changes(&self, mailbox: MailboxId, since: ModSeq) -> Result<Changes> {
-        let mailbox = self.open_mailbox(mailbox)?;
+        let (mailbox, Standing { rights, guest }) = self.open_mailbox(mailbox)?;
+        let changed = self.changed(mailbox.id, since, guest)?;
         let after = params![mailbox.id.get(), since.get().cast_signed()];
-        let mut select = self.conn().prepare_cached(
-            "SELECT uid, mod_seq, system_flags, keywords FROM message
-             WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND mod_seq > ?2 ORDER BY uid",
-        )?;
-        let changed = select.query_map(after, Changed::from_row)?.collect::<rusqlite::Result<_>>()?;
         let mut select = self
             .conn()
             .prepare_cached("SELECT uid FROM expunged WHERE mailbox_id = ?1 AND mod_seq > ?2 ORDER BY uid")?;
         let vanished = select.query_map(after, uid)?.collect::<rusqlite::Result<_>>()?;
-        Ok(Changes { mailbox, changed, vanished })
+        Ok(Changes { mailbox, changed, vanished, rights })
     }
 
-    fn open_mailbox(&self, mailbox: MailboxId) -> Result<Mailbox> {
-        let mailbox = self.mailbox(mailbox)?;
-        match (&mailbox.name, mailbox.selectable) {
-            (None, _) => Err(Error::NoSuchMailbox),
-            (Some(_), false) => Err(Error::NotSelectable),
-            (Some(_), true) => Ok(mailbox),
+    fn changed(&self, mailbox: MailboxId, since: ModSeq, guest: Option<AccountId>) -> Result<Vec<Changed>> {
+        let later = "m.mailbox_id = ?1 AND m.mailbox_id IS NOT NULL AND m.mod_seq > ?2";
+        let later = match guest {
+            None => later.to_owned(),
+            Some(guest) => format!(
+                "m.id IN (SELECT m.id FROM message AS m WHERE {later} UNION SELECT message_id FROM guest_seen
+                   WHERE account_id = {guest} AND mailbox_id = ?1 AND mod_seq > ?2)"
+            ),
+        };
+        let own = OwnColumns::of(guest);
+        let mut select = self.conn().prepare_cached(&format!(
+            "SELECT m.uid, m.keywords, {} FROM message AS m {} WHERE {later} ORDER BY m.uid",
+            own.columns, own.join
+        ))?;
+        let rows = select.query_map(params![mailbox.get(), since.get().cast_signed()], Changed::from_row)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn seen_by_guest(&self, mailbox: MailboxId, guest: AccountId) -> Result<u32> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT count(*) AS n FROM guest_seen WHERE account_id = ?1 AND mailbox_id = ?2 AND seen",
+        )?;
+        Ok(select.query_row([guest.get(), mailbox.get()], |row| row.get("n"))?)
+    }
+
+    /// A guest is shown no message as recent: that is between the owner's sessions.
+    fn open_mailbox(&self, mailbox: MailboxId) -> Result<(Mailbox, Standing)> {
+        let mut mailbox = self.mailbox(mailbox)?;
+        if mailbox.name.is_none() {
+            return Err(Error::NoSuchMailbox);
+        }
+        let standing = self.admit(&mailbox, &[Right::Read])?;
+        if standing.guest.is_some() {
+            mailbox.recent_from = mailbox.uid_next;
+        }
+        match mailbox.selectable {
+            true => Ok((mailbox, standing)),
+            false => Err(Error::NotSelectable),
         }
     }
 }

@@ -32,7 +32,7 @@ fn arguments(name: &str, parser: &mut Parser<'_>) {
         "SEARCH" => parser.search().map(|search| check_key(&search.key, 0)).unwrap_or_default(),
         "SELECT" | "EXAMINE" => parser.select(true, true).map(|it| check_mailbox(&it.mailbox)).unwrap_or_default(),
         "LIST" => {
-            let forms = ListForms { extended: true, status: true, special_use: true, metadata: true };
+            let forms = ListForms { extended: true, status: true, special_use: true, metadata: true, my_rights: true };
             let _ = parser.list_command(forms);
         }
         "LSUB" => drop(parser.lsub()),

@@ -88,6 +88,7 @@ impl Shore {
             tarpit_seconds: None,
             check_senders: None,
             dkim: None,
+            shared: Vec::new(),
             greet_delay_seconds: 0,
         };
         let server = Server::start(settings, Clock::system()).await.map_err(io::Error::other)?;

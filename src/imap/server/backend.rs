@@ -14,8 +14,8 @@ use crate::message::{Keyed, Summary};
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::types::{
-    ContentId, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SpecialUse, Timestamp, UidSet,
-    UidValidity,
+    ContentId, Flags, Identifier, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, Rights, RightsChange,
+    SpecialUse, Timestamp, UidSet, UidValidity,
 };
 
 /// Who knows the users.
@@ -83,7 +83,13 @@ pub enum LoginError {
 pub trait Account: Send + 'static {
     type Upload: Upload;
 
-    /// Every mailbox, sorted by name, INBOX among them. Parents that exist only as part of a name are not listed.
+    /// The namespaces of other users' mailboxes and of those that are nobody's, by the names that theirs begin with (RFC
+    /// 2342); none where there are only the user's own.
+    fn namespaces(&self) -> Option<[MailboxName; 2]> {
+        None
+    }
+    /// Every mailbox that the user may look up, sorted by name, INBOX among them. Parents that exist only as part of a name
+    /// are not listed.
     fn list(&mut self) -> Result<Vec<Mailbox>, Error>;
     /// Every subscribed name, sorted, whether or not such a mailbox exists (RFC 3501 section 6.3.9).
     fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error>;
@@ -101,8 +107,22 @@ pub trait Account: Send + 'static {
     fn metadata(&mut self, of: Option<&MailboxName>) -> Result<BTreeMap<String, Vec<u8>>, Error>;
     /// Sets annotations, all or none; those without a value go.
     fn set_metadata(&mut self, of: Option<&MailboxName>, entries: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Error>;
-    /// The account's one quota root (RFC 9208). Asked only where the backend has QUOTA.
+    /// The one quota root of the user's own mailboxes (RFC 9208). Asked only where the backend has QUOTA.
     fn quota(&mut self) -> Result<Quota, Error>;
+
+    /// What the user may do with a mailbox (RFC 4314). What the user may not do, every call refuses with `NoPermission`, or
+    /// with `NoSuchMailbox` where the user may not know of the mailbox. This one and the next two are asked only where the
+    /// backend has ACL.
+    fn rights(&mut self, _name: &MailboxName) -> Result<Rights, Error> {
+        Ok(Rights::ALL)
+    }
+    /// The access control list, the owner's entry first.
+    fn acl(&mut self, _name: &MailboxName) -> Result<Vec<(Identifier, Rights)>, Error> {
+        Err(Error::NoPermission)
+    }
+    fn set_rights(&mut self, _: &MailboxName, _: &Identifier, _: RightsChange) -> Result<(), Error> {
+        Err(Error::NoPermission)
+    }
 
     /// Opens a mailbox. With `claim_recent` the messages that no session has seen yet are this session's recent ones.
     fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error>;
@@ -177,6 +197,9 @@ pub enum Error {
     NotSelectable,
     #[error("the mailbox is read-only")]
     ReadOnly,
+    /// The user does not have the right to (RFC 5530: NOPERM).
+    #[error("that is not permitted")]
+    NoPermission,
     /// Never possible, as the reason says (RFC 5530: CANNOT).
     #[error("{0}")]
     Cannot(&'static str),
@@ -201,7 +224,7 @@ pub enum Error {
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A mailbox as LIST shows it.
+/// A mailbox as LIST shows it, to the user who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailbox {
     /// Stays when the mailbox is renamed.
@@ -265,6 +288,8 @@ pub struct Opened {
     /// Keywords in use.
     pub keywords: Flags,
     pub read_only: bool,
+    /// What the user may do.
+    pub rights: Rights,
 }
 
 /// What changed since a mod-sequence, of one moment.
@@ -278,6 +303,8 @@ pub struct Changes {
     pub vanished: Vec<LocalUid>,
     /// New messages from this UID on are recent to this session.
     pub recent_from: LocalUid,
+    /// What the user may do.
+    pub rights: Rights,
 }
 
 /// A message with its flags now.

@@ -57,6 +57,9 @@ pub enum Capability {
     ThreadReferences,
     MultiSearch,
     Notify,
+    Acl,
+    Rights,
+    ListMyRights,
 }
 
 /// A row of the table.
@@ -73,7 +76,7 @@ const fn row(capability: Capability, name: &'static str, rests_on: &'static [Cap
 }
 
 /// Every capability, in the order in which they are listed.
-const TABLE: [Row; 48] = [
+const TABLE: [Row; 51] = [
     row(C::Imap4Rev2, "IMAP4rev2", FOLDED_IN),                        // RFC 9051
     row(C::LiteralPlus, "LITERAL+", &[]),                             // RFC 7888
     row(C::SaslIr, "SASL-IR", &[]),                                   // RFC 4959
@@ -120,9 +123,11 @@ const TABLE: [Row; 48] = [
     row(C::ESort, "ESORT", &[C::Sort, C::ESearch]),                   // RFC 5267 section 3
     row(C::ThreadOrderedSubject, "THREAD=ORDEREDSUBJECT", &[C::ThreadReferences]), // RFC 5256
     row(C::ThreadReferences, "THREAD=REFERENCES", &[]),               // RFC 5256
-    row(C::MultiSearch, "MULTISEARCH", &[C::ESearch]),
-    row(C::Notify, "NOTIFY", &[]), // RFC 5465
-                                   // RFC 7377
+    row(C::MultiSearch, "MULTISEARCH", &[C::ESearch]),                // RFC 7377
+    row(C::Notify, "NOTIFY", &[]),                                    // RFC 5465
+    row(C::Acl, "ACL", &[]),                                          // RFC 4314
+    row(C::Rights, "RIGHTS=texk", &[C::Acl]),                         // RFC 4314 section 5.1.1
+    row(C::ListMyRights, "LIST-MYRIGHTS", &[C::Acl, C::ListExtended]), // RFC 8440
 ];
 
 /// What became part of IMAP4rev2 (RFC 9051 appendix E items 2 and 3).

@@ -2,7 +2,7 @@
 //!
 //! What EXPUNGE removed is told as everything else is, by bringing the view up to date at the command's end.
 
-use super::backend::{Account, Backend};
+use super::backend::{Account, Backend, Error};
 use super::config::Capability;
 use super::reply::{Context, Done, Refusal, Reply, User};
 use super::table::Outcome;
@@ -27,7 +27,12 @@ pub fn close<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mu
     args.end()?;
     let (account, view) = user.selected()?;
     if !view.read_only {
-        account.expunge(view.mailbox, None)?;
+        match account.expunge(view.mailbox, None) {
+            // "If the server is unable to expunge the mailbox because the user doesn't have the "e" right, the server MUST ignore
+            // the expunge request" (RFC 4314 section 4).
+            Ok(_) | Err(Error::NoPermission) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     // No HIGHESTMODSEQ: the client did not learn what went (RFC 7162 section 3.2.8).
     user.selected = None;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::backend::{Account, Backend, FlagChange, Message, With};
+use super::backend::{Account, Backend, Error, FlagChange, Message, With};
 use super::bringing::{self, Prepared};
 use super::config::Capability;
 use super::content::{ContentError, Source, Streaming};
@@ -17,7 +17,7 @@ use super::view::{By, Places, View};
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::fetch::FetchItem;
-use crate::types::{Flags, LocalUid, ModSeq, SystemFlag, UidSet, limits};
+use crate::types::{Flags, LocalUid, ModSeq, Right, SystemFlag, UidSet, limits};
 
 pub fn fetch<B: Backend>(
     context: &mut Context,
@@ -175,7 +175,9 @@ impl Fetching {
         Self {
             by,
             with: if items.iter().any(needs_summary) { With::Summary } else { With::Columns },
-            sets_seen: sets_seen && !view.read_only,
+            // "A FETCH request that implies setting \\Seen flag MUST NOT set it, if the current user doesn't have "s" right" (RFC 4314
+            // section 4).
+            sets_seen: sets_seen && view.permits(Right::Seen),
             items,
             changed_since: None,
             places,
@@ -255,7 +257,13 @@ fn set_seen<A: Account>(rows: &mut [Row], account: &mut A, view: &View) -> Resul
         return Ok(());
     }
     let seen: Flags = [SystemFlag::Seen.into()].into_iter().collect();
-    for changed in account.store(view.mailbox, &uids, &FlagChange::Add(seen), None)?.now {
+    let stored = match account.store(view.mailbox, &uids, &FlagChange::Add(seen), None) {
+        Ok(stored) => stored,
+        // The right was taken meanwhile.
+        Err(Error::NoPermission) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for changed in stored.now {
         if let Ok(place) = rows.binary_search_by(|row| row.message.uid.cmp(&changed.uid)) {
             let row = &mut rows[place];
             row.message.flags = changed.flags;

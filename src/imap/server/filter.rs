@@ -1,5 +1,5 @@
 //! Which mailboxes are meant by a filter (RFC 5465 section 6, RFC 7377 section 2.2). There is one personal namespace, and any
-//! of its mailboxes may be delivered to.
+//! of its mailboxes may be delivered to; what is below the others' is not personal.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,8 @@ use crate::types::MailboxName;
 /// mailbox, the server MUST ignore it" (RFC 5465 section 3.1): so it does where a name can be none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
-    All,
+    /// All but what is below these names.
+    Personal(Vec<MailboxName>),
     Subscribed,
     Subtree(Subtrees),
     SubtreeOne(Subtrees),
@@ -41,7 +42,7 @@ impl Filter {
             MailboxFilter::Selected | MailboxFilter::SelectedDelayed => return None,
             // "If the IMAP server cannot easily compute this set, it MUST treat "inboxes" as equivalent to "personal""
             // (RFC 5465 section 6.3).
-            MailboxFilter::Inboxes | MailboxFilter::Personal => Self::All,
+            MailboxFilter::Inboxes | MailboxFilter::Personal => Self::Personal(context.others.clone()),
             MailboxFilter::Subscribed => Self::Subscribed,
             MailboxFilter::Subtree(arguments) => Self::Subtree(subtrees(arguments)),
             MailboxFilter::SubtreeOne(arguments) => Self::SubtreeOne(subtrees(arguments)),
@@ -52,7 +53,7 @@ impl Filter {
     /// Is this one meant?
     pub fn names(&self, name: &MailboxName, is_subscribed: bool) -> bool {
         match self {
-            Self::All => true,
+            Self::Personal(others) => !others.iter().any(|namespace| name.is_below(namespace)),
             Self::Subscribed => is_subscribed,
             Self::Mailboxes(names) => names.contains(name),
             Self::Subtree(Subtrees { names, root }) => {

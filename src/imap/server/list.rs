@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::acl::write_my_rights;
 use super::backend::{Account, Backend, Mailbox};
 use super::config::Capability;
 use super::metadata::write_named;
@@ -15,10 +16,16 @@ use crate::imap::syntax::utf7;
 use crate::imap::syntax::{NameForm, Parser};
 use crate::types::{MailboxName, limits};
 
-/// One personal namespace, no others (RFC 2342 section 5).
-pub fn namespace<B: Backend>(context: &mut Context, _: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+/// `namespace-response = "*" SP "NAMESPACE" SP namespace SP namespace SP namespace`: the user's own, other users', shared (RFC
+/// 2342 section 6).
+pub fn namespace<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
     args.end()?;
-    context.untagged(format_args!("NAMESPACE ((\"\" \"{}\")) NIL NIL", MailboxName::DELIMITER));
+    let delimiter = MailboxName::DELIMITER;
+    let others = match user.account.namespaces() {
+        Some(names) => names.map(|name| format!("((\"{name}{delimiter}\" \"{delimiter}\"))")),
+        None => ["NIL".to_owned(), "NIL".to_owned()],
+    };
+    context.untagged(format_args!("NAMESPACE ((\"\" \"{delimiter}\")) {}", others.join(" ")));
     Done::ok("Namespaces told")
 }
 
@@ -28,6 +35,7 @@ pub fn list<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args
         status: context.has(Capability::ListStatus),
         special_use: context.has(Capability::SpecialUse),
         metadata: context.has(Capability::ListMetadata),
+        my_rights: context.has(Capability::ListMyRights),
     };
     let wanted = args.list_command(forms)?;
     check_items(context, user, &wanted.returns.status)?;
@@ -38,8 +46,8 @@ pub fn list<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args
     }
     let names = Names::of(user.account.list()?, subscriptions_wanted(&wanted, &mut user.account)?);
     let lines = names.listed(&wanted, context);
-    let ListReturn { status, metadata, .. } = wanted.returns;
-    Ok(Done::Run(Box::new(Listing { lines: lines.into_iter(), status, metadata })))
+    let ListReturn { status, metadata, my_rights, .. } = wanted.returns;
+    Ok(Done::Run(Box::new(Listing { lines: lines.into_iter(), status, metadata, my_rights })))
 }
 
 /// The LIST response of a mailbox that is selected: "the list of mailbox attributes MUST be accurate" (RFC 9051
@@ -84,7 +92,7 @@ pub fn lsub<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args
         Line { text: line("LSUB", attributes, &name, form, ""), status_of: None, mailbox: None }
     });
     let lines = lines.collect::<Vec<_>>().into_iter();
-    Ok(Done::Run(Box::new(Listing { lines, status: Vec::new(), metadata: Vec::new() })))
+    Ok(Done::Run(Box::new(Listing { lines, status: Vec::new(), metadata: Vec::new(), my_rights: false })))
 }
 
 /// Responses made and not yet written.
@@ -93,6 +101,8 @@ struct Listing {
     status: Vec<StatusItem>,
     /// Annotations that follow a mailbox's line (RFC 9590).
     metadata: Vec<EntryName>,
+    /// MYRIGHTS follows a mailbox's line (RFC 8440).
+    my_rights: bool,
 }
 
 struct Line {
@@ -114,10 +124,18 @@ impl<A: Account> Task<A> for Listing {
         {
             write_status(context, &name, &self.status, &status);
         }
-        if let Some(name) = line.mailbox.filter(|_| !self.metadata.is_empty())
+        let Some(name) = line.mailbox else { return Ok(Progress::More) };
+        if !self.metadata.is_empty()
             && let Ok(annotations) = user.account.metadata(Some(&name))
         {
             write_named(context, &name, &self.metadata, &annotations);
+        }
+        // "If the server is unable to look up the set of rights for a given mailbox, it does not send the MYRIGHTS reply" (RFC
+        // 8440 section 3).
+        if self.my_rights
+            && let Ok(rights) = user.account.rights(&name)
+        {
+            write_my_rights(context, &name, rights);
         }
         Ok(Progress::More)
     }

@@ -244,7 +244,7 @@ fn look_at_mailbox<A: Account>(
             Ok(now) if is_first => drop(notify.known.annotations.insert(Some(mailbox.name.clone()), now)),
             Ok(now) => tell_annotations(context, notify, Some(&mailbox.name), now),
             // It went meanwhile: the next look tells it.
-            Err(Error::NoSuchMailbox) => {}
+            Err(Error::NoSuchMailbox | Error::NoPermission) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -255,7 +255,7 @@ fn look_at_mailbox<A: Account>(
     }
     let status = match user.account.status(&mailbox.name) {
         Ok(status) => status,
-        Err(Error::NoSuchMailbox | Error::NotSelectable) => return Ok(()),
+        Err(Error::NoSuchMailbox | Error::NotSelectable | Error::NoPermission) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     let now = Counts::of(&status);

@@ -24,6 +24,7 @@ mod table;
 mod telling;
 mod view;
 
+mod acl;
 mod append;
 mod auth;
 mod catenate;

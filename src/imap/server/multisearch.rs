@@ -134,7 +134,7 @@ impl Searching {
     ) -> Result<(), Refusal> {
         let opened = match user.account.open(&name, false) {
             Ok(opened) => opened,
-            Err(Error::NoSuchMailbox | Error::NotSelectable) => return Ok(()),
+            Err(Error::NoSuchMailbox | Error::NotSelectable | Error::NoPermission) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let uid_validity = opened.uid_validity;

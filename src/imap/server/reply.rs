@@ -18,6 +18,8 @@ pub struct Context {
     /// The tag of the command that runs.
     pub tag: String,
     pub enabled: Enabled,
+    /// The names below which the mailboxes of others are.
+    pub others: Vec<MailboxName>,
     /// SCRAM exchanges so far: each has a nonce of its own.
     pub scram_exchanges: u32,
     /// COMPRESS is active.
@@ -256,7 +258,7 @@ impl From<Error> for Refusal {
             Error::NoSuchMessage => Code::ExpungeIssued,
             Error::AlreadyExists => Code::AlreadyExists,
             Error::NotSelectable | Error::Cannot(_) => Code::Cannot,
-            Error::ReadOnly => Code::NoPerm,
+            Error::ReadOnly | Error::NoPermission => Code::NoPerm,
             Error::TooBig { .. } => Code::TooBig,
             Error::OverQuota => Code::OverQuota,
             Error::Unavailable | Error::Withheld | Error::OverBudget => Code::Unavailable,

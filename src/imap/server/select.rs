@@ -62,7 +62,7 @@ fn open<B: Backend>(
     if context.has(Capability::ObjectId) {
         context.untagged_ok(&Code::MailboxId(view.mailbox), "The mailbox's id");
     }
-    let code = if view.read_only { Code::ReadOnly } else { Code::ReadWrite };
+    let code = if view.is_told_read_only() { Code::ReadOnly } else { Code::ReadWrite };
     let reply = Reply::with(code, if examine { "Examined" } else { "Selected" });
     let resync = wanted.qresync.filter(|known| known.uid_validity == uid_validity);
     let done = match resync {

@@ -101,6 +101,7 @@ impl<B: Backend> Session<B> {
             config,
             tag: String::new(),
             enabled,
+            others: Vec::new(),
             scram_exchanges: 0,
             compressed: false,
             now,
@@ -329,6 +330,7 @@ impl<B: Backend> Session<B> {
                 self.awaiting = Awaiting::Sasl { tag, exchange };
             }
             Ok(Done::LoggedIn(account)) => {
+                self.context.others = account.namespaces().into_iter().flatten().collect();
                 self.user = Some(User { account, selected: None, notify: None });
                 let list = self.context.config.capability_list(true);
                 self.context.tagged(&Ok(Reply::with(Code::Capability(list), "Logged in")));

@@ -7,7 +7,7 @@ use super::reply::{Context, Done, Refusal, User};
 use super::telling::Tells;
 use super::view::{By, View};
 use super::{
-    append, auth, copy, expunge, fetch, list, mailbox, metadata, multisearch, notify, quota, search, select, sort,
+    acl, append, auth, copy, expunge, fetch, list, mailbox, metadata, multisearch, notify, quota, search, select, sort,
     status, store, thread,
 };
 use crate::imap::syntax::Parser;
@@ -41,8 +41,8 @@ impl<B: Backend> Row<B> {
     /// Every command.
     pub const ALL: &'static [Self] = {
         use Capability::{
-            CompressDeflate, Enable, Id, Idle, Metadata, Move, MultiSearch, Namespace, Notify, Quota, Replace, Sort,
-            ThreadReferences, UidPlus, Unauthenticate, Unselect,
+            Acl, CompressDeflate, Enable, Id, Idle, Metadata, Move, MultiSearch, Namespace, Notify, Quota, Replace,
+            Sort, ThreadReferences, UidPlus, Unauthenticate, Unselect,
         };
         use Run::{Always, BeforeLogin, LoggedIn, Selected};
         use Tells::{All, AllButExpunge, Nothing, Own};
@@ -71,6 +71,11 @@ impl<B: Backend> Row<B> {
             row("STATUS", None, All, LoggedIn(status::status::<B>)),
             row("GETMETADATA", Some(Metadata), All, LoggedIn(metadata::get::<B>)),
             row("SETMETADATA", Some(Metadata), All, LoggedIn(metadata::set::<B>)),
+            row("SETACL", Some(Acl), All, LoggedIn(acl::set::<B>)),
+            row("DELETEACL", Some(Acl), All, LoggedIn(acl::delete::<B>)),
+            row("GETACL", Some(Acl), All, LoggedIn(acl::get::<B>)),
+            row("LISTRIGHTS", Some(Acl), All, LoggedIn(acl::list_rights::<B>)),
+            row("MYRIGHTS", Some(Acl), All, LoggedIn(acl::my_rights::<B>)),
             row("GETQUOTA", Some(Quota), All, LoggedIn(quota::get::<B>)),
             row("GETQUOTAROOT", Some(Quota), All, LoggedIn(quota::get_root::<B>)),
             row("APPEND", None, All, LoggedIn(append::append::<B>)),

@@ -34,7 +34,7 @@ pub struct Telling {
     safe_up_to: Option<ModSeq>,
 }
 
-/// The mailbox is gone: RFC 2180 section 3.3 leaves the session no other way than to end.
+/// The mailbox is gone, or the user may not read it any more: RFC 2180 section 3.3 leaves the session no other way than to end.
 #[derive(Debug)]
 pub struct MailboxGone;
 
@@ -59,6 +59,10 @@ impl Telling {
                 return Ok(Self::default());
             }
         };
+        // "It SHOULD send FLAGS and PERMANENTFLAGS responses if they have changed" (RFC 4314 section 5.1.1).
+        if view.has_new_rights(changes.rights) {
+            view.write_flags(context);
+        }
         let mut news = view.apply(changes);
         if !tells_flags {
             news.flags.clear();

@@ -8,7 +8,7 @@ use super::config::Capability;
 use super::reply::{Context, Enabled, Refusal};
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::sequence::{PartialRange, SequenceSet};
-use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, SystemFlag, Uid, UidSet, UidValidity};
+use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, Right, Rights, SystemFlag, Uid, UidSet, UidValidity};
 
 /// How a command names messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct View {
     own: BTreeSet<LocalUid>,
     /// EXAMINE, or a mailbox that cannot be changed.
     pub read_only: bool,
+    /// What the user may do.
+    rights: Rights,
     /// The messages that no session has seen become this session's recent ones.
     pub claim_recent: bool,
     uids: Vec<LocalUid>,
@@ -58,6 +60,7 @@ impl View {
             uid_validity: opened.uid_validity,
             own: BTreeSet::new(),
             read_only: read_only || opened.read_only,
+            rights: opened.rights,
             claim_recent,
             recent: recent_between(opened.recent_from, opened.uid_next),
             keywords: opened.keywords.keywords().cloned().map(Flag::Keyword).collect(),
@@ -68,6 +71,23 @@ impl View {
             saved: context.has(Capability::SearchRes).then(UidSet::new),
             told: BTreeMap::new(),
         }
+    }
+
+    /// May the user do that here?
+    pub const fn permits(&self, right: Right) -> bool {
+        self.rights.has(right) && !self.read_only
+    }
+
+    /// "READ-ONLY ... if none of the following rights is granted to the current user: "i", "e", and "shared flag rights"" (RFC
+    /// 4314 section 5.2). `\Seen` is shared with nobody.
+    pub fn is_told_read_only(&self) -> bool {
+        let changes = [Right::Insert, Right::Expunge, Right::Write, Right::DeleteMessages];
+        self.read_only || !self.rights.has_any(&changes)
+    }
+
+    /// What the user may do is something else now; true if it was not before.
+    pub fn has_new_rights(&mut self, rights: Rights) -> bool {
+        std::mem::replace(&mut self.rights, rights) != rights
     }
 
     /// Every message, in the order of the sequence numbers.
@@ -261,10 +281,16 @@ impl View {
             false => format!("{system} {}", self.keywords),
         };
         context.untagged(format_args!("FLAGS ({known})"));
-        match self.read_only {
-            true => context.untagged_ok(&Code::PermanentFlags(String::new()), "Nothing can be changed"),
-            false => context.untagged_ok(&Code::PermanentFlags(format!("{known} \\*")), "Flags are kept"),
+        if self.read_only {
+            return context.untagged_ok(&Code::PermanentFlags(String::new()), "Nothing can be changed");
         }
+        let system: Flags = SystemFlag::ALL.into_iter().map(Flag::System).collect();
+        let kept = self.rights.allowed(&system.union(&self.keywords));
+        // In the order in which they are known, and any new keyword.
+        let kept = known.split(' ').filter(|flag| Flag::parse(flag).is_some_and(|flag| kept.contains(&flag)));
+        let any = self.rights.has(Right::Write).then_some("\\*");
+        let kept = kept.chain(any).collect::<Vec<_>>().join(" ");
+        context.untagged_ok(&Code::PermanentFlags(kept), "Flags are kept");
     }
 
     /// Writes `FLAGS (...)`. To a client of IMAP4rev2 nothing is recent (RFC 9051 appendix E item 12).

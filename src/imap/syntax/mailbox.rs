@@ -54,6 +54,8 @@ pub struct ListReturn {
     pub status: Vec<StatusItem>,
     /// RFC 9590
     pub metadata: Vec<EntryName>,
+    /// RFC 8440
+    pub my_rights: bool,
 }
 
 /// Which forms of LIST the server offers.
@@ -63,6 +65,7 @@ pub struct ListForms {
     pub status: bool,
     pub special_use: bool,
     pub metadata: bool,
+    pub my_rights: bool,
 }
 
 /// `status-att` (RFC 3501 section 9; RFC 7162; RFC 8438)
@@ -305,6 +308,7 @@ impl Parser<'_> {
                     parser.sp()?;
                     returns.metadata = parser.list(Self::entry)?;
                 }
+                "MYRIGHTS" if forms.my_rights => returns.my_rights = true,
                 _ => return parser.fail("a return option before this place"),
             }
             Ok(())
@@ -317,7 +321,8 @@ impl Parser<'_> {
 mod tests {
     use super::*;
 
-    const ALL_FORMS: ListForms = ListForms { extended: true, status: true, special_use: true, metadata: true };
+    const ALL_FORMS: ListForms =
+        ListForms { extended: true, status: true, special_use: true, metadata: true, my_rights: true };
 
     #[test]
     fn list_is_read_in_its_extended_forms() {
@@ -332,7 +337,7 @@ mod tests {
         assert!(extended.extended && extended.select.subscribed && extended.select.recursive_match);
         assert_eq!(extended.patterns, vec![b"INBOX".to_vec(), b"a b/*".to_vec()]);
         assert_eq!(extended.returns.status, vec![StatusItem::Messages, StatusItem::Unseen]);
-        let basic = ListForms { extended: false, status: false, special_use: false, metadata: false };
+        let basic = ListForms { extended: false, status: false, special_use: false, metadata: false, my_rights: false };
         assert_eq!(list(" () \"\" %", basic), None);
         assert_eq!(list(" \"\" % RETURN ()", basic), None);
         assert_eq!(list(" (RECURSIVEMATCH) \"\" %", ALL_FORMS), None);

@@ -14,7 +14,7 @@ use mailtide::message::{Keyed, Keys, Summary};
 use mailtide::sasl::Credentials;
 use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use mailtide::types::{
-    ByteSource, ContentHash, ContentId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq,
+    ByteSource, ContentHash, ContentId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, Rights,
     SpecialUse, SystemFlag, Timestamp, UidSet, UidValidity,
 };
 
@@ -122,9 +122,9 @@ impl MemoryBackend {
 impl Backend for MemoryBackend {
     type Account = Self;
 
-    /// No annotations, no quota.
+    /// No annotations, no quota, no rights.
     fn capabilities(&self) -> Capabilities {
-        let missing = [Capability::Metadata, Capability::Quota];
+        let missing = [Capability::Acl, Capability::Metadata, Capability::Quota];
         missing.into_iter().fold(Capabilities::all(), Capabilities::without)
     }
 
@@ -384,6 +384,7 @@ impl Account for MemoryBackend {
             recent_from: stand.claim(claim_recent),
             keywords: keywords.keywords().cloned().map(Flag::Keyword).collect(),
             read_only: false,
+            rights: Rights::ALL,
         })
     }
 
@@ -405,6 +406,7 @@ impl Account for MemoryBackend {
             changed: changed.collect(),
             vanished,
             recent_from: stand.claim(claim_recent),
+            rights: Rights::ALL,
         })
     }
 

@@ -113,7 +113,7 @@ impl Face {
         Self::talk(backend.from(address, failures.clone()), rung)
     }
 
-    fn talk(backend: MailBackend, rung: Arc<AtomicBool>) -> Talk {
+    pub fn talk(backend: MailBackend, rung: Arc<AtomicBool>) -> Talk {
         let config = SessionConfig {
             scram_nonce: None,
             name: "Mailtide".to_owned(),

@@ -1,6 +1,7 @@
 //! The IMAP engine on the real store: what a session does is there, is journalled where the user did it, is told to
 //! the other sessions, and is refused in the protocol's words.
 
+mod acl;
 mod bodies;
 pub mod face;
 mod hostile;

@@ -385,7 +385,7 @@ fn a_full_disk_is_told_tears_nothing_and_goes_by() {
 #[test]
 fn a_full_hot_database_fails_the_act_and_not_the_store() {
     let place = Place::new();
-    let options = Options { max_bytes: Some(512 * 1024), ..Place::options(Executor::Thread) };
+    let options = Options { max_bytes: Some(768 * 1024), ..Place::options(Executor::Thread) };
     let store = Store::open(place.folder.path(), &options, now()).expect("a store");
     let account = place.account(&store, "me");
     let full = (0..10_000).find_map(|number| {
