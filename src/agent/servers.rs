@@ -131,6 +131,7 @@ impl<D: Dial + Clone> Servers<D> {
             incoming: match &account.incoming {
                 config::Incoming::Imap(server) => Incoming::Imap(Connector {
                     quirks: account.quirks.clone(),
+                    nonce,
                     kind: account.secret,
                     ..Connector::new(
                         dial.clone(),

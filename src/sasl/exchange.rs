@@ -1,14 +1,28 @@
 //! A login as a client, whatever the mechanism: an initial response, and an answer to each challenge.
+//!
+//! The initial response goes along with the command where the protocol and the server allow it, else it is the answer to
+//! the first challenge. Some servers ask for it with an empty challenge though they have it: then it is said once more.
 
 use super::Credentials;
 use super::client::{self, ChallengeError, ScramClient, ScramProving};
 use super::server::Mechanism;
+use crate::types::SecretKind;
 
 /// An exchange under way.
 #[derive(Debug)]
 pub struct Exchange {
     credentials: Credentials,
+    initial: Initial,
     state: State,
+}
+
+/// The initial response.
+#[derive(Debug)]
+enum Initial {
+    /// There is none, or it is not said again.
+    None,
+    Unsaid(Vec<u8>),
+    Said(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -37,15 +51,19 @@ pub enum ExchangeError {
     Endless,
 }
 
+/// The mechanisms by which one can log in with that secret, best first.
+pub fn usable(credentials: &Credentials, kind: SecretKind) -> impl Iterator<Item = Mechanism> {
+    let may_scram = client::may_scram(&credentials.user, &credentials.password);
+    Mechanism::ALL.into_iter().filter(move |mechanism| match mechanism {
+        Mechanism::Scram(_) => kind == SecretKind::Password && may_scram,
+        Mechanism::OAuthBearer | Mechanism::XOAuth2 => kind == SecretKind::Token,
+        Mechanism::Plain | Mechanism::Login => kind == SecretKind::Password,
+    })
+}
+
 impl Exchange {
-    /// Begins. The initial response is `None` for a mechanism in which the server speaks first. `nonce` is random, and of
-    /// this exchange alone.
-    pub fn begin(
-        mechanism: Mechanism,
-        credentials: Credentials,
-        (host, port): (&str, u16),
-        nonce: String,
-    ) -> (Self, Option<Vec<u8>>) {
+    /// Begins. `nonce` is random, and of this exchange alone.
+    pub fn begin(mechanism: Mechanism, credentials: Credentials, (host, port): (&str, u16), nonce: String) -> Self {
         let (state, initial) = match mechanism {
             Mechanism::Scram(hash) => {
                 let (client, first) = ScramClient::begin(hash, &credentials.user, nonce);
@@ -56,11 +74,27 @@ impl Exchange {
             Mechanism::Plain => (State::Plain, Some(client::plain(&credentials))),
             Mechanism::Login => (State::User, None),
         };
-        (Self { credentials, state }, initial)
+        Self { credentials, initial: initial.map_or(Initial::None, Initial::Unsaid), state }
+    }
+
+    /// The initial response, to go along with the command; `None` for a mechanism in which the server speaks first.
+    pub fn initial(&mut self) -> Option<Vec<u8>> {
+        match std::mem::replace(&mut self.initial, Initial::None) {
+            Initial::Unsaid(response) | Initial::Said(response) => {
+                self.initial = Initial::Said(response.clone());
+                Some(response)
+            }
+            Initial::None => None,
+        }
     }
 
     /// The answer to a challenge.
     pub fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, ExchangeError> {
+        match std::mem::replace(&mut self.initial, Initial::None) {
+            Initial::Unsaid(response) => return Ok(response),
+            Initial::Said(response) if challenge.is_empty() => return Ok(response),
+            Initial::Said(_) | Initial::None => {}
+        }
         let (state, answer) = match std::mem::replace(&mut self.state, State::Over) {
             State::Scram(client) => {
                 let (proving, answer) = client.answer(challenge, &self.credentials.password)?;
@@ -95,7 +129,8 @@ mod tests {
     fn begin(mechanism: Mechanism) -> (Exchange, Option<String>) {
         let credentials = Credentials { user: "user".to_owned(), authorize_as: None, password: Secret::new("pencil") };
         let nonce = "rOprNGfwEbeRWgbNEkqO".to_owned();
-        let (exchange, initial) = Exchange::begin(mechanism, credentials, ("h", 995), nonce);
+        let mut exchange = Exchange::begin(mechanism, credentials, ("h", 995), nonce);
+        let initial = exchange.initial();
         (exchange, initial.map(|bytes| String::from_utf8(bytes).expect("ASCII")))
     }
 
@@ -111,6 +146,17 @@ mod tests {
         assert_eq!(plain.answer(b"more"), Err(ExchangeError::Endless));
         let (mut token, _) = begin(Mechanism::OAuthBearer);
         assert_eq!(token.answer(b"{\"status\":\"invalid_token\"}").as_deref(), Ok(&b"\x01"[..]));
+    }
+
+    #[test]
+    fn the_initial_response_is_said_when_it_is_asked_for() {
+        let (mut plain, _) = begin(Mechanism::Plain);
+        assert_eq!(plain.answer(b"").as_deref(), Ok(&b"\0user\0pencil"[..]), "though it was said with the command");
+        assert_eq!(plain.answer(b""), Err(ExchangeError::Endless));
+        let credentials = Credentials { user: "user".to_owned(), authorize_as: None, password: Secret::new("pencil") };
+        let mut unsaid = Exchange::begin(Mechanism::Plain, credentials, ("h", 995), String::new());
+        assert_eq!(unsaid.answer(b"go ahead").as_deref(), Ok(&b"\0user\0pencil"[..]));
+        assert_eq!(unsaid.answer(b""), Err(ExchangeError::Endless));
     }
 
     #[test]

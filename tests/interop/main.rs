@@ -7,6 +7,7 @@ mod folders;
 mod judge;
 mod keyring;
 mod load;
+mod logins;
 mod mime;
 mod mirror;
 mod mta;

@@ -71,6 +71,7 @@ fn a_server_without_extensions_is_mirrored_and_equal_after_a_time_offline() {
             "LIST-EXTENDED",
             "IDLE",
         ],
+        ..Options::default()
     });
     let mail: Vec<_> = corpus::demo().into_iter().chain((0..120).map(corpus::small)).collect();
     are_equal_after_a_time_offline(&kind, &FOLDERS, &mail, 2, SHORT_OFFLINE);

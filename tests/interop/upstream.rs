@@ -34,7 +34,7 @@ impl MessageSink for Kept {
 }
 
 /// Dials one address whatever the name: the certificate is made for one of Dovecot's two.
-struct To(SocketAddr);
+pub struct To(SocketAddr);
 
 impl Dial for To {
     async fn dial(&self, _host: &str, _port: u16) -> std::io::Result<BoxedStream> {
@@ -42,7 +42,7 @@ impl Dial for To {
     }
 }
 
-fn account(dovecot: &Dovecot, tls: TlsMode, password: &str) -> Connector<To> {
+pub fn account(dovecot: &Dovecot, tls: TlsMode, password: &str) -> Connector<To> {
     let address = if tls == TlsMode::Implicit { dovecot.imaps } else { dovecot.imap };
     let ca = std::fs::read(&dovecot.certificate).expect("the certificate was written");
     let host = dovecot.imaps.ip().to_string();
@@ -55,10 +55,11 @@ fn account(dovecot: &Dovecot, tls: TlsMode, password: &str) -> Connector<To> {
         kind: SecretKind::Password,
         timeouts: Timeouts::default(),
         quirks: Quirks::default(),
+        nonce: || None,
     }
 }
 
-fn on_runtime(work: impl Future<Output = ()>) {
+pub fn on_runtime(work: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work);
 }
 

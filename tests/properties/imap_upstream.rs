@@ -33,6 +33,7 @@ pub fn check(input: &[u8]) {
             password: Secret::new(&*secret),
             kind: SecretKind::Password,
             quirks: mailtide::types::Quirks::default(),
+            nonce: || None,
             timeouts: Timeouts::default(),
         };
         let mut answers = Answers::default();

@@ -32,11 +32,15 @@ pub struct Options {
     pub delimiter: char,
     /// Capabilities to hide from the client.
     pub without: &'static [&'static str],
+    /// Ways to log in.
+    pub mechanisms: &'static str,
+    /// Every user's, as it is kept.
+    pub password: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delimiter: '/', without: &[] }
+        Self { delimiter: '/', without: &[], mechanisms: "plain", password: PASSWORD }
     }
 }
 
@@ -100,7 +104,7 @@ fn configuration(folder: &Path, [imap, imaps, pop3]: [SocketAddr; 3], options: &
         )
     };
     let capability = if options.without.is_empty() { String::new() } else { capability_without(options.without) };
-    let delimiter = options.delimiter;
+    let Options { delimiter, mechanisms, password, .. } = options;
     let (imap_address, imap_port) = (imap.ip(), imap.port());
     let (imaps_address, imaps_port) = (imaps.ip(), imaps.port());
     let (pop3_address, pop3_port) = (pop3.ip(), pop3.port());
@@ -113,6 +117,7 @@ ssl = yes
 ssl_cert = <{folder}/cert.pem
 ssl_key = <{folder}/key.pem
 disable_plaintext_auth = no
+auth_mechanisms = {mechanisms}
 default_vsz_limit = 0
 {users}mail_location = mdbox:~/mdbox
 mail_fsync = never
@@ -153,7 +158,7 @@ namespace inbox {{
 }}
 passdb {{
   driver = static
-  args = password={PASSWORD}
+  args = password={password}
 }}
 userdb {{
   driver = static

@@ -28,6 +28,8 @@ pub struct Connector<D = Tcp> {
     pub timeouts: Timeouts,
     /// What the person says of the server's ways.
     pub quirks: Quirks,
+    /// Tells random text; without it there is no SCRAM.
+    pub nonce: fn() -> Option<String>,
 }
 
 impl<D> Connector<D> {
@@ -42,6 +44,7 @@ impl<D> Connector<D> {
             kind: SecretKind::Password,
             timeouts: Timeouts::default(),
             quirks: Quirks::default(),
+            nonce: || None,
         }
     }
 }
@@ -61,10 +64,10 @@ impl<D: Dial> Connector<D> {
     }
 
     async fn open(&self, lists: bool) -> Result<ImapRemote, RemoteError> {
-        let Self { dial, endpoint, tls, user, password, kind, timeouts, quirks } = self;
+        let Self { dial, endpoint, tls, user, password, kind, timeouts, quirks, nonce } = self;
         let stream =
             dial::open(dial, endpoint, tls, *timeouts).await.map_err(|error| login::dial_error(endpoint, error))?;
-        let login = Login { endpoint, tls, user, password, kind: *kind, timeouts: *timeouts };
+        let login = Login { endpoint, tls, user, password, kind: *kind, timeouts: *timeouts, nonce: *nonce };
         let logged_in = login::log_in(stream, &login).await?;
         let mut driver = Driver::new(logged_in.session, endpoint.host.clone(), *timeouts);
         // What was named before the login may have changed with it, and iCloud's proxy has put words of its own into it

@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, BytesMut};
 
 use super::code::{Condition, StatusLine, printable, uid_ranges};
@@ -149,7 +151,12 @@ impl Inward {
         }
         if let Some(text) = response.strip_prefix(b"+") {
             self.tell(Told::Continue(printable(text)));
-            self.ready.extend_from_slice(b"+ \r\n");
+            // Of a login the challenge, which async-imap takes in base64 alone; nothing else of it is handed on.
+            let challenge = text.trim_ascii();
+            let challenge = if self.hushed && STANDARD.decode(challenge).is_ok() { challenge } else { b"" };
+            self.ready.extend_from_slice(b"+ ");
+            self.ready.extend_from_slice(challenge);
+            self.ready.extend_from_slice(b"\r\n");
             return Ok(());
         }
         if response.trim_ascii().is_empty() {

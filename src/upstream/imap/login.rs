@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::timeout;
 
+use super::answering::Answering;
 use super::capability::Capabilities;
 use super::code::{Code, Condition, StatusLine};
 use super::driver::{Wire, fault_error};
@@ -22,8 +23,9 @@ use super::refusal;
 use super::shim::WireShim;
 use super::untagged::Untagged;
 use crate::imap::syntax::quote::{can_be_quoted, write_quoted};
+use crate::sasl::exchange::{self, Exchange};
 use crate::sasl::server::Mechanism;
-use crate::sasl::{self, Credentials};
+use crate::sasl::{Credentials, client};
 use crate::sync::remote::RemoteError;
 use crate::types::{Secret, SecretKind};
 use crate::upstream::dial::{self, BoxedStream, DialError, Endpoint, Timeouts, TlsMode};
@@ -45,6 +47,8 @@ pub(super) struct Login<'a> {
     pub password: &'a Secret,
     pub kind: SecretKind,
     pub timeouts: Timeouts,
+    /// Tells random text; without it there is no SCRAM.
+    pub nonce: fn() -> Option<String>,
 }
 
 /// A connection before login, with what the server said so far.
@@ -154,18 +158,19 @@ impl<'a> Visitor<'a> {
         })
     }
 
-    /// A password by AUTHENTICATE PLAIN where it is offered, else by LOGIN where it is not forbidden; a token by OAUTHBEARER,
-    /// else XOAUTH2.
+    /// A password by SCRAM where it is offered, else by PLAIN, else by LOGIN where it is not forbidden; a token by
+    /// OAUTHBEARER, else XOAUTH2.
+    ///
+    /// Who refuses the proof gets the password itself only under TLS, as a server that proved who it is: it may keep
+    /// passwords from which SCRAM cannot be made. So nobody in the line gets it by refusing the proof.
     async fn authenticate(mut self) -> Result<Begun, RemoteError> {
         let capabilities = self.capabilities().await?;
         let may_login = !capabilities.has("LOGINDISABLED");
         let is_offered = |mechanism: &Mechanism| capabilities.has(&format!("AUTH={}", mechanism.name()));
-        let mechanisms: &[Mechanism] = match self.login.kind {
-            SecretKind::Password => &[Mechanism::Plain],
-            SecretKind::Token => &[Mechanism::OAuthBearer, Mechanism::XOAuth2],
-        };
         let mut attempts = Vec::new();
-        for mechanism in mechanisms.iter().copied().filter(is_offered) {
+        // LOGIN of SASL tells no more than the command of that name, which every server knows.
+        let is_wanted = |mechanism: &Mechanism| *mechanism != Mechanism::Login && is_offered(mechanism);
+        for mechanism in exchange::usable(&self.login.credentials(), self.login.kind).filter(is_wanted) {
             if capabilities.has("SASL-IR") {
                 attempts.push(Attempt::AtOnce(mechanism));
             }
@@ -176,11 +181,21 @@ impl<'a> Visitor<'a> {
         }
         let login = self.login;
         let mut answer = None;
+        let mut is_refused = false;
         for attempt in attempts {
+            if is_refused && attempt.is_scram() {
+                continue;
+            }
             self = match self.attempt(attempt, &capabilities).await? {
                 Attempted::LoggedIn(begun) => return Ok(*begun),
+                Attempted::Unused(visitor) => *visitor,
                 // A server may name a mechanism and not know it (QUIRKS.md row 27): BAD says nothing of the password.
                 Attempted::Refused(visitor, status) if status.condition == Condition::Bad => {
+                    answer = Some(status);
+                    *visitor
+                }
+                Attempted::Refused(visitor, status) if attempt.is_scram() && visitor.is_encrypted => {
+                    is_refused = true;
                     answer = Some(status);
                     *visitor
                 }
@@ -202,31 +217,36 @@ impl<'a> Visitor<'a> {
 
     async fn attempt(mut self, attempt: Attempt, capabilities: &Capabilities) -> Result<Attempted<'a>, RemoteError> {
         let login = self.login;
-        let lines = match attempt {
-            Attempt::AtOnce(mechanism) => {
-                let (response, begin) = (login.response(mechanism), format!("AUTHENTICATE {} ", mechanism.name()));
-                vec![Line::secret(&begin, &response), Line::secret("", &response)]
-            }
-            Attempt::InSteps(mechanism) => {
-                let mut line = Line::default();
-                line.text(format!("AUTHENTICATE {}\r\n", mechanism.name()).as_bytes());
-                vec![line, Line::secret("", &login.response(mechanism))]
-            }
-            Attempt::Login => vec![login_line(login.user, login.password, capabilities)?],
-        };
         let shim = self.client.get_mut();
+        let (line, answering) = match attempt {
+            Attempt::AtOnce(mechanism) | Attempt::InSteps(mechanism) => {
+                let Some(nonce) = login.nonce_for(mechanism) else { return Ok(Attempted::Unused(Box::new(self))) };
+                let place = (login.endpoint.host.as_str(), login.endpoint.port);
+                let mut exchange = Exchange::begin(mechanism, login.credentials(), place, nonce);
+                let initial = match attempt {
+                    Attempt::AtOnce(_) => exchange.initial().map(|response| STANDARD.encode(response)),
+                    Attempt::InSteps(_) | Attempt::Login => None,
+                };
+                (authenticate_line(mechanism, initial), Some(Answering::new(exchange, shim.outward.slot())))
+            }
+            Attempt::Login => (login_line(login.user, login.password, capabilities)?, None),
+        };
         shim.inward.hush(true);
-        lines.into_iter().for_each(|line| shim.outward.prepare(line));
+        shim.outward.prepare(line);
         let Self { client, .. } = self;
         // What is said here is never sent: the prepared lines take its place.
         let outcome = within(login.timeouts, async {
-            match attempt {
-                Attempt::AtOnce(_) | Attempt::InSteps(_) => client.authenticate("PLAIN", Silent).await,
-                Attempt::Login => client.login("", "").await,
+            match answering.clone() {
+                Some(answering) => client.authenticate("", answering).await,
+                None => client.login("", "").await,
             }
         })
         .await
         .ok_or_else(|| login.lost("no answer to the login"))?;
+        // A server that does not prove itself is not asked another way.
+        if let Some(trouble) = answering.and_then(|answering| answering.trouble(outcome.is_ok())) {
+            return Err(login.untrusted(&trouble.to_string()));
+        }
         match outcome {
             Ok(mut session) => {
                 let shim = session.get_mut();
@@ -305,24 +325,30 @@ impl<'a> Visitor<'a> {
 }
 
 impl Login<'_> {
-    /// The base64 of the one message of PLAIN, OAUTHBEARER or XOAUTH2.
-    fn response(&self, mechanism: Mechanism) -> Vec<u8> {
-        let (user, password) = (self.user.to_owned(), self.password.clone());
-        let credentials = Credentials { user, authorize_as: None, password };
-        STANDARD
-            .encode(match mechanism {
-                Mechanism::OAuthBearer => {
-                    sasl::client::oauth_bearer(&credentials, &self.endpoint.host, self.endpoint.port)
-                }
-                Mechanism::XOAuth2 => sasl::client::xoauth2(&credentials),
-                Mechanism::Plain | Mechanism::Login | Mechanism::Scram(_) => sasl::client::plain(&credentials),
-            })
-            .into_bytes()
+    fn credentials(&self) -> Credentials {
+        Credentials { user: self.user.to_owned(), authorize_as: None, password: self.password.clone() }
+    }
+
+    /// Random text for an exchange; `None`: there is none, and the mechanism needs it.
+    fn nonce_for(&self, mechanism: Mechanism) -> Option<String> {
+        match mechanism {
+            Mechanism::Scram(_) => (self.nonce)(),
+            _ => Some(String::new()),
+        }
+    }
+
+    fn untrusted(&self, text: &str) -> RemoteError {
+        RemoteError::LoginRefused { host: self.endpoint.host.clone(), text: text.to_owned() }
     }
 
     fn refused(&self, status: &StatusLine) -> RemoteError {
-        let said = [Mechanism::Plain, Mechanism::OAuthBearer, Mechanism::XOAuth2];
-        let said = said.map(|mechanism| String::from_utf8_lossy(&self.response(mechanism)).into_owned());
+        let credentials = self.credentials();
+        let said = [
+            client::plain(&credentials),
+            client::oauth_bearer(&credentials, &self.endpoint.host, self.endpoint.port),
+            client::xoauth2(&credentials),
+        ];
+        let said = said.map(|message| STANDARD.encode(message));
         let secrets = [self.password.expose(), &said[0], &said[1], &said[2]];
         refusal::login_refusal(&self.endpoint.host, status, &secrets)
     }
@@ -347,22 +373,32 @@ enum Attempt {
     Login,
 }
 
+impl Attempt {
+    const fn is_scram(self) -> bool {
+        matches!(self, Self::AtOnce(Mechanism::Scram(_)) | Self::InSteps(Mechanism::Scram(_)))
+    }
+}
+
 /// A session, and what the answer to the login says that the server can do.
 type Begun = (Session<Wire>, Option<Capabilities>);
 
 enum Attempted<'a> {
     LoggedIn(Box<Begun>),
+    /// It cannot be tried.
+    Unused(Box<Visitor<'a>>),
     Refused(Box<Visitor<'a>>, StatusLine),
 }
 
-/// Answers every challenge with nothing: the true answer is prepared in the shim.
-struct Silent;
-
-impl async_imap::Authenticator for Silent {
-    type Response = &'static str;
-
-    fn process(&mut self, _challenge: &[u8]) -> Self::Response {
-        ""
+/// `authenticate = "AUTHENTICATE" SP auth-type [SP (base64 / "=")]` (RFC 4959 section 7)
+fn authenticate_line(mechanism: Mechanism, initial: Option<String>) -> Line {
+    let begin = format!("AUTHENTICATE {}", mechanism.name());
+    match initial {
+        Some(initial) => Line::secret(&format!("{begin} "), initial.as_bytes()),
+        None => {
+            let mut line = Line::default();
+            line.text(format!("{begin}\r\n").as_bytes());
+            line
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! Not used are async-imap's typed calls: they read a tagged NO and an end of file as an empty answer, throw response codes
 //! away, and hold whole messages in memory.
 
+mod answering;
 mod append;
 mod capability;
 mod code;

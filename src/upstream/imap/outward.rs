@@ -3,9 +3,11 @@
 //! here.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
 
+use super::answering::Slot;
 use crate::upstream::trace;
 
 /// A line to send: the bytes, and what the wire trace shows of it.
@@ -34,6 +36,8 @@ pub(super) struct Outward {
     /// What async-imap has written of its current line.
     line: Vec<u8>,
     prepared: VecDeque<Line>,
+    /// The next one, from whoever answers a challenge in the middle of a login.
+    slot: Slot,
     answers_itself: bool,
     /// For the stream.
     out: BytesMut,
@@ -42,7 +46,14 @@ pub(super) struct Outward {
 impl Outward {
     /// `label` names the connection in the wire trace.
     pub(super) fn new(label: String) -> Self {
-        Self { label, line: Vec::new(), prepared: VecDeque::new(), answers_itself: false, out: BytesMut::new() }
+        Self {
+            label,
+            line: Vec::new(),
+            prepared: VecDeque::new(),
+            slot: Slot::default(),
+            answers_itself: false,
+            out: BytesMut::new(),
+        }
     }
 
     /// Bytes for the stream.
@@ -60,9 +71,19 @@ impl Outward {
         self.prepared.push_back(line);
     }
 
+    /// Where to put the line that replaces the next one.
+    pub(super) fn slot(&self) -> Slot {
+        Arc::clone(&self.slot)
+    }
+
     /// Forgets lines prepared and not written.
     pub(super) fn forget_prepared(&mut self) {
         self.prepared.clear();
+        self.take_from_slot();
+    }
+
+    fn take_from_slot(&self) -> Option<Line> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The next command is not sent: async-imap is told OK. It makes a session only from a login, and after PREAUTH there
@@ -88,7 +109,7 @@ impl Outward {
             let tag = written.split(|byte| *byte == b' ').next().unwrap_or_default();
             return Some([tag, b" OK .\r\n"].concat());
         }
-        let Some(line) = self.prepared.pop_front() else {
+        let Some(line) = self.prepared.pop_front().or_else(|| self.take_from_slot()) else {
             trace::sent(&self.label, &String::from_utf8_lossy(&written));
             self.out.extend_from_slice(&written);
             return None;

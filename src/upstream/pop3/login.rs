@@ -10,9 +10,9 @@ use super::capability::Capabilities;
 use super::connector::Pop3Connector;
 use super::reply::Reply;
 use super::wire::Wire;
-use crate::sasl::exchange::Exchange;
+use crate::sasl::Credentials;
+use crate::sasl::exchange::{self, Exchange};
 use crate::sasl::server::Mechanism;
-use crate::sasl::{Credentials, client};
 use crate::sync::remote::RemoteError;
 use crate::types::SecretKind;
 use crate::upstream::dial::{self, BoxedStream, Dial, DialError, Endpoint, TlsMode};
@@ -88,12 +88,7 @@ async fn log_in<D: Dial>(
     capabilities: &Capabilities,
     to: &Pop3Connector<D>,
 ) -> Result<(), RemoteError> {
-    let is_usable = |mechanism: &Mechanism| match mechanism {
-        Mechanism::Scram(_) => to.kind == SecretKind::Password && client::may_scram(&to.user, &to.password),
-        Mechanism::OAuthBearer | Mechanism::XOAuth2 => to.kind == SecretKind::Token,
-        Mechanism::Plain | Mechanism::Login => to.kind == SecretKind::Password,
-    };
-    for mechanism in Mechanism::ALL.into_iter().filter(is_usable) {
+    for mechanism in exchange::usable(&credentials(to), to.kind) {
         if !capabilities.has_auth(mechanism.name()) {
             continue;
         }
@@ -116,17 +111,18 @@ async fn by_sasl<D: Dial>(
     mechanism: Mechanism,
     nonce: String,
 ) -> Result<(), RemoteError> {
-    let credentials = Credentials { user: to.user.clone(), authorize_as: None, password: to.password.clone() };
     let place = (to.endpoint.host.as_str(), to.endpoint.port);
-    let (mut exchange, initial) = Exchange::begin(mechanism, credentials, place, nonce);
-    let name = mechanism.name();
-    let mut unsaid = initial.map(|response| STANDARD.encode(response));
+    let begin = || Exchange::begin(mechanism, credentials(to), place, nonce.clone());
+    let (mut exchange, name) = (begin(), mechanism.name());
+    let at_once = exchange.initial().map(|response| format!("AUTH {name} {}", STANDARD.encode(response)));
     // Outlook takes a token only when it has asked for it (QUIRKS.md row 18).
-    let at_once = unsaid.as_ref().map(|response| format!("AUTH {name} {response}"));
     let at_once = at_once.filter(|line| line.len() + 2 <= LINE_MAX_BYTES && mechanism != Mechanism::XOAuth2);
     let mut reply = match at_once {
         Some(line) => wire.secret(&line).await?,
-        None => wire.secret(&format!("AUTH {name}")).await?,
+        None => {
+            exchange = begin();
+            wire.secret(&format!("AUTH {name}")).await?
+        }
     };
     let host = wire.host.clone();
     let refused = |text: String| RemoteError::LoginRefused { host: host.clone(), text };
@@ -136,13 +132,14 @@ async fn by_sasl<D: Dial>(
             Reply::Refused(refusal) => return Err(refusal.login_error(&host, capabilities, to.password.expose())),
             Reply::GoOn(challenge) => challenge,
         };
-        let answer = match unsaid.take_if(|_| challenge.is_empty()) {
-            Some(response) => response,
-            None => STANDARD.encode(exchange.answer(&challenge).map_err(|error| refused(error.to_string()))?),
-        };
-        reply = wire.secret(&answer).await?;
+        let answer = exchange.answer(&challenge).map_err(|error| refused(error.to_string()))?;
+        reply = wire.secret(&STANDARD.encode(answer)).await?;
     }
     Err(refused("it goes on asking after the last answer".to_owned()))
+}
+
+fn credentials<D: Dial>(to: &Pop3Connector<D>) -> Credentials {
+    Credentials { user: to.user.clone(), authorize_as: None, password: to.password.clone() }
 }
 
 async fn by_pass<D: Dial>(

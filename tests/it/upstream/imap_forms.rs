@@ -3,7 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailtide::sync::remote::{Connect as _, Known, Remote, RemoteName};
-use mailtide::types::{Flag, Flags, ModSeq, RemoteUid, SecretKind, SpecialUse, SystemFlag, UidSet, UidValidity};
+use mailtide::types::{
+    Flag, Flags, ModSeq, RemoteUid, Secret, SecretKind, SpecialUse, SystemFlag, UidSet, UidValidity,
+};
 use mailtide::upstream::Connector;
 
 use super::imap_errors::{Counting, connect, logged_in, outgoing, uids};
@@ -222,6 +224,61 @@ async fn a_login_finds_the_way_that_the_server_takes() {
     ];
     for script in rows {
         let (_, dial) = connect(&script).await;
+        dial.assert_followed();
+    }
+}
+
+/// RFC 7677 section 3. No password follows in plain text a proof that was refused.
+#[tokio::test(start_paused = true)]
+async fn by_scram_both_sides_prove_that_they_know_the_password() {
+    let encode = |text: &str| STANDARD.encode(text);
+    let nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+    let first = encode("n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
+    let challenge = encode(&format!("r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"));
+    let proof = encode(&format!("c=biws,r={nonce},p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="));
+    let verifier = encode("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    let wrong = encode("v=AAAATRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    let cheap = encode(&format!("r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=1"));
+    let hello = "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=SCRAM-SHA-256 SASL-IR] hello\n";
+    let begun = format!("{hello}C: AUTHENTICATE SCRAM-SHA-256 {first}\n");
+    let proved = format!("{begun}S: + {challenge}\nC: {proof}\n");
+    let in_steps = hello.replace(" SASL-IR", "");
+    let in_steps =
+        format!("{in_steps}C: AUTHENTICATE SCRAM-SHA-256\nS: + \nC: {first}\nS: + {challenge}\nC: {proof}\n");
+    let done = "S: $ OK\nC: CAPABILITY\nS: * CAPABILITY IMAP4rev1\nS: $ OK\n";
+    let rows = [
+        (format!("{proved}S: + {verifier}\nC: \n{done}"), "in"),
+        (format!("{in_steps}S: + {verifier}\nC: \n{done}"), "in"),
+        (
+            format!(
+                "{begun}S: $ BAD what?\nC: AUTHENTICATE SCRAM-SHA-256\nS: $ BAD what?\n\
+                 C: AUTHENTICATE PLAIN AHVzZXIAcGVuY2ls\n{done}"
+            ),
+            "in",
+        ),
+        (format!("{proved}S: $ NO [AUTHENTICATIONFAILED] wrong\n"), "LoginRefused:wrong"),
+        (format!("{proved}S: $ OK in\n"), "LoginRefused:does not prove"),
+        (format!("{proved}S: + {wrong}\nC: *\nS: $ BAD\n"), "LoginRefused:does not prove"),
+        (format!("{begun}S: + {cheap}\nC: *\nS: $ BAD\n"), "LoginRefused:it asks for 1 rounds"),
+        (
+            format!("{begun}S: + what?\nC: {first}\nS: + what?\nC: *\nS: $ BAD\n"),
+            "LoginRefused:its challenge is none of SCRAM",
+        ),
+    ];
+    for (script, expected) in rows {
+        let dial = Scripted::new(&[&script], Line::default());
+        let connector = Connector {
+            user: "user".to_owned(),
+            password: Secret::new("pencil"),
+            nonce: || Some("rOprNGfwEbeRWgbNEkqO".to_owned()),
+            ..account(dial.clone())
+        };
+        let said = match connector.connect().await {
+            Ok(_) => "in".to_owned(),
+            Err(error) => format!("{error:?}"),
+        };
+        let (variant, part) = expected.split_once(':').unwrap_or((expected, ""));
+        assert!(said.starts_with(variant) && said.contains(part), "{said}\nis not {expected}\nafter {script}");
         dial.assert_followed();
     }
 }

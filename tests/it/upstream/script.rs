@@ -79,6 +79,7 @@ pub fn account(dial: Scripted) -> Connector<Scripted> {
         kind: SecretKind::Password,
         timeouts: Timeouts::default(),
         quirks: Quirks::default(),
+        nonce: || None,
     }
 }
 
