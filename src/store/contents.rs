@@ -1,4 +1,4 @@
-//! `content.db`: the bytes of messages in pieces, and who holds on to which of them.
+//! `content.db`: the bytes of messages in pieces.
 //!
 //! All writing shares one connection and one open transaction, which is committed by the writer just before the hot
 //! commit that may refer to the bytes, and synced to disk when that commit is to be durable. So a bulk of mirrored
@@ -7,15 +7,16 @@
 //! When the disk is full SQLite may take back the whole open transaction; transactions are numbered, and an upload
 //! that wrote in a lost one knows it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::checkpoint::Checkpoints;
 use super::fate::{Fate, Moment};
+use super::holds::Holds;
 use super::readers::Readers;
-use super::{Error, Result, files, settle};
+use super::{Error, Executor, Result, files, settle};
 use crate::types::{ContentHash, ContentId};
 
 /// Uncommitted bytes after which the open transaction is committed, whoever needs it: SQLite spills what exceeds its
@@ -26,10 +27,14 @@ const TRANSACTION_MAX_BYTES: usize = 32 * 1024 * 1024;
 pub(super) struct Contents {
     log: PathBuf,
     state: Mutex<State>,
+    holds: Arc<Holds>,
 }
 
 struct State {
+    /// Ends before the connection is closed.
+    checkpoints: Checkpoints,
     conn: Connection,
+    holds: Arc<Holds>,
     fate: Arc<dyn Fate>,
     /// Number of the open transaction, or of the next one.
     transaction: u64,
@@ -37,12 +42,6 @@ struct State {
     open_bytes: usize,
     /// Something is committed but not synced.
     is_unsynced: bool,
-    /// Transactions that were taken back.
-    lost: BTreeSet<u64>,
-    /// Contents that someone is writing, or has finished and not referred to yet: never swept.
-    pins: BTreeMap<ContentId, u32>,
-    /// Contents that a sweep is about to remove: not to be shared any more.
-    doomed: BTreeSet<ContentId>,
 }
 
 /// The transactions in which one upload wrote.
@@ -52,25 +51,30 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// The first and the last.
+    pub(super) const fn span(self) -> Option<(u64, u64)> {
+        self.span
+    }
+
     fn add(&mut self, transaction: u64) {
         self.span = Some((self.span.map_or(transaction, |(first, _)| first), transaction));
     }
 }
 
 impl Contents {
-    pub(super) fn new(conn: Connection, path: &Path, fate: Arc<dyn Fate>) -> Self {
+    pub(super) fn new(mut conn: Connection, path: &Path, executor: Executor, fate: Arc<dyn Fate>) -> Result<Self> {
+        let holds = Arc::new(Holds::default());
         let state = State {
+            checkpoints: Checkpoints::of(&mut conn, path, executor)?,
             conn,
+            holds: Arc::clone(&holds),
             fate,
             transaction: 1,
             is_open: false,
             open_bytes: 0,
             is_unsynced: false,
-            lost: BTreeSet::new(),
-            pins: BTreeMap::new(),
-            doomed: BTreeSet::new(),
         };
-        Self { log: settle::path_of(path), state: Mutex::new(state) }
+        Ok(Self { log: settle::path_of(path), state: Mutex::new(state), holds })
     }
 
     /// A new content without bytes, pinned.
@@ -80,7 +84,7 @@ impl Contents {
             conn.prepare_cached("INSERT INTO content (complete) VALUES (0)")?.execute([])?;
             Ok(ContentId::new(conn.last_insert_rowid()))
         })?;
-        state.pin(id);
+        self.holds.pin(id);
         Ok(id)
     }
 
@@ -103,11 +107,11 @@ impl Contents {
         written: &mut Written,
     ) -> Result<ContentId> {
         let mut state = self.lock();
-        let same = hot.read(|conn| find(conn, hash))?.filter(|same| !state.doomed.contains(same));
+        let same = hot.read(|conn| find(conn, hash))?.filter(|same| self.holds.pin_spared(*same));
         if let Some(same) = same {
-            let shares = state.change(written, 0, |conn| share(conn, id, same))?;
-            state.pin(same);
-            state.unpin(id);
+            let shared = state.change(written, 0, |conn| share(conn, id, same));
+            let shares = shared.inspect_err(|_| self.holds.unpin(same))?;
+            self.holds.unpin(id);
             if shares {
                 *written = Written::default();
             }
@@ -123,20 +127,16 @@ impl Contents {
     /// Drops an upload that was not finished.
     pub(super) fn abandon(&self, id: ContentId, written: &mut Written) {
         let mut state = self.lock();
-        state.unpin(id);
+        self.holds.unpin(id);
         // After a lost transaction the number may name another upload's content: what is left is swept.
-        if !state.is_lost(*written) {
+        if !self.holds.is_lost(*written) {
             let _ = state.change(written, 0, |conn| remove(conn, id));
         }
     }
 
-    /// Was any of it lost?
-    pub(super) fn is_lost(&self, written: Written) -> bool {
-        self.lock().is_lost(written)
-    }
-
-    pub(super) fn unpin(&self, id: ContentId) {
-        self.lock().unpin(id);
+    /// Who holds on to which contents.
+    pub(super) fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     /// Commits what is open; with `durable` everything committed so far survives a power cut.
@@ -151,27 +151,13 @@ impl Contents {
         self.lock().sync(&self.log)
     }
 
-    /// Of `candidates`, marks those that nobody holds as about to go, and returns them.
-    pub(super) fn doom(&self, mut candidates: Vec<ContentId>) -> Vec<ContentId> {
-        let mut state = self.lock();
-        candidates.retain(|id| !state.pins.contains_key(id));
-        state.doomed.extend(candidates.iter().copied());
-        candidates
-    }
-
-    /// They stay after all.
-    pub(super) fn spare(&self, ids: &[ContentId]) {
-        let mut state = self.lock();
-        state.doomed.retain(|id| !ids.contains(id));
-    }
-
     /// Removes the bytes of contents that nothing in the hot database refers to any more, a few at a time so that
     /// uploads get their turn.
     pub(super) fn remove(&self, ids: &[ContentId]) -> Result<()> {
         for id in ids {
             let mut state = self.lock();
             state.change(&mut Written::default(), 0, |conn| remove(conn, *id))?;
-            state.doomed.remove(id);
+            self.holds.spare(&[*id]);
         }
         self.commit(false)
     }
@@ -190,7 +176,7 @@ impl State {
         bytes: usize,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
-        if self.is_lost(*written) {
+        if self.holds.is_lost(*written) {
             return Err(Error::UploadLost);
         }
         if !self.is_open {
@@ -229,6 +215,7 @@ impl State {
         }
         self.next_transaction();
         self.is_unsynced = true;
+        self.checkpoints.after_commit(&self.conn);
         self.fate.at(Moment::AfterContent { durable: false })
     }
 
@@ -242,7 +229,7 @@ impl State {
     }
 
     fn lose(&mut self) {
-        self.lost.insert(self.transaction);
+        self.holds.lose(self.transaction);
         self.next_transaction();
     }
 
@@ -250,23 +237,6 @@ impl State {
         self.transaction += 1;
         self.is_open = false;
         self.open_bytes = 0;
-    }
-
-    fn is_lost(&self, written: Written) -> bool {
-        written.span.is_some_and(|(first, last)| self.lost.range(first..=last).next().is_some())
-    }
-
-    fn pin(&mut self, id: ContentId) {
-        *self.pins.entry(id).or_insert(0) += 1;
-    }
-
-    fn unpin(&mut self, id: ContentId) {
-        if let Some(count) = self.pins.get_mut(&id) {
-            *count -= 1;
-            if *count == 0 {
-                self.pins.remove(&id);
-            }
-        }
     }
 }
 

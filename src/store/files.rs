@@ -19,6 +19,11 @@ const STATEMENTS_MAX: usize = 256;
 /// How long a connection waits for another of the same process: only schema changes and checkpoints make it wait.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Size of a page in databases that are made now. Bytes of messages are written in bulk, and what each page costs is paid
+/// less often with large ones.
+pub(super) const PAGE_BYTES: u32 = 8 * 1024;
+const CONTENT_PAGE_BYTES: u32 = 16 * 1024;
+
 /// Page caches, in KiB. Each connection has its own, and they are most of the memory of an idle program; bytes of
 /// messages are read once and gain nothing from one.
 const HOT_CACHE_KIB: i64 = 8 * 1024;
@@ -68,8 +73,9 @@ pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connecti
     let in_content = |error| Error::open(&files.content, error);
     migrate::refuse_newer(&files.hot, HOT).map_err(in_hot)?;
     migrate::refuse_newer(&files.content, CONTENT).map_err(in_content)?;
-    let mut hot = open(&files.hot, HOT_CACHE_KIB, options.max_bytes).map_err(in_hot)?;
-    let mut content = open(&files.content, CONTENT_CACHE_KIB, options.max_bytes).map_err(in_content)?;
+    let mut hot = open(&files.hot, PAGE_BYTES, HOT_CACHE_KIB, options.max_bytes).map_err(in_hot)?;
+    let mut content =
+        open(&files.content, CONTENT_PAGE_BYTES, CONTENT_CACHE_KIB, options.max_bytes).map_err(in_content)?;
     migrate::migrate(&mut content, CONTENT).map_err(in_content)?;
     migrate::migrate(&mut hot, HOT).map_err(in_hot)?;
     trace::note_message_ids(&mut hot).map_err(in_hot)?;
@@ -92,14 +98,14 @@ pub(super) fn control(conn: &Connection, statement: &str) -> rusqlite::Result<()
 }
 
 /// Opens a database for writing, whatever its version; makes it where there is none.
-pub(super) fn open(path: &Path, cache_kib: i64, max_bytes: Option<u64>) -> Result<Connection> {
+pub(super) fn open(path: &Path, page_bytes: u32, cache_kib: i64, max_bytes: Option<u64>) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     keep_private(path)?;
     let conn = Connection::open_with_flags(path, flags)?;
     set_up(&conn)?;
+    conn.pragma_update(None, "page_size", page_bytes)?;
     conn.execute_batch(
-        "PRAGMA page_size = 8192;
-         PRAGMA journal_mode = WAL;
+        "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;
          PRAGMA foreign_keys = ON;
          PRAGMA temp_store = MEMORY;
@@ -107,7 +113,8 @@ pub(super) fn open(path: &Path, cache_kib: i64, max_bytes: Option<u64>) -> Resul
     )?;
     conn.pragma_update(None, "cache_size", -cache_kib)?;
     if let Some(max_bytes) = max_bytes {
-        conn.pragma_update(None, "max_page_count", (max_bytes / 8192).cast_signed())?;
+        let page_bytes: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        conn.pragma_update(None, "max_page_count", max_bytes.cast_signed() / page_bytes)?;
     }
     Ok(conn)
 }

@@ -15,7 +15,7 @@ use super::readers::Readers;
 use super::search::Index;
 use super::settle::Log;
 use super::watch::{Wake, Watchers};
-use super::writer::Writer;
+use super::writer::{Pending, Writer};
 use super::{ContentSource, Origin, Reader, Result, Txn, Upload, Watch};
 use crate::types::mutant::mutant;
 use crate::types::{AccountId, ContentId, Timestamp};
@@ -81,7 +81,7 @@ impl Store {
         let (mut hot, mut content) = files::open_writing(&paths, options)?;
         let healed = heal::heal(&mut hot, &mut content, &paths.content, now)?;
         let shared = Arc::new(Shared {
-            contents: Arc::new(Contents::new(content, &paths.content, Arc::clone(&fate))),
+            contents: Arc::new(Contents::new(content, &paths.content, options.executor, Arc::clone(&fate))?),
             log: Log::of(&paths.hot, Arc::clone(&fate)),
             hot: Readers::new(paths.hot, files::HOT_READER_CACHE_KIB),
             content: Readers::new(paths.content, files::CONTENT_READER_CACHE_KIB),
@@ -106,7 +106,16 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Txn<'_>) -> Result<T> + Send + 'static,
     {
-        self.inner.writer.write(origin, now, work)
+        self.begin_write(origin, now, work)?.wait()
+    }
+
+    /// As [`Self::write`], without waiting for the commit. Writes are made in the order in which they were begun.
+    pub fn begin_write<T, F>(&self, origin: Origin, now: Timestamp, work: F) -> Result<Pending<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Txn<'_>) -> Result<T> + Send + 'static,
+    {
+        self.inner.writer.begin_write(origin, now, work)
     }
 
     /// Runs `work` on the store as it is at one moment. Never waits for a writer.

@@ -20,7 +20,7 @@ impl Store {
                     given_again.push(id);
                 }
             }
-            *doomed = txn.contents().doom(given_again);
+            *doomed = txn.contents().holds().doom(given_again);
             let mut forget = txn.conn().prepare_cached("UPDATE message SET content_id = NULL WHERE content_id = ?1")?;
             doomed.iter().try_fold(0, |messages, id| {
                 outlines::forget_content(txn.conn(), id.get())?;

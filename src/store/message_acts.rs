@@ -343,7 +343,7 @@ impl Txn<'_> {
         if let Some(same) = contents::find(self.conn(), &stored.hash)? {
             return Ok(same);
         }
-        if self.contents().is_lost(stored.written()) {
+        if self.contents().holds().is_lost(stored.written()) {
             return Err(Error::UploadLost);
         }
         let summary = postcard::to_stdvec(stored.summary.as_ref())

@@ -10,7 +10,8 @@
 //! - A call that returns `Ok` is durable (by [`Origin::Upstream`]: it may be lost in a power cut, never torn, until
 //!   a mail client was shown it ([`settle`]); it is fetched again). A call that fails changed nothing.
 //! - Bytes are durable in `content.db` before anything durable in `mailtide.db` refers to them ([`contents`]).
-//! - Locks, in the order in which they may be taken: writer, log, contents, reader pool, watchers. No closure given to
+//! - Locks, in the order in which they may be taken: writer, log, contents, reader pool, watchers; holds
+//!   last. No closure given to
 //!   [`Store::write`] or [`Store::read`] may call back into `write`.
 //! - SQL stands beside the type it fills; columns by name.
 
@@ -18,6 +19,7 @@ mod accounts;
 mod annotations;
 mod audit;
 mod check;
+mod checkpoint;
 mod conflicts;
 mod contents;
 mod discard;
@@ -27,6 +29,7 @@ mod flags;
 mod gone;
 mod handle;
 mod heal;
+mod holds;
 mod inspect;
 mod journal;
 mod keys;
@@ -111,6 +114,7 @@ pub use upstream_messages::{Binding, Bound, MessageFacts, bound_uids};
 pub use upstream_outcomes::Landed;
 pub use view::{Changed, Changes, Opened, Status};
 pub use watch::{Wake, Watch};
+pub use writer::Pending;
 
 /// On whose behalf a transaction writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

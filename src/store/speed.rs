@@ -52,7 +52,7 @@ impl Mail {
             false
         };
         hot.progress_handler(1, Some(count)).expect("a handler");
-        let contents = Contents::new(content, &files.content, Arc::new(Fair));
+        let contents = Contents::new(content, &files.content, Executor::Inline, Arc::new(Fair)).expect("contents");
         Self { hot, contents, at, steps, _folder: folder }
     }
 

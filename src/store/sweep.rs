@@ -33,7 +33,7 @@ impl Store {
                     unused.push(id);
                 }
             }
-            *doomed = txn.contents().doom(unused);
+            *doomed = txn.contents().holds().doom(unused);
             Ok(messages)
         })?;
         Ok(Swept { messages, contents })
@@ -66,7 +66,7 @@ impl Store {
                 Ok((value, doomed.len()))
             }
             Err(error) => {
-                self.contents().spare(&doomed);
+                self.contents().holds().spare(&doomed);
                 Err(error)
             }
         }

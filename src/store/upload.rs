@@ -129,6 +129,6 @@ impl std::fmt::Debug for StoredContent {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        self.shared.contents.unpin(self.content);
+        self.shared.contents.holds().unpin(self.content);
     }
 }

@@ -43,7 +43,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn write<T, F>(&self, origin: Origin, now: Timestamp, work: F) -> Result<T>
+    pub(super) fn begin_write<T, F>(&self, origin: Origin, now: Timestamp, work: F) -> Result<Pending<T>>
     where
         T: Send + 'static,
         F: FnOnce(&mut Txn<'_>) -> Result<T> + Send + 'static,
@@ -60,7 +60,7 @@ impl Writer {
                 queue.send(job).map_err(|_| Error::Closed)?;
             }
         }
-        answers.recv().map_err(|_| Error::Closed)?
+        Ok(Pending(answers))
     }
 
     /// Ends the thread after what is queued, and leaves the store marked as cleanly stopped.
@@ -80,6 +80,17 @@ impl Writer {
                 }
             }
         }
+    }
+}
+
+/// A write transaction under way, whether or not anybody waits for it.
+#[must_use = "what came of it is told by `wait`"]
+pub struct Pending<T>(Receiver<Result<T>>);
+
+impl<T> Pending<T> {
+    /// Returns once it is committed.
+    pub fn wait(self) -> Result<T> {
+        self.0.recv().map_err(|_| Error::Closed)?
     }
 }
 
@@ -249,8 +260,9 @@ mod tests {
         let paths = Files::of(folder);
         let (mut hot, mut content) = files::open_writing(&paths, &options).expect("databases");
         heal::heal(&mut hot, &mut content, &paths.content, NOW).expect("a clean store");
+        let contents = Contents::new(content, &paths.content, Executor::Inline, Arc::new(Fair)).expect("contents");
         let shared = Arc::new(Shared {
-            contents: Arc::new(Contents::new(content, &paths.content, Arc::new(Fair))),
+            contents: Arc::new(contents),
             log: Log::of(&paths.hot, Arc::new(Fair)),
             hot: Readers::new(paths.hot, 1024),
             content: Readers::new(paths.content, 1024),
@@ -326,7 +338,7 @@ mod tests {
     #[test]
     fn when_the_disk_is_full_what_was_answered_well_is_there_and_nothing_else() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut committer = committer(folder.path(), Some(512 * 1024));
+        let mut committer = committer(folder.path(), Some(1024 * 1024));
         let account = account(&mut committer);
         let (mut answered, mut failed) = (1, 0);
         for group in 0..200 {

@@ -195,7 +195,7 @@ fn id_and_hash(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, Hash)> {
 
 fn open(path: &Path, max_bytes: Option<u64>) -> Result<Connection> {
     migrate::refuse_newer(path, migrate::SEARCH)?;
-    let mut conn = files::open(path, files::SEARCH_CACHE_KIB, max_bytes)?;
+    let mut conn = files::open(path, files::PAGE_BYTES, files::SEARCH_CACHE_KIB, max_bytes)?;
     migrate::migrate(&mut conn, migrate::SEARCH)?;
     Ok(conn)
 }

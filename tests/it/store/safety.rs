@@ -198,7 +198,7 @@ fn a_look_at_a_store_that_nobody_has_finds_damage_and_leaves_no_trace() {
     assert_eq!(inspect(folder, in_time).expect("a look"), Inspected::Sound);
     assert_eq!(files(), before, "nothing is put beside it");
     let content = folder.join("content.db");
-    File::options().write(true).open(&content).expect("ours").write_all_at(&[0xa5; 100], 8192).expect("written");
+    File::options().write(true).open(&content).expect("ours").write_all_at(&[0xa5; 100], 16_384).expect("written");
     let error = inspect(folder, in_time).expect_err("damage");
     assert!(error.is_damage() && error.to_string().contains("content.db"), "{error}");
     fs::write(&content, "this is no database").expect("ours");
