@@ -8,7 +8,7 @@ use super::landing::{Landing, is_commit_due};
 use super::pass::{Pass, refusal};
 use super::remote::{Fetched, MessageSink, Remote, Scanned};
 use crate::message::outline::lay_out;
-use crate::store::{self, Arrival, NewMessage, Origin, Outline, Store};
+use crate::store::{self, Arrival, NewMessage, Origin, Outline, Pending, Store, Txn};
 use crate::types::mutant::mutant;
 use crate::types::{ContentHash, InternalDate, MailboxId, MessageId, RemoteUid, Timestamp, UidSet, limits};
 
@@ -98,29 +98,62 @@ pub(super) struct ArrivalSink {
     landing: Landing,
     batch: Vec<Arrival>,
     batch_bytes: u64,
+    /// The batch before, on its way into the store while the next one comes.
+    under_way: Option<Pending<usize>>,
     pub(super) arrived: usize,
     pub(super) came: std::collections::BTreeSet<RemoteUid>,
 }
 
 impl ArrivalSink {
     pub(super) fn new(store: Store, mailbox: MailboxId, now: Timestamp, since: MessageId) -> Self {
-        let (landing, came) = (Landing::new(&store), std::collections::BTreeSet::new());
-        Self { store, mailbox, now, since, landing, batch: Vec::new(), batch_bytes: 0, arrived: 0, came }
+        Self {
+            landing: Landing::new(&store),
+            store,
+            mailbox,
+            now,
+            since,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            under_way: None,
+            arrived: 0,
+            came: std::collections::BTreeSet::new(),
+        }
     }
 
+    /// Returns once all that came is in the store.
     pub(super) fn commit(&mut self) -> store::Result<()> {
+        self.hand_over()?;
+        self.wait()
+    }
+
+    /// Has what came since written, once what was handed over before is in the store.
+    fn hand_over(&mut self) -> store::Result<()> {
+        self.wait()?;
         let (mailbox, since, batch) = (self.mailbox, self.since, std::mem::take(&mut self.batch));
         self.batch_bytes = 0;
-        if batch.is_empty() {
-            return Ok(());
+        if !batch.is_empty() {
+            let arrive = move |txn: &mut Txn<'_>| txn.arrive(mailbox, &batch, since);
+            self.under_way = Some(self.store.begin_write(Origin::Upstream, self.now, arrive)?);
         }
-        match self.store.write(Origin::Upstream, self.now, move |txn| txn.arrive(mailbox, &batch, since)) {
+        Ok(())
+    }
+
+    fn wait(&mut self) -> store::Result<()> {
+        match self.under_way.take().map_or(Ok(0), Pending::wait) {
             Ok(arrived) => self.arrived += arrived,
             // The user deleted the mailbox meanwhile: what is upstream is looked at before it is deleted there.
             Err(store::Error::NoSuchMailbox) => {}
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+}
+
+/// Whoever looks at the mailbox after a fetch that was given up sees what of it was kept.
+impl Drop for ArrivalSink {
+    fn drop(&mut self) {
+        // Nobody is left to be told of a failure; what is not in the store is fetched again.
+        let _ = self.wait();
     }
 }
 
@@ -153,7 +186,7 @@ impl MessageSink for ArrivalSink {
         self.came.insert(message.uid);
         self.batch.push(Arrival { uid: message.uid, message: new, outline });
         match is_commit_due(self.batch.len(), self.batch_bytes) {
-            true => self.commit().map_err(io::Error::other),
+            true => self.hand_over().map_err(io::Error::other),
             false => Ok(()),
         }
     }

@@ -4,9 +4,10 @@ use std::io;
 
 use crate::store::{self, Store, StoredContent, Upload};
 
-/// A commit of so much is small beside the messages' way over the net, and what a cut can cost twice at most.
-const COMMIT_MAX_MESSAGES: usize = 50;
-const COMMIT_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// Each commit writes some pages of every index anew, whatever it holds: so much makes that small. The end of the program
+/// costs what came since the last but one.
+const COMMIT_MAX_MESSAGES: usize = 200;
+const COMMIT_MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Is a batch of so much to be committed?
 pub(super) const fn is_commit_due(messages: usize, bytes: u64) -> bool {

@@ -238,7 +238,7 @@ impl Surveyor {
         let Some(mut sink) = self.sink.take() else { return Ok(()) };
         let committed = sink.commit();
         self.arrived += sink.arrived;
-        self.visits[self.at].seen.fetched = sink.came;
+        self.visits[self.at].seen.fetched = std::mem::take(&mut sink.came);
         committed
     }
 
