@@ -5,9 +5,9 @@
 //! is also when SQLite begins it anew: it never does while there is something to copy.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OpenFlags};
@@ -32,6 +32,8 @@ pub(super) struct Checkpoints {
 
 struct Background {
     wake: Option<SyncSender<()>>,
+    /// Held by whoever copies: SQLite would let the second pass without having copied anything.
+    turn: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -63,7 +65,11 @@ impl Checkpoints {
         }
         match &self.background {
             Some(background) if pages < LOG_MAX_PAGES => background.wake(),
-            _ => checkpoint(conn),
+            Some(background) => {
+                let _turn = background.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                checkpoint(conn);
+            }
+            None => checkpoint(conn),
         }
         self.copied_pages = pages;
     }
@@ -76,9 +82,16 @@ impl Background {
         files::set_up(&conn)?;
         conn.pragma_update(None, "synchronous", "NORMAL")?;
         let (wake, woken) = sync_channel(1);
-        let work = move |woken: Receiver<()>| woken.iter().for_each(|()| checkpoint(&conn));
-        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || work(woken));
-        Ok(Self { wake: Some(wake), thread: Some(thread.map_err(|error| Error::io("a thread", error))?) })
+        let turn = Arc::new(Mutex::new(()));
+        let ours = Arc::clone(&turn);
+        let work = move || {
+            for () in woken {
+                let _turn = ours.lock().unwrap_or_else(PoisonError::into_inner);
+                checkpoint(&conn);
+            }
+        };
+        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(work);
+        Ok(Self { wake: Some(wake), turn, thread: Some(thread.map_err(|error| Error::io("a thread", error))?) })
     }
 
     fn wake(&self) {
@@ -102,5 +115,40 @@ impl Drop for Background {
 fn checkpoint(conn: &Connection) {
     if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
         tracing::debug!(%error, "the write-ahead log of the content database was not copied back");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::settle;
+
+    const PAGE_BYTES: u32 = 512;
+
+    #[test]
+    fn the_log_of_a_bulk_stays_short_and_nothing_is_lost() {
+        for executor in [Executor::Thread, Executor::Inline] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("bulk.db");
+            let mut conn = files::open(&path, PAGE_BYTES, 64, None).expect("a database");
+            conn.execute_batch("CREATE TABLE piece (bytes BLOB)").expect("a table");
+            let mut checkpoints = Checkpoints::of(&mut conn, &path, executor).expect("checkpoints");
+            let pieces = 10 * LOG_MAX_PAGES / 100;
+            for _ in 0..pieces {
+                let size_bytes = i64::from(100 * PAGE_BYTES);
+                conn.execute("INSERT INTO piece VALUES (zeroblob(?1))", [size_bytes]).expect("room");
+                checkpoints.after_commit(&conn);
+            }
+            let log_bytes = std::fs::metadata(settle::path_of(&path)).expect("a log").len();
+            let page_bytes = u64::from(PAGE_BYTES) + 24;
+            let most_pages = (LOG_MAX_PAGES + CHECKPOINT_PAGES) as u64;
+            assert!(log_bytes < most_pages * page_bytes, "{log_bytes}");
+            drop((checkpoints, conn));
+            let conn = Connection::open(&path).expect("a database");
+            let count: i64 = conn.query_row("SELECT count(*) FROM piece", [], |row| row.get(0)).expect("a count");
+            assert_eq!(count, pieces as i64);
+            let sound: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a check");
+            assert_eq!(sound, "ok");
+        }
     }
 }
