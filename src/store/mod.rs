@@ -33,6 +33,7 @@ mod holds;
 mod inspect;
 mod journal;
 mod keys;
+mod labels;
 mod lock;
 mod mailbox_acts;
 mod mailboxes;

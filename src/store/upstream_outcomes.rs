@@ -23,6 +23,12 @@ impl Txn<'_> {
     /// Messages were appended, copied or moved: upstream has them in `mailbox` now.
     pub fn landed(&mut self, mailbox: MailboxId, landed: &[Landed], settles: &[EntryId]) -> Result<()> {
         for message in landed {
+            // Where a message is one thing, it may have been there before (its labels are a set).
+            let other = self.bound_at(mailbox, message.uid)?.filter(|other| *other != message.message);
+            if other.is_some() {
+                self.coincide(message.message)?;
+                continue;
+            }
             self.bind(message.message, mailbox, message.uid, &message.sent)?;
             self.observe_flags(message.message, &message.shown)?;
             self.unskip(mailbox, message.uid)?;

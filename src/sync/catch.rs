@@ -38,6 +38,10 @@ impl Engine {
     pub async fn catch<R: Remote>(&self, remote: &mut R, clock: Clock<'_>, came: &Came) -> Result<usize> {
         let (store, account) = (self.store(), self.account());
         let (Came::Here(name, _) | Came::There(name)) = came;
+        if remote.facts().labels && !name.0.eq_ignore_ascii_case("INBOX") {
+            // Its bytes may be here already, or come by INBOX.
+            return Ok(0);
+        }
         let Some(known) = store.read(|reader| known(reader, account, name))? else { return Ok(0) };
         let since = store.read(|reader| reader.last_message())?;
         let sink = ArrivalSink::new(store.clone(), known.mailbox, clock(), since);

@@ -44,6 +44,7 @@ impl<R: Remote> Pass<'_, R> {
         let bound = self.read(|reader| reader.bound(mailbox))?;
         let difference = self.difference(mailbox, &cursor, &selected, &bound).await?;
         self.take_flags(difference.flags)?;
+        self.learn_identities(mailbox).await?;
         self.take_in(mailbox, &difference.new).await?;
         let after_last = |last: RemoteUid| RemoteUid::new(last.get().saturating_add(1));
         let seen = difference.last.map_or(cursor.uid_next, after_last);

@@ -21,8 +21,9 @@ impl<R: Remote> Pass<'_, R> {
     /// skipped, and tried again another day.
     pub(super) async fn take_in(&mut self, mailbox: MailboxId, uids: &[RemoteUid]) -> Result<()> {
         let outlines = self.outlines(mailbox)?;
+        let left = self.take_in_known(mailbox, uids).await?;
         let mut todo: Vec<(bool, Vec<RemoteUid>)> =
-            uids.chunks(FETCH_MAX).rev().map(|uids| (outlines, uids.to_vec())).collect();
+            left.chunks(FETCH_MAX).rev().map(|uids| (outlines, uids.to_vec())).collect();
         while let Some((outlines, wanted)) = todo.pop() {
             let mut sink = ArrivalSink::new(self.store.clone(), mailbox, self.now(), self.since);
             let set = wanted.iter().copied().collect();

@@ -10,6 +10,7 @@
 //! - Nothing is taken as deleted but what a complete, confirmed answer shows, and only after all arrivals of the round
 //!   are here, so that a move upstream is seen as one ([`cover`], [`vanish`], [`guard`]).
 //! - Before a step that must not be done twice the evidence by which it can be found again is durable ([`push`]).
+//! - Where the server's mailboxes are labels of one message, it is fetched once and never doubled ([`labels`]).
 //! - What a transaction decides it decides on what it sees itself: a client may act at any moment.
 
 pub mod backoff;
@@ -24,6 +25,7 @@ mod folders;
 pub mod guard;
 pub mod haul;
 pub mod identity;
+mod labels;
 mod landing;
 pub mod maildrop;
 pub mod names;

@@ -11,7 +11,7 @@ use super::vanish::Vanishing;
 use super::{Error, Result};
 use crate::journal::{Op, State};
 use crate::store::{Cursor, ListedMailbox, RemoteMailbox, Verdict};
-use crate::types::MailboxId;
+use crate::types::{MailboxId, MessageId};
 
 /// A mailbox that is mirrored, as the server listed it.
 pub(super) struct Folder {
@@ -57,14 +57,14 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     fn account_for_all(&mut self, mut vanishing: Vec<Vanishing>) -> Result<()> {
-        self.suspect(&mut vanishing)?;
         let all = vanishing.iter().flat_map(|vanishing| vanishing.messages.iter().copied()).collect();
+        self.suspect(&mut vanishing, &all)?;
         vanishing.into_iter().try_for_each(|vanishing| self.account_for(vanishing, &all))
     }
 
     /// What vanished from many mailboxes may be a mass though none of them lost many. A mailbox in quarantine stays there
     /// until the user decides, or nothing is missing any more.
-    fn suspect(&self, vanishing: &mut [Vanishing]) -> Result<()> {
+    fn suspect(&self, vanishing: &mut [Vanishing], all: &BTreeSet<MessageId>) -> Result<()> {
         let account = self.account;
         let (quarantined, arrived, held) = self.read(|reader| {
             let quarantined = reader.quarantined(account)?;
@@ -76,7 +76,7 @@ impl<R: Remote> Pass<'_, R> {
             match verdict_of(vanishing.mailbox) {
                 Some(verdict) => vanishing.is_suspect |= verdict == Verdict::Open,
                 None => {
-                    lost += vanishing.messages.len();
+                    lost += self.count_lost(vanishing, all)?;
                     mailboxes += usize::from(!vanishing.messages.is_empty());
                 }
             }

@@ -52,8 +52,9 @@ impl<R: Remote> Pass<'_, R> {
     /// Does the steps: in a burst what can be done so, and the rest one by one. After a refusal in a burst all is planned
     /// anew, on what was done.
     async fn perform(&mut self, steps: Vec<Step>) -> Result<Did> {
+        let (coincided, steps) = self.without_coinciding(steps)?;
         let (first, steps) = steps.into_iter().partition(|step| step.mailbox().is_none());
-        let mut did = self.one_by_one(first).await?;
+        let mut did = self.one_by_one(first).await?.or(coincided);
         let burst = self.burst(steps).await?;
         if !burst.is_clean {
             self.bursts = false;

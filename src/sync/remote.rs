@@ -30,6 +30,8 @@ pub struct Facts {
     pub notify: bool,
     pub special_use: bool,
     pub object_id: bool,
+    /// A message is one thing, which several mailboxes may hold, each at most once.
+    pub labels: bool,
     /// UNSELECT (RFC 3691).
     pub unselect: bool,
     /// It can describe messages without giving them: [`Remote::outline`] and [`Remote::excerpts`].
@@ -281,6 +283,8 @@ pub trait Remote: Send {
         uids: &UidSet<RemoteUid>,
         sink: &mut dyn MessageSink,
     ) -> impl Future<Output = Result<(), RemoteError>> + Send;
+    /// What is told of the messages in `uids` that exist, beside their bytes.
+    fn identify(&mut self, uids: &UidSet<RemoteUid>) -> impl Future<Output = Result<Vec<Fetched>, RemoteError>> + Send;
     /// As [`Self::fetch`], but the bytes are the header's, and the server describes the rest. Only with `outlines`.
     fn outline(
         &mut self,

@@ -118,7 +118,13 @@ impl Plan {
             return Ok(None);
         }
         if status.messages > 0 || is_known {
-            plan.fetch(between(plan.cursor.uid_next, uid_next).difference(&bound).difference(&skipped), outlines);
+            let arrived = between(plan.cursor.uid_next, uid_next).difference(&bound).difference(&skipped);
+            // Its bytes may be here: that is asked first.
+            let may_be_here = facts.labels && !folder.name.0.eq_ignore_ascii_case("INBOX");
+            if may_be_here && !(arrived.is_empty() && reader.bound_without_email_id(folder.mailbox)?.is_empty()) {
+                return Ok(None);
+            }
+            plan.fetch(arrived, outlines);
         }
         if is_known {
             plan.scan(uid_next, &bound, facts);

@@ -48,9 +48,9 @@ impl<R: Remote> Pass<'_, R> {
             let rejected = vanishing.clone();
             self.write_durably(move |txn| bring_back_upstream(txn, account, &rejected))?;
         }
-        let all = all.clone();
+        let (all, labels) = (all.clone(), self.remote.facts().labels);
         let is_anew = vanishing.cursor.is_none() && self.read(|reader| reader.is_renamed_here(account, mailbox))?;
-        let work = move |txn: &mut Txn<'_>| Accounting::new(txn, account, &vanishing, &all)?.run();
+        let work = move |txn: &mut Txn<'_>| Accounting::new(txn, account, &vanishing, &all, labels)?.run();
         // What is made anew goes into the journal.
         let outcome = if is_anew { self.write_durably(work)? } else { self.write(work)? };
         self.report.gone += outcome.gone;
@@ -76,6 +76,10 @@ struct Accounting<'t, 'c> {
     txn: &'t mut Txn<'c>,
     account: AccountId,
     vanishing: &'t Vanishing,
+    /// All that vanished, from any mailbox.
+    all: &'t BTreeSet<MessageId>,
+    /// A message is one thing in several mailboxes ([`super::labels`]).
+    labels: bool,
     entries: Vec<Entry>,
     arrivals: Vec<MessageFacts>,
     outcome: Outcome,
@@ -95,12 +99,13 @@ impl<'t, 'c> Accounting<'t, 'c> {
         txn: &'t mut Txn<'c>,
         account: AccountId,
         vanishing: &'t Vanishing,
-        all: &BTreeSet<MessageId>,
+        all: &'t BTreeSet<MessageId>,
+        labels: bool,
     ) -> store::Result<Self> {
         let entries = txn.reader().entries(account)?;
         let mut arrivals = txn.reader().fresh_arrivals(account)?;
         arrivals.retain(|arrival| !all.contains(&arrival.message));
-        Ok(Self { txn, account, vanishing, entries, arrivals, outcome: Outcome::default() })
+        Ok(Self { txn, account, vanishing, all, labels, entries, arrivals, outcome: Outcome::default() })
     }
 
     fn run(mut self) -> store::Result<Outcome> {
@@ -108,8 +113,11 @@ impl<'t, 'c> Accounting<'t, 'c> {
         if self.vanishing.cursor.is_none() && self.txn.origin() == Origin::LocalUser {
             return self.run_anew(cases);
         }
-        let is_loss = |case: &&Case| case.arrival.is_none() && case.facts.place.is_some();
-        let lost = cases.iter().filter(is_loss).count();
+        let mut lost = 0;
+        for case in cases.iter().filter(|case| case.arrival.is_none() && case.facts.place.is_some()) {
+            let is_held = self.labels && self.txn.reader().is_held_elsewhere(case.facts.message, self.all)?;
+            lost += usize::from(!is_held);
+        }
         let verdict = self.txn.reader().quarantine(self.vanishing.mailbox)?.map(|quarantine| quarantine.verdict);
         let is_mass = is_mass(lost, self.vanishing.held) || (self.vanishing.is_suspect && lost > 0);
         // What is left out of the mirror concerns nobody here.
@@ -250,6 +258,13 @@ impl<'t, 'c> Accounting<'t, 'c> {
 
     fn decide_expunged(&mut self, case: &Case) -> store::Result<()> {
         let message = case.facts.message;
+        if let (true, Here::Moved, Some(place)) = (self.labels, case.here, case.facts.place)
+            && self.txn.reader().is_in(message, place)?
+        {
+            // It was where the user put it before, and the server named no other.
+            self.outcome.gone += 1;
+            return self.txn.coincide(message);
+        }
         let there = if self.is_draft_replaced_there(&case.facts) { There::DraftReplaced } else { There::Expunged };
         let (decision, conflict) = policy::message(case.here, there);
         let has_bytes = case.facts.content.is_some();

@@ -33,6 +33,8 @@ pub struct Quirks {
     pub unselect_first: Option<bool>,
     /// It shows an appended message only after a NOOP.
     pub noop_after_append: Option<bool>,
+    /// A message is one thing to it, which several mailboxes may hold: what is copied is no other message.
+    pub labels: Option<bool>,
     /// The longest command line it takes.
     #[serde(default, deserialize_with = "line_bytes")]
     pub line_bytes: Option<u16>,
@@ -56,6 +58,7 @@ impl Quirks {
             notify: self.notify.or(other.notify),
             unselect_first: self.unselect_first.or(other.unselect_first),
             noop_after_append: self.noop_after_append.or(other.noop_after_append),
+            labels: self.labels.or(other.labels),
             line_bytes: self.line_bytes.or(other.line_bytes),
             pipeline: self.pipeline.or(other.pipeline),
         }
@@ -74,6 +77,7 @@ impl Quirks {
             ("notify", self.notify),
             ("unselect-first", self.unselect_first),
             ("noop-after-append", self.noop_after_append),
+            ("labels", self.labels),
         ];
         let numbers = [("line-bytes", self.line_bytes), ("pipeline", self.pipeline)];
         let switches = switches.into_iter().filter_map(|(name, value)| Some(format!("{name} = {}", value?)));

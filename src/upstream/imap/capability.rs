@@ -49,6 +49,7 @@ pub(super) fn facts(capabilities: &Capabilities, enabled: &Capabilities, profile
         unselect: capabilities.has("UNSELECT"),
         special_use: capabilities.has("SPECIAL-USE"),
         object_id: capabilities.has("OBJECTID") || capabilities.has("X-GM-EXT-1"),
+        labels: capabilities.has("X-GM-EXT-1") || profile.has_labels,
         outlines: true,
         append_limit_bytes: capabilities.value("APPENDLIMIT").and_then(|limit| limit.parse().ok()),
     }

@@ -185,6 +185,29 @@ pub(super) async fn fetch(
     ask(remote, uids, &body_items(remote), hear).await
 }
 
+/// What is told of messages beside their bytes.
+pub(super) async fn identify(remote: &mut ImapRemote, uids: &UidSet<RemoteUid>) -> Result<Vec<Fetched>, RemoteError> {
+    let items = format!("({})", common_items(remote));
+    let mut found = BTreeMap::new();
+    ask(remote, uids, &items, &mut |heard| match heard {
+        Heard::Fetch(FetchedItems {
+            uid: Some(uid),
+            flags: Some(flags),
+            internal_date: Some(internal_date),
+            mod_seq,
+            email_id,
+            ..
+        }) if uids.contains(uid) => {
+            let internal_date = Some(internal_date);
+            found.insert(uid, Fetched { uid, flags, mod_seq, internal_date, email_id, outline: None });
+            Ok(true)
+        }
+        _ => Ok(false),
+    })
+    .await?;
+    Ok(found.into_values().collect())
+}
+
 /// Their headers, and what the server says of the rest.
 pub(super) async fn outline(
     remote: &mut ImapRemote,

@@ -19,6 +19,8 @@ pub(super) struct Profile {
     pub unselects_first: bool,
     /// It shows an appended message only after a NOOP.
     pub hides_appended: bool,
+    /// A message is one thing, which several mailboxes may hold.
+    pub has_labels: bool,
     pub command_line_max_bytes: usize,
     /// Commands on their way at once.
     pub pipeline_max: usize,
@@ -62,6 +64,8 @@ const KNOWN: &[Kind] = &[
         marks: &["hmailserver", "exchange server 2003"],
         quirks: |quirks| quirks.namespace = Some(false),
     },
+    // Row 26: a copy is the same message.
+    Kind { name: "Proton Mail Bridge", marks: &["proton", "gluon"], quirks: |quirks| quirks.labels = Some(true) },
     // Row 22: what was appended is not seen until the next NOOP.
     Kind { name: "Courier", marks: &["courier"], quirks: |quirks| quirks.noop_after_append = Some(true) },
 ];
@@ -97,6 +101,7 @@ impl Profile {
             uses_notify: quirks.notify.unwrap_or(true),
             unselects_first: quirks.unselect_first.unwrap_or(false),
             hides_appended: quirks.noop_after_append.unwrap_or(false),
+            has_labels: quirks.labels.unwrap_or(false),
             command_line_max_bytes: at_most(quirks.line_bytes, limits::UPSTREAM_COMMAND_LINE_MAX_BYTES),
             pipeline_max: at_most(quirks.pipeline, limits::UPSTREAM_PIPELINE_MAX).max(1),
             known_as: Vec::new(),

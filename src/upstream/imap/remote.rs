@@ -12,8 +12,8 @@ use super::namespace::Namespaces;
 use super::profile::Profile;
 use super::{append, folders, messages, select, tour, transfer, wait};
 use crate::sync::remote::{
-    AppendUid, CopyUid, Excerpt, Facts, Fingerprinted, Interrupt, Known, Listed, MessageSink, News, Outgoing, Remote,
-    RemoteError, RemoteName, Scanned, Selected, Status, Woken,
+    AppendUid, CopyUid, Excerpt, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink, News, Outgoing,
+    Remote, RemoteError, RemoteName, Scanned, Selected, Status, Woken,
 };
 use crate::sync::tour::{Guide, Stop};
 use crate::types::{Flags, ModSeq, Quirks, RemoteUid, SpecialUse, UidSet};
@@ -164,6 +164,10 @@ impl Remote for ImapRemote {
 
     async fn fingerprints(&mut self, uids: &UidSet<RemoteUid>) -> Result<Vec<Fingerprinted>, RemoteError> {
         messages::fingerprints(self, uids).await
+    }
+
+    async fn identify(&mut self, uids: &UidSet<RemoteUid>) -> Result<Vec<Fetched>, RemoteError> {
+        messages::identify(self, uids).await
     }
 
     async fn outline(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {

@@ -6,6 +6,7 @@ mod catch;
 mod chance;
 mod folders;
 mod guard;
+mod labels;
 mod maildrop;
 mod mirror;
 mod model_remote;

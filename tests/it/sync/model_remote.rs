@@ -44,6 +44,19 @@ pub struct Traits {
     pub status_with_list: bool,
     pub permanent: Flags,
     pub any_keyword: bool,
+    /// Where a message is one thing: what the server says of one that is put where it is.
+    pub onto: Onto,
+}
+
+/// What COPYUID tells of a message that was there before (nobody knows of all servers which it is).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Onto {
+    /// The UID that it has.
+    Same,
+    /// Another UID, which it has from then on.
+    Anew,
+    /// Nothing.
+    Untold,
 }
 
 /// When the line is cut.
@@ -124,12 +137,20 @@ impl Traits {
             idle: true,
             special_use: true,
             object_id: false,
+            labels: false,
             unselect: true,
             outlines: true,
             append_limit_bytes: None,
         };
         let permanent = SystemFlag::ALL.into_iter().map(Flag::from).collect();
-        Self { facts, tells_uid_next: true, status_with_list: true, permanent, any_keyword: true }
+        Self { facts, tells_uid_next: true, status_with_list: true, permanent, any_keyword: true, onto: Onto::Same }
+    }
+
+    /// Gmail: mailboxes are labels, and `All` has every message that is not in `Trash`.
+    pub fn labels(onto: Onto) -> Self {
+        let mut traits = Self { onto, ..Self::modern() };
+        (traits.facts.labels, traits.facts.object_id, traits.facts.qresync) = (true, true, false);
+        traits
     }
 
     /// CONDSTORE and UIDPLUS, no more.
@@ -264,7 +285,7 @@ impl Server {
             email_id,
             mod_seq: 0,
         };
-        state.mailboxes.get_mut(mailbox).expect("a mailbox").add(message)
+        state.place(mailbox, message).expect("it is new")
     }
 
     pub fn set_flags(&self, mailbox: &str, uid: u32, flags: &str) {
@@ -286,7 +307,7 @@ impl Server {
     pub fn copy(&self, from: &str, uid: u32, to: &str) -> u32 {
         let mut state = self.state();
         let message = state.mailboxes[from].messages[&uid].clone();
-        state.mailboxes.get_mut(to).expect("a mailbox").add(message)
+        state.place(to, message).expect("told")
     }
 
     pub fn rename(&self, from: &str, to: &str) {
@@ -366,7 +387,38 @@ impl State {
 
     fn move_message(&mut self, from: &str, uid: u32, to: &str) -> u32 {
         let message = self.mailboxes.get_mut(from).expect("a mailbox").remove(uid).expect("a message");
-        self.mailboxes.get_mut(to).expect("a mailbox").add(message)
+        self.place(to, message).expect("told")
+    }
+
+    /// Puts a message into a mailbox. Returns its UID there, as far as the server tells it.
+    fn place(&mut self, to: &str, message: Message) -> Option<u32> {
+        if !self.traits.facts.labels {
+            return Some(self.mailboxes.get_mut(to).expect("a mailbox").add(message));
+        }
+        let email_id = message.email_id.clone();
+        let has = |mailbox: &Mailbox| {
+            let found = mailbox.messages.iter().find(|(_, other)| other.email_id == email_id);
+            found.map(|(uid, _)| *uid)
+        };
+        if to == "Trash" {
+            for (_, mailbox) in self.mailboxes.iter_mut().filter(|(name, _)| *name != "Trash") {
+                has(mailbox).and_then(|uid| mailbox.remove(uid));
+            }
+        } else if let Some(all) = self.mailboxes.get_mut("All").filter(|all| has(all).is_none()) {
+            all.add(message.clone());
+        }
+        let target = self.mailboxes.get_mut(to).expect("a mailbox");
+        match (has(target), self.traits.onto) {
+            // `All` has it by now.
+            (Some(uid), _) if to == "All" => Some(uid),
+            (None, _) => Some(target.add(message)),
+            (Some(uid), Onto::Same) => Some(uid),
+            (Some(_), Onto::Untold) => None,
+            (Some(uid), Onto::Anew) => {
+                target.remove(uid);
+                Some(target.add(message))
+            }
+        }
     }
 
     /// Renames with everything below.
@@ -700,6 +752,18 @@ impl Remote for ModelRemote {
         wanted.iter().try_for_each(|excerpt| self.excerpt(excerpt, sink))
     }
 
+    async fn identify(&mut self, uids: &UidSet<RemoteUid>) -> Result<Vec<Fetched>, RemoteError> {
+        self.call(false, |state, name| {
+            let mailbox = state.selected(name)?;
+            let told = mailbox.uids_in(uids).into_iter().map(|uid| {
+                let Message { flags, date, email_id, mod_seq, .. } = mailbox.messages[&uid].clone();
+                let (uid, mod_seq) = (RemoteUid::new(uid), Some(ModSeq::new(mod_seq)));
+                Fetched { uid, flags, mod_seq, internal_date: Some(date), email_id, outline: None }
+            });
+            Ok(told.collect())
+        })
+    }
+
     async fn fetch(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
         self.send(uids, sink, |message| (message.bytes.clone(), None))
     }
@@ -769,11 +833,12 @@ impl Remote for ModelRemote {
             let email_id = state.traits.facts.object_id.then(|| format!("E{}", state.next_email_id + 1));
             state.next_email_id += 1;
             let (kept, tells) = (state.kept(&message.flags), state.traits.facts.uid_plus);
-            let Some(mailbox) = state.mailboxes.get_mut(&to.0) else {
+            let Some(mailbox) = state.mailboxes.get(&to.0) else {
                 return refused("APPEND", Some(RefusalCode::TryCreate));
             };
-            let uid = mailbox.add(Message { bytes, flags: kept, date: message.internal_date, email_id, mod_seq: 0 });
             let uid_validity = UidValidity::new(mailbox.uid_validity);
+            let new = Message { bytes, flags: kept, date: message.internal_date, email_id, mod_seq: 0 };
+            let uid = state.place(&to.0, new).expect("it is new");
             Ok(tells.then(|| AppendUid { uid_validity, uid: RemoteUid::new(uid) }))
         })
     }
@@ -857,12 +922,12 @@ impl ModelRemote {
             for uid in state.selected(Some(&name))?.uids_in(uids) {
                 let source = state.selected(Some(&name))?;
                 let message = if moves { source.remove(uid) } else { source.messages.get(&uid).cloned() };
-                let target = state.mailboxes.get_mut(&to.0).expect("just seen");
-                let new = target.add(message.expect("just listed"));
-                copied.insert(RemoteUid::new(uid), RemoteUid::new(new));
+                if let Some(new) = state.place(&to.0, message.expect("just listed")) {
+                    copied.insert(RemoteUid::new(uid), RemoteUid::new(new));
+                }
             }
             let uid_validity = Some(UidValidity::new(state.mailboxes[&to.0].uid_validity));
-            Ok(tells.then_some(CopyUid { uid_validity, uids: copied }))
+            Ok((tells && !copied.is_empty()).then_some(CopyUid { uid_validity, uids: copied }))
         })
     }
 }
