@@ -241,17 +241,24 @@ impl<D: Dial + Clone> Supply<D> {
             let clock = self.clock.clone();
             let now = move || clock.now();
             let (places, wanted) = wishes.open();
+            let before = self.fetched_bytes();
             let mut tell = |place: usize, brought| wishes.settle(places[place], brought);
             if let Err(error) = self.engine.bring(remote, &wanted, &now, &mut tell).await {
                 tracing::info!("fetching what is asked for failed: {error}");
                 *connection = None;
-                // One on which nothing was asked for a while may have ended unnoticed.
-                if !is_old {
+                // One on which nothing was asked for a while may have ended unnoticed; one by which something came was good
+                // for that.
+                if !is_old && self.fetched_bytes() == before {
                     return None;
                 }
             }
         }
         Some(())
+    }
+
+    /// How much was fetched today.
+    fn fetched_bytes(&self) -> u64 {
+        self.engine.spent(self.clock.now()).map_or(0, |spent| spent.bytes)
     }
 
     async fn connect(&self) -> Option<ImapRemote> {

@@ -65,6 +65,11 @@ impl Engine {
         Ok(hauler.hauled)
     }
 
+    /// What was fetched today.
+    pub fn spent(&self, now: Timestamp) -> store::Result<Spent> {
+        self.store().read(|reader| reader.spent(self.account(), now))
+    }
+
     /// What waits to be fetched.
     pub fn waiting(&self, now: Timestamp) -> store::Result<Waiting> {
         let (account, bodies) = (self.account(), self.bodies_now()?);

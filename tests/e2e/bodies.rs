@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::agent::{Account, Agent};
 use crate::support::imap::Imap;
 use crate::support::proxy::Proxy;
+use crate::support::random::Random;
 use crate::support::refserver::RefServer;
 use crate::support::wait::{SOON, wait_until};
 
@@ -206,4 +207,145 @@ fn a_message_that_was_never_fetched_is_told_by_its_subject_and_not_as_recoverabl
     here.select("Kept");
     assert!(text_of(&mut here, 1) == letters[1], "the copy can be had");
     assert!(server.login(USER).select("Kept").exists() == 1);
+}
+
+#[test]
+fn each_choice_mirrors_the_bodies_that_it_names_and_no_others() {
+    let (small, large) = (letter(1, 10), letter(2, 200));
+    let server = server(&[]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
+    let now = i64::try_from(now).expect("a moment");
+    let mut imap = server.login(USER);
+    imap.ok("CREATE Archive/2025");
+    for (mailbox, date, letter) in [
+        ("INBOX", now, &small),
+        ("INBOX", now, &large),
+        ("INBOX", now - 40 * 86_400, &small),
+        ("Archive/2025", now, &small),
+        ("Archive/2025", now - 40 * 86_400, &large),
+    ] {
+        imap.append(mailbox, &[], date, letter);
+    }
+    let line = Proxy::to(server.address("imap"));
+    // What of [INBOX, Archive/2025] is not here.
+    for (mirror, absent) in [
+        (r#"bodies = "all""#, [0, 0]),
+        (r#"bodies = "headers""#, [3, 2]),
+        ("bodies = { recent-days = 30 }", [1, 1]),
+        (r#"bodies = { max-size = "4K" }"#, [1, 1]),
+        (r#"bodies = "all", per-folder = { "Archive/*" = "headers" }"#, [0, 2]),
+        (r#"bodies = "headers", per-folder = { "*" = { max-size = "4K" }, "INBOX" = { recent-days = 30 } }"#, [1, 1]),
+    ] {
+        let agent = Agent::started(&account(&server, &line, mirror));
+        agent.sync();
+        let total: i32 = absent.iter().sum();
+        wait_until("what is wanted to come", SOON, || {
+            let told = bodies(&agent);
+            told["absent"]["messages"] == total && told["wanted"]["messages"] == 0
+        });
+        line.cut();
+        let mut here = agent.login(USER);
+        for (mailbox, count) in ["INBOX", "Archive/2025"].into_iter().zip(absent) {
+            let exists = here.select(mailbox).exists();
+            let given =
+                (1..=exists).filter(|number| here.command(&format!("FETCH {number} BODY.PEEK[]")).status == "OK");
+            assert_eq!(given.count() as i32, exists as i32 - count, "{mirror}, {mailbox}");
+            let sizes = here.ok("FETCH 1:* RFC822.SIZE").untagged;
+            let told =
+                |bytes: &Vec<u8>| sizes.iter().any(|line| line.text.contains(&format!("RFC822.SIZE {}", bytes.len())));
+            assert!(told(&small) && told(&large), "{mirror}: {sizes:?}");
+        }
+        line.join();
+    }
+}
+
+#[test]
+fn a_spent_budget_is_told_and_stops_what_nobody_waits_for_and_what_somebody_does() {
+    let letters: Vec<Vec<u8>> = (1..=6).map(|number| letter(number, 10)).collect();
+    let server = server(&letters);
+    let line = Proxy::to(server.address("imap"));
+    let budget = letters[0].len() * 3;
+    let agent = Agent::started(&account(&server, &line, &format!("budget-per-day = \"{budget}\"")));
+    agent.sync();
+    wait_until("the budget to be spent", SOON, || bodies(&agent)["stopped_by"] == "budget");
+    let told = bodies(&agent);
+    assert_eq!((&told["absent"]["messages"], &told["wanted"]["messages"]), (&json!(3), &json!(3)), "{told}");
+    assert_eq!((&told["budget_bytes"], &told["budget_left_bytes"]), (&json!(budget), &json!(0)));
+    assert_eq!(told["today"], json!({"fetched_bytes": budget, "on_demand_bytes": 0}));
+    let shown = agent.ctl_ok(&["status"]);
+    assert!(shown.contains("of today's budget 0 bytes are left: what is wanted is fetched after midnight"), "{shown}");
+    let said = agent.ctl(&["fetch", "INBOX"]);
+    assert!(
+        said.code == 75 && said.out.contains("3 messages are wanted and not here: today's budget is spent"),
+        "{said:?}"
+    );
+    let mut here = agent.login(USER);
+    here.select("INBOX");
+    let refused = here.command("FETCH 1:* BODY.PEEK[TEXT]");
+    assert_eq!((refused.status.as_str(), refused.untagged.len()), ("NO", 6), "{refused:?}");
+    assert!(refused.text.contains("today's budget is spent"), "{refused:?}");
+}
+
+/// A message of so many bytes that no line makes smaller.
+fn large(number: u64, bytes: usize) -> Vec<u8> {
+    let mut random = Random::new(number);
+    let head = format!("From: a@far.example\r\nSubject: large\r\nMessage-ID: <large{number}@far.example>\r\n\r\n");
+    let mut text = head.into_bytes();
+    while text.len() < bytes {
+        let line: Vec<u8> = (0..76).map(|_| b'0' + u8::try_from(random.below(70)).expect("small")).collect();
+        text.extend(line.into_iter().chain(*b"\r\n"));
+    }
+    text
+}
+
+#[test]
+fn a_large_body_goes_on_where_a_cut_or_a_crash_left_it() {
+    const BYTES: usize = 24 << 20;
+    let letters = [large(1, BYTES)];
+    let server = server(&letters);
+    let line = Proxy::to(server.address("imap"));
+    let mut agent = Agent::started(&account(&server, &line, r#"bodies = "headers""#));
+    agent.sync();
+    let before = line.bytes();
+    for at in [1, 2] {
+        let mut waiting = agent.login(USER);
+        waiting.select("INBOX");
+        waiting.send("FETCH 1 BODY.PEEK[]").expect("the agent listens");
+        assert!(line.wait_bytes(before + (at * BYTES / 3) as u64, SOON), "bytes come");
+        match at {
+            1 => line.break_connections(),
+            _ => {
+                agent.kill();
+                agent.start();
+            }
+        }
+    }
+    wait_until("the rest to come", SOON, || agent.ctl(&["fetch", "large1@far.example"]).code == 0);
+    assert!(text(&mut agent.login(USER), 1) == letters[0], "byte for byte");
+    let came = line.bytes() - before;
+    assert!(came <= (BYTES + BYTES / 10) as u64, "{came} bytes for {BYTES}, cut twice");
+}
+
+#[test]
+fn messages_killed_while_they_are_fetched_are_whole_or_not_here() {
+    let letters: Vec<Vec<u8>> = (1..=40).map(|number| large(number, 20_000)).collect();
+    let server = server(&letters);
+    let line = Proxy::to(server.address("imap"));
+    let mut agent = Agent::started(&account(&server, &line, r#"bodies = "headers""#));
+    agent.sync();
+    let mut random = Random::new(11);
+    for _ in 0..4 {
+        let before = line.bytes();
+        let mut waiting = agent.login(USER);
+        waiting.select("INBOX");
+        waiting.send("FETCH 1:* BODY.PEEK[]").expect("the agent listens");
+        assert!(line.wait_bytes(before + 10_000 + random.below(100_000), SOON), "bytes come");
+        agent.kill();
+        agent.start();
+    }
+    let mut here = agent.login(USER);
+    here.select("INBOX");
+    let all = here.fetch_all();
+    assert!(all.iter().map(|message| &message.body).eq(letters.iter()), "each whole, none twice");
+    assert_eq!(agent.ctl(&["verify"]).code, 0);
 }
