@@ -6,19 +6,28 @@ use super::account::Live;
 use super::recovery;
 use crate::control::bodies::{Amount, Bodies, StoppedBy, Today};
 use crate::control::report;
-use crate::store::{AbsentCounts, Conflict, Overview, Reader, Result, Store, Submission, SubmissionState, Verdict};
+use crate::store::{
+    AbsentCounts, Conflict, Overview, Postponed, Reader, Result, Store, Submission, SubmissionState, Verdict,
+};
 use crate::sync::stock::Waiting;
 use crate::types::{AccountId, MessageId, Timestamp};
 
 /// An account at a glance.
 pub fn account(store: &Store, id: AccountId, live: &Live, waiting: &Waiting) -> Result<report::Account> {
-    let (overview, quarantined) = store.read(|reader| Ok((reader.overview(id)?, reader.quarantined(id)?)))?;
+    let (overview, quarantined, postponed) =
+        store.read(|reader| Ok((reader.overview(id)?, reader.quarantined(id)?, reader.postponed(id)?)))?;
     let open = quarantined.into_iter().filter(|quarantine| quarantine.verdict == Verdict::Open);
     let blocked = open.map(|quarantine| report::Blocked {
         mailbox: quarantine.name.map(String::from).unwrap_or_default(),
         why: format!("{} messages vanished on the server at once", quarantine.vanished),
     });
-    Ok(glance(overview, blocked.collect(), live, bodies(waiting)))
+    let not_given = postponed.into_iter().map(|Postponed { unique_id, why, until }| report::NotGiven {
+        unique_id,
+        why,
+        again: until.to_rfc3339(),
+    });
+    let glance = glance(overview, blocked.collect(), live);
+    Ok(report::Account { bodies: bodies(waiting), not_given: not_given.collect(), ..glance })
 }
 
 fn bodies(waiting: &Waiting) -> Bodies {
@@ -72,7 +81,7 @@ pub fn left(reader: &Reader<'_>, id: AccountId, now: Timestamp) -> Result<report
     })
 }
 
-fn glance(overview: Overview, blocked: Vec<report::Blocked>, live: &Live, bodies: Bodies) -> report::Account {
+fn glance(overview: Overview, blocked: Vec<report::Blocked>, live: &Live) -> report::Account {
     let state = match live.state {
         report::State::Online if !blocked.is_empty() => report::State::Blocked,
         state => state,
@@ -106,7 +115,8 @@ fn glance(overview: Overview, blocked: Vec<report::Blocked>, live: &Live, bodies
         },
         conflicts: overview.conflicts.into(),
         blocked,
-        bodies,
+        bodies: Bodies::default(),
+        not_given: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Context;
 use super::account::test_account;
 use super::failure::Failure;
-use super::screen::Tone;
+use super::screen::{Tone, counted};
 use crate::agent::command::{self, LoadError, is_readable_by_others, remedy_of_damage};
 use crate::agent::{Exit, Paths};
 use crate::config::Config;
@@ -212,6 +212,12 @@ fn account(account: &Account) -> Finding {
             format!("{text}; {parked} parked"),
             "`syncctl journal list` and `syncctl outbox list` show them",
         ),
+        State::Online | State::Syncing if !account.not_given.is_empty() || account.bodies.withheld > 0 => {
+            let count = account.not_given.len() as u64 + account.bodies.withheld;
+            let remedy = "`syncctl status` tells which and when they are asked for again; the others go on";
+            let what = counted(count, "message", "messages");
+            Finding::note("account", format!("{text}; {what} that its server does not give"), remedy)
+        }
         State::Online | State::Syncing => Finding::ok("account", text),
         State::Paused => Finding::note("account", text, "`syncctl online` lets it talk to its servers"),
         State::Offline => Finding::note("account", text, "it is tried again by itself"),

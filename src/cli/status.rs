@@ -7,7 +7,10 @@ use crate::agent::Exit;
 use crate::agent::daemon::no_account;
 use crate::control::Request;
 use crate::control::bodies::{Amount, Bodies, StoppedBy};
-use crate::control::report::{Account, State, Status};
+use crate::control::report::{Account, NotGiven, State, Status};
+
+/// Messages that a server does not give, shown one by one.
+const NOT_GIVEN_MAX: usize = 10;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -88,6 +91,14 @@ fn show_account(screen: &mut Screen, account: &Account) -> std::io::Result<()> {
     ))?;
     if account.conflicts > 0 {
         screen.line(&format!("  conflicts: {} (`syncctl conflicts`)", account.conflicts))?;
+    }
+    for NotGiven { unique_id, why, again } in account.not_given.iter().take(NOT_GIVEN_MAX) {
+        let text = format!("  the server does not give {unique_id}: {why}; it is asked again at {again}");
+        screen.toned(&[(Tone::Busy, &text)])?;
+    }
+    match account.not_given.len().saturating_sub(NOT_GIVEN_MAX) {
+        0 => {}
+        more => screen.line(&format!("  and {more} more (`syncctl status --json`)"))?,
     }
     if let Some((tone, text)) = bodies(&account.bodies) {
         screen.toned(&[(tone, &format!("  {text}"))])?;

@@ -55,6 +55,19 @@ pub struct Account {
     pub blocked: Vec<Blocked>,
     #[serde(default)]
     pub bodies: Bodies,
+    /// Messages in a POP3 maildrop that its server does not give.
+    #[serde(default)]
+    pub not_given: Vec<NotGiven>,
+}
+
+/// A message that a server lists and does not give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotGiven {
+    /// The unique id by which the server lists it.
+    pub unique_id: String,
+    pub why: String,
+    /// When it is asked for again.
+    pub again: String,
 }
 
 /// What an account is doing.

@@ -1,8 +1,11 @@
 //! POP3, from refserver and from the local face: what is marked goes only after QUIT.
 
+use std::net::SocketAddr;
+
 use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
 use crate::support::pop3::Pop3;
+use crate::support::proxy::Proxy;
 use crate::support::refserver::{self, RefServer};
 use crate::support::wait::{SOON, wait_until};
 
@@ -56,7 +59,10 @@ fn a_message_deleted_by_pop3_at_the_local_face_goes_upstream() {
 }
 
 fn taken_from(server: &RefServer, keep: &str) -> Agent {
-    let pop3 = server.address("pop3");
+    taken_by(server, server.address("pop3"), keep)
+}
+
+fn taken_by(server: &RefServer, pop3: SocketAddr, keep: &str) -> Agent {
     let submission = server.address("submission");
     Agent::started(&format!(
         "[[account]]\nname = \"ada\"\naddress = \"ada@{}\"\n\
@@ -97,6 +103,30 @@ fn mail_comes_by_pop3_and_what_is_done_with_it_stays_between_client_and_agent() 
     assert!(tested.code == 0 && tested.out.contains("4 messages"), "{}{}", tested.out, tested.err);
     let listed = agent.ctl(&["account", "list", "--json"]);
     assert!(listed.out.contains("\"imap\":null") || listed.out.contains("\"imap\": null"), "{}", listed.out);
+}
+
+#[test]
+fn a_message_at_which_the_line_always_breaks_lets_the_others_pass_and_is_told() {
+    let server = server();
+    let large = [corpus::small(7), b"0123456789abcdef\r\n".repeat(20_000)].concat();
+    let mut imap = server.login("ada");
+    imap.append("INBOX", &[], 1_000_000_000, &large);
+    imap.append("INBOX", &[], 1_000_000_000, &corpus::small(8));
+    let line = Proxy::to(server.address("pop3"));
+    line.cut_each_after(100_000);
+    let agent = taken_by(&server, line.address, "\"always\"");
+    wait_until("all the others to come", SOON, || agent.login("ada").select("INBOX").exists() == 6);
+    wait_until("it to be told", SOON, || {
+        agent.ctl(&["sync"]);
+        let account = agent.account();
+        account["state"] == "online" && account["not_given"][0]["why"].as_str().is_some_and(|why| why.contains("broke"))
+    });
+    let shown = agent.ctl_ok(&["status"]);
+    assert!(shown.contains("the server does not give ") && shown.contains("it is asked again at"), "{shown}");
+    let verified = agent.ctl(&["verify"]);
+    assert!(verified.code == 1 && verified.out.contains("the line broke each time"), "{verified:?}");
+    let doctor = agent.ctl(&["doctor"]);
+    assert!(doctor.out.contains("1 message that its server does not give"), "{doctor:?}");
 }
 
 #[test]

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use mailtide::message::{Body, Part, Scanner};
 
+use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
-use crate::support::dovecot::{Dovecot, Options};
+use crate::support::dovecot::{Dovecot, Options, PASSWORD};
 use crate::support::imap::{Imap, Line};
 use crate::support::refserver::RefServer;
+use crate::support::wait::{SOON, wait_until};
 
 /// Messages in one mailbox.
 const BATCH: usize = 200;
@@ -25,40 +27,135 @@ fn refserver_and_dovecot_read_mail_alike() {
     let mut sides = [Side::new(&to_dovecot), Side::new(&to_refserver)];
     // Dovecot drops a CR at the very end.
     let messages: Vec<Vec<u8>> = corpus::all().into_iter().filter(|message| !message.ends_with(b"\r")).collect();
-    let (mut compared, mut explained, mut wrong) = (0, BTreeMap::new(), Vec::new());
+    let mut verdict = Verdict::default();
     for (number, messages) in messages.chunks(BATCH).enumerate() {
         for side in &mut sides {
-            side.mailbox = format!("mime{number}");
-            side.imap.ok(&format!("CREATE {}", side.mailbox));
-            for message in messages {
-                side.imap.append(&side.mailbox, &[], 1_000_000_000, message);
-            }
+            fill(&mut side.imap, number, messages);
+        }
+        verdict.compare(&mut sides, number, messages, items);
+    }
+    verdict.tell(500);
+}
+
+#[test]
+fn of_mail_whose_text_is_not_here_the_agent_tells_what_dovecot_does_and_fetches_one_part_alone() {
+    let Some(dovecot) = Dovecot::start(&Options::default()) else { return };
+    let messages: Vec<Vec<u8>> = corpus::all().into_iter().filter(|message| !message.ends_with(b"\r")).collect();
+    for (number, messages) in messages.chunks(BATCH).enumerate() {
+        fill(&mut dovecot.login("ada"), number, messages);
+    }
+    for (bodies, is_absent) in [(r#""headers""#, true), (r#"{ max-size = "2K" }"#, false)] {
+        let more = format!("mirror = {{ bodies = {bodies} }}");
+        let account = Account {
+            name: "ada",
+            address: "ada@home.example".to_owned(),
+            imap: dovecot.imap,
+            smtp: dovecot.imap,
+            tls: "none",
+            user: "ada",
+            password: PASSWORD,
+            more: &more,
+        };
+        let agent = Agent::started(&account.text());
+        agent.sync();
+        let absent = || agent.account()["bodies"]["absent"]["messages"].as_u64().expect("a count");
+        let expected = |message: &&Vec<u8>| is_absent || message.len() > 2048;
+        let expected = messages.iter().filter(expected).count() as u64;
+        wait_until("what is wanted to come", SOON, || absent() == expected);
+        let (to_dovecot, to_agent) = (|| dovecot.login("ada"), || agent.login("ada"));
+        let mut sides = [Side::new(&to_dovecot), Side::new(&to_agent)];
+        let mut verdict = Verdict::default();
+        for (number, messages) in messages.chunks(BATCH).enumerate() {
+            verdict.compare(&mut sides, number, messages, |_| OUTLINE.map(str::to_owned).to_vec());
+        }
+        verdict.tell(500);
+        assert_eq!(absent(), expected, "nothing of it has to be fetched");
+        if !is_absent {
+            continue;
+        }
+        let mut verdict = Verdict::default();
+        for (number, messages) in messages.chunks(BATCH).enumerate() {
+            verdict.compare(&mut sides, number, messages, |message| {
+                items(message)
+                    .into_iter()
+                    .filter(|item| item.starts_with("BODY.PEEK[1") && message.len() > 32_768)
+                    .collect()
+            });
+        }
+        verdict.tell(1);
+    }
+}
+
+/// What a client is told of a message without its text.
+const OUTLINE: [&str; 6] = [
+    "RFC822.SIZE",
+    "ENVELOPE",
+    "BODYSTRUCTURE",
+    "BODY",
+    "BODY.PEEK[HEADER]",
+    "BODY.PEEK[HEADER.FIELDS (Subject From TO Received)]",
+];
+
+fn mailbox(number: usize) -> String {
+    format!("mime{number}")
+}
+
+fn fill(imap: &mut Imap, number: usize, messages: &[Vec<u8>]) {
+    imap.ok(&format!("CREATE {}", mailbox(number)));
+    for message in messages {
+        imap.append(&mailbox(number), &[], 1_000_000_000, message);
+    }
+}
+
+/// How the answers of two servers compare.
+#[derive(Default)]
+struct Verdict {
+    compared: usize,
+    explained: BTreeMap<&'static str, usize>,
+    wrong: Vec<String>,
+}
+
+impl Verdict {
+    /// Asks both the same of all messages of a mailbox.
+    fn compare(
+        &mut self,
+        sides: &mut [Side<'_>; 2],
+        number: usize,
+        messages: &[Vec<u8>],
+        items: impl Fn(&[u8]) -> Vec<String>,
+    ) {
+        for side in sides.iter_mut() {
+            side.mailbox = mailbox(number);
             side.imap.select(&side.mailbox);
         }
         for (place, message) in messages.iter().enumerate() {
             for item in items(message) {
                 let [theirs, ours] = sides.each_mut().map(|side| told(side, place + 1, &item));
-                compared += 1;
+                self.compared += 1;
                 if theirs == ours {
                     continue;
                 }
                 match EXPLAINED.iter().find(|(_, applies)| applies(&item, message, &theirs, &ours)) {
-                    Some((why, _)) => *explained.entry(*why).or_insert(0) += 1,
-                    None => wrong.push(format!(
-                        "{item} of {:?}\n  Dovecot   {theirs}\n  refserver {ours}",
+                    Some((why, _)) => *self.explained.entry(*why).or_insert(0) += 1,
+                    None => self.wrong.push(format!(
+                        "{item} of {:?}\n  Dovecot {theirs}\n  ours    {ours}",
                         String::from_utf8_lossy(&message[..message.len().min(120)])
                     )),
                 }
             }
         }
     }
-    for (why, count) in &explained {
-        println!("{count:5} {why}");
+
+    /// Says what was compared; fails where there was too little, or something differs without an explanation.
+    fn tell(mut self, least: usize) {
+        for (why, count) in &self.explained {
+            println!("{count:5} {why}");
+        }
+        println!("{} answers compared, {} differ without an explanation", self.compared, self.wrong.len());
+        assert!(self.compared >= least, "there is too little mail: {}", self.compared);
+        self.wrong.truncate(20);
+        assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
     }
-    println!("{compared} answers compared, {} differ without an explanation", wrong.len());
-    assert!(compared > 500, "there is too little mail: {compared}");
-    wrong.truncate(20);
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// One server.
