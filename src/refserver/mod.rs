@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod dkim;
 pub mod faults;
 mod forged;
+mod hashing;
 pub mod home;
 pub mod lanes;
 pub mod options;

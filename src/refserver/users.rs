@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
+use argon2::password_hash::{PasswordHash, PasswordHasher as _, SaltString};
 use argon2::{Argon2, password_hash};
 
+use super::hashing::Hashing;
 use crate::net::tls::write_private;
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
@@ -30,8 +30,7 @@ pub struct Users {
     catch_all: Option<AccountId>,
     /// Verifies a password nobody has, so that an unknown name takes as long to refuse as a known one.
     nobody: String,
-    /// Held while a password is hashed: each hash takes 19 MB, and a crowd at the door must not take them all at once.
-    hashing: Mutex<()>,
+    hashing: Hashing,
 }
 
 struct User {
@@ -93,7 +92,7 @@ impl Users {
             aliases: BTreeMap::new(),
             catch_all: None,
             nobody,
-            hashing: Mutex::default(),
+            hashing: Hashing::default(),
         })
     }
 
@@ -117,7 +116,7 @@ impl Users {
             return Err(UsersError::Name(name));
         }
         let known = self.users.get(&name).filter(|user| user.scram.is_some());
-        if known.is_some_and(|user| self.verify(password, &user.hash)) {
+        if known.is_some_and(|user| self.hashing.verify(password, &user.hash)) {
             return Ok(());
         }
         let account = ensure_account(store, &name, now)?;
@@ -232,18 +231,12 @@ impl Users {
             _ => Ok(user.account),
         }
     }
-
-    fn verify(&self, password: &Secret, hash: &str) -> bool {
-        let _one_at_a_time = self.hashing.lock().unwrap_or_else(PoisonError::into_inner);
-        let parsed = PasswordHash::new(hash);
-        parsed.is_ok_and(|hash| Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
-    }
 }
 
 impl serve::Users for Users {
     fn check(&self, credentials: &Credentials) -> Result<AccountId, Refused> {
         let user = self.named(&credentials.user);
-        let right = self.verify(&credentials.password, user.map_or(&self.nobody, |user| &user.hash));
+        let right = self.hashing.verify(&credentials.password, user.map_or(&self.nobody, |user| &user.hash));
         let user = user.filter(|_| right).ok_or(Refused::Credentials)?;
         self.acting_as(user, credentials.authorize_as.as_deref())
     }
