@@ -21,6 +21,7 @@ mod relay;
 mod search;
 mod sendmail;
 mod store;
+mod storm;
 mod sts;
 mod terminal;
 mod tls;
