@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::bring::{Bringer, Errands, Outcome};
 use super::failures::Failures;
 use super::neighbours::Neighbours;
-use super::search::matching;
+use super::search::matching_uids;
 use super::sessions::{Seat, Sessions};
 use super::{Clock, Refused, Users};
 use crate::imap::server::backend::{
@@ -336,9 +336,7 @@ impl Account for MailAccount {
     }
 
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error> {
-        let viewer = Some(&self.viewer);
-        let found = matching(&self.store, viewer, mailbox, among, query, &mut self.unsearched)?;
-        Ok(found.into_iter().map(|message| message.uid).collect())
+        Ok(matching_uids(&self.store, &self.viewer, mailbox, among, query, &mut self.unsearched)?)
     }
 
     fn take_unsearched(&mut self) -> usize {

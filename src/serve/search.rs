@@ -8,11 +8,34 @@ use std::sync::Arc;
 
 use crate::message::search::{Candidate, Query};
 use crate::message::{Body, Part, Summary};
-use crate::store::{Error, Findings, Message, Reader, Result, Store, Viewer, With};
+use crate::store::{Error, Findings, Message, Reader, Result, Sieve, Store, Viewer, With};
 use crate::types::{ByteSource, LocalUid, MailboxId, UidSet};
 
 /// Messages looked at between two reads of the store: bounds how long one read lasts.
 const BATCH: usize = 500;
+
+/// As [`matching`], of each message its UID alone: flags are looked at first, and nothing else where that is enough.
+pub fn matching_uids(
+    store: &Store,
+    viewer: &Viewer,
+    mailbox: MailboxId,
+    among: &UidSet<LocalUid>,
+    query: &Query,
+    unsearched: &mut usize,
+) -> Result<Vec<LocalUid>> {
+    let (possible, rest) = match Sieve::split(query) {
+        None => (Cow::Borrowed(among), Cow::Borrowed(query)),
+        Some((sieve, rest)) => {
+            let sifted = store.show(|reader| reader.seen_by(viewer).sifted(mailbox, among, &sieve))?;
+            match rest {
+                None => return Ok(sifted),
+                Some(rest) => (Cow::Owned(sifted.into_iter().collect()), Cow::Owned(rest)),
+            }
+        }
+    };
+    let found = matching(store, Some(viewer), mailbox, &possible, &rest, unsearched)?;
+    Ok(found.into_iter().map(|message| message.uid).collect())
+}
 
 /// The messages with UIDs in `among` that match, ascending, without their summaries. Some thousand at a time: their
 /// columns are held in memory.

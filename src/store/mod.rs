@@ -53,6 +53,7 @@ mod readers;
 mod rights;
 mod search;
 mod settle;
+mod sieve;
 mod source;
 #[cfg(test)]
 mod speed;
@@ -101,6 +102,7 @@ pub use quota::Quota;
 pub use reader::Reader;
 pub use rights::Viewer;
 pub use search::Findings;
+pub use sieve::Sieve;
 pub use source::ContentSource;
 pub use spent::Spent;
 pub use sweep::Swept;

@@ -11,8 +11,11 @@ use rusqlite::Connection;
 use super::contents::Contents;
 use super::fate::Fair;
 use super::files::{self, Files};
-use super::{Executor, FlagChange, NewMessage, Options, Origin, Result, Store, Txn, With};
-use crate::types::{AccountId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, Timestamp, UidSet};
+use super::{Executor, FlagChange, NewMessage, Options, Origin, Result, Sieve, Store, Txn, With};
+use crate::message::search::Query;
+use crate::types::{
+    AccountId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SystemFlag, Timestamp, UidSet,
+};
 
 const FEW: u32 = 500;
 const TIMES: u32 = 8;
@@ -108,6 +111,12 @@ const CALLS: &[(&str, bool, Act)] = &[
     ("some summaries", false, |txn, at| txn.reader().messages(at.inbox, &some(), With::Summary).map(drop)),
     ("some sort keys", false, |txn, at| txn.reader().keyed(at.inbox, &some()).map(drop)),
     ("a Message-ID", false, |txn, _| txn.reader().messages_with_message_id(b"<7@count.example>").map(drop)),
+    ("the unseen, where few are", false, |txn, at| {
+        let unseen = Query::Not(Box::new(Query::Has(SystemFlag::Seen.into())));
+        let (sieve, _) = Sieve::split(&unseen).expect("a question about flags");
+        let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
+        txn.reader().sifted(at.inbox, &all, &sieve).map(drop)
+    }),
     ("some flags", false, |txn, at| {
         let change = FlagChange::Add(flags("\\Deleted $Work"));
         txn.store_flags(at.inbox, &some(), &change, None).map(drop)
