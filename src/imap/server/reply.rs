@@ -101,7 +101,8 @@ impl Context {
     /// Tells how far a command is that takes its time (RFC 9585): how much is done, and of how much.
     pub fn tell_progress(&mut self, (done, goal): (usize, usize)) {
         let due = self.progress_told.plus_ms(limits::IMAP_PROGRESS_MS) <= self.now;
-        if due && self.has(Capability::InProgress) {
+        // A goal is no 0 (RFC 9585 section 6).
+        if due && goal > 0 && self.has(Capability::InProgress) {
             self.progress_told = self.now;
             let code = Code::InProgress { tag: self.tag.clone(), done, goal };
             self.untagged_ok(&code, "Still at it");

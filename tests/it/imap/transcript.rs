@@ -7,9 +7,10 @@
 //! - `L: text` is a line of the literal; all together, each with CRLF, are its bytes.
 //! - `S: pattern` is the server's next line, to the first client; `S2:` to the second. `{{any}}` matches anything.
 //! - `E: event` is handed to the first client's session (`E2:` to the second's): `changed`, `shutdown`, `deadline`,
-//!   `peer-closed`, `tls-started`.
+//!   `peer-closed`, `tls-started`. `compress` and `uncompressed` are no events: the client goes on so (RFC 4978).
 //! - `T: seconds` lets time pass.
 //! - At the top: `@authority`: only refserver's face can do this; `@quota 1000 3`: octets and messages alice may hold.
+//! - `@slow 20`: each piece of an answer takes that many seconds.
 //! - And `@without MOVE IDLE`, `@bare` (no capability at all) and `@tls-wanted` say how sessions are made; `@messages 3` puts numbered messages
 //!   into INBOX; `@logged-in` logs every client in; `@greeting`: the greeting is part of the transcript.
 //! - `#` begins a comment.
@@ -34,6 +35,7 @@ pub struct Wishes {
     pub tls_wanted: bool,
     greeting: bool,
     logged_in: bool,
+    slow_seconds: i64,
 }
 
 /// Makes one more session on the transcript's mail store.
@@ -102,6 +104,10 @@ struct Stage<'a, 'b> {
 
 struct Client {
     session: Box<dyn Conversation>,
+    layer: Option<Compressing>,
+    /// How much later it is for the session, and by how much each piece makes it later.
+    ahead_ms: i64,
+    slow_ms: i64,
     /// Lines said and not yet expected.
     said: VecDeque<String>,
     /// The beginning of a line.
@@ -117,6 +123,10 @@ impl Stage<'_, '_> {
             // For those who make the sessions.
             Some("authority" | "quota") => {}
             Some("bare") => self.wishes.bare = true,
+            Some("slow") => {
+                let seconds = words.next().and_then(|seconds| seconds.parse().ok());
+                self.wishes.slow_seconds = seconds.expect("@slow SECONDS");
+            }
             Some("tls-wanted") => self.wishes.tls_wanted = true,
             Some("greeting") => self.wishes.greeting = true,
             Some("logged-in") => self.wishes.logged_in = true,
@@ -138,7 +148,15 @@ impl Stage<'_, '_> {
         let (wishes, now, open) = (&self.wishes, self.now, &mut self.open);
         self.clients.entry(number).or_insert_with(|| {
             let session = open(wishes, now);
-            let mut client = Client { session, said: VecDeque::new(), partial: Vec::new(), last_step: Step::Wait };
+            let mut client = Client {
+                session,
+                layer: None,
+                ahead_ms: 0,
+                slow_ms: wishes.slow_seconds * 1000,
+                said: VecDeque::new(),
+                partial: Vec::new(),
+                last_step: Step::Wait,
+            };
             client.listen(now);
             if wishes.logged_in {
                 client.session.handle_input(b"x LOGIN alice secret\r\n", now);
@@ -155,8 +173,9 @@ impl Stage<'_, '_> {
         let (now, piece_bytes) = (self.now, self.piece_bytes);
         let bytes = [&expanded(text)[..], b"\r\n"].concat();
         let client = self.client(number);
+        let bytes = client.layer.as_mut().map_or_else(|| bytes.clone(), |layer| layer.compressed(&bytes));
         for piece in bytes.chunks(piece_bytes) {
-            client.session.handle_input(piece, now);
+            client.session.handle_input(piece, now.plus_ms(client.ahead_ms));
             client.listen(now);
         }
         for (_, other) in self.clients.iter_mut().filter(|(other, _)| **other != number) {
@@ -167,6 +186,11 @@ impl Stage<'_, '_> {
 
     fn event(&mut self, number: u32, name: &str) {
         let now = self.now;
+        match name {
+            "compress" => return self.client(number).layer = Some(Compressing::new()),
+            "uncompressed" => return self.client(number).layer = None,
+            _ => {}
+        }
         let event = match name {
             "changed" => Event::Changed,
             "shutdown" => Event::Shutdown,
@@ -220,8 +244,12 @@ impl Client {
         let mut out = Vec::new();
         loop {
             out.clear();
-            let step = self.session.poll_output(now, &mut out);
-            self.partial.extend_from_slice(&out);
+            let step = self.session.poll_output(now.plus_ms(self.ahead_ms), &mut out);
+            self.ahead_ms += self.slow_ms;
+            match &mut self.layer {
+                Some(layer) => self.partial.extend(layer.inflated(&out)),
+                None => self.partial.extend_from_slice(&out),
+            }
             while let Some(end) = self.partial.windows(2).position(|pair| pair == b"\r\n") {
                 let line: Vec<u8> = self.partial.drain(..end + 2).collect();
                 self.said.push_back(String::from_utf8_lossy(&line[..end]).into_owned());
@@ -239,6 +267,31 @@ impl Client {
             self.last_step = step;
             return;
         }
+    }
+}
+
+/// A client's end of a compressed connection (RFC 4978).
+pub struct Compressing {
+    compress: flate2::Compress,
+    decompress: flate2::Decompress,
+}
+
+impl Compressing {
+    pub fn new() -> Self {
+        let compress = flate2::Compress::new(flate2::Compression::fast(), false);
+        Self { compress, decompress: flate2::Decompress::new(false) }
+    }
+
+    pub fn compressed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut sent = Vec::with_capacity(100_000);
+        self.compress.compress_vec(bytes, &mut sent, flate2::FlushCompress::Sync).expect("memory is there");
+        sent
+    }
+
+    pub fn inflated(&mut self, said: &[u8]) -> Vec<u8> {
+        let mut inflated = Vec::with_capacity(1_000_000);
+        self.decompress.decompress_vec(said, &mut inflated, flate2::FlushDecompress::Sync).expect("a DEFLATE stream");
+        inflated
     }
 }
 
