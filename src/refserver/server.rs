@@ -302,7 +302,10 @@ impl Parts {
             Arc::new(move || clock.now()),
             accepted.wake.callback(),
         );
-        let mut backend = backend.among(self.sessions.clone()).with_neighbours(self.neighbours);
+        let mut backend = backend
+            .among(self.sessions.clone())
+            .with_labels(self.settings.faults.all_mail())
+            .with_neighbours(self.neighbours);
         // Behind an address of this machine are all of its users.
         if !accepted.peer.ip().is_loopback() {
             backend = backend.from(accepted.peer.ip(), self.failures.clone());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::bring::{Bringer, Errands, Outcome};
 use super::failures::Failures;
+use super::labels::{self, Labels};
 use super::neighbours::Neighbours;
 use super::search::matching_uids;
 use super::sessions::{Seat, Sessions};
@@ -36,6 +37,8 @@ pub struct MailBackend {
     sessions: Sessions,
     bringer: Option<Arc<dyn Bringer>>,
     neighbours: Option<Neighbours>,
+    /// Where mailboxes are labels: the one that has every message.
+    all_mail: Option<&'static str>,
     /// Where failed logins are counted, and from where this session comes.
     failures: Option<(Failures, IpAddr)>,
 }
@@ -44,7 +47,18 @@ impl MailBackend {
     /// A backend whose changes are made on behalf of `origin`; `wake` is called when the account may have changed.
     pub fn new(store: Store, origin: Origin, users: Arc<dyn Users>, clock: Clock, wake: store::Wake) -> Self {
         let sessions = Sessions::default();
-        Self { store, origin, users, clock, wake, sessions, failures: None, bringer: None, neighbours: None }
+        Self {
+            store,
+            origin,
+            users,
+            clock,
+            wake,
+            sessions,
+            failures: None,
+            bringer: None,
+            neighbours: None,
+            all_mail: None,
+        }
     }
 
     /// Logins that fail count against all sessions from that address.
@@ -58,6 +72,13 @@ impl MailBackend {
     #[must_use]
     pub const fn with_neighbours(mut self, neighbours: Neighbours) -> Self {
         self.neighbours = Some(neighbours);
+        self
+    }
+
+    /// Mailboxes are labels of messages, and the one of this name has every message (`labels`).
+    #[must_use]
+    pub const fn with_labels(mut self, all_mail: Option<&'static str>) -> Self {
+        self.all_mail = all_mail;
         self
     }
 
@@ -84,9 +105,10 @@ impl Backend for MailBackend {
     /// What is only kept here, or said here for a server elsewhere, is the authority's to offer.
     fn capabilities(&self) -> Capabilities {
         match self.origin {
-            Origin::Authority => Capabilities::all(),
+            Origin::Authority if self.all_mail.is_some() => Capabilities::all(),
+            Origin::Authority => Capabilities::all().without(Capability::GmailLabels),
             Origin::LocalUser | Origin::Upstream => {
-                let here_only = [Capability::Acl, Capability::Metadata, Capability::Quota];
+                let here_only = [Capability::GmailLabels, Capability::Acl, Capability::Metadata, Capability::Quota];
                 here_only.into_iter().fold(Capabilities::all(), Capabilities::without)
             }
         }
@@ -140,6 +162,7 @@ impl MailBackend {
             clock: Arc::clone(&self.clock),
             viewer,
             neighbours: self.neighbours,
+            labels: self.all_mail.map(Labels::new),
             unsearched: 0,
             errands: Errands::new(account, self.bringer.clone(), Arc::clone(&self.wake)),
             wake: Arc::clone(&self.wake),
@@ -156,6 +179,7 @@ pub struct MailAccount {
     clock: Clock,
     pub(super) viewer: Viewer,
     pub(super) neighbours: Option<Neighbours>,
+    labels: Option<Labels>,
     /// Messages that could not be searched, since that was last told.
     unsearched: usize,
     errands: Errands,
@@ -178,6 +202,16 @@ impl MailAccount {
             work(txn)
         };
         self.store.write(self.origin, (self.clock)(), in_name).map_err(Error::from)
+    }
+
+    /// Brings in line what came by other ways than a session's, where mailboxes are labels.
+    fn settle_labels(&mut self) -> Result<(), Error> {
+        let (Some(mut labels), account) = (self.labels, self.viewer.account()) else { return Ok(()) };
+        if !self.show(|reader| labels.are_settled(reader, account))? {
+            labels = self.write(move |txn| labels.settle(txn, account))?;
+            self.labels = Some(labels);
+        }
+        Ok(())
     }
 
     /// The session is woken when something changes in that account.
@@ -210,6 +244,7 @@ impl Account for MailAccount {
     type Upload = MailUpload;
 
     fn list(&mut self) -> Result<Vec<Mailbox>, Error> {
+        self.settle_labels()?;
         self.listed()
     }
 
@@ -274,6 +309,7 @@ impl Account for MailAccount {
     }
 
     fn status(&mut self, name: &MailboxName) -> Result<Status, Error> {
+        self.settle_labels()?;
         let mailbox = self.mailbox(name)?;
         let status = self.show(|reader| reader.status(mailbox))?;
         Ok(Status {
@@ -291,6 +327,7 @@ impl Account for MailAccount {
     }
 
     fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error> {
+        self.settle_labels()?;
         let mailbox = self.mailbox(name)?;
         let opened = self.show(|reader| reader.open(mailbox))?;
         self.attend(opened.mailbox.account);
@@ -310,6 +347,7 @@ impl Account for MailAccount {
     }
 
     fn changes(&mut self, mailbox: MailboxId, since: ModSeq, claim_recent: bool) -> Result<Changes, Error> {
+        self.settle_labels()?;
         let changes = self.show(|reader| reader.changes(mailbox, since)).map_err(|error| match error {
             // To a session that has it open it is as good as gone.
             Error::NoPermission => Error::NoSuchMailbox,
@@ -337,6 +375,10 @@ impl Account for MailAccount {
 
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error> {
         Ok(matching_uids(&self.store, &self.viewer, mailbox, among, query, &mut self.unsearched)?)
+    }
+
+    fn labels(&mut self, mailbox: MailboxId, uid: LocalUid) -> Result<Vec<MailboxName>, Error> {
+        Ok(self.show(|reader| labels::labels(reader, mailbox, uid))?.into_iter().collect())
     }
 
     fn take_unsearched(&mut self) -> usize {
@@ -379,8 +421,15 @@ impl Account for MailAccount {
             FlagChange::Remove(flags) => store::FlagChange::Remove(flags),
             FlagChange::Replace(flags) => store::FlagChange::Replace(flags),
         };
-        let uids = uids.to_vec();
-        let stored = self.write(move |txn| txn.store_flags(mailbox, &uids, &change, unchanged_since))?;
+        let (uids, labels) = (uids.to_vec(), self.labels);
+        let stored = self.write(move |txn| {
+            let stored = txn.store_flags(mailbox, &uids, &change, unchanged_since)?;
+            if let Some(labels) = labels {
+                let changed: Vec<LocalUid> = stored.now.iter().map(|changed| changed.uid).collect();
+                labels.share_flags(txn, mailbox, &changed, &change)?;
+            }
+            Ok(stored)
+        })?;
         Ok(Stored { now: stored.now.into_iter().map(Changed::from).collect(), modified: stored.modified })
     }
 
@@ -390,19 +439,25 @@ impl Account for MailAccount {
     }
 
     fn copy(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error> {
-        let (to, uids) = (self.mailbox(to)?, uids.to_vec());
+        let (to, uids, labels) = (self.mailbox(to)?, uids.to_vec(), self.labels);
         let copied = self.write(move |txn| {
-            let copied = txn.copy(mailbox, &uids, to)?;
+            let copied = match labels {
+                Some(labels) => labels.transfer(txn, mailbox, &uids, to, false)?,
+                None => txn.copy(mailbox, &uids, to)?,
+            };
             txn.refuse_full(to).map(|()| copied)
         })?;
         Ok(Copied { uid_validity: copied.uid_validity, uids: copied.uids })
     }
 
     fn move_messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error> {
-        let (to, uids) = (self.mailbox(to)?, uids.to_vec());
+        let (to, uids, labels) = (self.mailbox(to)?, uids.to_vec(), self.labels);
         let moved = self.write(move |txn| {
             let between_accounts = txn.reader().mailbox(mailbox)?.account != txn.reader().mailbox(to)?.account;
-            let moved = txn.move_messages(mailbox, &uids, to)?;
+            let moved = match labels {
+                Some(labels) => labels.transfer(txn, mailbox, &uids, to, true)?,
+                None => txn.move_messages(mailbox, &uids, to)?,
+            };
             if between_accounts { txn.refuse_full(to).map(|()| moved) } else { Ok(moved) }
         })?;
         Ok(Copied { uid_validity: moved.uid_validity, uids: moved.uids })

@@ -10,6 +10,7 @@ mod acl;
 pub mod bring;
 pub mod failures;
 pub mod imap;
+mod labels;
 pub mod neighbours;
 pub mod pop3;
 pub mod search;

@@ -110,3 +110,54 @@ profiles! {
     a_server_like_courier_is_mirrored_and_ends_equal: "courier-like",
     a_server_like_proton_bridge_is_mirrored_and_ends_equal: "protonbridge",
 }
+
+/// What a server like Gmail says of the one message of a mailbox.
+fn item(imap: &mut crate::support::imap::Imap, mailbox: &str, item: &str) -> Vec<String> {
+    imap.select(mailbox);
+    let reply = imap.ok(&format!("FETCH 1:* ({item})"));
+    let told = |line: &crate::support::imap::Line| {
+        let text = line.text.clone();
+        text.split_once(&format!("{item} ")).map(|(_, rest)| rest.trim_end().trim_end_matches(')').to_owned())
+    };
+    reply.untagged.iter().filter_map(told).collect()
+}
+
+#[test]
+fn mailboxes_like_gmails_are_labels_of_one_message() {
+    let config = "profile = \"gmail\"\n".to_owned();
+    let mut server = RefServer::start(&Options { users: &["ada"], config, ..Options::default() });
+    let mut there = server.login("ada");
+    there.ok("CREATE Work");
+    there.append("INBOX", &[], 1_000_000_000, &corpus::small(1));
+    there.select("INBOX");
+    there.ok("COPY 1 Work");
+    let id = item(&mut there, "INBOX", "X-GM-MSGID");
+    assert_eq!((id.len(), item(&mut there, "Work", "X-GM-MSGID")), (1, id.clone()));
+    assert_eq!(item(&mut there, "[Gmail]/All Mail", "X-GM-MSGID"), id);
+    assert_eq!(item(&mut there, "[Gmail]/All Mail", "X-GM-LABELS"), ["(\"\\\\Inbox\" Work"]);
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    sync(&agent);
+    // It is where it goes already: moved there, it is there once, and nowhere else but in All Mail.
+    agent.start();
+    agent.ctl_ok(&["offline"]);
+    let mut local = agent.login("ada");
+    local.select("INBOX");
+    local.ok("STORE 1 +FLAGS (\\Flagged)");
+    local.ok("MOVE 1 Work");
+    assert!(agent.stop().success());
+    agent.start();
+    agent.ctl_ok(&["online"]);
+    assert!(agent.stop().success());
+    sync(&agent);
+    sync(&agent);
+    let there = truth(&mut server, |_| {});
+    for (mailbox, count) in [("INBOX", 0), ("Work", 1), ("[Gmail]/All Mail", 1)] {
+        let messages = &there[mailbox];
+        assert_eq!(messages.len(), count, "{mailbox}");
+        assert!(messages.iter().all(|message| message.flags.contains("\\flagged")), "{mailbox}: {messages:?}");
+    }
+    agent.start();
+    agent.ctl_ok(&["offline"]);
+    let here = snapshot::take(&mut agent.login("ada"));
+    assert_eq!(here, there, "{}", snapshot::tell(&here, &there));
+}

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::config::Capabilities;
+use super::config::{Capabilities, Capability};
 use crate::message::outline::Wanted;
 use crate::message::search::Query;
 use crate::message::{Keyed, Summary};
@@ -24,7 +24,7 @@ pub trait Backend: Send + 'static {
 
     /// What this backend can do; everything that needs nothing of it is among it.
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all()
+        Capabilities::all().without(Capability::GmailLabels)
     }
 
     /// Are there users with tokens?
@@ -132,6 +132,10 @@ pub trait Account: Send + 'static {
     fn messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], with: With) -> Result<Vec<Message>, Error>;
     /// Which of the messages with UIDs in `among` match, ascending.
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error>;
+    /// The other mailboxes that hold the message: its labels. Asked only where the backend has X-GM-EXT-1.
+    fn labels(&mut self, _mailbox: MailboxId, _uid: LocalUid) -> Result<Vec<MailboxName>, Error> {
+        Ok(Vec::new())
+    }
     /// How many messages the searches since the last call had to leave out: what was asked depends on a text that is not here.
     fn take_unsearched(&mut self) -> usize {
         0

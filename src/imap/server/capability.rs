@@ -60,6 +60,7 @@ pub enum Capability {
     Acl,
     Rights,
     ListMyRights,
+    GmailLabels,
 }
 
 /// A row of the table.
@@ -76,7 +77,7 @@ const fn row(capability: Capability, name: &'static str, rests_on: &'static [Cap
 }
 
 /// Every capability, in the order in which they are listed.
-const TABLE: [Row; 51] = [
+const TABLE: [Row; 52] = [
     row(C::Imap4Rev2, "IMAP4rev2", FOLDED_IN),                        // RFC 9051
     row(C::LiteralPlus, "LITERAL+", &[]),                             // RFC 7888
     row(C::SaslIr, "SASL-IR", &[]),                                   // RFC 4959
@@ -128,6 +129,7 @@ const TABLE: [Row; 51] = [
     row(C::Acl, "ACL", &[]),                                          // RFC 4314
     row(C::Rights, "RIGHTS=texk", &[C::Acl]),                         // RFC 4314 section 5.1.1
     row(C::ListMyRights, "LIST-MYRIGHTS", &[C::Acl, C::ListExtended]), // RFC 8440
+    row(C::GmailLabels, "X-GM-EXT-1", &[]),                           // developers.google.com/gmail/imap
 ];
 
 /// What became part of IMAP4rev2 (RFC 9051 appendix E items 2 and 3).

@@ -3,6 +3,7 @@
 use super::backend::{Account, Message};
 use super::config::Capability;
 use super::content::{ContentError, MessageBytes, Source, Streaming, begin_content, binary_size, is_whole_message};
+use super::labels;
 use super::reply::{Context, Refusal};
 use super::view::View;
 use crate::imap::syntax::body::{write_body, write_envelope};
@@ -19,6 +20,9 @@ pub fn check_items(context: &Context, items: &[FetchItem]) -> Result<(), Refusal
             FetchItem::SaveDate => (Capability::SaveDate, "SAVEDATE"),
             FetchItem::EmailId => (Capability::ObjectId, "EMAILID"),
             FetchItem::ThreadId => (Capability::ObjectId, "THREADID"),
+            FetchItem::GmailMessageId => (Capability::GmailLabels, "X-GM-MSGID"),
+            FetchItem::GmailThreadId => (Capability::GmailLabels, "X-GM-THRID"),
+            FetchItem::GmailLabels => (Capability::GmailLabels, "X-GM-LABELS"),
             FetchItem::Preview { .. } => (Capability::Preview, "PREVIEW"),
             FetchItem::BinarySize(_) => (Capability::Binary, "BINARY.SIZE"),
             FetchItem::Content(content) if content.name == ContentName::Binary => (Capability::Binary, "BINARY"),
@@ -44,7 +48,10 @@ pub fn needs_summary(item: &FetchItem) -> bool {
         | FetchItem::ModSeq
         | FetchItem::SaveDate
         | FetchItem::EmailId
-        | FetchItem::ThreadId => false,
+        | FetchItem::ThreadId
+        | FetchItem::GmailMessageId
+        | FetchItem::GmailThreadId
+        | FetchItem::GmailLabels => false,
     }
 }
 
@@ -76,6 +83,13 @@ pub fn write_item<A: Account>(
             Some(id) => text.extend_from_slice(format!("THREADID ({id})").as_bytes()),
             None => text.extend_from_slice(b"THREADID NIL"),
         },
+        FetchItem::GmailMessageId => {
+            text.extend_from_slice(format!("X-GM-MSGID {}", labels::number(message)).as_bytes())
+        }
+        FetchItem::GmailThreadId => {
+            text.extend_from_slice(format!("X-GM-THRID {}", labels::number(message)).as_bytes())
+        }
+        FetchItem::GmailLabels => labels::write(message, view.mailbox, account, text)?,
         FetchItem::Envelope => {
             text.extend_from_slice(b"ENVELOPE ");
             write_envelope(text, &summary.ok_or(ContentError::Unavailable)?.envelope);

@@ -36,6 +36,7 @@ mod fetch;
 mod fetch_item;
 mod filter;
 mod hunt;
+mod labels;
 mod list;
 mod look;
 mod mailbox;

@@ -37,6 +37,10 @@ pub enum FetchItem {
     SaveDate,
     EmailId,
     ThreadId,
+    /// X-GM-MSGID, X-GM-THRID, X-GM-LABELS (Gmail's X-GM-EXT-1).
+    GmailMessageId,
+    GmailThreadId,
+    GmailLabels,
     /// With LAZY only what costs nothing need be told.
     Preview {
         lazy: bool,
@@ -205,6 +209,9 @@ impl Parser<'_> {
             "SAVEDATE" => Ok(FetchItem::SaveDate),
             "EMAILID" => Ok(FetchItem::EmailId),
             "THREADID" => Ok(FetchItem::ThreadId),
+            "X-GM-MSGID" => Ok(FetchItem::GmailMessageId),
+            "X-GM-THRID" => Ok(FetchItem::GmailThreadId),
+            "X-GM-LABELS" => Ok(FetchItem::GmailLabels),
             "PREVIEW" => Ok(FetchItem::Preview { lazy: self.preview_mods() }),
             "BODY" if self.peek() == Some(b'[') => self.body_section(true),
             "BODY.PEEK" => self.body_section(false),
@@ -320,6 +327,7 @@ impl Parser<'_> {
         let silent = match self.word()?.as_str() {
             "FLAGS" => false,
             "FLAGS.SILENT" => true,
+            "X-GM-LABELS" => return self.fail("FLAGS: labels are set and taken off by COPY, MOVE and EXPUNGE,"),
             _ => return self.fail("FLAGS or FLAGS.SILENT before this place"),
         };
         self.sp()?;

@@ -20,6 +20,8 @@ pub struct Profile {
     pub server_name: &'static str,
     pub offers: &'static [Capability],
     pub quirks: &'static [Quirk],
+    /// Where its mailboxes are labels (a message is one thing in several of them): the one that has every message.
+    pub all_mail: Option<&'static str>,
 }
 
 impl Profile {
@@ -27,7 +29,7 @@ impl Profile {
     pub const ALL: &'static [Self] = &[
         Self {
             name: "gmail",
-            what: "CONDSTORE without QRESYNC, [THROTTLED] in texts, codes without a text, FETCH despite .SILENT",
+            what: "labels, All Mail, CONDSTORE without QRESYNC, [THROTTLED] in texts, codes without a text, FETCH despite .SILENT",
             server_name: "Gmail",
             offers: &[
                 SaslIr,
@@ -49,8 +51,10 @@ impl Profile {
                 LiteralMinus,
                 CompressDeflate,
                 Quota,
+                GmailLabels,
             ],
             quirks: &[Quirk::ThrottledOk, Quirk::BareCode, Quirk::FetchDespiteSilent, Quirk::NonExistent],
+            all_mail: Some("[Gmail]/All Mail"),
         },
         Self {
             name: "exchange",
@@ -65,6 +69,7 @@ impl Profile {
                 Quirk::UntaggedCopyUid,
                 Quirk::LongLinesRefused,
             ],
+            all_mail: None,
         },
         Self {
             name: "icloud",
@@ -91,6 +96,7 @@ impl Profile {
                 Quota,
             ],
             quirks: &[Quirk::UnconfirmedEnable, Quirk::StrayCapability, Quirk::VanishedEverything],
+            all_mail: None,
         },
         Self {
             name: "yahoo",
@@ -105,6 +111,7 @@ impl Profile {
                 Quirk::ShortLines,
                 Quirk::FewKeywords,
             ],
+            all_mail: None,
         },
         Self {
             name: "courier-like",
@@ -112,13 +119,15 @@ impl Profile {
             server_name: "Courier-IMAP",
             offers: &[Idle, Namespace, Children, UidPlus, ThreadOrderedSubject, ThreadReferences, Sort, Quota],
             quirks: &[Quirk::NoUidNext, Quirk::FetchZero],
+            all_mail: None,
         },
         Self {
             name: "protonbridge",
-            what: "another UIDVALIDITY at each connection",
+            what: "labels without identities, another UIDVALIDITY at each connection",
             server_name: "Proton Mail Bridge",
             offers: &[Id, Idle, UidPlus, Move, Unselect],
             quirks: &[Quirk::UidValidityBump],
+            all_mail: Some("All Mail"),
         },
     ];
 

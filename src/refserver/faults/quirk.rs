@@ -168,6 +168,11 @@ impl Faults {
         }
     }
 
+    /// Where its mailboxes are labels: the one that has every message.
+    pub fn all_mail(&self) -> Option<&'static str> {
+        self.profile.and_then(|profile| profile.all_mail)
+    }
+
     /// What such a server offers. Its lines are rewritten, so they cannot be compressed; those that make up a UIDVALIDITY
     /// have no QRESYNC.
     pub fn capabilities(&self, offered: Capabilities) -> Capabilities {
