@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::types::MailboxName;
+
 /// The first thing wrong in a configuration file: `config.toml:12:7: ...`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}:{line}:{column}: {problem}", file.display())]
@@ -56,6 +58,10 @@ pub enum Problem {
     ListensInPlain { address: std::net::SocketAddr },
     #[error("{key} needs a certificate: say tls = true, or tls = {{ certificate = \"chain.pem\", key = \"key.pem\" }}")]
     NeedsTls { key: &'static str },
+    #[error(
+        "the mail of {mailbox} cannot be archived in {mailbox}; name another mailbox, or leave archive out to delete"
+    )]
+    ArchiveOfItself { mailbox: MailboxName },
     #[error("{host:?} is not a host name")]
     BadHost { host: String },
     #[error("{address:?} is not a mail address such as me@example.org")]

@@ -7,10 +7,11 @@
 //!
 //! - [`value`]: the types of single values, each with its own "expected ..".
 //! - [`agent`]: `config.toml` of syncd. [`server`]: `--config` of refserver.
-//! - [`error`]: what is wrong, and where.
+//! - [`mailboxes`]: what it says of mailboxes. [`error`]: what is wrong, and where.
 
 pub mod agent;
 pub mod error;
+pub mod mailboxes;
 pub mod server;
 pub mod value;
 

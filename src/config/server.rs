@@ -8,10 +8,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem, Source};
+use super::mailboxes::{RawRetention, RawShared, Retention, Shared};
 use super::value::{
     Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, credential, word,
 };
-use crate::types::{Identifier, MailboxName, Rights};
 
 /// Everything refserver can be told in a file. What the command line says as well, it says louder.
 #[derive(Debug, Clone, Default)]
@@ -59,13 +59,8 @@ pub struct ServerConfig {
     pub dkim: Option<Dkim>,
     /// Mailboxes that are nobody's.
     pub shared: Vec<Shared>,
-}
-
-/// A mailbox that is nobody's, and who may do what with it and what will be below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shared {
-    pub name: MailboxName,
-    pub rights: Vec<(Identifier, Rights)>,
+    /// How long mailboxes keep their mail.
+    pub retention: Vec<Retention>,
 }
 
 /// What is done about who mail from elsewhere is really from.
@@ -168,6 +163,11 @@ impl ServerConfig {
             vrfy: raw.vrfy,
             check_senders: raw.check_senders,
             shared: raw.shared.into_iter().map(RawShared::parsed).collect(),
+            retention: raw
+                .retention
+                .into_iter()
+                .map(|rule| RawRetention::parsed(rule, &source))
+                .collect::<Result<_, _>>()?,
             dkim: raw.dkim.map(|dkim| Dkim { selector: dkim.selector.0, key: dkim.key.map(|path| folder.join(path)) }),
         })
     }
@@ -213,55 +213,8 @@ struct Raw {
     dkim: Option<RawDkim>,
     #[serde(default)]
     shared: Vec<RawShared>,
-}
-
-#[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table [[shared]] such as { name = \"Team\", rights = { ann = \"lrswi\" } }"
-)]
-struct RawShared {
-    name: SharedName,
-    rights: BTreeMap<Who, Letters>,
-}
-
-impl RawShared {
-    fn parsed(self) -> Shared {
-        let rights = self.rights.into_iter().map(|(who, letters)| (who.0, letters.0)).collect();
-        Shared { name: self.name.0, rights }
-    }
-}
-
-struct SharedName(MailboxName);
-
-impl<'de> Deserialize<'de> for SharedName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, "a mailbox name such as \"Team\" or \"Team/Invoices\"", |text| shared_name(text).map(Self))
-    }
-}
-
-/// The name of a mailbox that is nobody's, as it stands behind `Shared/`.
-pub fn shared_name(text: &str) -> Option<MailboxName> {
-    MailboxName::parse(text).ok().filter(|name| !name.is_inbox())
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Who(Identifier);
-
-impl<'de> Deserialize<'de> for Who {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, "a user's name, or \"anyone\"; with a \"-\" in front, rights are taken", |text| {
-            Identifier::parse(text).map(Self)
-        })
-    }
-}
-
-struct Letters(Rights);
-
-impl<'de> Deserialize<'de> for Letters {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, "letters of l r s w i p k x t e a (RFC 4314)", |text| Rights::parse(text).map(Self))
-    }
+    #[serde(default)]
+    retention: Vec<Spanned<RawRetention>>,
 }
 
 #[derive(Deserialize)]

@@ -343,7 +343,7 @@ pub(super) fn word<'de, D: Deserializer<'de>, T>(
 }
 
 /// Reads a whole number in a range.
-fn number<'de, D: Deserializer<'de>>(
+pub(super) fn number<'de, D: Deserializer<'de>>(
     deserializer: D,
     expecting: &'static str,
     range: std::ops::RangeInclusive<i64>,

@@ -20,6 +20,7 @@ pub mod post;
 pub mod queue;
 pub mod relay;
 mod residents;
+pub mod retention;
 pub mod route;
 pub mod senders;
 pub mod server;

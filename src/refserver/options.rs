@@ -13,7 +13,8 @@ use super::policy::Policy;
 use super::route::{Routes, SMTP_PORT};
 use super::sts::HTTPS_PORT;
 use crate::agent::password::{self, PasswordError};
-use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls, Shared, shared_name};
+use crate::config::mailboxes::{Retention, Shared, shared_name};
+use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls};
 use crate::config::{ConfigError, Credential, ServerConfig, TlsIdentity};
 use crate::imap::server::config::{Capabilities, Capability};
 use crate::types::{Identifier, Rights, Secret, SecretKind};
@@ -144,6 +145,8 @@ pub struct Settings {
     pub dkim: Option<Dkim>,
     /// Mailboxes that are nobody's.
     pub shared: Vec<Shared>,
+    /// How long mailboxes keep their mail.
+    pub retention: Vec<Retention>,
 }
 
 /// Why there are no settings.
@@ -247,6 +250,7 @@ impl Settings {
             check_senders: file.check_senders,
             dkim: file.dkim,
             shared: file.shared.into_iter().chain(options.shared).collect(),
+            retention: file.retention,
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::options::Settings;
 use super::server::StartError;
 use super::users::{Users, UsersError};
-use crate::config::server::Shared;
+use crate::config::mailboxes::Shared;
 use crate::net::Clock;
 use crate::serve::neighbours::{Neighbours, SHARED_ACCOUNT};
 use crate::store::{Origin, Store, Txn};

@@ -21,11 +21,11 @@ use super::policy::Sent;
 use super::post::Seen;
 use super::queue::{self, QueueControl};
 use super::relay::{MailExchangers, Queues, RelaySender};
-use super::residents;
 use super::route::Dns;
 use super::senders::{DnsChecker, Senders};
 use super::sts::{Policies, Trust};
 use super::users::{Users, UsersError};
+use super::{residents, retention};
 use crate::agent::indexing::index_at_rest;
 use crate::config::TlsIdentity;
 use crate::config::server::RelayTls;
@@ -140,6 +140,9 @@ impl Server {
         let store = Store::open(&settings.data, &store_options, now)?;
         let users = Arc::new(residents::open_users(&settings, &store, &clock)?);
         let neighbours = residents::open_shared(&settings, &store, &clock)?;
+        if let Some(name) = retention::unknown_user(&settings.retention, &users) {
+            return Err(UsersError::Name(name.to_owned()).into());
+        }
         let identity = match &settings.tls {
             TlsIdentity::Own => Identity::in_folder(&settings.data, &names(&settings.domain))?,
             TlsIdentity::Files { certificate, key } => {
@@ -192,6 +195,10 @@ impl Server {
         let stopped = shutdown.clone();
         listeners.spawn(async move { control::serve(control, handler, stopped.requested()).await });
         listeners.spawn(sweep_now_and_then(parts.store.clone(), parts.clock.clone(), shutdown.clone()));
+        let accounts = parts.users.accounts().map(|(name, account)| (name.to_owned(), account)).collect();
+        let (rules, store) = (parts.settings.retention.clone(), parts.store.clone());
+        let (clock, stopped) = (parts.clock.clone(), shutdown.clone());
+        listeners.spawn(retention::follow_now_and_then(store, accounts, neighbours, rules, clock, stopped));
         listeners.spawn(index_at_rest(parts.store.clone(), shutdown.clone()));
         tracing::info!(domain = ready.domain, data = %parts.settings.data.display(), "serving");
         Ok(Self { ready, parts, shutdown, listeners })

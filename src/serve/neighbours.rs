@@ -57,6 +57,12 @@ impl Neighbours {
         matches!(name.components().next(), Some(USERS | SHARED))
     }
 
+    /// The name that a mailbox below `Shared` has in its account.
+    pub fn shared_name(name: &MailboxName) -> Option<MailboxName> {
+        let (first, rest) = name.as_str().split_once(MailboxName::DELIMITER)?;
+        MailboxName::parse(rest).ok().filter(|_| first == SHARED)
+    }
+
     /// The name by which a mailbox of another account is shown. `None`: it would be too long.
     pub fn shown(self, reader: &Reader<'_>, place: &Place) -> Result<Option<MailboxName>> {
         let prefix = match place.account == self.shared {

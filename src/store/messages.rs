@@ -143,6 +143,16 @@ impl Reader<'_> {
         Ok(found)
     }
 
+    /// The UIDs of messages that came into the mailbox before that moment, ascending, at most `max`.
+    pub fn kept_since_before(&self, mailbox: MailboxId, before: Timestamp, max: usize) -> Result<Vec<LocalUid>> {
+        let mut select = self
+            .conn()
+            .prepare_cached("SELECT uid FROM message WHERE mailbox_id = ?1 AND saved_ms < ?2 ORDER BY uid LIMIT ?3")?;
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let rows = select.query_map(params![mailbox.get(), before.unix_ms(), max], |row| row.get("uid"))?;
+        Ok(rows.map(|uid| uid.map(LocalUid::new)).collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Shows `visit` each message whose UID is in the set, ascending, one at a time.
     pub fn for_each_message(
         &self,

@@ -136,6 +136,46 @@ fn a_configuration_of_refserver_is_read() {
     let config = ServerConfig::parse(text, Path::new("refserver.toml")).expect("a good configuration");
     assert_eq!(config.users.len(), 1);
     assert_eq!(config.routes.get("there.test").map(String::as_str), Some("127.0.0.1:2525"));
+    let rules = r#"
+        [[shared]]
+        name = "Team"
+        rights = { ann = "lrswi", anyone = "lr", -ben = "r" }
+        [[retention]]
+        mailbox = "Trash"
+        days = 30
+        [[retention]]
+        mailbox = "INBOX"
+        user = "Ann"
+        days = 365
+        archive = "Archive/Old"
+    "#;
+    let config = ServerConfig::parse(rules, Path::new("f")).expect("a good configuration");
+    assert_eq!(config.shared[0].rights.len(), 3);
+    let told: Vec<_> =
+        config.retention.iter().map(|rule| (rule.mailbox.as_str(), rule.user.as_deref(), rule.days)).collect();
+    assert_eq!(told, [("Trash", None, 30), ("INBOX", Some("ann"), 365)]);
+    assert_eq!(config.retention[1].archive.as_ref().map(MailboxName::as_str), Some("Archive/Old"));
+    for (text, why) in [
+        (
+            "[[retention]]\nmailbox = \"x\"\ndays = 0",
+            "f:3:8: invalid value: integer `0`, expected a number of days from 1 to 36500",
+        ),
+        (
+            "[[retention]]\nmailbox = \"x\"\ndays = 1\narchive = \"x\"",
+            "f:1:1: the mail of x cannot be archived in x; name another mailbox, or leave archive out to delete",
+        ),
+        (
+            "[[shared]]\nname = \"INBOX\"\nrights = {}",
+            "f:2:8: invalid value: string \"INBOX\", expected a mailbox name such as \"Team\" or \"Team/Invoices\"",
+        ),
+        (
+            "[[shared]]\nname = \"x\"\nrights = { ann = \"q\" }",
+            "f:3:18: invalid value: string \"q\", expected letters of l r s w i p k x t e a (RFC 4314)",
+        ),
+    ] {
+        let error = ServerConfig::parse(text, Path::new("f")).map(|_| ()).expect_err("a mistake").to_string();
+        assert_eq!(error, why, "{text}");
+    }
     let broken = ServerConfig::parse("[[user]]\nname = \"bob\"", Path::new("f")).map(|_| ()).expect_err("no password");
     assert!(broken.to_string().starts_with("f:1:1: there is no password"), "{broken}");
 }

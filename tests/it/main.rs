@@ -12,6 +12,7 @@ mod message;
 mod outbox;
 mod pop3;
 mod pump;
+mod retention;
 mod senders;
 mod serve;
 mod smtp;

@@ -89,6 +89,7 @@ impl Shore {
             check_senders: None,
             dkim: None,
             shared: Vec::new(),
+            retention: Vec::new(),
             greet_delay_seconds: 0,
         };
         let server = Server::start(settings, Clock::system()).await.map_err(io::Error::other)?;
