@@ -2,6 +2,7 @@
 //! OfflineIMAP and NeoMutt, swaks, msmtp, mutt, git send-email, getmail and fetchmail as clients. A missing peer is a
 //! printed SKIP; with MAILTIDE_REQUIRE_INTEROP=1 it is a failure.
 
+mod acl;
 mod clients;
 mod folders;
 mod judge;

@@ -34,13 +34,15 @@ pub struct Options {
     pub without: &'static [&'static str],
     /// Ways to log in.
     pub mechanisms: &'static str,
+    /// Users see mailboxes of others below `user/`, as far as access control lists say.
+    pub acl: bool,
     /// Every user's, as it is kept.
     pub password: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delimiter: '/', without: &[], mechanisms: "plain", password: PASSWORD }
+        Self { delimiter: '/', without: &[], mechanisms: "plain", acl: false, password: PASSWORD }
     }
 }
 
@@ -104,7 +106,8 @@ fn configuration(folder: &Path, [imap, imaps, pop3]: [SocketAddr; 3], options: &
         )
     };
     let capability = if options.without.is_empty() { String::new() } else { capability_without(options.without) };
-    let Options { delimiter, mechanisms, password, .. } = options;
+    let Options { delimiter, mechanisms, password, acl, .. } = options;
+    let acl = if *acl { acl_settings(&folder.to_string()) } else { String::new() };
     let (imap_address, imap_port) = (imap.ip(), imap.port());
     let (imaps_address, imaps_port) = (imaps.ip(), imaps.port());
     let (pop3_address, pop3_port) = (pop3.ip(), pop3.port());
@@ -163,6 +166,29 @@ passdb {{
 userdb {{
   driver = static
   args = home={folder}/home/%u
+}}
+{acl}"
+    )
+}
+
+/// Each user's `\Seen` is their own.
+fn acl_settings(folder: &str) -> String {
+    format!(
+        "mail_plugins = $mail_plugins acl
+protocol imap {{
+  mail_plugins = $mail_plugins imap_acl
+}}
+plugin {{
+  acl = vfile
+  acl_shared_dict = file:{folder}/home/shared-mailboxes
+}}
+namespace others {{
+  type = shared
+  separator = /
+  prefix = user/%%u/
+  location = mdbox:{folder}/home/%%u/mdbox:INDEXPVT={folder}/home/%u/private/%%u
+  subscriptions = no
+  list = children
 }}
 "
     )
