@@ -14,7 +14,7 @@ use super::{acts, pinning, recovery, reports, search, settled, verify, why};
 use crate::control::report::{self, ClientConfig, ClientUser, Entry, Source, Status, Submission, Synced};
 use crate::control::{Failure, Handler, Request};
 use crate::journal::State;
-use crate::store::{self, Origin, Reader, Store, Txn, Verdict};
+use crate::store::{self, Origin, Reader, Store, SubmissionState, Txn, Verdict};
 use crate::sync::Engine;
 use crate::types::{AccountId, ByteSource, ConflictId, EntryId, SubmissionId, Timestamp, limits};
 
@@ -102,9 +102,10 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
             agent.each(None, |running| running.nudge())?;
             json(&discarded)
         }
-        Request::OutboxList { account, after } => {
+        Request::OutboxList { account, waiting, after } => {
             let all = |reader: &Reader<'_>, name: &str, id| {
-                let submissions = reader.submissions(id)?;
+                let mut submissions = reader.submissions(id)?;
+                submissions.retain(|submission| !waiting || submission.state != SubmissionState::Settled);
                 submissions.iter().map(|submission| reports::submission(reader, name, submission)).collect()
             };
             let mut submissions = listed(agent, account.as_deref(), all)?;

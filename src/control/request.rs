@@ -26,10 +26,12 @@ pub enum Request {
     JournalRetry { id: Option<EntryId> },
     /// Give up an entry: what it would have done upstream is not done. Answered by the entry it was.
     JournalDiscard { id: EntryId },
-    /// Answered by a list of [`super::report::Submission`]: all of them, or at most
-    /// [`crate::types::limits::OUTBOX_PAGE`] with numbers above `after`.
+    /// Answered by a list of [`super::report::Submission`]: all of them, or those that are not settled; all at once, or at
+    /// most [`crate::types::limits::OUTBOX_PAGE`] with numbers above `after`.
     OutboxList {
         account: Option<String>,
+        #[serde(default)]
+        waiting: bool,
         #[serde(default)]
         after: Option<SubmissionId>,
     },

@@ -55,7 +55,11 @@ pub(super) async fn run(options: Arguments, act: Act) -> Exit {
             Ok(()) => Exit::Done,
             Err(error) => fail(&error, Exit::TempFail),
         },
-        Err(error @ CallError::Unavailable { .. }) => fail(&error, Exit::Unavailable),
+        Err(CallError::Unavailable { path, cause }) => {
+            let error =
+                format!("no refserver answers at {} ({cause}); the queue is shown by one that runs", path.display());
+            fail(&std::io::Error::other(error), Exit::Unavailable)
+        }
         Err(CallError::Failed(failure)) if failure.code == Failure::NOT_FOUND => fail(&failure, Exit::Usage),
         Err(error) => fail(&error, Exit::Failed),
     }
@@ -67,7 +71,7 @@ async fn ask(client: &mut Client, act: Act) -> Result<String, CallError> {
             let mut text = String::new();
             let mut last = SubmissionId::new(0);
             loop {
-                let request = Request::OutboxList { account: None, after: Some(last) };
+                let request = Request::OutboxList { account: None, waiting: true, after: Some(last) };
                 let waiting: Vec<Submission> = client.call(&request).await?;
                 // A server from before an upgrade tells all at once, as often as it is asked.
                 let more = waiting.first().filter(|first| first.id > last).and(waiting.last());
@@ -76,10 +80,14 @@ async fn ask(client: &mut Client, act: Act) -> Result<String, CallError> {
                 text += &if json { elements(&waiting) } else { shown(&waiting) };
             }
         }
-        Act::Flush => client.call::<Value>(&Request::Sync { account: None, wait: false }).await.map(|_| String::new()),
+        Act::Flush => {
+            client.call::<Value>(&Request::Sync { account: None, wait: false }).await?;
+            Ok("Everything is tried now.\n".to_owned())
+        }
         Act::Remove { number } => {
             let request = Request::OutboxCancel { id: SubmissionId::new(number) };
-            client.call::<Value>(&request).await.map(|_| String::new())
+            client.call::<Value>(&request).await?;
+            Ok(format!("Message {number} is not sent any more.\n"))
         }
     }
 }
@@ -130,7 +138,7 @@ impl QueueControl {
     fn answer(&self, request: Request) -> Result<Value, Failure> {
         let now = self.clock.now();
         match request {
-            Request::OutboxList { account: None, after: Some(after) } => {
+            Request::OutboxList { account: None, after: Some(after), .. } => {
                 let waiting = self.store.read(|reader| self.waiting(reader, after)).map_err(failure)?;
                 serde_json::to_value(waiting).map_err(Failure::internal)
             }

@@ -146,6 +146,8 @@ fn for_a_while_it_can_be_taken_back_sent_later_or_written_anew() {
     let id = |place: usize| desk.outbox()[place]["id"].to_string();
     let (first, second, third) = (id(0), id(1), id(2));
     desk.agent.ctl_ok(&["outbox", "cancel", &first]);
+    let past = desk.agent.ctl(&["outbox", "later", &second, "2026-01-01T00:00:00Z"]);
+    assert!(past.code == 64 && past.err.contains("is past"), "what is past by mistake sends nothing: {past:?}");
     desk.agent.ctl_ok(&["outbox", "later", &second, "2d"]);
     let editor = desk.agent.folder().join("editor");
     std::fs::write(&editor, "#!/bin/sh\nsed -i -e 's/x@far/w@far/' -e 's/^one/ONE/' \"$1\"\n")
@@ -165,6 +167,10 @@ fn for_a_while_it_can_be_taken_back_sent_later_or_written_anew() {
     let delivered = desk.sink.delivered();
     assert_eq!((delivered.len(), delivered[0].to.join(" ")), (1, "w@far.example y@far.example".to_owned()));
     assert!(String::from_utf8_lossy(&delivered[0].bytes).ends_with("\r\n\r\nONE\r\n.\r\ntwo\r\n"));
+    let waiting = || desk.agent.ctl_json(&["outbox", "list", "--waiting", "--json"]);
+    wait_until("the delivery to be noted", SOON, || waiting().as_array().is_some_and(|all| all.len() == 1));
+    assert_eq!(waiting()[0]["id"].to_string(), second);
+    assert_eq!(desk.outbox().len(), 2, "what was sent lately is listed, too");
 }
 
 #[test]

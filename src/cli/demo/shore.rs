@@ -177,7 +177,7 @@ impl Shore {
 
     /// The agent's outgoing mail.
     pub fn outbox(&self) -> io::Result<Vec<Submission>> {
-        self.ask(&Request::OutboxList { account: None, after: None })
+        self.ask(&Request::OutboxList { account: None, waiting: false, after: None })
     }
 
     /// Has the agent sync now, and waits for it.

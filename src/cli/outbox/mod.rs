@@ -19,10 +19,13 @@ use crate::types::{SubmissionId, Timestamp};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Act {
-    /// Show mail on its way out
+    /// Show mail on its way out, and what was sent lately
     List {
         /// Only this account
         account: Option<String>,
+        /// Only what is still to be sent
+        #[arg(long)]
+        waiting: bool,
     },
     /// Show one message with its recipients
     Show {
@@ -86,8 +89,8 @@ fn moment(text: &str) -> Result<When, &'static str> {
 }
 
 pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, Failure> {
-    let (request, what) = match acts.act.unwrap_or(Act::List { account: None }) {
-        Act::List { account } => return list(context, account).await,
+    let (request, what) = match acts.act.unwrap_or(Act::List { account: None, waiting: false }) {
+        Act::List { account, waiting } => return list(context, account, waiting).await,
         Act::Show { number, raw: false } => return show(context, number).await,
         Act::Show { number, raw: true } => {
             let bytes = edit::source(context, SubmissionId::new(number)).await?;
@@ -101,6 +104,13 @@ pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, 
         }
         Act::Cancel { number } => (Request::OutboxCancel { id: SubmissionId::new(number) }, "is cancelled"),
         Act::Requeue { number } => (Request::OutboxRequeue { id: SubmissionId::new(number) }, "is tried again"),
+        Act::Later { number, when: When::At(moment) } if moment < Clock::system().now() => {
+            let message = format!(
+                "{} is past: message {number} stays as it is; `syncctl outbox later {number} 0s` sends it now",
+                moment.to_rfc3339()
+            );
+            return Err(Failure::Said { message, exit: Exit::Usage });
+        }
         Act::Later { number, when } => {
             (Request::OutboxSchedule { id: SubmissionId::new(number), at: when.at() }, "is sent later")
         }
@@ -122,6 +132,18 @@ fn addresses(submission: &Submission) -> String {
     addresses.collect::<Vec<_>>().join(", ")
 }
 
+/// The first few of many.
+fn some_addresses(submission: &Submission) -> String {
+    const SHOWN_MAX: usize = 3;
+    match submission.recipients.get(SHOWN_MAX..) {
+        Some(more) if !more.is_empty() => {
+            let first = submission.recipients[..SHOWN_MAX].iter().map(|recipient| recipient.address.as_str());
+            format!("{} and {} more", first.collect::<Vec<_>>().join(", "), more.len())
+        }
+        _ => addresses(submission),
+    }
+}
+
 /// Why it is not where it should be: what the server said to those it refused, else what went wrong last.
 fn why(submission: &Submission) -> String {
     let refused = submission.recipients.iter().filter(|recipient| recipient.state == "failed");
@@ -132,14 +154,15 @@ fn why(submission: &Submission) -> String {
     }
 }
 
-pub(super) async fn list(context: &mut Context, account: Option<String>) -> Result<Exit, Failure> {
-    let nothing = "Nothing was sent lately, and nothing waits to be.";
-    context.list(Request::OutboxList { account, after: None }, nothing, table).await
+pub(super) async fn list(context: &mut Context, account: Option<String>, waiting: bool) -> Result<Exit, Failure> {
+    let nothing =
+        if waiting { "Nothing waits to be sent." } else { "Nothing was sent lately, and nothing waits to be." };
+    context.list(Request::OutboxList { account, waiting, after: None }, nothing, table).await
 }
 
 fn table(screen: &mut Screen, submissions: Vec<Submission>) -> io::Result<()> {
     let row = |submission: Submission| {
-        let (to, why) = (addresses(&submission), why(&submission));
+        let (to, why) = (some_addresses(&submission), why(&submission));
         let number = submission.id.to_string();
         vec![number, submission.account, submission.state, submission.created, to, submission.subject, why]
     };

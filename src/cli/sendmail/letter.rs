@@ -71,7 +71,10 @@ impl Letter {
 /// The addresses of a list as people write it, with names and groups.
 pub(in crate::cli) fn parse_list(list: &[u8]) -> Vec<Result<Address, String>> {
     let field = [b"To: ", list, b"\r\n\r\n"].concat();
-    Scanner::scan(&field).envelope.to.iter().filter_map(address).collect()
+    // Of what is no list at all nothing is left to be shown.
+    let whole = |word: String| if word.is_empty() { String::from_utf8_lossy(list).trim().to_owned() } else { word };
+    let found = Scanner::scan(&field).envelope;
+    found.to.iter().filter_map(address).map(|found| found.map_err(whole)).collect()
 }
 
 /// A host is missing where a group begins or ends, or where no address is.
@@ -113,6 +116,7 @@ mod tests {
         assert_eq!(recipients(header), ["bob@x", "\"a b\"@y", "c@x", "d@x", "e@x", "f@x"]);
         assert_eq!(recipients("To: a@x\nResent-To: b@x\n\n"), ["b@x"]);
         assert_eq!(recipients("To: root, a@x\n\n"), ["?root", "a@x"]);
+        assert_eq!(recipients("To: not an address\n\n"), ["?not an address"]);
         assert_eq!(recipients("Subject: x\n\n"), Vec::<String>::new());
     }
 

@@ -39,7 +39,7 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
             let user = submit::user_for(&config, options.from.as_deref(), None)?.user.clone();
             relay::run(config, user).await
         }
-        Mode::ShowQueue => super::outbox::list(context, None).await,
+        Mode::ShowQueue => super::outbox::list(context, None, true).await,
         Mode::RunQueue => {
             context.ask::<serde_json::Value>(&Request::Sync { account: None, wait: false }).await?;
             Ok(Exit::Done)

@@ -76,7 +76,6 @@ impl<B: Backend> Session<B> {
         match command {
             Command::Quit => self.close("+OK goodbye"),
             Command::Capa => self.capa(),
-            Command::Noop => self.say("+OK"),
             Command::Lang(range) => self.lang(range.as_deref()),
             Command::Utf8 => {
                 self.utf8 = true;
@@ -119,6 +118,7 @@ impl<B: Backend> Session<B> {
             | Command::Retr(_)
             | Command::Top(..)
             | Command::Dele(_)
+            | Command::Noop
             | Command::Rset => self.say("-ERR log in first"),
         }
     }
