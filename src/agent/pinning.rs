@@ -188,7 +188,7 @@ struct Errand {
     wishes: Wishes,
     account: AccountId,
     todo: VecDeque<MessageId>,
-    asked: VecDeque<(MessageId, Ticket)>,
+    asked: VecDeque<(MessageId, Ticket<Outcome>)>,
     came: Arc<Notify>,
     wake: Wake,
 }
@@ -211,7 +211,7 @@ impl Errand {
                 self.asked.push_back((message, ticket));
                 self.wishes.bring(self.account, wish);
             }
-            let known = |(_, ticket): &(MessageId, Ticket)| ticket.outcome().is_some();
+            let known = |(_, ticket): &(MessageId, Ticket<Outcome>)| ticket.outcome().is_some();
             match self.asked.iter().position(known) {
                 Some(place) => {
                     let (message, ticket) = self.asked.remove(place)?;

@@ -10,7 +10,8 @@ use crate::control::{Failure, report};
 use crate::message::asked;
 use crate::message::search::Query;
 use crate::message::snippet::snippet;
-use crate::serve::search::matching;
+use crate::serve::bring::Answers;
+use crate::serve::search::{Elsewhere, matching};
 use crate::store::{Mailbox, Message, Result, Store, With};
 use crate::types::{Flag, InternalDate, LocalUid, MailboxName, SystemFlag, Timestamp, UidSet, limits};
 
@@ -36,9 +37,10 @@ pub(super) fn search(agent: &Agent, text: &str, wanted: &Wanted) -> std::result:
     let places = places(agent, wanted)?;
     // The oldest one on top, to go when there are too many.
     let mut newest = BinaryHeap::new();
-    let (mut total, mut unsearched) = (0, 0);
+    let (mut total, answers) = (0, Answers::default());
+    let mut elsewhere = Elsewhere { told: &answers, unsearched: 0 };
     for (number, place) in places.iter().enumerate() {
-        for_each_match(store, place, &query, &mut unsearched, |message| {
+        for_each_match(store, place, &query, &mut elsewhere, |message| {
             total += 1;
             newest.push(Reverse((message.internal_date.unix_seconds(), Reverse(number), message.uid)));
             if newest.len() > wanted.limit {
@@ -51,7 +53,11 @@ pub(super) fn search(agent: &Agent, text: &str, wanted: &Wanted) -> std::result:
     let newest = newest.into_sorted_vec().into_iter();
     let messages = newest.map(|Reverse((_, Reverse(number), uid))| told(store, &places[number], uid, &texts));
     let messages = messages.collect::<Result<Vec<_>>>().map_err(failure)?;
-    Ok(report::Found { total, unsearched: unsearched as u64, messages: messages.into_iter().flatten().collect() })
+    Ok(report::Found {
+        total,
+        unsearched: elsewhere.unsearched as u64,
+        messages: messages.into_iter().flatten().collect(),
+    })
 }
 
 fn places(agent: &Agent, wanted: &Wanted) -> std::result::Result<Vec<Place>, Failure> {
@@ -84,14 +90,14 @@ fn for_each_match(
     store: &Store,
     place: &Place,
     query: &Query,
-    unsearched: &mut usize,
+    elsewhere: &mut Elsewhere<'_>,
     mut take: impl FnMut(Message),
 ) -> Result<()> {
     let uids = store.show(|reader| reader.open(place.mailbox.id))?.uids;
     for batch in uids.chunks(limits::IMAP_SEARCH_BATCH) {
         if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
             let among = UidSet::range(*first, *last);
-            matching(store, None, place.mailbox.id, &among, query, unsearched)?.into_iter().for_each(&mut take);
+            matching(store, None, place.mailbox.id, &among, query, elsewhere)?.into_iter().for_each(&mut take);
         }
     }
     Ok(())

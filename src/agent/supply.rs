@@ -18,9 +18,10 @@ use super::worker::leave;
 use crate::control::report::State;
 use crate::message::outline::Wanted;
 use crate::net::{Clock, Shutdown};
-use crate::serve::bring::{Bringer, Outcome, Wish};
+use crate::serve::bring::{Answers, Bringer, Inquiry, Outcome, Wish};
 use crate::sync::Engine;
 use crate::sync::bring::Brought;
+use crate::sync::inquire::Told;
 use crate::sync::remote::Connect;
 use crate::types::{AccountId, MessageId, Timestamp};
 use crate::upstream::Dial;
@@ -31,6 +32,9 @@ const LINGER: Duration = Duration::from_secs(60);
 
 /// Whoever waits is told after that time that there is no connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Who searches is told after that time that a server does not say what its messages hold.
+const INQUIRY_MAX: Duration = Duration::from_secs(30);
 
 /// After a failure, how long everything else fails with it.
 const FAILURE_LASTS_MS: i64 = 3_000;
@@ -52,6 +56,7 @@ pub struct Wishes(Arc<Mutex<BTreeMap<AccountId, Arc<Queue>>>>);
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: Mutex<VecDeque<Wish>>,
+    inquiries: Mutex<VecDeque<Inquiry>>,
     came: Notify,
 }
 
@@ -86,6 +91,14 @@ impl Bringer for Wishes {
             None => wish.settle(Outcome::Offline),
         }
     }
+
+    fn inquire(&self, account: AccountId, inquiry: Inquiry) {
+        let queue = self.queues().get(&account).cloned();
+        match queue {
+            Some(queue) => queue.ask(inquiry),
+            None => inquiry.settle(None),
+        }
+    }
 }
 
 impl Queue {
@@ -106,14 +119,37 @@ impl Queue {
         std::iter::from_fn(|| waiting.pop_front()).filter(Wish::is_awaited).take(TOGETHER_MAX).collect()
     }
 
+    fn ask(&self, inquiry: Inquiry) {
+        let mut inquiries = self.inquiries();
+        if inquiries.len() >= WISHES_MAX {
+            drop(inquiries);
+            return inquiry.settle(None);
+        }
+        inquiries.push_back(inquiry);
+        drop(inquiries);
+        self.came.notify_one();
+    }
+
+    /// The next question whose answer somebody waits for.
+    fn take_inquiry(&self) -> Option<Inquiry> {
+        let mut inquiries = self.inquiries();
+        std::iter::from_fn(|| inquiries.pop_front()).find(Inquiry::is_awaited)
+    }
+
     fn is_empty(&self) -> bool {
-        self.waiting().is_empty()
+        self.waiting().is_empty() && self.inquiries().is_empty()
     }
 
     /// None of them can be granted now.
     fn fail(&self) {
         let waiting = std::mem::take(&mut *self.waiting());
         waiting.into_iter().for_each(|wish| wish.settle(Outcome::Offline));
+        let inquiries = std::mem::take(&mut *self.inquiries());
+        inquiries.into_iter().for_each(|inquiry| inquiry.settle(None));
+    }
+
+    fn inquiries(&self) -> MutexGuard<'_, VecDeque<Inquiry>> {
+        self.inquiries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Wish>> {
@@ -121,7 +157,7 @@ impl Queue {
     }
 }
 
-/// Wishes that are being granted. Those that are left at the end could not be, for want of a connection.
+/// Wishes that are being granted.
 struct Wishing(Vec<Option<Wish>>);
 
 impl Wishing {
@@ -146,12 +182,6 @@ impl Wishing {
 
     fn are_settled(&self) -> bool {
         self.0.iter().all(Option::is_none)
-    }
-}
-
-impl Drop for Wishing {
-    fn drop(&mut self) {
-        self.0.drain(..).flatten().for_each(|wish| wish.settle(Outcome::Offline));
     }
 }
 
@@ -232,6 +262,9 @@ impl<D: Dial + Clone> Supply<D> {
 
     /// `None`: there is no connection.
     async fn grant(&self, connection: &mut Option<ImapRemote>, wishes: &mut Wishing) -> Option<()> {
+        while let Some(inquiry) = self.queue.take_inquiry() {
+            self.answer(connection, inquiry).await?;
+        }
         while !wishes.are_settled() {
             let is_old = connection.is_some();
             let remote = match connection {
@@ -254,6 +287,46 @@ impl<D: Dial + Clone> Supply<D> {
             }
         }
         Some(())
+    }
+
+    /// Asks the server. `None`: there is no connection.
+    async fn answer(&self, connection: &mut Option<ImapRemote>, inquiry: Inquiry) -> Option<()> {
+        loop {
+            let is_old = connection.is_some();
+            let remote = match connection {
+                Some(remote) => remote,
+                None => match self.connect().await {
+                    Some(remote) => connection.insert(remote),
+                    None => {
+                        inquiry.settle(None);
+                        return None;
+                    }
+                },
+            };
+            let clock = self.clock.clone();
+            let now = move || clock.now();
+            let told = timeout(INQUIRY_MAX, self.engine.inquire(remote, inquiry.mailbox, &inquiry.keys, &now)).await;
+            match told {
+                Ok(Ok(told)) => {
+                    inquiry.settle(told.map(|Told { asked, holding }| Answers { asked, holding }));
+                    return Some(());
+                }
+                Ok(Err(error)) => {
+                    tracing::info!("asking what messages hold failed: {error}");
+                    *connection = None;
+                    if !is_old {
+                        inquiry.settle(None);
+                        return None;
+                    }
+                }
+                Err(_) => {
+                    tracing::info!("the server did not find a text within {} s", INQUIRY_MAX.as_secs());
+                    *connection = None;
+                    inquiry.settle(None);
+                    return Some(());
+                }
+            }
+        }
     }
 
     /// How much was fetched today.

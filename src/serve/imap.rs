@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::bring::{Bringer, Errands, Outcome};
+use super::bring::{Answers, Bringer, Errands, Outcome};
 use super::failures::Failures;
 use super::labels::{self, Labels};
 use super::neighbours::Neighbours;
-use super::search::matching_uids;
+use super::search::{Elsewhere, matching_uids};
 use super::sessions::{Seat, Sessions};
 use super::{Clock, Refused, Users};
 use crate::imap::server::backend::{
@@ -26,6 +26,9 @@ use crate::types::{
     AccountId, ContentId, Identifier, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, Right, Rights,
     RightsChange, SpecialUse, Timestamp, UidSet, limits,
 };
+
+/// Texts of one search that are asked for elsewhere.
+const INQUIRED_MAX: usize = 8;
 
 /// Makes accounts for sessions. One for each session.
 pub struct MailBackend {
@@ -165,6 +168,7 @@ impl MailBackend {
             labels: self.all_mail.map(Labels::new),
             unsearched: 0,
             errands: Errands::new(account, self.bringer.clone(), Arc::clone(&self.wake)),
+            answers: Answers::default(),
             wake: Arc::clone(&self.wake),
             watches: BTreeMap::from([(account, watch)]),
             _seat: seat,
@@ -183,6 +187,8 @@ pub struct MailAccount {
     /// Messages that could not be searched, since that was last told.
     unsearched: usize,
     errands: Errands,
+    /// What was told of texts that are not here, for the search under way.
+    answers: Answers,
     wake: store::Wake,
     /// Of this user's account, and of those into which the session has looked.
     watches: BTreeMap<AccountId, store::Watch>,
@@ -374,11 +380,29 @@ impl Account for MailAccount {
     }
 
     fn search(&mut self, mailbox: MailboxId, among: &UidSet<LocalUid>, query: &Query) -> Result<Vec<LocalUid>, Error> {
-        Ok(matching_uids(&self.store, &self.viewer, mailbox, among, query, &mut self.unsearched)?)
+        let mut elsewhere = Elsewhere { told: &self.answers, unsearched: 0 };
+        let found = matching_uids(&self.store, &self.viewer, mailbox, among, query, &mut elsewhere)?;
+        self.unsearched += elsewhere.unsearched;
+        Ok(found)
     }
 
     fn labels(&mut self, mailbox: MailboxId, uid: LocalUid) -> Result<Vec<MailboxName>, Error> {
         Ok(self.show(|reader| labels::labels(reader, mailbox, uid))?.into_iter().collect())
+    }
+
+    fn inquire(&mut self, mailbox: MailboxId, query: &Query) -> Result<bool, Error> {
+        let is_text = |key: &&Query| matches!(key, Query::Text(text) | Query::Body(text) if !text.is_empty());
+        let keys: Vec<Query> = query.text_keys().into_iter().filter(is_text).take(INQUIRED_MAX).cloned().collect();
+        if keys.is_empty() || self.store.show(|reader| reader.outlined_in(mailbox))?.is_empty() {
+            return Ok(false);
+        }
+        match self.errands.inquire(mailbox, keys) {
+            None => Ok(true),
+            Some(answers) => {
+                self.answers = answers.unwrap_or_default();
+                Ok(false)
+            }
+        }
     }
 
     fn take_unsearched(&mut self) -> usize {

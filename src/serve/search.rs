@@ -1,11 +1,12 @@
 //! Which messages of a mailbox match: the index says what it can, columns decide what they can, and only what is left is
-//! read. Of a message of which only the header is here the text is unknown, and so is what depends on it: then it is counted,
-//! and whoever searches is told.
+//! read. Of a message of which only the header is here the text is unknown: what depends on it is as its server says, where
+//! that was asked; else the message is counted, and whoever searches is told.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::bring::Answers;
 use crate::message::search::{Candidate, Query};
 use crate::message::{Body, Part, Summary};
 use crate::store::{Error, Findings, Message, Reader, Result, Sieve, Store, Viewer, With};
@@ -14,6 +15,14 @@ use crate::types::{ByteSource, LocalUid, MailboxId, UidSet};
 /// Messages looked at between two reads of the store: bounds how long one read lasts.
 const BATCH: usize = 500;
 
+/// Texts that are not here.
+pub struct Elsewhere<'a> {
+    /// What was told of them.
+    pub told: &'a Answers,
+    /// Messages of which that does not suffice.
+    pub unsearched: usize,
+}
+
 /// As [`matching`], of each message its UID alone: flags are looked at first, and nothing else where that is enough.
 pub fn matching_uids(
     store: &Store,
@@ -21,7 +30,7 @@ pub fn matching_uids(
     mailbox: MailboxId,
     among: &UidSet<LocalUid>,
     query: &Query,
-    unsearched: &mut usize,
+    elsewhere: &mut Elsewhere<'_>,
 ) -> Result<Vec<LocalUid>> {
     let (possible, rest) = match Sieve::split(query) {
         None => (Cow::Borrowed(among), Cow::Borrowed(query)),
@@ -33,21 +42,21 @@ pub fn matching_uids(
             }
         }
     };
-    let found = matching(store, Some(viewer), mailbox, &possible, &rest, unsearched)?;
+    let found = matching(store, Some(viewer), mailbox, &possible, &rest, elsewhere)?;
     Ok(found.into_iter().map(|message| message.uid).collect())
 }
 
 /// The messages with UIDs in `among` that match, ascending, without their summaries. Some thousand at a time: their
 /// columns are held in memory.
 ///
-/// `\Seen` is what `viewer` has seen. Those of which that cannot be told, because their text is not here, are counted in `unsearched`.
+/// `\Seen` is what `viewer` has seen. Those of which that cannot be told, because their text is not here, are counted.
 pub fn matching(
     store: &Store,
     viewer: Option<&Viewer>,
     mailbox: MailboxId,
     among: &UidSet<LocalUid>,
     query: &Query,
-    unsearched: &mut usize,
+    elsewhere: &mut Elsewhere<'_>,
 ) -> Result<Vec<Message>> {
     let (mut found, mut undecided) = (Vec::new(), Vec::new());
     let seen_by = |reader: &Reader<'_>, mailbox, uids: &UidSet<LocalUid>, with| match viewer {
@@ -75,10 +84,10 @@ pub fn matching(
     for batch in undecided.chunks(BATCH) {
         for message in store.show(|reader| seen_by(reader, mailbox, &batch.iter().copied().collect(), With::Summary))? {
             if message.content.is_none() {
-                match decided_by_header(store, &message, query)? {
+                match decided_by_header(store, &message, query, elsewhere.told)? {
                     Some(true) => found.push(Message { summary: None, ..message }),
                     Some(false) => {}
-                    None => *unsearched += 1,
+                    None => elsewhere.unsearched += 1,
                 }
                 continue;
             }
@@ -96,7 +105,7 @@ pub fn matching(
 }
 
 /// Whether a message matches of which only the header is here; `None`: its text would have to tell.
-fn decided_by_header(store: &Store, message: &Message, query: &Query) -> Result<Option<bool>> {
+fn decided_by_header(store: &Store, message: &Message, query: &Query, told: &Answers) -> Result<Option<bool>> {
     let alone = message.summary.as_deref().map(|summary| {
         let root = Part { body: Body::Leaf, media_type: String::new(), ..summary.root.clone() };
         Arc::new(Summary { root, ..summary.clone() })
@@ -107,14 +116,16 @@ fn decided_by_header(store: &Store, message: &Message, query: &Query) -> Result<
         let is_match = || -> Result<bool> {
             let mut bytes = message.header.map(|header| store.source(header)).transpose()?;
             let bytes = bytes.as_mut().map(|bytes| bytes as &mut dyn ByteSource);
-            key.matches(&mut candidate(&header, bytes, &|_| None)).map_err(Error::unreadable)
+            // The structure is known, whatever the text may be.
+            let of = if *key == Query::HasAttachment { message } else { &header };
+            key.matches(&mut candidate(of, bytes, &|_| None)).map_err(Error::unreadable)
         };
         match (key, is_match()) {
             (_, Err(error)) => {
                 *failed.borrow_mut() = Some(error);
                 None
             }
-            (Query::Text(text) | Query::Body(text), Ok(false)) if !text.is_empty() => None,
+            (Query::Text(text) | Query::Body(text), Ok(false)) if !text.is_empty() => told.say(message.id, key),
             (_, Ok(is_match)) => Some(is_match),
         }
     };

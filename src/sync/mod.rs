@@ -25,6 +25,7 @@ mod folders;
 pub mod guard;
 pub mod haul;
 pub mod identity;
+pub mod inquire;
 mod labels;
 mod landing;
 pub mod maildrop;

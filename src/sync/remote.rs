@@ -10,6 +10,7 @@ use std::pin::Pin;
 
 use super::tour::{Guide, Stop};
 use crate::message::Part;
+use crate::message::search::Query;
 use crate::types::{ByteSource, Flags, InternalDate, ModSeq, RemoteUid, SpecialUse, UidSet, UidValidity};
 
 /// A mailbox name exactly as the server spells it (modified UTF-7 left as it is). Opaque here: `upstream` makes and
@@ -259,6 +260,10 @@ pub trait Remote: Send {
     ) -> impl Future<Output = Result<Selected, RemoteError>> + Send;
     /// All UIDs in the mailbox (UID SEARCH ALL).
     fn uids(&mut self) -> impl Future<Output = Result<UidSet<RemoteUid>, RemoteError>> + Send;
+    /// Messages that hold a text: `key` is a `Text` or a `Body` (UID SEARCH).
+    fn find(&mut self, _key: &Query) -> impl Future<Output = Result<UidSet<RemoteUid>, RemoteError>> + Send {
+        std::future::ready(Err(RemoteError::Impossible("this server finds no texts".to_owned())))
+    }
     /// Those of `uids` that are in the mailbox (UID SEARCH UID).
     fn present(
         &mut self,

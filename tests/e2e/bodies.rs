@@ -349,3 +349,36 @@ fn messages_killed_while_they_are_fetched_are_whole_or_not_here() {
     assert!(all.iter().map(|message| &message.body).eq(letters.iter()), "each whole, none twice");
     assert_eq!(agent.ctl(&["verify"]).code, 0);
 }
+
+#[test]
+fn a_search_in_texts_that_are_not_here_asks_the_server_and_says_so_where_it_cannot() {
+    let mut letters = vec![letter(1, 3), letter(2, 3), letter(3, 3)];
+    letters[1].extend("Grüße vom Kai\r\n".as_bytes());
+    letters[2].extend(b"a lantern\r\n");
+    for letter in &mut letters {
+        letter.splice(0..0, *b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n");
+    }
+    let server = server(&letters);
+    let line = Proxy::to(server.address("imap"));
+    let agent = Agent::started(&account(&server, &line, r#"bodies = "headers""#));
+    agent.sync();
+    let mut here = agent.login(USER);
+    here.select("INBOX");
+    for (query, found) in [
+        ("BODY lantern", &[3][..]),
+        ("NOT BODY lantern", &[1, 2]),
+        ("CHARSET UTF-8 TEXT {7+}\r\nGr\u{fc}\u{df}e", &[2]),
+        ("OR SUBJECT \"letter 1\" BODY lantern", &[1, 3]),
+    ] {
+        let reply = here.command(&format!("SEARCH {query}"));
+        assert_eq!((reply.status.as_str(), reply.found()), ("OK", found.to_vec()), "{query}: {reply:?}");
+        assert!(!reply.untagged.iter().any(|line| line.text.starts_with("* OK Of")), "{query}: {reply:?}");
+    }
+    assert_eq!(bodies(&agent)["today"]["fetched_bytes"], 0, "nothing was fetched for that");
+    line.cut();
+    let reply = here.ok("SEARCH OR SUBJECT \"letter 1\" BODY lantern");
+    assert_eq!(reply.found(), [1]);
+    let told =
+        reply.untagged.iter().any(|line| line.text == "* OK Of 2 messages only the header is here, and was searched");
+    assert!(told, "{reply:?}");
+}

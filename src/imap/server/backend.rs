@@ -136,6 +136,11 @@ pub trait Account: Send + 'static {
     fn labels(&mut self, _mailbox: MailboxId, _uid: LocalUid) -> Result<Vec<MailboxName>, Error> {
         Ok(Vec::new())
     }
+    /// Has whoever knows asked about texts that are not here, before `search` is called for that mailbox and query: true while
+    /// that is on its way; the session is woken then. Asked again and again until it is false.
+    fn inquire(&mut self, _mailbox: MailboxId, _query: &Query) -> Result<bool, Error> {
+        Ok(false)
+    }
     /// How many messages the searches since the last call had to leave out: what was asked depends on a text that is not here.
     fn take_unsearched(&mut self) -> usize {
         0

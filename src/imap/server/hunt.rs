@@ -3,7 +3,7 @@
 
 use super::backend::{Account, With};
 use super::query::resolve;
-use super::reply::{Context, Refusal};
+use super::reply::{Context, Progress, Refusal};
 use super::select::enable_condstore;
 use super::view::View;
 use crate::imap::syntax::code::Code;
@@ -23,12 +23,21 @@ pub fn check_charset(charset: &str) -> Result<(), Refusal> {
 /// A search under way in a view.
 pub struct Hunt {
     query: Query,
+    /// What is not here is asked about elsewhere first.
+    inquiry: Inquiry,
     /// Where in the view it is.
     place: usize,
     goal: usize,
     found: Vec<LocalUid>,
     /// With a MODSEQ key: the highest mod-sequence of what was found.
     highest: Option<ModSeq>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inquiry {
+    ToBeMade,
+    UnderWay,
+    Over,
 }
 
 /// What was found, ascending, and with a MODSEQ key the highest mod-sequence of it.
@@ -44,7 +53,8 @@ impl Hunt {
             enable_condstore(context, Some(view));
         }
         let highest = resolved.asks_mod_seq.then(|| ModSeq::new(0));
-        Ok(Self { query: resolved.query, place: 0, goal: view.uids().len(), found: Vec::new(), highest })
+        let inquiry = Inquiry::ToBeMade;
+        Ok(Self { query: resolved.query, inquiry, place: 0, goal: view.uids().len(), found: Vec::new(), highest })
     }
 
     /// As [`Self::new`], where the keys of what is found are asked for afterwards: that leaves out what is there no more, so
@@ -62,8 +72,20 @@ impl Hunt {
         (self.place, self.goal)
     }
 
+    /// What comes next while nothing is found yet.
+    pub fn pause(&self) -> Progress {
+        if self.inquiry == Inquiry::UnderWay { Progress::Hold } else { Progress::More }
+    }
+
     /// Searches a batch of the view; after the last one, gives what was found.
     pub fn step<A: Account>(&mut self, account: &mut A, view: &View) -> Result<Option<Found>, Refusal> {
+        if self.inquiry != Inquiry::Over && self.place < self.goal {
+            let is_coming = account.inquire(view.mailbox, &self.query)?;
+            self.inquiry = if is_coming { Inquiry::UnderWay } else { Inquiry::Over };
+            if is_coming {
+                return Ok(None);
+            }
+        }
         let end = (self.place + limits::IMAP_SEARCH_BATCH).min(view.uids().len());
         let batch = &view.uids()[self.place..end];
         self.place = end;

@@ -97,7 +97,7 @@ impl<A: Account> Task<A> for Searching {
                 self.open(context, user, name)?;
             }
             Stage::Hunting { name, uid_validity, view, hunt } => {
-                let Some(found) = hunt.step(&mut user.account, view)? else { return Ok(Progress::More) };
+                let Some(found) = hunt.step(&mut user.account, view)? else { return Ok(hunt.pause()) };
                 let told = significant(&self.returns, &found.uids);
                 let highest = found.highest_of_told(&mut user.account, view, &told)?;
                 if let Some(selected) = user.selected.as_mut().filter(|_| self.saves) {

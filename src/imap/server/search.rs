@@ -80,9 +80,8 @@ impl<A: Account> Task<A> for Searching {
         match &mut self.stage {
             Stage::Hunting(hunt) => {
                 let found = forget_saved_where_refused(view, self.returns, hunt.step(account, view))?;
-                if let Some(found) = found {
-                    self.stage = Stage::Answering(self.answer(context, account, view, found)?);
-                }
+                let Some(found) = found else { return Ok(hunt.pause()) };
+                self.stage = Stage::Answering(self.answer(context, account, view, found)?);
                 Ok(Progress::More)
             }
             Stage::Answering(answer) => Ok(match answer.step(context) {

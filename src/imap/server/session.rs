@@ -165,7 +165,7 @@ impl<B: Backend> Session<B> {
                     let takes_its_time = task.progress().is_some();
                     self.step_command(tells, task);
                     // The driver knows what time it is.
-                    if takes_its_time {
+                    if takes_its_time && !self.holds {
                         return Step::Continue;
                     }
                 }
@@ -214,13 +214,11 @@ impl<B: Backend> Session<B> {
                 self.holds = true;
             }
             Ok(Progress::Done(reply)) => {
-                // "The untagged form indicates a warning; the command can still complete successfully" (RFC 3501
-                // section 7.1.2).
+                // "The untagged form indicates an information-only message" (RFC 3501 section 7.1.1).
                 let unsearched = user.account.take_unsearched();
                 if unsearched > 0 {
-                    let code = Code::Unavailable;
                     self.context.untagged(format_args!(
-                        "NO [{code}] Of {unsearched} messages the text is not here to be searched"
+                        "OK Of {unsearched} messages only the header is here, and was searched"
                     ));
                 }
                 self.tell(tells, Some(Ok(reply)));

@@ -61,9 +61,8 @@ impl<A: Account> Task<A> for Sorting {
         match &mut self.stage {
             Stage::Hunting(hunt) => {
                 let found = forget_saved_where_refused(view, self.returns, hunt.step(account, view))?;
-                if let Some(found) = found {
-                    self.stage = Stage::Keying(found, Keying::new());
-                }
+                let Some(found) = found else { return Ok(hunt.pause()) };
+                self.stage = Stage::Keying(found, Keying::new());
             }
             Stage::Keying(found, keying) => {
                 let rows = keying.step(account, view, &found.uids, |keyed| Row::new(keyed, &self.criteria));

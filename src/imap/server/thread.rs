@@ -49,9 +49,8 @@ impl<A: Account> Task<A> for Threading {
         let (account, view) = user.selected()?;
         match &mut self.stage {
             Stage::Hunting(hunt) => {
-                if let Some(found) = hunt.step(account, view)? {
-                    self.stage = Stage::Keying(found.uids, Keying::new());
-                }
+                let Some(found) = hunt.step(account, view)? else { return Ok(hunt.pause()) };
+                self.stage = Stage::Keying(found.uids, Keying::new());
             }
             Stage::Keying(found, keying) => {
                 if let Some(messages) = keying.step(account, view, found, |keyed| keyed)? {

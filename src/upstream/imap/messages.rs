@@ -8,6 +8,7 @@ use super::fetch::{Body, FetchedItems};
 use super::remote::ImapRemote;
 use super::untagged::Untagged;
 use crate::message::Part;
+use crate::message::search::Query;
 use crate::sync::remote::{Described, Excerpt, Fetched, Fingerprinted, MessageSink, RemoteError, Scanned};
 use crate::types::{ModSeq, RemoteUid, SystemFlag, UidSet, limits};
 
@@ -76,22 +77,40 @@ fn verb(remote: &ImapRemote) -> &'static str {
     if remote.capabilities.has("ESEARCH") { "UID SEARCH RETURN (ALL)" } else { "UID SEARCH" }
 }
 
-/// The commands that ask for `key`. The answer may list every UID: a large mailbox is asked in windows.
+/// The commands that ask for `key`.
 fn searches(remote: &ImapRemote, key: &str) -> Vec<String> {
-    const WINDOW: u32 = limits::UPSTREAM_SEARCH_WINDOW_UIDS;
     let search = verb(remote);
+    windows(remote).into_iter().map(|window| format!("{search} {window}{key}")).collect()
+}
+
+/// The answer may list every UID: a large mailbox is asked in windows, each with a space behind it.
+fn windows(remote: &ImapRemote) -> Vec<String> {
+    const WINDOW: u32 = limits::UPSTREAM_SEARCH_WINDOW_UIDS;
     let end = match &remote.selected {
         Some(selected) if selected.exists > WINDOW => selected.uid_next.map_or(1, RemoteUid::get),
         _ => 1,
     };
     if end <= WINDOW {
-        return vec![format!("{search} {key}")];
+        return vec![String::new()];
     }
     let window = |start: u32| match start.checked_add(WINDOW).filter(|next| *next < end) {
-        Some(next) => format!("{search} UID {start}:{} {key}", next - 1),
-        None => format!("{search} UID {start}:* {key}"),
+        Some(next) => format!("UID {start}:{} ", next - 1),
+        None => format!("UID {start}:* "),
     };
     (1..end).step_by(WINDOW as usize).map(window).collect()
+}
+
+/// UID SEARCH for a text. "US-ASCII is the default" charset (RFC 3501 section 6.4.4).
+pub(super) async fn find(remote: &mut ImapRemote, key: &Query) -> Result<UidSet<RemoteUid>, RemoteError> {
+    let (word, text) = match key {
+        Query::Text(text) => ("TEXT", text),
+        Query::Body(text) => ("BODY", text),
+        _ => return Err(RemoteError::Impossible("it is no text that is looked for".to_owned())),
+    };
+    let (search, charset) = (verb(remote), if text.is_ascii() { "" } else { "CHARSET UTF-8 " });
+    let command = |window| Command::new("SEARCH", format!("{search} {charset}{window}{word} ")).string(text.as_bytes());
+    let commands = windows(remote).into_iter().map(command).collect();
+    look(remote, commands).await
 }
 
 /// Flags of messages.

@@ -11,6 +11,7 @@ use super::list::{self, Listing};
 use super::namespace::Namespaces;
 use super::profile::Profile;
 use super::{append, folders, messages, select, tour, transfer, wait};
+use crate::message::search::Query;
 use crate::sync::remote::{
     AppendUid, CopyUid, Excerpt, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink, News, Outgoing,
     Remote, RemoteError, RemoteName, Scanned, Selected, Status, Woken,
@@ -144,6 +145,10 @@ impl Remote for ImapRemote {
 
     async fn uids(&mut self) -> Result<UidSet<RemoteUid>, RemoteError> {
         messages::search(self, "ALL").await
+    }
+
+    async fn find(&mut self, key: &Query) -> Result<UidSet<RemoteUid>, RemoteError> {
+        messages::find(self, key).await
     }
 
     async fn present(&mut self, uids: &UidSet<RemoteUid>) -> Result<UidSet<RemoteUid>, RemoteError> {

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use mailtide::message::Scanner;
 use mailtide::message::outline::{Wanted, lay_out};
-use mailtide::serve::bring::{Bringer, Outcome, Wish};
+use mailtide::message::search::Query;
+use mailtide::serve::bring::{Answers, Bringer, Inquiry, Outcome, Wish};
 use mailtide::store::{Arrival, Cursor, ListedMailbox, NewMessage, Origin, Outline, check};
 use mailtide::types::{AccountId, Flags, InternalDate, MailboxName, MessageId, RemoteUid, UidValidity};
 
@@ -58,11 +59,15 @@ fn face() -> Face {
 
 /// Keeps the wishes.
 #[derive(Default)]
-struct Kept(Mutex<Vec<Wish>>);
+struct Kept(Mutex<Vec<Wish>>, Mutex<Vec<Inquiry>>);
 
 impl Bringer for Kept {
     fn bring(&self, _account: AccountId, wish: Wish) {
         self.0.lock().expect("no panic").push(wish);
+    }
+
+    fn inquire(&self, _account: AccountId, inquiry: Inquiry) {
+        self.1.lock().expect("no panic").push(inquiry);
     }
 }
 
@@ -119,15 +124,38 @@ fn a_search_for_text_tells_what_it_could_not_search() {
     let face = face();
     let mut talk = face.inbox();
     let said = talk.say("a SEARCH BODY text\r\n");
-    assert!(
-        said.contains("* SEARCH 1 3\r\n* NO [UNAVAILABLE] Of 1 ") || said.contains("* NO [UNAVAILABLE] Of 1 "),
-        "{said}"
-    );
+    assert!(said.contains("* OK Of 1 messages only the header is here, and was searched"), "{said}");
     assert!(said.contains("* SEARCH 1 3\r\n") && said.contains("a OK"), "{said}");
     let said = talk.say("b SEARCH NOT BODY nowhere\r\n");
-    assert!(said.contains("* SEARCH 1 3\r\n") && said.contains("* NO "), "what is not known is not claimed: {said}");
+    assert!(
+        said.contains("* SEARCH 1 3\r\n") && said.contains("* OK Of 1 "),
+        "what is not known is not claimed: {said}"
+    );
     let said = talk.say("c SEARCH TEXT outlined\r\n");
-    assert!(said.contains("* SEARCH 2\r\n") && !said.contains("* NO "), "the header tells: {said}");
+    assert!(said.contains("* SEARCH 2\r\n") && !said.contains("* OK Of "), "the header tells: {said}");
+}
+
+#[test]
+fn what_messages_hold_that_are_not_here_their_server_is_asked() {
+    let mut face = face();
+    let kept = waited_for(&mut face);
+    let mut talk = face.inbox();
+    let inquiry = |kept: &Kept| kept.1.lock().expect("no panic").pop().expect("a question");
+    assert_eq!(talk.say("a SEARCH OR BODY tide TEXT text\r\n"), "", "it waits");
+    let asked = inquiry(&kept);
+    let (tide, text) = (Query::Body("tide".to_owned()), Query::Text("text".to_owned()));
+    assert_eq!((asked.mailbox, &asked.keys), (face.mailbox("INBOX"), &vec![tide.clone(), text.clone()]));
+    let outlined = face.store.read(|reader| reader.outlined_in(asked.mailbox)).expect("readable")[0];
+    let all = std::collections::BTreeSet::from([outlined]);
+    let holding = vec![(tide, all.clone()), (text, std::collections::BTreeSet::new())];
+    asked.settle(Some(Answers { asked: all, holding }));
+    let said = talk.hear();
+    assert!(said.contains("* SEARCH 1 2 3\r\n") && !said.contains("* OK Of "), "{said}");
+    assert_eq!(talk.say("b SEARCH BODY tide\r\n"), "", "another time it is asked again");
+    drop(inquiry(&kept));
+    let said = talk.hear();
+    assert!(said.contains("* OK Of 1 messages only the header is here, and was searched"), "{said}");
+    assert!(talk.say("c SEARCH SUBJECT tide\r\n").contains("c OK"), "headers are here");
 }
 
 #[test]

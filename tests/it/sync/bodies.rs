@@ -1,6 +1,9 @@
 //! Mirrors in which not all bodies are: what is fetched, when, and that everything else works as with all of them.
 
+use std::collections::BTreeSet;
+
 use mailtide::message::outline::Wanted;
+use mailtide::message::search::Query;
 use mailtide::store::{Origin, With};
 use mailtide::sync::bring::Brought;
 use mailtide::sync::haul::PIECE_BYTES;
@@ -132,6 +135,18 @@ fn what_is_wanted_together_is_asked_for_together() {
         assert_eq!(world.server.state().calls - before, calls, "SELECT, and what is fetched: {wishes:?}");
     }
     world.assert_sound();
+}
+
+#[test]
+fn the_server_tells_which_messages_hold_a_text() {
+    let world = keeping(only(Bodies::Headers));
+    let keys = [Query::Body("This is m.".to_owned()), Query::Text("nowhere".to_owned())];
+    let (engine, mut remote) = (world.engine(), world.server.connect());
+    let told = block_on(engine.inquire(&mut remote, world.mailbox("INBOX"), &keys, &clock)).expect("a connection");
+    let told = told.expect("it searches");
+    let ids = |subjects: &[&str]| subjects.iter().map(|subject| message(&world, subject).id).collect::<BTreeSet<_>>();
+    assert_eq!(told.asked, ids(&["x", "m", "y"]));
+    assert_eq!(told.holding, keys.into_iter().zip([ids(&["m"]), ids(&[])]).collect::<Vec<_>>());
 }
 
 #[test]

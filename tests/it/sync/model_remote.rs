@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use mailtide::message::search::Query;
 use mailtide::message::section::resolve;
 use mailtide::message::{Scanner, Section, SectionText};
 use mailtide::sync::remote::{
@@ -685,6 +686,15 @@ impl Remote for ModelRemote {
             let hidden = state.hidden(name);
             let uids = state.selected(name)?.messages.keys().filter(|uid| !hidden.contains(uid));
             Ok(uids.map(|uid| RemoteUid::new(*uid)).collect())
+        })
+    }
+
+    async fn find(&mut self, key: &Query) -> Result<UidSet<RemoteUid>, RemoteError> {
+        let (Query::Text(text) | Query::Body(text)) = key else { panic!("no text: {key:?}") };
+        self.call(false, |state, name| {
+            let messages = &state.selected(name)?.messages;
+            let holds = |message: &Message| String::from_utf8_lossy(&message.bytes).contains(text);
+            Ok(messages.iter().filter(|(_, message)| holds(message)).map(|(uid, _)| RemoteUid::new(*uid)).collect())
         })
     }
 
