@@ -136,6 +136,14 @@ impl Txn<'_> {
         Ok(())
     }
 
+    /// Whether upstream lets the user change what is in the mailbox: if not, nobody here may either.
+    pub fn set_read_only(&mut self, mailbox: MailboxId, read_only: bool) -> Result<()> {
+        let mut update =
+            self.conn().prepare_cached("UPDATE mailbox SET read_only = ?2 WHERE id = ?1 AND read_only <> ?2")?;
+        update.execute(params![mailbox.get(), read_only])?;
+        Ok(())
+    }
+
     /// Records a conflict in the words of its kind.
     pub fn tell(
         &mut self,

@@ -115,6 +115,10 @@ impl<R: Remote> Pass<'_, R> {
         if (&known.permanent_flags, known.any_keyword) != (&flags, any_keyword) {
             self.write(move |txn| txn.set_kept_flags(mailbox, &flags, any_keyword))?;
         }
+        let read_only = selected.read_only;
+        if self.read(|reader| reader.mailbox(mailbox))?.read_only != read_only {
+            self.write(move |txn| txn.set_read_only(mailbox, read_only))?;
+        }
         if cursor.uid_validity == Some(selected.uid_validity) && !self.went_back(known, selected.uid_next)? {
             return Ok(cursor);
         }

@@ -31,9 +31,14 @@ impl<R: Remote> Pass<'_, R> {
         // What a pull that was cut short took in is not told by the cursor: a server that was restored since may not have it.
         let fresh = self.read(|reader| reader.fresh_arrivals(self.account))?;
         let fresh: BTreeSet<MailboxId> = fresh.into_iter().filter_map(|facts| Some(facts.upstream?.mailbox)).collect();
+        // Whether it may still be only read is told by selecting it alone.
+        let mailboxes = self.read(|reader| reader.mailboxes(self.account))?;
+        let fixed: BTreeSet<MailboxId> = mailboxes.iter().filter(|it| it.read_only).map(|it| it.id).collect();
         let is_quiet = |folder: &Folder| {
             let is_covered = |known: &RemoteMailbox| is_unchanged(&known.cursor, folder);
-            !fresh.contains(&folder.mailbox) && known.get(&folder.mailbox).is_some_and(is_covered)
+            !fixed.contains(&folder.mailbox)
+                && !fresh.contains(&folder.mailbox)
+                && known.get(&folder.mailbox).is_some_and(is_covered)
         };
         let (restless, steady): (Vec<Folder>, Vec<Folder>) =
             folders.into_iter().partition(|folder| restless.contains(&folder.mailbox));

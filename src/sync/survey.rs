@@ -251,8 +251,9 @@ impl Surveyor {
     /// A mailbox's first UIDVALIDITY, and what it keeps, are recorded before its messages.
     fn open(&self, mailbox: MailboxId, selected: &Selected, was: Option<UidValidity>) -> store::Result<()> {
         let (flags, any_keyword) = (selected.permanent_flags.clone(), selected.any_keyword);
-        let uid_validity = selected.uid_validity;
+        let (uid_validity, read_only) = (selected.uid_validity, selected.read_only);
         self.store.write(Origin::Upstream, self.now, move |txn| {
+            txn.set_read_only(mailbox, read_only)?;
             txn.set_kept_flags(mailbox, &flags, any_keyword)?;
             if was == Some(uid_validity) { Ok(()) } else { txn.rematch(mailbox, uid_validity, &[]) }
         })

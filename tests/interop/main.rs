@@ -16,6 +16,7 @@ mod notify;
 mod pop3;
 mod relay;
 mod senders;
+mod shared;
 mod speed;
 mod storm;
 mod submitters;

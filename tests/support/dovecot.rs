@@ -38,11 +38,13 @@ pub struct Options {
     pub acl: bool,
     /// Every user's, as it is kept.
     pub password: &'static str,
+    /// There is `Public/Notes`: the user `boss` may do everything in it, and everybody else may read it.
+    pub shares: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delimiter: '/', without: &[], mechanisms: "plain", acl: false, password: PASSWORD }
+        Self { delimiter: '/', without: &[], mechanisms: "plain", acl: false, password: PASSWORD, shares: false }
     }
 }
 
@@ -60,6 +62,12 @@ impl Dovecot {
         std::fs::create_dir(folder.path().join("home")).expect("a writable folder");
         let text = configuration(folder.path(), [imap, imaps, pop3], options, is_root());
         std::fs::File::create(&config).and_then(|mut file| file.write_all(text.as_bytes())).expect("a writable folder");
+        if options.shares {
+            let acl = "Public/Notes user=boss lrwstipekxa\nPublic/Notes authenticated lr\nPublic user=boss lrkx\n";
+            std::fs::write(folder.path().join("acl"), acl).expect("a writable folder");
+            std::fs::create_dir(folder.path().join("public")).expect("a writable folder");
+            set_mode(&folder.path().join("public"), 0o777);
+        }
         for open in [folder.path().to_owned(), folder.path().join("home")] {
             set_mode(&open, 0o777);
         }
@@ -106,8 +114,9 @@ fn configuration(folder: &Path, [imap, imaps, pop3]: [SocketAddr; 3], options: &
         )
     };
     let capability = if options.without.is_empty() { String::new() } else { capability_without(options.without) };
-    let Options { delimiter, mechanisms, password, acl, .. } = options;
+    let Options { delimiter, mechanisms, password, acl, shares, .. } = options;
     let acl = if *acl { acl_settings(&folder.to_string()) } else { String::new() };
+    let shares = if *shares { share_settings(&folder.to_string(), *delimiter) } else { String::new() };
     let (imap_address, imap_port) = (imap.ip(), imap.port());
     let (imaps_address, imaps_port) = (imaps.ip(), imaps.port());
     let (pop3_address, pop3_port) = (pop3.ip(), pop3.port());
@@ -167,7 +176,29 @@ userdb {{
   driver = static
   args = home={folder}/home/%u
 }}
-{acl}"
+{acl}{shares}"
+    )
+}
+
+/// A namespace that is everybody's, with the rights that one file tells.
+fn share_settings(folder: &str, delimiter: char) -> String {
+    format!(
+        "mail_plugins = $mail_plugins acl
+protocol imap {{
+  mail_plugins = $mail_plugins imap_acl
+}}
+plugin {{
+  acl = vfile:{folder}/acl
+}}
+namespace public {{
+  type = public
+  separator = {delimiter}
+  prefix = Public{delimiter}
+  location = mdbox:{folder}/public
+  subscriptions = no
+  list = yes
+}}
+"
     )
 }
 

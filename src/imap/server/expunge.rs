@@ -81,9 +81,10 @@ fn expunged<B: Backend>(context: &Context, account: &mut B::Account, view: &View
     Ok(Done::Reply(Reply::with(Code::HighestModSeq(mod_seq), "Expunged")))
 }
 
-/// EXAMINE selects for reading only (RFC 3501 section 6.3.2).
+/// EXAMINE selects for reading only (RFC 3501 section 6.3.2); and some mailboxes cannot be changed at all (RFC 5530: NOPERM).
 pub fn refuse_read_only(view: &View) -> Result<(), Refusal> {
     match view.read_only {
+        true if view.is_fixed => Err(Refusal::no(Code::NoPerm, "The mailbox can only be read")),
         true => Err(Refusal::no(Code::ReadOnly, "The mailbox is selected for reading only")),
         false => Ok(()),
     }

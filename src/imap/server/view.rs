@@ -26,6 +26,8 @@ pub struct View {
     own: BTreeSet<LocalUid>,
     /// EXAMINE, or a mailbox that cannot be changed.
     pub read_only: bool,
+    /// The latter.
+    pub is_fixed: bool,
     /// What the user may do.
     rights: Rights,
     /// The messages that no session has seen become this session's recent ones.
@@ -60,6 +62,7 @@ impl View {
             uid_validity: opened.uid_validity,
             own: BTreeSet::new(),
             read_only: read_only || opened.read_only,
+            is_fixed: opened.read_only,
             rights: opened.rights,
             claim_recent,
             recent: recent_between(opened.recent_from, opened.uid_next),

@@ -105,6 +105,8 @@ pub struct State {
     pub hides: BTreeMap<String, BTreeSet<u32>>,
     /// UIDs that a FETCH of several leaves out (QUIRKS.md row 19).
     pub leaves_out: BTreeSet<u32>,
+    /// Mailboxes that may only be read.
+    pub read_only: BTreeSet<String>,
     /// UID EXPUNGE is answered OK and does nothing (QUIRKS.md row 41).
     pub forgets_to_expunge: bool,
     /// A mailbox that someone replaces by another of its name, with as many other messages, in the moment before the
@@ -223,6 +225,7 @@ impl Server {
             meanwhile: None,
             hides: BTreeMap::new(),
             leaves_out: BTreeSet::new(),
+            read_only: BTreeSet::new(),
             forgets_to_expunge: false,
             replaced: None,
             next_uid_validity: 1000,
@@ -259,6 +262,7 @@ impl Server {
             meanwhile: state.meanwhile,
             hides: state.hides.clone(),
             leaves_out: state.leaves_out.clone(),
+            read_only: state.read_only.clone(),
             forgets_to_expunge: state.forgets_to_expunge,
             replaced: None,
             next_uid_validity: state.next_uid_validity,
@@ -671,7 +675,7 @@ impl Remote for ModelRemote {
                 uid_next: status.uid_next,
                 exists: status.messages,
                 highest_mod_seq: status.highest_mod_seq,
-                read_only: false,
+                read_only: state.read_only.contains(&name.0),
                 permanent_flags: state.traits.permanent.clone(),
                 any_keyword: state.traits.any_keyword,
                 since,

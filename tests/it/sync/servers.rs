@@ -1,5 +1,6 @@
 //! Servers that refuse, that cannot, and that have ways of their own.
 
+use mailtide::store::{self, FlagChange, Origin, Txn};
 use mailtide::sync::remote::RefusalCode;
 use mailtide::types::{Flag, Flags, SystemFlag, Timestamp};
 
@@ -648,5 +649,32 @@ impl World {
         let mut remote = self.server.connect();
         let engine = self.engine();
         super::world::block_on(engine.sync_once(&mut remote, &clock, &mut report)).expect("a sync");
+    }
+}
+
+#[test]
+fn what_upstream_lets_one_only_read_one_may_only_read_here() {
+    for traits in Traits::all() {
+        let world = with_mail(traits);
+        world.server.deliver("B", "theirs", "");
+        world.server.state().read_only.insert("B".to_owned());
+        world.settle();
+        let (uid, mailbox) = (world.uids("B", "theirs"), world.mailbox("B"));
+        let change = FlagChange::Add(std::iter::once(Flag::from(SystemFlag::Flagged)).collect());
+        let store = move |txn: &mut Txn<'_>| txn.store_flags(mailbox, &uid, &change, None).map(drop);
+        let refused = world.try_write(Origin::LocalUser, store.clone());
+        assert!(matches!(refused, Err(store::Error::ReadOnly)), "{refused:?}");
+        // What others do there still comes.
+        world.server.deliver("B", "new", "");
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        // Nothing but that is different, and it is seen.
+        world.server.state().read_only.clear();
+        world.settle();
+        world.write(Origin::LocalUser, store);
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        assert!(world.there().contains("theirs(\\Flagged)"), "{}", world.there());
+        world.assert_sound();
     }
 }

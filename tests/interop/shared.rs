@@ -1,0 +1,69 @@
+//! A mailbox that is everybody's, with Dovecot at the other end: who may only read it there may only read it here.
+
+use crate::support::agent::{Account, Agent};
+use crate::support::corpus;
+use crate::support::dovecot::{Dovecot, Options, PASSWORD};
+use crate::support::sink::Sink;
+use crate::support::snapshot;
+
+#[test]
+fn what_may_only_be_read_there_may_only_be_read_here() {
+    let Some(dovecot) = Dovecot::start(&Options { shares: true, ..Options::default() }) else { return };
+    let mut boss = dovecot.login("boss");
+    boss.ok("CREATE Public/Notes");
+    for number in 0..3 {
+        boss.append("Public/Notes", &[], 1_000_000_000, &corpus::small(number));
+    }
+    let sink = Sink::start();
+    let account = |user| Account {
+        name: user,
+        address: format!("{user}@home.example"),
+        imap: dovecot.imap,
+        smtp: sink.address,
+        tls: "none",
+        user,
+        password: PASSWORD,
+        more: "",
+    };
+    let agent = Agent::started(&(account("ann").text() + &account("boss").text()));
+    agent.sync();
+    let mut local = agent.login("ann");
+    let opened = local.select("Public/Notes");
+    assert_eq!((opened.text.starts_with("[READ-ONLY]"), opened.exists()), (true, 3), "{opened:?}");
+    for command in ["STORE 1 +FLAGS (\\Flagged)", "STORE 1 +FLAGS (\\Deleted)", "MOVE 1 INBOX", "EXPUNGE"] {
+        let refused = local.command(command);
+        assert_eq!(
+            (refused.status.as_str(), refused.text.starts_with("[NOPERM]")),
+            ("NO", true),
+            "{command}: {refused:?}"
+        );
+    }
+    local.ok("COPY 1:2 INBOX");
+    local.select("INBOX");
+    for command in ["COPY 1 Public/Notes", "MOVE 1 Public/Notes"] {
+        let refused = local.command(command);
+        assert_eq!(
+            (refused.status.as_str(), refused.text.starts_with("[NOPERM]")),
+            ("NO", true),
+            "{command}: {refused:?}"
+        );
+    }
+    // Who may change it does.
+    let mut theirs = agent.login("boss");
+    let opened = theirs.select("Public/Notes");
+    assert!(opened.text.starts_with("[READ-WRITE]"), "{opened:?}");
+    theirs.ok("STORE 3 +FLAGS (\\Deleted)");
+    theirs.ok("EXPUNGE");
+    for _ in 0..2 {
+        agent.sync();
+    }
+    let status = agent.status();
+    for account in status["accounts"].as_array().expect("accounts") {
+        assert_eq!(account["journal"]["parked"], 0, "{status}");
+    }
+    for user in ["ann", "boss"] {
+        let (here, there) = (snapshot::take(&mut agent.login(user)), snapshot::take(&mut dovecot.login(user)));
+        assert_eq!(here, there, "{user}: {}", snapshot::tell(&here, &there));
+        assert_eq!(here["Public/Notes"].len(), 2);
+    }
+}
