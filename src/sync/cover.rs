@@ -15,7 +15,7 @@ use super::{Error, Result};
 use crate::journal::{Entry, State};
 use crate::store::{Bound, Cursor, RemoteMailbox, bound_uids};
 use crate::types::mutant::mutant;
-use crate::types::{Flags, MailboxId, MessageId, ModSeq, RemoteUid, UidSet};
+use crate::types::{Flags, MailboxId, MessageId, ModSeq, RemoteUid, UidSet, UidValidity};
 
 /// How often a message is asked for that the server named but did not give.
 pub(super) const GIVE_ATTEMPTS_MAX: u32 = 5;
@@ -119,7 +119,10 @@ impl<R: Remote> Pass<'_, R> {
         if self.read(|reader| reader.mailbox(mailbox))?.read_only != read_only {
             self.write(move |txn| txn.set_read_only(mailbox, read_only))?;
         }
-        if cursor.uid_validity == Some(selected.uid_validity) && !self.went_back(known, selected.uid_next)? {
+        if cursor.uid_validity == Some(selected.uid_validity)
+            && !self.went_back(known, selected.uid_next)?
+            && !self.is_another(mailbox, selected).await?
+        {
             return Ok(cursor);
         }
         let found = self.find_again(mailbox).await?;
@@ -134,6 +137,35 @@ impl<R: Remote> Pass<'_, R> {
         let Some(uid_next) = uid_next else { return Ok(false) };
         let last = bound_uids(&self.read(|reader| reader.bound(known.mailbox))?).last();
         Ok(uid_next < known.cursor.uid_next || last.is_some_and(|last| uid_next <= last))
+    }
+
+    /// Where UIDVALIDITY tells nothing ([`tells_nothing`]) a mailbox that was deleted and made again looks the same: a few of
+    /// its messages are asked who they are.
+    async fn is_another(&mut self, mailbox: MailboxId, selected: &Selected) -> Result<bool> {
+        if !tells_nothing(selected.uid_validity) {
+            return Ok(false);
+        }
+        let bound = self.read(|reader| reader.bound(mailbox))?;
+        let mut held: Vec<(RemoteUid, MessageId)> =
+            bound.into_iter().filter_map(|bound| Some((bound.uid?, bound.message))).collect();
+        held.sort_unstable();
+        let sample: Vec<_> =
+            [0, held.len() / 2, held.len().saturating_sub(1)].iter().filter_map(|at| held.get(*at)).collect();
+        if sample.is_empty() {
+            return Ok(false);
+        }
+        let shown = self.remote.fingerprints(&sample.iter().map(|(uid, _)| *uid).collect()).await?;
+        self.read(|reader| {
+            for shown in &shown {
+                let message = sample.iter().find(|(uid, _)| *uid == shown.uid).map(|(_, message)| *message);
+                let facts = message.map(|message| reader.message_facts(message)).transpose()?.flatten();
+                let sought = facts.map(|facts| Sought::of(reader, &facts)).transpose()?;
+                if sought.is_some_and(|sought| identity::is_other(&sought, shown)) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
     }
 
     /// UIDVALIDITY of the selected mailbox changed, or UIDNEXT went back: which UIDs its messages have now.
@@ -231,6 +263,11 @@ fn being_taken(entries: &[Entry]) -> BTreeSet<MessageId> {
     });
     let moves = evidence.filter(|evidence| evidence.source.as_ref().is_some_and(|source| source.moves));
     moves.flat_map(|evidence| &evidence.messages).map(|(message, ..)| *message).collect()
+}
+
+/// Is it the UIDVALIDITY of a server that has the same everywhere and always (DavMail, QUIRKS.md row 31)?
+pub(super) const fn tells_nothing(uid_validity: UidValidity) -> bool {
+    uid_validity.get() == 1
 }
 
 /// Can what happened since the cursor be told by mod-sequences? Not if the server has none, nor if they went back or

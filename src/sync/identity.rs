@@ -58,6 +58,16 @@ pub fn is_alike(one: &Sought, other: &Sought) -> bool {
     Key::of_sought(one) == Key::of_sought(other) && one.fields.iter().any(|field| !field.is_empty())
 }
 
+/// Is what the server shows certainly another message? By Message-ID, or by Date and Subject where one has none.
+pub fn is_other(sought: &Sought, shown: &Fingerprinted) -> bool {
+    let theirs = shown_fields(shown);
+    let ours = &sought.fields;
+    match (ours[0].is_empty(), theirs[0].is_empty()) {
+        (false, false) => ours[0] != theirs[0],
+        _ => ours.iter().any(|field| !field.is_empty()) && ours[1..] != theirs[1..],
+    }
+}
+
 /// Matches by what is known without the bytes.
 pub fn by_fingerprint(sought: &[Sought], shown: &[Fingerprinted]) -> Found {
     let mut pairs = Vec::new();
@@ -137,16 +147,16 @@ impl Key {
     }
 
     fn of_shown(shown: &Fingerprinted) -> Self {
-        let field = |name: &str| shown.fields.get(name).map(|value| trimmed(value)).unwrap_or_default();
+        let fields = shown_fields(shown);
         if mutant!(MessageIdIsIdentity) {
-            return Self::of_message_id(&field("MESSAGE-ID"));
+            return Self::of_message_id(&fields[0]);
         }
-        Self {
-            size_bytes: shown.size_bytes,
-            internal_s: shown.internal_date.map(InternalDate::unix_seconds),
-            fields: [field("MESSAGE-ID"), field("DATE"), field("SUBJECT")],
-        }
+        Self { size_bytes: shown.size_bytes, internal_s: shown.internal_date.map(InternalDate::unix_seconds), fields }
     }
+}
+
+fn shown_fields(shown: &Fingerprinted) -> [Vec<u8>; 3] {
+    ["MESSAGE-ID", "DATE", "SUBJECT"].map(|name| shown.fields.get(name).map(|value| trimmed(value)).unwrap_or_default())
 }
 
 fn trimmed(value: &[u8]) -> Vec<u8> {

@@ -9,7 +9,7 @@ use std::io;
 
 use super::Result;
 use super::compare::{Difference, Sight};
-use super::cover::is_trusted;
+use super::cover::{is_trusted, tells_nothing};
 use super::fetch::ArrivalSink;
 use super::pass::{Pass, Refusal};
 use super::pull::Folder;
@@ -114,7 +114,8 @@ impl Plan {
         let goes_on = plan.cursor.uid_next <= uid_next && bound.last().is_none_or(|last| last < uid_next);
         let is_same = plan.cursor.uid_validity == Some(status.uid_validity) && goes_on;
         let is_known = is_same && !plan.is_first();
-        if reader.quarantine(folder.mailbox)?.is_some() || !(is_first || is_known) {
+        let is_unsure = !is_first && tells_nothing(status.uid_validity);
+        if reader.quarantine(folder.mailbox)?.is_some() || is_unsure || !(is_first || is_known) {
             return Ok(None);
         }
         if status.messages > 0 || is_known {

@@ -678,3 +678,31 @@ fn what_upstream_lets_one_only_read_one_may_only_read_here() {
         world.assert_sound();
     }
 }
+
+#[test]
+fn where_uidvalidity_is_always_1_a_mailbox_made_again_is_not_taken_for_the_one_before() {
+    for traits in Traits::all() {
+        let world = World::new(traits);
+        world.server.create("B");
+        let fix = |world: &World| world.server.state().mailboxes.get_mut("B").expect("a mailbox").uid_validity = 1;
+        fix(&world);
+        for text in ["x", "y"] {
+            world.server.deliver("B", text, "");
+        }
+        world.settle();
+        world.flag("B", "y", "\\Flagged", "");
+        {
+            let mut state = world.server.state();
+            let mailbox = state.mailboxes.get_mut("B").expect("a mailbox");
+            mailbox.messages.clear();
+            mailbox.uid_next = 1;
+        }
+        for text in ["a", "b", "c"] {
+            world.server.deliver("B", text, "");
+        }
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        assert!(world.there().contains("B: a b c"), "nothing was done to a stranger: {}", world.there());
+        world.assert_sound();
+    }
+}
