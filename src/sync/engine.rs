@@ -63,6 +63,7 @@ impl Engine {
                 selected: None,
                 unseen: BTreeMap::new(),
                 listed: BTreeMap::new(),
+                is_stranger: false,
                 bursts: true,
             };
             let outcome = run(&mut pass).await;

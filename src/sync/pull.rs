@@ -67,7 +67,8 @@ impl<R: Remote> Pass<'_, R> {
         vanishing.into_iter().try_for_each(|vanishing| self.account_for(vanishing, &all))
     }
 
-    /// What vanished from many mailboxes may be a mass though none of them lost many. A mailbox in quarantine stays there
+    /// What vanished from many mailboxes may be a mass though none of them lost many, and all that another server under the same
+    /// name does not have is one. A mailbox in quarantine stays there
     /// until the user decides, or nothing is missing any more.
     fn suspect(&self, vanishing: &mut [Vanishing], all: &BTreeSet<MessageId>) -> Result<()> {
         let account = self.account;
@@ -87,7 +88,7 @@ impl<R: Remote> Pass<'_, R> {
             }
         }
         // What arrived may be what vanished, moved.
-        if mailboxes > 1 && is_mass(lost.saturating_sub(arrived), held) {
+        if self.is_stranger || mailboxes > 1 && is_mass(lost.saturating_sub(arrived), held) {
             let free = vanishing.iter_mut().filter(|vanishing| verdict_of(vanishing.mailbox).is_none());
             free.for_each(|vanishing| vanishing.is_suspect = true);
         }

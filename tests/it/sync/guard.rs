@@ -188,3 +188,37 @@ fn many_small_mailboxes_emptied_at_once_are_kept_until_the_user_decides_each() {
         world.assert_sound();
     }
 }
+
+#[test]
+fn another_server_under_the_same_name_takes_nothing_away_without_asking() {
+    for traits in Traits::all() {
+        let world = World::new(traits);
+        world.server.create("B");
+        for (mailbox, text) in [("INBOX", "x"), ("INBOX", "y"), ("B", "z")] {
+            world.server.deliver(mailbox, text, "");
+        }
+        world.settle();
+        for mailbox in ["INBOX", "B"] {
+            empty_and_renumber(&world.server, mailbox);
+            world.server.deliver(mailbox, "stranger", "");
+        }
+        for _ in 0..2 {
+            world.sync().expect("a sync");
+        }
+        assert_eq!(world.here(), "B: stranger z\nINBOX: stranger x y");
+        let quarantined = world.read(|reader| reader.quarantined(world.account));
+        assert_eq!(quarantined.len(), 2);
+        world.assert_sound();
+        for mailbox in ["INBOX", "B"] {
+            let decided = world.engine().decide(world.mailbox(mailbox), Verdict::Confirmed, Timestamp::from_unix_ms(0));
+            decided.expect("a mailbox in quarantine");
+        }
+        world.settle();
+        assert_eq!(world.here(), world.there());
+    }
+}
+
+fn empty_and_renumber(server: &Server, mailbox: &str) {
+    server.state().mailboxes.get_mut(mailbox).expect("a mailbox").messages.clear();
+    server.renumber(mailbox);
+}
