@@ -152,8 +152,11 @@ pub const UPSTREAM_IDLE_REISSUE_MS: u64 = 25 * 60_000;
 /// How long a server may take to answer DONE: it has nothing to do, so one that does not answer is not there any more.
 pub const UPSTREAM_PROBE_TIMEOUT_MS: u64 = 20_000;
 
-/// How often a server without IDLE is asked for changes.
-pub const UPSTREAM_POLL_MS: u64 = 60_000;
+/// How soon a server without IDLE is asked for changes again after one: where something happened more may.
+pub const UPSTREAM_POLL_MIN_MS: u64 = 15_000;
+
+/// How often it is asked while nothing happens.
+pub const UPSTREAM_POLL_MAX_MS: u64 = 60_000;
 
 /// How long a goodbye may take.
 pub const UPSTREAM_LOGOUT_TIMEOUT_MS: u64 = 5_000;

@@ -17,7 +17,7 @@ use crate::sync::remote::{
     Remote, RemoteError, RemoteName, Scanned, Selected, Status, Woken,
 };
 use crate::sync::tour::{Guide, Stop};
-use crate::types::{Flags, ModSeq, Quirks, RemoteUid, SpecialUse, UidSet};
+use crate::types::{Flags, ModSeq, Quirks, RemoteUid, SpecialUse, UidSet, limits};
 
 /// A connection to an IMAP account, logged in. Made by [`super::Connector`].
 pub struct ImapRemote {
@@ -27,6 +27,8 @@ pub struct ImapRemote {
     pub(super) profile: Profile,
     pub(super) namespaces: Namespaces,
     pub(super) selected: Option<SelectedMailbox>,
+    /// Without IDLE: how soon it is asked for changes.
+    pub(super) poll_ms: u64,
     ahead: Option<Ahead>,
 }
 
@@ -56,7 +58,16 @@ impl ImapRemote {
         profile: Profile,
         namespaces: Namespaces,
     ) -> Self {
-        Self { driver, facts, capabilities, profile, namespaces, selected: None, ahead: None }
+        Self {
+            driver,
+            facts,
+            capabilities,
+            profile,
+            namespaces,
+            selected: None,
+            poll_ms: limits::UPSTREAM_POLL_MIN_MS,
+            ahead: None,
+        }
     }
 
     /// Has the server tell of every mailbox by itself, to whoever waits. Once on a connection.

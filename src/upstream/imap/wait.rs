@@ -24,6 +24,7 @@ pub(super) async fn wait(
     let deadline = Instant::now() + Duration::from_millis(max_ms.min(FOREVER_MS));
     loop {
         if let Some(woken) = remote.driver.take_touched() {
+            remote.poll_ms = limits::UPSTREAM_POLL_MIN_MS;
             return Ok(woken);
         }
         if Instant::now() >= deadline {
@@ -109,12 +110,13 @@ fn keep_polling(error: RemoteError) -> Result<bool, RemoteError> {
 
 /// One pause and one NOOP. True if the interrupt ended the pause.
 async fn poll(remote: &mut ImapRemote, deadline: Instant, interrupt: &mut Interrupt<'_>) -> Result<bool, RemoteError> {
-    let until = deadline.min(Instant::now() + Duration::from_millis(limits::UPSTREAM_POLL_MS));
+    let until = deadline.min(Instant::now() + Duration::from_millis(remote.poll_ms));
     tokio::select! {
         biased;
         () = &mut *interrupt => return Ok(true),
         () = sleep_until(until) => {}
     }
+    remote.poll_ms = (remote.poll_ms * 2).min(limits::UPSTREAM_POLL_MAX_MS);
     remote.plain(Command::new("NOOP", "NOOP")).await.map(|()| false)
 }
 

@@ -77,16 +77,16 @@ async fn a_server_that_died_while_idle_is_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_idle_it_is_asked_now_and_then() {
+async fn without_idle_it_is_asked_now_and_then_and_sooner_after_something_happened() {
     let noop = "C: NOOP\nS: $ OK\n";
     for (capabilities, refusal) in
         [("", ""), ("IDLE", "C: IDLE\nS: $ NO not you\n"), ("IDLE", "C: IDLE\nS: $ BAD what\n")]
     {
-        let script = format!("{refusal}{}C: NOOP\nS: * 4 EXISTS\nS: $ OK\n{noop}", noop.repeat(2));
+        let script = format!("{refusal}{}C: NOOP\nS: * 4 EXISTS\nS: $ OK\n{noop}{noop}", noop.repeat(3));
         let (mut remote, dial) = selected(capabilities, &script).await;
         let begun = Instant::now();
         assert_eq!(wait(&mut remote, NEVER).await, Ok(Woken::Arrived));
-        assert_eq!(begun.elapsed().as_secs(), 180);
+        assert_eq!(begun.elapsed().as_secs(), 15 + 30 + 60 + 60);
         assert_eq!(remote.wait(NEVER, Box::pin(sleep(Duration::from_secs(5)))).await, Ok(Woken::Interrupted));
         assert_eq!(wait(&mut remote, 30_000).await, Ok(Woken::TimedOut));
         dial.assert_followed();
