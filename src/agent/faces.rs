@@ -176,9 +176,10 @@ fn make_imap(parts: Parts) -> MakeSession {
         let backend = backend.among(parts.sessions.clone()).fetching(Arc::new(parts.wishes.clone()));
         let config = imap::SessionConfig {
             scram_nonce: nonce(),
+            binding: accepted.tls.as_ref().and_then(|tls| tls.binding.clone()),
             name: "Mailtide".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            plaintext_login: accepted.is_loopback(),
+            plaintext_login: accepted.tls.is_some() || accepted.is_loopback(),
             tokens: true,
             starttls: accepted.can_upgrade,
             capabilities: imap::Capabilities::all(),
@@ -200,8 +201,12 @@ fn make_smtp(parts: Parts) -> MakeSession {
             peer: accepted.peer.ip().to_canonical().to_string(),
             // Other users of this machine reach loopback as well: who sends must log in.
             role: smtp::Role::Submission { anonymous: false },
-            tls: if accepted.can_upgrade { smtp::Tls::Offered } else { smtp::Tls::Absent },
             plaintext_auth: accepted.is_loopback(),
+            tls: match (&accepted.tls, accepted.can_upgrade) {
+                (Some(facts), _) => smtp::Tls::Active(facts.clone()),
+                (None, true) => smtp::Tls::Offered,
+                (None, false) => smtp::Tls::Absent,
+            },
             scram_nonce: nonce(),
             message_max_bytes: limits::MESSAGE_MAX_BYTES,
             hold_max_seconds: limits::HOLD_MAX_SECONDS,
@@ -219,9 +224,14 @@ fn make_pop3(parts: Parts) -> MakeSession {
         let backend = backend.fetching(Arc::new(parts.wishes.clone()), accepted.wake.callback());
         let config = pop3::Config {
             hostname: HOSTNAME.to_owned(),
-            tls: if accepted.can_upgrade { pop3::Tls::Offered } else { pop3::Tls::Absent },
+            tls: match (&accepted.tls, accepted.can_upgrade) {
+                (Some(_), _) => pop3::Tls::Active,
+                (None, true) => pop3::Tls::Offered,
+                (None, false) => pop3::Tls::Absent,
+            },
             plaintext_auth: accepted.is_loopback(),
             scram_nonce: nonce(),
+            binding: accepted.tls.as_ref().and_then(|tls| tls.binding.clone()),
             login_delay_seconds: 0,
             tarpit_ms: if accepted.is_loopback() { 0 } else { limits::TARPIT_MS },
         };

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::{Clock, Shutdown};
-use crate::types::{Conversation, Event, Step, Timestamp, TlsFacts, limits};
+use crate::types::{ChannelBinding, Conversation, Event, Step, Timestamp, TlsFacts, limits};
 
 /// Wakes one session from anywhere; several calls before it looks count as one.
 #[derive(Debug, Clone, Default)]
@@ -258,7 +258,16 @@ pub(super) fn tls_facts<S>(stream: &TlsStream<S>) -> TlsFacts {
             .and_then(|suite| suite.suite().as_str())
             .unwrap_or_default()
             .to_owned(),
+        binding: binding(connection),
     }
+}
+
+/// Of TLS 1.3 alone: before it, what is exported can be the same on two connections (RFC 9266 section 3).
+fn binding(connection: &rustls::ServerConnection) -> Option<ChannelBinding> {
+    let is_unique = connection.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
+    let octets = [0; ChannelBinding::LENGTH];
+    let exported = connection.export_keying_material(octets, ChannelBinding::LABEL, Some(b""));
+    exported.ok().filter(|_| is_unique).map(ChannelBinding::new)
 }
 
 /// A stream before and after STARTTLS.

@@ -319,6 +319,7 @@ impl Parts {
         }
         let config = SessionConfig {
             scram_nonce: nonce(),
+            binding: accepted.tls.as_ref().and_then(|tls| tls.binding.clone()),
             name: self.settings.faults.server_name().unwrap_or("Mailtide refserver").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             plaintext_login: is_private(accepted),
@@ -343,7 +344,15 @@ impl Parts {
         let (plaintext_auth, tarpit_ms) = (is_private(accepted), self.tarpit_ms(accepted));
         pop3::Session::new(
             backend,
-            pop3::Config { hostname, tls, plaintext_auth, scram_nonce: nonce(), login_delay_seconds, tarpit_ms },
+            pop3::Config {
+                hostname,
+                tls,
+                plaintext_auth,
+                scram_nonce: nonce(),
+                binding: accepted.tls.as_ref().and_then(|tls| tls.binding.clone()),
+                login_delay_seconds,
+                tarpit_ms,
+            },
         )
     }
 

@@ -9,8 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Credentials;
-use super::scram::{ITERATIONS, ScramHash, is_nonce};
-use crate::types::Secret;
+use super::scram::{ITERATIONS, ScramHash, binding_input, is_nonce};
+use crate::types::{ChannelBinding, Secret};
 
 /// Rounds of hashing that a server may ask for: some seconds of work.
 const ITERATIONS_MAX: NonZeroU32 = NonZeroU32::new(2_000_000).expect("not zero");
@@ -49,6 +49,8 @@ pub fn may_scram(user: &str, password: &Secret) -> bool {
 #[derive(Debug)]
 pub struct ScramClient {
     hash: ScramHash,
+    gs2_header: String,
+    binding: Option<ChannelBinding>,
     bare: String,
     nonce: String,
 }
@@ -71,16 +73,21 @@ pub enum ChallengeError {
 }
 
 impl ScramClient {
-    /// Begins an exchange, with `client-first-message` (RFC 5802 section 7). `nonce` is random, and of this exchange alone.
-    pub fn begin(hash: ScramHash, user: &str, nonce: String) -> (Self, Vec<u8>) {
+    /// Begins an exchange, with `client-first-message` (RFC 5802 section 7). `nonce` is random, and of this exchange alone;
+    /// with a `binding` it is one of the -PLUS mechanism.
+    pub fn begin(hash: ScramHash, user: &str, nonce: String, binding: Option<ChannelBinding>) -> (Self, Vec<u8>) {
         let bare = format!("n={},r={nonce}", escaped(user));
-        let first = format!("n,,{bare}").into_bytes();
-        (Self { hash, bare, nonce }, first)
+        let gs2_header = match &binding {
+            Some(_) => format!("p={},,", ChannelBinding::NAME),
+            None => "n,,".to_owned(),
+        };
+        let first = format!("{gs2_header}{bare}").into_bytes();
+        (Self { hash, gs2_header, binding, bare, nonce }, first)
     }
 
     /// Answers `server-first-message` with `client-final-message`.
     pub fn answer(self, challenge: &[u8], password: &Secret) -> Result<(ScramProving, Vec<u8>), ChallengeError> {
-        let Self { hash, bare, nonce: own } = self;
+        let Self { hash, gs2_header, binding, bare, nonce: own } = self;
         let challenge = std::str::from_utf8(challenge).map_err(|_| ChallengeError::Malformed)?;
         let mut attributes = challenge.split(',');
         let mut attribute = |name: &str| attributes.next().and_then(|attribute| attribute.strip_prefix(name));
@@ -94,7 +101,7 @@ impl ScramClient {
         // Fewer would help whoever wants to guess the password from the proof.
         let rounds = NonZeroU32::new(iterations).filter(|count| (ITERATIONS..=ITERATIONS_MAX).contains(count));
         let salted = hash.salted(password.expose(), &salt, rounds.ok_or(ChallengeError::Rounds(iterations))?);
-        let without_proof = format!("c={},r={nonce}", STANDARD.encode("n,,"));
+        let without_proof = format!("c={},r={nonce}", binding_input(&gs2_header, binding.as_ref()));
         let auth_message = format!("{bare},{challenge},{without_proof}");
         let client_key = hash.hmac(&salted, b"Client Key");
         let signature = hash.hmac(&hash.digest(&client_key), auth_message.as_bytes());
@@ -121,7 +128,7 @@ mod tests {
     const CHALLENGE: &str = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 
     fn answer(challenge: &str) -> Result<(ScramProving, String), ChallengeError> {
-        let (client, first) = ScramClient::begin(ScramHash::Sha256, "user", NONCE.to_owned());
+        let (client, first) = ScramClient::begin(ScramHash::Sha256, "user", NONCE.to_owned(), None);
         assert_eq!(first, b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
         let (proving, answer) = client.answer(challenge.as_bytes(), &Secret::new("pencil"))?;
         Ok((proving, String::from_utf8(answer).expect("ASCII")))

@@ -56,6 +56,8 @@ pub fn usable(credentials: &Credentials, kind: SecretKind) -> impl Iterator<Item
     let may_scram = client::may_scram(&credentials.user, &credentials.password);
     Mechanism::ALL.into_iter().filter(move |mechanism| match mechanism {
         Mechanism::Scram(_) => kind == SecretKind::Password && may_scram,
+        // What names the connection is not known here.
+        Mechanism::ScramPlus(_) => false,
         Mechanism::OAuthBearer | Mechanism::XOAuth2 => kind == SecretKind::Token,
         Mechanism::Plain | Mechanism::Login => kind == SecretKind::Password,
     })
@@ -65,8 +67,8 @@ impl Exchange {
     /// Begins. `nonce` is random, and of this exchange alone.
     pub fn begin(mechanism: Mechanism, credentials: Credentials, (host, port): (&str, u16), nonce: String) -> Self {
         let (state, initial) = match mechanism {
-            Mechanism::Scram(hash) => {
-                let (client, first) = ScramClient::begin(hash, &credentials.user, nonce);
+            Mechanism::Scram(hash) | Mechanism::ScramPlus(hash) => {
+                let (client, first) = ScramClient::begin(hash, &credentials.user, nonce, None);
                 (State::Scram(client), Some(first))
             }
             Mechanism::OAuthBearer => (State::Token(b"\x01"), Some(client::oauth_bearer(&credentials, host, port))),

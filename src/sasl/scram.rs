@@ -1,4 +1,4 @@
-//! SCRAM (RFC 5802; SHA-256: RFC 7677), without channel binding: the password never travels, and what the server keeps of
+//! SCRAM (RFC 5802; SHA-256: RFC 7677), bound to the TLS connection (RFC 9266) or not: the password never travels, and what the server keeps of
 //! it cannot be used to log in. The server's side; the client's is in [`super::client`].
 //!
 //! Passwords are taken as they are given: what SASLprep would change of one is not changed.
@@ -8,6 +8,8 @@ use std::num::NonZeroU32;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac, pbkdf2};
+
+use crate::types::ChannelBinding;
 
 /// Rounds of hashing for keys made here, and the fewest that a server may ask for (RFC 7677 section 4: 4096 at least).
 pub(super) const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("4096 is not zero");
@@ -31,6 +33,14 @@ impl ScramHash {
         match self {
             Self::Sha256 => "SCRAM-SHA-256",
             Self::Sha1 => "SCRAM-SHA-1",
+        }
+    }
+
+    /// The same with channel binding.
+    pub const fn bound_mechanism(self) -> &'static str {
+        match self {
+            Self::Sha256 => "SCRAM-SHA-256-PLUS",
+            Self::Sha1 => "SCRAM-SHA-1-PLUS",
         }
     }
 
@@ -132,8 +142,37 @@ pub struct ScramFirst {
     pub user: String,
     authorize_as: Option<String>,
     gs2_header: String,
+    /// What the client has to name beside the header.
+    binding: Option<ChannelBinding>,
     bare: String,
     client_nonce: String,
+}
+
+/// Whether an exchange is bound to its connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// It cannot be.
+    Not,
+    /// It could be, and who says that they could as well was told otherwise by somebody in between (RFC 5802 section 6).
+    NotThoughOffered,
+    To(ChannelBinding),
+}
+
+impl Bound {
+    /// Is the client's `gs2-cbind-flag` one that fits?
+    fn fits(&self, flag: &str) -> bool {
+        match self {
+            Self::Not => matches!(flag, "n" | "y"),
+            Self::NotThoughOffered => flag == "n",
+            Self::To(_) => flag.strip_prefix("p=") == Some(ChannelBinding::NAME),
+        }
+    }
+}
+
+/// `cbind-input = gs2-header [ cbind-data ]`, in BASE64
+pub(super) fn binding_input(gs2_header: &str, binding: Option<&ChannelBinding>) -> String {
+    let data = binding.map(ChannelBinding::octets).unwrap_or_default();
+    STANDARD.encode([gs2_header.as_bytes(), data].concat())
 }
 
 /// The exchange while the client is to prove that it knows the password.
@@ -163,12 +202,11 @@ pub enum ScramFailure {
 
 impl ScramFirst {
     /// Reads `client-first-message = gs2-header client-first-message-bare` (RFC 5802 section 7).
-    pub fn read(hash: ScramHash, message: &[u8]) -> Option<Self> {
+    pub fn read(hash: ScramHash, bound: Bound, message: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(message).ok().filter(|text| text.len() <= MESSAGE_MAX_BYTES)?;
         let mut parts = text.splitn(3, ',');
         let (flag, authzid, bare) = (parts.next()?, parts.next()?, parts.next()?);
-        // "p" asks for channel binding, which this mechanism is without.
-        if !matches!(flag, "n" | "y") {
+        if !bound.fits(flag) {
             return None;
         }
         let authorize_as = match authzid.strip_prefix("a=") {
@@ -182,7 +220,11 @@ impl ScramFirst {
         let client_nonce = attributes.next()?.strip_prefix("r=").filter(|nonce| is_nonce(nonce))?.to_owned();
         let (gs2_header, bare) = (format!("{flag},{authzid},"), bare.to_owned());
         let authorize_as = authorize_as.filter(|name| *name != user);
-        Some(Self { hash, user, authorize_as, gs2_header, bare, client_nonce })
+        let binding = match bound {
+            Bound::To(binding) => Some(binding),
+            Bound::Not | Bound::NotThoughOffered => None,
+        };
+        Some(Self { hash, user, authorize_as, gs2_header, binding, bare, client_nonce })
     }
 
     /// The challenge: `server-first-message = nonce "," salt "," iteration-count`. `server_nonce` is random.
@@ -200,7 +242,7 @@ impl ScramChallenged {
         let text = std::str::from_utf8(message).ok().filter(|text| text.len() <= MESSAGE_MAX_BYTES);
         let (without_proof, proof) = text.and_then(|text| text.rsplit_once(",p=")).ok_or(ScramFailure::Malformed)?;
         let proof = STANDARD.decode(proof).map_err(|_| ScramFailure::Malformed)?;
-        let binding = format!("c={}", STANDARD.encode(&self.first.gs2_header));
+        let binding = format!("c={}", binding_input(&self.first.gs2_header, self.first.binding.as_ref()));
         let mut attributes = without_proof.split(',');
         let bound = attributes.next() == Some(&binding);
         let same_nonce = attributes.next().and_then(|nonce| nonce.strip_prefix("r=")) == Some(&self.nonce);
@@ -282,7 +324,7 @@ mod tests {
         for (hash, salt, first, nonce, challenge, last, verifier) in EXAMPLES {
             let keys = ScramKeys::derive(hash, "pencil", &STANDARD.decode(salt).expect("BASE64"));
             assert_eq!(ScramKeys::from_word(&keys.to_word()), Some(keys.clone()));
-            let read = || ScramFirst::read(hash, first.as_bytes()).expect("a first message");
+            let read = || ScramFirst::read(hash, Bound::Not, first.as_bytes()).expect("a first message");
             let (challenged, said) = read().challenge(keys.clone(), nonce);
             assert_eq!(String::from_utf8_lossy(&said), challenge);
             let (proved, said) = challenged.check(last.as_bytes()).expect("the right password");
@@ -304,8 +346,34 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_exchange_holds_on_its_own_connection_alone() {
+        use super::super::client::ScramClient;
+        use crate::types::Secret;
+        let (here, elsewhere) = (ChannelBinding::new([7; 32]), ChannelBinding::new([8; 32]));
+        let keys = ScramKeys::derive(ScramHash::Sha256, "pencil", b"salt");
+        let talk = |client: Option<&ChannelBinding>, server: Bound| {
+            let begun = ScramClient::begin(ScramHash::Sha256, "user", "abc".to_owned(), client.cloned());
+            let first = ScramFirst::read(ScramHash::Sha256, server, &begun.1).ok_or(ScramFailure::Malformed)?;
+            let (challenged, challenge) = first.challenge(keys.clone(), "def");
+            let (_, answer) = begun.0.answer(&challenge, &Secret::new("pencil")).expect("a fine challenge");
+            challenged.check(&answer).map(|(proved, _)| proved.user)
+        };
+        assert_eq!(talk(Some(&here), Bound::To(here.clone())).as_deref(), Ok("user"));
+        assert_eq!(talk(Some(&elsewhere), Bound::To(here.clone())), Err(ScramFailure::Refused), "passed on");
+        assert_eq!(talk(None, Bound::To(here.clone())), Err(ScramFailure::Malformed));
+        assert_eq!(talk(Some(&here), Bound::Not), Err(ScramFailure::Malformed));
+        assert_eq!(talk(None, Bound::NotThoughOffered).as_deref(), Ok("user"), "who cannot bind says so");
+        // Who could, and was told that the server cannot, was lied to.
+        for (bound, taken) in [(Bound::Not, true), (Bound::NotThoughOffered, false)] {
+            assert_eq!(ScramFirst::read(ScramHash::Sha256, bound, b"y,,n=user,r=abc").is_some(), taken);
+        }
+        let other = b"p=tls-unique,,n=user,r=abc";
+        assert!(ScramFirst::read(ScramHash::Sha256, Bound::To(here), other).is_none(), "another kind of binding");
+    }
+
+    #[test]
     fn names_are_unescaped_and_what_is_no_first_message_is_refused() {
-        let read = |message: &str| ScramFirst::read(ScramHash::Sha256, message.as_bytes());
+        let read = |message: &str| ScramFirst::read(ScramHash::Sha256, Bound::Not, message.as_bytes());
         assert_eq!(read("y,,n=a=2Cb=3Dc,r=x").map(|first| first.user).as_deref(), Some("a,b=c"));
         assert_eq!(read("n,a=bob,n=ann,r=x").and_then(|first| first.authorize_as).as_deref(), Some("bob"));
         assert_eq!(read("n,a=ann,n=ann,r=x").map(|first| first.authorize_as), Some(None));

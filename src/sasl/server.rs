@@ -2,13 +2,15 @@
 //! and still asked for).
 
 use super::Credentials;
-use super::scram::{ScramChallenged, ScramFailure, ScramFirst, ScramHash, ScramKeys, ScramProved, saslname};
-use crate::types::Secret;
+use super::scram::{Bound, ScramChallenged, ScramFailure, ScramFirst, ScramHash, ScramKeys, ScramProved, saslname};
+use crate::types::{ChannelBinding, Secret};
 
 /// A mechanism offered to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
     Scram(ScramHash),
+    /// Bound to the TLS connection, so that nobody in between can pass it on.
+    ScramPlus(ScramHash),
     /// RFC 7628: a bearer token.
     OAuthBearer,
     /// Its forerunner, which most know.
@@ -22,6 +24,8 @@ pub enum Mechanism {
 pub struct Offer {
     /// There are SCRAM keys of the users.
     pub scram: bool,
+    /// The connection can be bound to (RFC 5802 section 6).
+    pub bound: bool,
     /// A password may travel as it is: under TLS, or where nobody listens in between.
     pub passwords: bool,
     /// There are users with tokens; those travel where passwords may.
@@ -30,7 +34,9 @@ pub struct Offer {
 
 impl Mechanism {
     /// All of them, best first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
+        Self::ScramPlus(ScramHash::Sha256),
+        Self::ScramPlus(ScramHash::Sha1),
         Self::Scram(ScramHash::Sha256),
         Self::Scram(ScramHash::Sha1),
         Self::OAuthBearer,
@@ -42,6 +48,7 @@ impl Mechanism {
     /// As registered.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::ScramPlus(hash) => hash.bound_mechanism(),
             Self::Scram(hash) => hash.mechanism(),
             Self::OAuthBearer => "OAUTHBEARER",
             Self::XOAuth2 => "XOAUTH2",
@@ -60,6 +67,7 @@ impl Offer {
     /// Is it offered?
     pub const fn has(self, mechanism: Mechanism) -> bool {
         match mechanism {
+            Mechanism::ScramPlus(_) => self.scram && self.bound,
             Mechanism::Scram(_) => self.scram,
             Mechanism::OAuthBearer | Mechanism::XOAuth2 => self.passwords && self.tokens,
             Mechanism::Plain | Mechanism::Login => self.passwords,
@@ -81,7 +89,7 @@ pub enum Exchange {
         user: String,
     },
     /// SCRAM before the client's first message.
-    ScramFirst(ScramHash),
+    ScramFirst(ScramHash, Bound),
     ScramChallenged(Box<ScramChallenged>),
     /// Both proved who they are: the client only has to see the server's proof.
     ScramProved(ScramProved),
@@ -125,10 +133,16 @@ impl Progress {
 }
 
 impl Exchange {
-    /// Begins an exchange. `initial` is the initial response where the protocol carried one.
-    pub fn start(mechanism: Mechanism, initial: Option<&[u8]>) -> Progress {
+    /// Begins an exchange. `initial` is the initial response where the protocol carried one, `binding` what names the
+    /// connection, where that can be bound to.
+    pub fn start(mechanism: Mechanism, initial: Option<&[u8]>, binding: Option<&ChannelBinding>) -> Progress {
+        let unbound = if binding.is_some() { Bound::NotThoughOffered } else { Bound::Not };
         let (exchange, question) = match mechanism {
-            Mechanism::Scram(hash) => (Self::ScramFirst(hash), &b""[..]),
+            Mechanism::Scram(hash) => (Self::ScramFirst(hash, unbound), &b""[..]),
+            Mechanism::ScramPlus(hash) => {
+                let bound = binding.cloned().map_or(unbound, Bound::To);
+                (Self::ScramFirst(hash, bound), &b""[..])
+            }
             Mechanism::OAuthBearer => (Self::OAuthBearer, &b""[..]),
             Mechanism::XOAuth2 => (Self::XOAuth2, &b""[..]),
             Mechanism::Plain => (Self::Plain, &b""[..]),
@@ -156,7 +170,9 @@ impl Exchange {
                 }
                 None => Progress::Malformed,
             },
-            Self::ScramFirst(hash) => ScramFirst::read(hash, response).map_or(Progress::Malformed, Progress::Keys),
+            Self::ScramFirst(hash, bound) => {
+                ScramFirst::read(hash, bound, response).map_or(Progress::Malformed, Progress::Keys)
+            }
             Self::ScramChallenged(challenged) => match challenged.check(response) {
                 Ok((proved, proof)) => Progress::Challenge(Self::ScramProved(proved), proof),
                 Err(ScramFailure::Refused) => Progress::Refused,
@@ -215,7 +231,8 @@ mod tests {
 
     #[test]
     fn plain_gives_user_and_password() {
-        let Progress::Credentials(given) = Exchange::start(Mechanism::Plain, Some(b"\0tim\0tanstaaftanstaaf")) else {
+        let Progress::Credentials(given) = Exchange::start(Mechanism::Plain, Some(b"\0tim\0tanstaaftanstaaf"), None)
+        else {
             panic!("RFC 4616 section 4's own example is valid");
         };
         assert_eq!((given.user.as_str(), given.authorize_as), ("tim", None));
@@ -225,13 +242,16 @@ mod tests {
     #[test]
     fn what_is_not_plain_is_malformed() {
         for message in [&b""[..], b"tim", b"\0tim", b"\0\0pass", b"\0a\0b\0c", b"\0\xff\0b"] {
-            assert!(matches!(Exchange::start(Mechanism::Plain, Some(message)), Progress::Malformed), "{message:?}");
+            assert!(
+                matches!(Exchange::start(Mechanism::Plain, Some(message), None), Progress::Malformed),
+                "{message:?}"
+            );
         }
     }
 
     #[test]
     fn a_token_is_read_in_both_forms_and_only_in_them() {
-        let given = |mechanism, message: &str| match Exchange::start(mechanism, Some(message.as_bytes())) {
+        let given = |mechanism, message: &str| match Exchange::start(mechanism, Some(message.as_bytes()), None) {
             Progress::Token(given) => Some((given.user, given.password.expose().to_owned())),
             _ => None,
         };
@@ -260,7 +280,7 @@ mod tests {
 
     #[test]
     fn login_asks_twice() {
-        let Progress::Challenge(exchange, _) = Exchange::start(Mechanism::Login, None) else {
+        let Progress::Challenge(exchange, _) = Exchange::start(Mechanism::Login, None, None) else {
             panic!("asks for the user")
         };
         let Progress::Challenge(exchange, _) = exchange.respond(b"tim") else { panic!("asks for the password") };

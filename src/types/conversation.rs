@@ -32,6 +32,35 @@ pub struct TlsFacts {
     pub version: String,
     /// For instance `TLS13_AES_256_GCM_SHA384`.
     pub cipher_suite: String,
+    /// What names this one connection to both ends of it, where the version has such a thing.
+    pub binding: Option<ChannelBinding>,
+}
+
+/// `tls-exporter` (RFC 9266): octets that both ends of a TLS connection know, and nobody in between can have.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChannelBinding([u8; Self::LENGTH]);
+
+impl ChannelBinding {
+    /// Octets (RFC 9266 section 2).
+    pub const LENGTH: usize = 32;
+    /// The label they are exported by, without a context.
+    pub const LABEL: &'static [u8] = b"EXPORTER-Channel-Binding";
+    /// What it is called in SASL.
+    pub const NAME: &'static str = "tls-exporter";
+
+    pub const fn new(octets: [u8; Self::LENGTH]) -> Self {
+        Self(octets)
+    }
+
+    pub const fn octets(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ChannelBinding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ChannelBinding(..)")
+    }
 }
 
 /// What the driver does next.

@@ -23,7 +23,7 @@ pub mod unstuffing;
 
 pub use bodies::{Bodies, BodyPolicy, Bounds};
 pub use content::ContentHash;
-pub use conversation::{Conversation, Event, Step, TlsFacts};
+pub use conversation::{ChannelBinding, Conversation, Event, Step, TlsFacts};
 pub use date::{InternalDate, Timestamp};
 pub use flags::{Flag, Flags, Keyword, SystemFlag};
 pub use folder_filter::{FolderFilter, Glob};

@@ -34,6 +34,7 @@ impl Home {
             tls: Tls::Absent,
             plaintext_auth: true,
             scram_nonce: None,
+            binding: None,
             login_delay_seconds,
             tarpit_ms: 0,
         };

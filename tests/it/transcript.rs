@@ -137,7 +137,11 @@ impl Run {
             "open" => assert_eq!(self.step, Step::Wait, "{}", self.place),
             "starttls" => {
                 assert_eq!(self.step, Step::StartTls, "{}", self.place);
-                self.event(Event::TlsStarted(TlsFacts { version: "TLSv1_3".to_owned(), cipher_suite: String::new() }));
+                self.event(Event::TlsStarted(TlsFacts {
+                    version: "TLSv1_3".to_owned(),
+                    cipher_suite: String::new(),
+                    binding: None,
+                }));
             }
             "peer-closed" => self.event(Event::PeerClosed),
             "deadline" => self.event(Event::Deadline),

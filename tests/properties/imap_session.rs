@@ -91,6 +91,7 @@ fn run(mode: u8, then: &[u8], input: &[u8], cut: Cut) -> Said {
     };
     let config = SessionConfig {
         scram_nonce: None,
+        binding: None,
         name: "Mailtide".to_owned(),
         version: "1".to_owned(),
         plaintext_login: mode & STARTTLS == 0,

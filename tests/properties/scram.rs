@@ -43,7 +43,7 @@ fn keys(hash: ScramHash) -> ScramKeys {
 }
 
 fn server_meets(hash: ScramHash, first: &[u8], last: &[u8]) {
-    let begin = || match Exchange::start(Mechanism::Scram(hash), Some(first)) {
+    let begin = || match Exchange::start(Mechanism::Scram(hash), Some(first), None) {
         Progress::Keys(first) => Some(first),
         Progress::Malformed => None,
         other => panic!("a first message is none, or wants keys, not {other:?}"),
@@ -57,7 +57,7 @@ fn server_meets(hash: ScramHash, first: &[u8], last: &[u8]) {
     let nonce = nonce_of(&challenge);
     let client_nonce = nonce.strip_suffix(SERVER_NONCE).expect("the server's part is the end of the nonce");
     // What our own client would say, if this was its first message.
-    let (client, ours) = ScramClient::begin(hash, &user, client_nonce.to_owned());
+    let (client, ours) = ScramClient::begin(hash, &user, client_nonce.to_owned(), None);
     let right = match ours == first {
         true => client.answer(&challenge, &Secret::new(PASSWORD)).ok(),
         false => None,
@@ -95,10 +95,10 @@ fn client_meets(hash: ScramHash, challenge: &[u8], verifier: &[u8]) {
         return;
     }
     let password = Secret::new(PASSWORD);
-    let (client, first) = ScramClient::begin(hash, "a,b=c", CLIENT_NONCE.to_owned());
+    let (client, first) = ScramClient::begin(hash, "a,b=c", CLIENT_NONCE.to_owned(), None);
     assert_one_line(&first);
     assert!(may_scram("a,b=c", &password));
-    match Exchange::start(Mechanism::Scram(hash), Some(&first)) {
+    match Exchange::start(Mechanism::Scram(hash), Some(&first), None) {
         Progress::Keys(read) => assert_eq!(read.user, "a,b=c", "our server reads another name than our client wrote"),
         other => panic!("our server does not read our client: {other:?}"),
     }
@@ -111,7 +111,9 @@ fn client_meets(hash: ScramHash, challenge: &[u8], verifier: &[u8]) {
     // What our own server would say, if this was its challenge.
     let salt = text.split(',').nth(1).and_then(|salt| STANDARD.decode(salt.strip_prefix("s=")?).ok());
     let keys = ScramKeys::derive(hash, PASSWORD, &salt.expect("a challenge has a salt"));
-    let Progress::Keys(read) = Exchange::start(Mechanism::Scram(hash), Some(&first)) else { panic!("read before") };
+    let Progress::Keys(read) = Exchange::start(Mechanism::Scram(hash), Some(&first), None) else {
+        panic!("read before")
+    };
     let Progress::Challenge(exchange, ours) = Progress::challenged(read, keys, &nonce[CLIENT_NONCE.len()..]) else {
         panic!("keys make a challenge")
     };
@@ -134,7 +136,7 @@ fn keys_of_a_file(word: &[u8]) {
     assert_eq!(format!("{keys:?}"), "ScramKeys(..)", "keys are no text for a log");
     for hash in ScramHash::ALL {
         let first = format!("n,,n=a,r={CLIENT_NONCE}");
-        let Progress::Keys(read) = Exchange::start(Mechanism::Scram(hash), Some(first.as_bytes())) else {
+        let Progress::Keys(read) = Exchange::start(Mechanism::Scram(hash), Some(first.as_bytes()), None) else {
             panic!("a first message is one")
         };
         let Progress::Challenge(exchange, challenge) = Progress::challenged(read, keys.clone(), SERVER_NONCE) else {

@@ -33,6 +33,7 @@ fn programs(program: &[u8], message: &[u8]) {
     let search = |program: &[u8]| {
         let config = SessionConfig {
             scram_nonce: None,
+            binding: None,
             name: "Mailtide".to_owned(),
             version: "1".to_owned(),
             plaintext_login: true,

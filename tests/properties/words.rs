@@ -25,7 +25,7 @@ pub fn check(input: &[u8]) {
 /// PLAIN, LOGIN and SCRAM give what stands in the message, and nothing that does not.
 fn sasl(message: &[u8]) {
     for mechanism in Mechanism::ALL {
-        match Exchange::start(mechanism, Some(message)) {
+        match Exchange::start(mechanism, Some(message), None) {
             Progress::Credentials(given) => {
                 assert!(!given.user.is_empty(), "a user without a name");
                 let authzid = given.authorize_as.as_deref();

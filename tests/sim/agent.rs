@@ -236,6 +236,7 @@ impl Life {
         );
         let config = SessionConfig {
             scram_nonce: None,
+            binding: None,
             name: "Mailtide".to_owned(),
             version: "sim".to_owned(),
             plaintext_login: true,

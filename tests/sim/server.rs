@@ -218,6 +218,7 @@ impl Shared {
         );
         let config = SessionConfig {
             scram_nonce: None,
+            binding: None,
             name: self.faults.server_name().unwrap_or("Mailtide refserver").to_owned(),
             version: "sim".to_owned(),
             plaintext_login: true,

@@ -94,7 +94,8 @@ pub fn authenticate<B: Backend>(context: &mut Context, backend: &mut B, args: &m
     };
     match Mechanism::parse(&wanted.mechanism) {
         Some(mechanism) if context.config.offer().has(mechanism) => {
-            proceed(context, backend, Exchange::start(mechanism, initial.as_deref()))
+            let started = Exchange::start(mechanism, initial.as_deref(), context.config.binding.as_ref());
+            proceed(context, backend, started)
         }
         Some(Mechanism::Plain | Mechanism::Login) => Err(in_the_clear()),
         Some(Mechanism::OAuthBearer | Mechanism::XOAuth2) if context.config.tokens => Err(in_the_clear()),

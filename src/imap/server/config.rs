@@ -2,7 +2,7 @@
 
 pub use super::capability::{Capabilities, Capability};
 use crate::sasl::server::Offer;
-use crate::types::limits;
+use crate::types::{ChannelBinding, limits};
 
 /// What the root decides for a session.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct SessionConfig {
     pub version: String,
     /// What the server adds to a SCRAM exchange: random, of this session alone. `None`: SCRAM is not offered.
     pub scram_nonce: Option<String>,
+    /// What names the TLS connection, where there is one that can be bound to.
+    pub binding: Option<ChannelBinding>,
     /// Whether a password may travel on the transport as it is now: under TLS, or on loopback.
     pub plaintext_login: bool,
     /// Whether the tokens of users are taken, if any have some.
@@ -25,7 +27,12 @@ pub struct SessionConfig {
 impl SessionConfig {
     /// The SASL mechanisms offered.
     pub(super) const fn offer(&self) -> Offer {
-        Offer { scram: self.scram_nonce.is_some(), passwords: self.plaintext_login, tokens: self.tokens }
+        Offer {
+            scram: self.scram_nonce.is_some(),
+            bound: self.binding.is_some(),
+            passwords: self.plaintext_login,
+            tokens: self.tokens,
+        }
     }
 
     /// The capability list (RFC 3501 section 7.2.1), separated by spaces.
@@ -56,6 +63,7 @@ mod tests {
     fn a_password_is_asked_for_only_where_it_may_travel() {
         let mut config = SessionConfig {
             scram_nonce: None,
+            binding: None,
             name: "Mailtide".to_owned(),
             version: "1".to_owned(),
             plaintext_login: false,

@@ -434,6 +434,7 @@ impl<B: Backend> Conversation for Session<B> {
                     self.framer.discard_input();
                     self.context.config.starttls = false;
                     self.context.config.plaintext_login = true;
+                    self.context.config.binding = facts.binding;
                     self.awaiting = Awaiting::Command;
                 }
             }

@@ -15,7 +15,12 @@ impl<B: Backend> Session<B> {
     /// What AUTH takes at this moment.
     pub(super) fn offer(&self) -> Offer {
         let passwords = self.config.plaintext_auth || self.config.tls == Tls::Active;
-        Offer { scram: self.config.scram_nonce.is_some(), passwords, tokens: self.backend.offers_tokens() }
+        Offer {
+            scram: self.config.scram_nonce.is_some(),
+            bound: self.config.binding.is_some(),
+            passwords,
+            tokens: self.backend.offers_tokens(),
+        }
     }
 
     /// RFC 5034 section 4.
@@ -26,11 +31,12 @@ impl<B: Backend> Session<B> {
             Some(Mechanism::OAuthBearer | Mechanism::XOAuth2) if self.offer().tokens => return self.say(IN_THE_CLEAR),
             _ => return self.say("-ERR mechanism not offered"),
         };
+        let binding = self.config.binding.as_ref();
         match initial {
-            None => self.sasl(Exchange::start(mechanism, None), now),
-            Some("=") => self.sasl(Exchange::start(mechanism, Some(b"")), now),
+            None => self.sasl(Exchange::start(mechanism, None, binding), now),
+            Some("=") => self.sasl(Exchange::start(mechanism, Some(b""), binding), now),
             Some(initial) => match BASE64.decode(initial) {
-                Ok(initial) => self.sasl(Exchange::start(mechanism, Some(&initial)), now),
+                Ok(initial) => self.sasl(Exchange::start(mechanism, Some(&initial), binding), now),
                 Err(_) => self.say("-ERR not base64"),
             },
         }

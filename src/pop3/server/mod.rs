@@ -10,7 +10,7 @@ pub mod backend;
 mod commands;
 
 use crate::sasl::server::Exchange;
-use crate::types::{Conversation, Event, Step, Timestamp, limits};
+use crate::types::{ChannelBinding, Conversation, Event, Step, Timestamp, limits};
 
 use backend::Backend;
 use commands::Outgoing;
@@ -25,6 +25,8 @@ pub struct Config {
     pub plaintext_auth: bool,
     /// Random, of this session alone; without one SCRAM is not offered.
     pub scram_nonce: Option<String>,
+    /// What names the TLS connection, where there is one that can be bound to.
+    pub binding: Option<ChannelBinding>,
     /// How long a user must wait between logins (RFC 2449 section 6.5); 0: not at all.
     pub login_delay_seconds: u32,
     /// How long the answer to a failed login waits.
@@ -179,8 +181,8 @@ impl<B: Backend> Conversation for Session<B> {
         match event {
             Event::Changed => {}
             Event::PeerClosed => (self.held, self.state) = (None, State::Over),
-            Event::TlsStarted(_) => {
-                self.config.tls = Tls::Active;
+            Event::TlsStarted(facts) => {
+                (self.config.tls, self.config.binding) = (Tls::Active, facts.binding);
                 self.last_heard = Some(now);
                 self.state = State::Authorization { user: None };
             }

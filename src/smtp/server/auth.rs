@@ -8,7 +8,7 @@ use super::{Phase, Role, Session};
 use crate::sasl::scram;
 use crate::sasl::server::{Exchange, Mechanism, Offer, Progress};
 use crate::smtp::reply::{Refusal, Reply};
-use crate::types::limits;
+use crate::types::{ChannelBinding, limits};
 
 impl<B: Backend> Session<B> {
     /// What AUTH takes at this moment.
@@ -17,9 +17,14 @@ impl<B: Backend> Session<B> {
         let protected = self.config.plaintext_auth || self.tls_facts().is_some();
         Offer {
             scram: submission && self.config.scram_nonce.is_some(),
+            bound: self.binding().is_some(),
             passwords: submission && protected,
             tokens: self.backend.offers_tokens(),
         }
+    }
+
+    fn binding(&self) -> Option<&ChannelBinding> {
+        self.tls_facts().and_then(|facts| facts.binding.as_ref())
     }
 
     /// RFC 4954 section 4.
@@ -43,10 +48,10 @@ impl<B: Backend> Session<B> {
             }
         };
         match initial {
-            None => self.sasl(Exchange::start(mechanism, None)),
-            Some("=") => self.sasl(Exchange::start(mechanism, Some(b""))),
+            None => self.sasl(Exchange::start(mechanism, None, self.binding())),
+            Some("=") => self.sasl(Exchange::start(mechanism, Some(b""), self.binding())),
             Some(initial) => match BASE64.decode(initial) {
-                Ok(initial) => self.sasl(Exchange::start(mechanism, Some(&initial))),
+                Ok(initial) => self.sasl(Exchange::start(mechanism, Some(&initial), self.binding())),
                 Err(_) => self.mistake(bad_base64()),
             },
         }

@@ -18,6 +18,7 @@ pub fn config(wishes: &Wishes) -> SessionConfig {
     let all = if wishes.bare { Capabilities::none() } else { Capabilities::all() };
     SessionConfig {
         scram_nonce: Some("3rfcNHYJY1ZVvWVs7j".to_owned()),
+        binding: None,
         name: "Mailtide".to_owned(),
         version: "0.1.0".to_owned(),
         plaintext_login: !wishes.tls_wanted,

@@ -137,6 +137,6 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let scram_nonce = Some("3rfcNHYJY1ZVvWVs7j".to_owned());
     let hostname = "pop.here".to_owned();
     let tarpit_ms = setting("tarpit-ms").map_or(0, |text| text.parse().expect("a number"));
-    let config = Config { hostname, tls, plaintext_auth, scram_nonce, login_delay_seconds, tarpit_ms };
+    let config = Config { hostname, tls, plaintext_auth, scram_nonce, binding: None, login_delay_seconds, tarpit_ms };
     (Session::new(backend, config), log)
 }

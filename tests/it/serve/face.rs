@@ -116,6 +116,7 @@ impl Face {
     pub fn talk(backend: MailBackend, rung: Arc<AtomicBool>) -> Talk {
         let config = SessionConfig {
             scram_nonce: None,
+            binding: None,
             name: "Mailtide".to_owned(),
             version: "0".to_owned(),
             plaintext_login: true,

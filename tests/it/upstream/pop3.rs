@@ -127,6 +127,7 @@ impl Dial for Refserver {
             tls: Tls::Absent,
             plaintext_auth: true,
             scram_nonce: Some("3rfcNHYJY1ZVvWVs7j".to_owned()),
+            binding: None,
             login_delay_seconds: 30,
             tarpit_ms: 0,
         };
