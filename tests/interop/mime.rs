@@ -73,6 +73,20 @@ fn of_mail_whose_text_is_not_here_the_agent_tells_what_dovecot_does_and_fetches_
         if !is_absent {
             continue;
         }
+        for number in 0..messages.chunks(BATCH).len() {
+            for side in &mut sides {
+                side.imap.select(&mailbox(number));
+            }
+            for text in
+                ["BODY meeting", "BODY \"the \"", "NOT BODY e", "BODY {6+}\r\nüber ", "BODY nowhere-to-be-found"]
+            {
+                let charset = if text.is_ascii() { "" } else { "CHARSET UTF-8 " };
+                let query = format!("SEARCH {charset}{text}");
+                let [theirs, ours] = sides.each_mut().map(|side| side.imap.ok(&query).found());
+                assert_eq!(theirs, ours, "{query} in {}: Dovecot (left) is asked", mailbox(number));
+            }
+        }
+        assert_eq!(absent(), expected, "nor for a search");
         let mut verdict = Verdict::default();
         for (number, messages) in messages.chunks(BATCH).enumerate() {
             verdict.compare(&mut sides, number, messages, |message| {
