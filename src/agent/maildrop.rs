@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::account::Common;
-use super::worker::{Interrupted, Trouble, Worker};
+use super::orders::Interrupted;
+use super::trouble::Trouble;
+use super::worker::Worker;
 use crate::config;
 use crate::control::report::State;
 use crate::store;

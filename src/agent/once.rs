@@ -8,7 +8,7 @@ use super::outbox;
 use super::paths::Paths;
 use super::reports;
 use super::servers::{Incoming, Servers, ServersError};
-use super::worker::state_of;
+use super::trouble::state_of;
 use crate::config::{Account, Config};
 use crate::control::report::{Left, State};
 use crate::net::{Chance, Clock};
