@@ -379,7 +379,9 @@ fn capabilities(random: &mut Random) -> Capabilities {
     if random.percent(45) {
         return capabilities;
     }
-    for capability in Capability::all() {
+    // With or without these the agent does the same: that they are drawn would only make other worlds of the seeds.
+    let unused = [Capability::Acl, Capability::Rights, Capability::ListMyRights];
+    for capability in Capability::all().filter(|capability| !unused.contains(capability)) {
         let percent = match capability {
             Capability::UidPlus | Capability::Move | Capability::CondStore | Capability::QResync => 40,
             _ => 15,
