@@ -30,6 +30,8 @@ pub struct Seeds {
 pub struct Worlds {
     pub played: u64,
     pub took: Duration,
+    /// The hashes of their traces, combined: equal where every world of these seeds is byte for byte what it was.
+    pub traces: u128,
     /// Seeds of the bad ones, ascending, with what was violated.
     pub bad: Vec<(u64, String)>,
 }
@@ -53,7 +55,7 @@ impl Seeds {
 pub fn play_all(seeds: Seeds, play: impl Fn(u64) -> Outcome + Sync) -> Worlds {
     let began = Instant::now();
     let next = AtomicU64::new(seeds.first);
-    let (bad, count) = (Mutex::new(Vec::new()), AtomicU64::new(0));
+    let (bad, count, traces) = (Mutex::new(Vec::new()), AtomicU64::new(0), Mutex::new(0_u128));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let played: u64 = std::thread::scope(|scope| {
         let work = || {
@@ -67,7 +69,10 @@ pub fn play_all(seeds: Seeds, play: impl Fn(u64) -> Outcome + Sync) -> Worlds {
                 }
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(seed)));
                 let violated = match outcome {
-                    Ok(outcome) => outcome.violations.join("; "),
+                    Ok(outcome) => {
+                        *traces.lock().expect("no panic holds it") ^= outcome.trace_number();
+                        outcome.violations.join("; ")
+                    }
                     Err(panic) => format!("panic: {}", text(panic.as_ref())),
                 };
                 if !violated.is_empty() {
@@ -88,7 +93,8 @@ pub fn play_all(seeds: Seeds, play: impl Fn(u64) -> Outcome + Sync) -> Worlds {
     });
     let mut bad = bad.into_inner().expect("no panic holds it");
     bad.sort();
-    Worlds { played, took: began.elapsed(), bad }
+    let traces = traces.into_inner().expect("no panic holds it");
+    Worlds { played, took: began.elapsed(), traces, bad }
 }
 
 /// What a panic said.
@@ -101,6 +107,7 @@ impl fmt::Display for Worlds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (played, seconds) = (self.played, self.took.as_secs_f64());
         let rate = played as f64 / seconds * 60.0;
-        write!(f, "{played} worlds in {seconds:.1} s ({rate:.0} a minute), {} bad", self.bad.len())
+        let (bad, traces) = (self.bad.len(), self.traces);
+        write!(f, "{played} worlds in {seconds:.1} s ({rate:.0} a minute), {bad} bad, traces {traces:032x}")
     }
 }

@@ -61,6 +61,13 @@ pub struct Outcome {
     pub story: Vec<String>,
 }
 
+impl Outcome {
+    /// The hash as a number.
+    pub fn trace_number(&self) -> u128 {
+        u128::from_str_radix(&self.hash, 16).expect("a hash of 128 bits in hex")
+    }
+}
+
 /// Plays a script.
 pub fn play(script: &Script) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
