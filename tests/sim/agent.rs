@@ -10,12 +10,14 @@ use mailtide::agent::supply::Wishes;
 use mailtide::agent::users::{LocalUsers, SendingUsers, User};
 use mailtide::config::{self, Credential, TlsMode};
 use mailtide::imap::server::{Capabilities, Session as ImapSession, SessionConfig};
+use mailtide::message::outline::Wanted;
 use mailtide::net::{Chance, Clock};
+use mailtide::serve::bring::{Bringer, Outcome, Ticket, Wish};
 use mailtide::serve::imap::MailBackend;
 use mailtide::serve::submission::{Sequence, SubmissionBackend};
 use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
 use mailtide::store::{Error, Origin, Store, check};
-use mailtide::types::{AccountId, Conversation, FolderFilter, Secret, SecretKind};
+use mailtide::types::{AccountId, BodyPolicy, Conversation, FolderFilter, MessageId, Secret, SecretKind};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -23,6 +25,7 @@ use super::disk::{Disk, Power};
 use super::network::Network;
 use super::presence::Presence;
 use super::random::Random;
+use super::script::Setup;
 use super::template::{self, DOMAIN, PASSWORD, USERS};
 use super::trace::Trace;
 
@@ -41,9 +44,23 @@ pub struct Agent {
     pub life: Option<Life>,
     /// The store is looked at after every commit.
     pub checks_each_commit: bool,
-    /// Which folders of each account are mirrored.
-    filters: Vec<FolderFilter>,
+    /// What is mirrored of each account.
+    choices: Vec<Choice>,
+    connections: usize,
     pub violations: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+/// What the configuration says is mirrored of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    pub folders: FolderFilter,
+    pub bodies: BodyPolicy,
+}
+
+impl Choice {
+    pub fn everything() -> Self {
+        Self { folders: FolderFilter::all(), bodies: BodyPolicy::ALL }
+    }
 }
 
 /// The agent, running.
@@ -61,20 +78,21 @@ pub struct Life {
 }
 
 impl Agent {
-    pub fn new(seed: u64, accounts: usize, clock: Clock, trace: Trace, network: Network) -> Self {
+    pub fn new(seed: u64, setup: &Setup, clock: Clock, trace: Trace, network: Network) -> Self {
         let folder = template::folder();
         template::copy(&template::template().agent, folder.path());
         let mut random = Random::stream(seed, "agent");
         Self {
-            accounts,
+            accounts: setup.accounts,
             poll_seconds: *random.pick(&[300, 900, 1800]),
             clock,
             trace,
             network,
             folder,
             life: None,
-            checks_each_commit: false,
-            filters: vec![FolderFilter::all(); accounts],
+            checks_each_commit: setup.checks_each_commit,
+            choices: vec![Choice { bodies: setup.bodies.clone(), ..Choice::everything() }; setup.accounts],
+            connections: setup.connections,
             violations: Arc::default(),
             random,
         }
@@ -132,8 +150,8 @@ impl Agent {
     }
 
     /// The configuration of the account is another from now on: it is stopped and taken up again, as the daemon does it.
-    pub async fn mirror(&mut self, account: usize, filter: FolderFilter) {
-        self.filters[account] = filter;
+    pub async fn choose(&mut self, account: usize, choice: Choice) {
+        self.choices[account] = choice;
         let Some(life) = &mut self.life else { return };
         life.handles[account].ask_to_stop();
         let _ = (&mut life.tasks[account]).await;
@@ -149,9 +167,13 @@ impl Agent {
         }
     }
 
-    /// Is every folder mirrored?
+    pub fn choice(&self, account: usize) -> Choice {
+        self.choices[account].clone()
+    }
+
+    /// Is every folder mirrored, with all bodies?
     pub fn mirrors_all(&self) -> bool {
-        self.filters.iter().all(|filter| *filter == FolderFilter::all())
+        self.choices.iter().all(|choice| *choice == Choice::everything())
     }
 
     fn check_each_commit(&self, store: &Store, disk: &Disk) {
@@ -174,10 +196,10 @@ impl Agent {
             password: Credential::Password(Secret::new(PASSWORD)),
             secret: SecretKind::Password,
             tls_ca: None,
-            folders: self.filters[account].clone(),
-            bodies: mailtide::types::BodyPolicy::ALL,
+            folders: self.choices[account].folders.clone(),
+            bodies: self.choices[account].bodies.clone(),
             poll_seconds: self.poll_seconds,
-            connections: 2,
+            connections: self.connections,
             quirks: mailtide::types::Quirks::default(),
         }
     }
@@ -224,7 +246,14 @@ impl Life {
         self.handles[number].id
     }
 
-    /// A session of the local IMAP server.
+    /// Someone waits for all of a message that is not here, until the ticket is dropped.
+    pub fn bring(&self, account: AccountId, message: MessageId) -> Ticket<Outcome> {
+        let (wish, ticket) = Wish::new(message, Wanted::Whole, Arc::new(|| {}));
+        self.common.wishes.bring(account, wish);
+        ticket
+    }
+
+    /// A session of the local IMAP server. What is not here it does not wait for.
     pub fn imap(&self, clock: &Clock) -> Box<dyn Conversation> {
         let telling = clock.clone();
         let backend = MailBackend::new(

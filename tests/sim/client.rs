@@ -44,6 +44,8 @@ pub struct View {
     /// `None`: not told yet.
     pub uids: Vec<Option<u32>>,
     pub flags: BTreeMap<u32, BTreeSet<String>>,
+    /// What the subject says of a message whose bytes cannot be had, by UID.
+    subjects: BTreeMap<u32, String>,
     pub highest_mod_seq: u64,
 }
 
@@ -202,9 +204,23 @@ impl Client {
         let unread = view.uids.iter().flatten().filter(|uid| !law.names.contains_key(&(validity, **uid)));
         let unread: Vec<String> = unread.map(ToString::to_string).collect();
         drop(law);
-        if !unread.is_empty() {
-            self.command(now, &format!("UID FETCH {} (BODY.PEEK[])", unread.join(",")));
+        if unread.is_empty() {
+            return;
         }
+        let set = unread.join(",");
+        if let Answer::No(why) = self.command(now, &format!("UID FETCH {set} (BODY.PEEK[])")) {
+            self.expect(why.contains("[UNAVAILABLE]"), &format!("a reason why bytes cannot be had, not {why:?}"));
+            self.command(now, &format!("UID FETCH {set} (ENVELOPE)"));
+        }
+    }
+
+    /// The messages of the selected mailbox of which only the subject is known.
+    pub fn subjects(&self) -> Vec<(u32, String)> {
+        let Some(view) = &self.view else { return Vec::new() };
+        let law = self.law.lock();
+        let is_read = |uid: u32| law.names.contains_key(&(view.uid_validity, uid));
+        let unread = view.uids.iter().copied().flatten().filter(|uid| !is_read(*uid));
+        unread.filter_map(|uid| Some((uid, view.subjects.get(&uid)?.clone()))).collect()
     }
 
     /// The messages of the selected mailbox that are known by their bytes: UID and hash.
@@ -433,6 +449,10 @@ impl Client {
             let flags = flags.split_once(')').map_or("", |(flags, _)| flags);
             let flags = flags.split(' ').filter(|flag| !flag.is_empty() && *flag != "\\Recent");
             view.flags.insert(uid, flags.map(str::to_owned).collect());
+        }
+        if let Some((_, envelope)) = response.line.split_once("ENVELOPE (") {
+            // The date, and then the subject (RFC 3501 section 7.4.2).
+            view.subjects.insert(uid, envelope.split('"').nth(3).unwrap_or_default().to_owned());
         }
         if response.line.contains("BODY[] \0") && response.literals.len() == 1 {
             let validity = view.uid_validity;

@@ -25,6 +25,8 @@ pub struct Entry {
     pub deleted: i32,
     /// Someone wanted it, or a copy of it, deleted.
     pub is_unwanted: bool,
+    /// Someone moved it.
+    pub is_moved: bool,
     /// Each change of a flag, in order.
     pub flags: BTreeMap<String, Vec<(Side, bool)>>,
     /// Something happened by which more than one outcome is right for its flags and its place.
@@ -67,6 +69,7 @@ impl Ledger {
             most,
             deleted: 0,
             is_unwanted: false,
+            is_moved: false,
             flags: BTreeMap::new(),
             is_contested: false,
             must_be_recoverable: false,
@@ -111,6 +114,11 @@ impl Entry {
     pub fn flagged(&mut self, side: Side, flag: &str, set: bool, is_certain: bool) {
         self.flags.entry(flag.to_owned()).or_default().push((side, set));
         self.is_contested |= !is_certain;
+    }
+
+    /// Is it where it came, for all that anybody did?
+    pub const fn is_untouched(&self) -> bool {
+        !self.is_unwanted && !self.is_moved && !self.is_contested
     }
 
     /// What the flag must be in the end, where only one side ever touched it.

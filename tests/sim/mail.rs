@@ -31,6 +31,11 @@ pub fn message(number: u32, random: &mut Random, same_id: bool) -> Vec<u8> {
     bytes
 }
 
+/// The number of the message with that subject.
+pub fn number_by(subject: &str) -> Option<u32> {
+    subject.strip_prefix("Message ")?.parse().ok()
+}
+
 /// The number of a message.
 pub fn number_of(bytes: &[u8]) -> Option<u32> {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4000)]);

@@ -155,12 +155,16 @@ impl World {
     }
 
     fn pick(&mut self, who: usize, pick: usize) -> Option<Picked> {
-        let client = self.people[who].client.as_ref()?;
-        let messages = client.messages();
-        let known =
-            messages.iter().filter_map(|(uid, hash)| Some(Picked { number: *self.by_hash.get(hash)?, uid: *uid }));
-        let mut known: Vec<Picked> = known.collect();
+        let mut known = self.known_messages(who);
         (!known.is_empty()).then(|| known.swap_remove(pick % known.len()))
+    }
+
+    /// The messages in the selected mailbox that this person knows, by their bytes or else by their subjects.
+    fn known_messages(&self, who: usize) -> Vec<Picked> {
+        let Some(client) = &self.people[who].client else { return Vec::new() };
+        let by_bytes = client.messages().into_iter().map(|(uid, hash)| (uid, self.by_hash.get(&hash).copied()));
+        let by_subject = client.subjects().into_iter().map(|(uid, subject)| (uid, mail::number_by(&subject)));
+        by_bytes.chain(by_subject).filter_map(|(uid, number)| Some(Picked { number: number?, uid })).collect()
     }
 
     fn selected(&self, who: usize) -> String {
@@ -204,8 +208,9 @@ impl World {
         self.tell(who, &format!("moves message {} from {from} to {to}", picked.number));
         let in_doubt = self.is_in_doubt(who);
         let answer = self.client(who, |client, now| client.command(now, &format!("UID MOVE {} \"{to}\"", picked.uid)));
-        if let Some(entry) = self.ledger.entry(picked.number).filter(|_| answer == Answer::Nothing || in_doubt) {
-            entry.is_contested = true;
+        if let Some(entry) = self.ledger.entry(picked.number) {
+            entry.is_moved = true;
+            entry.is_contested |= answer == Answer::Nothing || in_doubt;
         }
         self.allow_for_doubt(who, picked.number, in_doubt);
         // What the server lost is put there anew, where the user moved it.
@@ -300,8 +305,7 @@ impl World {
         let Some(view) = &client.view else { return Vec::new() };
         let is_deleted =
             |uid: &u32| *uid != but && view.flags.get(uid).is_some_and(|flags| flags.contains("\\Deleted"));
-        let messages = client.messages().into_iter().filter(|(uid, _)| is_deleted(uid));
-        messages.filter_map(|(_, hash)| self.by_hash.get(&hash).copied()).collect()
+        self.known_messages(who).into_iter().filter(|known| is_deleted(&known.uid)).map(|known| known.number).collect()
     }
 
     fn append(&mut self, who: usize, folder: &str, flags: &str) -> Option<u32> {
@@ -351,10 +355,7 @@ impl World {
         if !self.open(who, &folder) {
             return;
         }
-        let inside: Vec<u32> = {
-            let messages = self.people[who].client.as_ref().map(Client::messages).unwrap_or_default();
-            messages.iter().filter_map(|(_, hash)| self.by_hash.get(hash).copied()).collect()
-        };
+        let inside: Vec<u32> = self.known_messages(who).into_iter().map(|known| known.number).collect();
         let unread = self.people[who].client.as_ref().and_then(|client| client.view.as_ref());
         if unread.is_none_or(|view| view.uids.len() != inside.len()) {
             return;

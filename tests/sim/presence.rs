@@ -1,5 +1,5 @@
 //! Mail that is never nowhere: what a side has had and nobody deleted is always somewhere there, also while the agent moves
-//! it. At the agent: as long as the server has it.
+//! it. At the agent: as long as the server has it. And how often it is there, for what is copied again and again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub struct Presence {
     numbers: BTreeMap<ContentId, Option<u32>>,
     /// Commits of the store when it was last looked at, and what was there.
     looked_at: Option<u64>,
-    pub there: BTreeSet<u32>,
+    pub there: BTreeMap<u32, i32>,
 }
 
 impl Presence {
@@ -28,19 +28,20 @@ impl Presence {
         self.there.clear();
         for content in accounts.iter().flat_map(|account| contents(store, *account)) {
             let number = self.numbers.entry(content);
-            self.there.extend(*number.or_insert_with(|| mail::number_of(&quiet::bytes(store, content))));
+            if let Some(number) = number.or_insert_with(|| mail::number_of(&quiet::bytes(store, content))) {
+                *self.there.entry(*number).or_default() += 1;
+            }
         }
-        let missing = self.had.difference(&self.there).copied().collect();
-        self.had.extend(&self.there);
-        missing
+        self.had.extend(self.there.keys());
+        self.had.iter().copied().filter(|number| !self.there.contains_key(number)).collect()
     }
 }
 
-/// Every content in a mailbox of the account.
-fn contents(store: &Store, account: AccountId) -> BTreeSet<ContentId> {
+/// The content of every message in a mailbox of the account.
+fn contents(store: &Store, account: AccountId) -> Vec<ContentId> {
     let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
     let read = store.read(|reader| {
-        let mut contents = BTreeSet::new();
+        let mut contents = Vec::new();
         for mailbox in reader.mailboxes(account)? {
             let messages = reader.messages_in(mailbox.id, &all, With::Columns)?;
             contents.extend(messages.into_iter().filter_map(|message| message.content));

@@ -4,6 +4,7 @@
 use mailtide::imap::server::{Capabilities, Capability};
 
 use mailtide::refserver::faults::Quirk;
+use mailtide::types::{Bodies, BodyPolicy};
 
 use super::disk::Power;
 use super::network::{Break, Trap, Way};
@@ -35,6 +36,10 @@ pub struct Setup {
     pub posts_per_hour: Option<u32>,
     /// Every message has the same Message-ID.
     pub same_ids: bool,
+    /// Which bodies the agent mirrors.
+    pub bodies: BodyPolicy,
+    /// How many connections to the server an account may have.
+    pub connections: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +97,16 @@ pub enum Act {
     Mirror {
         account: usize,
         exclude: Option<&'static str>,
+    },
+    /// The configuration asks for other bodies.
+    Bodies {
+        account: usize,
+        bodies: Bodies,
+    },
+    /// Someone at the agent waits for a body that is not there.
+    Bring {
+        account: usize,
+        pick: usize,
     },
     /// What nobody needs any more is swept.
     Sweep,
@@ -165,6 +180,9 @@ pub enum Doing {
 /// Worlds of seeds below this are as they were before it: `seeds.txt` and `mutants.txt` name them.
 pub const SECOND_EDITION: u64 = 2000;
 
+/// As [`SECOND_EDITION`].
+pub const THIRD_EDITION: u64 = 10_000;
+
 const FLAGS: [&str; 7] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1", "\\Deleted"];
 const FOLDERS: [&str; 6] = ["Work", "Home", "Work/Old", "Lists", "Gr&APw-n", "Archive/2026"];
 
@@ -186,6 +204,9 @@ impl Script {
         script.add_what_came_later(&mut Random::stream(seed, "later"));
         if seed >= SECOND_EDITION {
             script.add_what_came_last(&mut Random::stream(seed, "last"));
+        }
+        if seed >= THIRD_EDITION {
+            script.add_mirrors(&mut Random::stream(seed, "mirrors"));
         }
         script
     }
@@ -238,6 +259,33 @@ impl Script {
             if random.percent(25) {
                 add(self, random);
             }
+        }
+    }
+
+    /// What only worlds from [`THIRD_EDITION`] on have: more connections or fewer, in a third of them mirrors without all
+    /// bodies, and weeks that pass in fewer of them: a month of polls costs as much as a hundred worlds.
+    fn add_mirrors(&mut self, random: &mut Random) {
+        if random.percent(85) {
+            self.steps.iter_mut().filter(|step| step.after_ms > DAY).for_each(|step| step.after_ms %= 2 * HOUR);
+        }
+        self.setup.connections = 1 + random.index(4);
+        if random.percent(65) {
+            return;
+        }
+        // What is recoverable of a restored server is what was whole at the agent.
+        self.steps.retain(|step| !matches!(step.act, Act::BackUp | Act::Restore));
+        self.setup.bodies = BodyPolicy {
+            default: bodies(random),
+            per_folder: Vec::new(),
+            budget_bytes: random.percent(20).then(|| random.below(2000)),
+            metered: random.percent(15),
+        };
+        self.setup.mail += 2;
+        let accounts = self.setup.accounts;
+        self.add(random, |random| Act::Bring { account: random.index(accounts), pick: random.index(1000) });
+        self.add(random, |random| Act::Bring { account: random.index(accounts), pick: random.index(1000) });
+        if random.percent(40) {
+            self.add(random, |random| Act::Bodies { account: random.index(accounts), bodies: bodies(random) });
         }
     }
 
@@ -345,6 +393,24 @@ fn setup(random: &mut Random) -> Setup {
         mail: u32::try_from(random.below(6)).expect("a small number"),
         posts_per_hour: None,
         same_ids: false,
+        bodies: BodyPolicy::ALL,
+        connections: 2,
+    }
+}
+
+impl Setup {
+    /// Are there bodies that the agent does not mirror?
+    pub fn is_partial(&self) -> bool {
+        self.bodies != BodyPolicy::ALL
+    }
+}
+
+fn bodies(random: &mut Random) -> Bodies {
+    match random.below(8) {
+        0 => Bodies::All,
+        1 => Bodies::RecentDays(u32::try_from(random.below(3)).expect("a small number")),
+        2 | 3 => Bodies::MaxSize(random.between(200, 600)),
+        _ => Bodies::Headers,
     }
 }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 use mailtide::journal::{Entry, Op, State};
 use mailtide::net::Clock;
 use mailtide::refserver::faults::Faults;
+use mailtide::serve::bring::{Outcome as Brought, Ticket};
 use mailtide::store::{Origin, check};
 use mailtide::types::folder_filter::Glob;
-use mailtide::types::{Conversation, FolderFilter, Step as SessionStep, Timestamp, limits};
+use mailtide::types::{Bodies, BodyPolicy, Conversation, FolderFilter, Step as SessionStep, Timestamp, limits};
 use tokio::time::{Instant, sleep_until};
 
-use super::agent::Agent;
+use super::agent::{Agent, Choice};
 use super::client::{Client, Law};
 use super::disk::Power;
 use super::ledger::{Ledger, Sent, Side};
@@ -46,6 +47,10 @@ pub struct World {
     at_server: Presence,
     /// Messages of one world may all have the same Message-ID.
     pub same_ids: bool,
+    /// Not all bodies were at the agent at all times: of what someone deleted there may be nothing left to put back.
+    pub is_partial: bool,
+    /// What is waited for.
+    awaited: Vec<Ticket<Brought>>,
     violations: Vec<String>,
     jump_ms: Arc<AtomicI64>,
     doom: Power,
@@ -91,8 +96,7 @@ impl World {
             Timestamp::from_unix_ms(EPOCH_MS + passed + jumped.load(Ordering::SeqCst))
         });
         let network = Network::new(seed, trace.clone());
-        let mut agent = Agent::new(seed, setup.accounts, clock.clone(), trace.clone(), network.clone());
-        agent.checks_each_commit = setup.checks_each_commit;
+        let agent = Agent::new(seed, setup, clock.clone(), trace.clone(), network.clone());
         let mut server = Server::new(
             setup.capabilities,
             Faults::new(setup.quirks.clone()),
@@ -117,6 +121,8 @@ impl World {
             full: BTreeSet::new(),
             at_server: Presence::default(),
             same_ids: setup.same_ids,
+            is_partial: setup.is_partial(),
+            awaited: Vec::new(),
             violations: Vec::new(),
             jump_ms,
             doom: Power::Stays,
@@ -241,6 +247,8 @@ impl World {
             Act::BackUp => self.back_up(),
             Act::Restore => self.restore_server(),
             Act::Mirror { account, exclude } => self.mirror(*account, *exclude).await,
+            Act::Bodies { account, bodies } => self.choose_bodies(*account, *bodies).await,
+            Act::Bring { account, pick } => self.bring(*account, *pick),
             Act::Sweep => self.sweep(),
             Act::Clash { here, there, ours, theirs } => self.clash(*here, *there, ours, theirs),
             Act::Quota { account, is_full } => self.set_quota(*account, *is_full),
@@ -339,6 +347,11 @@ impl World {
         let missing = missing.into_iter().filter(is_wanted);
         let mut broken: Vec<String> =
             missing.map(|number| format!("message {number}, that nobody deleted, is nowhere at the server")).collect();
+        // One that is moved without MOVE is there twice for a while, and so is each copy of it.
+        let is_too_often =
+            |number: u32, count: i32| ledger.messages.get(&number).is_some_and(|entry| count > 2 * entry.most.max(1));
+        let doubled = self.at_server.there.iter().filter(|(number, count)| is_too_often(**number, **count));
+        broken.extend(doubled.map(|(number, count)| format!("message {number} is {count} times at the server")));
         let is_whole = self.agent.mirrors_all();
         if let Some(life) = self.agent.life.as_mut().filter(|life| life.disk.is_alive.load(Ordering::SeqCst)) {
             if !is_whole {
@@ -347,7 +360,8 @@ impl World {
             }
             let (accounts, commits) = (life.accounts(), life.disk.commits());
             let missing = life.presence.look(&life.store, &accounts, commits);
-            let missing = missing.into_iter().filter(is_wanted).filter(|number| self.at_server.there.contains(number));
+            let missing =
+                missing.into_iter().filter(is_wanted).filter(|number| self.at_server.there.contains_key(number));
             broken.extend(missing.map(|number| format!("message {number}, that the server has, went from the agent")));
         }
         broken
@@ -372,10 +386,45 @@ impl World {
             Some(name) => format!("the configuration of {user} leaves out {name}"),
             None => format!("the configuration of {user} leaves nothing out"),
         });
-        let mut filter = FolderFilter::all();
-        filter.exclude =
+        let mut folders = FolderFilter::all();
+        folders.exclude =
             exclude.into_iter().flat_map(|name| [Glob::new(name), Glob::new(&format!("{name}/*"))]).collect();
-        self.agent.mirror(account, filter).await;
+        self.agent.choose(account, Choice { folders, ..self.agent.choice(account) }).await;
+    }
+
+    /// The configuration names other bodies.
+    async fn choose_bodies(&mut self, account: usize, bodies: Bodies) {
+        if self.agent.is_dead() || self.agent.life.as_ref().is_some_and(|life| life.disk.is_full()) {
+            return;
+        }
+        self.trace.tell(&format!("the configuration of {} asks for bodies: {bodies:?}", USERS[account]));
+        let bodies = BodyPolicy { default: bodies, ..BodyPolicy::ALL };
+        self.agent.choose(account, Choice { bodies, ..self.agent.choice(account) }).await;
+    }
+
+    /// The configuration asks for everything.
+    pub async fn mirror_everything(&mut self) {
+        for (account, user) in USERS.iter().enumerate().take(self.agent.accounts) {
+            if !self.agent.is_dead() && self.agent.choice(account) != Choice::everything() {
+                self.trace.tell(&format!("the configuration of {user} asks for everything"));
+                self.agent.choose(account, Choice::everything()).await;
+            }
+        }
+    }
+
+    /// Someone at the agent opens a message whose body is not there.
+    fn bring(&mut self, account: usize, pick: usize) {
+        let Some(life) = self.agent.life.as_ref().filter(|_| !self.agent.is_dead()) else { return };
+        let id = life.account(account);
+        let outlined = life.store.read(|reader| {
+            let mailboxes = reader.mailboxes(id)?;
+            mailboxes.iter().map(|mailbox| reader.outlined_in(mailbox.id)).collect::<mailtide::store::Result<Vec<_>>>()
+        });
+        let outlined = outlined.unwrap_or_default().concat();
+        if let Some(message) = (!outlined.is_empty()).then(|| outlined[pick % outlined.len()]) {
+            self.trace.tell(&format!("someone waits for the body of a message of {}", USERS[account]));
+            self.awaited.push(life.bring(id, message));
+        }
     }
 
     /// What nobody needs any more is swept, as the daemon does it now and then.
