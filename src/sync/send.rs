@@ -373,7 +373,14 @@ impl<R: Remote> Pass<'_, R> {
         }
         let selected = match self.enter(&name).await? {
             Entered::In(selected) => selected,
-            Entered::Gone | Entered::NameOnly => return Ok(Ready::NotNow),
+            Entered::Gone => return Ok(Ready::NotNow),
+            // Mailboxes below it keep its name. Made again it is another one, which the next listing shows.
+            Entered::NameOnly => {
+                return Ok(match self.make_upstream(mailbox).await? {
+                    Ready::Yes(_) | Ready::NotNow => Ready::NotNow,
+                    Ready::Refused(refused) => Ready::Refused(refused),
+                });
+            }
             Entered::Refused(refused) => return Ok(Ready::Refused(refused)),
         };
         let uid_validity = selected.uid_validity;
@@ -398,6 +405,11 @@ impl<R: Remote> Pass<'_, R> {
         if let Some(known) = self.remote_mailbox(mailbox)? {
             return Ok(Ready::Yes(RemoteName(known.remote_name)));
         }
+        self.make_upstream(mailbox).await
+    }
+
+    /// Makes a mailbox upstream that no entry is to make.
+    async fn make_upstream(&mut self, mailbox: MailboxId) -> Result<Ready<RemoteName>> {
         if self.is_to_be_created(mailbox)? {
             return Ok(Ready::NotNow);
         }

@@ -202,6 +202,21 @@ const ROWS: &[Row] = &[
         parked: 0,
     },
     Row {
+        name: "a folder deleted there, whose name others below it keep, into which mail was put here is made again",
+        before: |server| {
+            two_folders(server);
+            server.create("B.below");
+        },
+        here: |world| {
+            world.move_message("INBOX", "m", "B");
+            world.append("B", "new", "");
+        },
+        there: |server| server.state().delete_but_for_its_name("B"),
+        end: "B: m(\\Flagged) new\nB/below:\nC:\nINBOX: x y(\\Seen)",
+        conflicts: &[],
+        parked: 0,
+    },
+    Row {
         name: "a folder deleted and made again here, new mail in it there: one folder with all of it, told",
         before: |server| {
             in_a(server);

@@ -73,6 +73,8 @@ pub enum Cut {
 #[derive(Debug)]
 pub struct State {
     pub mailboxes: BTreeMap<String, Mailbox>,
+    /// Of deleted mailboxes: kept by those below them, as `\Noselect` (RFC 3501 section 6.3.4).
+    pub bare_names: BTreeSet<String>,
     pub traits: Traits,
     pub cut: Cut,
     pub calls: usize,
@@ -207,6 +209,7 @@ impl Mailbox {
 impl Server {
     pub fn new(traits: Traits) -> Self {
         let state = State {
+            bare_names: BTreeSet::new(),
             mailboxes: BTreeMap::new(),
             traits,
             cut: Cut::Never,
@@ -245,6 +248,7 @@ impl Server {
         let state = self.state();
         Self(Arc::new(Mutex::new(State {
             mailboxes: state.mailboxes.clone(),
+            bare_names: state.bare_names.clone(),
             traits: state.traits.clone(),
             cut: Cut::Never,
             calls: 0,
@@ -388,6 +392,13 @@ impl State {
             expunged: Vec::new(),
         };
         self.mailboxes.insert(name.to_owned(), new);
+        self.bare_names.remove(name);
+    }
+
+    /// As DELETE does it to a mailbox with others below it.
+    pub fn delete_but_for_its_name(&mut self, name: &str) {
+        self.mailboxes.remove(name).expect("a mailbox");
+        self.bare_names.insert(name.to_owned());
     }
 
     fn move_message(&mut self, from: &str, uid: u32, to: &str) -> u32 {
@@ -585,7 +596,16 @@ impl Remote for ModelRemote {
                 subscribed: mailbox.subscribed,
                 status: if state.traits.status_with_list { state.status(name).ok() } else { None },
             });
-            Ok(listed.collect())
+            let bare = state.bare_names.iter().map(|name| Listed {
+                name: RemoteName(name.clone()),
+                delimiter: Some('.'),
+                components: name.split('.').map(str::to_owned).collect(),
+                selectable: false,
+                special_use: None,
+                subscribed: false,
+                status: None,
+            });
+            Ok(listed.chain(bare).collect())
         })
     }
 
