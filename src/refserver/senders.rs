@@ -9,13 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mail_auth::common::headers::HeaderWriter as _;
+use hickory_resolver::proto::rr::RData;
+use mail_auth::common::to_a_label;
 use mail_auth::dmarc::Policy as DmarcPolicy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::spf::verify::SpfParameters;
 use mail_auth::{
-    AuthenticatedMessage, AuthenticationResults, DkimResult, DmarcOutput, DmarcResult, MessageAuthenticator, SpfResult,
+    AuthenticatedMessage, DkimResult, DmarcOutput, DmarcResult, MessageAuthenticator, SpfOutput, SpfResult,
 };
+
+use super::author::{self, NoAuthor};
+use super::results::Results;
 
 use crate::config::server::CheckSenders;
 use crate::smtp::reply::Refusal;
@@ -35,8 +39,8 @@ pub struct Senders {
 
 /// Finds out. A seam for tests.
 pub trait Checker: Send + Sync {
-    /// Waits for DNS.
-    fn check(&self, client: &Client, message: &[u8]) -> Findings;
+    /// Waits for DNS. The domains in From are each asked.
+    fn check(&self, client: &Client, from: Result<&[String], NoAuthor>, message: &[u8]) -> Findings;
 }
 
 /// Who hands a message over, by its own account.
@@ -67,17 +71,19 @@ pub struct Facts {
 }
 
 /// What the domain in From wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// In order: of several domains the strictest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dmarc {
+    Passes,
     /// It says nothing.
     Silent,
-    Passes,
     /// It is not from there, and that domain lets it be.
     Fails,
-    FailsToJunk,
-    FailsToRefuse,
     /// DNS does not tell now.
     Unknown,
+    FailsToJunk,
+    FailsToRefuse,
 }
 
 /// What becomes of the message.
@@ -103,9 +109,14 @@ impl Senders {
 
     /// What is found out about a message, and what is to be done with it.
     pub(super) fn judge(&self, client: &Client, message: &[u8]) -> (Findings, Advice) {
-        let findings = self.checker.check(client, message);
-        let advice = match self.mode {
-            Some(CheckSenders::Enforce) => advise(findings.facts),
+        let from = author::domains(message);
+        let findings = self.checker.check(client, from.as_deref().map_err(|why| *why), message);
+        let advice = match (self.mode, from) {
+            (Some(CheckSenders::Enforce), Ok(_)) => advise(findings.facts),
+            // RFC 5322 section 3.6: one From field, with an author in it. What has none could be shown as anyone's.
+            (Some(CheckSenders::Enforce), Err(why)) => {
+                Advice::Refuse(Refusal::permanent(550, "5.7.1", format!("It cannot be told who this is from: {why}")))
+            }
             _ => Advice::Take,
         };
         (findings, advice)
@@ -167,14 +178,11 @@ pub struct DnsChecker {
 }
 
 impl Checker for DnsChecker {
-    fn check(&self, client: &Client, message: &[u8]) -> Findings {
-        let found = async { tokio::time::timeout(PATIENCE, self.ask(client, message)).await };
+    fn check(&self, client: &Client, from: Result<&[String], NoAuthor>, message: &[u8]) -> Findings {
+        let found = async { tokio::time::timeout(PATIENCE, self.ask(client, from, message)).await };
         self.runtime.block_on(found).unwrap_or_else(|_| {
             tracing::warn!(peer = %client.address, "DNS takes too long: the sender is not checked");
-            let field = format!(
-                "Authentication-Results: {};\r\n\tspf=temperror;\r\n\tdkim=temperror;\r\n\tdmarc=temperror\r\n",
-                self.hostname
-            );
+            let field = Results::of(&self.hostname).nothing_known().finish();
             let facts = Facts { spf_fails: false, dkim_passes: false, dmarc: Dmarc::Unknown };
             Findings { field, facts }
         })
@@ -182,26 +190,62 @@ impl Checker for DnsChecker {
 }
 
 impl DnsChecker {
-    async fn ask(&self, client: &Client, message: &[u8]) -> Findings {
-        let Client { address, helo, mail_from } = client;
-        // The null reverse-path is checked by the name in EHLO (RFC 7208 section 2.4).
-        let spf = SpfParameters::verify_mail_from(*address, helo, &self.hostname, mail_from);
-        let spf = self.authenticator.verify_spf(spf).await;
-        let mut field =
-            AuthenticationResults::new(&self.hostname).with_spf_mailfrom_result(&spf, *address, mail_from, helo);
-        let (mut dkim_passes, mut dmarc) = (false, Dmarc::Silent);
-        if let Some(message) = AuthenticatedMessage::parse(message) {
-            let signatures = self.authenticator.verify_dkim(&message).await;
-            let domain = mail_from.rsplit_once('@').map_or(helo.as_str(), |(_, domain)| domain);
-            let parameters = DmarcParameters::new(&message, &signatures, domain, &spf);
-            let policy = self.authenticator.verify_dmarc(parameters).await;
-            dkim_passes = signatures.iter().any(|signature| *signature.result() == DkimResult::Pass);
-            dmarc = wanted(&policy);
-            field = field.with_dkim_results(&signatures, message.from()).with_dmarc_result(&policy);
+    async fn ask(&self, client: &Client, from: Result<&[String], NoAuthor>, message: &[u8]) -> Findings {
+        let spf_domain = client.mail_from.rsplit_once('@').map_or(client.helo.as_str(), |(_, domain)| domain);
+        let spf = self.ask_spf(client, spf_domain).await;
+        let mut field = Results::of(&self.hostname).spf(&spf.result(), client);
+        // Of a message without any header field there is nothing to know.
+        let message = AuthenticatedMessage::parse(message).unwrap_or_default();
+        let mut dmarc = Dmarc::Silent;
+        let signatures = self.authenticator.verify_dkim(&message).await;
+        for signature in &signatures {
+            let signed = signature.signature().map(|signature| (signature.d.as_str(), signature.s.as_str()));
+            field = field.dkim(signature.result(), signed);
+        }
+        let dkim_passes = signatures.iter().any(|signature| *signature.result() == DkimResult::Pass);
+        match from {
+            Err(why) => field = field.no_author(why),
+            Ok(domains) => {
+                let mut found = Vec::with_capacity(domains.len());
+                for domain in domains {
+                    let author = AuthenticatedMessage { from: vec![format!("author@{domain}")], ..Default::default() };
+                    let parameters = DmarcParameters::new(&author, &signatures, spf_domain, &spf);
+                    let policy = self.authenticator.verify_dmarc(parameters).await;
+                    field = field.dmarc(&policy, domain);
+                    found.push(wanted(&policy));
+                }
+                dmarc = found.into_iter().max().unwrap_or(Dmarc::Silent);
+            }
         }
         let facts = Facts { spf_fails: spf.result() == SpfResult::Fail, dkim_passes, dmarc };
-        Findings { field: field.to_header(), facts }
+        Findings { field: field.finish(), facts }
     }
+
+    /// The null reverse-path is checked by the name in EHLO (RFC 7208 section 2.4).
+    async fn ask_spf(&self, client: &Client, domain: &str) -> SpfOutput {
+        let Client { address, helo, mail_from } = client;
+        if self.has_several_spf_records(domain).await {
+            return SpfOutput::new(domain.to_owned()).with_result(SpfResult::PermError);
+        }
+        self.authenticator.verify_spf(SpfParameters::verify_mail_from(*address, helo, &self.hostname, mail_from)).await
+    }
+
+    /// Which of them is meant nobody knows (RFC 7208 section 4.5).
+    async fn has_several_spf_records(&self, domain: &str) -> bool {
+        let name = format!("{}.", to_a_label(domain).trim_end_matches('.'));
+        let Ok(found) = self.authenticator.0.txt_lookup(name).await else { return false };
+        let records = found.answers().iter().filter(|record| match &record.data {
+            RData::TXT(text) => is_spf_record(&text.txt_data.concat()),
+            _ => false,
+        });
+        records.count() > 1
+    }
+}
+
+/// `record = version terms *SP`: the version is followed by a space or nothing.
+fn is_spf_record(text: &[u8]) -> bool {
+    let version = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+    version.eq_ignore_ascii_case(b"v=spf1")
 }
 
 fn wanted(policy: &DmarcOutput) -> Dmarc {
@@ -241,10 +285,31 @@ mod tests {
     }
 
     #[test]
+    fn of_several_domains_the_strictest_counts() {
+        use Dmarc::{Fails, FailsToJunk, FailsToRefuse, Passes, Silent, Unknown};
+        let mut all = [FailsToRefuse, Silent, Unknown, FailsToJunk, Passes, Fails];
+        all.sort();
+        assert_eq!(all, [Passes, Silent, Fails, Unknown, FailsToJunk, FailsToRefuse]);
+    }
+
+    #[test]
+    fn an_spf_record_is_one_by_its_first_word() {
+        for (text, is_one) in [
+            ("v=spf1 -all", true),
+            ("V=SPF1", true),
+            ("v=spf10 -all", false),
+            ("v=spf1-all", false),
+            ("x v=spf1", false),
+        ] {
+            assert_eq!(is_spf_record(text.as_bytes()), is_one, "{text}");
+        }
+    }
+
+    #[test]
     fn messages_held_have_one_bound_together() {
         struct Nothing;
         impl Checker for Nothing {
-            fn check(&self, _: &Client, _: &[u8]) -> Findings {
+            fn check(&self, _: &Client, _: Result<&[String], NoAuthor>, _: &[u8]) -> Findings {
                 unreachable!("nothing is complete")
             }
         }

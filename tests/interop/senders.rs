@@ -149,3 +149,47 @@ fn what_dns_does_not_tell_now_counts_against_nobody() {
     let text = wait_for("the message", SOON, || first(&server, "INBOX"));
     assert!(text.contains("spf=temperror") && text.contains("dmarc=temperror"), "{text}");
 }
+
+#[test]
+fn however_from_is_written_its_domain_has_its_way() {
+    let dns = Dns::start();
+    dns.add("_dmarc.strict.example", Record::Txt("v=DMARC1; p=reject".to_owned()));
+    dns.add("good.example", Record::Txt("v=spf1 ip4:127.0.0.0/8 -all".to_owned()));
+    for end in ["-all", "+all"] {
+        dns.add("two.example", Record::Txt(format!("v=spf1 {end}")));
+    }
+    let config = format!("dns = \"{}\"\ncheck-senders = \"enforce\"\n", dns.address);
+    let server =
+        RefServer::start(&Options { users: &["ada"], domain: Some("b.example"), config, ..Options::default() });
+    let mut smtp = Smtp::connect(server.address("smtp")).expect("it listens");
+    let mut send = |mail_from: &str, from: &str| {
+        let letter = format!("{from}\r\nSubject: x\r\n\r\nHello\r\n");
+        smtp.send(mail_from, &["ada@b.example"], letter.as_bytes()).expect("it answers")
+    };
+    for from in [
+        "From: ceo@strict.example",
+        "From: a@good.example\r\nFrom: ceo@strict.example",
+        "From: ceo@strict.example, a@good.example",
+        "From: ceo @ strict . example",
+        "From: ceo@strict(x).example",
+        "From: ceo@STRICT.example.",
+        "junk\r\nFrom: ceo@strict.example",
+        " folded\r\nFrom: ceo@strict.example",
+        "From: ceo@strict.example\0",
+        "To: nobody",
+    ] {
+        let answer = send("a@good.example", from);
+        assert_eq!(answer.code, 550, "{from:?}: {answer:?}");
+    }
+    for (mail_from, expected) in [
+        ("a@good.example", ";\r\n\tspf=pass smtp.mailfrom=a@good.example;\r\n"),
+        ("a@two.example", ";\r\n\tspf=permerror smtp.mailfrom=a@two.example;\r\n"),
+    ] {
+        let answer = send(mail_from, "From: a@good.example");
+        assert_eq!(answer.code, 250, "{answer:?}");
+        let mut imap = server.login("ada");
+        imap.select("INBOX");
+        let texts = imap.fetch_all().into_iter().map(|message| String::from_utf8_lossy(&message.body).into_owned());
+        assert!(texts.last().is_some_and(|text| text.contains(expected)), "no {expected}");
+    }
+}

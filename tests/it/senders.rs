@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mailtide::config::server::CheckSenders;
+use mailtide::refserver::author::NoAuthor;
 use mailtide::refserver::policy::Policy;
 use mailtide::refserver::senders::{Checker, Client, Dmarc, Facts, Findings, Senders};
 use mailtide::smtp::server::Role;
@@ -15,7 +16,7 @@ use super::delivery::{NOW, Post, codes, talk};
 struct ByName;
 
 impl Checker for ByName {
-    fn check(&self, client: &Client, message: &[u8]) -> Findings {
+    fn check(&self, client: &Client, _: Result<&[String], NoAuthor>, message: &[u8]) -> Findings {
         let name = client.mail_from.split('@').next().unwrap_or_default();
         let dmarc = match name {
             "refused" => Dmarc::FailsToRefuse,
@@ -35,9 +36,10 @@ impl Checker for ByName {
 
 const TRACE: &str = "Received: from there.example ([192.0.2.7])\r\n\tby mx.here.example with ESMTP\r\n\
     \tfor <alice@here.example>;\r\n\tMon, 23 Nov 2026 13:49:00 +0000\r\n";
-const MESSAGE: &str = "Subject: hello\r\nAuthentication-Results: MX.here.example; spf=pass\r\n\
+const MESSAGE: &str = "From: a@there.example\r\nSubject: hello\r\nAuthentication-Results: MX.here.example; spf=pass\r\n\
     Authentication-Results: elsewhere; spf=pass\r\n\r\nHello\r\n";
-const KEPT: &str = "Subject: hello\r\nAuthentication-Results: elsewhere; spf=pass\r\n\r\nHello\r\n";
+const KEPT: &str =
+    "From: a@there.example\r\nSubject: hello\r\nAuthentication-Results: elsewhere; spf=pass\r\n\r\nHello\r\n";
 
 fn send(post: &Post, role: Role, from: &str) -> String {
     let mut session = post.session(role);
@@ -98,4 +100,17 @@ fn what_is_not_looked_at_loses_what_is_said_in_our_name_and_nothing_else() {
     let enforced = post(Some(CheckSenders::Enforce));
     assert_eq!(codes(&send(&enforced, Role::Lmtp, "junk@x")), ["250"]);
     assert_eq!(enforced.mailbox("alice", &MailboxName::inbox()), [own.replace("ESMTP", "LMTP")]);
+}
+
+#[test]
+fn where_it_counts_a_message_has_one_author_that_can_be_read() {
+    for (mode, expected) in [(CheckSenders::Enforce, "550 5.7.1 "), (CheckSenders::Mark, "250 ")] {
+        let post = post(Some(mode));
+        for from in ["", "From: a@x.example\r\nFrom: b@y.example\r\n", "From: a@x.example\0\r\n"] {
+            let mut session = post.session(Role::Mx);
+            talk(&mut session, "EHLO there.example\r\nMAIL FROM:<a@x>\r\nRCPT TO:<alice@here.example>\r\nDATA\r\n");
+            let said = talk(&mut session, &format!("{from}Subject: hello\r\n\r\nHello\r\n.\r\n"));
+            assert!(said.starts_with(expected), "{from:?}: {said}");
+        }
+    }
 }

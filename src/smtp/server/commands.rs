@@ -146,6 +146,7 @@ impl<B: Backend> Session<B> {
             tls: self.tls_facts().cloned(),
             user: self.user.clone(),
             is_lmtp: self.config.role == Role::Lmtp,
+            smtp_utf8: from.smtp_utf8,
         };
         match self.backend.sender(&trace, &from) {
             Ok(()) => {
