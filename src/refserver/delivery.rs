@@ -7,7 +7,7 @@
 //! others say so in our name are taken out (RFC 8601 section 5).
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ use super::post::{Notes, Post, Seen, message_id, post};
 use super::senders::{Advice, Client, Held, Senders};
 use super::users::Users;
 use crate::outbox::dsn::{self, Action, Report, Told};
-use crate::outbox::sender::{Envelope, Recipient};
+use crate::outbox::sender::{Envelope, Recipient, Reply};
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::serve::Users as _;
@@ -26,7 +26,7 @@ use crate::smtp::address::Address;
 use crate::smtp::command::{MailFrom, RcptTo};
 use crate::smtp::reply::Refusal;
 use crate::smtp::server::Role;
-use crate::smtp::server::backend::{self, Backend, LoginError};
+use crate::smtp::server::backend::{self, Backend, LoginError, Taken};
 use crate::smtp::trace::{self, Trace};
 use crate::store::{Error, Store, StoredContent, Upload};
 use crate::types::{AccountId, ContentHash, Timestamp};
@@ -65,7 +65,7 @@ impl DeliveryBackend {
         for account in accounts {
             let quota = self.delivery.store.read(|reader| reader.quota(*account)).map_err(|error| refusal(&error))?;
             if quota.is_over(size_bytes.max(1), 1) {
-                return Err(Refusal::temporary(452, "4.2.2", "The mailbox is full"));
+                return Err(full());
             }
         }
         Ok(())
@@ -167,8 +167,7 @@ impl Backend for DeliveryBackend {
             self.delivery.policy.count(&self.delivery.sent, account, now)?;
         }
         let (local, remote) = (split(true), split(false));
-        let accounts = local.to.iter().filter_map(|to| self.local(to)).collect::<Result<Vec<_>, _>>()?;
-        let accounts: BTreeSet<AccountId> = accounts.into_iter().flatten().collect();
+        let mailboxes = local.to.iter().filter_map(|to| self.local(to)).collect::<Result<Vec<_>, _>>()?;
         let addresses: Vec<_> = envelope.to.iter().map(|to| to.address.clone()).collect();
         let received = trace.received(&self.delivery.hostname, &addresses, now);
         let return_path = trace::return_path(envelope.from.address.as_ref());
@@ -191,7 +190,7 @@ impl Backend for DeliveryBackend {
             Ok(upload)
         };
         Ok(DeliveryUpload {
-            to_deliver: match (&checked, accounts.is_empty()) {
+            to_deliver: match (&checked, mailboxes.is_empty()) {
                 (_, true) => None,
                 (Some(_), false) => Some(begin(String::new())?),
                 (None, false) => Some(begin(return_path + &received)?),
@@ -200,8 +199,10 @@ impl Backend for DeliveryBackend {
             cleaner: is_from_outside.then(Cleaner::default),
             to_relay: if remote.to.is_empty() { None } else { Some(begin(received)?) },
             delivery: Arc::clone(&self.delivery),
+            role: self.role,
             sender: self.account,
-            accounts,
+            mailboxes,
+            size_bytes: 0,
             not_before,
             local: outgoing(&local),
             remote: outgoing(&remote),
@@ -223,8 +224,10 @@ pub struct DeliveryUpload {
     delivery: Arc<Delivery>,
     /// Who logged in.
     sender: Option<AccountId>,
-    /// Whose INBOX it goes into.
-    accounts: BTreeSet<AccountId>,
+    role: Role,
+    /// Whose INBOX it goes into, of each recipient of ours.
+    mailboxes: Vec<BTreeSet<AccountId>>,
+    size_bytes: u64,
     /// When the client wants it sent, if not at once.
     not_before: Option<Timestamp>,
     /// The envelope of those recipients, and of the others.
@@ -255,6 +258,7 @@ struct Checked {
 impl backend::Upload for DeliveryUpload {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         self.remote.eight_bit |= !bytes.is_ascii();
+        self.size_bytes += bytes.len() as u64;
         self.known_by.update(bytes);
         self.hops.see(bytes);
         if let Some(checked) = &mut self.checked {
@@ -267,9 +271,13 @@ impl backend::Upload for DeliveryUpload {
         self.hand_on(&bytes)
     }
 
-    fn finish(mut self, now: Timestamp) -> Result<String, Refusal> {
+    fn finish(mut self, now: Timestamp) -> Result<Taken, Refusal> {
         if self.hops.too_many() {
             return Err(Refusal::permanent(554, "5.4.6", "Too many servers on the way: the message goes in circles"));
+        }
+        let full_places = self.full_places()?;
+        if self.to_relay.is_none() && !full_places.is_empty() && full_places.len() == self.mailboxes.len() {
+            return Err(full());
         }
         let advice = self.check()?;
         if let Some(cleaner) = &mut self.cleaner {
@@ -282,7 +290,7 @@ impl backend::Upload for DeliveryUpload {
         let mut posts = Vec::new();
         if let Some(content) = &delivered {
             let into = if advice == Advice::Junk { Post::Junk } else { Post::Inbox };
-            posts.extend(self.accounts.iter().map(|account| into(*account, content.clone())));
+            posts.extend(self.accounts(&full_places).into_iter().map(|account| into(account, content.clone())));
         }
         let message_id = delivered.as_ref().or(queued.as_ref()).map(message_id);
         if let (Some(content), Some(account)) = (queued, self.sender) {
@@ -295,15 +303,25 @@ impl backend::Upload for DeliveryUpload {
         let noted =
             post(&self.delivery.store, posts, key, &self.delivery.seen, now).map_err(|error| refusal(&error))?;
         *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = noted;
-        let (here, relayed) = (self.local.recipients.len(), self.remote.recipients.len());
-        tracing::info!(id, from = self.local.mail_from, here, relayed, "message taken");
+        let (here, relayed) = (self.local.recipients.len() - full_places.len(), self.remote.recipients.len());
+        tracing::info!(id, from = self.local.mail_from, here, relayed, full = full_places.len(), "message taken");
         if let Some(content) = delivered
-            && let Err(error) = self.report_success(&content, &id, now)
+            && let Err(error) = self.report(&content, &full_places, &id, now)
         {
             tracing::warn!(id, %error, "the delivery could not be reported to the sender");
         }
-        Ok(id)
+        // Who hears of each recipient need not be written to.
+        let refused = match self.role {
+            Role::Lmtp => full_places.into_iter().map(|place| (place, full())).collect(),
+            Role::Mx | Role::Submission { .. } => BTreeMap::new(),
+        };
+        Ok(Taken { id, refused })
     }
+}
+
+/// RFC 9208, and RFC 3463 section 3.3: there may be room later.
+fn full() -> Refusal {
+    Refusal::temporary(452, "4.2.2", "The mailbox is full")
 }
 
 impl DeliveryUpload {
@@ -332,13 +350,48 @@ impl DeliveryUpload {
         Ok(advice)
     }
 
-    /// Tells the sender of those deliveries of which they asked to hear (RFC 3461 section 5.2.2).
-    fn report_success(&self, content: &StoredContent, id: &str, now: Timestamp) -> Result<(), Error> {
-        let places = 0..self.local.recipients.len();
-        let wanted = places.filter(|place| dsn::wants(&self.local, *place, Action::Delivered));
-        let told: Vec<Told<'_>> = wanted.map(|place| Told { place, action: Action::Delivered, reply: None }).collect();
+    /// The recipients of ours for whose mailboxes this message is too much.
+    fn full_places(&self) -> Result<BTreeSet<usize>, Refusal> {
+        let store = &self.delivery.store;
+        let mut places = BTreeSet::new();
+        for (place, accounts) in self.mailboxes.iter().enumerate() {
+            for account in accounts {
+                let quota = store.read(|reader| reader.quota(*account)).map_err(|error| refusal(&error))?;
+                if quota.is_over(self.size_bytes, 1) {
+                    places.insert(place);
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    /// Whose INBOX it goes into.
+    fn accounts(&self, full_places: &BTreeSet<usize>) -> BTreeSet<AccountId> {
+        let mailboxes = self.mailboxes.iter().enumerate().filter(|(place, _)| !full_places.contains(place));
+        mailboxes.flat_map(|(_, accounts)| accounts).copied().collect()
+    }
+
+    /// Tells the sender of those deliveries of which they asked to hear (RFC 3461 section 5.2.2), and of whom it did not
+    /// come to, where they were not told by an answer (RFC 5321 section 6.1).
+    fn report(
+        &self,
+        content: &StoredContent,
+        full_places: &BTreeSet<usize>,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let full = Reply { code: 552, enhanced: Some("5.2.2".to_owned()), text: "The mailbox is full".to_owned() };
+        let tell = |place| match full_places.contains(&place) {
+            true => Told { place, action: Action::Failed, reply: Some(&full) },
+            false => Told { place, action: Action::Delivered, reply: None },
+        };
+        let told: Vec<Told<'_>> = (0..self.local.recipients.len())
+            .map(tell)
+            .filter(|told| dsn::wants(&self.local, told.place, told.action))
+            .filter(|told| told.action == Action::Delivered || self.role != Role::Lmtp)
+            .collect();
         let (Some(sender), Some(first), false) =
-            (Address::parse(&self.local.mail_from), self.accounts.first(), told.is_empty())
+            (Address::parse(&self.local.mail_from), self.mailboxes.iter().flatten().next(), told.is_empty())
         else {
             return Ok(());
         };

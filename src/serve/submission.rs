@@ -139,7 +139,7 @@ impl backend::Upload for SubmissionUpload {
         Ok(())
     }
 
-    fn finish(mut self, now: Timestamp) -> Result<String, Refusal> {
+    fn finish(mut self, now: Timestamp) -> Result<backend::Taken, Refusal> {
         self.write_head()?;
         let content = self.upload.finish().map_err(|error| refusal(&error))?;
         let message_id = content.summary.envelope.message_id.as_deref().unwrap_or_default();
@@ -156,7 +156,7 @@ impl backend::Upload for SubmissionUpload {
             not_before,
         };
         let enqueued = self.store.write(Origin::LocalUser, now, move |txn| txn.enqueue(&new));
-        enqueued.map(|id| id.to_string()).map_err(|error| refusal(&error))
+        enqueued.map(|id| backend::Taken::by_all(id.to_string())).map_err(|error| refusal(&error))
     }
 }
 

@@ -144,19 +144,68 @@ fn a_full_mailbox_takes_no_more_until_there_is_room() {
     let post = Post::new();
     let (bob, store) = (post.account("bob"), &post.delivery.store);
     let set = |limit| store.write(Origin::Authority, NOW, move |txn| txn.set_quota(bob, Some(limit), None));
-    set(10).expect("a limit");
+    set(40).expect("a limit");
     let mut session = post.session(Role::Mx);
     let greeting = "EHLO there.example\r\nMAIL FROM:<x@there.example>\r\n";
-    let sent = "RCPT TO:<bob@here.example>\r\nDATA\r\nSubject: x\r\n\r\nbody\r\n.\r\n";
-    let said = talk(&mut session, &format!("{greeting}{sent}MAIL FROM:<x@there.example>\r\n"));
-    assert!(said.contains("\r\n250 2.0.0"), "the first fits: {said}");
+    let to_bob = "RCPT TO:<bob@here.example>\r\nDATA\r\n";
+    let long = "Subject: x\r\n\r\nwhat is longer than there is room for it\r\n.\r\n";
+    let said = talk(&mut session, &format!("{greeting}{to_bob}{long}"));
+    assert!(said.ends_with("\r\n452 4.2.2 The mailbox is full\r\n"), "nobody has it: {said}");
+    assert_eq!(post.inbox("bob").len(), 0);
+    let sent = "Subject: x\r\n\r\nbody\r\n.\r\n";
+    let said = talk(&mut session, &format!("MAIL FROM:<x@there.example>\r\n{to_bob}{sent}"));
+    assert!(said.contains("\r\n250 2.0.0"), "this one fits: {said}");
+    talk(&mut session, "MAIL FROM:<x@there.example>\r\n");
     let said = talk(&mut session, "RCPT TO:<bob@here.example>\r\nRCPT TO:<alice@here.example>\r\nRSET\r\n");
     assert!(said.starts_with("452 4.2.2 The mailbox is full\r\n250 "), "{said}");
     set(1000).expect("a limit");
-    let said = talk(&mut session, &format!("MAIL FROM:<x@there.example>\r\n{sent}"));
+    let said = talk(&mut session, &format!("MAIL FROM:<x@there.example>\r\n{to_bob}{sent}"));
     assert!(!said.contains("452"), "{said}");
     assert_eq!(post.inbox("bob").len(), 2);
     assert!(check(store).expect("readable").is_empty());
+}
+
+#[test]
+fn a_message_too_big_for_one_of_its_recipients_comes_to_the_others() {
+    for (role, hello) in [(Role::Mx, "EHLO"), (Role::Lmtp, "LHLO")] {
+        let post = Post::new();
+        let (bob, store) = (post.account("bob"), &post.delivery.store);
+        store.write(Origin::Authority, NOW, move |txn| txn.set_quota(bob, Some(20), None)).expect("a limit");
+        let mut session = post.session(role);
+        let said = talk(
+            &mut session,
+            &format!(
+                "{hello} there.example\r\nMAIL FROM:<x@there.example>\r\nRCPT TO:<bob@here.example>\r\n\
+                 RCPT TO:<alice@here.example>\r\nDATA\r\n"
+            ),
+        );
+        assert_eq!(codes(&said), ["220", "250", "250", "250", "250", "354"]);
+        let said = talk(&mut session, &format!("{MESSAGE}.\r\n"));
+        let queue = store.read(|reader| reader.submissions(bob)).expect("readable");
+        let reports: Vec<_> = queue
+            .iter()
+            .map(|report| {
+                let bytes = store.read_content(report.content, 0, 100_000).expect("there");
+                (report.envelope.recipients[0].address.clone(), String::from_utf8(bytes).expect("text"))
+            })
+            .collect();
+        match role {
+            Role::Lmtp => {
+                assert_eq!(codes(&said), ["452", "250"], "each recipient has an answer");
+                assert_eq!(reports, []);
+            }
+            _ => {
+                assert_eq!(codes(&said), ["250"]);
+                assert_eq!(reports.len(), 1);
+                let (to, text) = &reports[0];
+                assert_eq!(to, "x@there.example");
+                for line in ["Final-Recipient: rfc822; bob@here.example\r\nAction: failed\r\nStatus: 5.2.2\r\n"] {
+                    assert!(text.contains(line), "no {line} in {text}");
+                }
+            }
+        }
+        assert_eq!((post.inbox("alice").len(), post.inbox("bob").len()), (1, 0));
+    }
 }
 
 #[test]

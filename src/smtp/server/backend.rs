@@ -1,5 +1,7 @@
 //! The seam: what the session asks of the one who takes the mail. Every call is synchronous.
 
+use std::collections::BTreeMap;
+
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::smtp::command::{MailFrom, RcptTo};
@@ -71,9 +73,24 @@ pub trait Upload: Send {
     /// Takes the next bytes. After a refusal the session throws the rest away and answers with it.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal>;
 
-    /// The message is complete. When this returns `Ok` the message is durable and ours to deliver; the text names it
-    /// to people (a queue id).
-    fn finish(self, now: Timestamp) -> Result<String, Refusal>;
+    /// The message is complete. When this returns `Ok` the message is durable and ours to deliver.
+    fn finish(self, now: Timestamp) -> Result<Taken, Refusal>;
+}
+
+/// A message that is ours now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// What it is called for people (a queue id).
+    pub id: String,
+    /// By LMTP: the places in the envelope of those recipients who do not have it (RFC 2033 section 4.2).
+    pub refused: BTreeMap<usize, Refusal>,
+}
+
+impl Taken {
+    /// For all of its recipients.
+    pub const fn by_all(id: String) -> Self {
+        Self { id, refused: BTreeMap::new() }
+    }
 }
 
 /// Why a login failed.

@@ -217,16 +217,18 @@ impl<B: Backend> Session<B> {
     /// The message is complete. The transaction is over whatever comes of it.
     pub(super) fn finish_message(&mut self, receiving: Receiving<B::Upload>, now: Timestamp) {
         let recipients = self.transaction.take().map_or(1, |transaction| transaction.envelope.to.len());
-        let reply = match receiving.finish(now) {
-            Ok(id) => {
-                self.answer_unseen = true;
-                Reply::new(250, "2.0.0", format!("Taken as {id}"))
-            }
+        let finished = receiving.finish(now);
+        self.answer_unseen |= finished.is_ok();
+        let reply = |place| match &finished {
+            Ok(taken) => taken.refused.get(&place).map_or_else(
+                || Reply::new(250, "2.0.0", format!("Taken as {}", taken.id)),
+                |refusal| refusal.reply().clone(),
+            ),
             Err(refusal) => refusal.reply().clone(),
         };
-        // RFC 2033 section 4.2: one for each recipient. All of them have it, or none.
+        // RFC 2033 section 4.2: one for each recipient.
         let times = if self.config.role == Role::Lmtp { recipients } else { 1 };
-        (0..times).for_each(|_| self.reply(&reply));
+        (0..times).for_each(|place| self.reply(&reply(place)));
     }
 
     /// The last moment at which a message may be wanted to go out.

@@ -1,6 +1,6 @@
 //! A message on its way in: from 354 to the end of data, or chunk by chunk.
 
-use super::backend::Upload;
+use super::backend::{Taken, Upload};
 use crate::smtp::data::{DataReceiver, LineBreaks};
 use crate::smtp::reply::Refusal;
 use crate::types::Timestamp;
@@ -86,7 +86,7 @@ impl<U: Upload> Receiving<U> {
         }
     }
 
-    pub(super) fn finish(mut self, now: Timestamp) -> Result<String, Refusal> {
+    pub(super) fn finish(mut self, now: Timestamp) -> Result<Taken, Refusal> {
         if let Framing::Chunks(breaks) = &mut self.framing {
             breaks.end();
         }

@@ -7,7 +7,7 @@ use mailtide::sasl::Credentials;
 use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use mailtide::smtp::command::{MailFrom, RcptTo};
 use mailtide::smtp::reply::Refusal;
-use mailtide::smtp::server::backend::{Backend, Envelope, LoginError, Upload};
+use mailtide::smtp::server::backend::{Backend, Envelope, LoginError, Taken, Upload};
 use mailtide::smtp::server::{Config, Role, Session, Tls};
 use mailtide::smtp::trace::Trace;
 use mailtide::types::{Timestamp, TlsFacts};
@@ -133,14 +133,14 @@ impl Upload for MemoryUpload {
         if self.fail.as_deref() == Some("write") { Err(Refusal::no_room()) } else { Ok(()) }
     }
 
-    fn finish(self, _: Timestamp) -> Result<String, Refusal> {
+    fn finish(self, _: Timestamp) -> Result<Taken, Refusal> {
         if self.fail.as_deref() == Some("finish") {
             return Err(Refusal::local_trouble());
         }
         let mut log = self.log.lock().expect("no panic holds it");
         log.push(self.header.clone());
         log.push(format!("bytes {:?}", String::from_utf8_lossy(&self.bytes)));
-        Ok(format!("m{}", log.len() / 2))
+        Ok(Taken::by_all(format!("m{}", log.len() / 2)))
     }
 }
 
