@@ -4,7 +4,7 @@
 //! Rules: all of a message's local deliveries and its place in the queue are one transaction, durable before 250. A
 //! trace header goes in front of every message taken, Return-Path in front of that where it is delivered (RFC 5321
 //! section 4.4), and behind it what was found out about the sender; not another byte is touched, but that fields in which
-//! others say so in our name are taken out (RFC 8601 section 5).
+//! others say so in our name are taken out (RFC 8601 section 5), and Bcc of what our users send.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -179,10 +179,13 @@ impl Backend for DeliveryBackend {
             senders.are_checked_from(address).then(|| Checked { client, held: senders.hold(), head })
         });
         // What writes in our name on the way to us is a server of ours, or nobody may (RFC 8601 section 5).
-        let is_from_outside = match self.role {
-            Role::Submission { .. } => true,
-            Role::Mx => !trace.peer.parse::<IpAddr>().is_ok_and(|peer| peer.to_canonical().is_loopback()),
-            Role::Lmtp => false,
+        let cleaner = match self.role {
+            Role::Submission { .. } => Some(Cleaner::of_submissions()),
+            Role::Mx => {
+                let is_here = trace.peer.parse::<IpAddr>().is_ok_and(|peer| peer.to_canonical().is_loopback());
+                (!is_here).then(Cleaner::default)
+            }
+            Role::Lmtp => None,
         };
         let begin = |head: String| -> Result<Upload, Refusal> {
             let mut upload = self.delivery.store.upload();
@@ -196,7 +199,7 @@ impl Backend for DeliveryBackend {
                 (None, false) => Some(begin(return_path + &received)?),
             },
             checked,
-            cleaner: is_from_outside.then(Cleaner::default),
+            cleaner,
             to_relay: if remote.to.is_empty() { None } else { Some(begin(received)?) },
             delivery: Arc::clone(&self.delivery),
             role: self.role,

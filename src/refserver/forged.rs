@@ -1,5 +1,5 @@
-//! Authentication-Results fields that others wrote in our name (RFC 8601 section 5): who reads ours would believe them.
-//! Pure.
+//! Fields that are not to reach the recipients: Authentication-Results fields that others wrote in our name (RFC 8601
+//! section 5), for who reads ours would believe them; and Bcc in what our users send. Pure.
 
 use std::borrow::Cow;
 
@@ -10,6 +10,8 @@ use crate::types::limits;
 #[derive(Debug, Default)]
 pub(super) struct Cleaner {
     held: Vec<u8>,
+    /// Bcc fields go as well: the message is on its way from its author to all of its recipients.
+    takes_bcc: bool,
     /// The header is through.
     in_body: bool,
     /// How many were taken out.
@@ -17,6 +19,11 @@ pub(super) struct Cleaner {
 }
 
 impl Cleaner {
+    /// For what users of ours send.
+    pub(super) fn of_submissions() -> Self {
+        Self { takes_bcc: true, ..Self::default() }
+    }
+
     /// Takes the next bytes. Gives what may go on.
     pub(super) fn push<'a>(&mut self, bytes: &'a [u8], our_name: &str) -> Result<Cow<'a, [u8]>, Refusal> {
         if self.in_body {
@@ -38,7 +45,8 @@ impl Cleaner {
 
     /// Gives what is still held: nothing comes any more.
     pub(super) fn finish(&mut self, our_name: &str) -> Vec<u8> {
-        let (kept, removed) = without_forged_results(&std::mem::take(&mut self.held), our_name);
+        let is_unwanted = |field: &[u8]| is_forged(field, our_name) || self.takes_bcc && is_blind(field);
+        let (kept, removed) = without(&std::mem::take(&mut self.held), is_unwanted);
         self.removed += removed;
         kept
     }
@@ -46,19 +54,37 @@ impl Cleaner {
 
 /// The message without fields that say we wrote them, or do not say who did; and how many those were.
 pub(super) fn without_forged_results(message: &[u8], our_name: &str) -> (Vec<u8>, usize) {
+    without(message, |field| is_forged(field, our_name))
+}
+
+/// The message without fields that are not wanted, and how many those were.
+fn without(message: &[u8], is_unwanted: impl Fn(&[u8]) -> bool) -> (Vec<u8>, usize) {
     let (mut kept, mut removed) = (Vec::with_capacity(message.len()), 0);
     let mut rest = message;
     while let Some(end) = field_end(rest) {
         let (field, after) = rest.split_at(end);
-        match results_of(field) {
-            Some(None) => removed += 1,
-            Some(Some(writer)) if writer.eq_ignore_ascii_case(our_name) => removed += 1,
-            Some(Some(_)) | None => kept.extend_from_slice(field),
+        match is_unwanted(field) {
+            true => removed += 1,
+            false => kept.extend_from_slice(field),
         }
         rest = after;
     }
     kept.extend_from_slice(rest);
     (kept, removed)
+}
+
+fn is_forged(field: &[u8], our_name: &str) -> bool {
+    match results_of(field) {
+        Some(None) => true,
+        Some(Some(writer)) => writer.eq_ignore_ascii_case(our_name),
+        None => false,
+    }
+}
+
+/// Does it name those whom the other recipients are not to know of (RFC 5322 sections 3.6.3 and 3.6.6)?
+fn is_blind(field: &[u8]) -> bool {
+    let name = field.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii_end();
+    name.eq_ignore_ascii_case(b"Bcc") || name.eq_ignore_ascii_case(b"Resent-Bcc")
 }
 
 /// Where the field at the start ends, its folded lines included; none at the end of the header.
@@ -169,6 +195,15 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn of_what_is_submitted_bcc_goes_as_well() {
+        let message = b"A: b\r\nBcc: x@y,\r\n z@y\r\nresent-bcc : q\r\nX-Bcc: k\r\n\r\nBcc: body\r\n";
+        let kept =
+            |mut cleaner: Cleaner| String::from_utf8(cleaner.push(message, "mx.here").expect("short").into_owned());
+        assert_eq!(kept(Cleaner::of_submissions()).expect("text"), "A: b\r\nX-Bcc: k\r\n\r\nBcc: body\r\n");
+        assert_eq!(kept(Cleaner::default()).expect("text").as_bytes(), message);
     }
 
     #[test]

@@ -233,6 +233,23 @@ fn a_user_sends_anywhere_but_as_nobody_else_of_ours() {
 }
 
 #[test]
+fn blind_copies_are_told_to_nobody_near_or_far() {
+    let post = Post::new();
+    let mut session = post.alice();
+    let envelope =
+        "MAIL FROM:<alice@here.example>\r\nRCPT TO:<x@there.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n";
+    talk(&mut session, envelope);
+    let text = format!("Bcc: bob@here.example,\r\n x@there.example\r\n{MESSAGE}.\r\n");
+    assert_eq!(codes(&talk(&mut session, &text)), ["250"]);
+    let (near, store) = (post.inbox("bob").remove(0), &post.delivery.store);
+    let queue = store.read(|reader| reader.submissions(post.account("alice"))).expect("readable");
+    let far = String::from_utf8(store.read_content(queue[0].content, 0, 100_000).expect("there")).expect("text");
+    for copy in [near, far] {
+        assert!(copy.ends_with(&format!("+0000\r\n{MESSAGE}")), "{copy}");
+    }
+}
+
+#[test]
 fn without_a_login_nothing_is_submitted() {
     let post = Post::new();
     let mut session = post.session(Role::Submission { anonymous: false });
