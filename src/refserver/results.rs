@@ -146,7 +146,7 @@ mod tests {
             ("h.example", "", "smtp.helo=h.example"),
             ("[192.0.2.1]", "", "smtp.helo=\"[192.0.2.1]\""),
             ("\u{fc}.example", "", "smtp.helo=xn--tda.example"),
-            ("(;\"\\\u{fc} ", "", "smtp.helo=\"(;\\\"\\\\? \""),
+            ("(;\"\\\u{1} ", "", "smtp.helo=\"(;\\\"\\\\? \""),
             ("h.example", "\u{fc}@x.example", "smtp.mailfrom=x.example"),
             ("h.example", "\"a;b\"@x.example", "smtp.mailfrom=x.example"),
             ("h.example", "a@b\u{fc}cher.example", "smtp.mailfrom=a@xn--bcher-kva.example"),
