@@ -189,7 +189,7 @@ fn however_from_is_written_its_domain_has_its_way() {
         assert_eq!(answer.code, 250, "{answer:?}");
         let mut imap = server.login("ada");
         imap.select("INBOX");
-        let texts = imap.fetch_all().into_iter().map(|message| String::from_utf8_lossy(&message.body).into_owned());
-        assert!(texts.last().is_some_and(|text| text.contains(expected)), "no {expected}");
+        let mut texts = imap.fetch_all().into_iter().map(|message| String::from_utf8_lossy(&message.body).into_owned());
+        assert!(texts.next_back().is_some_and(|text| text.contains(expected)), "no {expected}");
     }
 }
