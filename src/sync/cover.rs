@@ -128,8 +128,9 @@ impl<R: Remote> Pass<'_, R> {
         let found = self.find_again(mailbox).await?;
         let is_renumbered = cursor.uid_validity.is_some_and(|was| was != selected.uid_validity);
         if found.is_empty() && is_renumbered && known.remote_name.eq_ignore_ascii_case("INBOX") {
-            self.is_stranger |= !self.read(|reader| reader.bound(mailbox))?.is_empty();
+            self.is_strange |= !self.read(|reader| reader.bound(mailbox))?.is_empty();
         }
+        self.is_familiar |= !found.is_empty();
         let uid_validity = selected.uid_validity;
         self.write(move |txn| txn.rematch(mailbox, uid_validity, &found))?;
         Ok(Cursor::start(Some(uid_validity)))

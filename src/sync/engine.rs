@@ -63,7 +63,8 @@ impl Engine {
                 selected: None,
                 unseen: BTreeMap::new(),
                 listed: BTreeMap::new(),
-                is_stranger: false,
+                is_strange: false,
+                is_familiar: false,
                 bursts: true,
             };
             let outcome = run(&mut pass).await;

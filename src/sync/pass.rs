@@ -29,8 +29,10 @@ pub(super) struct Pass<'a, R> {
     pub(super) unseen: BTreeMap<MailboxId, Refusal>,
     /// The UIDVALIDITY of each mailbox when it was last listed.
     pub(super) listed: BTreeMap<MailboxId, UidValidity>,
-    /// INBOX has another UIDVALIDITY, and nothing that was in it: this may be another server than it was.
-    pub(super) is_stranger: bool,
+    /// INBOX has another UIDVALIDITY, and nothing that was in it: this may be another server than it was...
+    pub(super) is_strange: bool,
+    /// ... unless some mailbox is as it was.
+    pub(super) is_familiar: bool,
     /// Whether a push may go in bursts: until something in one was refused.
     pub(super) bursts: bool,
 }

@@ -28,6 +28,9 @@ impl<R: Remote> Pass<'_, R> {
         let restless = self.read(|reader| reader.restless_mailboxes(self.account, GIVE_ATTEMPTS_MAX))?;
         let restless: BTreeSet<MailboxId> = restless.into_iter().collect();
         let known = self.known()?;
+        self.is_familiar |= known
+            .values()
+            .any(|known| known.cursor.uid_validity.is_some_and(|was| self.listed.get(&known.mailbox) == Some(&was)));
         // What a pull that was cut short took in is not told by the cursor: a server that was restored since may not have it.
         let fresh = self.read(|reader| reader.fresh_arrivals(self.account))?;
         let fresh: BTreeSet<MailboxId> = fresh.into_iter().filter_map(|facts| Some(facts.upstream?.mailbox)).collect();
@@ -88,7 +91,7 @@ impl<R: Remote> Pass<'_, R> {
             }
         }
         // What arrived may be what vanished, moved.
-        if self.is_stranger || mailboxes > 1 && is_mass(lost.saturating_sub(arrived), held) {
+        if (self.is_strange && !self.is_familiar) || mailboxes > 1 && is_mass(lost.saturating_sub(arrived), held) {
             let free = vanishing.iter_mut().filter(|vanishing| verdict_of(vanishing.mailbox).is_none());
             free.for_each(|vanishing| vanishing.is_suspect = true);
         }
