@@ -85,18 +85,24 @@ impl Backend for SubmissionBackend {
         self.account(from).map(drop)
     }
 
-    fn recipient(&mut self, _: &Trace, _: &MailFrom, to: &RcptTo) -> Result<(), Refusal> {
-        match to.address.domain() {
+    /// The bare postmaster (RFC 5321 section 4.1.1.3) is that of the sender's domain: there is no mail for this machine.
+    fn recipient(&mut self, _: &Trace, from: &MailFrom, to: &RcptTo) -> Result<(), Refusal> {
+        match to.address.domain().or(domain_of(from)) {
             Some(_) => Ok(()),
             None => Err(Refusal::permanent(553, "5.1.3", "Say which domain's postmaster")),
         }
     }
 
     fn begin(&mut self, _: &Trace, envelope: &backend::Envelope, now: Timestamp) -> Result<SubmissionUpload, Refusal> {
+        let mut outgoing = outgoing(envelope);
+        if let Some(domain) = domain_of(&envelope.from) {
+            let bare = outgoing.recipients.iter_mut().filter(|recipient| is_bare(&recipient.address));
+            bare.for_each(|recipient| recipient.address = format!("{}@{domain}", recipient.address));
+        }
         Ok(SubmissionUpload {
             store: self.store.clone(),
             account: self.account(&envelope.from)?,
-            envelope: outgoing(envelope),
+            envelope: outgoing,
             arrived: now,
             number: self.sequence.0.fetch_add(1, Ordering::Relaxed),
             undo_ms: self.senders.undo_ms(),
@@ -211,6 +217,15 @@ fn new_message_id(head: &[u8], mail_from: &str, now: Timestamp, number: u64) -> 
     // A domain in another script is not for a header of an ASCII message.
     let domain = if domain.is_ascii() { domain } else { "localhost" };
     format!("<{}.{}@{domain}>", now.unix_ms(), &hash[..20])
+}
+
+fn domain_of(from: &MailFrom) -> Option<&str> {
+    from.address.as_ref().and_then(Address::domain)
+}
+
+/// Is it the postmaster of no domain?
+fn is_bare(address: &str) -> bool {
+    Address::parse_recipient(address).is_some_and(|address| address.domain().is_none())
 }
 
 /// The envelope as it goes out: each recipient once.

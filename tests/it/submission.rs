@@ -187,6 +187,17 @@ fn the_account_is_who_logged_in_or_whose_address_it_is() {
 }
 
 #[test]
+fn the_postmaster_of_no_domain_is_that_of_the_senders() {
+    let place = Place::new();
+    let mut session = place.session();
+    talk(&mut session, "EHLO c\r\nMAIL FROM:<work@here>\r\n");
+    assert!(talk(&mut session, "RCPT TO:<Postmaster>\r\n").starts_with("250 "));
+    assert!(talk(&mut session, &format!("DATA\r\n{COMPLETE}.\r\n")).starts_with("250 "));
+    let (submission, _) = place.outbox(place.accounts.work).remove(0);
+    assert_eq!(submission.envelope.recipients[0].address, "Postmaster@here");
+}
+
+#[test]
 fn a_message_waits_as_long_as_it_can_be_taken_back_or_longer_if_that_is_wanted() {
     let place = Place::new();
     let mut session = place.session();
