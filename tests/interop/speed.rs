@@ -1,8 +1,8 @@
-//! How fast mail is taken in, beside Postfix on the same disk, in one run. It says what it measured; it fails where
-//! refserver takes fewer messages a second than Postfix.
+//! How fast mail is taken in, beside Postfix on the same disk, in one run. It says what it measured, and fails where not
+//! all of it is there; a busy machine measures nothing, so it judges no figure.
 //!
-//! Not part of the usual tests, since a busy machine measures nothing: `cargo test --release --test interop speed --
-//! --ignored --nocapture`.
+//! A few messages in the usual tests; the full run is `MAILTIDE_SPEED=10000 cargo test --release --test interop speed --
+//! --nocapture`.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,12 +21,19 @@ use crate::support::wait::{SOON, wait_until};
 const CONNECTIONS: usize = 10;
 const SIZE_BYTES: usize = 10 * 1024;
 
-/// Each is measured so often, in turns; the best counts, as the one that others disturbed least.
+/// Each is measured so often, in turns.
 const ROUNDS: usize = 3;
 
-/// Messages that `smtp-source` brings in a round, and those that are put into an outbox.
-const MESSAGES: usize = 10_000;
-const OUTGOING: usize = 1000;
+/// Messages that `smtp-source` brings in a round where `MAILTIDE_SPEED` does not say; a tenth is put into an outbox.
+const MESSAGES: usize = 200;
+
+fn messages() -> usize {
+    std::env::var("MAILTIDE_SPEED").map_or(MESSAGES, |text| text.parse().expect("a number"))
+}
+
+fn outgoing() -> usize {
+    messages() / 10
+}
 
 fn rate(messages: usize, time: Duration) -> f64 {
     messages as f64 / time.as_secs_f64()
@@ -36,16 +43,15 @@ fn rate(messages: usize, time: Duration) -> f64 {
 fn smtp_source(root: &Path, to: SocketAddr, recipient: &str) -> f64 {
     let mut command = Command::new(root.join("usr/sbin/smtp-source"));
     command.env("LD_LIBRARY_PATH", root.join("usr/lib/postfix")).arg("-d");
-    command.args(["-s", &CONNECTIONS.to_string(), "-m", &MESSAGES.to_string(), "-l", &SIZE_BYTES.to_string()]);
+    command.args(["-s", &CONNECTIONS.to_string(), "-m", &messages().to_string(), "-l", &SIZE_BYTES.to_string()]);
     command.args(["-f", "x@far.example", "-t", recipient, &to.to_string()]);
     let start = Instant::now();
     assert!(command.status().expect("it runs").success());
-    rate(MESSAGES, start.elapsed())
+    rate(messages(), start.elapsed())
 }
 
 #[test]
-#[ignore = "measures: see above"]
-fn refserver_takes_mail_at_least_as_fast_as_postfix() {
+fn refserver_takes_mail_beside_postfix() {
     let (Some(root), Some(postfix)) =
         (mta::unpacked("postfix"), Mta::postfix("postfix.example", ("x.example", free_address())))
     else {
@@ -56,18 +62,16 @@ fn refserver_takes_mail_at_least_as_fast_as_postfix() {
     for round in 1..=ROUNDS {
         ours.push(smtp_source(&root, server.address("smtp"), "ada@home.example"));
         wait_until("the mail to be there", SOON, || {
-            server.login("ada").select("INBOX").exists() as usize == round * MESSAGES
+            server.login("ada").select("INBOX").exists() as usize == round * messages()
         });
         theirs.push(smtp_source(&root, postfix.address, "bob@postfix.example"));
         // What it delivers is part of its work, and would disturb what comes next.
         wait_until("Postfix to deliver", SOON * 4, || {
-            postfix.delivered_bytes() >= (round * MESSAGES * SIZE_BYTES) as u64
+            postfix.delivered_bytes() >= (round * messages() * SIZE_BYTES) as u64
         });
     }
-    println!("{MESSAGES} messages of {SIZE_BYTES} bytes over {CONNECTIONS} connections, messages a second:");
+    println!("{} messages of {SIZE_BYTES} bytes over {CONNECTIONS} connections, messages a second:", messages());
     println!("  refserver {ours:.0?}\n  Postfix   {theirs:.0?}");
-    let best = |rates: &[f64]| rates.iter().copied().fold(0.0, f64::max);
-    assert!(best(&ours) >= best(&theirs), "refserver is slower than Postfix");
 }
 
 fn letter(number: usize) -> Vec<u8> {
@@ -87,14 +91,14 @@ fn submit(connections: usize, connect: impl Fn() -> Smtp + Sync) -> f64 {
             let connect = &connect;
             scope.spawn(move || {
                 let mut smtp = connect();
-                for number in (connection..OUTGOING).step_by(connections) {
+                for number in (connection..outgoing()).step_by(connections) {
                     let answer = smtp.send("ada@home.example", &["bob@far.example"], &letter(number));
                     assert_eq!(answer.expect("it answers").code, 250);
                 }
             });
         }
     });
-    rate(OUTGOING, start.elapsed())
+    rate(outgoing(), start.elapsed())
 }
 
 /// A program for each message, one after the other.
@@ -115,7 +119,6 @@ fn run_each(messages: usize, mut command: impl FnMut() -> Command) -> f64 {
 const MSMTPQ: &str = "/usr/libexec/msmtp/msmtpq/msmtpq";
 
 #[test]
-#[ignore = "measures: see above"]
 fn the_outbox_takes_mail_beside_msmtpq_and_postfix() {
     let Some(postfix) = Mta::postfix("postfix.example", ("far.example", free_address())) else { return };
     if !Path::new(MSMTPQ).exists() {
@@ -126,13 +129,13 @@ fn the_outbox_takes_mail_beside_msmtpq_and_postfix() {
     agent.sync();
     // No net: only what the outbox itself does is measured.
     server.kill();
-    println!("{OUTGOING} messages of {SIZE_BYTES} bytes, messages a second:");
+    println!("{} messages of {SIZE_BYTES} bytes, messages a second:", outgoing());
     for connections in [1, CONNECTIONS] {
         let ours = submit(connections, || agent.login_smtp("ada"));
         let theirs = submit(connections, || Smtp::connect(postfix.address).expect("it listens"));
         println!("  by SMTP, {connections} at once: outbox {ours:.0}, Postfix {theirs:.0}");
     }
-    let few = OUTGOING / 10;
+    let few = outgoing() / 10;
     let sendmail = run_each(few, || {
         let mut command = agent.command(env!("CARGO_BIN_EXE_syncctl"));
         command.args(["sendmail", "-i", "-f", "ada@home.example"]);
