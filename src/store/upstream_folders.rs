@@ -90,6 +90,7 @@ impl Txn<'_> {
     pub fn restore_mailbox(&mut self, mailbox: MailboxId, name: &MailboxName) -> Result<Restored> {
         let local = self.reader().mailbox(mailbox)?;
         let account = local.account;
+        self.look_anew(mailbox)?;
         let name = match local.name {
             Some(name) => name,
             None => match self.reader().mailbox_named(account, name)? {
@@ -109,6 +110,13 @@ impl Txn<'_> {
         self.bring_all_back(mailbox)?;
         self.touch(account);
         Ok(Restored { mailbox, name })
+    }
+
+    /// What came in and waited was dropped when the mailbox was deleted here ([`Txn::forget_waiting`]), and its cursor may be
+    /// past it: all of it is looked at.
+    fn look_anew(&mut self, mailbox: MailboxId) -> Result<()> {
+        let Some(known) = self.reader().remote_mailbox(mailbox)? else { return Ok(()) };
+        self.set_cursor(mailbox, &Cursor::start(known.cursor.uid_validity))
     }
 
     /// Both are one: `from`, which upstream has, and `into`, which it has not. The second has the messages of both, and

@@ -5,7 +5,7 @@ use mailtide::store::{ListedMailbox, Origin};
 use mailtide::sync::remote::RefusalCode;
 use mailtide::types::UidValidity;
 
-use super::model_remote::{Server, Traits};
+use super::model_remote::{Cut, Server, Traits};
 use super::world::{World, name};
 
 /// What the user says about everything that is set aside.
@@ -239,5 +239,33 @@ fn a_deletion_set_aside_can_be_discarded_when_the_mailbox_was_deleted_once_more(
         assert_eq!(world.here(), world.there());
         assert!(world.journal().is_empty());
         world.assert_sound();
+    }
+}
+
+/// Found by the simulator, seed 10569: the cursor was past what had waited, and it was never seen.
+#[test]
+fn mail_that_waited_in_a_mailbox_deleted_here_is_seen_once_that_is_discarded() {
+    for traits in Traits::all() {
+        for cut in 1.. {
+            let world = World::new(traits.clone());
+            two_folders(&world.server);
+            world.settle();
+            // It may be the message in A, moved: it waits until the round is closed.
+            world.server.deliver("B", "a", "");
+            let calls = world.server.state().calls;
+            world.server.state().cut = Cut::Before(calls + cut);
+            let is_cut = world.sync().is_err();
+            world.server.state().cut = Cut::Never;
+            world.delete("B");
+            let id = world.read(|reader| reader.entries(world.account))[0].id;
+            world.write(Origin::Upstream, move |txn| txn.discard(id));
+            world.settle();
+            assert_eq!(world.there(), "A: a\nB: a b\nINBOX:", "before call {cut}");
+            assert_eq!(world.here(), world.there(), "before call {cut} of {traits:?}");
+            world.assert_sound();
+            if !is_cut {
+                break;
+            }
+        }
     }
 }
