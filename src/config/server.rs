@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use mail_auth::common::to_a_label;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -112,6 +113,25 @@ pub struct User {
     pub password: Credential,
     /// An access token that logs in as well.
     pub token: Option<Credential>,
+    /// Whose addresses stand in what the user sends, beside the user's own.
+    pub may_send_as: Vec<SendAs>,
+}
+
+/// An address, or all of a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendAs {
+    /// `None`: any.
+    local_part: Option<String>,
+    /// As A-labels.
+    domain: String,
+}
+
+impl SendAs {
+    /// Is the address of these parts, the domain as A-labels, meant? In any case, as names of users are.
+    pub fn means(&self, local_part: &str, domain: &str) -> bool {
+        self.domain.eq_ignore_ascii_case(domain)
+            && self.local_part.as_ref().is_none_or(|meant| meant.eq_ignore_ascii_case(local_part))
+    }
 }
 
 impl ServerConfig {
@@ -127,7 +147,7 @@ impl ServerConfig {
             let password = credential(&source, user.password, user.password_command)?
                 .ok_or_else(|| source.error(&place, Problem::NoPassword))?;
             let token = credential(&source, user.token, user.token_command)?;
-            users.push(User { name: user.name, password, token });
+            users.push(User { name: user.name, password, token, may_send_as: user.may_send_as });
         }
         let address = |listen: Option<Listen>| listen.map(|listen| listen.0);
         Ok(Self {
@@ -257,6 +277,22 @@ struct RawUser {
     password_command: Option<Spanned<Vec<String>>>,
     token: Option<Spanned<Password>>,
     token_command: Option<Spanned<Vec<String>>>,
+    #[serde(default)]
+    may_send_as: Vec<SendAs>,
+}
+
+impl<'de> Deserialize<'de> for SendAs {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, "an address such as \"team@example.org\", or \"*@example.org\"", |text| {
+            let (local_part, domain) = text.rsplit_once('@')?;
+            let fits = |part: &str| !part.is_empty() && !part.contains(char::is_whitespace);
+            let local_part_fits = local_part == "*" || fits(local_part) && !local_part.contains('*');
+            (local_part_fits && fits(domain) && !domain.contains('*')).then(|| Self {
+                local_part: Some(local_part.to_owned()).filter(|local_part| local_part != "*"),
+                domain: to_a_label(domain).into_owned(),
+            })
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for RelayTls {

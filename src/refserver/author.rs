@@ -1,14 +1,14 @@
-//! Who a message says it is from: the domains of its From field (RFC 5322 sections 3.6.2 and 4.4). Pure.
+//! Who a message says it is from: the addresses of its From field, or of Sender (RFC 5322 sections 3.6.2 and 4.4). Pure.
 //!
-//! Rules: what any mail client may show as the author's domain is among them, so every domain behind an at sign counts
-//! that is in no quoted string and no comment, angle brackets or not; what could be read in two ways is not read.
+//! Rules: what any mail client may show as the author is among them, so every address counts that is in no quoted string
+//! and no comment, angle brackets or not; what could be read in two ways is not read.
 
 use std::borrow::Cow;
 
 use mail_auth::common::to_a_label;
 
 use crate::message::header;
-use crate::smtp::address::is_domain;
+use crate::smtp::address::{Address, is_domain};
 
 /// More authors than that are nobody's.
 const DOMAINS_MAX: usize = 8;
@@ -30,21 +30,10 @@ pub enum NoAuthor {
 
 /// The domains of the authors, as A-labels in lower case, each once. At least one.
 pub fn domains(message: &[u8]) -> Result<Vec<String>, NoAuthor> {
-    let mut fields = header::fields(message).filter(|field| is_from(field.name));
-    let from = fields.next().ok_or(NoAuthor::Missing)?;
-    if fields.next().is_some() {
-        return Err(NoAuthor::Several);
-    }
-    // NUL and its like end the value for some readers, and are skipped by others.
-    if from.name.len() != "From".len()
-        || from.value.iter().any(|byte| byte.is_ascii_control() && !b"\r\n\t".contains(byte))
-    {
-        return Err(NoAuthor::Unreadable);
-    }
-    let value = String::from_utf8(from.unfolded()).map_err(|_| NoAuthor::Unreadable)?;
+    let value = value(message, "From")?;
     let mut domains = Vec::new();
-    let mut rest = after_at(&value)?;
-    while let Some(behind) = rest {
+    let mut rest = up_to_at(&value)?;
+    while let Some((_, behind)) = rest {
         let (domain, after) = domain(behind)?;
         if !domains.contains(&domain) {
             domains.push(domain);
@@ -52,33 +41,72 @@ pub fn domains(message: &[u8]) -> Result<Vec<String>, NoAuthor> {
         if domains.len() > DOMAINS_MAX {
             return Err(NoAuthor::TooMany);
         }
-        rest = after_at(after)?;
+        rest = up_to_at(after)?;
     }
     if domains.is_empty() { Err(NoAuthor::NoDomain) } else { Ok(domains) }
 }
 
-/// From, or what some reader may take for it: with white space or control bytes in its name.
-fn is_from(name: &[u8]) -> bool {
-    let visible = name.iter().copied().filter(u8::is_ascii_graphic);
-    visible.map(|byte| byte.to_ascii_lowercase()).eq(*b"from")
+/// The addresses in the field of that name, their domains as A-labels in lower case. At least one.
+pub fn addresses(message: &[u8], name: &str) -> Result<Vec<Address>, NoAuthor> {
+    let value = value(message, name)?;
+    let mut addresses = Vec::new();
+    let mut rest = up_to_at(&value)?;
+    while let Some((local_part, behind)) = rest {
+        let (domain, after) = domain(behind)?;
+        addresses.push(Address::parse(&format!("{local_part}@{domain}")).ok_or(NoAuthor::Unreadable)?);
+        rest = up_to_at(after)?;
+    }
+    if addresses.is_empty() { Err(NoAuthor::NoDomain) } else { Ok(addresses) }
 }
 
-/// What follows the next at sign outside quoted strings and comments; none where there is none.
-fn after_at(text: &str) -> Result<Option<&str>, NoAuthor> {
-    let mut rest = text;
-    loop {
-        let place = rest.find(['@', '"', '(']);
-        let Some((what, behind)) =
-            place.and_then(|place| rest.split_at_checked(place)).and_then(|(_, at)| split_first(at))
-        else {
-            return Ok(None);
-        };
-        rest = match what {
-            '@' => return Ok(Some(behind)),
-            '"' => after_quoted(behind)?,
-            _ => after_comment(behind)?,
-        };
+/// What the one field of that name says.
+fn value(message: &[u8], name: &str) -> Result<String, NoAuthor> {
+    let mut fields = header::fields(message).filter(|field| is_like(field.name, name));
+    let field = fields.next().ok_or(NoAuthor::Missing)?;
+    if fields.next().is_some() {
+        return Err(NoAuthor::Several);
     }
+    // NUL and its like end the value for some readers, and are skipped by others.
+    if field.name.len() != name.len()
+        || field.value.iter().any(|byte| byte.is_ascii_control() && !b"\r\n\t".contains(byte))
+    {
+        return Err(NoAuthor::Unreadable);
+    }
+    String::from_utf8(field.unfolded()).map_err(|_| NoAuthor::Unreadable)
+}
+
+/// That name, or what some reader may take for it: with white space or control bytes in it.
+fn is_like(written: &[u8], name: &str) -> bool {
+    let visible = written.iter().copied().filter(u8::is_ascii_graphic);
+    visible.map(|byte| byte.to_ascii_lowercase()).eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
+}
+
+/// What may be the local part in front of the next at sign outside quoted strings and comments, `obs-local-part` included
+/// (RFC 5322 section 4.4), and what follows that sign; none where there is none.
+fn up_to_at(text: &str) -> Result<Option<(String, &str)>, NoAuthor> {
+    let (mut word, mut stands_apart, mut rest) = (String::new(), false, text);
+    while let Some((what, behind)) = split_first(rest) {
+        let after = match what {
+            '@' => return Ok(Some((word, behind))),
+            '(' => after_comment(behind)?,
+            '"' => after_quoted(behind)?,
+            _ => behind,
+        };
+        match what {
+            '<' | '>' | ',' | ':' | ';' => word.clear(),
+            '(' => stands_apart = true,
+            what if what.is_whitespace() => stands_apart = true,
+            what => {
+                // Words that stand apart are one local part where a dot joins them.
+                if std::mem::take(&mut stands_apart) && !word.ends_with('.') && what != '.' {
+                    word.clear();
+                }
+                word.push_str(&rest[..rest.len() - after.len()]);
+            }
+        }
+        rest = after;
+    }
+    Ok(None)
 }
 
 fn split_first(text: &str) -> Option<(char, &str)> {
@@ -183,5 +211,29 @@ mod tests {
         }
         let many: Vec<_> = (0..50).map(|number| format!("x@d{number}.example")).collect();
         assert_eq!(domains(format!("From: {}\r\n\r\n", many.join(", ")).as_bytes()), Err(NoAuthor::TooMany));
+    }
+
+    #[test]
+    fn every_address_a_client_may_show_is_told_or_none() {
+        for (header, expected) in [
+            ("From: Boss <ceo@A.example>, me@b.example", Ok("ceo@a.example me@b.example")),
+            ("From: Boss ceo@a.example <me@b.example>", Ok("ceo@a.example me@b.example")),
+            ("From: ceo(x) . (y)of . all @ a . example", Ok("ceo.of.all@a.example")),
+            ("From: \"ceo@a.example\" <me@b.example>", Ok("me@b.example")),
+            ("From: Boss \"c e o\"@a.example", Ok("\"c e o\"@a.example")),
+            ("From: Team:ceo@a.example;", Ok("ceo@a.example")),
+            ("Sender: x@y.example\r\nFrom: Ceo+tag@a.example", Ok("Ceo+tag@a.example")),
+            ("From: \"c\"\"o\"@a.example", Err(NoAuthor::Unreadable)),
+            ("From: <@c.example:me@b.example>", Err(NoAuthor::Unreadable)),
+            ("From: @a.example", Err(NoAuthor::Unreadable)),
+            ("From: ceo", Err(NoAuthor::NoDomain)),
+            ("Sender: ceo@a.example", Err(NoAuthor::Missing)),
+        ] {
+            let found = addresses(format!("{header}\r\n\r\n").as_bytes(), "From");
+            let found = found.map(|found| found.iter().map(Address::as_str).collect::<Vec<_>>().join(" "));
+            assert_eq!(found, expected.map(str::to_owned), "{header:?}");
+        }
+        let sender = addresses(b"From: a@b.example\r\nsender: c@d.example\r\n\r\n", "Sender");
+        assert_eq!(sender, Ok(vec![Address::parse("c@d.example").expect("an address")]));
     }
 }

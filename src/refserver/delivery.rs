@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::author::{self, NoAuthor};
 use super::forged::{Cleaner, without_forged_results};
 use super::policy::{Hops, Policy, Sent};
 use super::post::{Notes, Post, Seen, message_id, post};
@@ -115,14 +116,12 @@ impl Backend for DeliveryBackend {
         Ok(proved.user.clone())
     }
 
-    /// A user sends as nobody else of ours.
+    /// A user sends as nobody else (RFC 6409 section 6.1).
     fn sender(&mut self, _: &Trace, from: &MailFrom) -> Result<(), Refusal> {
         let (Some(account), Some(address)) = (self.account, &from.address) else { return Ok(()) };
-        let users = &self.delivery.users;
-        let ours = address.domain().is_some_and(|domain| users.is_local(domain));
-        match ours && !users.recipients(&address.local_part()).contains(&account) {
-            true => Err(Refusal::permanent(553, "5.7.1", "That address is not yours")),
-            false => Ok(()),
+        match self.delivery.users.may_send_as(account, address) {
+            true => Ok(()),
+            false => Err(Refusal::permanent(553, "5.7.1", "That address is not yours")),
         }
     }
 
@@ -204,6 +203,7 @@ impl Backend for DeliveryBackend {
             delivery: Arc::clone(&self.delivery),
             role: self.role,
             sender: self.account,
+            is_author_known: self.account.is_none(),
             mailboxes,
             size_bytes: 0,
             not_before,
@@ -227,6 +227,8 @@ pub struct DeliveryUpload {
     delivery: Arc<Delivery>,
     /// Who logged in.
     sender: Option<AccountId>,
+    /// Nobody logged in, or the header was seen and is in nobody else's name.
+    is_author_known: bool,
     role: Role,
     /// Whose INBOX it goes into, of each recipient of ours.
     mailboxes: Vec<BTreeSet<AccountId>>,
@@ -328,7 +330,12 @@ fn full() -> Refusal {
 }
 
 impl DeliveryUpload {
+    /// The first of what goes on of a submission is the whole header.
     fn hand_on(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        if let (false, false, Some(account)) = (self.is_author_known, bytes.is_empty(), self.sender) {
+            authors_are(account, &self.delivery.users, bytes)?;
+            self.is_author_known = true;
+        }
         let mut uploads = self.to_deliver.iter_mut().chain(&mut self.to_relay);
         uploads.try_for_each(|upload| upload.write(bytes)).map_err(|error| refusal(&error))
     }
@@ -416,6 +423,22 @@ impl DeliveryUpload {
         };
         post(&self.delivery.store, report.into_iter().collect(), None, &self.delivery.seen, now).map(drop)
     }
+}
+
+/// A user writes in nobody else's name (RFC 6409 section 6.1): From and Sender are the user's own, as far as they are there.
+fn authors_are(account: AccountId, users: &Users, header: &[u8]) -> Result<(), Refusal> {
+    let refused = |text: String| Err(Refusal::permanent(550, "5.7.1", text));
+    for field in ["From", "Sender"] {
+        let addresses = match author::addresses(header, field) {
+            Ok(addresses) => addresses,
+            Err(NoAuthor::Missing) => continue,
+            Err(_) => return refused(format!("{field} must be there once, with full addresses of yours")),
+        };
+        if let Some(foreign) = addresses.iter().find(|address| !users.may_send_as(account, address)) {
+            return refused(format!("{field} names {foreign}, and that address is not yours"));
+        }
+    }
+    Ok(())
 }
 
 fn hasher_of(sender: Option<&Address>) -> blake3::Hasher {

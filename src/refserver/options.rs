@@ -14,7 +14,7 @@ use super::route::{Routes, SMTP_PORT};
 use super::sts::HTTPS_PORT;
 use crate::agent::password::{self, PasswordError};
 use crate::config::mailboxes::{Retention, Shared, shared_name};
-use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls};
+use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls, SendAs};
 use crate::config::{ConfigError, Credential, ServerConfig, TlsIdentity};
 use crate::imap::server::config::{Capabilities, Capability};
 use crate::types::{Identifier, Rights, Secret, SecretKind};
@@ -121,6 +121,8 @@ pub struct Settings {
     pub users: Vec<(String, Secret)>,
     /// Access tokens of users.
     pub tokens: Vec<(String, Secret)>,
+    /// Whose addresses users send as, beside their own.
+    pub may_send_as: Vec<(String, Vec<SendAs>)>,
     pub routes: Routes,
     pub capabilities: Capabilities,
     pub pop3_login_delay_seconds: u32,
@@ -183,12 +185,13 @@ impl Settings {
             Some(path) => read_config(path)?,
             None => ServerConfig::default(),
         };
-        let (mut users, mut tokens) = (Vec::new(), Vec::new());
+        let (mut users, mut tokens, mut may_send_as) = (Vec::new(), Vec::new(), Vec::new());
         for user in file.users {
             if let Some(token) = &user.token {
                 tokens.push((user.name.clone(), resolve(&user.name, token, SecretKind::Token).await?));
             }
             let password = resolve(&user.name, &user.password, SecretKind::Password).await?;
+            may_send_as.push((user.name.clone(), user.may_send_as));
             users.push((user.name, password));
         }
         users.extend(options.users);
@@ -231,6 +234,7 @@ impl Settings {
             tls: file.tls.unwrap_or(TlsIdentity::Own),
             users,
             tokens,
+            may_send_as,
             routes,
             capabilities,
             pop3_login_delay_seconds: file.pop3_login_delay,

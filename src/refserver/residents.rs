@@ -28,6 +28,7 @@ pub(super) fn open_users(settings: &Settings, store: &Store, clock: &Clock) -> R
         store.write(Origin::Authority, now, move |txn| txn.set_quota(account, bytes, messages))?;
     }
     users.set_tokens(&settings.tokens)?;
+    users.set_may_send_as(&settings.may_send_as)?;
     users.set_aliases(&settings.aliases, settings.catch_all.as_deref())?;
     Ok(users)
 }

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, SaltString};
 use argon2::{Argon2, password_hash};
+use mail_auth::common::to_a_label;
 
 use super::hashing::Hashing;
+use crate::config::server::SendAs;
 use crate::net::tls::write_private;
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
@@ -39,6 +41,8 @@ struct User {
     account: AccountId,
     /// The configuration's; kept nowhere else.
     token: Option<Secret>,
+    /// Whose addresses the user sends as, beside the user's own; the configuration's as well.
+    may_send_as: Vec<SendAs>,
 }
 
 /// Why the users cannot be read or changed.
@@ -85,7 +89,8 @@ impl Users {
                 }
                 _ => return Err(wrong()),
             };
-            let user = User { hash: hash.to_owned(), scram, account: ensure_account(store, name, now)?, token: None };
+            let account = ensure_account(store, name, now)?;
+            let user = User { hash: hash.to_owned(), scram, account, token: None, may_send_as: Vec::new() };
             users.insert(name.to_owned(), user);
         }
         let nobody = hash(&Secret::new("nobody"), salt)?;
@@ -125,7 +130,8 @@ impl Users {
         }
         let account = ensure_account(store, &name, now)?;
         let scram = Some(ScramHash::ALL.map(|hash| ScramKeys::derive(hash, password.expose(), &salt)));
-        self.users.insert(name, User { hash: hash(password, salt)?, scram, account, token: None });
+        let hash = hash(password, salt)?;
+        self.users.insert(name, User { hash, scram, account, token: None, may_send_as: Vec::new() });
         let keys =
             |user: &User| user.scram.iter().flatten().map(|keys| format!(":{}", keys.to_word())).collect::<String>();
         let line = |(name, user): (&String, &User)| format!("{name}:{}{}\n", user.hash, keys(user));
@@ -138,6 +144,15 @@ impl Users {
         for (name, token) in tokens {
             let user = self.users.get_mut(&name.to_ascii_lowercase()).ok_or_else(|| UsersError::Name(name.clone()))?;
             user.token = Some(token.clone());
+        }
+        Ok(())
+    }
+
+    /// Lets users send as others.
+    pub fn set_may_send_as(&mut self, users: &[(String, Vec<SendAs>)]) -> Result<(), UsersError> {
+        for (name, others) in users {
+            let user = self.users.get_mut(&name.to_ascii_lowercase()).ok_or_else(|| UsersError::Name(name.clone()))?;
+            user.may_send_as.clone_from(others);
         }
         Ok(())
     }
@@ -200,6 +215,16 @@ impl Users {
         }
     }
 
+    /// Is it an address of that user, or one the configuration lets the user send as?
+    pub fn may_send_as(&self, account: AccountId, address: &Address) -> bool {
+        let (local_part, Some(domain)) = (address.local_part(), address.domain()) else { return false };
+        let is_own = self.is_local(domain) && self.recipients(&local_part).contains(&account);
+        let user = self.users.values().find(|user| user.account == account);
+        is_own
+            || user
+                .is_some_and(|user| user.may_send_as.iter().any(|other| other.means(&local_part, &to_a_label(domain))))
+    }
+
     /// Every user's account, by name.
     pub fn accounts(&self) -> impl Iterator<Item = (&str, AccountId)> {
         self.users.iter().map(|(name, user)| (name.as_str(), user.account))
@@ -212,7 +237,7 @@ impl Users {
 
     /// Is it our own domain?
     pub fn is_local(&self, domain: &str) -> bool {
-        domain.eq_ignore_ascii_case(&self.domain)
+        to_a_label(domain).eq_ignore_ascii_case(&to_a_label(&self.domain))
     }
 
     /// Whose mailbox a local part means: a name in any case, anything after a `+` ignored. Mail to the postmaster goes

@@ -97,7 +97,8 @@ fn a_signed_message_passes_and_what_only_says_it_is_from_there_does_not() {
         config,
         ..Options::default()
     });
-    let config = format!("[routes]\n\"b.example\" = \"{mx}\"\n{DKIM}");
+    let as_others = format!("[[user]]\nname = \"ada\"\npassword = \"{PASSWORD}\"\nmay-send-as = [\"*@a.example\"]\n");
+    let config = format!("[routes]\n\"b.example\" = \"{mx}\"\n{as_others}{DKIM}");
     let sender =
         RefServer::start(&Options { users: &["ada"], domain: Some("a.example"), config, ..Options::default() });
     let (name, value) = record(&sender);

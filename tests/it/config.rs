@@ -172,6 +172,10 @@ fn a_configuration_of_refserver_is_read() {
             "[[shared]]\nname = \"x\"\nrights = { ann = \"q\" }",
             "f:3:18: invalid value: string \"q\", expected letters of l r s w i p k x t e a (RFC 4314)",
         ),
+        (
+            "[[user]]\nname = \"ann\"\npassword = \"p\"\nmay-send-as = [\"b*@x.example\"]",
+            "f:4:16: invalid value: string \"b*@x.example\", expected an address such as \"team@example.org\", or \"*@example.org\"",
+        ),
     ] {
         let error = ServerConfig::parse(text, Path::new("f")).map(|_| ()).expect_err("a mistake").to_string();
         assert_eq!(error, why, "{text}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use mailtide::config::ServerConfig;
 use mailtide::net::{Chance, Clock};
 use mailtide::outbox::engine::{self, Engine, SentCopy, Settings};
 use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
@@ -45,6 +46,11 @@ impl Post {
         }
         let aliases = BTreeMap::from([("both".to_owned(), vec!["alice".to_owned(), "bob".to_owned()])]);
         users.set_aliases(&aliases, None).expect("both are there");
+        let config = "[[user]]\nname = \"alice\"\npassword = \"secret\"\n\
+            may-send-as = [\"A.friend@else.example\", \"*@All.example\"]";
+        let config = ServerConfig::parse(config, "refserver.toml".as_ref()).expect("a good configuration");
+        let others = config.users.into_iter().map(|user| (user.name, user.may_send_as)).collect::<Vec<_>>();
+        users.set_may_send_as(&others).expect("alice is there");
         let hostname = "mx.here.example".to_owned();
         let delivery = Delivery {
             store,
@@ -208,15 +214,15 @@ fn a_message_too_big_for_one_of_its_recipients_comes_to_the_others() {
 }
 
 #[test]
-fn a_user_sends_anywhere_but_as_nobody_else_of_ours() {
+fn a_user_sends_anywhere_but_as_nobody_else() {
     let post = Post::new();
     let mut session = post.alice();
     let said = talk(
         &mut session,
-        "MAIL FROM:<bob@here.example>\r\nMAIL FROM:<alice@here.example>\r\nRCPT TO:<x@there.example>\r\n\
-         RCPT TO:<bob@here.example>\r\nDATA\r\n",
+        "MAIL FROM:<bob@here.example>\r\nMAIL FROM:<alice@there.example>\r\nMAIL FROM:<alice@here.example>\r\n\
+         RCPT TO:<x@there.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n",
     );
-    assert_eq!(codes(&said), ["553", "250", "250", "250", "354"]);
+    assert_eq!(codes(&said), ["553", "553", "250", "250", "250", "354"]);
     assert_eq!(codes(&talk(&mut session, &format!("{MESSAGE}.\r\n"))), ["250"]);
     assert!(post.inbox("bob")[0].starts_with("Return-Path: <alice@here.example>\r\nReceived: from client.example"));
     let store = &post.delivery.store;
@@ -229,6 +235,42 @@ fn a_user_sends_anywhere_but_as_nobody_else_of_ours() {
     let text = String::from_utf8(bytes).expect("text");
     assert!(text.starts_with("Received: from client.example") && text.ends_with(MESSAGE), "{text}");
     assert!(text.contains("with ESMTPA"), "{text}");
+}
+
+#[test]
+fn a_user_writes_in_nobody_elses_name() {
+    let say = |post: &Post, header: &str| {
+        let mut session = post.alice();
+        talk(&mut session, "MAIL FROM:<>\r\nRCPT TO:<bob@here.example>\r\nRCPT TO:<x@there.example>\r\nDATA\r\n");
+        talk(&mut session, &format!("{header}\r\n\r\nFrom: bob@here.example\r\n.\r\n"))
+    };
+    let post = Post::new();
+    for header in [
+        "From: alice@here.example",
+        "From: \"bob@here.example\" <Alice+work@HERE.example>, both@here.example (bob@here.example)",
+        "From: a.friend@else.example",
+        "From: anyone@all.example\r\nSender: alice@here.example",
+        "Subject: from nobody",
+    ] {
+        assert_eq!(codes(&say(&post, header)), ["250"], "{header}");
+    }
+    let taken = post.inbox("bob").len();
+    for (header, named) in [
+        ("From: bob@here.example", "From names bob@here.example,"),
+        ("From: Alice <alice@here.example>, Bob <bob@HERE.example>", "From names bob@here.example,"),
+        ("From: bob@here.example <alice@here.example>", "From names bob@here.example,"),
+        ("From: alice@there.example", "From names alice@there.example,"),
+        ("From: friend@else.example", "From names friend@else.example,"),
+        ("From: alice@here.example\r\nSender: bob@here.example", "Sender names bob@here.example,"),
+        ("From: alice@here.example\r\nFrom: bob@here.example", "From must be there once"),
+        ("From: alice@here.example\r\nFrom : bob@here.example", "From must be there once"),
+        ("From: bob", "From must be there once"),
+    ] {
+        let said = say(&post, header);
+        assert!(said.starts_with(&format!("550 5.7.1 {named}")), "{header}: {said}");
+    }
+    let queue = post.delivery.store.read(|reader| reader.submissions(post.account("alice"))).expect("readable");
+    assert_eq!((post.inbox("bob").len(), queue.len()), (taken, taken));
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub fn message(number: u32, random: &mut Random, same_id: bool) -> Vec<u8> {
         _ => format!("Message-ID: <{number}@sea.example>\r\n"),
     };
     let mut bytes = format!(
-        "From: ann@sea.example\r\nTo: friend@sea.example\r\nSubject: Message {number}\r\n\
+        "From: all@sea.example\r\nTo: friend@sea.example\r\nSubject: Message {number}\r\n\
          Date: Mon, 21 Sep 2026 14:{:02}:00 +0000\r\n{message_id}{MARK}{number}\r\n\r\n",
         number % 60
     )

@@ -1,6 +1,7 @@
 //! What every world begins with, made once for the process: a store of the agent and one of the server, with users and
 //! their mailboxes. A world copies the files, which is much faster than making them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -67,7 +68,10 @@ fn make() -> Template {
     let file = folder.path().join("users");
     let lines: String = USERS.iter().map(|user| format!("{user}:{}\n", hash())).collect();
     fs::write(&file, lines).expect("a file");
-    let users = Users::open(&file, DOMAIN, &store, [1; 16], now).expect("users");
+    let mut users = Users::open(&file, DOMAIN, &store, [1; 16], now).expect("users");
+    // Whoever sends a message, it is in a name of theirs.
+    let all = BTreeMap::from([("all".to_owned(), USERS.map(str::to_owned).to_vec())]);
+    users.set_aliases(&all, None).expect("all are there");
     for (_, account) in users.accounts() {
         store
             .write(Origin::Authority, now, move |txn| {

@@ -71,6 +71,7 @@ impl Shore {
             },
             tls: TlsIdentity::Own,
             tokens: Vec::new(),
+            may_send_as: Vec::new(),
             users: site.users.iter().map(|user| ((*user).to_owned(), server_password.clone())).collect(),
             routes: std::collections::BTreeMap::new(),
             capabilities: Capabilities::all(),
