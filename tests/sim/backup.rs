@@ -46,6 +46,7 @@ impl World {
         self.disconnect(Side::There);
         self.server.restore();
         self.server.start();
+        self.keep_quotas();
         let there = counts(self.server.store(), &self.accounts_there());
         let kept = counts(self.server.store(), &friend);
         for sent in &mut self.ledger.sent {
@@ -61,6 +62,14 @@ impl World {
             entry.must_be_recoverable |= !entry.is_unwanted && of(&held) > 0;
         }
         self.forget_the_servers_past();
+    }
+
+    /// What people may hold is the administrator's word, and no part of what is undone: were a quota that was lifted since
+    /// in force again, nobody would lift it in the end, and what waits for room would have to be given up.
+    fn keep_quotas(&self) {
+        for (account, user) in USERS[..self.agent.accounts].iter().enumerate() {
+            self.server.set_full(user, self.full.contains(&account));
+        }
     }
 
     fn accounts_there(&self) -> Vec<AccountId> {
