@@ -540,7 +540,10 @@ impl ModelRemote {
             state.telling.push(state.calls);
             let mailbox = state.selected(name)?.clone();
             let name = name.expect("selected").to_owned();
-            let uids = mailbox.uids_in(uids);
+            let mut uids = mailbox.uids_in(uids);
+            if uids.len() > 1 {
+                uids.retain(|uid| !state.leaves_out.contains(uid));
+            }
             let is_cut = state.cut == Cut::After(state.calls);
             let count = if is_cut { uids.len().div_ceil(2) } else { uids.len() };
             for uid in &uids[..count] {

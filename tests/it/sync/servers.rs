@@ -527,6 +527,22 @@ fn a_message_that_the_server_neither_expunges_nor_names_among_others_is_not_take
     }
 }
 
+/// Found by the simulator, seed 11054.
+#[test]
+fn messages_moved_there_and_left_out_of_an_answer_about_several_are_not_taken_for_gone() {
+    for traits in Traits::all() {
+        let world = with_mail(traits.clone());
+        let moved = [1, 2].map(|uid| world.server.move_message("INBOX", uid, "B"));
+        world.server.deliver("B", "new", "");
+        world.server.state().leaves_out = moved.into();
+        let report = world.sync().expect("a sync");
+        assert_eq!((report.gone, report.skipped), (0, 0), "{traits:?}");
+        assert_eq!(world.there(), "B: m new x\nINBOX: y");
+        assert_eq!(world.here(), world.there(), "{traits:?}");
+        world.assert_sound();
+    }
+}
+
 #[test]
 fn what_could_not_be_looked_for_is_found_by_whoever_can_look_again() {
     for traits in Traits::all() {
