@@ -78,8 +78,15 @@ impl<R: Remote> Pass<'_, R> {
     /// Finds out what became of one step, and records it. Returns the messages for which it is done.
     pub(super) async fn resolve(&mut self, carrier: EntryId, evidence: &Evidence) -> Result<Vec<MessageId>> {
         let known = Some((evidence.target_uid_validity, evidence.target_uid_next));
-        let home = self.home(evidence);
-        let (landed, has_holes) = match self.look_in(home, known, evidence, &evidence.messages).await? {
+        let mut home = self.home(evidence);
+        let mut look = self.look_in(home, known, evidence, &evidence.messages).await?;
+        if home != evidence.target && matches!(&look, Look::Seen { landed, .. } if landed.is_empty()) {
+            // Two mailboxes may have one UIDVALIDITY (RFC 3501 section 2.3.1.1): the target may be numbered anew, and the
+            // other never have been it.
+            home = evidence.target;
+            look = self.look_in(home, known, evidence, &evidence.messages).await?;
+        }
+        let (landed, has_holes) = match look {
             Look::Seen { landed, has_holes } => (landed, has_holes),
             Look::Refused(refused) => return self.give_up(carrier, evidence, &refused).await,
         };
@@ -122,7 +129,7 @@ impl<R: Remote> Pass<'_, R> {
         Ok(done.into_iter().collect())
     }
 
-    /// The mailbox to which messages went: the target, unless another has its name by now, and it another name.
+    /// Where messages went, most likely: to the target, unless another has its name by now, and it another name.
     fn home(&self, evidence: &Evidence) -> MailboxId {
         let is_it = |mailbox: &MailboxId| self.listed.get(mailbox) == Some(&evidence.target_uid_validity);
         match self.listed.contains_key(&evidence.target) && !is_it(&evidence.target) {

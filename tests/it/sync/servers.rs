@@ -722,3 +722,27 @@ fn where_uidvalidity_is_always_1_a_mailbox_made_again_is_not_taken_for_the_one_b
         world.assert_sound();
     }
 }
+
+#[test]
+fn what_was_sent_to_a_mailbox_whose_uidvalidity_another_has_since_is_found_in_it() {
+    for traits in Traits::all() {
+        for cut in 1..14 {
+            let mut world = with_mail(traits.clone());
+            world.append("B", "new", "");
+            let calls = world.server.state().calls;
+            world.server.state().cut = Cut::After(calls + cut);
+            let _ = world.sync();
+            world.reopen();
+            let was = world.server.state().mailboxes["B"].uid_validity;
+            ["B", "INBOX"].into_iter().for_each(|mailbox| world.server.renumber(mailbox));
+            world.server.state().mailboxes.get_mut("INBOX").expect("a mailbox").uid_validity = was;
+            world.settle();
+            let there = world.there();
+            let what = format!("cut after call {cut}, {traits:?}: {there}");
+            assert_eq!(there.split([' ', '\n']).filter(|word| *word == "new").count(), 1, "{what}");
+            assert_eq!(world.here(), there, "{what}");
+            assert_eq!(world.journal(), Vec::<String>::new(), "{what}");
+            world.assert_sound();
+        }
+    }
+}
