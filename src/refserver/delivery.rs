@@ -4,15 +4,15 @@
 //! Rules: all of a message's local deliveries and its place in the queue are one transaction, durable before 250. A
 //! trace header goes in front of every message taken, Return-Path in front of that where it is delivered (RFC 5321
 //! section 4.4), and behind it what was found out about the sender; not another byte is touched, but that fields in which
-//! others say so in our name are taken out (RFC 8601 section 5), and Bcc of what our users send.
+//! others say so in our name are taken out (RFC 8601 section 5), an older Return-Path, and Bcc of what our users send, who
+//! are given the Date and Message-ID they left out.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::author::{self, NoAuthor};
-use super::forged::{Cleaner, without_forged_results};
+use super::forged::{Cleaner, cleaned};
 use super::policy::{Hops, Policy, Sent};
 use super::post::{Notes, Post, Seen, message_id, post};
 use super::senders::{Advice, Client, Held, Senders};
@@ -22,7 +22,7 @@ use crate::outbox::sender::{Envelope, Recipient, Reply};
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::serve::Users as _;
-use crate::serve::submission::{login_error, outgoing, refusal};
+use crate::serve::submission::{Sequence, login_error, missing_fields, outgoing, refusal};
 use crate::smtp::address::Address;
 use crate::smtp::command::{MailFrom, RcptTo};
 use crate::smtp::reply::Refusal;
@@ -39,6 +39,7 @@ pub struct Delivery {
     /// Our name in the trace and in reports.
     pub hostname: String,
     pub seen: Seen,
+    pub sequence: Sequence,
     pub policy: Policy,
     pub sent: Sent,
     /// Who mail from elsewhere is really from; `None`: nobody asks.
@@ -179,12 +180,11 @@ impl Backend for DeliveryBackend {
         });
         // What writes in our name on the way to us is a server of ours, or nobody may (RFC 8601 section 5).
         let cleaner = match self.role {
-            Role::Submission { .. } => Some(Cleaner::of_submissions()),
-            Role::Mx => {
-                let is_here = trace.peer.parse::<IpAddr>().is_ok_and(|peer| peer.to_canonical().is_loopback());
-                (!is_here).then(Cleaner::default)
+            Role::Submission { .. } => Cleaner::of_submissions(),
+            Role::Mx if !trace.peer.parse::<IpAddr>().is_ok_and(|peer| peer.to_canonical().is_loopback()) => {
+                Cleaner::default()
             }
-            Role::Lmtp => None,
+            Role::Mx | Role::Lmtp => Cleaner::of_our_servers(),
         };
         let begin = |head: String| -> Result<Upload, Refusal> {
             let mut upload = self.delivery.store.upload();
@@ -203,7 +203,8 @@ impl Backend for DeliveryBackend {
             delivery: Arc::clone(&self.delivery),
             role: self.role,
             sender: self.account,
-            is_author_known: self.account.is_none(),
+            is_header_through: self.account.is_none(),
+            has_our_id: false,
             mailboxes,
             size_bytes: 0,
             not_before,
@@ -228,7 +229,9 @@ pub struct DeliveryUpload {
     /// Who logged in.
     sender: Option<AccountId>,
     /// Nobody logged in, or the header was seen and is in nobody else's name.
-    is_author_known: bool,
+    is_header_through: bool,
+    /// It came without a Message-ID.
+    has_our_id: bool,
     role: Role,
     /// Whose INBOX it goes into, of each recipient of ours.
     mailboxes: Vec<BTreeSet<AccountId>>,
@@ -243,7 +246,7 @@ pub struct DeliveryUpload {
     /// Nothing of it is handed on before it is complete.
     checked: Option<Checked>,
     /// Takes out what others say in our name.
-    cleaner: Option<Cleaner>,
+    cleaner: Cleaner,
     /// Sender and bytes as they came: what the message is known by if it comes again.
     known_by: blake3::Hasher,
     hops: Hops,
@@ -269,11 +272,8 @@ impl backend::Upload for DeliveryUpload {
         if let Some(checked) = &mut self.checked {
             return checked.held.push(bytes);
         }
-        let bytes = match &mut self.cleaner {
-            Some(cleaner) => cleaner.push(bytes, &self.delivery.hostname)?,
-            None => Cow::Borrowed(bytes),
-        };
-        self.hand_on(&bytes)
+        let bytes = self.cleaner.push(bytes, &self.delivery.hostname)?;
+        if bytes.is_empty() { Ok(()) } else { self.hand_on(&bytes) }
     }
 
     fn finish(mut self, now: Timestamp) -> Result<Taken, Refusal> {
@@ -284,9 +284,10 @@ impl backend::Upload for DeliveryUpload {
         if self.to_relay.is_none() && !full_places.is_empty() && full_places.len() == self.mailboxes.len() {
             return Err(full());
         }
+        let is_checked = self.checked.is_some();
         let advice = self.check()?;
-        if let Some(cleaner) = &mut self.cleaner {
-            let rest = cleaner.finish(&self.delivery.hostname);
+        if !is_checked {
+            let rest = self.cleaner.finish(&self.delivery.hostname);
             self.hand_on(&rest)?;
         }
         let finish = |upload: Option<Upload>| upload.map(Upload::finish).transpose().map_err(|error| refusal(&error));
@@ -303,7 +304,7 @@ impl backend::Upload for DeliveryUpload {
         }
         // Without a Message-ID equal bytes may well be two messages (RFC 5322 section 3.6.4).
         let key = message_id
-            .filter(|id| !id.is_empty())
+            .filter(|id| !id.is_empty() && !self.has_our_id)
             .map(|_| ContentHash::from_bytes(*self.known_by.finalize().as_bytes()));
         let noted =
             post(&self.delivery.store, posts, key, &self.delivery.seen, now).map_err(|error| refusal(&error))?;
@@ -330,14 +331,18 @@ fn full() -> Refusal {
 }
 
 impl DeliveryUpload {
-    /// The first of what goes on of a submission is the whole header.
+    /// The first of what goes on of a submission is the whole header: it gets what it lacks (RFC 6409 section 8).
     fn hand_on(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        if let (false, false, Some(account)) = (self.is_author_known, bytes.is_empty(), self.sender) {
+        let mut missing = String::new();
+        if let (false, Some(account)) = (self.is_header_through, self.sender) {
             authors_are(account, &self.delivery.users, bytes)?;
-            self.is_author_known = true;
+            missing = missing_fields(bytes, &self.local.mail_from, self.arrived, self.delivery.sequence.draw());
+            self.has_our_id = missing.starts_with("Message-ID");
+            self.is_header_through = true;
         }
         let mut uploads = self.to_deliver.iter_mut().chain(&mut self.to_relay);
-        uploads.try_for_each(|upload| upload.write(bytes)).map_err(|error| refusal(&error))
+        let write = |upload: &mut Upload| upload.write(missing.as_bytes()).and_then(|()| upload.write(bytes));
+        uploads.try_for_each(write).map_err(|error| refusal(&error))
     }
 
     /// Looks at the sender of a message that is complete, and puts what was found in front of it. Fields that claim to be
@@ -350,7 +355,7 @@ impl DeliveryUpload {
         };
         let Checked { client, held, head: (return_path, received) } = checked;
         let (findings, advice) = senders.judge(&client, &held.bytes);
-        let (message, forged) = without_forged_results(&held.bytes, &self.delivery.hostname);
+        let (message, forged) = cleaned(&held.bytes, &self.delivery.hostname);
         tracing::info!(peer = %client.address, from = client.mail_from, facts = ?findings.facts, ?advice, forged, "checked");
         if let Advice::Refuse(refusal) = advice {
             return Err(refusal);

@@ -1,8 +1,10 @@
 //! Fields that are not to reach the recipients: Authentication-Results fields that others wrote in our name (RFC 8601
-//! section 5), for who reads ours would believe them; and Bcc in what our users send. Pure.
+//! section 5), for who reads ours would believe them; Bcc in what our users send; and Return-Path, which is ours to write
+//! (RFC 5321 section 4.4). Before a text without a header comes the empty line that ends ours. Pure.
 
 use std::borrow::Cow;
 
+use crate::serve::submission::begins_with_field;
 use crate::smtp::reply::Refusal;
 use crate::types::limits;
 
@@ -12,6 +14,8 @@ pub(super) struct Cleaner {
     held: Vec<u8>,
     /// Bcc fields go as well: the message is on its way from its author to all of its recipients.
     takes_bcc: bool,
+    /// A server of ours found out what it says in our name.
+    keeps_results: bool,
     /// The header is through.
     in_body: bool,
     /// How many were taken out.
@@ -22,6 +26,11 @@ impl Cleaner {
     /// For what users of ours send.
     pub(super) fn of_submissions() -> Self {
         Self { takes_bcc: true, ..Self::default() }
+    }
+
+    /// For what servers of ours bring.
+    pub(super) fn of_our_servers() -> Self {
+        Self { keeps_results: true, ..Self::default() }
     }
 
     /// Takes the next bytes. Gives what may go on.
@@ -45,16 +54,20 @@ impl Cleaner {
 
     /// Gives what is still held: nothing comes any more.
     pub(super) fn finish(&mut self, our_name: &str) -> Vec<u8> {
-        let is_unwanted = |field: &[u8]| is_forged(field, our_name) || self.takes_bcc && is_blind(field);
+        let is_unwanted = |field: &[u8]| {
+            !self.keeps_results && is_forged(field, our_name)
+                || self.takes_bcc && is_blind(field)
+                || is_return_path(field)
+        };
         let (kept, removed) = without(&std::mem::take(&mut self.held), is_unwanted);
         self.removed += removed;
         kept
     }
 }
 
-/// The message without fields that say we wrote them, or do not say who did; and how many those were.
-pub(super) fn without_forged_results(message: &[u8], our_name: &str) -> (Vec<u8>, usize) {
-    without(message, |field| is_forged(field, our_name))
+/// The message from elsewhere without such fields, and how many those were.
+pub(super) fn cleaned(message: &[u8], our_name: &str) -> (Vec<u8>, usize) {
+    without(message, |field| is_forged(field, our_name) || is_return_path(field))
 }
 
 /// The message without fields that are not wanted, and how many those were.
@@ -70,6 +83,9 @@ fn without(message: &[u8], is_unwanted: impl Fn(&[u8]) -> bool) -> (Vec<u8>, usi
         rest = after;
     }
     kept.extend_from_slice(rest);
+    if !begins_with_field(&kept) {
+        kept.splice(..0, *b"\r\n");
+    }
     (kept, removed)
 }
 
@@ -83,8 +99,16 @@ fn is_forged(field: &[u8], our_name: &str) -> bool {
 
 /// Does it name those whom the other recipients are not to know of (RFC 5322 sections 3.6.3 and 3.6.6)?
 fn is_blind(field: &[u8]) -> bool {
-    let name = field.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii_end();
-    name.eq_ignore_ascii_case(b"Bcc") || name.eq_ignore_ascii_case(b"Resent-Bcc")
+    is_named(field, "Bcc") || is_named(field, "Resent-Bcc")
+}
+
+fn is_return_path(field: &[u8]) -> bool {
+    is_named(field, "Return-Path")
+}
+
+fn is_named(field: &[u8], name: &str) -> bool {
+    let written = field.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii_end();
+    written.eq_ignore_ascii_case(name.as_bytes())
 }
 
 /// Where the field at the start ends, its folded lines included; none at the end of the header.
@@ -163,11 +187,13 @@ mod tests {
             ("Authentication-Results: mx.there; spf=pass\r\n", false),
             ("Authentication-Results: mx.here.there; spf=pass\r\n", false),
             ("X-Authentication-Results: mx.here; spf=pass\r\n", false),
+            ("return-path : <x@y>\r\n", true),
+            ("X-Return-Path: <x@y>\r\n", false),
             ("Subject: x\r\n Authentication-Results: mx.here; spf=pass\r\n", false),
             ("no field\r\n", false),
         ] {
             let message = format!("A: b\r\n{field}C: d\r\n{body}");
-            let (kept, removed) = without_forged_results(message.as_bytes(), "mx.here");
+            let (kept, removed) = cleaned(message.as_bytes(), "mx.here");
             let expected = if is_forged { format!("A: b\r\nC: d\r\n{body}") } else { message };
             assert_eq!((String::from_utf8_lossy(&kept).as_ref(), removed), (expected.as_str(), usize::from(is_forged)));
         }
@@ -180,9 +206,10 @@ mod tests {
             "Authentication-Results: mx.here; none\r\n\r\nbody",
             "\r\nAuthentication-Results: mx.here; none\r\n",
             "A: b\r\nAuthentication-Results: mx.here; none\r\n",
+            "Hello,\r\nthis is text: without a header\r\n\r\nReturn-Path: x\r\n",
             "",
         ] {
-            let (expected, removed) = without_forged_results(message.as_bytes(), "mx.here");
+            let (expected, removed) = cleaned(message.as_bytes(), "mx.here");
             for size in [1, 2, 3, 7, 1000] {
                 let (mut cleaner, mut kept) = (Cleaner::default(), Vec::new());
                 for piece in message.as_bytes().chunks(size) {
@@ -218,8 +245,26 @@ mod tests {
         for message in
             [&b""[..], b"\r\n", b"\n", b"Authentication-Results:", b"Authentication-Results: \"\\", b"a\xff:"]
         {
-            let (kept, removed) = without_forged_results(message, "mx.here");
-            assert!(kept == message || removed == 1, "{message:?}");
+            let (kept, removed) = cleaned(message, "mx.here");
+            let behind_ours = [b"\r\n", message].concat();
+            assert!(kept == message || kept == behind_ours || removed == 1, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_a_header_does_not_become_part_of_ours() {
+        for (message, is_text) in [
+            ("Hello\r\n", true),
+            (" indented\r\nA: b\r\n", true),
+            ("From me to you\r\n\r\nA: b\r\n", true),
+            ("From me@here Mon Jan 1 00:00:00 2001\r\nA: b\r\n\r\n", false),
+            ("A: b\r\n\r\n", false),
+            ("\r\nHello\r\n", false),
+        ] {
+            let expected = if is_text { format!("\r\n{message}") } else { message.to_owned() };
+            let kept = Cleaner::of_our_servers().push(message.as_bytes(), "mx.here").expect("short").into_owned();
+            assert_eq!(String::from_utf8(cleaned(message.as_bytes(), "mx.here").0), Ok(expected.clone()));
+            assert!(kept.is_empty() || kept == expected.as_bytes(), "{message:?}");
         }
     }
 }

@@ -42,6 +42,7 @@ use crate::serve::imap::MailBackend;
 use crate::serve::neighbours::Neighbours;
 use crate::serve::pop3::{MaildropBackend, Maildrops};
 use crate::serve::sessions::Sessions;
+use crate::serve::submission::Sequence;
 use crate::smtp::server as smtp;
 use crate::store::{Executor, Options as StoreOptions, Origin, Store};
 use crate::types::limits;
@@ -165,6 +166,7 @@ impl Server {
             users: Arc::clone(&users),
             hostname: settings.domain.clone(),
             seen: Seen::default(),
+            sequence: Sequence::default(),
             policy: settings.policy.clone(),
             sent: Sent::default(),
             senders: senders(&settings, &dns),

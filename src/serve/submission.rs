@@ -33,6 +33,13 @@ pub trait Senders: Send + Sync {
 #[derive(Debug, Clone, Default)]
 pub struct Sequence(Arc<AtomicU64>);
 
+impl Sequence {
+    /// The next number.
+    pub fn draw(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
 /// Takes submissions. One for each session.
 pub struct SubmissionBackend {
     store: Store,
@@ -104,7 +111,7 @@ impl Backend for SubmissionBackend {
             account: self.account(&envelope.from)?,
             envelope: outgoing,
             arrived: now,
-            number: self.sequence.0.fetch_add(1, Ordering::Relaxed),
+            number: self.sequence.draw(),
             undo_ms: self.senders.undo_ms(),
             upload: self.store.upload(),
             not_before: envelope.from.hold.map(|hold| hold.moment(now)),
@@ -182,7 +189,7 @@ fn has_header_end(head: &[u8], seen: usize) -> bool {
 }
 
 /// Message-ID and Date, as far as `head` lacks them.
-fn missing_fields(head: &[u8], mail_from: &str, now: Timestamp, number: u64) -> String {
+pub fn missing_fields(head: &[u8], mail_from: &str, now: Timestamp, number: u64) -> String {
     let has = |name: &str| header::fields(head).any(|field| field.is(name) && !field.unfolded().is_empty());
     let mut missing = String::new();
     if !has("Message-ID") {
@@ -191,16 +198,22 @@ fn missing_fields(head: &[u8], mail_from: &str, now: Timestamp, number: u64) -> 
     if !has("Date") {
         missing += &format!("Date: {}\r\n", now.to_rfc5322());
     }
-    let begins_with_field = header::fields(head).next().is_none_or(|first| {
-        is_field_name(first.name) && {
-            first.whole.len() > first.name.len() && first.whole[first.name.len()..].trim_ascii_start().starts_with(b":")
-        }
-    });
-    if !missing.is_empty() && !begins_with_field {
+    if !missing.is_empty() && !begins_with_field(head) {
         // The message has no header at all: its first line is text.
         missing += "\r\n";
     }
     missing
+}
+
+/// Is there a header? One that is empty counts, and one behind the line that begins a message in an mbox file.
+pub fn begins_with_field(head: &[u8]) -> bool {
+    let is_field = |field: header::Field<'_>| {
+        let behind = field.whole.strip_prefix(field.name).unwrap_or_default();
+        is_field_name(field.name) && behind.trim_ascii_start().starts_with(b":")
+    };
+    let mut fields = header::fields(head);
+    let Some(first) = fields.next() else { return true };
+    is_field(first) || first.name.starts_with(b"From ") && fields.next().is_some_and(is_field)
 }
 
 /// `field-name = 1*ftext` (RFC 5322 section 3.6.8).

@@ -16,6 +16,7 @@ use mailtide::refserver::relay::{Hosts, Proof, RelaySender};
 use mailtide::refserver::route::{MailRecords, Resolve, Routes};
 use mailtide::refserver::senders::Senders;
 use mailtide::refserver::users::Users;
+use mailtide::serve::submission::Sequence;
 use mailtide::smtp::server::{Config, Role, Session, Tls};
 use mailtide::store::{Executor, Options, Origin, Store, With, check};
 use mailtide::types::{AccountId, ByteSource, Conversation, MailboxName, Secret, Step, Timestamp, limits};
@@ -57,6 +58,7 @@ impl Post {
             users: Arc::new(users),
             hostname,
             seen: Seen::default(),
+            sequence: Sequence::default(),
             policy,
             sent: Sent::default(),
             senders,
@@ -121,7 +123,7 @@ pub fn codes(said: &str) -> Vec<&str> {
     said.lines().filter(|line| line.as_bytes().get(3) == Some(&b' ')).map(|line| &line[..3]).collect()
 }
 
-const MESSAGE: &str = "Subject: hello\r\nReturn-Path: kept\r\n\r\nHello\r\n";
+const MESSAGE: &str = "Subject: hello\r\n\r\nHello\r\n";
 
 #[test]
 fn mail_for_users_of_ours_gets_a_trace_in_front_and_nothing_else() {
@@ -135,7 +137,8 @@ fn mail_for_users_of_ours_gets_a_trace_in_front_and_nothing_else() {
     );
     assert_eq!(codes(&said), ["250", "250", "250", "250", "550", "550", "354"]);
     assert!(said.contains("550 5.1.1 ") && said.contains("550 5.7.1 "), "{said}");
-    assert_eq!(codes(&talk(&mut session, &format!("{MESSAGE}.\r\n"))), ["250"]);
+    // RFC 5321 section 4.4: final delivery takes out an older Return-Path.
+    assert_eq!(codes(&talk(&mut session, &format!("Return-Path: <older@x>\r\n{MESSAGE}.\r\n"))), ["250"]);
     let expected = format!(
         "Return-Path: <me@there.example>\r\nReceived: from client.example ([192.0.2.7])\r\n\
          \tby mx.here.example with ESMTP;\r\n\tMon, 23 Nov 2026 13:49:00 +0000\r\n{MESSAGE}"
@@ -271,6 +274,38 @@ fn a_user_writes_in_nobody_elses_name() {
     }
     let queue = post.delivery.store.read(|reader| reader.submissions(post.account("alice"))).expect("readable");
     assert_eq!((post.inbox("bob").len(), queue.len()), (taken, taken));
+}
+
+/// RFC 6409 section 8.
+#[test]
+fn who_submits_is_given_the_fields_that_were_left_out() {
+    const DATE: &str = "Date: Mon, 23 Nov 2026 13:49:00 +0000\r\n";
+    for (message, has_id, rest) in [
+        ("Subject: x\r\n\r\nHi\r\n", false, format!("{DATE}Subject: x\r\n\r\nHi\r\n")),
+        ("Message-ID: <1@x>\r\n\r\nHi\r\n", true, format!("{DATE}Message-ID: <1@x>\r\n\r\nHi\r\n")),
+        ("Date: then\r\nMessage-ID: <1@x>\r\n\r\n", true, "Date: then\r\nMessage-ID: <1@x>\r\n\r\n".to_owned()),
+        ("Hi, all\r\n", false, format!("{DATE}\r\nHi, all\r\n")),
+        ("Bcc: x@y\r\n", false, DATE.to_owned()),
+    ] {
+        let post = Post::new();
+        let from = "MAIL FROM:<alice@here.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n";
+        // The same bytes twice are two messages unless they name themselves.
+        for _ in 0..2 {
+            let mut session = post.alice();
+            talk(&mut session, from);
+            assert_eq!(codes(&talk(&mut session, &format!("{message}.\r\n"))), ["250"], "{message:?}");
+        }
+        let inbox = post.inbox("bob");
+        assert_eq!(inbox.len(), if has_id { 1 } else { 2 }, "{message:?}");
+        for text in inbox {
+            let (trace, fields) = text.split_once("\tMon, 23 Nov 2026 13:49:00 +0000\r\n").expect("Received");
+            assert!(trace.starts_with("Return-Path: "), "{text}");
+            let is_named_here =
+                fields.starts_with("Message-ID: <1795441740000.") && fields.contains("@here.example>\r\n");
+            assert_eq!(is_named_here, !has_id, "{text}");
+            assert!(fields.ends_with(&rest), "{text}");
+        }
+    }
 }
 
 #[test]

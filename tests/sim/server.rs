@@ -10,6 +10,7 @@ use mailtide::refserver::faults::{Faults, Quirky};
 use mailtide::refserver::policy::{Policy, Sent};
 use mailtide::refserver::post::Seen;
 use mailtide::serve::imap::MailBackend;
+use mailtide::serve::submission::Sequence;
 use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
 use mailtide::store::{self, Fate, Moment, Origin, Store};
 use mailtide::types::{AccountId, Conversation, Event, Step};
@@ -99,6 +100,7 @@ impl Server {
             users: template::template().users.clone(),
             hostname: DOMAIN.to_owned(),
             seen: Seen::default(),
+            sequence: Sequence::default(),
             policy: Policy { messages_per_hour: self.posts_per_hour, ..Policy::default() },
             sent: Sent::default(),
             senders: None,
