@@ -113,8 +113,8 @@ pub struct User {
     pub password: Credential,
     /// An access token that logs in as well.
     pub token: Option<Credential>,
-    /// Whose addresses stand in what the user sends, beside the user's own.
-    pub may_send_as: Vec<SendAs>,
+    /// Whose addresses stand in what the user sends, beside the user's own; unsaid, anybody's but those of our own domain.
+    pub may_send_as: Option<Vec<SendAs>>,
 }
 
 /// An address, or all of a domain.
@@ -277,8 +277,7 @@ struct RawUser {
     password_command: Option<Spanned<Vec<String>>>,
     token: Option<Spanned<Password>>,
     token_command: Option<Spanned<Vec<String>>>,
-    #[serde(default)]
-    may_send_as: Vec<SendAs>,
+    may_send_as: Option<Vec<SendAs>>,
 }
 
 impl<'de> Deserialize<'de> for SendAs {

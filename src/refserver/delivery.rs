@@ -437,6 +437,7 @@ fn authors_are(account: AccountId, users: &Users, header: &[u8]) -> Result<(), R
         let addresses = match author::addresses(header, field) {
             Ok(addresses) => addresses,
             Err(NoAuthor::Missing) => continue,
+            Err(_) if !users.is_held_to_addresses(account) => continue,
             Err(_) => return refused(format!("{field} must be there once, with full addresses of yours")),
         };
         if let Some(foreign) = addresses.iter().find(|address| !users.may_send_as(account, address)) {

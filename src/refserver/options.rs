@@ -122,7 +122,7 @@ pub struct Settings {
     /// Access tokens of users.
     pub tokens: Vec<(String, Secret)>,
     /// Whose addresses users send as, beside their own.
-    pub may_send_as: Vec<(String, Vec<SendAs>)>,
+    pub may_send_as: Vec<(String, Option<Vec<SendAs>>)>,
     pub routes: Routes,
     pub capabilities: Capabilities,
     pub pop3_login_delay_seconds: u32,

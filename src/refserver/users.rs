@@ -41,8 +41,9 @@ struct User {
     account: AccountId,
     /// The configuration's; kept nowhere else.
     token: Option<Secret>,
-    /// Whose addresses the user sends as, beside the user's own; the configuration's as well.
-    may_send_as: Vec<SendAs>,
+    /// Whose addresses the user sends as, beside the user's own; the configuration's as well. Unsaid: anybody's but those of
+    /// our own domain.
+    may_send_as: Option<Vec<SendAs>>,
 }
 
 /// Why the users cannot be read or changed.
@@ -90,7 +91,7 @@ impl Users {
                 _ => return Err(wrong()),
             };
             let account = ensure_account(store, name, now)?;
-            let user = User { hash: hash.to_owned(), scram, account, token: None, may_send_as: Vec::new() };
+            let user = User { hash: hash.to_owned(), scram, account, token: None, may_send_as: None };
             users.insert(name.to_owned(), user);
         }
         let nobody = hash(&Secret::new("nobody"), salt)?;
@@ -131,7 +132,7 @@ impl Users {
         let account = ensure_account(store, &name, now)?;
         let scram = Some(ScramHash::ALL.map(|hash| ScramKeys::derive(hash, password.expose(), &salt)));
         let hash = hash(password, salt)?;
-        self.users.insert(name, User { hash, scram, account, token: None, may_send_as: Vec::new() });
+        self.users.insert(name, User { hash, scram, account, token: None, may_send_as: None });
         let keys =
             |user: &User| user.scram.iter().flatten().map(|keys| format!(":{}", keys.to_word())).collect::<String>();
         let line = |(name, user): (&String, &User)| format!("{name}:{}{}\n", user.hash, keys(user));
@@ -149,7 +150,7 @@ impl Users {
     }
 
     /// Lets users send as others.
-    pub fn set_may_send_as(&mut self, users: &[(String, Vec<SendAs>)]) -> Result<(), UsersError> {
+    pub fn set_may_send_as(&mut self, users: &[(String, Option<Vec<SendAs>>)]) -> Result<(), UsersError> {
         for (name, others) in users {
             let user = self.users.get_mut(&name.to_ascii_lowercase()).ok_or_else(|| UsersError::Name(name.clone()))?;
             user.may_send_as.clone_from(others);
@@ -219,10 +220,20 @@ impl Users {
     pub fn may_send_as(&self, account: AccountId, address: &Address) -> bool {
         let (local_part, Some(domain)) = (address.local_part(), address.domain()) else { return false };
         let is_own = self.is_local(domain) && self.recipients(&local_part).contains(&account);
-        let user = self.users.values().find(|user| user.account == account);
         is_own
-            || user
-                .is_some_and(|user| user.may_send_as.iter().any(|other| other.means(&local_part, &to_a_label(domain))))
+            || match self.others_of(account) {
+                Some(others) => others.iter().any(|other| other.means(&local_part, &to_a_label(domain))),
+                None => !self.is_local(domain),
+            }
+    }
+
+    /// Did the configuration say whose addresses the user sends as?
+    pub fn is_held_to_addresses(&self, account: AccountId) -> bool {
+        self.others_of(account).is_some()
+    }
+
+    fn others_of(&self, account: AccountId) -> Option<&[SendAs]> {
+        self.users.values().find(|user| user.account == account).and_then(|user| user.may_send_as.as_deref())
     }
 
     /// Every user's account, by name.

@@ -82,10 +82,19 @@ impl Post {
         Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
     }
 
-    /// A submission session of alice's.
+    /// A submission session of alice's, who is held to some addresses.
     fn alice(&self) -> Session<DeliveryBackend> {
+        self.submitting("AGFsaWNlAHNlY3JldA==")
+    }
+
+    /// One of bob's, of whom nothing is said.
+    fn bob(&self) -> Session<DeliveryBackend> {
+        self.submitting("AGJvYgBzZWNyZXQ=")
+    }
+
+    fn submitting(&self, proof: &str) -> Session<DeliveryBackend> {
         let mut session = self.session(Role::Submission { anonymous: false });
-        let said = talk(&mut session, "EHLO client.example\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
+        let said = talk(&mut session, &format!("EHLO client.example\r\nAUTH PLAIN {proof}\r\n"));
         assert!(said.contains("235 "), "{said}");
         session
     }
@@ -238,6 +247,24 @@ fn a_user_sends_anywhere_but_as_nobody_else() {
     let text = String::from_utf8(bytes).expect("text");
     assert!(text.starts_with("Received: from client.example") && text.ends_with(MESSAGE), "{text}");
     assert!(text.contains("with ESMTPA"), "{text}");
+}
+
+#[test]
+fn a_user_of_whom_nothing_is_said_sends_as_no_other_user() {
+    let post = Post::new();
+    for (from, header, code) in [
+        ("bob@here.example", "From: bob@here.example", "250"),
+        ("b@else.example", "From: B <b@else.example>", "250"),
+        ("bob@here.example", "From: no address", "250"),
+        ("bob@here.example", "From: alice@here.example", "550"),
+        ("bob@here.example", "From: b@else.example, Alice <alice@HERE.example>", "550"),
+    ] {
+        let mut session = post.bob();
+        talk(&mut session, &format!("MAIL FROM:<{from}>\r\nRCPT TO:<x@there.example>\r\nDATA\r\n"));
+        assert_eq!(codes(&talk(&mut session, &format!("{header}\r\n\r\nhi\r\n.\r\n"))), [code], "{from} {header}");
+    }
+    let said = talk(&mut post.bob(), "MAIL FROM:<alice@here.example>\r\n");
+    assert_eq!(codes(&said), ["553"]);
 }
 
 #[test]
