@@ -108,7 +108,7 @@ fn what_sendmail_does_not_take_ends_as_sysexits_has_it() {
 
 #[test]
 fn sendmail_speaks_smtp_and_goes_by_other_names() {
-    let desk = Desk::offline("");
+    let desk = Desk::offline("undo-seconds = 3600");
     let session = "EHLO c\r\nMAIL FROM:<bea@home.example>\r\nRCPT TO:<x@far.example>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n";
     let said = desk.sendmail(&["-bs"], session);
     assert_eq!(said.code, 0, "{said:?}");
