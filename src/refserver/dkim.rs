@@ -2,7 +2,9 @@
 //! the bytes as they are sent.
 //!
 //! The key is the one given, or an RSA one made at first need and kept in the data folder: not every receiver knows
-//! Ed25519 (RFC 8463). Signed is what goes over the wire, at each attempt anew; what is kept is not touched.
+//! Ed25519 (RFC 8463). Signed is what goes over the wire, at each attempt anew; what is kept is not touched. Only what is
+//! from our own domain by its From is signed, since a signature of another domain says nothing of that one (RFC 9989
+//! section 4.4.1), and would make us answer for what our users pass on in others' names.
 
 use std::fmt;
 use std::io;
@@ -12,11 +14,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail_auth::common::crypto::{DkimKey, Ed25519Key, RsaKey};
 use mail_auth::common::headers::HeaderWriter as _;
+use mail_auth::common::to_a_label;
 use mail_auth::dkim::generate::DkimKeyPair;
 use mail_auth::dkim::{DkimSigner, Done};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::author;
 use crate::config::server::Dkim;
 use crate::net::tls::write_private;
 use crate::types::{ByteSource, limits};
@@ -45,6 +49,8 @@ const RSA_ENCRYPTION: [u8; 15] = [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 
 
 /// Signs for our domain.
 pub struct Signer {
+    /// As it stands in DNS (RFC 8616 section 4).
+    domain: String,
     signer: DkimSigner<DkimKey, Done>,
     record: Record,
 }
@@ -78,9 +84,10 @@ impl Signer {
             read => read.map_err(|cause| DkimError::File { path: path.clone(), cause })?,
         };
         let (key, value) = read_key(&pem).ok_or(DkimError::Key { path })?;
+        let domain = to_a_label(domain).to_ascii_lowercase();
         let name = format!("{}._domainkey.{domain}", dkim.selector);
-        let signer = DkimSigner::from_key(key).domain(domain).selector(&dkim.selector).headers(FIELDS);
-        Ok(Self { signer, record: Record { name, value } })
+        let signer = DkimSigner::from_key(key).domain(&domain).selector(&dkim.selector).headers(FIELDS);
+        Ok(Self { domain, signer, record: Record { name, value } })
     }
 
     /// The DNS record to publish.
@@ -88,8 +95,14 @@ impl Signer {
         &self.record
     }
 
-    /// The message with a signature in front.
+    /// The message with a signature in front, if our domain is in its From.
     pub fn sign<'a>(&self, bytes: &'a mut dyn ByteSource) -> io::Result<Signed<'a>> {
+        let is_ours = author::domains(&header_of(bytes)?).is_ok_and(|domains| domains.contains(&self.domain));
+        let head = if is_ours { self.signature(bytes)? } else { Vec::new() };
+        Ok(Signed { head, bytes })
+    }
+
+    fn signature(&self, bytes: &mut dyn ByteSource) -> io::Result<Vec<u8>> {
         let mut stream = self.signer.sign_streaming();
         let mut offset = 0;
         loop {
@@ -101,8 +114,23 @@ impl Signer {
             offset += piece.len() as u64;
         }
         let signature = stream.finish().map_err(io::Error::other)?;
-        Ok(Signed { head: signature.to_header().into_bytes(), bytes })
+        Ok(signature.to_header().into_bytes())
     }
+}
+
+/// The message up to the end of its header, as far as a header may reach.
+fn header_of(bytes: &mut dyn ByteSource) -> io::Result<Vec<u8>> {
+    let mut header = Vec::new();
+    while header.len() < limits::HEADER_MAX_BYTES {
+        let piece = bytes.read_at(header.len() as u64, limits::CONTENT_CHUNK_BYTES)?;
+        // An end may lie across two pieces.
+        let from = header.len().saturating_sub(3);
+        header.extend_from_slice(&piece);
+        if piece.is_empty() || header[from..].windows(4).any(|end| end == b"\r\n\r\n") {
+            break;
+        }
+    }
+    Ok(header)
 }
 
 impl fmt::Display for Record {
@@ -116,7 +144,7 @@ impl fmt::Display for Record {
     }
 }
 
-/// A message behind its signature.
+/// A message behind its signature, if it has one.
 pub struct Signed<'a> {
     head: Vec<u8>,
     bytes: &'a mut dyn ByteSource,
@@ -196,16 +224,47 @@ mod tests {
         let shown = signer.record().to_string();
         assert!(shown.starts_with("s1._domainkey.here.example. IN TXT ( \"v=DKIM1; k=rsa; p=MIIBIjANBgkq"), "{shown}");
         let mut message = MESSAGE.to_vec();
-        let mut signed = signer.sign(&mut message).expect("signed");
+        let text = read(signer.sign(&mut message).expect("signed"));
+        assert!(text.starts_with("DKIM-Signature: ") && text.ends_with("\r\n\r\nbody\r\n"), "{text}");
+        for part in ["d=here.example", "s=s1", "a=rsa-sha256", "\r\nFrom: a@here.example\r\nSubject: x\r\n"] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+
+    fn read(mut signed: Signed<'_>) -> String {
         let mut all = Vec::new();
         while let Some(piece) = signed.read_at(all.len() as u64, 7).ok().filter(|piece| !piece.is_empty()) {
             all.extend(piece);
         }
         assert_eq!(all.len() as u64, signed.size());
-        let text = String::from_utf8(all).expect("ASCII");
-        assert!(text.starts_with("DKIM-Signature: ") && text.ends_with("\r\n\r\nbody\r\n"), "{text}");
-        for part in ["d=here.example", "s=s1", "a=rsa-sha256", "\r\nFrom: a@here.example\r\nSubject: x\r\n"] {
-            assert!(text.contains(part), "{part} is not in {text}");
+        String::from_utf8(all).expect("ASCII")
+    }
+
+    #[test]
+    fn only_what_is_from_our_domain_is_signed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dkim = Dkim { selector: "s".to_owned(), key: None };
+        let signer = Signer::open(&dkim, "B\u{fc}cher.example", folder.path()).expect("a key");
+        assert_eq!(signer.record().name, "s._domainkey.xn--bcher-kva.example");
+        let long = format!("X: {}\r\n", "x".repeat(limits::CONTENT_CHUNK_BYTES));
+        for (header, is_signed) in [
+            ("From: a@B\u{fc}cher.example\r\n", true),
+            ("From: A <a@XN--Bcher-kva.example>\r\n", true),
+            ("From: x@else.example, a@xn--bcher-kva.example\r\nSender: a@xn--bcher-kva.example\r\n", true),
+            (&format!("{long}From: a@xn--bcher-kva.example\r\n"), true),
+            ("From: x@else.example\r\nSender: a@xn--bcher-kva.example\r\n", false),
+            ("From: x@else.example\r\nResent-From: a@xn--bcher-kva.example\r\n", false),
+            ("From: x@sub.xn--bcher-kva.example\r\n", false),
+            ("From: a@xn--bcher-kva.example\r\nFrom: x@else.example\r\n", false),
+            ("Subject: from nobody\r\n", false),
+            ("", false),
+        ] {
+            let message = format!("{header}\r\nFrom: a@xn--bcher-kva.example\r\n");
+            let mut bytes = message.clone().into_bytes();
+            let text = read(signer.sign(&mut bytes).expect("readable"));
+            let signature = text.strip_suffix(&message).expect("the message itself stays as it is");
+            assert_eq!(signature.contains("d=xn--bcher-kva.example;"), is_signed, "{header}: {signature}");
+            assert_eq!(signature.is_empty(), !is_signed, "{header}: {signature}");
         }
     }
 

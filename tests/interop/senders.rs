@@ -69,6 +69,11 @@ fn python3_dkim_finds_our_signatures_good() {
     let output = output.expect("python3 runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}\n{value}\n{}", String::from_utf8_lossy(&delivered.bytes));
+    // A signature of ours says nothing of what is from elsewhere.
+    submit(&server, "bob@far.example", "From: Ada <ada@else.example>\r\nMessage-ID: <2@x>\r\n\r\nbody\r\n");
+    let unsigned = wait_for("the delivery", SOON, || sink.delivered().into_iter().nth(1));
+    let text = String::from_utf8_lossy(&unsigned.bytes).into_owned();
+    assert!(text.starts_with("Received: ") && !text.contains("DKIM-Signature"), "{text}");
 }
 
 /// The first message in that mailbox of ada's.
