@@ -50,7 +50,7 @@ pub fn after_attempt(
 ) -> Verdict {
     match result {
         Err(SendError::Lost { host, .. }) if mutant!(LostIsSent) => {
-            let reply = Reply { code: 250, enhanced: None, text: host.clone() };
+            let reply = Reply::own(250, "2.0.0", host.as_str());
             after_answers(tried, &vec![Outcome::Accepted(reply); tried.places.len()], now, chance)
         }
         Ok(outcomes) => after_answers(tried, outcomes, now, chance),
@@ -105,7 +105,7 @@ fn after_answers(tried: Tried<'_>, outcomes: &[Outcome], now: Timestamp, chance:
 /// The failure of one who said "not now" for too long (RFC 3463: X.4.7, delivery time expired).
 fn gave_up(reply: &Reply) -> Reply {
     let text = format!("Not delivered in five days; the last answer was: {} {}", reply.code, reply.text);
-    Reply { code: reply.code, enhanced: Some("4.4.7".to_owned()), text }
+    Reply { by: reply.by.clone(), ..Reply::own(reply.code, "4.4.7", text) }
 }
 
 /// A quarter of a minute, doubled with each attempt up to an hour; between half and the whole of it by chance, so that many
@@ -125,7 +125,7 @@ mod tests {
     const DAY: i64 = 24 * 60 * MINUTE;
 
     fn reply(code: u16, text: &str) -> Reply {
-        Reply { code, enhanced: None, text: text.to_owned() }
+        Reply { code, enhanced: None, text: text.to_owned(), by: None }
     }
 
     fn decide(first_deferred: Option<Timestamp>, result: &Result<Vec<Outcome>, SendError>) -> Verdict {

@@ -3,6 +3,8 @@
 //!
 //! Built as what goes before and after the original, which streams in between: no message is held in memory whole.
 
+use std::net::IpAddr;
+
 use super::copy::copy;
 use super::sender::{Envelope, Reply};
 use crate::store::{Result, Store, StoredContent};
@@ -164,7 +166,9 @@ fn words(report: &Report<'_>) -> String {
         for told in told {
             text += &format!("  <{}>\r\n", address(report, told));
             if let Some(reply) = told.reply {
-                text += &format!("    {} {}\r\n", reply.code, printable(&reply.text, REPLY_TEXT_MAX_BYTES));
+                let whose = reply.by.as_deref().map(|host| format!("{} said: ", printable(host, HOST_MAX_BYTES)));
+                let whose = whose.unwrap_or_default();
+                text += &format!("    {whose}{} {}\r\n", reply.code, printable(&reply.text, REPLY_TEXT_MAX_BYTES));
             }
         }
     }
@@ -172,7 +176,10 @@ fn words(report: &Report<'_>) -> String {
 }
 
 /// How much of a server's words is repeated: a line must stay under 998 octets (RFC 5322 section 2.1.1).
-const REPLY_TEXT_MAX_BYTES: usize = 800;
+const REPLY_TEXT_MAX_BYTES: usize = 700;
+
+/// No host has a longer name (RFC 1035 section 2.3.4).
+const HOST_MAX_BYTES: usize = 255;
 
 /// The part for programs (RFC 3464 section 2), in ASCII unless it is the UTF-8 form.
 fn status(report: &Report<'_>, utf8: bool) -> String {
@@ -199,6 +206,9 @@ fn status(report: &Report<'_>, utf8: bool) -> String {
         };
         let status = told.reply.and_then(|reply| reply.enhanced.as_deref()).unwrap_or(default_status);
         text += &format!("Action: {action}\r\nStatus: {status}\r\n");
+        if let Some(host) = told.reply.and_then(|reply| reply.by.as_deref()) {
+            text += &format!("Remote-MTA: dns; {}\r\n", said(mta_name(host)));
+        }
         if let Some(reply) = told.reply {
             let enhanced = reply.enhanced.as_deref().map(|code| format!("{code} ")).unwrap_or_default();
             let words = said(printable(&reply.text, REPLY_TEXT_MAX_BYTES));
@@ -207,6 +217,15 @@ fn status(report: &Report<'_>, utf8: bool) -> String {
         text += &format!("Last-Attempt-Date: {}\r\n", report.now.to_rfc5322());
     }
     text
+}
+
+/// Whose word is repeated (RFC 3464 section 2.3.5): a host's name, or its address as a literal (RFC 5321 section 4.1.3).
+fn mta_name(host: &str) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => format!("[{address}]"),
+        Ok(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
+        Err(_) => printable(host, HOST_MAX_BYTES),
+    }
 }
 
 fn address<'a>(report: &Report<'a>, told: &Told<'_>) -> &'a str {
@@ -279,7 +298,7 @@ mod tests {
     #[test]
     fn a_failure_is_a_report_of_three_parts_with_the_original_in_it() {
         let envelope = envelope(&[("a@x", None), ("b@x", None)]);
-        let reply = Reply { code: 550, enhanced: Some("5.1.1".to_owned()), text: "no such\r\nuser é".to_owned() };
+        let reply = Reply { by: Some("mx.x".to_owned()), ..Reply::own(550, "5.1.1", "no such\r\nuser é") };
         let dsn = report_of(&envelope, &[Told { place: 1, action: Action::Failed, reply: Some(&reply) }]);
         assert_eq!(dsn.original, Original::Whole);
         let bytes = whole(&dsn, "Subject: hello\r\n\r\nbody\r\n");
@@ -298,7 +317,7 @@ mod tests {
         let expected = "Reporting-MTA: dns; mx.here\r\nOriginal-Envelope-Id: QQ+1\r\n\
             Arrival-Date: Sun, 09 Sep 2001 01:46:40 +0000\r\n\r\n\
             Original-Recipient: rfc822; Bob@example\r\nFinal-Recipient: rfc822; b@x\r\nAction: failed\r\n\
-            Status: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 no such  user ?\r\n\
+            Status: 5.1.1\r\nRemote-MTA: dns; mx.x\r\nDiagnostic-Code: smtp; 550 5.1.1 no such  user ?\r\n\
             Last-Attempt-Date: Sun, 09 Sep 2001 01:48:20 +0000";
         assert_eq!(status.trim_end(), expected);
         let PartType::Message(original) = &message.parts[3].body else { panic!("the original is a message") };

@@ -65,6 +65,16 @@ pub struct Reply {
     /// RFC 3463, for instance `5.1.1`, where the server gave it.
     pub enhanced: Option<String>,
     pub text: String,
+    /// The host that said it; none where it is our own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl Reply {
+    /// What no server said.
+    pub fn own(code: u16, enhanced: &str, text: impl Into<String>) -> Self {
+        Self { code, enhanced: Some(enhanced.to_owned()), text: text.into(), by: None }
+    }
 }
 
 /// Why nothing is known of any recipient of this attempt.

@@ -395,7 +395,7 @@ impl DeliveryUpload {
         id: &str,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let full = Reply { code: 552, enhanced: Some("5.2.2".to_owned()), text: "The mailbox is full".to_owned() };
+        let full = Reply::own(552, "5.2.2", "The mailbox is full");
         let tell = |place| match full_places.contains(&place) {
             true => Told { place, action: Action::Failed, reply: Some(&full) },
             false => Told { place, action: Action::Delivered, reply: None },

@@ -31,7 +31,7 @@ impl Home {
         let delivered = self.try_deliver(envelope, bytes);
         delivered.unwrap_or_else(|error| {
             tracing::error!(%error, "mail for our own users cannot be delivered now");
-            let later = Outcome::Deferred(reply(451, "4.3.0", "The mail system cannot take this now"));
+            let later = Outcome::Deferred(Reply::own(451, "4.3.0", "The mail system cannot take this now"));
             HandedOver { outcomes: vec![later; envelope.recipients.len()], farewell: Vec::new() }
         })
     }
@@ -44,7 +44,7 @@ impl Home {
                 Err(refused) => refused,
                 Ok(meant) => {
                     accounts.extend(meant);
-                    let taken = reply(250, "2.1.5", "Delivered");
+                    let taken = Reply::own(250, "2.1.5", "Delivered");
                     match dsn::wants(envelope, place, Action::Delivered) {
                         true => Outcome::AcceptedSilently(taken),
                         false => Outcome::Accepted(taken),
@@ -69,11 +69,11 @@ impl Home {
         let address = Address::parse_recipient(&to.address);
         let accounts = address.map(|address| users.recipients(&address.local_part())).unwrap_or_default();
         if accounts.is_empty() {
-            return Ok(Err(Outcome::Failed(reply(550, "5.1.1", "No such user here"))));
+            return Ok(Err(Outcome::Failed(Reply::own(550, "5.1.1", "No such user here"))));
         }
         for account in &accounts {
             if store.read(|reader| reader.quota(*account))?.is_over(size_bytes, 1) {
-                return Ok(Err(Outcome::Deferred(reply(452, "4.2.2", "The mailbox is full"))));
+                return Ok(Err(Outcome::Deferred(Reply::own(452, "4.2.2", "The mailbox is full"))));
             }
         }
         Ok(Ok(accounts))
@@ -86,8 +86,4 @@ impl Home {
         copy(bytes, size, |piece| upload.write(piece))?;
         upload.finish()
     }
-}
-
-fn reply(code: u16, enhanced: &str, text: &str) -> Reply {
-    Reply { code, enhanced: Some(enhanced.to_owned()), text: text.to_owned() }
 }

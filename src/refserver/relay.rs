@@ -120,7 +120,7 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
                 outcomes[*place] = Some(outcome);
             }
         }
-        let forgotten = || Outcome::Deferred(reply(451, "4.3.0", "no answer for this recipient".to_owned()));
+        let forgotten = || Outcome::Deferred(Reply::own(451, "4.3.0", "no answer for this recipient"));
         let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(forgotten)).collect();
         Ok(HandedOver { outcomes, farewell })
     }
@@ -162,19 +162,19 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
         let (hosts, proof) = self.as_wanted(domain, hosts).await;
         if hosts.is_empty() {
             let text = format!("no mail server of {domain} is one that its MTA-STS policy names");
-            return all(Outcome::Deferred(reply(451, "4.7.0", text)));
+            return all(Outcome::Deferred(Reply::own(451, "4.7.0", text)));
         }
-        let mut last = reply(451, "4.4.1", format!("no mail server of {domain} answers"));
+        let mut last = Reply::own(451, "4.4.1", format!("no mail server of {domain} answers"));
         for (host, port) in hosts {
             match self.hosts.host(&host, port, &self.hostname, proof).hand_over(envelope, bytes).await {
                 Ok(handed_over) => return Ok(handed_over),
                 Err(error @ SendError::Local(_)) => return Err(error),
                 // It may have taken the message: another of its hosts must not get it as well.
                 Err(error @ SendError::AnswerLost { .. }) => {
-                    return all(Outcome::Deferred(reply(451, "4.4.2", error.to_string())));
+                    return all(Outcome::Deferred(Reply::own(451, "4.4.2", error.to_string())));
                 }
                 Err(SendError::Refused { reply, .. }) => last = reply,
-                Err(error) => last = reply(451, "4.4.1", error.to_string()),
+                Err(error) => last = Reply::own(451, "4.4.1", error.to_string()),
             }
         }
         all(Outcome::Deferred(last))
@@ -205,10 +205,6 @@ fn by_domain(envelope: &Envelope) -> BTreeMap<String, Vec<usize>> {
         domains.entry(domain.to_lowercase()).or_default().push(place);
     }
     domains
-}
-
-fn reply(code: u16, enhanced: &str, text: String) -> Reply {
-    Reply { code, enhanced: Some(enhanced.to_owned()), text }
 }
 
 /// Shares one sender among the users' engines.

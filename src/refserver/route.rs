@@ -69,13 +69,13 @@ pub fn by_records(domain: &str, records: MailRecords, local: Local<'_>) -> Route
         // RFC 5321 section 5.1: the domain itself is its own mail exchanger.
         MailRecords::NoMx => vec![(0, domain.to_owned())],
         MailRecords::Mx(records) => records,
-        MailRecords::NoDomain => return Route::Never(reply(550, "5.1.2", format!("There is no domain {domain}"))),
+        MailRecords::NoDomain => return Route::Never(Reply::own(550, "5.1.2", format!("There is no domain {domain}"))),
         MailRecords::Unknown(cause) => {
-            return Route::Later(reply(451, "4.4.3", format!("DNS does not answer for {domain}: {cause}")));
+            return Route::Later(Reply::own(451, "4.4.3", format!("DNS does not answer for {domain}: {cause}")));
         }
     };
     if records.iter().all(|(_, host)| host.is_empty()) {
-        return Route::Never(reply(556, "5.1.10", format!("{domain} takes no mail (null MX)")));
+        return Route::Never(Reply::own(556, "5.1.10", format!("{domain} takes no mail (null MX)")));
     }
     records.retain(|(_, host)| !host.is_empty());
     records.sort();
@@ -83,7 +83,7 @@ pub fn by_records(domain: &str, records: MailRecords, local: Local<'_>) -> Route
     let own = records.iter().find(|(_, host)| host.eq_ignore_ascii_case(own_name)).map(|(preference, _)| *preference);
     records.retain(|(preference, _)| own.is_none_or(|own| *preference < own));
     if records.is_empty() {
-        return Route::Never(reply(554, "5.4.6", format!("Mail for {domain} would come back here")));
+        return Route::Never(Reply::own(554, "5.4.6", format!("Mail for {domain} would come back here")));
     }
     // Among equals each has its turn (RFC 5321 section 5.1): by chance another of them is first.
     for equals in records.chunk_by_mut(|a, b| a.0 == b.0) {
@@ -116,10 +116,6 @@ fn host_and_port(text: &str) -> (String, u16) {
         }
         _ => (text.trim_start_matches('[').trim_end_matches(']').to_owned(), SMTP_PORT),
     }
-}
-
-fn reply(code: u16, enhanced: &str, text: String) -> Reply {
-    Reply { code, enhanced: Some(enhanced.to_owned()), text }
 }
 
 /// DNS by a resolver.

@@ -82,6 +82,21 @@ fn the_mx_port_takes_mail_for_its_users_and_relays_for_nobody() {
 }
 
 #[test]
+fn what_the_other_server_refuses_comes_back_with_its_words() {
+    let (a, b) = pair();
+    assert_eq!(submit(&a, 1, "nobody@b.example").expect("a serves"), 250);
+    wait_until("the report", SOON, || a.login("ada").select("INBOX").exists() == 1);
+    let mut imap = a.login("ada");
+    imap.select("INBOX");
+    let text = String::from_utf8_lossy(&imap.fetch_all()[0].body).into_owned();
+    // RFC 3464 section 2.3.5: who said it.
+    let ip = b.address("smtp").ip();
+    let told =
+        format!("Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; [{ip}]\r\nDiagnostic-Code: smtp; 550 5.1.1 ");
+    assert!(text.contains(&told) && text.contains(&format!("    {ip} said: 550 ")), "{text}");
+}
+
+#[test]
 fn mail_for_a_server_that_is_down_waits_for_it() {
     let (a, mut b) = pair();
     b.kill();

@@ -556,6 +556,7 @@ fn who_waits_for_a_server_that_cannot_be_reached_is_told_after_hours_and_gets_it
     let reports = post.inbox("alice");
     assert!(reports[0].contains("Action: delayed") && reports[0].contains("down.far"), "{}", reports[0]);
     assert!(reports[1].contains("Action: failed") && reports[1].contains("Status: 4.4.7"), "{}", reports[1]);
+    assert!(!reports.concat().contains("Remote-MTA"), "no server said anything: {}", reports[1]);
 }
 
 #[test]

@@ -38,7 +38,8 @@ pub fn check(input: &[u8]) {
         envid: mail.envid,
     };
     let one_line: String = said.chars().filter(|character| !character.is_control()).take(500).collect();
-    let reply = Reply { code: 550, enhanced: Some("5.1.1".to_owned()), text: one_line };
+    let by = one_line.split(' ').next().filter(|host| host.len() % 2 == 1).map(str::to_owned);
+    let reply = Reply { by, ..Reply::own(550, "5.1.1", one_line) };
     let told: Vec<Told<'_>> = (0..envelope.recipients.len())
         .flat_map(|place| {
             let action = if place % 2 == 0 { Action::Failed } else { Action::Delivered };

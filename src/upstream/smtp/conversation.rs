@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::reply::{Extensions, RawReply, Verdict};
 use super::wire::{ReplyWire, Shared};
-use crate::outbox::sender::SendError;
+use crate::outbox::sender::{Reply, SendError};
 use crate::types::limits;
 use crate::upstream::dial::{self, BoxedStream, DialError, Endpoint, Timeouts};
 use crate::upstream::tls::ClientTls;
@@ -86,7 +86,7 @@ impl Conversation {
     pub(super) async fn start_tls(mut self, tls: &ClientTls, hello_name: &str) -> Result<Self, SendError> {
         let reply = self.command(StarttlsCommand).await?;
         if reply.verdict() != Verdict::Done {
-            return Err(self.insecure(&format!("the server refuses STARTTLS: {}", reply.to_reply().text)));
+            return Err(self.insecure(&format!("the server refuses STARTTLS: {}", reply.text())));
         }
         let Self { transport, endpoint, timeouts, .. } = self;
         let Some(stream) = transport.into_inner().into_inner().into_inner() else {
@@ -178,7 +178,12 @@ impl Conversation {
     }
 
     pub(super) fn refused(&self, reply: &RawReply) -> SendError {
-        SendError::Refused { host: self.endpoint.host.clone(), reply: reply.to_reply() }
+        SendError::Refused { host: self.endpoint.host.clone(), reply: self.said(reply) }
+    }
+
+    /// A reply of this server's, as the outbox keeps it.
+    pub(super) fn said(&self, reply: &RawReply) -> Reply {
+        reply.said_by(&self.endpoint.host)
     }
 }
 

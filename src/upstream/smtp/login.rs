@@ -62,7 +62,7 @@ pub(super) async fn log_in(conversation: &mut Conversation, login: &Login) -> Re
         Verdict::Done => Ok(()),
         Verdict::NotNow => Err(conversation.refused(&reply)),
         Verdict::GoOn | Verdict::Never => {
-            let text = reply.to_reply().text.replace(login.password.expose(), "...");
+            let text = reply.text().replace(login.password.expose(), "...");
             Err(conversation.login_refused(format!("{} {text}", reply.code)))
         }
     }

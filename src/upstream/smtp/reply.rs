@@ -65,20 +65,20 @@ impl RawReply {
     }
 
     /// The reply as the outbox keeps it, its enhanced code apart (RFC 2034 section 3).
-    pub(super) fn to_reply(&self) -> Reply {
+    pub(super) fn said_by(&self, host: &str) -> Reply {
         let enhanced = self.lines.first().and_then(|line| enhanced_code(line)).map(str::to_owned);
+        Reply { code: self.code, enhanced, text: self.text(), by: Some(host.to_owned()) }
+    }
+
+    /// What it says beside its codes.
+    pub(super) fn text(&self) -> String {
         let text = |line: &String| match enhanced_code(line) {
             Some(code) => line[code.len()..].trim_start().to_owned(),
             None => line.clone(),
         };
         let text = self.lines.iter().map(text).collect::<Vec<_>>().join(" ");
-        Reply { code: self.code, enhanced, text: text.chars().take(TEXT_MAX_CHARS).collect() }
+        text.chars().take(TEXT_MAX_CHARS).collect()
     }
-}
-
-/// A reply that nobody sent: what we know the server would say.
-pub(super) fn own_reply(code: u16, enhanced: &str, text: impl Into<String>) -> Reply {
-    Reply { code, enhanced: Some(enhanced.to_owned()), text: text.into() }
 }
 
 fn printable(text: &[u8]) -> String {
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn replies_are_read_in_every_form_seen() {
         let shown = |text: &str| {
-            let reply = reply(text).expect("a reply").to_reply();
+            let reply = reply(text).expect("a reply").said_by("mx");
             (reply.code, reply.enhanced.unwrap_or_default(), reply.text)
         };
         let rows = [

@@ -3,9 +3,8 @@
 use super::conversation::{Conversation, dial_error};
 use super::kept::Kept;
 use super::login::{self, Login};
-use super::reply::own_reply;
 use super::transaction;
-use crate::outbox::sender::{Envelope, Farewell, HandedOver, Outcome, SendError, Sender};
+use crate::outbox::sender::{Envelope, Farewell, HandedOver, Outcome, Reply, SendError, Sender};
 use crate::types::{ByteSource, limits};
 use crate::upstream::dial::{self, Dial, Endpoint, Tcp, Timeouts, TlsMode};
 use crate::upstream::tls::ClientTls;
@@ -127,7 +126,7 @@ impl<D: Dial> Sender for SmtpSender<D> {
                 Err(error) if outcomes.iter().all(Option::is_none) => return Err(error),
                 // Some have it: the others get it another time.
                 Err(error) => {
-                    let later = Outcome::Deferred(own_reply(451, "4.4.2", error.to_string()));
+                    let later = Outcome::Deferred(Reply::own(451, "4.4.2", error.to_string()));
                     outcomes.iter_mut().for_each(|outcome| _ = outcome.get_or_insert_with(|| later.clone()));
                 }
             }

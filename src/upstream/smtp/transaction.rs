@@ -5,7 +5,7 @@
 //! those (RFC 3030): a round trip less, and no end that could be mistaken.
 
 use super::conversation::Conversation;
-use super::reply::{RawReply, Verdict, own_reply};
+use super::reply::{RawReply, Verdict};
 use super::stuffing::Stuffing;
 use crate::outbox::sender::{Envelope, Outcome, Recipient, Reply, SendError};
 use crate::types::{ByteSource, limits};
@@ -55,8 +55,8 @@ pub(super) async fn run(
             outcomes[*place] = match reply.verdict() {
                 Verdict::Done => None,
                 _ if reply.code == 421 => return Err(conversation.refused(&reply)),
-                Verdict::NotNow | Verdict::GoOn => Some(Outcome::Deferred(reply.to_reply())),
-                Verdict::Never => Some(Outcome::Failed(reply.to_reply())),
+                Verdict::NotNow | Verdict::GoOn => Some(Outcome::Deferred(conversation.said(&reply))),
+                Verdict::Never => Some(Outcome::Failed(conversation.said(&reply))),
             };
         }
     }
@@ -68,7 +68,7 @@ pub(super) async fn run(
         false => data(conversation, bytes).await?,
     };
     conversation.messages += u32::from(answer.verdict() == Verdict::Done);
-    let reply = answer.to_reply();
+    let reply = conversation.said(&answer);
     let decided = |recipient: &Recipient| match answer.verdict() {
         Verdict::Done if !dsn && wants_success(recipient) => Outcome::AcceptedSilently(reply.clone()),
         Verdict::Done => Outcome::Accepted(reply.clone()),
@@ -84,7 +84,10 @@ async fn mail_reply(conversation: &mut Conversation, envelope: &Envelope) -> Res
     let reply = conversation.reply().await?;
     match reply.verdict() {
         Verdict::Done => Ok(None),
-        Verdict::Never => Ok(Some(envelope.recipients.iter().map(|_| Outcome::Failed(reply.to_reply())).collect())),
+        Verdict::Never => {
+            let failed = Outcome::Failed(conversation.said(&reply));
+            Ok(Some(vec![failed; envelope.recipients.len()]))
+        }
         Verdict::NotNow | Verdict::GoOn => Err(conversation.refused(&reply)),
     }
 }
@@ -96,7 +99,7 @@ async fn data(conversation: &mut Conversation, bytes: &mut dyn ByteSource) -> Re
         Verdict::GoOn => {}
         // A server that takes what it was not sent is out of step: its reply was to something else.
         Verdict::Done => {
-            let text = format!("it answers DATA with {} {}", ready.code, ready.to_reply().text);
+            let text = format!("it answers DATA with {} {}", ready.code, ready.text());
             return Err(conversation.lost(&text));
         }
         Verdict::NotNow | Verdict::Never => return Ok(ready),
@@ -183,11 +186,11 @@ fn mail_parameters(
     let size = bytes.size();
     let mut parameters = String::new();
     if !is_address(&envelope.mail_from) && !envelope.mail_from.is_empty() {
-        return Ok(Err(own_reply(553, "5.1.7", "the sender's address is malformed")));
+        return Ok(Err(Reply::own(553, "5.1.7", "the sender's address is malformed")));
     }
     if let Some(limit) = offered.size_limit().filter(|limit| size > *limit) {
         let text = format!("the message has {size} bytes, and the server takes {limit}");
-        return Ok(Err(own_reply(552, "5.3.4", text)));
+        return Ok(Err(Reply::own(552, "5.3.4", text)));
     }
     if offered.has("SIZE") {
         parameters.push_str(&format!(" SIZE={size}"));
@@ -195,7 +198,7 @@ fn mail_parameters(
     if envelope.eight_bit && offered.has("8BITMIME") {
         parameters.push_str(" BODY=8BITMIME");
     } else if envelope.eight_bit && has_eight_bit(bytes, Until::End)? {
-        return Ok(Err(own_reply(554, "5.6.3", "the message is 8-bit, and the server takes only 7-bit")));
+        return Ok(Err(Reply::own(554, "5.6.3", "the message is 8-bit, and the server takes only 7-bit")));
     }
     let mut addresses = envelope.recipients.iter().map(|recipient| &recipient.address).chain([&envelope.mail_from]);
     let ascii_addresses = addresses.all(|address| address.is_ascii());
@@ -203,7 +206,7 @@ fn mail_parameters(
         if offered.has("SMTPUTF8") {
             parameters.push_str(" SMTPUTF8");
         } else if !ascii_addresses || has_eight_bit(bytes, Until::Body)? {
-            return Ok(Err(own_reply(553, "5.6.7", "the message needs SMTPUTF8, which the server does not take")));
+            return Ok(Err(Reply::own(553, "5.6.7", "the message needs SMTPUTF8, which the server does not take")));
         }
     }
     if offered.has("DSN") {
@@ -240,7 +243,7 @@ fn parameter(keyword: &str, value: Option<&str>) -> String {
 }
 
 fn malformed(recipient: &Recipient) -> Option<Outcome> {
-    let reply = || own_reply(553, "5.1.3", "the recipient's address is malformed");
+    let reply = || Reply::own(553, "5.1.3", "the recipient's address is malformed");
     (!is_address(&recipient.address)).then(|| Outcome::Failed(reply()))
 }
 

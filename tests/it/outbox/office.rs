@@ -69,7 +69,7 @@ impl Script {
 }
 
 pub fn reply(code: u16, text: &str) -> Reply {
-    Reply { code, enhanced: None, text: text.to_owned() }
+    Reply { code, enhanced: None, text: text.to_owned(), by: None }
 }
 
 impl Sender for Script {
