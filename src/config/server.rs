@@ -152,7 +152,7 @@ impl ServerConfig {
         let address = |listen: Option<Listen>| listen.map(|listen| listen.0);
         Ok(Self {
             data: raw.data.map(|path| folder.join(path)),
-            domain: raw.domain,
+            domain: raw.domain.map(|name| name.0),
             listen: Listeners {
                 imap: address(raw.imap),
                 imaps: address(raw.imaps),
@@ -165,7 +165,7 @@ impl ServerConfig {
             },
             tls: raw.tls.and_then(|tls| tls.0).map(|tls| tls.within(folder)),
             users,
-            routes: raw.routes.into_iter().map(|(domain, to)| (domain.to_ascii_lowercase(), to)).collect(),
+            routes: raw.routes.into_iter().map(|(domain, to)| (to_a_label(&domain).to_ascii_lowercase(), to)).collect(),
             without: raw.without,
             profile: raw.profile,
             pop3_login_delay: raw.pop3_login_delay.map_or(0, |seconds| seconds.0),
@@ -197,7 +197,7 @@ impl ServerConfig {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Raw {
     data: Option<PathBuf>,
-    domain: Option<String>,
+    domain: Option<DomainName>,
     imap: Option<Listen>,
     imaps: Option<Listen>,
     pop3: Option<Listen>,
@@ -291,6 +291,24 @@ impl<'de> Deserialize<'de> for SendAs {
                 domain: to_a_label(domain).into_owned(),
             })
         })
+    }
+}
+
+/// A domain name as DNS has it, in lower case; `None`: it is none.
+pub fn domain_name(text: &str) -> Option<String> {
+    let name = to_a_label(text.strip_suffix('.').unwrap_or(text)).to_ascii_lowercase();
+    let fits = |label: &str| {
+        let inside = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        !label.is_empty() && inside && !label.starts_with('-') && !label.ends_with('-') && label.len() <= 63
+    };
+    (name.split('.').all(fits) && name.len() <= 253).then_some(name)
+}
+
+struct DomainName(String);
+
+impl<'de> Deserialize<'de> for DomainName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, "a domain name such as \"home.example\"", |text| domain_name(text).map(Self))
     }
 }
 

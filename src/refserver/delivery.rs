@@ -6,6 +6,7 @@
 //! out about the sender; what else becomes of its bytes is [`super::intake`]'s.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::intake::{Bound, Bringer, Intake, full};
@@ -17,7 +18,7 @@ use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::serve::Users as _;
 use crate::serve::submission::{Sequence, login_error, outgoing, refusal};
-use crate::smtp::address::Address;
+use crate::smtp::address::{self, Address};
 use crate::smtp::command::{MailFrom, RcptTo};
 use crate::smtp::reply::Refusal;
 use crate::smtp::server::Role;
@@ -57,6 +58,8 @@ impl Delivery {
 pub struct DeliveryBackend {
     delivery: Arc<Delivery>,
     role: Role,
+    /// The address at which the client reached us.
+    reached_at: Option<IpAddr>,
     /// Set by a login.
     account: Option<AccountId>,
     /// What the last message was noted as.
@@ -66,14 +69,23 @@ pub struct DeliveryBackend {
 impl DeliveryBackend {
     /// A backend for a session in that role.
     pub fn new(delivery: Arc<Delivery>, role: Role) -> Self {
-        Self { delivery, role, account: None, noted: Arc::default() }
+        Self { delivery, role, reached_at: None, account: None, noted: Arc::default() }
+    }
+
+    /// The same for a client that reached us at that address, which stands for our domain then (RFC 5321 section 4.1.3).
+    pub fn reached_at(self, address: IpAddr) -> Self {
+        Self { reached_at: Some(address.to_canonical()), ..self }
+    }
+
+    fn is_ours(&self, domain: &str) -> bool {
+        let is_own = |address: IpAddr| self.reached_at == Some(address.to_canonical());
+        self.delivery.users.is_local(domain) || address::literal(domain).is_some_and(is_own)
     }
 
     /// Our users of that address. `None`: it is not in our domain.
     fn local(&self, to: &RcptTo) -> Option<Result<BTreeSet<AccountId>, Refusal>> {
-        let users = &self.delivery.users;
-        let is_local = to.address.domain().is_none_or(|domain| users.is_local(domain));
-        is_local.then(|| match users.recipients(&to.address.local_part()) {
+        let is_local = to.address.domain().is_none_or(|domain| self.is_ours(domain));
+        is_local.then(|| match self.delivery.users.recipients(&to.address.local_part()) {
             nobody if nobody.is_empty() => Err(Refusal::no_such_user()),
             accounts => Ok(accounts),
         })
@@ -143,7 +155,7 @@ impl Backend for DeliveryBackend {
         }
         let name = name.trim().trim_start_matches('<').trim_end_matches('>');
         let local_part = match Address::parse_recipient(name) {
-            Some(address) if address.domain().is_some_and(|domain| !users.is_local(domain)) => return None,
+            Some(address) if address.domain().is_some_and(|domain| !self.is_ours(domain)) => return None,
             Some(address) => address.local_part(),
             None => name.to_owned(),
         };
@@ -163,9 +175,14 @@ impl Backend for DeliveryBackend {
         if let Some(account) = self.account {
             self.delivery.policy.count(&self.delivery.sent, account, now)?;
         }
-        let (local, remote) = (split(true), split(false));
+        let (mut local, remote) = (split(true), split(false));
+        // Who was named twice is one recipient, with as many answers by LMTP (RFC 2033 section 4.2).
+        let mut known = BTreeSet::new();
+        local.to.retain(|to| known.insert(to.address.clone()));
+        let place_of = |to: &RcptTo| local.to.iter().position(|known| known.address == to.address);
+        let answers = envelope.to.iter().filter_map(place_of).collect();
         let mailboxes = local.to.iter().filter_map(|to| self.local(to)).collect::<Result<Vec<_>, _>>()?;
-        let bound = Bound { local: outgoing(&local), mailboxes, remote: outgoing(&remote), not_before };
+        let bound = Bound { local: outgoing(&local), mailboxes, answers, remote: outgoing(&remote), not_before };
         let bringer = Bringer {
             role: self.role,
             user: self.account,

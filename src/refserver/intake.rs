@@ -13,7 +13,7 @@ use super::forged::{Cleaner, cleaned};
 use super::policy::Hops;
 use super::post::{Notes, Post, message_id, post};
 use super::receipts::Delivered;
-use super::rights;
+use super::rights::Writer;
 use super::senders::{Advice, Client, Held};
 use crate::outbox::sender::Envelope;
 use crate::serve::submission::{missing_fields, refusal};
@@ -30,6 +30,8 @@ pub(super) struct Bound {
     /// The envelope of our recipients, and whose INBOX it goes into, for each of them.
     pub local: Envelope,
     pub mailboxes: Vec<BTreeSet<AccountId>>,
+    /// By LMTP: the place among them of each recipient that the client named.
+    pub answers: Vec<usize>,
     /// The envelope of the others.
     pub remote: Envelope,
     /// When the client wants it sent, if not at once.
@@ -121,7 +123,7 @@ impl Intake {
     fn hand_on(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         let mut missing = String::new();
         if let (false, Some(user)) = (self.is_header_through, self.bringer.user) {
-            rights::check(user, &self.delivery.users, bytes)?;
+            Writer { account: user, users: &self.delivery.users }.check(bytes)?;
             missing = missing_fields(bytes, &self.bound.local.mail_from, self.arrived, self.delivery.sequence.draw());
             self.has_our_id = missing.starts_with("Message-ID");
             self.is_header_through = true;
@@ -251,10 +253,18 @@ impl backend::Upload for Intake {
         }
         // Who hears of each recipient need not be written to.
         let refused = match self.bringer.role {
-            Role::Lmtp => full_places.into_iter().map(|place| (place, full())).collect(),
+            Role::Lmtp => self.bound.refused(&full_places),
             Role::Mx | Role::Submission { .. } => BTreeMap::new(),
         };
         Ok(Taken { id, refused })
+    }
+}
+
+impl Bound {
+    /// The recipients that the client named who do not get it.
+    fn refused(&self, full_places: &BTreeSet<usize>) -> BTreeMap<usize, Refusal> {
+        let answers = self.answers.iter().enumerate();
+        answers.filter(|(_, place)| full_places.contains(place)).map(|(named, _)| (named, full())).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use mail_auth::common::to_a_label;
 
 use super::dkim::{DkimError, Signer};
 use super::faults::{Faults, Profile, Quirk};
@@ -14,7 +15,7 @@ use super::route::{Routes, SMTP_PORT};
 use super::sts::HTTPS_PORT;
 use crate::agent::password::{self, PasswordError};
 use crate::config::mailboxes::{Retention, Shared, shared_name};
-use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls, SendAs};
+use crate::config::server::{CheckSenders, Dkim, Listeners, RelayTls, SendAs, domain_name};
 use crate::config::{ConfigError, Credential, ServerConfig, TlsIdentity};
 use crate::imap::server::config::{Capabilities, Capability};
 use crate::types::{Identifier, Rights, Secret, SecretKind};
@@ -57,7 +58,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS")]
     pub submissions: Option<SocketAddr>,
     /// The domain whose mail is taken in
-    #[arg(long, value_name = "DOMAIN")]
+    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
     pub domain: Option<String>,
     /// Makes a user, or gives one another password. Others on this machine can read arguments: for more than a test
     /// name users in --config, with password-command
@@ -329,10 +330,14 @@ fn octets(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
+fn domain(text: &str) -> Result<String, &'static str> {
+    domain_name(text).ok_or("not a domain name, as home.example")
+}
+
 fn domain_and_host(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((domain, host)) if !domain.is_empty() && !host.is_empty() => {
-            Ok((domain.to_ascii_lowercase(), host.to_owned()))
+            Ok((to_a_label(domain).to_ascii_lowercase(), host.to_owned()))
         }
         _ => Err("not DOMAIN=HOST:PORT"),
     }

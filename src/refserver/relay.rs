@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use mail_auth::common::to_a_label;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -197,12 +198,12 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
     }
 }
 
-/// The places of the recipients in each domain.
+/// The places of the recipients in each domain, as DNS has its name.
 fn by_domain(envelope: &Envelope) -> BTreeMap<String, Vec<usize>> {
     let mut domains: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, recipient) in envelope.recipients.iter().enumerate() {
         let domain = recipient.address.rsplit_once('@').map_or("", |(_, domain)| domain);
-        domains.entry(domain.to_lowercase()).or_default().push(place);
+        domains.entry(to_a_label(domain).to_ascii_lowercase()).or_default().push(place);
     }
     domains
 }

@@ -11,6 +11,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 
 use crate::outbox::sender::Reply;
+use crate::smtp::address;
 use crate::upstream::dial::BoxedStream;
 use crate::upstream::{Dial, Tcp};
 
@@ -98,10 +99,11 @@ pub async fn find(domain: &str, routes: &Routes, dns: &impl Resolve, local: Loca
     if let Some(route) = routes.get(&domain.to_ascii_lowercase()) {
         return Route::Hosts(vec![host_and_port(route)]);
     }
-    if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        let tagged = literal.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("IPv6:"));
-        let address = if tagged { &literal[5..] } else { literal };
-        return Route::Hosts(vec![(address.to_owned(), local.port)]);
+    if domain.starts_with('[') {
+        return match address::literal(domain) {
+            Some(address) => Route::Hosts(vec![(address.to_string(), local.port)]),
+            None => Route::Never(Reply::own(550, "5.1.2", format!("{domain} is no address that mail goes to"))),
+        };
     }
     by_records(domain, dns.mail_records(domain).await, local)
 }

@@ -398,7 +398,8 @@ impl Parts {
                 smtp::Role::Lmtp | smtp::Role::Submission { .. } => 0,
             },
         };
-        smtp::Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
+        let backend = DeliveryBackend::new(Arc::clone(&self.delivery), role).reached_at(accepted.local.ip());
+        smtp::Session::new(backend, config)
     }
 }
 

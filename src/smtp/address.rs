@@ -4,6 +4,7 @@
 //! client said.
 
 use std::fmt;
+use std::net::IpAddr;
 
 /// `Mailbox = Local-part "@" ( Domain / address-literal )`, or the bare `Postmaster` (RFC 5321 section 4.5.1).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +74,16 @@ pub fn is_domain_or_literal(text: &str) -> bool {
         return !literal.is_empty() && literal.len() <= DOMAIN_MAX_BYTES && literal.bytes().all(dcontent);
     }
     is_domain(text)
+}
+
+/// `address-literal = "[" ( IPv4-address-literal / IPv6-address-literal / General-address-literal ) "]"` (RFC 5321 section
+/// 4.1.3), of the first two kinds: no other is registered.
+pub fn literal(text: &str) -> Option<IpAddr> {
+    let inside = text.strip_prefix('[')?.strip_suffix(']')?;
+    match inside.split_at_checked(5) {
+        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => address.parse().ok().map(IpAddr::V6),
+        _ => inside.parse().ok().map(IpAddr::V4),
+    }
 }
 
 /// `Domain = sub-domain *("." sub-domain)`, underscores let pass: hosts on private networks bear them.
@@ -146,6 +157,22 @@ mod tests {
             assert_eq!((address.local_part().as_str(), address.domain()), (local_part, Some(domain)));
         }
         assert_eq!(Address::parse_recipient("PostMaster").map(|address| address.domain().is_none()), Some(true));
+    }
+
+    #[test]
+    fn a_literal_is_an_address_of_either_kind() {
+        for (text, expected) in [
+            ("[192.0.2.1]", "192.0.2.1"),
+            ("[IPv6:2001:db8::1]", "2001:db8::1"),
+            ("[ipv6:::1]", "::1"),
+            ("[::1]", "-"),
+            ("[IPv6:192.0.2.1]", "-"),
+            ("[192.0.2]", "-"),
+            ("[tag:x]", "-"),
+            ("192.0.2.1", "-"),
+        ] {
+            assert_eq!(literal(text).map_or("-".to_owned(), |address| address.to_string()), expected, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! refserver's mail: into INBOX, into the queue, to the servers of other domains.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
 use mailtide::config::ServerConfig;
@@ -37,11 +38,15 @@ impl Post {
     }
 
     pub fn with(policy: Policy, senders: Option<Senders>) -> Self {
+        Self::of("here.example", policy, senders)
+    }
+
+    fn of(domain: &str, policy: Policy, senders: Option<Senders>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = Options { executor: Executor::Inline, program: "tests".to_owned(), max_bytes: None };
         let store = Store::open(folder.path(), &options, NOW).expect("a store");
         let file = folder.path().join("users");
-        let mut users = Users::open(&file, "here.example", &store, [1; 16], NOW).expect("no users yet");
+        let mut users = Users::open(&file, domain, &store, [1; 16], NOW).expect("no users yet");
         for name in ["alice", "bob"] {
             users.set_password(name, &Secret::new("secret"), &store, [2; 16], NOW).expect("a fine name");
         }
@@ -67,6 +72,10 @@ impl Post {
     }
 
     pub fn session(&self, role: Role) -> Session<DeliveryBackend> {
+        self.session_at(role, IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    fn session_at(&self, role: Role, reached_at: IpAddr) -> Session<DeliveryBackend> {
         let config = Config {
             hostname: "mx.here.example".to_owned(),
             peer: "192.0.2.7".to_owned(),
@@ -79,7 +88,7 @@ impl Post {
             greet_delay_ms: 0,
             tarpit_ms: 0,
         };
-        Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role), config)
+        Session::new(DeliveryBackend::new(Arc::clone(&self.delivery), role).reached_at(reached_at), config)
     }
 
     /// A submission session of alice's, who is held to some addresses.
@@ -193,13 +202,14 @@ fn a_message_too_big_for_one_of_its_recipients_comes_to_the_others() {
         let said = talk(
             &mut session,
             &format!(
-                "{hello} there.example\r\nMAIL FROM:<x@there.example>\r\nRCPT TO:<bob@here.example>\r\n\
-                 RCPT TO:<alice@here.example>\r\nDATA\r\n"
+                "{hello} there.example\r\nMAIL FROM:<x@there.example>\r\nRCPT TO:<alice@here.example>\r\n\
+                 RCPT TO:<alice@here.example>\r\nRCPT TO:<bob@here.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n"
             ),
         );
-        assert_eq!(codes(&said), ["220", "250", "250", "250", "250", "354"]);
+        assert_eq!(codes(&said), ["220", "250", "250", "250", "250", "250", "250", "354"]);
         let said = talk(&mut session, &format!("{MESSAGE}.\r\n"));
-        let queue = store.read(|reader| reader.submissions(bob)).expect("readable");
+        let alice = post.account("alice");
+        let queue = store.read(|reader| reader.submissions(alice)).expect("readable");
         let reports: Vec<_> = queue
             .iter()
             .map(|report| {
@@ -209,7 +219,7 @@ fn a_message_too_big_for_one_of_its_recipients_comes_to_the_others() {
             .collect();
         match role {
             Role::Lmtp => {
-                assert_eq!(codes(&said), ["452", "250"], "each recipient has an answer");
+                assert_eq!(codes(&said), ["250", "250", "452", "452"], "each recipient has an answer");
                 assert_eq!(reports, []);
             }
             _ => {
@@ -256,6 +266,8 @@ fn a_user_of_whom_nothing_is_said_sends_as_no_other_user() {
         ("bob@here.example", "From: bob@here.example", "250"),
         ("b@else.example", "From: B <b@else.example>", "250"),
         ("bob@here.example", "From: no address", "250"),
+        ("bob@here.example", "From: bob@here.example\r\nFrom: alice@here.example", "550"),
+        ("bob@here.example", "From: \"Alice\" <alice@here.example> (and never ends", "550"),
         ("bob@here.example", "From: alice@here.example", "550"),
         ("bob@here.example", "From: b@else.example, Alice <alice@HERE.example>", "550"),
     ] {
@@ -301,6 +313,57 @@ fn a_user_writes_in_nobody_elses_name() {
     }
     let queue = post.delivery.store.read(|reader| reader.submissions(post.account("alice"))).expect("readable");
     assert_eq!((post.inbox("bob").len(), queue.len()), (taken, taken));
+}
+
+/// RFC 5322 section 3.6.6: who resends a message is who sends it, and not who wrote it.
+#[test]
+fn who_resends_a_message_does_so_in_their_own_name() {
+    let post = Post::new();
+    for (header, alice, bob) in [
+        ("Resent-From: alice@here.example\r\nFrom: x@far.example", "250", "550"),
+        ("Resent-From: bob@here.example\r\nFrom: x@far.example", "550", "250"),
+        ("Resent-From: alice@here.example\r\nResent-From: bob@here.example\r\nFrom: x@far.example", "250", "550"),
+        ("Resent-Sender: alice@here.example\r\nResent-From: bob@here.example\r\nFrom: x@far.example", "550", "550"),
+        // Whoever says so: one user of ours does not write as another.
+        ("Resent-From: alice@here.example\r\nFrom: bob@here.example", "550", "550"),
+        // Without an author of the resending there is none.
+        ("Resent-To: bob@here.example\r\nFrom: x@far.example", "550", "250"),
+        ("From: x@far.example\r\n\r\nResent-From: alice@here.example", "550", "250"),
+    ] {
+        for (mut session, code) in [(post.alice(), alice), (post.bob(), bob)] {
+            talk(&mut session, "MAIL FROM:<>\r\nRCPT TO:<x@there.example>\r\nDATA\r\n");
+            let said = talk(&mut session, &format!("{header}\r\nMessage-ID: <1@x>\r\n\r\nhi\r\n.\r\n"));
+            assert_eq!(codes(&said), [code], "{header}: {said}");
+        }
+    }
+}
+
+#[test]
+fn our_domain_is_ours_however_it_is_written() {
+    let post = Post::of("b\u{fc}cher.example", Policy::default(), None);
+    let at = |address: &str| post.session_at(Role::Mx, address.parse().expect("an address"));
+    for (reached_at, domain, code) in [
+        ("192.0.2.1", "b\u{fc}cher.example", "250"),
+        ("192.0.2.1", "B\u{dc}CHER.example", "250"),
+        ("192.0.2.1", "XN--Bcher-kva.Example", "250"),
+        ("192.0.2.1", "bucher.example", "550"),
+        ("192.0.2.1", "[192.0.2.1]", "250"),
+        ("::ffff:192.0.2.1", "[192.0.2.1]", "250"),
+        ("2001:db8::1", "[IPv6:2001:DB8:0::1]", "250"),
+        ("192.0.2.1", "[192.0.2.2]", "550"),
+        ("2001:db8::1", "[2001:db8::1]", "550"),
+    ] {
+        let mut session = at(reached_at);
+        talk(&mut session, "EHLO c\r\nMAIL FROM:<> SMTPUTF8\r\n");
+        for name in ["alice", "postmaster"] {
+            let said = talk(&mut session, &format!("RCPT TO:<{name}@{domain}>\r\n"));
+            assert_eq!(codes(&said), [code], "{name}@{domain} at {reached_at}: {said}");
+        }
+        if code == "250" {
+            assert!(talk(&mut session, &format!("DATA\r\n{MESSAGE}.\r\n")).contains("\r\n250 2.0.0 "));
+        }
+    }
+    assert_eq!(post.inbox("alice").len(), 6);
 }
 
 /// RFC 6409 section 8.
@@ -671,7 +734,7 @@ fn each_domains_mail_goes_to_the_first_of_its_hosts_that_answers() {
         ("a@gone", "gone.gone:25 a@gone", "(451)"),
         ("a@busy", "busy.busy:25 a@busy; down.busy:25 a@busy", "(451)"),
         ("a@static b@null c@dark d@nowhere", "mx.static:2525 a@static", "250 556 (451) 550"),
-        ("a@[192.0.2.1]", "192.0.2.1:25 a@[192.0.2.1]", "250"),
+        ("a@[192.0.2.1] b@[x:y]", "192.0.2.1:25 a@[192.0.2.1]", "250 550"),
     ] {
         let world = World::default();
         let relay = relay(zone(), &world, None);
