@@ -40,3 +40,27 @@ impl Lanes {
         lane.acquire_owned().await.ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn who_finds_a_domain_busy_waits_for_it_and_for_no_other() {
+        let lanes = Lanes::each_of(2);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut enter = |domain| match pin!(lanes.enter(domain)).poll(&mut context) {
+            Poll::Ready(lane) => lane,
+            Poll::Pending => None,
+        };
+        let (first, second) = (enter("far.example"), enter("far.example"));
+        assert!(first.is_some() && second.is_some());
+        assert!(enter("far.example").is_none(), "both lanes are taken");
+        assert!(enter("other.example").is_some(), "another domain has its own");
+        drop(first);
+        assert!(enter("far.example").is_some(), "one is free again");
+    }
+}

@@ -1,5 +1,6 @@
 //! Mail exchanged with Postfix and Exim, in both directions.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -85,25 +86,29 @@ fn mta_report(postfix: &Mta) -> Option<String> {
 }
 
 #[test]
-fn the_agent_sends_by_exim() {
-    let server = RefServer::with_users(&["ada"]);
-    let Some(exim) = Mta::exim("exim.example", ("home.example", server.address("smtp"))) else { return };
-    let account = Account { smtp: exim.address, ..Account::at(&server, "ada", server.address("imap")) };
-    let agent = Agent::started(&account.text());
-    let to = ["bob@exim.example", "ada@home.example"];
-    let answer =
-        agent.login_smtp("ada").send("ada@home.example", &to, letter("by exim").as_bytes()).expect("it answers");
-    assert_eq!(answer.code, 250, "{answer:?}");
-    wait_until("exim's own copy", SOON, || exim.delivered().len() == 1);
-    wait_until("the copy that exim handed on", SOON, || inbox(&server, "by exim").len() == 1);
-    assert!(inbox(&server, "by exim")[0].ends_with(BODY));
-    wait_until("the copy in Sent", SOON, || {
-        let mut imap = server.login("ada");
-        imap.list().iter().any(|listed| listed.name == "Sent") && {
-            imap.select("Sent");
-            imap.fetch_all().len() == 1
-        }
-    });
+fn the_agent_sends_by_exim_and_by_postfix() {
+    for (name, start) in [("exim", Mta::exim as fn(&str, (&str, SocketAddr)) -> Option<Mta>), ("postfix", Mta::postfix)]
+    {
+        let server = RefServer::with_users(&["ada"]);
+        let domain = format!("{name}.example");
+        let Some(mta) = start(&domain, ("home.example", server.address("smtp"))) else { return };
+        let account = Account { smtp: mta.address, ..Account::at(&server, "ada", server.address("imap")) };
+        let agent = Agent::started(&account.text());
+        let (subject, far) = (format!("by {name}"), format!("bob@{domain}"));
+        let to = [far.as_str(), "ada@home.example"];
+        let answer = agent.login_smtp("ada").send("ada@home.example", &to, letter(&subject).as_bytes());
+        assert_eq!(answer.expect("it answers").code, 250, "{name}");
+        wait_until("its own copy", SOON, || mta.delivered().len() == 1);
+        wait_until("the copy that it handed on", SOON, || inbox(&server, &subject).len() == 1);
+        assert!(inbox(&server, &subject)[0].ends_with(BODY), "{name}");
+        wait_until("the copy in Sent", SOON, || {
+            let mut imap = server.login("ada");
+            imap.list().iter().any(|listed| listed.name == "Sent") && {
+                imap.select("Sent");
+                imap.fetch_all().len() == 1
+            }
+        });
+    }
 }
 
 #[test]

@@ -2,11 +2,14 @@
 //! users they want to run as exist for them alone (nss_wrapper).
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use super::net::free_address;
 use super::peers;
@@ -14,7 +17,7 @@ use super::process::Process;
 use super::smtp::Smtp;
 use super::wait::{SOON, wait_until};
 
-/// A mail server that takes mail for one domain into a folder.
+/// A mail server that takes mail for one domain into a folder. User `ada` may log in.
 pub struct Mta {
     process: Process,
     pub address: SocketAddr,
@@ -27,7 +30,7 @@ const POSTFIX_ID: u32 = 59_312;
 const POSTDROP_ID: u32 = 59_313;
 
 impl Mta {
-    /// Exim for `domain`; mail for `next.0` goes to `next.1`. User `ada` may log in.
+    /// Exim for `domain`; mail for `next.0` goes to `next.1`.
     pub fn exim(domain: &str, next: (&str, SocketAddr)) -> Option<Self> {
         let root = unpacked("exim4-daemon-light")?;
         let (folder, address) = (folder(), free_address());
@@ -63,7 +66,7 @@ impl Mta {
         Some(Self::start(command, "exim", address, folder))
     }
 
-    /// The same with Postfix. Nobody may log in.
+    /// The same with Postfix.
     pub fn postfix(domain: &str, next: (&str, SocketAddr)) -> Option<Self> {
         Self::postfix_by("smtp", domain, next)
     }
@@ -101,7 +104,8 @@ impl Mta {
              virtual_mailbox_maps = static:all/\nvirtual_minimum_uid = 1\nvirtual_uid_maps = static:{POSTFIX_ID}\n\
              virtual_gid_maps = static:{POSTFIX_ID}\nmynetworks = 127.0.0.0/8\n\
              transport_maps = inline:{{ {next_domain}={transport}:[{next_ip}]:{next_port} }}\nsmtp_host_lookup = native\n\
-             smtpd_relay_restrictions = permit_mynetworks, reject\nsmtp_tls_security_level = may\nalias_maps =\n\
+             smtpd_relay_restrictions = permit_mynetworks, reject\nsmtpd_sasl_auth_enable = yes\n\
+             smtpd_sasl_type = dovecot\nsmtpd_sasl_path = {base}/auth\nsmtp_tls_security_level = may\nalias_maps =\n\
              alias_database =\nminimal_backoff_time = 5s\nqueue_run_delay = 5s\nmaillog_file = {base}/log\n\
              maillog_file_prefixes = {base}\n\
              import_environment = MAIL_CONFIG LD_LIBRARY_PATH LD_PRELOAD NSS_WRAPPER_PASSWD NSS_WRAPPER_GROUP\n",
@@ -114,6 +118,7 @@ impl Mta {
         );
         fs::write(etc.join("main.cf"), main).expect("a writable folder");
         fs::write(etc.join("master.cf"), master(address)).expect("a writable folder");
+        check_logins(&base.join("auth"));
         let mut command = Command::new(libraries.join("sbin/master"));
         command.arg("-c").arg(&etc).arg("-d").env("MAIL_CONFIG", &etc).env("LD_LIBRARY_PATH", &libraries);
         Some(Self::start(command, "postfix", address, folder))
@@ -170,6 +175,34 @@ impl Drop for Mta {
         self.process.ask_to_stop();
         let _ = super::wait::try_wait_for(SOON, || self.process.ended());
     }
+}
+
+/// Postfix has logins checked by another: by Dovecot's protocol, which is that of a server at `socket` here. It knows ada.
+fn check_logins(socket: &Path) {
+    let listener = UnixListener::bind(socket).expect("a new socket");
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("ours");
+    // A clerk for each of Postfix's processes, as long as that lives.
+    let clerk = |stream: UnixStream| {
+        let mut out = stream.try_clone()?;
+        out.write_all(b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\t0\nDONE\n")?;
+        for line in BufReader::new(stream).lines() {
+            let line = line?;
+            let mut words = line.split('\t');
+            let (Some("AUTH"), Some(id)) = (words.next(), words.next()) else { continue };
+            // "\0ada\0sesame"
+            let answer = match words.any(|word| word == "resp=AGFkYQBzZXNhbWU=") {
+                true => format!("OK\t{id}\tuser=ada\n"),
+                false => format!("FAIL\t{id}\n"),
+            };
+            out.write_all(answer.as_bytes())?;
+        }
+        std::io::Result::Ok(())
+    };
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || clerk(stream));
+        }
+    });
 }
 
 fn master(address: SocketAddr) -> String {
