@@ -1,8 +1,18 @@
-//! A name server (RFC 1035) that knows a handful of records.
+//! A name server that knows a handful of records: hickory's, with a zone that a test changes while it answers.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
+
+use hickory_server::Server;
+use hickory_server::net::runtime::Time;
+use hickory_server::proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
+use hickory_server::proto::rr::rdata::{A, AAAA, MX, TXT};
+use hickory_server::proto::rr::{Name, RData, Record as Answer, RecordType};
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponseBuilder;
+use tokio::net::{TcpListener, UdpSocket};
 
 use super::net::free_address;
 
@@ -18,99 +28,102 @@ pub enum Record {
 
 pub struct Dns {
     pub address: SocketAddr,
-    records: Arc<Mutex<Vec<(String, Record)>>>,
+    zone: Zone,
 }
 
-const TYPE_A: u16 = 1;
-const TYPE_AAAA: u16 = 28;
-const TYPE_MX: u16 = 15;
-const TYPE_TXT: u16 = 16;
+/// What it does not know does not exist.
+#[derive(Clone, Default)]
+struct Zone(Arc<Mutex<Vec<(String, Record)>>>);
+
+/// How long an answer counts.
+const TTL_SECONDS: u32 = 60;
+
+/// A client that says nothing for so long is sent away.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Answers that wait for one client.
+const ANSWERS_WAITING: usize = 16;
 
 impl Dns {
-    /// Answers until the test is over. What it does not know does not exist.
+    /// Answers until the test is over, by UDP and TCP.
     pub fn start() -> Self {
-        let socket = UdpSocket::bind(free_address()).expect("a free address");
-        let address = socket.local_addr().expect("a bound socket");
-        let records = Arc::new(Mutex::new(Vec::new()));
-        let known = Arc::clone(&records);
+        let (address, zone) = (free_address(), Zone::default());
+        let (handler, (ready, heard)) = (zone.clone(), mpsc::channel());
         thread::spawn(move || {
-            let mut query = [0; 1500];
-            while let Ok((length, client)) = socket.recv_from(&mut query) {
-                if let Some(answer) = answer(&query[..length], &known.lock().expect("held by none")) {
-                    // A client that went away asks no more.
-                    let _ = socket.send_to(&answer, client);
-                }
-            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let mut server = Server::new(handler);
+                server.register_socket(UdpSocket::bind(address).await.expect("a free address"));
+                let listener = TcpListener::bind(address).await.expect("a free address");
+                server.register_listener(listener, SILENCE, ANSWERS_WAITING);
+                ready.send(()).expect("the test waits for it");
+                server.block_until_done().await
+            })
         });
-        Self { address, records }
+        heard.recv().expect("the name server starts");
+        Self { address, zone }
     }
 
     /// There is nothing of that name any more.
     pub fn remove(&self, name: &str) {
-        self.records.lock().expect("held by none").retain(|(of, _)| of != name);
+        self.zone.0.lock().expect("held by none").retain(|(of, _)| of != name);
     }
 
     pub fn add(&self, name: &str, record: Record) {
-        self.records.lock().expect("held by none").push((name.to_owned(), record));
+        self.zone.0.lock().expect("held by none").push((name.to_owned(), record));
     }
 }
 
-/// RFC 1035 section 4.1.
-fn answer(query: &[u8], records: &[(String, Record)]) -> Option<Vec<u8>> {
-    let mut labels = Vec::new();
-    let mut place = 12;
-    loop {
-        let length = usize::from(*query.get(place)?);
-        place += 1;
-        if length == 0 {
-            break;
-        }
-        labels.push(String::from_utf8_lossy(query.get(place..place + length)?).to_lowercase());
-        place += length;
+impl Zone {
+    fn look_up(&self, name: &str, kind: RecordType) -> (ResponseCode, Vec<RData>) {
+        let records = self.0.lock().expect("held by none");
+        let of_name = || records.iter().filter(|(of, _)| of == name).map(|(_, record)| record);
+        let code = match of_name().next() {
+            None => ResponseCode::NXDomain,
+            Some(Record::Trouble) => ResponseCode::ServFail,
+            Some(_) => ResponseCode::NoError,
+        };
+        (code, of_name().filter_map(Record::data).filter(|data| data.record_type() == kind).collect())
     }
-    let kind = u16::from_be_bytes(query.get(place..place + 2)?.try_into().ok()?);
-    let name = labels.join(".");
-    let of_name: Vec<_> = records.iter().filter(|(of, _)| *of == name).collect();
-    let data: Vec<Vec<u8>> = of_name
-        .iter()
-        .filter_map(|(_, record)| match record {
-            Record::Txt(text) if kind == TYPE_TXT => {
-                // Strings of at most 255 octets (section 3.3.14).
-                let strings = text.as_bytes().chunks(255);
-                let string = |piece: &[u8]| [&[u8::try_from(piece.len()).expect("short")], piece].concat();
-                Some(strings.flat_map(string).collect())
+}
+
+impl Record {
+    fn data(&self) -> Option<RData> {
+        Some(match self {
+            Self::Mx(preference, host) => {
+                RData::MX(MX::new(*preference, Name::from_ascii(format!("{host}.")).expect("a host's name")))
             }
-            Record::Aaaa(address) if kind == TYPE_AAAA => Some(address.octets().to_vec()),
-            Record::A(address) if kind == TYPE_A => Some(address.octets().to_vec()),
-            Record::Mx(preference, host) if kind == TYPE_MX => {
-                let mut data = preference.to_be_bytes().to_vec();
-                for label in host.split('.').filter(|label| !label.is_empty()) {
-                    data.push(u8::try_from(label.len()).expect("a short label"));
-                    data.extend_from_slice(label.as_bytes());
-                }
-                data.push(0);
-                Some(data)
+            Self::A(address) => RData::A(A(*address)),
+            Self::Aaaa(address) => RData::AAAA(AAAA(*address)),
+            // Strings of at most 255 octets (RFC 1035 section 3.3.14).
+            Self::Txt(text) => {
+                let strings = text.as_bytes().chunks(255).map(|piece| String::from_utf8_lossy(piece).into_owned());
+                RData::TXT(TXT::new(strings.collect()))
             }
-            _ => None,
+            Self::Trouble => return None,
         })
-        .collect();
-    // Response, authoritative, recursion available; NXDOMAIN where the name is of nothing.
-    let code = match of_name.first() {
-        None => 3,
-        Some((_, Record::Trouble)) => 2,
-        Some(_) => 0,
-    };
-    let mut out = query[..2].to_vec();
-    out.extend([0x85, 0x80 | code, 0, 1]);
-    out.extend(u16::try_from(data.len()).expect("a few").to_be_bytes());
-    out.extend([0; 4]);
-    out.extend(&query[12..place + 4]);
-    for data in data {
-        out.extend([0xc0, 12]);
-        out.extend(kind.to_be_bytes());
-        out.extend([0, 1, 0, 0, 0, 60]);
-        out.extend(u16::try_from(data.len()).expect("short").to_be_bytes());
-        out.extend(data);
     }
-    Some(out)
+}
+
+#[async_trait::async_trait]
+impl RequestHandler for Zone {
+    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut out: R) -> ResponseInfo {
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.authoritative = true;
+        metadata.recursion_available = true;
+        let mut answers = Vec::new();
+        match request.request_info() {
+            Ok(asked) => {
+                let name = Name::from(asked.query.name().clone());
+                let (code, found) = self.look_up(name.to_ascii().trim_end_matches('.'), asked.query.query_type());
+                metadata.response_code = code;
+                answers.extend(found.into_iter().map(|data| Answer::from_rdata(name.clone(), TTL_SECONDS, data)));
+            }
+            Err(_) => metadata.response_code = ResponseCode::FormErr,
+        }
+        let unsent = ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() });
+        let response = MessageResponseBuilder::from_message_request(request).build(metadata, &answers, [], [], []);
+        // A client that went away asks no more.
+        out.send_response(response).await.unwrap_or(unsent)
+    }
 }
