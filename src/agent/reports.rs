@@ -10,12 +10,13 @@ use crate::store::{
     AbsentCounts, Conflict, Overview, Postponed, Reader, Result, Store, Submission, SubmissionState, Verdict,
 };
 use crate::sync::stock::Waiting;
-use crate::types::{AccountId, MessageId, Timestamp};
+use crate::types::{AccountId, MessageId, QuotaUse, Timestamp};
 
 /// An account at a glance.
 pub fn account(store: &Store, id: AccountId, live: &Live, waiting: &Waiting) -> Result<report::Account> {
-    let (overview, quarantined, postponed) =
-        store.read(|reader| Ok((reader.overview(id)?, reader.quarantined(id)?, reader.postponed(id)?)))?;
+    let (overview, quarantined, postponed, quota) = store.read(|reader| {
+        Ok((reader.overview(id)?, reader.quarantined(id)?, reader.postponed(id)?, reader.upstream_quota(id)?))
+    })?;
     let open = quarantined.into_iter().filter(|quarantine| quarantine.verdict == Verdict::Open);
     let blocked = open.map(|quarantine| report::Blocked {
         mailbox: quarantine.name.map(String::from).unwrap_or_default(),
@@ -26,8 +27,14 @@ pub fn account(store: &Store, id: AccountId, live: &Live, waiting: &Waiting) -> 
         why,
         again: until.to_rfc3339(),
     });
+    let quota = quota.into_iter().map(|QuotaUse { root, resource, used, limit }| report::Quota {
+        root,
+        resource: resource.to_ascii_lowercase(),
+        used,
+        limit,
+    });
     let glance = glance(overview, blocked.collect(), live);
-    Ok(report::Account { bodies: bodies(waiting), not_given: not_given.collect(), ..glance })
+    Ok(report::Account { bodies: bodies(waiting), not_given: not_given.collect(), quota: quota.collect(), ..glance })
 }
 
 fn bodies(waiting: &Waiting) -> Bodies {
@@ -117,6 +124,7 @@ fn glance(overview: Overview, blocked: Vec<report::Blocked>, live: &Live) -> rep
         blocked,
         bodies: Bodies::default(),
         not_given: Vec::new(),
+        quota: Vec::new(),
     }
 }
 

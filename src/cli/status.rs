@@ -7,7 +7,7 @@ use crate::agent::Exit;
 use crate::agent::daemon::no_account;
 use crate::control::Request;
 use crate::control::bodies::{Amount, Bodies, StoppedBy};
-use crate::control::report::{Account, NotGiven, State, Status};
+use crate::control::report::{Account, NotGiven, Quota, State, Status};
 
 /// Messages that a server does not give, shown one by one.
 const NOT_GIVEN_MAX: usize = 10;
@@ -100,6 +100,10 @@ fn show_account(screen: &mut Screen, account: &Account) -> std::io::Result<()> {
         0 => {}
         more => screen.line(&format!("  and {more} more (`syncctl status --json`)"))?,
     }
+    for quota in &account.quota {
+        let (tone, text) = quota_line(quota);
+        screen.toned(&[(tone, &format!("  {text}"))])?;
+    }
     if let Some((tone, text)) = bodies(&account.bodies) {
         screen.toned(&[(tone, &format!("  {text}"))])?;
     }
@@ -116,6 +120,21 @@ fn show_account(screen: &mut Screen, account: &Account) -> std::io::Result<()> {
         })
         .collect();
     screen.table("  ", &["MAILBOX", "MESSAGES", "UNSEEN", "PENDING"], &rows, &[1, 2, 3])
+}
+
+/// How full the account is on the server.
+fn quota_line(Quota { root, resource, used, limit }: &Quota) -> (Tone, String) {
+    let root = if root.is_empty() { String::new() } else { format!(" ({root})") };
+    let amount = match resource.as_str() {
+        "storage" => format!("{} of {}", bytes(*used), bytes(*limit)),
+        resource => format!("{used} of {limit} ({resource})"),
+    };
+    let tone = match used.saturating_mul(10) >= limit.saturating_mul(9) {
+        true if used >= limit => Tone::Bad,
+        true => Tone::Busy,
+        false => Tone::Plain,
+    };
+    (tone, format!("quota{root}: {amount} used on the server"))
 }
 
 /// What is not here, and what is fetched of it; `None` where all is here and nothing costs.
@@ -155,5 +174,29 @@ pub(super) const fn tone(state: State) -> Tone {
         State::Online => Tone::Good,
         State::Syncing | State::Offline | State::Paused => Tone::Busy,
         State::AuthFailed | State::Blocked => Tone::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_told_in_its_unit_and_stands_out_when_it_is_near() {
+        let line = |root: &str, resource: &str, used, limit| {
+            quota_line(&Quota { root: root.to_owned(), resource: resource.to_owned(), used, limit })
+        };
+        let rows = [
+            (line("", "storage", 512 << 20, 1 << 30), Tone::Plain, "quota: 512 MB of 1 GB used on the server"),
+            (
+                line("User quota", "message", 90, 100),
+                Tone::Busy,
+                "quota (User quota): 90 of 100 (message) used on the server",
+            ),
+            (line("", "storage", 2048, 1024), Tone::Bad, "quota: 2 KB of 1 KB used on the server"),
+        ];
+        for ((tone, text), wanted, expected) in rows {
+            assert_eq!((tone, text.as_str()), (wanted, expected));
+        }
     }
 }

@@ -58,6 +58,20 @@ pub struct Account {
     /// Messages in a POP3 maildrop that its server does not give.
     #[serde(default)]
     pub not_given: Vec<NotGiven>,
+    /// How much may be kept on the server, and is; empty: it does not tell.
+    #[serde(default)]
+    pub quota: Vec<Quota>,
+}
+
+/// One resource that a server counts (RFC 9208).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// What the server calls what counts together; often empty.
+    pub root: String,
+    /// `storage`, counted in bytes, `message`, or another.
+    pub resource: String,
+    pub used: u64,
+    pub limit: u64,
 }
 
 /// A message that a server lists and does not give.

@@ -25,6 +25,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0012_maildrop.sql"),
     include_str!("migrations/0013_outlines.sql"),
     include_str!("migrations/0014_rights.sql"),
+    include_str!("migrations/0015_upstream_quota.sql"),
 ];
 
 /// The search index's.

@@ -63,6 +63,7 @@ mod taken;
 mod trace;
 mod txn;
 mod upload;
+mod upstream_allowances;
 mod upstream_arrivals;
 mod upstream_folders;
 mod upstream_guard;

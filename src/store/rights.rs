@@ -20,6 +20,7 @@ use crate::types::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Viewer {
     account: AccountId,
+    /// As an [`Identifier`] would have it.
     name: Arc<str>,
 }
 
@@ -53,7 +54,7 @@ impl Standing {
 impl Reader<'_> {
     /// The user of an account.
     pub fn viewer(&self, account: AccountId) -> Result<Viewer> {
-        Ok(Viewer { account, name: self.account(account)?.name.into() })
+        Ok(Viewer { account, name: self.account(account)?.name.to_lowercase().into() })
     }
 
     /// The mailbox, if the viewer has these rights.
@@ -170,22 +171,34 @@ impl Txn<'_> {
         if before.is_none() && entries.len() > limits::ACL_ENTRIES_MAX {
             return Err(Error::Limit("the access control list has too many entries"));
         }
-        if after == if is_owner { Rights::ALL } else { Rights::NONE } {
-            let sql = "DELETE FROM mailbox_acl WHERE mailbox_id = ?1 AND identifier = ?2";
-            self.conn().prepare_cached(sql)?.execute(params![mailbox.id.get(), identifier.as_str()])?;
-        } else {
-            let mut insert = self.conn().prepare_cached(
-                "INSERT INTO mailbox_acl (mailbox_id, identifier, rights) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET rights = excluded.rights",
-            )?;
-            insert.execute(params![mailbox.id.get(), identifier.as_str(), after.bits()])?;
-        }
+        let is_unsaid = after == if is_owner { Rights::ALL } else { Rights::NONE };
+        self.put_rights(mailbox.id, identifier, Some(after).filter(|_| !is_unsaid))?;
         self.touch(mailbox.account);
         for account in self.reader().accounts()? {
             if identifier.concerns(&account.name).is_some() {
                 self.touch(account.id);
             }
         }
+        Ok(())
+    }
+
+    /// An entry of a mailbox's access control list is that from now on; `None`: there is none.
+    pub(in crate::store) fn put_rights(
+        &self,
+        mailbox: MailboxId,
+        identifier: &Identifier,
+        rights: Option<Rights>,
+    ) -> Result<()> {
+        let Some(rights) = rights else {
+            let sql = "DELETE FROM mailbox_acl WHERE mailbox_id = ?1 AND identifier = ?2";
+            self.conn().prepare_cached(sql)?.execute(params![mailbox.get(), identifier.as_str()])?;
+            return Ok(());
+        };
+        let mut insert = self.conn().prepare_cached(
+            "INSERT INTO mailbox_acl (mailbox_id, identifier, rights) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET rights = excluded.rights",
+        )?;
+        insert.execute(params![mailbox.get(), identifier.as_str(), rights.bits()])?;
         Ok(())
     }
 

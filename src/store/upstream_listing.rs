@@ -11,7 +11,7 @@ use super::{Cursor, Error, Mirrored, Result, Txn};
 use crate::journal::{Entry, Op};
 use crate::merge::ConflictKind;
 use crate::merge::policy::{self, FolderDecision, FolderHere, FolderThere};
-use crate::types::{AccountId, MailboxId, MailboxName, RemoteUid, SpecialUse, UidValidity};
+use crate::types::{AccountId, MailboxId, MailboxName, RemoteUid, Rights, SpecialUse, UidValidity};
 
 /// A mailbox in a complete answer to LIST.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct ListedMailbox {
     pub is_wanted: bool,
     pub uid_validity: Option<UidValidity>,
     pub uid_next: Option<RemoteUid>,
+    /// What the user may do with it there; `None`: not told, and so what is refused is seen when it is tried.
+    pub rights: Option<Rights>,
 }
 
 /// What came of [`Txn::take_listing`].
@@ -224,6 +226,7 @@ impl Txn<'_> {
             Op::CreateMailbox { mailbox: id, .. } | Op::DeleteMailbox { mailbox: id, .. } => *id == mailbox,
             _ => false,
         };
+        self.take_rights(account, mailbox, listed.rights)?;
         let special_use = listed.special_use.or(local.special_use);
         let selectable = if entries.iter().any(is_about) { local.selectable } else { listed.selectable };
         if (special_use, selectable) != (local.special_use, local.selectable) {

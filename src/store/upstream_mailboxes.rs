@@ -136,8 +136,10 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Whether upstream lets the user change what is in the mailbox: if not, nobody here may either.
+    /// Whether upstream lets the user change what is in the mailbox: if not, nobody here may either. Where it told rights,
+    /// they count: it says [READ-ONLY] to who may set `\Seen` alone.
     pub fn set_read_only(&mut self, mailbox: MailboxId, read_only: bool) -> Result<()> {
+        let read_only = read_only && self.rights_told(mailbox)?.is_none();
         let mut update =
             self.conn().prepare_cached("UPDATE mailbox SET read_only = ?2 WHERE id = ?1 AND read_only <> ?2")?;
         update.execute(params![mailbox.get(), read_only])?;

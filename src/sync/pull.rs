@@ -131,11 +131,14 @@ impl<R: Remote> Pass<'_, R> {
         let delimiter = listed.iter().find_map(|(listed, _)| listed.delimiter);
         let shown: Vec<(RemoteName, Option<Status>, bool, ListedMailbox)> =
             listed.into_iter().filter_map(|(listed, status)| self.shown(listed, status)).collect();
-        let (account, choice) = (self.account, self.filter.to_string());
+        let (account, choice, quota) = (self.account, self.filter.to_string(), self.remote.take_quota());
         let taken: Vec<ListedMailbox> = shown.iter().map(|(.., shown)| shown.clone()).collect();
         let listing = self.write(move |txn| {
             if txn.reader().account(account)?.delimiter != delimiter {
                 txn.set_delimiter(account, delimiter)?;
+            }
+            if let Some(quota) = &quota {
+                txn.take_quota(account, quota)?;
             }
             txn.take_listing(account, &taken, &choice)
         })?;
@@ -214,6 +217,7 @@ impl<R: Remote> Pass<'_, R> {
             subscribed: listed.subscribed,
             uid_validity: status.map(|status| status.uid_validity),
             uid_next: status.and_then(|status| status.uid_next),
+            rights: listed.rights,
         };
         Some((listed.name, status, listed.selectable, shown))
     }

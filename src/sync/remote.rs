@@ -11,7 +11,9 @@ use std::pin::Pin;
 use super::tour::{Guide, Stop};
 use crate::message::Part;
 use crate::message::search::Query;
-use crate::types::{ByteSource, Flags, InternalDate, ModSeq, RemoteUid, SpecialUse, UidSet, UidValidity};
+use crate::types::{
+    ByteSource, Flags, InternalDate, ModSeq, QuotaUse, RemoteUid, Rights, SpecialUse, UidSet, UidValidity,
+};
 
 /// A mailbox name exactly as the server spells it (modified UTF-7 left as it is). Opaque here: `upstream` makes and
 /// reads the spelling.
@@ -54,6 +56,8 @@ pub struct Listed {
     pub subscribed: bool,
     /// Where the server tells it with the list (RFC 5819).
     pub status: Option<Status>,
+    /// What the user may do with it (RFC 4314); `None`: not told.
+    pub rights: Option<Rights>,
 }
 
 /// STATUS of a mailbox.
@@ -231,6 +235,10 @@ pub trait Remote: Send {
 
     /// Every mailbox, from one complete answer.
     fn list(&mut self) -> impl Future<Output = Result<Vec<Listed>, RemoteError>> + Send;
+    /// How much may be kept and is, as told along with the last list (RFC 9208); `None`: not told.
+    fn take_quota(&mut self) -> Option<Vec<QuotaUse>> {
+        None
+    }
     /// STATUS of each, in order; a mailbox that the server refuses gives its own error.
     fn status(
         &mut self,

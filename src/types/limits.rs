@@ -34,6 +34,9 @@ pub const METADATA_ENTRIES_MAX: usize = 100;
 /// Entries of one mailbox's access control list: each command on the mailbox reads it.
 pub const ACL_ENTRIES_MAX: usize = 200;
 
+/// Resources of all quota roots of an account: each is kept, and shown.
+pub const UPSTREAM_QUOTA_RESOURCES_MAX: usize = 100;
+
 /// Octets of an identifier in an access control list.
 pub const IDENTIFIER_MAX_BYTES: usize = 255;
 

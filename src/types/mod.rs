@@ -15,6 +15,7 @@ pub mod mailbox;
 pub mod maildrop;
 pub mod mutant;
 pub mod quirks;
+pub mod quota;
 pub mod rights;
 pub mod secret;
 pub mod stream;
@@ -34,6 +35,7 @@ pub use id::{
 pub use mailbox::{MailboxName, SpecialUse};
 pub use maildrop::Keep;
 pub use quirks::Quirks;
+pub use quota::QuotaUse;
 pub use rights::{Given, Identifier, Right, Rights, RightsChange};
 pub use secret::{Secret, SecretKind};
 pub use stream::ByteSource;

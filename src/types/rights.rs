@@ -97,6 +97,19 @@ impl Rights {
         })
     }
 
+    /// Reads what a server tells of rights. `c` and `d` count alone: beside the rights they stand for they only say that there
+    /// is one of these (section 2.1.1). Letters that are no right here are passed over (section 2.2).
+    pub fn told(letters: &str) -> Self {
+        let known = |letter: &char| Right::ALL.iter().any(|right| right.letter() == *letter);
+        let parse = |letters: String| Self::parse(&letters).unwrap_or_default();
+        let rights = parse(letters.chars().filter(known).collect());
+        let is_old = !rights.has_any(&CREATE) && !rights.has_any(&DELETE);
+        match is_old {
+            true => rights.union(parse(letters.chars().filter(|letter| matches!(letter, 'c' | 'd')).collect())),
+            false => rights,
+        }
+    }
+
     /// What [`Self::bits`] gave; unknown bits are dropped.
     pub const fn from_bits(bits: u16) -> Self {
         Self(bits & Self::ALL.0)
@@ -246,6 +259,21 @@ mod tests {
             assert_eq!(Rights::parse(said), None, "{said}");
         }
         assert_eq!(Rights::from_bits(Rights::ALL.bits()), Rights::ALL);
+    }
+
+    #[test]
+    fn what_a_server_tells_is_read_whatever_its_age() {
+        for (said, means) in [
+            ("lr", "lr"),
+            // RFC 2086, and RFC 4314, which says both.
+            ("lrswicda", "lrswikxtea"),
+            ("lrswitd", "lrswit"),
+            ("lrkc", "lrk"),
+            ("lrswipkxtecdan0", "lrswipkxtea"),
+            ("", ""),
+        ] {
+            assert_eq!(Some(Rights::told(said)), Rights::parse(means), "{said}");
+        }
     }
 
     #[test]

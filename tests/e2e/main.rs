@@ -20,6 +20,7 @@ mod queue;
 mod relay;
 mod search;
 mod sendmail;
+mod shared;
 mod store;
 mod storm;
 mod sts;

@@ -1,8 +1,9 @@
-//! A mailbox that is everybody's, with Dovecot at the other end: who may only read it there may only read it here.
+//! Mailboxes that are others' or everybody's, with Dovecot at the other end: what may not be done there may not be done here.
 
 use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
 use crate::support::dovecot::{Dovecot, Options, PASSWORD};
+use crate::support::permitted;
 use crate::support::sink::Sink;
 use crate::support::snapshot;
 
@@ -15,18 +16,11 @@ fn what_may_only_be_read_there_may_only_be_read_here() {
         boss.append("Public/Notes", &[], 1_000_000_000, &corpus::small(number));
     }
     let sink = Sink::start();
-    let account = |user| Account {
-        name: user,
-        address: format!("{user}@home.example"),
-        imap: dovecot.imap,
-        smtp: sink.address,
-        tls: "none",
-        user,
-        password: PASSWORD,
-        more: "",
-    };
-    let agent = Agent::started(&(account("ann").text() + &account("boss").text()));
+    let agent = Agent::started(&(account(&dovecot, &sink, "ann").text() + &account(&dovecot, &sink, "boss").text()));
     agent.sync();
+    let quota = &agent.account()["quota"][0];
+    assert_eq!((quota["root"].as_str(), quota["resource"].as_str()), (Some("Mail"), Some("storage")), "{quota}");
+    assert_eq!(quota["limit"], 4 << 20, "{quota}");
     let mut local = agent.login("ann");
     let opened = local.select("Public/Notes");
     assert_eq!((opened.text.starts_with("[READ-ONLY]"), opened.exists()), (true, 3), "{opened:?}");
@@ -66,4 +60,33 @@ fn what_may_only_be_read_there_may_only_be_read_here() {
         assert_eq!(here, there, "{user}: {}", snapshot::tell(&here, &there));
         assert_eq!(here["Public/Notes"].len(), 2);
     }
+}
+
+fn account<'a>(dovecot: &Dovecot, sink: &Sink, user: &'a str) -> Account<'a> {
+    Account {
+        name: user,
+        address: format!("{user}@home.example"),
+        imap: dovecot.imap,
+        smtp: sink.address,
+        tls: "none",
+        user,
+        password: PASSWORD,
+        more: "",
+    }
+}
+
+#[test]
+fn what_another_user_permits_in_part_is_permitted_here_in_that_part() {
+    let Some(dovecot) = Dovecot::start(&Options { acl: true, ..Options::default() }) else { return };
+    let mut owner = dovecot.login("ann");
+    for (name, rights) in [("Seen", "lrs"), ("Read", "lr"), ("Write", "lrswite")] {
+        owner.ok(&format!("CREATE {name}"));
+        owner.append(name, &[], 1_000_000_000, &corpus::small(1));
+        owner.ok(&format!("SETACL {name} bob {rights}"));
+    }
+    let sink = Sink::start();
+    let agent = Agent::started(&account(&dovecot, &sink, "bob").text());
+    permitted::only_what_is_permitted_is_done(&agent, "bob", "user/ann");
+    let (here, there) = (snapshot::take(&mut agent.login("bob")), snapshot::take(&mut dovecot.login("bob")));
+    assert_eq!(here, there, "{}", snapshot::tell(&here, &there));
 }

@@ -387,7 +387,7 @@ fn setup(random: &mut Random) -> Setup {
         accounts: if random.percent(15) { 2 } else { 1 },
         here: random.index(3) + 1,
         there: random.index(3) + 1,
-        capabilities: capabilities(random),
+        capabilities: without_shows(capabilities(random)),
         quirks: quirks(random),
         checks_each_commit: random.percent(5),
         mail: u32::try_from(random.below(6)).expect("a small number"),
@@ -457,6 +457,11 @@ fn capabilities(random: &mut Random) -> Capabilities {
         }
     }
     capabilities
+}
+
+/// What a server offers in every world: nothing that is only asked to be shown, which would make other worlds of all seeds.
+fn without_shows(capabilities: Capabilities) -> Capabilities {
+    [Capability::Quota, Capability::ListMyRights].into_iter().fold(capabilities, Capabilities::without)
 }
 
 struct Maker<'a> {

@@ -38,7 +38,8 @@ pub struct Options {
     pub acl: bool,
     /// Every user's, as it is kept.
     pub password: &'static str,
-    /// There is `Public/Notes`: the user `boss` may do everything in it, and everybody else may read it.
+    /// There is `Public/Notes`: the user `boss` may do everything in it, and everybody else may read it. Each user may keep
+    /// 4 MiB.
     pub shares: bool,
 }
 
@@ -183,12 +184,15 @@ userdb {{
 /// A namespace that is everybody's, with the rights that one file tells.
 fn share_settings(folder: &str, delimiter: char) -> String {
     format!(
-        "mail_plugins = $mail_plugins acl
+        "mail_plugins = $mail_plugins acl quota
 protocol imap {{
-  mail_plugins = $mail_plugins imap_acl
+  mail_plugins = $mail_plugins imap_acl imap_quota
 }}
 plugin {{
   acl = vfile:{folder}/acl
+  quota = count:Mail
+  quota_vsizes = yes
+  quota_rule = *:storage=4M
 }}
 namespace public {{
   type = public

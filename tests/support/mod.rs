@@ -22,6 +22,7 @@ pub mod mta;
 pub mod names;
 pub mod net;
 pub mod peers;
+pub mod permitted;
 pub mod pop3;
 pub mod process;
 pub mod proxy;

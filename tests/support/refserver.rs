@@ -80,6 +80,12 @@ impl RefServer {
         self.restart();
     }
 
+    /// Starts it again with one more `--quota`.
+    pub fn limit(&mut self, quota: &str) {
+        self.arguments.extend(["--quota".to_owned(), quota.to_owned()]);
+        self.restart();
+    }
+
     /// Starts it (again) on the same data. The second time on the ports of the first.
     pub fn restart(&mut self) {
         // The one before must be gone: it holds the data and the ports.

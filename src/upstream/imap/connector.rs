@@ -144,8 +144,7 @@ async fn introduce(
         && ["LIST-EXTENDED", "LIST-STATUS"].iter().all(|name| capabilities.has(name))
         && (cond_store || !has_qresync);
     let mut listing = lists.then(|| Listing::new(capabilities, cond_store));
-    let list_at = commands.len();
-    commands.extend(listing.as_ref().map(Listing::command));
+    let list_at = listing.as_ref().map_or(0, |listing| listing.ask(&mut commands, &[]));
     let compresses = capabilities.has("COMPRESS=DEFLATE") && profile.uses_compress;
     if compresses {
         // The last: nothing more may be sent before its answer (RFC 4978 section 3).

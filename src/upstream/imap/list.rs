@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::allowance;
 use super::capability::Capabilities;
 use super::code::Condition;
 use super::command::Command;
@@ -10,11 +11,17 @@ use super::namespace::Namespaces;
 use super::remote::ImapRemote;
 use super::untagged::{ListLine, MailboxStatus, Untagged};
 use crate::sync::remote::{Listed, RemoteError, RemoteName, Status};
-use crate::types::{SpecialUse, limits};
+use crate::types::{QuotaUse, Rights, SpecialUse, limits};
 
 /// Every mailbox.
 pub(super) async fn list(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
-    if let Some(listed) = remote.take_listing().and_then(|listing| listing.into_listed(&remote.namespaces).ok()) {
+    let mut listed = list_somehow(remote).await?;
+    allowance::fill_rights(remote, &mut listed).await?;
+    Ok(listed)
+}
+
+async fn list_somehow(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
+    if let Some(listed) = remote.take_listing().and_then(|listing| listing.into_listed(remote).ok()) {
         return Ok(listed);
     }
     if remote.profile.uses_list_return && remote.capabilities.has("LIST-EXTENDED") {
@@ -31,54 +38,106 @@ pub(super) async fn list(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteE
 async fn list_extended(remote: &mut ImapRemote) -> Result<Option<Vec<Listed>>, RemoteError> {
     let mut listing = Some(Listing::new(&remote.capabilities, remote.facts.cond_store));
     let mut commands = leaving(remote).await?;
-    commands.extend(listing.as_ref().map(Listing::command));
+    let list_at = listing.as_ref().map_or(0, |listing| listing.ask(&mut commands, &remote.foreign));
     let hear = &mut |heard| Listing::offer(&mut listing, heard).map(|left| left.is_none());
     let answers = remote.driver.run(commands, hear).await?;
-    match listing.filter(|_| answers.iter().all(|answer| answer.condition == Condition::Ok)) {
-        Some(listing) => listing.into_listed(&remote.namespaces).map(Some),
+    let is_told = answers.get(list_at).is_some_and(|answer| answer.condition == Condition::Ok);
+    match listing.filter(|_| is_told) {
+        Some(listing) => listing.into_listed(remote).map(Some),
         None => Ok(None),
     }
 }
 
-/// One LIST that tells all, and what is told in answer to it.
+/// One LIST that tells all, and what is told in answer to it and to what is asked along with it.
 pub(super) struct Listing {
     options: Vec<String>,
+    asks_quota: bool,
     lines: Vec<ListLine>,
     statuses: Vec<MailboxStatus>,
+    rights: HashMap<Vec<u8>, Rights>,
+    quota: Option<Vec<QuotaUse>>,
 }
 
 impl Listing {
-    /// Nothing is told yet.
+    /// Nothing is told yet of what one command tells.
     pub(super) fn new(capabilities: &Capabilities, cond_store: bool) -> Self {
-        let mut options = vec!["SUBSCRIBED".to_owned()];
-        if capabilities.has("SPECIAL-USE") {
-            options.push("SPECIAL-USE".to_owned());
-        }
+        let options = [
+            ("SUBSCRIBED", true),
+            ("SPECIAL-USE", capabilities.has("SPECIAL-USE")),
+            // RFC 8440.
+            ("MYRIGHTS", capabilities.has("LIST-MYRIGHTS")),
+        ];
+        let mut options: Vec<String> =
+            options.into_iter().filter(|(_, is_told)| *is_told).map(|(option, _)| option.to_owned()).collect();
         if capabilities.has("LIST-STATUS") {
             options.push(format!("STATUS ({})", status_items(cond_store)));
         }
-        Self { options, lines: Vec::new(), statuses: Vec::new() }
+        Self { options, ..Self::plain(capabilities) }
     }
 
-    pub(super) fn command(&self) -> Command<'static> {
-        Command::new("LIST", format!("LIST \"\" \"*\" RETURN ({})", self.options.join(" ")))
+    /// Nothing is told yet of what a plain LIST tells.
+    fn plain(capabilities: &Capabilities) -> Self {
+        Self {
+            options: Vec::new(),
+            asks_quota: capabilities.has("QUOTA"),
+            lines: Vec::new(),
+            statuses: Vec::new(),
+            rights: HashMap::new(),
+            quota: None,
+        }
+    }
+
+    /// Adds what is asked, the list last; returns its place. `foreign`: mailboxes of which rights are asked one by one.
+    pub(super) fn ask(&self, commands: &mut Vec<Command<'static>>, foreign: &[RemoteName]) -> usize {
+        commands.extend(self.asks_quota.then(allowance::quota_command));
+        if !self.options.iter().any(|option| option == "MYRIGHTS") {
+            commands.extend(foreign.iter().map(allowance::rights_command));
+        }
+        commands.push(match self.options.is_empty() {
+            true => Command::new("LIST", "LIST \"\" \"*\""),
+            false => Command::new("LIST", format!("LIST \"\" \"*\" RETURN ({})", self.options.join(" "))),
+        });
+        commands.len() - 1
     }
 
     /// Offers it what is heard; gives back what is not its own.
     pub(super) fn offer(listing: &mut Option<Self>, heard: Heard) -> Result<Option<Heard>, RemoteError> {
         match listing {
-            Some(listing) => collect(heard, &mut listing.lines, &mut listing.statuses),
+            Some(listing) => listing.hear(heard),
             None => Ok(Some(heard)),
         }
     }
 
-    /// The mailboxes, each with its status where that was told.
-    pub(super) fn into_listed(self, namespaces: &Namespaces) -> Result<Vec<Listed>, RemoteError> {
-        let mut listed = mailboxes(namespaces, &self.lines)?;
+    fn hear(&mut self, heard: Heard) -> Result<Option<Heard>, RemoteError> {
+        match heard {
+            Heard::Untagged(Untagged::List(line)) => self.lines.push(line),
+            Heard::Untagged(Untagged::MailboxStatus(status)) => self.statuses.push(status),
+            Heard::Untagged(Untagged::MyRights(name, rights)) => drop(self.rights.insert(folded(&name), rights)),
+            Heard::Untagged(Untagged::Quota(told)) if self.asks_quota => {
+                let quota = self.quota.get_or_insert_default();
+                quota.extend(told);
+                quota.truncate(limits::UPSTREAM_QUOTA_RESOURCES_MAX);
+            }
+            heard => return Ok(Some(heard)),
+        }
+        if [self.lines.len(), self.statuses.len(), self.rights.len()].iter().any(|count| *count > limits::MAILBOXES_MAX)
+        {
+            let text = format!("more than {} mailboxes", limits::MAILBOXES_MAX);
+            return Err(RemoteError::Protocol { request: "LIST", text });
+        }
+        Ok(None)
+    }
+
+    /// The mailboxes, each with its status and its rights where they were told. Quota is left with the connection.
+    fn into_listed(self, remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
+        remote.quota = self.quota.or_else(|| (!self.asks_quota).then(Vec::new));
+        let mut listed = mailboxes(&remote.namespaces, &self.lines)?;
         let by_name: HashMap<Vec<u8>, &MailboxStatus> =
             self.statuses.iter().map(|status| (folded(&status.name), status)).collect();
         for mailbox in &mut listed {
-            mailbox.status = by_name.get(&folded(mailbox.name.0.as_bytes())).and_then(|status| told(status));
+            let name = folded(mailbox.name.0.as_bytes());
+            mailbox.status = by_name.get(&name).and_then(|status| told(status));
+            mailbox.rights = self.rights.get(&name).copied();
         }
         Ok(listed)
     }
@@ -101,9 +160,10 @@ async fn leaving(remote: &mut ImapRemote) -> Result<Vec<Command<'static>>, Remot
 /// LIST and LSUB.
 async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
     let mut commands = leaving(remote).await?;
-    commands.extend([Command::new("LIST", "LIST \"\" \"*\""), Command::new("LSUB", "LSUB \"\" \"*\"")]);
-    let requests: Vec<_> = commands.iter().map(|command| command.request).collect();
-    let (mut lines, mut subscribed) = (Vec::new(), BTreeSet::new());
+    let mut listing = Listing::plain(&remote.capabilities);
+    let list_at = listing.ask(&mut commands, &remote.foreign);
+    commands.push(Command::new("LSUB", "LSUB \"\" \"*\""));
+    let mut subscribed = BTreeSet::new();
     let hear = &mut |heard| match heard {
         Heard::Untagged(Untagged::Lsub(line)) => {
             // \Noselect here means: not subscribed itself, something below it is (RFC 3501 section 6.3.9).
@@ -112,34 +172,19 @@ async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError>
             }
             Ok(true)
         }
-        heard => collect(heard, &mut lines, &mut Vec::new()).map(|left| left.is_none()),
+        // Nobody asked.
+        Heard::Untagged(Untagged::MailboxStatus(_)) => Ok(true),
+        heard => listing.hear(heard).map(|left| left.is_none()),
     };
-    for (answer, request) in remote.driver.run(commands, hear).await?.into_iter().zip(requests) {
+    let answers = remote.driver.run(commands, hear).await?;
+    for (answer, request) in answers.into_iter().skip(list_at).zip(["LIST", "LSUB"]) {
         remote.driver.check(request, answer)?;
     }
-    let mut listed = mailboxes(&remote.namespaces, &lines)?;
+    let mut listed = listing.into_listed(remote)?;
     for mailbox in &mut listed {
         mailbox.subscribed = subscribed.contains(&folded(mailbox.name.0.as_bytes()));
     }
     Ok(listed)
-}
-
-/// Gives back what is not of a list.
-fn collect(
-    heard: Heard,
-    lines: &mut Vec<ListLine>,
-    statuses: &mut Vec<MailboxStatus>,
-) -> Result<Option<Heard>, RemoteError> {
-    match heard {
-        Heard::Untagged(Untagged::List(line)) => lines.push(line),
-        Heard::Untagged(Untagged::MailboxStatus(status)) => statuses.push(status),
-        heard => return Ok(Some(heard)),
-    }
-    if lines.len() > limits::MAILBOXES_MAX || statuses.len() > limits::MAILBOXES_MAX {
-        let text = format!("more than {} mailboxes", limits::MAILBOXES_MAX);
-        return Err(RemoteError::Protocol { request: "LIST", text });
-    }
-    Ok(None)
 }
 
 /// The mailboxes of LIST lines, each once, without status.
@@ -163,6 +208,7 @@ fn mailboxes(namespaces: &Namespaces, lines: &[ListLine]) -> Result<Vec<Listed>,
             special_use: line.attributes.iter().find_map(|attribute| SpecialUse::parse(attribute)),
             subscribed: line.has("\\Subscribed"),
             status: None,
+            rights: None,
         });
     }
     // There is always INBOX: an empty list is a failure, whatever the server calls it.

@@ -1,7 +1,7 @@
 //! IMAP as a client, on async-imap.
 //!
 //! What goes through what: [`Connector`] dials and logs in (`login`, the part async-imap leads); [`ImapRemote`]
-//! speaks in the words of `sync::remote` and asks in `list`, `select`, `messages`, `transfer`, `append`, `tour`, `wait`; they
+//! speaks in the words of `sync::remote` and asks in `list`, `allowance`, `select`, `messages`, `transfer`, `append`, `tour`, `wait`; they
 //! send [commands](command) through the `driver`, which owns the async-imap session; under it the `shim` reads
 //! and writes the stream: what comes `inward` is cut into responses (`frame`), read where async-imap cannot (`untagged`,
 //! `code`) and rewritten so that it can (`fetch`); what goes `outward` are the driver's lines under async-imap's tags.
@@ -9,6 +9,7 @@
 //! Not used are async-imap's typed calls: they read a tagged NO and an end of file as an empty answer, throw response codes
 //! away, and hold whole messages in memory.
 
+mod allowance;
 mod answering;
 mod append;
 mod capability;

@@ -76,7 +76,8 @@ impl Namespaces {
         unmarked.is_none_or(|start| self.is_foreign(&components[start..]))
     }
 
-    fn is_foreign<S: AsRef<str>>(&self, components: &[S]) -> bool {
+    /// Is that somebody else's, or everybody's?
+    pub(super) fn is_foreign<S: AsRef<str>>(&self, components: &[S]) -> bool {
         components.first().is_some_and(|first| self.foreign.iter().any(|foreign| foreign == first.as_ref()))
     }
 }

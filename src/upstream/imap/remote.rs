@@ -17,7 +17,7 @@ use crate::sync::remote::{
     Remote, RemoteError, RemoteName, Scanned, Selected, Status, Woken,
 };
 use crate::sync::tour::{Guide, Stop};
-use crate::types::{Flags, ModSeq, Quirks, RemoteUid, SpecialUse, UidSet, limits};
+use crate::types::{Flags, ModSeq, Quirks, QuotaUse, RemoteUid, SpecialUse, UidSet, limits};
 
 /// A connection to an IMAP account, logged in. Made by [`super::Connector`].
 pub struct ImapRemote {
@@ -27,6 +27,10 @@ pub struct ImapRemote {
     pub(super) profile: Profile,
     pub(super) namespaces: Namespaces,
     pub(super) selected: Option<SelectedMailbox>,
+    /// Mailboxes of others, as listed last.
+    pub(super) foreign: Vec<RemoteName>,
+    /// How much may be kept and is, as told along with the last list.
+    pub(super) quota: Option<Vec<QuotaUse>>,
     /// Without IDLE: how soon it is asked for changes.
     pub(super) poll_ms: u64,
     ahead: Option<Ahead>,
@@ -65,6 +69,8 @@ impl ImapRemote {
             profile,
             namespaces,
             selected: None,
+            foreign: Vec::new(),
+            quota: None,
             poll_ms: limits::UPSTREAM_POLL_MIN_MS,
             ahead: None,
         }
@@ -124,6 +130,10 @@ impl Remote for ImapRemote {
 
     async fn list(&mut self) -> Result<Vec<Listed>, RemoteError> {
         list::list(self).await
+    }
+
+    fn take_quota(&mut self) -> Option<Vec<QuotaUse>> {
+        self.quota.take()
     }
 
     async fn status(&mut self, names: &[RemoteName]) -> Result<Vec<Result<Status, RemoteError>>, RemoteError> {

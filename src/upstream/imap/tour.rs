@@ -31,8 +31,9 @@ pub(super) async fn tour(
     let listing = (then_lists && can_list).then(|| Listing::new(&remote.capabilities, remote.facts.cond_store));
     if let Some(listing) = &listing {
         // Of the mailbox selected a server may tell what this session has seen of it (RFC 3501 section 6.3.10).
-        legs.extend([Leg::Leave, Leg::Leave]);
-        commands.extend([Command::new("UNSELECT", "UNSELECT"), listing.command()]);
+        commands.push(Command::new("UNSELECT", "UNSELECT"));
+        listing.ask(&mut commands, &remote.foreign);
+        legs.resize(commands.len(), Leg::Leave);
     }
     remote.selected = None;
     let (host, facts) = (remote.driver.host().to_owned(), remote.facts.clone());

@@ -1,10 +1,11 @@
 //! Untagged responses that are read here and not by imap-proto, which cannot parse them all or gets some wrong:
 //! an answer it cannot parse ends the connection, a quoted name keeps its backslashes, a name spelt otherwise is lost.
 
+use super::allowance;
 use super::code::{StatusLine, nz_number, texts, uid_ranges, words};
 use super::namespace::Namespaces;
 use super::token::{Malformed, Token, Tokens};
-use crate::types::{ModSeq, RemoteUid, UidSet, UidValidity};
+use crate::types::{ModSeq, QuotaUse, RemoteUid, Rights, UidSet, UidValidity};
 
 /// An untagged response, FETCH and VANISHED apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub(super) enum Untagged {
     /// The pairs of ID, names in lower case (RFC 2971).
     Id(Vec<(String, String)>),
     Namespaces(Namespaces),
+    /// The resources of a quota root (RFC 9208 section 4.2.1).
+    Quota(Vec<QuotaUse>),
+    /// What the user may do with the mailbox of that name (RFC 4314 section 3.8).
+    MyRights(Vec<u8>, Rights),
     /// One that nothing here depends on.
     Other,
     /// One that something depends on, and that cannot be read.
@@ -74,6 +79,12 @@ impl Untagged {
             b"ESEARCH" => ("ESEARCH", esearch(&mut tokens).map(Self::Search)),
             // Unreadable it is as if it were not offered.
             b"NAMESPACE" => ("NAMESPACE", Ok(Self::Namespaces(Namespaces::parse(&mut tokens).unwrap_or_default()))),
+            // Unreadable they are as if they were not told.
+            b"QUOTA" => ("QUOTA", Ok(allowance::quota(&mut tokens).map_or(Self::Other, Self::Quota))),
+            b"MYRIGHTS" => {
+                let told = allowance::my_rights(&mut tokens);
+                ("MYRIGHTS", Ok(told.map_or(Self::Other, |(name, rights)| Self::MyRights(name, rights))))
+            }
             b"ID" => ("ID", Ok(Self::Id(id(&mut tokens).unwrap_or_default()))),
             _ => ("", Ok(Self::Other)),
         };
@@ -225,6 +236,8 @@ mod tests {
             ("ENABLED", Untagged::Enabled(vec![])),
             ("ID (\"Name\" \"Dovecot\")", Untagged::Id(vec![("name".into(), "Dovecot".into())])),
             ("ID NIL", Untagged::Id(vec![])),
+            ("MYRIGHTS \"a b\" lrsx", Untagged::MyRights(b"a b".to_vec(), Rights::told("lrsx"))),
+            ("MYRIGHTS a", Untagged::Other),
             ("X-SOMETHING \"unclosed", Untagged::Other),
             ("", Untagged::Other),
             ("\"", Untagged::Other),

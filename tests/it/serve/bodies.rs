@@ -46,6 +46,7 @@ fn face() -> Face {
         subscribed: false,
         uid_validity: Some(VALIDITY),
         uid_next: None,
+        rights: None,
     };
     let arrived = face.store.write(Origin::Upstream, NOW, move |txn| {
         txn.take_listing(account, &[listed], "+*")?;

@@ -598,6 +598,7 @@ impl Remote for ModelRemote {
                 special_use: special_use(name),
                 subscribed: mailbox.subscribed,
                 status: if state.traits.status_with_list { state.status(name).ok() } else { None },
+                rights: None,
             });
             let bare = state.bare_names.iter().map(|name| Listed {
                 name: RemoteName(name.clone()),
@@ -607,6 +608,7 @@ impl Remote for ModelRemote {
                 special_use: None,
                 subscribed: false,
                 status: None,
+                rights: None,
             });
             Ok(listed.chain(bare).collect())
         })

@@ -211,6 +211,7 @@ fn a_mailbox_that_the_server_spells_in_another_way_is_the_same() {
         is_wanted: true,
         uid_validity: Some(UidValidity::new(uid_validity)),
         uid_next: None,
+        rights: None,
     };
     let (account, listing) = (world.account, [listed("INBOX", "INBOX", 1), listed("A/b", "A/b", 2)]);
     let taken = world.write(Origin::Upstream, move |txn| txn.take_listing(account, &listing, ""));

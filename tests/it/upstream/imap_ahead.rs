@@ -3,7 +3,7 @@
 
 use mailtide::sync::remote::{Connect, Fetched, MessageSink, Remote, RemoteError, RemoteName, Selected};
 use mailtide::sync::tour::{Brought, Errand, Guide, Stop};
-use mailtide::types::{RemoteUid, UidSet, UidValidity};
+use mailtide::types::{QuotaUse, RemoteUid, Rights, UidSet, UidValidity};
 use mailtide::upstream::ImapRemote;
 
 use super::script::{Line, Scripted, account};
@@ -129,5 +129,48 @@ async fn the_list_comes_behind_a_tour_where_it_is_next() {
     let script = welcomed(FULL, &format!("{LIST}\n{}{VISIT}{VISITED}", listed(3)));
     let (mut remote, dial) = connect(&script).await;
     remote.tour(&[stop()], &mut Nobody, false).await.expect("a tour");
+    dial.assert_followed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn quota_and_rights_come_with_the_list_and_a_refusal_is_no_answer() {
+    let list = r#"LIST "" "*" RETURN (SUBSCRIBED MYRIGHTS STATUS (MESSAGES UIDNEXT UIDVALIDITY))"#;
+    let asked = format!("C: GETQUOTAROOT \"INBOX\"\nC: {list}\n");
+    let quota = "S: * QUOTAROOT INBOX \"\"\nS: * QUOTA \"\" (STORAGE 1 4)\nS: $ OK\n";
+    let rights = "S: * LIST () \"/\" INBOX\nS: * MYRIGHTS inbox lrswi\nS: $ OK\n";
+    let told = QuotaUse { root: String::new(), resource: "STORAGE".to_owned(), used: 1024, limit: 4096 };
+    for (quota, expected) in [(quota, Some(vec![told])), ("S: $ NO not now\n", None)] {
+        let script = welcomed(&format!("{FULL} QUOTA ACL LIST-MYRIGHTS"), &format!("{asked}{quota}{rights}"));
+        let (mut remote, dial) = connect(&script).await;
+        let listed = remote.list().await.expect("a list");
+        assert_eq!(listed[0].rights, Some(Rights::told("lrswi")));
+        assert_eq!(remote.take_quota(), expected);
+        dial.assert_followed();
+    }
+    // Where there is none any more, that is told.
+    let (mut remote, _) = connect(&welcomed(FULL, &format!("{LIST}\n{}", listed(3)))).await;
+    remote.list().await.expect("a list");
+    assert_eq!(remote.take_quota(), Some(Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_done_with_mailboxes_of_others_is_asked_once_they_are_known_and_along_with_the_list_from_then_on() {
+    let lists = "S: * LIST () \"/\" INBOX\nS: * LIST () \"/\" user/bob/a\nS: * LIST () \"/\" user/bob/b\n";
+    let plain = "C: LIST \"\" \"*\"\nC: LSUB \"\" \"*\"\n";
+    let both = "C: MYRIGHTS \"user/bob/a\"\nC: MYRIGHTS \"user/bob/b\"\n";
+    let answers = "S: * MYRIGHTS user/bob/a lr\nS: $ OK\nS: $ NO not yours\n";
+    let script = welcomed(
+        "IMAP4rev1 NAMESPACE ACL",
+        &format!(
+            "C: NAMESPACE\nS: * NAMESPACE ((\"\" \"/\")) ((\"user/\" \"/\")) NIL\nS: $ OK\n\
+             {plain}{lists}S: $ OK\nS: $ OK\n{both}{answers}\
+             {both}{plain}{answers}{lists}S: $ OK\nS: $ OK\n"
+        ),
+    );
+    let (mut remote, dial) = connect(&script).await;
+    for _ in 0..2 {
+        let rights: Vec<_> = remote.list().await.expect("a list").into_iter().map(|listed| listed.rights).collect();
+        assert_eq!(rights, [None, Some(Rights::told("lr")), None]);
+    }
     dial.assert_followed();
 }
