@@ -1,0 +1,98 @@
+//! What the server told of without being asked: kept until somebody asks.
+
+use super::{Driver, Hear, Heard, IDLE};
+use crate::sync::remote::{News, RemoteError, RemoteName, Woken};
+use crate::types::{RemoteUid, UidSet, limits};
+use crate::upstream::imap::code::{Code, StatusLine};
+use crate::upstream::imap::untagged::Untagged;
+
+/// Ranges of vanished UIDs that nobody asked for yet. A mailbox that lost every second of two million messages fits.
+const VANISHED_MAX_RANGES: usize = 1_000_000;
+
+impl Driver {
+    /// Whether the server told of a change by itself since last asked, and whether messages may have come with it.
+    pub(in crate::upstream::imap) fn take_touched(&mut self) -> Option<Woken> {
+        let arrived = std::mem::take(&mut self.arrived);
+        std::mem::take(&mut self.touched).then_some(if arrived { Woken::Arrived } else { Woken::Changed })
+    }
+
+    /// Whether it did.
+    pub(in crate::upstream::imap) const fn is_touched(&self) -> bool {
+        self.touched
+    }
+
+    /// UIDs that vanished since last asked.
+    pub(in crate::upstream::imap) fn take_vanished(&mut self) -> UidSet<RemoteUid> {
+        UidSet::from_ranges(std::mem::take(&mut self.vanished))
+    }
+
+    /// Hands on what was heard; keeps what nobody asked for.
+    pub(in crate::upstream::imap) fn pass(&mut self, heard: Heard, hear: &mut Hear<'_>) -> Result<(), RemoteError> {
+        let may_be_news = matches!(
+            heard,
+            Heard::Fetch(_)
+                | Heard::Vanished(_)
+                | Heard::Untagged(Untagged::Exists(_) | Untagged::Expunge | Untagged::Unusable(_))
+        );
+        if let Heard::Untagged(Untagged::Unusable(what)) = &heard
+            && *what != "VANISHED"
+        {
+            return Err(self.protocol(&format!("a malformed {what} response")));
+        }
+        if self.notifies {
+            self.note(&heard)?;
+        }
+        let is_exists = matches!(heard, Heard::Untagged(Untagged::Exists(_)));
+        let is_news = match self.leaving.is_some() {
+            // It is told of the mailbox that was watched. What comes next asks for what is new there, but another IDLE.
+            true => self.request == IDLE,
+            false => !hear(heard)?,
+        };
+        self.touched |= is_news && may_be_news;
+        self.arrived |= is_news && is_exists;
+        Ok(())
+    }
+
+    /// What NOTIFY brings beside what concerns the mailbox selected (RFC 5465 section 5).
+    fn note(&mut self, heard: &Heard) -> Result<(), RemoteError> {
+        let news = match heard {
+            Heard::Untagged(Untagged::MailboxStatus(status)) => News {
+                name: Some(RemoteName(String::from_utf8_lossy(&status.name).into_owned())),
+                messages: status.messages,
+                uid_next: status.uid_next,
+                highest_mod_seq: status.highest_mod_seq,
+            },
+            Heard::Untagged(Untagged::List(_)) => News::default(),
+            // From here on nothing is told any more (section 5.8).
+            Heard::Untagged(Untagged::Status(StatusLine { code: Some(Code::Other(name)), .. }))
+                if name == "NOTIFICATIONOVERFLOW" =>
+            {
+                return Err(self.lost("the server gave up telling of changes"));
+            }
+            _ => return Ok(()),
+        };
+        self.touched = true;
+        self.news.retain(|other| other.name != news.name);
+        if self.news.len() < limits::MAILBOXES_MAX {
+            self.news.push(news);
+        }
+        Ok(())
+    }
+
+    /// What was told of mailboxes since last asked.
+    pub(in crate::upstream::imap) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Keeps UIDs until they are asked for.
+    pub(in crate::upstream::imap) fn vanish(&mut self, ranges: &[(u32, u32)]) -> Result<(), RemoteError> {
+        self.vanished.extend_from_slice(ranges);
+        if self.vanished.len() > VANISHED_MAX_RANGES {
+            self.vanished = self.take_vanished().ranges().to_vec();
+            if self.vanished.len() > VANISHED_MAX_RANGES {
+                return Err(self.protocol("more VANISHED UIDs than any mailbox holds"));
+            }
+        }
+        Ok(())
+    }
+}
