@@ -17,14 +17,16 @@
 //! - [`sasl`], [`smtp`], [`pop3`]: mechanisms, grammars, server sessions.
 //! - [`journal`]: offline actions as values.
 //! - [`merge`]: what becomes of one message when both sides changed it.
-//! - [`store`]: the one SQLite store, every write with its origin; beside it the index of what messages say.
+//! - [`store`]: the one SQLite store, every write with its origin, and with the eyes of who may do what (`rights`); beside
+//!   it the index of what messages say.
 //! - [`sync`]: recover, pull, push, guard, over its `Remote` seam; `maildrop` for POP3; `stock` for bodies fetched later.
 //! - [`outbox`]: what to send next and when, over its `Sender` seam.
 //! - [`upstream`]: the servers we are a client of; implements those seams, and asks by HTTP.
-//! - [`serve`]: where protocols meet the store: the one `Backend`.
+//! - [`serve`]: where protocols meet the store: the one `Backend`; others' mailboxes by name (`neighbours`, `acl`) and
+//!   mailboxes that are labels of one message (`labels`).
 //! - [`net`]: listeners, TLS, the pump that drives any session, clock, shutdown.
 //! - [`control`], [`config`]: what syncctl and syncd say to each other; the one typed configuration.
-//! - [`agent`], [`refserver`], [`cli`]: the roots of the three programs.
+//! - [`agent`], [`refserver`], [`cli`]: the roots of the three programs. Retention, relay and faults are refserver's.
 //!
 //! # Invariants
 //!

@@ -1,4 +1,4 @@
-//! Which message upstream is which of ours, when UIDs do not tell. Pure.
+//! Which message upstream is which of ours, when UIDs do not tell. Only [`Sought::of`] reads the store; the rest is pure.
 //!
 //! By EMAILID where both have one; else by a fingerprint (Message-ID, Date, Subject, internal date, size) where it can
 //! mean only one content; else by the hash of the bytes. Message-ID alone is never identity: it may be missing or
