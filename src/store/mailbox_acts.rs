@@ -17,8 +17,10 @@ impl Txn<'_> {
     ) -> Result<MailboxId> {
         self.refuse_unless_permitted_above(account, name)?;
         let existing = self.reader().mailbox_named(account, name)?;
-        if existing.as_ref().is_some_and(|mailbox| mailbox.selectable) {
-            return Err(Error::AlreadyExists);
+        if let Some(existing) = existing.as_ref().filter(|mailbox| mailbox.selectable) {
+            // What may not be looked up is not said to be there (RFC 4314 section 6).
+            let is_known = self.eyes().viewer_if_any().is_none() || self.eyes().rights(existing)?.has(Right::Lookup);
+            return Err(if is_known { Error::AlreadyExists } else { Error::NoPermission });
         }
         self.refuse_unspeakable(account, name)?;
         self.refuse_too_deep(name.levels())?;

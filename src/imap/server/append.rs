@@ -299,7 +299,7 @@ impl<A: Account> Appending<A> {
 /// The client need not be told of what it appended itself.
 fn note_own(selected: Option<&mut View>, appended: &Appended) {
     if let Some(view) = selected {
-        view.note_own(appended.uid_validity, appended.uids.iter().copied());
+        view.note_own(appended.target, appended.uids.iter().copied());
     }
 }
 

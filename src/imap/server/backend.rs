@@ -376,6 +376,7 @@ pub struct Stored {
 /// COPYUID (RFC 4315 section 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
+    pub target: MailboxId,
     pub uid_validity: UidValidity,
     /// (source, target), ascending by source.
     pub uids: Vec<(LocalUid, LocalUid)>,
@@ -393,6 +394,7 @@ pub struct Append<U> {
 /// APPENDUID (RFC 4315 section 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
+    pub target: MailboxId,
     pub uid_validity: UidValidity,
     pub uids: Vec<LocalUid>,
 }

@@ -20,7 +20,7 @@ pub fn copy<B: Backend>(
     let target = context.mailbox_name(&target)?;
     let uids = view.select(&set, by)?.all(view);
     let copied = account.copy(view.mailbox, &uids, &target).map_err(Refusal::target)?;
-    view.note_own(copied.uid_validity, copied.uids.iter().map(|(_, target)| *target));
+    view.note_own(copied.target, copied.uids.iter().map(|(_, target)| *target));
     let code = copy_uid(context, copied);
     Ok(Done::Reply(Reply { code, text: "Copied".into() }))
 }
@@ -38,7 +38,7 @@ pub fn move_messages<B: Backend>(
     refuse_read_only(view)?;
     let uids = view.select(&set, by)?.all(view);
     let moved = account.move_messages(view.mailbox, &uids, &target).map_err(Refusal::target)?;
-    view.note_own(moved.uid_validity, moved.uids.iter().map(|(_, target)| *target));
+    view.note_own(moved.target, moved.uids.iter().map(|(_, target)| *target));
     if let Some(code) = copy_uid(context, moved) {
         context.untagged_ok(&code, "Moved");
     }

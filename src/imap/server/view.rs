@@ -8,7 +8,7 @@ use super::config::Capability;
 use super::reply::{Context, Enabled, Refusal};
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::sequence::{PartialRange, SequenceSet};
-use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, Right, Rights, SystemFlag, Uid, UidSet, UidValidity};
+use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, Right, Rights, SystemFlag, Uid, UidSet};
 
 /// How a command names messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,6 @@ pub enum By {
 #[derive(Debug)]
 pub struct View {
     pub mailbox: MailboxId,
-    uid_validity: UidValidity,
     /// Messages that this session itself put here, and has not heard of as new ones.
     own: BTreeSet<LocalUid>,
     /// EXAMINE, or a mailbox that cannot be changed.
@@ -59,7 +58,6 @@ impl View {
     pub fn new(opened: Opened, read_only: bool, claim_recent: bool, context: &Context) -> Self {
         Self {
             mailbox: opened.id,
-            uid_validity: opened.uid_validity,
             own: BTreeSet::new(),
             read_only: read_only || opened.read_only,
             is_fixed: opened.read_only,
@@ -135,9 +133,9 @@ impl View {
         uids.iter().filter_map(|uid| self.number_by(by, *uid)).collect()
     }
 
-    /// This session itself put messages into the mailbox with that UIDVALIDITY, which no other mailbox has.
-    pub fn note_own(&mut self, uid_validity: UidValidity, uids: impl IntoIterator<Item = LocalUid>) {
-        if uid_validity == self.uid_validity {
+    /// This session itself put messages into that mailbox.
+    pub fn note_own(&mut self, mailbox: MailboxId, uids: impl IntoIterator<Item = LocalUid>) {
+        if mailbox == self.mailbox {
             self.own.extend(uids);
         }
     }

@@ -249,7 +249,7 @@ impl Account for MailAccount {
             };
             txn.refuse_full(to).map(|()| copied)
         })?;
-        Ok(Copied { uid_validity: copied.uid_validity, uids: copied.uids })
+        Ok(Copied { target: to, uid_validity: copied.uid_validity, uids: copied.uids })
     }
 
     fn move_messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error> {
@@ -262,7 +262,7 @@ impl Account for MailAccount {
             };
             if between_accounts { txn.refuse_full(to).map(|()| moved) } else { Ok(moved) }
         })?;
-        Ok(Copied { uid_validity: moved.uid_validity, uids: moved.uids })
+        Ok(Copied { target: to, uid_validity: moved.uid_validity, uids: moved.uids })
     }
 
     fn upload(&mut self, to: &MailboxName, size: u64) -> Result<MailUpload, Error> {
@@ -291,6 +291,7 @@ impl Account for MailAccount {
             txn.refuse_full(to).map(|()| replaced)
         })?;
         Ok(Appended {
+            target: to,
             uid_validity: replaced.uid_validity,
             uids: replaced.messages.into_iter().map(|(_, uid)| uid).collect(),
         })
@@ -304,6 +305,7 @@ impl Account for MailAccount {
             txn.refuse_full(mailbox).map(|()| appended)
         })?;
         Ok(Appended {
+            target: mailbox,
             uid_validity: appended.uid_validity,
             uids: appended.messages.into_iter().map(|(_, uid)| uid).collect(),
         })

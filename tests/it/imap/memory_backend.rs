@@ -514,7 +514,7 @@ impl Account for MemoryBackend {
             uids.iter().filter_map(|uid| Some((*uid, source.messages.get(uid)?.clone()))).collect();
         let target = world.named(to)?;
         let uids = kept.into_iter().map(|(uid, kept)| (uid, target.add(kept))).collect();
-        Ok(Copied { uid_validity: target.uid_validity, uids })
+        Ok(Copied { target: target.id, uid_validity: target.uid_validity, uids })
     }
 
     fn move_messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], to: &MailboxName) -> Result<Copied, Error> {
@@ -552,7 +552,8 @@ impl Account for MemoryBackend {
             let internal_date = internal_date.unwrap_or(NOW);
             uids.push(world.named(to)?.add(Kept { flags, mod_seq: 0, internal_date, content }));
         }
-        Ok(Appended { uid_validity: world.named(to)?.uid_validity, uids })
+        let target = world.named(to)?;
+        Ok(Appended { target: target.id, uid_validity: target.uid_validity, uids })
     }
 }
 

@@ -547,6 +547,40 @@ fn annotations_that_are_private_are_each_users_own() {
 }
 
 #[test]
+fn a_hidden_mailbox_that_is_made_again_is_not_said_to_be_there() {
+    let town = Town::new();
+    let (mut alice, mut ben) = (town.login("alice"), town.login("ben"));
+    ok(&mut alice, "CREATE Box/Secret");
+    ok(&mut alice, "SETACL Box ben lk");
+    let said = outcome(&ben.say("x CREATE user/alice/Box/Secret\r\n"));
+    assert!(said.starts_with("NO [NOPERM]"), "{said}");
+    ok(&mut alice, "SETACL Box/Secret ben l");
+    let said = outcome(&ben.say("x CREATE user/alice/Box/Secret\r\n"));
+    assert!(said.starts_with("NO [ALREADYEXISTS]"), "{said}");
+    town.is_sound();
+}
+
+#[test]
+fn what_one_puts_into_anothers_mailbox_is_not_taken_for_what_came_into_ones_own() {
+    let town = Town::new();
+    ok(&mut town.login("alice"), "SETACL INBOX ben lri");
+    let (mut ben, mut bens_other) = (town.login("ben"), town.login("ben"));
+    let validity = |talk: &mut Talk, name: &str| {
+        let said = ok(talk, &format!("STATUS {name} (UIDVALIDITY)"));
+        said.split_once("UIDVALIDITY ").map(|(_, rest)| rest.lines().next().unwrap_or_default().to_owned())
+    };
+    assert_eq!(validity(&mut ben, "INBOX"), validity(&mut ben, "user/alice/INBOX"), "two accounts, one UIDVALIDITY");
+    ok(&mut ben, "SELECT INBOX");
+    ok(&mut ben, "NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))");
+    for _ in 0..2 {
+        ok(&mut ben, "APPEND user/alice/INBOX {2+}\r\nhi");
+    }
+    ok(&mut bens_other, "APPEND INBOX {2+}\r\nho");
+    let told = ok(&mut ben, "NOOP");
+    assert!(told.contains("* 2 FETCH (UID 2)"), "{told}");
+}
+
+#[test]
 fn a_mailbox_of_ones_own_that_looks_like_one_of_another_namespace_stays_reachable() {
     let town = Town::new();
     let ben = town.store.read(|reader| reader.account_named("ben")).expect("a read").expect("ben").id;
