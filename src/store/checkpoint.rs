@@ -121,7 +121,7 @@ fn checkpoint(conn: &Connection) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::settle;
+    use crate::store::{Options, settle};
 
     const PAGE_BYTES: u32 = 512;
 
@@ -130,7 +130,8 @@ mod tests {
         for executor in [Executor::Thread, Executor::Inline] {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("bulk.db");
-            let mut conn = files::open(&path, PAGE_BYTES, 64, None).expect("a database");
+            let options = Options { executor, program: "test".to_owned(), max_bytes: None };
+            let mut conn = files::open(&path, &options, PAGE_BYTES, 64).expect("a database");
             conn.execute_batch("CREATE TABLE piece (bytes BLOB)").expect("a table");
             let mut checkpoints = Checkpoints::of(&mut conn, &path, executor).expect("checkpoints");
             let pieces = 10 * LOG_MAX_PAGES / 100;

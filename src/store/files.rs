@@ -73,9 +73,8 @@ pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connecti
     let in_content = |error| Error::open(&files.content, error);
     migrate::refuse_newer(&files.hot, HOT).map_err(in_hot)?;
     migrate::refuse_newer(&files.content, CONTENT).map_err(in_content)?;
-    let mut hot = open(&files.hot, PAGE_BYTES, HOT_CACHE_KIB, options.max_bytes).map_err(in_hot)?;
-    let mut content =
-        open(&files.content, CONTENT_PAGE_BYTES, CONTENT_CACHE_KIB, options.max_bytes).map_err(in_content)?;
+    let mut hot = open(&files.hot, options, PAGE_BYTES, HOT_CACHE_KIB).map_err(in_hot)?;
+    let mut content = open(&files.content, options, CONTENT_PAGE_BYTES, CONTENT_CACHE_KIB).map_err(in_content)?;
     migrate::migrate(&mut content, CONTENT).map_err(in_content)?;
     migrate::migrate(&mut hot, HOT).map_err(in_hot)?;
     trace::note_message_ids(&mut hot).map_err(in_hot)?;
@@ -98,10 +97,10 @@ pub(super) fn control(conn: &Connection, statement: &str) -> rusqlite::Result<()
 }
 
 /// Opens a database for writing, whatever its version; makes it where there is none.
-pub(super) fn open(path: &Path, page_bytes: u32, cache_kib: i64, max_bytes: Option<u64>) -> Result<Connection> {
+pub(super) fn open(path: &Path, options: &Options, page_bytes: u32, cache_kib: i64) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     keep_private(path)?;
-    let conn = Connection::open_with_flags(path, flags)?;
+    let conn = Connection::open_with_flags_and_vfs(path, flags, options.executor.vfs())?;
     set_up(&conn)?;
     conn.pragma_update(None, "page_size", page_bytes)?;
     conn.execute_batch(
@@ -112,7 +111,7 @@ pub(super) fn open(path: &Path, page_bytes: u32, cache_kib: i64, max_bytes: Opti
          PRAGMA journal_size_limit = 67108864;",
     )?;
     conn.pragma_update(None, "cache_size", -cache_kib)?;
-    if let Some(max_bytes) = max_bytes {
+    if let Some(max_bytes) = options.max_bytes {
         let page_bytes: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
         conn.pragma_update(None, "max_page_count", max_bytes.cast_signed() / page_bytes)?;
     }

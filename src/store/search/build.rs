@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::super::{Error, Result, Store, files, migrate};
+use super::super::{Error, Options, Result, Store, files, migrate};
 use super::{Index, grams};
 use crate::message::searched::Texts;
 use crate::types::{ContentId, limits};
@@ -65,7 +65,7 @@ impl Store {
 impl Builder {
     fn open(index: &Index, store: &Store) -> Result<Self> {
         let agreeing = || {
-            let conn = open(&index.path, index.max_bytes)?;
+            let conn = open(&index.path, &index.options)?;
             let mut builder = Self { conn, missing: VecDeque::new(), looked_to: 0 };
             builder.agree(store).map(|()| builder)
         };
@@ -193,9 +193,9 @@ fn id_and_hash(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, Hash)> {
     Ok((row.get("id")?, hash))
 }
 
-fn open(path: &Path, max_bytes: Option<u64>) -> Result<Connection> {
+fn open(path: &Path, options: &Options) -> Result<Connection> {
     migrate::refuse_newer(path, migrate::SEARCH)?;
-    let mut conn = files::open(path, files::PAGE_BYTES, files::SEARCH_CACHE_KIB, max_bytes)?;
+    let mut conn = files::open(path, options, files::PAGE_BYTES, files::SEARCH_CACHE_KIB)?;
     migrate::migrate(&mut conn, migrate::SEARCH)?;
     Ok(conn)
 }

@@ -20,6 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use build::Builder;
 pub use lookup::Findings;
 
+use super::Options;
 use super::readers::Readers;
 use crate::types::ContentId;
 
@@ -29,7 +30,7 @@ const READER_CACHE_KIB: i64 = 1024;
 /// The index of one store.
 pub(super) struct Index {
     path: PathBuf,
-    max_bytes: Option<u64>,
+    options: Options,
     /// `None` until the first batch.
     builder: Mutex<Option<Builder>>,
     /// Every row in it is of a content that is there.
@@ -38,9 +39,9 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(path: PathBuf, max_bytes: Option<u64>) -> Self {
-        let readers = Readers::new(path.clone(), READER_CACHE_KIB);
-        Self { path, max_bytes, builder: Mutex::new(None), is_ready: AtomicBool::new(false), readers }
+    pub(super) fn new(path: PathBuf, options: &Options) -> Self {
+        let readers = Readers::new(path.clone(), options.executor, READER_CACHE_KIB);
+        Self { path, options: options.clone(), builder: Mutex::new(None), is_ready: AtomicBool::new(false), readers }
     }
 
     /// Forgets contents that are gone.
