@@ -36,9 +36,22 @@ pub fn number_by(subject: &str) -> Option<u32> {
     subject.strip_prefix("Message ")?.parse().ok()
 }
 
-/// The number of a message.
+/// The number of a message: in its own header, not in that of a message which it returns.
 pub fn number_of(bytes: &[u8]) -> Option<u32> {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4000)]);
+    let (header, _) = text.split_once("\r\n\r\n")?;
+    marked(header)
+}
+
+/// The number of the message that a report returns to its sender, for good (RFC 3464 section 2.3.3).
+pub fn number_returned_by(bytes: &[u8]) -> Option<u32> {
+    let text = String::from_utf8_lossy(bytes);
+    let (header, body) = text.split_once("\r\n\r\n")?;
+    let is_report = header.contains("multipart/report; report-type=delivery-status");
+    marked(body).filter(|_| is_report && body.contains("\r\nAction: failed\r\n"))
+}
+
+fn marked(text: &str) -> Option<u32> {
     let (_, rest) = text.split_once(MARK)?;
     rest.split("\r\n").next()?.parse().ok()
 }
