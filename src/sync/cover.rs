@@ -78,14 +78,16 @@ impl<R: Remote> Pass<'_, R> {
         Ok(is_open.then_some(vanishing))
     }
 
-    /// Takes in only what arrived since the mailbox was covered a moment ago.
+    /// Takes in only what arrived since the mailbox was covered a moment ago, or made.
     pub(super) async fn cover_arrivals(&mut self, mailbox: MailboxId, name: &RemoteName) -> Result<()> {
         let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(()) };
         let Some(selected) = self.select_to_read(name, None).await? else { return Ok(()) };
-        if known.cursor.uid_validity != Some(selected.uid_validity) {
-            return Ok(());
-        }
-        let scanned = self.remote.scan(&from(known.cursor.uid_next), None).await?;
+        let cursor = match known.cursor.uid_validity {
+            Some(was) if was != selected.uid_validity => return Ok(()),
+            Some(_) => known.cursor,
+            None => self.cursor_for(&known, &selected).await?,
+        };
+        let scanned = self.remote.scan(&from(cursor.uid_next), None).await?;
         let bound = bound_uids(&self.read(|reader| reader.bound(mailbox))?);
         let skipped = self.read(|reader| reader.skipped(mailbox))?;
         let is_new = |uid: &RemoteUid| !bound.contains(*uid) && !skipped.iter().any(|(skipped, _)| skipped == uid);

@@ -4,12 +4,12 @@
 use super::Result;
 use super::pass::{Pass, Refusal, Why, refusal};
 use super::recover::Entered;
-use super::remote::{Listed, RefusalCode, Remote, RemoteName};
+use super::remote::{Listed, RefusalCode, Remote, RemoteName, Selected};
 use super::send::Did;
 use crate::journal::Op;
 use crate::merge::ConflictKind;
 use crate::merge::policy::{self, FolderDecision, FolderHere, FolderThere};
-use crate::store::{Mailbox, bound_uids};
+use crate::store::{Mailbox, RemoteMailbox, Restored, bound_uids};
 use crate::types::{EntryId, MailboxId, MailboxName, RemoteUid};
 
 impl<R: Remote> Pass<'_, R> {
@@ -148,18 +148,11 @@ impl<R: Remote> Pass<'_, R> {
         let remote_name = RemoteName(known.remote_name.clone());
         match self.enter(&remote_name).await? {
             Entered::In(selected) => {
-                let cursor = self.cursor_for(&known, &selected).await?;
-                if known.cursor.uid_validity != cursor.uid_validity && known.cursor.uid_validity.is_some() {
-                    tracing::info!(account = %self.account, mailbox = %name, "UIDVALIDITY changed before its deletion");
+                if self.holds_unknown(&known, &selected).await? {
+                    self.restore(entry, mailbox, name)?;
+                    return Ok(Did::Something);
                 }
-                let upstream = self.remote.uids().await?;
-                let bound = self.read(|reader| reader.bound(mailbox))?;
-                let skipped = self.read(|reader| reader.skipped(mailbox))?;
-                let (ours, is_skipped) = (bound_uids(&bound), |uid| skipped.iter().any(|(skipped, _)| *skipped == uid));
-                if upstream.iter().any(|uid: RemoteUid| !ours.contains(uid) && !is_skipped(uid)) {
-                    return self.restore(entry, mailbox, name);
-                }
-                if self.holds_what_is_elsewhere(mailbox, &bound)? {
+                if self.holds_what_is_elsewhere(mailbox)? {
                     return self.park_folder(entry, "messages in it are still to be moved out of it".to_owned());
                 }
                 // A selected mailbox cannot be deleted everywhere.
@@ -180,6 +173,16 @@ impl<R: Remote> Pass<'_, R> {
         }
     }
 
+    /// Has the mailbox, which is selected, mail upstream that was never here?
+    pub(super) async fn holds_unknown(&mut self, known: &RemoteMailbox, selected: &Selected) -> Result<bool> {
+        self.cursor_for(known, selected).await?;
+        let upstream = self.remote.uids().await?;
+        let (bound, skipped) =
+            self.read(|reader| Ok((reader.bound(known.mailbox)?, reader.skipped(known.mailbox)?)))?;
+        let (ours, is_skipped) = (bound_uids(&bound), |uid| skipped.iter().any(|(skipped, _)| *skipped == uid));
+        Ok(upstream.iter().any(|uid: RemoteUid| !ours.contains(uid) && !is_skipped(uid)))
+    }
+
     fn deleted(&mut self, entry: EntryId, mailbox: MailboxId, was_there: bool) -> Result<Did> {
         self.report.folders += usize::from(was_there);
         self.write(move |txn| {
@@ -195,34 +198,34 @@ impl<R: Remote> Pass<'_, R> {
 
     /// New mail came into the mailbox upstream: it stays, and is back here. The deletion is off if the user has made the
     /// mailbox again since, else it is parked.
-    fn restore(&mut self, entry: EntryId, mailbox: MailboxId, name: &MailboxName) -> Result<Did> {
+    pub(super) fn restore(&mut self, entry: EntryId, mailbox: MailboxId, name: &MailboxName) -> Result<Restored> {
         let (decision, conflict) = policy::folder(FolderHere::Deleted, FolderThere::NewMail);
         debug_assert_eq!(decision, FolderDecision::Restored);
         let (account, name) = (self.account, name.clone());
         self.report.conflicts += usize::from(conflict.is_some());
-        let is_made_again = self.write(move |txn| {
+        let (restored, is_parked) = self.write(move |txn| {
             let was_made_again = txn.reader().is_to_be_made(account, mailbox)?;
             let restored = txn.restore_mailbox(mailbox, &name)?;
             if let Some(kind) = conflict {
                 txn.tell(account, kind, None, restored.name.as_str())?;
             }
             if restored.mailbox != mailbox {
-                return Ok(true);
+                return Ok((restored, false));
             }
             match was_made_again {
                 true => txn.settle_op(entry)?,
                 false => txn.park(entry, "new mail came into it on the server; retry to delete it all the same")?,
             }
-            Ok(was_made_again)
+            Ok((restored, !was_made_again))
         })?;
-        self.report.parked += usize::from(!is_made_again);
-        Ok(Did::Something)
+        self.report.parked += usize::from(is_parked);
+        Ok(restored)
     }
 
     /// Does upstream still have messages in it that the user put elsewhere?
-    fn holds_what_is_elsewhere(&self, mailbox: MailboxId, bound: &[crate::store::Bound]) -> Result<bool> {
+    fn holds_what_is_elsewhere(&self, mailbox: MailboxId) -> Result<bool> {
         self.read(|reader| {
-            for bound in bound.iter().filter(|bound| bound.is_here) {
+            for bound in reader.bound(mailbox)?.iter().filter(|bound| bound.is_here) {
                 let facts = reader.message_facts(bound.message)?;
                 if facts.is_some_and(|facts| facts.place.is_some_and(|place| place != mailbox)) {
                     return Ok(true);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::engine::Clock;
 use super::names;
-use super::remote::{RefusalCode, Remote, RemoteError, RemoteName};
+use super::remote::{RefusalCode, Remote, RemoteError, RemoteName, Status};
 use super::{Report, Result};
 use crate::store::{self, Origin, Reader, RemoteMailbox, Store, Txn};
 use crate::types::{
@@ -27,8 +27,8 @@ pub(super) struct Pass<'a, R> {
     /// Mailboxes that could not be looked into, though what was in flight may be there: nothing is taken in from them, lest
     /// our own be taken for new.
     pub(super) unseen: BTreeMap<MailboxId, Refusal>,
-    /// The UIDVALIDITY of each mailbox when it was last listed.
-    pub(super) listed: BTreeMap<MailboxId, UidValidity>,
+    /// The status of each mailbox when it was last listed.
+    pub(super) listed: BTreeMap<MailboxId, Status>,
     /// INBOX has another UIDVALIDITY, and nothing that was in it: this may be another server than it was...
     pub(super) is_strange: bool,
     /// ... unless some mailbox is as it was.
@@ -66,6 +66,11 @@ impl<R: Remote> Pass<'_, R> {
 
     pub(super) fn remote_mailbox(&self, mailbox: MailboxId) -> Result<Option<RemoteMailbox>> {
         self.read(|reader| reader.remote_mailbox(mailbox))
+    }
+
+    /// The UIDVALIDITY of a mailbox when it was last listed.
+    pub(super) fn uid_validity_of(&self, mailbox: MailboxId) -> Option<UidValidity> {
+        self.listed.get(&mailbox).map(|status| status.uid_validity)
     }
 
     /// Are messages that arrive in the mailbox described first, and not fetched whole at once?

@@ -6,6 +6,7 @@ use super::cover::GIVE_ATTEMPTS_MAX;
 use super::guard::is_mass;
 use super::names;
 use super::pass::Pass;
+use super::recover::Entered;
 use super::remote::{Listed, Remote, RemoteError, RemoteName, Status};
 use super::vanish::Vanishing;
 use super::{Error, Result};
@@ -30,7 +31,7 @@ impl<R: Remote> Pass<'_, R> {
         let known = self.known()?;
         self.is_familiar |= known
             .values()
-            .any(|known| known.cursor.uid_validity.is_some_and(|was| self.listed.get(&known.mailbox) == Some(&was)));
+            .any(|known| known.cursor.uid_validity.is_some_and(|was| self.uid_validity_of(known.mailbox) == Some(was)));
         // What a pull that was cut short took in is not told by the cursor: a server that was restored since may not have it.
         let fresh = self.read(|reader| reader.fresh_arrivals(self.account))?;
         let fresh: BTreeSet<MailboxId> = fresh.into_iter().filter_map(|facts| Some(facts.upstream?.mailbox)).collect();
@@ -110,9 +111,11 @@ impl<R: Remote> Pass<'_, R> {
         Ok(vanishing)
     }
 
-    /// Arrivals in all mailboxes once more. What vanished did so before this; if it was moved, it has arrived by now.
+    /// Arrivals in all mailboxes once more. What vanished did so before this; if it was moved, it has arrived by now: maybe in
+    /// a mailbox that the user deleted, which is back then.
     async fn catch_up(&mut self) -> Result<()> {
         let (mut folders, _) = self.take_listing().await?;
+        folders.extend(self.restore_refilled().await?);
         folders.retain(|folder| !self.unseen.contains_key(&folder.mailbox));
         let known = self.known()?;
         for folder in folders {
@@ -150,7 +153,7 @@ impl<R: Remote> Pass<'_, R> {
         for ((name, status, selectable, _), mailbox) in shown.into_iter().zip(&listing.mailboxes) {
             let Some(mailbox) = *mailbox else { continue };
             if let Some(status) = status {
-                self.listed.insert(mailbox, status.uid_validity);
+                self.listed.insert(mailbox, status);
             }
             match selectable {
                 true => folders.push(Folder { mailbox, name, status }),
@@ -242,6 +245,32 @@ impl<R: Remote> Pass<'_, R> {
         let messages: Vec<_> = bound.iter().map(|bound| bound.message).collect();
         let vanishing = Vanishing { mailbox, held: messages.len(), messages, cursor, is_suspect: false };
         Ok((!vanishing.messages.is_empty()).then_some(vanishing))
+    }
+
+    /// Mailboxes that the user deleted, and into which mail came upstream since: their deletion is off.
+    async fn restore_refilled(&mut self) -> Result<Vec<Folder>> {
+        let mut restored = Vec::new();
+        for entry in self.read(|reader| reader.entries(self.account))? {
+            let (Op::DeleteMailbox { mailbox, name }, State::Pending) = (entry.op, entry.state) else { continue };
+            let Some(known) = self.remote_mailbox(mailbox)? else { continue };
+            let status = self.listed.get(&mailbox).copied();
+            let held = self.read(|reader| reader.bound(mailbox))?.len();
+            let is_as_it_was = |status: Status| {
+                Some(status.uid_validity) == known.cursor.uid_validity
+                    && status.uid_next == Some(known.cursor.uid_next)
+                    && status.messages as usize == held
+            };
+            if status.is_some_and(is_as_it_was) {
+                continue;
+            }
+            let name_upstream = RemoteName(known.remote_name.clone());
+            let Entered::In(selected) = self.enter(&name_upstream).await? else { continue };
+            if self.holds_unknown(&known, &selected).await? {
+                let mailbox = self.restore(entry.id, mailbox, &name)?.mailbox;
+                restored.push(Folder { mailbox, name: name_upstream, status });
+            }
+        }
+        Ok(restored)
     }
 
     /// A mailbox that the user deleted is only looked into before it is deleted upstream.

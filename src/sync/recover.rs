@@ -131,7 +131,7 @@ impl<R: Remote> Pass<'_, R> {
 
     /// Where messages went, most likely: to the target, unless another has its name by now, and it another name.
     fn home(&self, evidence: &Evidence) -> MailboxId {
-        let is_it = |mailbox: &MailboxId| self.listed.get(mailbox) == Some(&evidence.target_uid_validity);
+        let is_it = |mailbox: &MailboxId| self.uid_validity_of(*mailbox) == Some(evidence.target_uid_validity);
         match self.listed.contains_key(&evidence.target) && !is_it(&evidence.target) {
             true => self.listed.keys().copied().find(is_it).unwrap_or(evidence.target),
             false => evidence.target,

@@ -101,7 +101,7 @@ pub struct State {
     pub lies_about_sizes: bool,
     /// After so many more, one SELECT is answered as if the mailbox were not there (QUIRKS.md row 35).
     pub denies_after: Option<usize>,
-    /// Before the n-th call someone moves a message that is still there: from, its UID, to.
+    /// Before the n-th call someone moves a message that is still there: from, its UID, to, which is made if need be.
     pub meanwhile: Option<(usize, &'static str, u32, &'static str)>,
     /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
     pub hides: BTreeMap<String, BTreeSet<u32>>,
@@ -355,6 +355,9 @@ impl ModelRemote {
         if let Some((_, from, uid, to)) = state.meanwhile.take_if(|(nth, ..)| *nth == calls)
             && state.mailboxes[from].messages.contains_key(&uid)
         {
+            if !state.mailboxes.contains_key(to) {
+                state.create(to);
+            }
             state.move_message(from, uid, to);
         }
         let moment = (state.commits.load(Ordering::SeqCst), state.telling.len(), state.entered);

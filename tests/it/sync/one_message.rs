@@ -1,5 +1,7 @@
 //! A message that upstream moves is one message, whenever the line is cut and whatever the user does meanwhile.
 
+use mailtide::store::Origin;
+
 use super::model_remote::{Cut, Traits};
 use super::world::World;
 
@@ -88,6 +90,39 @@ fn a_message_moved_upstream_in_the_midst_of_a_pull_is_still_one() {
                 let shown = if world.uids(from, "m").is_empty() { to } else { from };
                 world.move_message(shown, "m", "D");
                 world.settle();
+                assert_eq!(world.here(), world.there(), "{what}");
+                assert_eq!(world.there().matches('m').count(), 1, "{what}: {}", world.there());
+                world.assert_sound();
+            }
+        }
+    }
+}
+
+/// Found by the simulator, seed 3115: a mailbox that is deleted here was not looked into before what vanished was made anew.
+#[test]
+fn a_message_moved_at_both_ends_is_one_wherever_the_other_end_put_it() {
+    // Where there is no MOVE it may be moved between our COPY and our EXPUNGE: then both stay.
+    for traits in Traits::all().into_iter().filter(|traits| traits.facts.r#move) {
+        for to in ["B", "new", "deleted"] {
+            for call in 1.. {
+                let world = World::new(traits.clone());
+                ["B", "D", "deleted"].into_iter().for_each(|name| world.server.create(name));
+                world.server.deliver("INBOX", "m", "");
+                world.settle();
+                world.delete("deleted");
+                world.move_message("INBOX", "m", "D");
+                let calls = world.server.state().calls;
+                world.server.state().meanwhile = Some((calls + call, "INBOX", 1, to));
+                world.sync().expect("a sync");
+                if world.server.state().meanwhile.take().is_some() {
+                    break;
+                }
+                world.settle();
+                for entry in world.read(|reader| reader.entries(world.account)) {
+                    world.write(Origin::Upstream, move |txn| txn.discard(entry.id));
+                }
+                world.settle();
+                let what = format!("to {to} before call {call}, {traits:?}");
                 assert_eq!(world.here(), world.there(), "{what}");
                 assert_eq!(world.there().matches('m').count(), 1, "{what}: {}", world.there());
                 world.assert_sound();
