@@ -100,6 +100,7 @@ impl Txn<'_> {
                 self.arrived(*message, mailbox, arrival, false)?;
             }
         }
+        self.goes_ahead(mailbox)?;
         Ok(came)
     }
 

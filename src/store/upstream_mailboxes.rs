@@ -17,12 +17,26 @@ pub struct Cursor {
     pub highest_mod_seq: ModSeq,
     /// How many messages upstream had.
     pub messages: u32,
+    /// More is known of the mailbox than that: from the answers to what was sent, or by a look that was cut short. If nothing
+    /// seems to have happened since the cursor, all that is undone (the server was restored from a backup).
+    pub is_ahead: bool,
 }
 
 impl Cursor {
     /// Nothing is covered yet.
     pub const fn start(uid_validity: Option<UidValidity>) -> Self {
-        Self { uid_validity, uid_next: RemoteUid::new(1), highest_mod_seq: ModSeq::new(0), messages: 0 }
+        Self {
+            uid_validity,
+            uid_next: RemoteUid::new(1),
+            highest_mod_seq: ModSeq::new(0),
+            messages: 0,
+            is_ahead: false,
+        }
+    }
+
+    /// Is nothing covered yet?
+    pub fn is_start(&self) -> bool {
+        Self { is_ahead: false, ..*self } == Self::start(self.uid_validity)
     }
 }
 
@@ -42,7 +56,7 @@ pub struct RemoteMailbox {
 }
 
 const SELECT: &str = "SELECT r.mailbox_id, r.name AS remote_name, m.name, m.selectable, r.uid_validity, r.uid_next,
-    r.highest_mod_seq, r.messages, r.permanent_flags, r.any_keyword
+    r.highest_mod_seq, r.messages, r.is_ahead, r.permanent_flags, r.any_keyword
     FROM remote_mailbox AS r JOIN mailbox AS m ON m.id = r.mailbox_id";
 
 impl RemoteMailbox {
@@ -53,6 +67,7 @@ impl RemoteMailbox {
             uid_next: RemoteUid::new(row.get("uid_next")?),
             highest_mod_seq: ModSeq::new(row.get::<_, i64>("highest_mod_seq")?.unsigned_abs()),
             messages: row.get("messages")?,
+            is_ahead: row.get("is_ahead")?,
         };
         let permanent: String = row.get("permanent_flags")?;
         Ok(Self {
@@ -113,8 +128,10 @@ impl Txn<'_> {
     /// How far the mailbox is taken in now.
     pub fn set_cursor(&mut self, mailbox: MailboxId, cursor: &Cursor) -> Result<()> {
         let mut update = self.conn().prepare_cached(
-            "UPDATE remote_mailbox SET uid_validity = ?2, uid_next = ?3, highest_mod_seq = ?4, messages = ?5
-             WHERE mailbox_id = ?1 AND (uid_validity, uid_next, highest_mod_seq, messages) <> (?2, ?3, ?4, ?5)",
+            "UPDATE remote_mailbox SET uid_validity = ?2, uid_next = ?3, highest_mod_seq = ?4, messages = ?5,
+               is_ahead = ?6
+             WHERE mailbox_id = ?1
+               AND (uid_validity, uid_next, highest_mod_seq, messages, is_ahead) <> (?2, ?3, ?4, ?5, ?6)",
         )?;
         update.execute(params![
             mailbox.get(),
@@ -122,7 +139,15 @@ impl Txn<'_> {
             cursor.uid_next.get(),
             cursor.highest_mod_seq.get().cast_signed(),
             cursor.messages,
+            cursor.is_ahead,
         ])?;
+        Ok(())
+    }
+
+    /// More is known of the mailbox than its cursor tells.
+    pub fn goes_ahead(&mut self, mailbox: MailboxId) -> Result<()> {
+        let sql = "UPDATE remote_mailbox SET is_ahead = 1 WHERE mailbox_id = ?1 AND NOT is_ahead";
+        self.conn().prepare_cached(sql)?.execute([mailbox.get()])?;
         Ok(())
     }
 

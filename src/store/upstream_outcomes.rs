@@ -22,7 +22,9 @@ pub struct Landed {
 impl Txn<'_> {
     /// Messages were appended, copied or moved: upstream has them in `mailbox` now.
     pub fn landed(&mut self, mailbox: MailboxId, landed: &[Landed], settles: &[EntryId]) -> Result<()> {
+        self.goes_ahead(mailbox)?;
         for message in landed {
+            self.source_goes_ahead(message.message)?;
             // Where a message is one thing, it may have been there before (its labels are a set).
             let other = self.bound_at(mailbox, message.uid)?.filter(|other| *other != message.message);
             if other.is_some() {
@@ -51,14 +53,24 @@ impl Txn<'_> {
         let facts = self.reader().message_facts(message)?;
         if let Some(binding) = facts.and_then(|facts| facts.upstream) {
             self.set_base(message, &binding.base.difference(remove).union(add))?;
+            self.goes_ahead(binding.mailbox)?;
         }
         self.settle_parts(message, settles)
     }
 
     /// Upstream expunged the message at the user's wish.
     pub fn expunged_upstream(&mut self, message: MessageId, settles: &[EntryId]) -> Result<()> {
+        self.source_goes_ahead(message)?;
         self.unbind(message)?;
         self.settle_parts(message, settles)
+    }
+
+    /// The message left the mailbox where upstream had it.
+    fn source_goes_ahead(&mut self, message: MessageId) -> Result<()> {
+        match self.reader().message_facts(message)?.and_then(|facts| facts.upstream) {
+            Some(binding) => self.goes_ahead(binding.mailbox),
+            None => Ok(()),
+        }
     }
 
     /// The entries' parts for one message are done.

@@ -43,7 +43,7 @@ impl<R: Remote> Pass<'_, R> {
         let cursor = self.cursor_for(&known, &selected).await?;
         let bound = self.read(|reader| reader.bound(mailbox))?;
         let difference = self.difference(mailbox, &cursor, &selected, &bound).await?;
-        self.take_flags(difference.flags)?;
+        self.take_flags(mailbox, difference.flags)?;
         self.learn_identities(mailbox).await?;
         self.take_in(mailbox, &difference.new).await?;
         let after_last = |last: RemoteUid| RemoteUid::new(last.get().saturating_add(1));
@@ -55,6 +55,7 @@ impl<R: Remote> Pass<'_, R> {
                 .highest_mod_seq
                 .map_or(ModSeq::new(0), |highest| ModSeq::new(highest.get() + u64::from(mutant!(CursorTooFar)))),
             messages: selected.exists,
+            is_ahead: false,
         };
         self.close(mailbox, cursor, difference.unskip, difference.vanished, bound.len())
     }
@@ -246,7 +247,7 @@ impl<R: Remote> Pass<'_, R> {
         Ok((scanned, UidSet::new(), false))
     }
 
-    pub(super) fn take_flags(&mut self, flags: Vec<(MessageId, Flags)>) -> Result<()> {
+    pub(super) fn take_flags(&mut self, mailbox: MailboxId, flags: Vec<(MessageId, Flags)>) -> Result<()> {
         for batch in flags.chunks(FLAGS_COMMIT_MAX) {
             let batch = batch.to_vec();
             let changed = self.write(move |txn| {
@@ -254,6 +255,7 @@ impl<R: Remote> Pass<'_, R> {
                 for (message, flags) in &batch {
                     changed += usize::from(txn.observe_flags(*message, flags)?);
                 }
+                txn.goes_ahead(mailbox)?;
                 Ok(changed)
             })?;
             self.report.flags_in += changed;
@@ -278,11 +280,13 @@ pub(super) const fn tells_nothing(uid_validity: UidValidity) -> bool {
 }
 
 /// Can what happened since the cursor be told by mod-sequences? Not if the server has none, nor if they went back or
-/// stood still while something else moved.
+/// stood still while something else moved, be it by our own doing.
 pub(super) fn is_trusted(cursor: &Cursor, selected: &Selected) -> bool {
     let Some(now) = selected.highest_mod_seq else { return false };
     let was = cursor.highest_mod_seq;
     let went_back = now < was || selected.uid_next.is_some_and(|uid_next| uid_next < cursor.uid_next);
-    let moved = selected.exists != cursor.messages || selected.uid_next.is_some_and(|next| next != cursor.uid_next);
+    let moved = cursor.is_ahead
+        || selected.exists != cursor.messages
+        || selected.uid_next.is_some_and(|next| next != cursor.uid_next);
     was.get() > 0 && !went_back && !(now == was && moved)
 }

@@ -32,17 +32,12 @@ impl<R: Remote> Pass<'_, R> {
         self.is_familiar |= known
             .values()
             .any(|known| known.cursor.uid_validity.is_some_and(|was| self.uid_validity_of(known.mailbox) == Some(was)));
-        // What a pull that was cut short took in is not told by the cursor: a server that was restored since may not have it.
-        let fresh = self.read(|reader| reader.fresh_arrivals(self.account))?;
-        let fresh: BTreeSet<MailboxId> = fresh.into_iter().filter_map(|facts| Some(facts.upstream?.mailbox)).collect();
         // Whether it may still be only read is told by selecting it alone.
         let mailboxes = self.read(|reader| reader.mailboxes(self.account))?;
         let fixed: BTreeSet<MailboxId> = mailboxes.iter().filter(|it| it.read_only).map(|it| it.id).collect();
         let is_quiet = |folder: &Folder| {
             let is_covered = |known: &RemoteMailbox| is_unchanged(&known.cursor, folder);
-            !fixed.contains(&folder.mailbox)
-                && !fresh.contains(&folder.mailbox)
-                && known.get(&folder.mailbox).is_some_and(is_covered)
+            !fixed.contains(&folder.mailbox) && known.get(&folder.mailbox).is_some_and(is_covered)
         };
         let (restless, steady): (Vec<Folder>, Vec<Folder>) =
             folders.into_iter().partition(|folder| restless.contains(&folder.mailbox));
@@ -300,6 +295,7 @@ impl<R: Remote> Pass<'_, R> {
 fn is_unchanged(cursor: &Cursor, folder: &Folder) -> bool {
     folder.status.is_some_and(|status| {
         cursor.uid_validity == Some(status.uid_validity)
+            && !cursor.is_ahead
             && status.uid_next == Some(cursor.uid_next)
             && status.messages == cursor.messages
             && cursor.highest_mod_seq.get() > 0

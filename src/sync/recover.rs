@@ -371,6 +371,7 @@ fn landed_elsewhere(
     evidence: &Evidence,
 ) -> store::Result<()> {
     let message = landed.message;
+    txn.goes_ahead(mailbox)?;
     txn.bind(message, mailbox, landed.uid, &landed.sent)?;
     txn.observe_flags(message, &landed.shown)?;
     txn.settle_parts(message, &evidence.settles)?;

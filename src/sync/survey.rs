@@ -94,7 +94,7 @@ impl<R: Remote> Pass<'_, R> {
         let bound = self.read(|reader| reader.bound(mailbox))?;
         let skipped = self.read(|reader| reader.skipped(mailbox))?;
         let Some((cursor, difference)) = visit.difference(&bound, skipped) else { return Ok(None) };
-        self.take_flags(difference.flags)?;
+        self.take_flags(mailbox, difference.flags)?;
         self.close(mailbox, cursor, difference.unskip, difference.vanished, bound.len()).map(Some)
     }
 }
@@ -135,7 +135,7 @@ impl Plan {
 
     /// Is the mailbox looked into for the first time?
     fn is_first(&self) -> bool {
-        self.cursor == Cursor::start(self.cursor.uid_validity)
+        self.cursor.is_start()
     }
 
     fn fetch(&mut self, arrived: UidSet<RemoteUid>, outlines: bool) {
@@ -148,7 +148,7 @@ impl Plan {
     fn scan(&mut self, uid_next: RemoteUid, bound: &UidSet<RemoteUid>, facts: &Facts) {
         let was = self.cursor.highest_mod_seq;
         let now = self.status.highest_mod_seq.filter(|now| now.get() > 0);
-        self.is_whole = was.get() == 0 || now.is_none();
+        self.is_whole = was.get() == 0 || now.is_none() || (self.cursor.is_ahead && now == Some(was));
         if self.is_whole {
             return self.push_scan(between(RemoteUid::new(1), uid_next), None);
         }
@@ -222,6 +222,7 @@ impl Visit {
             uid_next: status.uid_next?,
             highest_mod_seq: selected.highest_mod_seq.unwrap_or(ModSeq::new(0)),
             messages: selected.exists,
+            is_ahead: false,
         };
         Some((cursor, difference))
     }

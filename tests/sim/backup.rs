@@ -64,6 +64,18 @@ impl World {
         self.forget_the_servers_past();
     }
 
+    /// The agent starts on what a power cut left. That a step was done may be forgotten with it, and a server that was restored
+    /// tells nothing of it either: then it is done again, as it was asked for.
+    pub fn expect_again(&mut self) {
+        let Some(life) = self.agent.life.as_ref().filter(|_| self.server.was_restored()) else { return };
+        let accounts: Vec<AccountId> = (0..self.agent.accounts).map(|number| life.account(number)).collect();
+        let (open, there) = (open(&life.store, &accounts), counts(self.server.store(), &self.accounts_there()));
+        for (number, entry) in &mut self.ledger.messages {
+            let of = |counts: &Counts| counts.get(number).copied().unwrap_or(0);
+            entry.most = entry.most.max((of(&there) + of(&open)).min(entry.most_made));
+        }
+    }
+
     /// What people may hold is the administrator's word, and no part of what is undone: were a quota that was lifted since
     /// in force again, nobody would lift it in the end, and what waits for room would have to be given up.
     fn keep_quotas(&self) {

@@ -21,6 +21,8 @@ pub struct Entry {
     /// How many of it there must be at least, and may be at most.
     pub least: i32,
     pub most: i32,
+    /// How many there might be if no server were ever restored from a backup.
+    pub most_made: i32,
     /// How many acknowledged deletions there were.
     pub deleted: i32,
     /// Someone wanted it, or a copy of it, deleted.
@@ -67,6 +69,7 @@ impl Ledger {
             by_smtp,
             least,
             most,
+            most_made: most,
             deleted: 0,
             is_unwanted: false,
             is_moved: false,
@@ -98,9 +101,14 @@ impl Ledger {
 }
 
 impl Entry {
+    pub fn may_be_one_more(&mut self) {
+        self.most += 1;
+        self.most_made += 1;
+    }
+
     pub fn copied(&mut self, is_certain: bool) {
         self.least += i32::from(is_certain);
-        self.most += 1;
+        self.may_be_one_more();
         self.is_contested = true;
     }
 

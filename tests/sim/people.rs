@@ -216,7 +216,7 @@ impl World {
         // What the server lost is put there anew, where the user moved it.
         let is_undone = self.people[who].side == Side::Here && self.is_undone(self.people[who].account);
         if let Some(entry) = self.ledger.entry(picked.number).filter(|_| is_undone) {
-            entry.most += 1;
+            entry.may_be_one_more();
         }
     }
 
@@ -389,7 +389,7 @@ impl World {
         let is_atomic = self.server.capabilities.has(mailtide::imap::server::Capability::Move);
         let is_theirs = self.people[who].side == Side::There;
         if let Some(entry) = self.ledger.entry(number).filter(|_| in_doubt && !is_atomic && is_theirs) {
-            entry.most += 1;
+            entry.may_be_one_more();
         }
     }
 }

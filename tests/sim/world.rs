@@ -55,6 +55,8 @@ pub struct World {
     jump_ms: Arc<AtomicI64>,
     doom: Power,
     revival: Option<Instant>,
+    /// The agent is gone by a power cut.
+    lost_power: bool,
 }
 
 /// What came of a world.
@@ -127,6 +129,7 @@ impl World {
             jump_ms,
             doom: Power::Stays,
             revival: None,
+            lost_power: false,
         }
     }
 
@@ -189,12 +192,16 @@ impl World {
         if self.agent.life.is_none() && self.revival.is_some_and(|revival| revival <= Instant::now()) {
             self.revival = None;
             self.agent.start();
+            if std::mem::take(&mut self.lost_power) {
+                self.expect_again();
+            }
         }
     }
 
     fn crash(&mut self, power: Power) {
         self.agent.crash(power);
         if power != Power::Stays {
+            self.lost_power = true;
             // What was fetched a moment ago may have gone with it.
             self.ledger.messages.values_mut().for_each(|entry| entry.must_be_recoverable = false);
         }

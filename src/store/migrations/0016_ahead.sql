@@ -1,0 +1,3 @@
+-- What is known of a mailbox upstream came behind its cursor: from the answers to what was sent, or by a look that was cut
+-- short.
+ALTER TABLE remote_mailbox ADD COLUMN is_ahead INTEGER NOT NULL DEFAULT 0;
