@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::account::{Live, Order};
 use super::worker::Worker;
 use crate::control::report::{Left, State, SyncedAccount};
-use crate::store::Store;
+use crate::store::{Origin, Reader, Store};
 use crate::sync::remote::News;
 use crate::types::AccountId;
 use crate::upstream::Dial;
@@ -37,6 +37,9 @@ impl<D: Dial + Clone> Worker<D> {
         match order {
             Order::Sync(tell) => {
                 self.is_asked = true;
+                if tell.is_some() {
+                    self.ask_again();
+                }
                 self.waiting.extend(tell);
             }
             Order::SetPaused(paused) => self.paused = paused,
@@ -46,6 +49,19 @@ impl<D: Dial + Clone> Worker<D> {
                     let name = news.name.as_ref().filter(|name| !self.came.contains(name));
                     self.came.extend(name.filter(|_| self.came.len() < CAME_MAX).cloned());
                 }
+            }
+        }
+    }
+
+    /// Whoever asks for a sync wants what was not given before as well.
+    fn ask_again(&self) {
+        let account = self.id;
+        let is_missed = |reader: &Reader<'_>| Ok(!reader.not_given(account)?.is_empty());
+        if self.common.store.read(is_missed).unwrap_or_default() {
+            let written =
+                self.common.store.write(Origin::Upstream, self.common.clock.now(), move |txn| txn.ask_again(account));
+            if let Err(error) = written {
+                tracing::warn!(account = %self.config.name, "what the server did not give is asked for later: {error}");
             }
         }
     }

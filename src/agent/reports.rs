@@ -7,26 +7,33 @@ use super::recovery;
 use crate::control::bodies::{Amount, Bodies, StoppedBy, Today};
 use crate::control::report;
 use crate::store::{
-    AbsentCounts, Conflict, Overview, Postponed, Reader, Result, Store, Submission, SubmissionState, Verdict,
+    AbsentCounts, Conflict, NotGiven, Overview, Postponed, Reader, Result, Store, Submission, SubmissionState, Verdict,
 };
 use crate::sync::stock::Waiting;
 use crate::types::{AccountId, MessageId, QuotaUse, Timestamp};
 
 /// An account at a glance.
 pub fn account(store: &Store, id: AccountId, live: &Live, waiting: &Waiting) -> Result<report::Account> {
-    let (overview, quarantined, postponed, quota) = store.read(|reader| {
-        Ok((reader.overview(id)?, reader.quarantined(id)?, reader.postponed(id)?, reader.upstream_quota(id)?))
+    let (overview, quarantined, (popped, mirrored), quota) = store.read(|reader| {
+        let not_given = (reader.postponed(id)?, reader.not_given(id)?);
+        Ok((reader.overview(id)?, reader.quarantined(id)?, not_given, reader.upstream_quota(id)?))
     })?;
     let open = quarantined.into_iter().filter(|quarantine| quarantine.verdict == Verdict::Open);
     let blocked = open.map(|quarantine| report::Blocked {
         mailbox: quarantine.name.map(String::from).unwrap_or_default(),
         why: format!("{} messages vanished on the server at once", quarantine.vanished),
     });
-    let not_given = postponed.into_iter().map(|Postponed { unique_id, why, until }| report::NotGiven {
+    let popped = popped.into_iter().map(|Postponed { unique_id, why, until }| report::NotGiven {
         unique_id,
         why,
         again: until.to_rfc3339(),
     });
+    let mirrored = mirrored.into_iter().map(|NotGiven { mailbox, uid, why, again }| report::NotGiven {
+        unique_id: format!("UID {uid} of {mailbox}"),
+        why,
+        again: again.to_rfc3339(),
+    });
+    let not_given = popped.chain(mirrored);
     let quota = quota.into_iter().map(|QuotaUse { root, resource, used, limit }| report::Quota {
         root,
         resource: resource.to_ascii_lowercase(),
@@ -85,6 +92,7 @@ pub fn left(reader: &Reader<'_>, id: AccountId, now: Timestamp) -> Result<report
         not_filed: reader.submissions_unfiled(id, now)?.len() as u64,
         blocked: reader.quarantined(id)?.iter().filter(is_open).count() as u64,
         outbox_held: outbox.held.into(),
+        not_given: (reader.postponed(id)?.len() + reader.not_given(id)?.len()) as u64,
     })
 }
 

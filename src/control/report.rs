@@ -77,7 +77,7 @@ pub struct Quota {
 /// A message that a server lists and does not give.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotGiven {
-    /// The unique id by which the server lists it.
+    /// The unique id by which a POP3 server lists it; for IMAP its UID and mailbox, in words.
     pub unique_id: String,
     pub why: String,
     /// When it is asked for again.
@@ -187,6 +187,9 @@ pub struct Left {
     /// Messages that the user holds back, which nothing is to be done about.
     #[serde(default)]
     pub outbox_held: u64,
+    /// Messages that the server lists and does not give; it is asked again.
+    #[serde(default)]
+    pub not_given: u64,
 }
 
 impl Left {
@@ -206,6 +209,12 @@ impl fmt::Display for Left {
             (self.outbox_parked, "message cannot be sent", "messages cannot be sent", " (syncctl outbox list)"),
             (self.not_filed, "sent message is not in Sent yet", "sent messages are not in Sent yet", ""),
             (self.blocked, "mailbox is blocked", "mailboxes are blocked", " (syncctl status)"),
+            (
+                self.not_given,
+                "message is not given by the server",
+                "messages are not given by the server",
+                " (syncctl status)",
+            ),
             (self.outbox_held, "message is held back", "messages are held back", " (syncctl outbox list)"),
         ];
         let told = kinds.into_iter().filter(|(count, ..)| *count > 0).map(|(count, one, more, look)| {

@@ -12,7 +12,7 @@ use crate::merge::FlagReplicas;
 use crate::types::mutant::mutant;
 use crate::types::{
     AccountId, ContentHash, ContentId, Flag, Flags, InternalDate, MailboxId, MessageId, ModSeq, OutlineId, RemoteUid,
-    SystemFlag, UidSet, UidValidity,
+    SystemFlag, Timestamp, UidSet, UidValidity,
 };
 
 /// A message that upstream has.
@@ -139,50 +139,23 @@ impl Reader<'_> {
 
     /// Mailboxes that must be looked into though upstream shows no change: bytes are missing, messages have no UID any
     /// more, they are in quarantine.
-    pub fn restless_mailboxes(&self, account: AccountId, attempts_max: u32) -> Result<Vec<MailboxId>> {
+    pub fn restless_mailboxes(&self, account: AccountId, now: Timestamp) -> Result<Vec<MailboxId>> {
         let mut select = self.conn().prepare_cached(
             "SELECT b.mailbox_id FROM remote_mailbox AS b WHERE b.account_id = ?1 AND (
                EXISTS (SELECT 1 FROM remote_message AS r WHERE r.mailbox_id = b.mailbox_id AND r.uid < 0)
                OR EXISTS (SELECT 1 FROM message AS m JOIN remote_message AS r ON r.message_id = m.id
                           WHERE m.content_id IS NULL AND m.outline_id IS NULL AND r.mailbox_id = b.mailbox_id)
-               OR EXISTS (SELECT 1 FROM remote_skipped AS s WHERE s.mailbox_id = b.mailbox_id AND s.attempts < ?2)
+               OR EXISTS (SELECT 1 FROM remote_skipped AS s WHERE s.mailbox_id = b.mailbox_id AND s.again_ms <= ?2)
                OR EXISTS (SELECT 1 FROM quarantine AS q WHERE q.mailbox_id = b.mailbox_id))
              ORDER BY b.mailbox_id",
         )?;
         let ids =
-            select.query_map(params![account.get(), attempts_max], |row| row.get("mailbox_id").map(MailboxId::new))?;
+            select.query_map(params![account.get(), now.unix_ms()], |row| row.get("mailbox_id").map(MailboxId::new))?;
         Ok(ids.collect::<rusqlite::Result<_>>()?)
-    }
-
-    /// UIDs upstream that are not mirrored, with how often they were tried.
-    pub fn skipped(&self, mailbox: MailboxId) -> Result<Vec<(RemoteUid, u32)>> {
-        let mut select = self
-            .conn()
-            .prepare_cached("SELECT uid, attempts FROM remote_skipped WHERE mailbox_id = ?1 ORDER BY uid")?;
-        let rows = select
-            .query_map([mailbox.get()], |row| Ok((RemoteUid::new(row.get("uid")?), row.get::<_, u32>("attempts")?)))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }
 
 impl Txn<'_> {
-    /// Upstream named the message but gave no bytes, or it is left to itself: it is not mirrored.
-    pub fn skip(&mut self, mailbox: MailboxId, uid: RemoteUid, why: &str) -> Result<()> {
-        let mut insert = self.conn().prepare_cached(
-            "INSERT INTO remote_skipped (mailbox_id, uid, attempts, why) VALUES (?1, ?2, 1, ?3)
-             ON CONFLICT (mailbox_id, uid) DO UPDATE SET attempts = attempts + 1, why = excluded.why",
-        )?;
-        insert.execute(params![mailbox.get(), uid.get(), why])?;
-        Ok(())
-    }
-
-    /// The message with this UID is mirrored now, or upstream has it no more.
-    pub fn unskip(&mut self, mailbox: MailboxId, uid: RemoteUid) -> Result<()> {
-        let mut delete = self.conn().prepare_cached("DELETE FROM remote_skipped WHERE mailbox_id = ?1 AND uid = ?2")?;
-        delete.execute(params![mailbox.get(), uid.get()])?;
-        Ok(())
-    }
-
     /// Upstream has the message there, with these flags.
     pub fn bind(&mut self, message: MessageId, mailbox: MailboxId, uid: RemoteUid, base: &Flags) -> Result<()> {
         let mut insert = self.conn().prepare_cached(

@@ -4,18 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use super::cover::GIVE_ATTEMPTS_MAX;
 use super::guard::is_mass;
 use super::remote::Scanned;
 use crate::store::Bound;
 use crate::types::mutant::mutant;
-use crate::types::{Flags, MessageId, RemoteUid, UidSet};
+use crate::types::{Flags, MessageId, RemoteUid, Timestamp, UidSet};
 
 /// What is here of a mailbox, and what the server told of it.
 pub(super) struct Sight<'a> {
     pub(super) bound: &'a [Bound],
-    /// UIDs without a message here, and how often each was asked for.
-    pub(super) skipped: BTreeMap<RemoteUid, u32>,
+    /// UIDs without a message here, and when each is to be asked for again.
+    pub(super) skipped: BTreeMap<RemoteUid, Timestamp>,
+    pub(super) now: Timestamp,
     /// How many messages there are upstream.
     pub(super) exists: u32,
     pub(super) scanned: Vec<Scanned>,
@@ -83,7 +83,7 @@ impl Sight<'_> {
         mut new: Vec<RemoteUid>,
     ) -> Difference {
         let is_wanted_again =
-            |(uid, attempts): (&RemoteUid, &u32)| (*attempts < GIVE_ATTEMPTS_MAX && exists(*uid)).then_some(*uid);
+            |(uid, again): (&RemoteUid, &Timestamp)| (*again <= self.now && exists(*uid)).then_some(*uid);
         new.extend(self.skipped.iter().filter_map(is_wanted_again));
         new.extend(by_uid.iter().filter(|(uid, bound)| !bound.is_known && exists(**uid)).map(|(uid, _)| *uid));
         new.sort_unstable();

@@ -17,9 +17,6 @@ use crate::store::{Bound, Cursor, RemoteMailbox, bound_uids};
 use crate::types::mutant::mutant;
 use crate::types::{Flags, MailboxId, MessageId, ModSeq, RemoteUid, UidSet, UidValidity};
 
-/// How often a message is asked for that the server named but did not give.
-pub(super) const GIVE_ATTEMPTS_MAX: u32 = 5;
-
 /// UIDs in one FETCH of fingerprints.
 const FINGERPRINTS_MAX: usize = 1000;
 
@@ -218,7 +215,8 @@ impl<R: Remote> Pass<'_, R> {
         let skipped = self.read(|reader| reader.skipped(mailbox))?.into_iter().collect();
         let (scanned, gone, is_complete) = self.scan_since(cursor, selected).await?;
         let told = if is_complete { UidSet::new() } else { self.remote.take_vanished() };
-        let sight = Sight { bound, skipped, exists: selected.exists, scanned, is_complete, gone, told };
+        let sight =
+            Sight { bound, skipped, now: self.now(), exists: selected.exists, scanned, is_complete, gone, told };
         match sight.difference() {
             Some(difference) => Ok(difference),
             None => Ok(sight.difference_from(&self.remote.uids().await?)),

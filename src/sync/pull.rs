@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cover::GIVE_ATTEMPTS_MAX;
 use super::guard::is_mass;
 use super::names;
 use super::pass::Pass;
@@ -26,7 +25,7 @@ impl<R: Remote> Pass<'_, R> {
     pub(super) async fn pull(&mut self) -> Result<()> {
         let (mut folders, mut vanishing) = self.take_listing().await?;
         folders.retain(|folder| !self.unseen.contains_key(&folder.mailbox));
-        let restless = self.read(|reader| reader.restless_mailboxes(self.account, GIVE_ATTEMPTS_MAX))?;
+        let restless = self.read(|reader| reader.restless_mailboxes(self.account, self.now()))?;
         let restless: BTreeSet<MailboxId> = restless.into_iter().collect();
         let known = self.known()?;
         self.is_familiar |= known

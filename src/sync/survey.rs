@@ -93,7 +93,7 @@ impl<R: Remote> Pass<'_, R> {
         let mailbox = visit.folder.mailbox;
         let bound = self.read(|reader| reader.bound(mailbox))?;
         let skipped = self.read(|reader| reader.skipped(mailbox))?;
-        let Some((cursor, difference)) = visit.difference(&bound, skipped) else { return Ok(None) };
+        let Some((cursor, difference)) = visit.difference(&bound, skipped, self.now()) else { return Ok(None) };
         self.take_flags(mailbox, difference.flags)?;
         self.close(mailbox, cursor, difference.unskip, difference.vanished, bound.len()).map(Some)
     }
@@ -188,7 +188,12 @@ impl Visit {
     }
 
     /// Where the cursor goes and what is different, now that arrivals are here. `None`: it does not add up.
-    fn difference(&self, bound: &[Bound], skipped: Vec<(RemoteUid, u32)>) -> Option<(Cursor, Difference)> {
+    fn difference(
+        &self,
+        bound: &[Bound],
+        skipped: Vec<(RemoteUid, Timestamp)>,
+        now: Timestamp,
+    ) -> Option<(Cursor, Difference)> {
         let Plan { status, cursor, errands, is_whole } = &self.plan;
         let selected = self.seen.selected.as_ref().filter(|_| !self.seen.is_unsteady)?;
         let since = selected.since.as_ref().filter(|_| !is_whole);
@@ -210,6 +215,7 @@ impl Visit {
         let sight = Sight {
             bound,
             skipped: skipped.into_iter().collect(),
+            now,
             exists: selected.exists,
             scanned,
             is_complete: *is_whole,

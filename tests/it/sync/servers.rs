@@ -5,7 +5,10 @@ use mailtide::sync::remote::RefusalCode;
 use mailtide::types::{Flag, Flags, SystemFlag, Timestamp};
 
 use super::model_remote::{Cut, Traits};
-use super::world::World;
+use super::world::{NOW_MS, World};
+
+/// What someone does.
+type Act = fn(&World);
 
 fn with_mail(traits: Traits) -> World {
     let world = World::new(traits);
@@ -139,9 +142,43 @@ fn a_message_that_the_server_does_not_give_does_not_hold_up_the_others() {
         world.sync().expect("a sync");
         let quiet = world.server.state().calls;
         assert!(quiet <= 4, "it is not asked for again and again: {quiet} calls");
-        world.server.expunge("INBOX", 5);
+        let refused = world.server.state().refuses.clone();
+        world.server.state().refuses.clear();
+        let account = world.account;
+        let missed = world.read(|reader| reader.not_given(account));
+        assert_eq!(missed.iter().map(|one| (one.mailbox.as_str(), one.uid.get())).collect::<Vec<_>>(), [("INBOX", 5)]);
+        world.sync().expect("a sync");
+        assert!(!world.here().contains("m5"), "it is left alone for a while");
+        world.server.state().refuses = refused.clone();
+        world.sync_at(NOW_MS + 6 * 60_000).expect("a sync");
+        assert!(!world.here().contains("m5"));
+        world.server.state().refuses.clear();
+        world.sync_at(NOW_MS + 30 * 60_000).expect("a sync");
+        assert_eq!(world.here(), world.there());
+        assert!(world.read(|reader| reader.not_given(account)).is_empty());
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn what_the_server_did_not_give_is_asked_for_at_once_when_the_user_asks_and_forgotten_when_it_goes() {
+    for is_asked in [true, false] {
+        let world = World::new(Traits::modern());
+        world.server.deliver("INBOX", "m", "");
+        world.server.state().refuses.push(("FETCH", "INBOX 1.".to_owned(), None));
+        (0..8).for_each(|_| drop(world.sync().expect("a sync")));
+        let account = world.account;
+        assert_eq!(world.read(|reader| reader.not_given(account)).len(), 1);
+        match is_asked {
+            true => {
+                world.server.state().refuses.clear();
+                world.write(Origin::Upstream, move |txn| txn.ask_again(account));
+            }
+            false => world.server.expunge("INBOX", 1),
+        }
         world.settle();
         assert_eq!(world.here(), world.there());
+        assert!(world.read(|reader| reader.not_given(account)).is_empty());
         world.assert_sound();
     }
 }
@@ -234,8 +271,10 @@ fn a_server_restored_from_a_backup_gives_uids_out_again_and_no_message_is_taken_
 /// more, since it was as the cursor had it.
 #[test]
 fn what_a_sync_that_was_cut_short_sent_or_took_in_goes_when_the_server_is_restored_to_before_it() {
-    let acts: [(&str, fn(&World)); 7] = [
-        ("delivered there", |world| drop(world.server.deliver("INBOX", "p", ""))),
+    let acts: [(&str, Act); 7] = [
+        ("delivered there", |world| {
+            world.server.deliver("INBOX", "p", "");
+        }),
         ("flagged there", |world| world.server.set_flags("INBOX", 2, "\\Flagged")),
         ("flagged here", |world| world.flag("INBOX", "m", "\\Deleted", "")),
         ("moved here", |world| world.move_message("INBOX", "m", "B")),
@@ -638,7 +677,7 @@ fn what_was_sent_to_a_mailbox_that_has_another_name_since_is_found_there() {
 /// A lock is gone after a while, and room is made: nobody has to say that it is to be tried again.
 #[test]
 fn what_was_refused_for_a_reason_that_passes_is_tried_again_by_itself_and_the_rest_is_not() {
-    let minutes = |count: i64| 1_700_000_000_000 + count * 60_000;
+    let minutes = |count: i64| NOW_MS + count * 60_000;
     for (code, passes) in [
         (Some(RefusalCode::InUse), true),
         (Some(RefusalCode::OverQuota), true),
@@ -657,7 +696,7 @@ fn what_was_refused_for_a_reason_that_passes_is_tried_again_by_itself_and_the_re
             let word = if request == "APPEND" { "late" } else { "Late" };
             world.server.state().refuses.push((request, word.to_owned(), code));
             let parked = |at: i64| {
-                world.sync_at(at);
+                world.sync_at(at).expect("a sync");
                 world.journal().len()
             };
             assert_eq!((parked(minutes(0)), parked(minutes(4))), (1, 1));
@@ -671,17 +710,6 @@ fn what_was_refused_for_a_reason_that_passes_is_tried_again_by_itself_and_the_re
             assert_eq!(world.here() == world.there(), passes);
             world.assert_sound();
         }
-    }
-}
-
-impl World {
-    /// One sync at that time.
-    fn sync_at(&self, unix_ms: i64) {
-        let clock = move || mailtide::types::Timestamp::from_unix_ms(unix_ms);
-        let mut report = mailtide::sync::Report::default();
-        let mut remote = self.server.connect();
-        let engine = self.engine();
-        super::world::block_on(engine.sync_once(&mut remote, &clock, &mut report)).expect("a sync");
     }
 }
 

@@ -39,8 +39,11 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// When everything happens.
+pub const NOW_MS: i64 = 1_700_000_000_000;
+
 fn clock() -> Timestamp {
-    Timestamp::from_unix_ms(1_700_000_000_000)
+    Timestamp::from_unix_ms(NOW_MS)
 }
 
 /// Counts what the store commits.
@@ -130,9 +133,15 @@ impl World {
 
     /// One sync over a new connection.
     pub fn sync(&self) -> Result<Report, Error> {
+        self.sync_at(NOW_MS)
+    }
+
+    /// One sync at that time.
+    pub fn sync_at(&self, unix_ms: i64) -> Result<Report, Error> {
         let engine = self.engine();
         let mut report = Report::default();
         let mut remote = self.server.connect();
+        let clock = move || Timestamp::from_unix_ms(unix_ms);
         block_on(engine.sync_once(&mut remote, &clock, &mut report)).map(|()| report)
     }
 
