@@ -46,10 +46,11 @@ impl Reader<'_> {
         Ok(ids.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The greatest UID upstream of the messages of a mailbox.
+    /// The greatest UID upstream of the messages of a mailbox; `None`: no message has one (any more).
     pub fn last_bound(&self, mailbox: MailboxId) -> Result<Option<RemoteUid>> {
-        let mut select =
-            self.conn().prepare_cached("SELECT max(uid) AS last FROM remote_message WHERE mailbox_id = ?1")?;
+        let mut select = self
+            .conn()
+            .prepare_cached("SELECT max(uid) AS last FROM remote_message WHERE mailbox_id = ?1 AND uid > 0")?;
         let last: Option<u32> = select.query_row([mailbox.get()], |row| row.get("last"))?;
         Ok(last.map(RemoteUid::new))
     }

@@ -101,7 +101,7 @@ fn of_what_comes_no_more_is_caught_than_the_configuration_wants() {
 
 impl World {
     /// Catches what came into a mailbox: selected before, or not.
-    fn catch(&self, mailbox: &str, is_selected: bool) -> usize {
+    pub(super) fn catch(&self, mailbox: &str, is_selected: bool) -> usize {
         let name = RemoteName(mailbox.to_owned());
         let mut remote = self.server.connect();
         let came = match is_selected {

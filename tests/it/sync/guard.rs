@@ -1,7 +1,7 @@
 //! What vanishes in a mass, and what a server leaves out by mistake.
 
 use mailtide::store::Verdict;
-use mailtide::types::Timestamp;
+use mailtide::types::{Bodies, BodyPolicy, Timestamp};
 
 use super::model_remote::{Server, Traits};
 use super::world::World;
@@ -215,6 +215,36 @@ fn another_server_under_the_same_name_takes_nothing_away_without_asking() {
         }
         world.settle();
         assert_eq!(world.here(), world.there());
+    }
+}
+
+/// The server's data are lost, and it is set up anew: nothing of what was mirrored has a UID there any more.
+#[test]
+fn a_server_that_was_wiped_is_synced_and_caught_from_though_no_message_has_a_uid() {
+    for default in [Bodies::All, Bodies::Headers] {
+        for traits in Traits::all() {
+            let mut world = World::new(traits);
+            world.bodies = BodyPolicy { default, ..BodyPolicy::ALL };
+            world.server.create("Work");
+            for nth in 0..MANY {
+                world.server.deliver("Work", &format!("m{nth}"), "");
+            }
+            world.settle();
+            empty_and_renumber(&world.server, "Work");
+            for _ in 0..2 {
+                assert_eq!(world.sync().expect("a sync").blocked, ["Work"]);
+                assert_eq!(world.catch("Work", true), 0);
+            }
+            world.server.deliver("Work", "new", "");
+            world.catch("Work", false);
+            assert_eq!(world.sync().expect("a sync").blocked, ["Work"]);
+            assert_eq!(count(&world.here()), MANY as usize);
+            assert!(world.here().contains("new"), "{}", world.here());
+            world.assert_sound();
+            decide(&world, Verdict::Confirmed);
+            world.settle();
+            assert_eq!(world.here(), world.there());
+        }
     }
 }
 
