@@ -28,9 +28,19 @@ impl Reader<'_> {
 
     /// Did the user give the mailbox another name, or one above it, which upstream does not know yet?
     pub fn is_renamed_here(&self, account: AccountId, mailbox: MailboxId) -> Result<bool> {
+        self.is_given_a_name(mailbox, &self.entries(account)?)
+    }
+
+    /// The same, and upstream has not refused it.
+    pub fn is_to_be_renamed(&self, account: AccountId, mailbox: MailboxId) -> Result<bool> {
+        let mut entries = self.entries(account)?;
+        entries.retain(|entry| !matches!(entry.state, State::Parked { .. }));
+        self.is_given_a_name(mailbox, &entries)
+    }
+
+    fn is_given_a_name(&self, mailbox: MailboxId, entries: &[Entry]) -> Result<bool> {
         let local = self.mailbox(mailbox)?;
-        let is_renamed = || Ok(!names_given(mailbox, local.name.as_ref(), &self.entries(account)?).is_empty());
-        if local.name.is_some() { is_renamed() } else { Ok(false) }
+        Ok(local.name.is_some() && !names_given(mailbox, local.name.as_ref(), entries).is_empty())
     }
 }
 

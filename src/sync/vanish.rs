@@ -49,7 +49,9 @@ impl<R: Remote> Pass<'_, R> {
             self.write_durably(move |txn| bring_back_upstream(txn, account, &rejected))?;
         }
         let (all, labels) = (all.clone(), self.remote.facts().labels);
-        let is_anew = vanishing.cursor.is_none() && self.read(|reader| reader.is_renamed_here(account, mailbox))?;
+        // What upstream did not let the user rename it would not let them make anew; and where access was only taken away it
+        // would be there twice once that is given again.
+        let is_anew = vanishing.cursor.is_none() && self.read(|reader| reader.is_to_be_renamed(account, mailbox))?;
         let work = move |txn: &mut Txn<'_>| Accounting::new(txn, account, &vanishing, &all, labels)?.run();
         // What is made anew goes into the journal.
         let outcome = if is_anew { self.write_durably(work)? } else { self.write(work)? };

@@ -270,3 +270,30 @@ fn mail_that_waited_in_a_mailbox_deleted_here_is_seen_once_that_is_discarded() {
         }
     }
 }
+
+/// As a shared mailbox is from which access is taken for a while.
+#[test]
+fn a_mailbox_that_could_not_be_renamed_is_not_made_anew_when_it_is_gone() {
+    for traits in Traits::all() {
+        for word in [Word::Retry, Word::Discard] {
+            let world = World::new(traits.clone());
+            two_folders(&world.server);
+            world.settle();
+            refuse(&world.server, "RENAME", "A", Some(RefusalCode::NoPerm));
+            world.rename("A", "Q");
+            world.settle();
+            let taken = world.server.state().mailboxes.remove("A").expect("a mailbox");
+            world.settle();
+            assert_eq!(world.there(), "B: b\nINBOX:");
+            world.server.state().mailboxes.insert("A".to_owned(), taken);
+            world.settle();
+            world.server.state().refuses.clear();
+            settle_all(&world, word);
+            world.settle();
+            assert_eq!(world.there().matches('a').count(), 1, "{}", world.there());
+            assert_eq!(world.here(), world.there());
+            assert!(world.journal().is_empty());
+            world.assert_sound();
+        }
+    }
+}
