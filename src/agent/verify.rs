@@ -3,7 +3,9 @@
 //! Bytes that the disk has spoilt are dropped and fetched again, where a server has them.
 //!
 //! What is still to be done upstream differs by its nature and is only counted. Both sides may change while they are
-//! compared: a difference counts when a sync and a second look find it again.
+//! compared: a difference counts when a sync and a second look find it again. A server is believed as little as by a sync:
+//! it is asked again for a mailbox that it does not open and for messages that it leaves out (QUIRKS.md rows 19 and 35).
+//! A mailbox that has other UIDs than when it was synced is not compared: which message is which is not known.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,13 +17,13 @@ use crate::config;
 use crate::control::Failure;
 use crate::control::report::{Verified, VerifiedAccount};
 use crate::store::{self, MessageFacts, RemoteMailbox, Store};
-use crate::sync;
 use crate::sync::maildrop::engine::{Compared, MaildropEngine};
 use crate::sync::maildrop::seam::OpenMaildrop;
-use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName};
+use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected};
+use crate::sync::{self, scan_each};
 use crate::types::{AccountId, Flag, Flags, RemoteUid};
 use crate::upstream::Tcp;
-use crate::upstream::imap::ImapRemote;
+use crate::upstream::imap::{Connector, ImapRemote};
 
 /// What one look found.
 #[derive(Default)]
@@ -30,7 +32,11 @@ struct Found {
     messages: u64,
     unsettled: u64,
     differences: Vec<String>,
+    uncompared: Vec<String>,
 }
+
+/// How often a mailbox is selected, if the server refuses.
+const SELECTS_MAX: usize = 3;
 
 /// Why an account could not be compared.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +71,9 @@ pub(super) async fn run(agent: &Arc<Agent>, account: Option<&str>, store_only: b
             Ok(found) => (found, None),
             Err(trouble) => (Found::default(), Some(trouble.to_string())),
         };
-        let Found { mailboxes, messages, unsettled, differences } = found;
-        accounts.push(VerifiedAccount { name: config.name, mailboxes, messages, differences, unsettled, error });
+        let Found { mailboxes, messages, unsettled, differences, uncompared } = found;
+        let name = config.name;
+        accounts.push(VerifiedAccount { name, mailboxes, messages, differences, uncompared, unsettled, error });
     }
     Ok(Verified { store: audit.wrong, contents: audit.contents, fetched_again, accounts })
 }
@@ -81,15 +88,15 @@ async fn compare(agent: &Arc<Agent>, config: &config::Account, id: AccountId) ->
             let engine = MaildropEngine::new(agent.common.store.clone(), id, keep);
             let compared = engine.compare(&mut connector.open().await?, &move || clock.now()).await?;
             let Compared { messages, differences } = compared;
-            return Ok(Found { mailboxes: 1, messages, unsettled: 0, differences });
+            return Ok(Found { mailboxes: 1, messages, differences, ..Found::default() });
         }
     };
     let mut remote = connector.connect().await?;
     sync(agent, config).await?;
-    let mut found = look(&agent.common.store, config, id, &mut remote).await?;
-    if !found.differences.is_empty() {
+    let mut found = look(&agent.common.store, config, id, &connector, &mut remote).await?;
+    if !found.differences.is_empty() || !found.uncompared.is_empty() {
         sync(agent, config).await?;
-        let again = look(&agent.common.store, config, id, &mut remote).await?;
+        let again = look(&agent.common.store, config, id, &connector, &mut remote).await?;
         let before = std::mem::replace(&mut found, again).differences;
         found.differences.retain(|difference| before.contains(difference));
     }
@@ -106,6 +113,7 @@ async fn look(
     store: &Store,
     config: &config::Account,
     id: AccountId,
+    connector: &Connector<Tcp>,
     remote: &mut ImapRemote,
 ) -> Result<Found, Trouble> {
     let mut found = Found::default();
@@ -116,7 +124,14 @@ async fn look(
         let wanted = crate::types::MailboxName::parse(&path).is_ok_and(|name| config.folders.includes(&name));
         match mirrored {
             Some(mailbox) if mailbox.selectable && mailbox.name.is_some() => {
-                look_into(store, mailbox, remote, &mut found).await?;
+                match look_into(store, mailbox, remote, &mut found).await {
+                    // It may hang up on who asks for much (QUIRKS.md row 19), and take the next connection.
+                    Err(Trouble::Remote(error)) if error.connection_lost() => {
+                        *remote = connector.connect().await?;
+                        look_into(store, mailbox, remote, &mut found).await?;
+                    }
+                    looked => looked?,
+                }
             }
             None if wanted => found.differences.push(format!("{path}: the mailbox is on the server, not here")),
             Some(_) | None => {}
@@ -131,9 +146,17 @@ async fn look_into(
     remote: &mut ImapRemote,
     found: &mut Found,
 ) -> Result<(), Trouble> {
-    let selected = remote.select(&RemoteName(mailbox.remote_name.clone()), None).await?;
+    let name = mailbox.name.as_ref().map_or("", |name| name.as_str());
+    let selected = match select(remote, mailbox).await {
+        Ok(selected) => selected,
+        Err(RemoteError::Refused { text, .. }) => {
+            found.uncompared.push(format!("{name}: the server does not open it: {text}"));
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
     let uids = remote.uids().await?;
-    let scanned = if uids.is_empty() { Vec::new() } else { remote.scan(&uids, None).await? };
+    let scanned = scan_each(remote, &uids).await?;
     let there: BTreeMap<RemoteUid, Flags> = scanned.into_iter().map(|one| (one.uid, one.flags)).collect();
     let (facts, skipped, pending) = store.read(|reader| {
         let facts = reader.bound_facts(mailbox.mailbox)?;
@@ -143,9 +166,12 @@ async fn look_into(
     found.mailboxes += 1;
     found.messages += facts.len() as u64;
     found.unsettled += pending.iter().filter(|pending| **pending).count() as u64;
-    let name = mailbox.name.as_ref().map_or("", |name| name.as_str());
     if mailbox.cursor.uid_validity != Some(selected.uid_validity) {
-        found.differences.push(format!("{name}: UIDVALIDITY is another on the server"));
+        let (there, here) = (selected.exists, facts.len());
+        found.uncompared.push(format!(
+            "{name}: the server gave its messages other UIDs since they were synced ({there} there, {here} here); after \
+             another sync they can be compared, unless it does that at each connection"
+        ));
         return Ok(());
     }
     let here: BTreeMap<RemoteUid, (&MessageFacts, bool)> = facts
@@ -172,6 +198,18 @@ async fn look_into(
     let lost = here.iter().filter(|(uid, (_, pending))| !there.contains_key(uid) && !pending);
     found.differences.extend(lost.map(|(uid, _)| format!("{name}: UID {uid} is here, not on the server")));
     Ok(())
+}
+
+/// Opens a mailbox, asking again where the server refuses.
+async fn select(remote: &mut ImapRemote, mailbox: &RemoteMailbox) -> Result<Selected, RemoteError> {
+    let name = RemoteName(mailbox.remote_name.clone());
+    for _ in 1..SELECTS_MAX {
+        match remote.select(&name, None).await {
+            Err(RemoteError::Refused { .. }) => {}
+            selected => return selected,
+        }
+    }
+    remote.select(&name, None).await
 }
 
 /// Does the server keep the flag? An empty list says nothing: it was never told.

@@ -30,7 +30,7 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
     }
     let is_wrong =
         !verified.store.is_empty() || verified.accounts.iter().any(|account| !account.differences.is_empty());
-    let is_unasked = verified.accounts.iter().any(|account| account.error.is_some());
+    let is_unasked = verified.accounts.iter().any(|account| account.error.is_some() || !account.uncompared.is_empty());
     Ok(match (is_wrong, is_unasked) {
         (true, _) => Exit::Failed,
         (false, true) => Exit::TempFail,
@@ -44,9 +44,10 @@ fn show(context: &mut Context, verified: &Verified) -> std::io::Result<()> {
         0 => (Tone::Good, "sound".to_owned()),
         count => (Tone::Bad, counted(count, "fault", "faults")),
     };
+    // Not those of mailboxes alone: what is gone can be put back, and of some messages only a header or parts are here.
     let read = format!(
-        "  {} read and compared with what they were",
-        counted(usize::try_from(verified.contents).unwrap_or(usize::MAX), "message body", "message bodies")
+        "  {} (messages, headers, parts, what is gone) read and compared with what they were",
+        counted(usize::try_from(verified.contents).unwrap_or(usize::MAX), "content", "contents")
     );
     screen.toned(&[(Tone::Bold, "store"), (Tone::Plain, "  "), (tone, &outcome), (Tone::Plain, &read)])?;
     for wrong in &verified.store {
@@ -65,6 +66,7 @@ fn show(context: &mut Context, verified: &Verified) -> std::io::Result<()> {
 fn show_account(context: &mut Context, account: &VerifiedAccount) -> std::io::Result<()> {
     let (tone, outcome) = match (&account.error, account.differences.len()) {
         (Some(error), _) => (Tone::Busy, format!("not compared: {error}")),
+        (None, 0) if !account.uncompared.is_empty() => (Tone::Busy, "not all compared".to_owned()),
         (None, 0) => (Tone::Good, "equal to the server".to_owned()),
         (None, count) => (Tone::Bad, counted(count, "difference", "differences")),
     };
@@ -80,8 +82,8 @@ fn show_account(context: &mut Context, account: &VerifiedAccount) -> std::io::Re
     for difference in account.differences.iter().take(SHOWN_MAX) {
         screen.line(&format!("  {difference}"))?;
     }
-    match account.differences.len().checked_sub(SHOWN_MAX) {
-        Some(more @ 1..) => screen.line(&format!("  and {more} more (--json shows all)")),
-        _ => Ok(()),
+    if let Some(more @ 1..) = account.differences.len().checked_sub(SHOWN_MAX) {
+        screen.line(&format!("  and {more} more (--json shows all)"))?;
     }
+    account.uncompared.iter().try_for_each(|uncompared| screen.line(&format!("  not compared: {uncompared}")))
 }

@@ -432,6 +432,9 @@ pub struct VerifiedAccount {
     pub messages: u64,
     /// How the two sides differ in what should be settled.
     pub differences: Vec<String>,
+    /// Mailboxes that could not be compared, and why.
+    #[serde(default)]
+    pub uncompared: Vec<String>,
     /// Messages with something still to be done upstream, which were not compared.
     pub unsettled: u64,
     /// Why the server could not be asked; `null`: it was.

@@ -6,7 +6,7 @@ use std::io;
 use super::Result;
 use super::landing::{Landing, is_commit_due};
 use super::pass::{Pass, refusal};
-use super::remote::{Fetched, MessageSink, Remote, Scanned};
+use super::remote::{Fetched, MessageSink, Remote, RemoteError, Scanned};
 use crate::message::outline::lay_out;
 use crate::store::{self, Arrival, NewMessage, Origin, Outline, Pending, Store, Txn};
 use crate::types::mutant::mutant;
@@ -79,18 +79,27 @@ impl<R: Remote> Pass<'_, R> {
     /// Each of these messages of the selected mailbox that is there. Some servers leave messages out of an answer about
     /// several (QUIRKS.md row 19), and name them when asked for each.
     pub(super) async fn scan_each(&mut self, uids: &UidSet<RemoteUid>) -> Result<Vec<Scanned>> {
-        let mut scanned = match uids.is_empty() {
-            true => Vec::new(),
-            false => self.remote.scan(uids, None).await?,
-        };
-        let unnamed = uids.difference(&scanned.iter().map(|scanned| scanned.uid).collect());
-        if !unnamed.is_empty() {
-            for uid in self.remote.present(&unnamed).await?.iter() {
-                scanned.extend(self.remote.scan(&std::iter::once(uid).collect(), None).await?);
-            }
-        }
-        Ok(scanned)
+        Ok(scan_each(self.remote, uids).await?)
     }
+}
+
+/// The flags of messages in the selected mailbox, of each that is there: those that an answer about several leaves out
+/// (QUIRKS.md row 19) are asked for each.
+pub async fn scan_each<R: Remote>(
+    remote: &mut R,
+    uids: &UidSet<RemoteUid>,
+) -> std::result::Result<Vec<Scanned>, RemoteError> {
+    let mut scanned = match uids.is_empty() {
+        true => Vec::new(),
+        false => remote.scan(uids, None).await?,
+    };
+    let unnamed = uids.difference(&scanned.iter().map(|scanned| scanned.uid).collect());
+    if !unnamed.is_empty() {
+        for uid in remote.present(&unnamed).await?.iter() {
+            scanned.extend(remote.scan(&std::iter::once(uid).collect(), None).await?);
+        }
+    }
+    Ok(scanned)
 }
 
 /// Puts messages into the store, in small commits.

@@ -45,6 +45,7 @@ mod vanish;
 
 pub use catch::Came;
 pub use engine::{Clock, Engine};
+pub use fetch::scan_each;
 pub use report::Report;
 
 use crate::store;

@@ -230,7 +230,11 @@ fn an_audit_finds_what_is_wrong_and_only_that() {
     agent.sync();
     let said = agent.ctl(&["verify"]);
     assert_eq!(said.code, 0, "{said:?}");
-    assert!(said.out.contains("3 message bodies") && said.out.contains("equal to the server"), "{said:?}");
+    assert!(
+        said.out.contains("3 contents (messages, headers, parts, what is gone)")
+            && said.out.contains("equal to the server"),
+        "{said:?}"
+    );
 
     // Without the file that holds the bytes, all are fetched again.
     agent.stop();

@@ -111,6 +111,40 @@ profiles! {
     a_server_like_proton_bridge_is_mirrored_and_ends_equal: "protonbridge",
 }
 
+/// What `verify` finds beside a server that has more mailboxes than it opens, and more messages than it tells of at once.
+fn verified(profile: &str) -> (i32, serde_json::Value) {
+    let mut server = RefServer::start(&Options { users: &["ada"], ..Options::default() });
+    truth(&mut server, |imap| {
+        for folder in ["INBOX", "Archive"] {
+            for number in 0..6 {
+                imap.append(folder, &["\\Seen"], 1_000_000_000, &corpus::small(number));
+            }
+        }
+    });
+    server.configure(&format!("profile = \"{profile}\"\n"));
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    sync(&agent);
+    agent.start();
+    let said = agent.ctl(&["verify", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+    let account = told["accounts"][0].clone();
+    assert_eq!(account["differences"], serde_json::json!([]), "{profile}: {account}");
+    assert_eq!(account["error"], serde_json::Value::Null, "{profile}: {account}");
+    (said.code, account)
+}
+
+#[test]
+fn verify_copes_with_the_servers_that_a_sync_copes_with() {
+    for profile in ["gmail", "yahoo"] {
+        let (code, account) = verified(profile);
+        assert_eq!((code, &account["uncompared"]), (0, &serde_json::json!([])), "{profile}: {account}");
+    }
+    // With other UIDs at each connection there is nothing to compare by, which is no difference.
+    let (code, account) = verified("protonbridge");
+    let uncompared = account["uncompared"].as_array().map_or(0, Vec::len);
+    assert!(code == 75 && uncompared > 4, "{account}");
+}
+
 /// What a server like Gmail says of the one message of a mailbox.
 fn item(imap: &mut crate::support::imap::Imap, mailbox: &str, item: &str) -> Vec<String> {
     imap.select(mailbox);
