@@ -67,7 +67,11 @@ pub(super) fn restore(agent: &Agent, ids: Vec<MessageId>, to: Option<String>) ->
         };
         let mailbox = read(&agent.common.store, |reader| reader.mailbox_named(account, &name))?;
         let mailbox = mailbox.ok_or_else(|| {
-            Failure::not_found(format!("there is no mailbox {name} in {account_name}; say --to MAILBOX"))
+            let what_to_do = match to {
+                Some(_) => "make it in a mail program first, or name one that is there (see `syncctl status --json`)",
+                None => "say --to MAILBOX, or make it in a mail program first",
+            };
+            Failure::not_found(format!("there is no mailbox {name} in {account_name}: {what_to_do}"))
         })?;
         wanted.push((id, account_name, name, mailbox.id));
     }

@@ -99,9 +99,27 @@ fn within<'de, D: Deserializer<'de>>(
     most: u16,
     expecting: &'static str,
 ) -> Result<Option<u16>, D::Error> {
-    let number = i64::deserialize(deserializer)?;
-    let fits = u16::try_from(number).ok().filter(|number| (least..=most).contains(number));
-    fits.map(Some).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Signed(number), &expecting))
+    deserializer.deserialize_i64(Within { least, most, expecting }).map(Some)
+}
+
+/// Reads a number, and tells what it should be whatever else stands there.
+struct Within {
+    least: u16,
+    most: u16,
+    expecting: &'static str,
+}
+
+impl de::Visitor<'_> for Within {
+    type Value = u16;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<u16, E> {
+        let fits = u16::try_from(number).ok().filter(|number| (self.least..=self.most).contains(number));
+        fits.ok_or_else(|| E::invalid_value(de::Unexpected::Signed(number), &self))
+    }
 }
 
 impl fmt::Display for Quirks {

@@ -193,6 +193,8 @@ fn discarding_an_append_asks_first_and_what_it_removes_can_be_put_back() {
         let said = agent.ctl(&[&["recover", "restore"], arguments].concat());
         assert_eq!(said.code, code, "{arguments:?}: {said:?}");
     }
+    let said = agent.ctl(&["recover", "restore", &number, "--to", "Nowhere"]);
+    assert!(said.err.contains("no mailbox Nowhere") && said.err.contains("make it"), "{said:?}");
     assert!(agent.ctl_ok(&["recover", "restore", &number]).contains("1 message is in INBOX again."));
     let again = agent.ctl(&["recover", "restore", &number]);
     assert!(again.code == 1 && again.err.contains("already"), "not doubled: {again:?}");

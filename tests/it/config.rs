@@ -377,6 +377,10 @@ const BROKEN: &[(&str, &str)] = &[
         "6:23: invalid value: integer `0`, expected a number of commands from 1 to 400",
     ),
     (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nquirks = { line-bytes = true }\n",
+        "6:25: invalid type: boolean `true`, expected a number of bytes from 500 to 8000",
+    ),
+    (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nquirks = false\n",
         "6:10: invalid type: boolean `false`, expected a table such as { compress = false, line-bytes = 1000 }",
     ),

@@ -126,7 +126,8 @@ pub trait Account: Send + 'static {
 
     /// Opens a mailbox. With `claim_recent` the messages that no session has seen yet are this session's recent ones.
     fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error>;
-    /// What changed in an open mailbox after `since`. Fails with `NoSuchMailbox` once it is deleted.
+    /// What changed in an open mailbox after `since`. Fails with `NoSuchMailbox` once it is deleted, with `NoPermission` once
+    /// the user may not read it any more.
     fn changes(&mut self, mailbox: MailboxId, since: ModSeq, claim_recent: bool) -> Result<Changes, Error>;
     /// Those of `uids` (ascending) that exist, ascending. Call it in batches: the answer is held in memory.
     fn messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], with: With) -> Result<Vec<Message>, Error>;

@@ -263,11 +263,14 @@ impl<B: Backend> Session<B> {
                 }
                 self.work = Work::Telling { telling, then };
             }
-            Err(MailboxGone) => {
+            Err(gone) => {
                 if let Some(result) = then {
                     self.context.tagged(&result);
                 }
-                self.goodbye = Some("The selected mailbox was deleted");
+                self.goodbye = Some(match gone {
+                    MailboxGone::Deleted => "The selected mailbox was deleted",
+                    MailboxGone::Closed => "You may not read the selected mailbox any more",
+                });
             }
         }
     }

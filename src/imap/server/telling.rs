@@ -36,7 +36,12 @@ pub struct Telling {
 
 /// The mailbox is gone, or the user may not read it any more: RFC 2180 section 3.3 leaves the session no other way than to end.
 #[derive(Debug)]
-pub struct MailboxGone;
+pub enum MailboxGone {
+    /// It is there no more, as far as the user may know.
+    Deleted,
+    /// It is there, and the user may not read it any more.
+    Closed,
+}
 
 /// Responses of one step.
 const STEP: usize = 500;
@@ -52,7 +57,8 @@ impl Telling {
     ) -> Result<Self, MailboxGone> {
         let changes = match account.changes(view.mailbox, view.mod_seq(), view.claim_recent) {
             Ok(changes) => changes,
-            Err(Error::NoSuchMailbox) => return Err(MailboxGone),
+            Err(Error::NoSuchMailbox) => return Err(MailboxGone::Deleted),
+            Err(Error::NoPermission) => return Err(MailboxGone::Closed),
             Err(error) => {
                 // The command itself was done. What is new is told when it can be read again.
                 tracing::warn!(error = %error, "changes of the selected mailbox cannot be read");

@@ -132,11 +132,7 @@ impl Account for MailAccount {
 
     fn changes(&mut self, mailbox: MailboxId, since: ModSeq, claim_recent: bool) -> Result<Changes, Error> {
         self.settle_labels()?;
-        let changes = self.show(|reader| reader.changes(mailbox, since)).map_err(|error| match error {
-            // To a session that has it open it is as good as gone.
-            Error::NoPermission => Error::NoSuchMailbox,
-            error => error,
-        })?;
+        let changes = self.show(|reader| reader.changes(mailbox, since))?;
         let recent_from = self.recent_from(&changes.mailbox, claim_recent)?;
         Ok(Changes {
             highest_mod_seq: changes.mailbox.highest_mod_seq,

@@ -356,7 +356,7 @@ fn rights_that_change_are_told_to_who_has_the_mailbox_open() {
     let said = ben.hear();
     assert!(said.contains("* OK [PERMANENTFLAGS (\\Answered \\Flagged \\Seen \\Draft \\*)]"), "{said}");
     ok(&mut alice, "SETACL Box ben -r");
-    assert!(ben.hear().contains("* BYE"));
+    assert!(ben.hear().contains("* BYE You may not read the selected mailbox any more"));
 }
 
 #[test]
