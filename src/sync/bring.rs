@@ -1,7 +1,9 @@
 //! Bodies that are not here and for which somebody waits.
 //!
 //! Rules: what is wanted at the same time is asked for together, mailbox by mailbox: first the sections of messages and the
-//! small ones, then the large ones; nothing is asked for once the day's budget is spent.
+//! small ones, then the large ones; nothing is asked for once the day's budget is spent. A section that the server does not
+//! give, though it described it, may not be there (RFC 3501 section 6.4.5 tells such by NIL): then the message is asked for
+//! whole, and tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,23 +80,26 @@ impl<R: Remote> Hauler<'_, R> {
                 }
                 continue;
             };
-            self.bring_sections(order.sections, uid_validity, tell).await?;
-            self.bring_whole(order.whole, uid_validity, tell).await?;
+            let mut whole = order.whole;
+            whole.extend(self.bring_sections(order.sections, uid_validity, tell).await?);
+            self.bring_whole(whole, uid_validity, tell).await?;
         }
         Ok(())
     }
 
-    /// Of each message one section at a time: an answer tells of which message it is, not of which section.
+    /// Of each message one section at a time: an answer tells of which message it is, not of which section. Those that are
+    /// not given.
     async fn bring_sections(
         &mut self,
         mut todo: Vec<(usize, Absent, Wanted)>,
         uid_validity: UidValidity,
         tell: Tell<'_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<(usize, Absent)>> {
+        let mut missing = Vec::new();
         while !todo.is_empty() {
             if self.left_bytes()? == 0 {
                 todo.into_iter().for_each(|(place, ..)| tell(place, Brought::OverBudget));
-                return Ok(());
+                return Ok(missing);
             }
             let mut messages = BTreeSet::new();
             let (now, later): (Vec<_>, Vec<_>) =
@@ -113,11 +118,14 @@ impl<R: Remote> Hauler<'_, R> {
                 })
                 .collect();
             let came = self.take_sections(&sections, uid_validity).await?;
-            for ((place, ..), content) in now.iter().zip(came) {
-                tell(*place, if content.is_some() { Brought::Here } else { withheld() });
+            for ((place, absent, _), content) in now.into_iter().zip(came) {
+                match content {
+                    Some(_) => tell(place, Brought::Here),
+                    None => missing.push((place, absent)),
+                }
             }
         }
-        Ok(())
+        Ok(missing)
     }
 
     async fn bring_whole(

@@ -137,6 +137,24 @@ fn what_is_wanted_together_is_asked_for_together() {
     world.assert_sound();
 }
 
+/// A server may describe a part (an empty multipart has to have one in BODYSTRUCTURE) and answer NIL when it is wanted: what
+/// the message has is told by the message.
+#[test]
+fn of_a_message_without_the_section_that_is_wanted_all_is_brought() {
+    let world = keeping(only(Bodies::Headers));
+    let absent = Wanted::Section { name: "2.1".to_owned(), first_bytes: None };
+    assert_eq!(bring(&world, "x", &absent), Brought::Here);
+    assert_eq!(here(&world), ["x"], "it is kept, and tells that there is none");
+    let (engine, mut remote, mut told) = (world.engine(), world.server.connect(), Vec::new());
+    let wishes = ["m", "m", "y"].map(|subject| (message(&world, subject).id, absent.clone()));
+    let mut tell = |_, brought| told.push(brought);
+    block_on(engine.bring(&mut remote, &wishes, &clock, &mut tell)).expect("a connection");
+    assert_eq!((told, here(&world)), (vec![Brought::Here; 3], vec!["x", "m", "y"]));
+    world.assert_sound();
+    world.settle();
+    assert_eq!(world.here(), world.there());
+}
+
 #[test]
 fn the_server_tells_which_messages_hold_a_text() {
     let world = keeping(only(Bodies::Headers));

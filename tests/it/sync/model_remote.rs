@@ -521,22 +521,22 @@ impl ModelRemote {
         let piece = *piece;
         self.send(uids, sink, move |message| {
             let summary = Scanner::scan(&message.bytes);
-            let range = resolve(&summary, &Section { part: part.clone(), text: text.clone() })
-                .expect("a section that the message has");
+            let section = Section { part: part.clone(), text: text.clone() };
+            let Some(range) = resolve(&summary, &section) else { return (None, None) };
             let (first, count) = piece.unwrap_or((0, u64::MAX));
             let start = (range.start + first).min(range.end);
             let range = start..start.saturating_add(count).min(range.end);
             let place = |at| usize::try_from(at).expect("a small message");
-            (message.bytes[place(range.start)..place(range.end)].to_vec(), None)
+            (Some(message.bytes[place(range.start)..place(range.end)].to_vec()), None)
         })
     }
 
-    /// Sends of each message what `of` makes of it.
+    /// Sends of each message what `of` makes of it; `None`: NIL.
     fn send(
         &mut self,
         uids: &UidSet<RemoteUid>,
         sink: &mut dyn MessageSink,
-        of: impl Fn(&Message) -> (Vec<u8>, Option<Described>),
+        of: impl Fn(&Message) -> (Option<Vec<u8>>, Option<Described>),
     ) -> Result<(), RemoteError> {
         let mut sent = Vec::new();
         let answer = self.call(false, |state, name| {
@@ -556,13 +556,17 @@ impl ModelRemote {
                 if outline.is_none() {
                     state.fetched.push((name.clone(), *uid));
                 }
-                state.given_bytes += bytes.len();
+                state.given_bytes += bytes.as_ref().map_or(0, Vec::len);
                 sent.push((*uid, message, bytes, outline));
             }
             Ok(())
         });
         let broken = |error: std::io::Error| RemoteError::Local(error.to_string());
         for (uid, message, bytes, outline) in sent {
+            let Some(bytes) = bytes else {
+                sink.absent(RemoteUid::new(uid)).map_err(broken)?;
+                continue;
+            };
             sink.begin(bytes.len() as u64).map_err(broken)?;
             for piece in bytes.chunks(7) {
                 sink.write(piece).map_err(broken)?;
@@ -786,7 +790,7 @@ impl Remote for ModelRemote {
             let whole = Scanner::scan(&message.bytes);
             let header = message.bytes[..usize::try_from(whole.root.body_start).expect("a small header")].to_vec();
             let described = Described { size_bytes: message.bytes.len() as u64 + lie, structure: Box::new(whole.root) };
-            (header, Some(described))
+            (Some(header), Some(described))
         })
     }
 
@@ -807,7 +811,7 @@ impl Remote for ModelRemote {
     }
 
     async fn fetch(&mut self, uids: &UidSet<RemoteUid>, sink: &mut dyn MessageSink) -> Result<(), RemoteError> {
-        self.send(uids, sink, |message| (message.bytes.clone(), None))
+        self.send(uids, sink, |message| (Some(message.bytes.clone()), None))
     }
 
     fn take_vanished(&mut self) -> UidSet<RemoteUid> {
