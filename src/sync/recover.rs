@@ -14,13 +14,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Result;
 use super::identity;
 use super::pass::{Pass, Refusal, from, refusal};
 use super::remote::{Fingerprinted, Remote, RemoteName, Scanned, Selected};
+use super::{Error, Result};
 use crate::journal::entry::EvidenceSource;
 use crate::journal::{Evidence, Place, State, intent};
-use crate::store::{self, Landed, Txn, bound_uids};
+use crate::store::{self, Landed, RemoteMailbox, Txn, bound_uids};
 use crate::types::mutant::mutant;
 use crate::types::{
     AccountId, ContentHash, EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet, UidValidity,
@@ -172,13 +172,35 @@ impl<R: Remote> Pass<'_, R> {
                 return Ok(Look::Refused(refused));
             }
         };
-        let cursor = self.cursor_for(&row, &selected).await?;
+        // What a server that is asked for a look refuses now it may grant the next time: until then nothing is known of it.
+        match self.look_among(&row, &selected, known, evidence, sought).await {
+            Err(Error::Remote(error)) => match Refusal::of::<Look>(Err(error))? {
+                Err(refused) => {
+                    self.unseen.insert(mailbox, refused.clone());
+                    Ok(Look::Refused(refused))
+                }
+                Ok(look) => Ok(look),
+            },
+            looked => looked,
+        }
+    }
+
+    /// The same, in the mailbox that is selected.
+    async fn look_among(
+        &mut self,
+        row: &RemoteMailbox,
+        selected: &Selected,
+        known: Option<(UidValidity, RemoteUid)>,
+        evidence: &Evidence,
+        sought: &[Sought],
+    ) -> Result<Look> {
+        let cursor = self.cursor_for(row, selected).await?;
         let first = match known {
             Some((uid_validity, first)) if uid_validity == selected.uid_validity => first,
             Some(_) => RemoteUid::new(1),
             None => cursor.uid_next,
         };
-        let bound = bound_uids(&self.read(|reader| reader.bound(mailbox))?);
+        let bound = bound_uids(&self.read(|reader| reader.bound(row.mailbox))?);
         let mut flags = flags_of(self.remote.scan(&from(first), None).await?);
         let free = |flags: &BTreeMap<RemoteUid, Flags>| -> UidSet<RemoteUid> {
             flags.keys().copied().filter(|uid| !bound.contains(*uid)).collect()

@@ -463,6 +463,24 @@ fn what_cannot_be_looked_for_is_not_done_again() {
     world.assert_sound();
 }
 
+/// Found by the simulator, seed 15518: a server that refuses the first FETCH of each session was asked in one session after
+/// the other.
+#[test]
+fn a_look_that_the_server_refuses_for_now_ends_no_session_and_is_taken_again() {
+    let world = with_mail(Traits::plain());
+    world.copy("INBOX", "m", "B");
+    world.server.state().refuses.push(("FINGERPRINTS", String::new(), Some(RefusalCode::Unavailable)));
+    world.sync().expect("a sync that goes on");
+    assert_eq!(world.there(), "B: m\nINBOX: m x y");
+    assert_eq!(world.journal(), ["parked: it cannot be seen whether the server did it: no FINGERPRINTS"]);
+    world.server.state().refuses.clear();
+    world.settle();
+    assert_eq!(world.there(), "B: m\nINBOX: m x y");
+    assert_eq!(world.here(), world.there());
+    assert!(world.journal().is_empty());
+    world.assert_sound();
+}
+
 #[test]
 fn a_message_that_someone_took_away_in_the_moment_of_a_push_is_not_asked_for_again_and_again() {
     for traits in Traits::all() {
