@@ -157,6 +157,20 @@ impl Txn<'_> {
         self.set_maildrop(account, false)
     }
 
+    /// A message went from here: if it came from a maildrop and was copied, the copy is what was taken from there now. Mail
+    /// programs without MOVE file it so.
+    pub(in crate::store) fn hand_on_popped(&mut self, message: MessageId) -> Result<()> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE popped SET message_id = coalesce((SELECT m.id FROM message AS gone
+               JOIN message AS m ON m.content_id = gone.content_id AND m.account_id = gone.account_id
+               WHERE gone.id = ?1 AND m.id <> ?1 AND m.mailbox_id IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM popped AS p WHERE p.message_id = m.id)
+               ORDER BY m.id LIMIT 1), message_id) WHERE message_id = ?1",
+        )?;
+        update.execute([message.get()])?;
+        Ok(())
+    }
+
     /// Is the account's mail taken from a maildrop?
     pub(in crate::store) fn is_maildrop(&self, account: AccountId) -> Result<bool> {
         let mut select = self.conn().prepare_cached("SELECT maildrop FROM account WHERE id = ?1")?;

@@ -294,6 +294,7 @@ impl Txn<'_> {
                     why,
                     mailbox.id.get()
                 ])?;
+                self.hand_on_popped(message.id)?;
             }
             self.vanish(mailbox.id, mod_seq, message.uid)?;
         }

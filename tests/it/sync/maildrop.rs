@@ -405,6 +405,33 @@ async fn how_long_mail_stays_there_is_as_the_configuration_says() {
     }
 }
 
+/// Mail programs without MOVE file a message by COPY, `\\Deleted` and EXPUNGE.
+#[tokio::test]
+async fn a_message_that_was_copied_before_it_was_deleted_stays_there_as_long_as_its_copy_here() {
+    for ids in ALL_IDS {
+        let (world, server) = (World::new(), Model::with(ids, 3));
+        world.visit_well(Keep::UntilDeleted, &server).await;
+        let account = world.account;
+        let filed = world.store.write(Origin::LocalUser, world.now, move |txn| {
+            let inbox = txn.reader().mailbox_named(account, &MailboxName::inbox())?.expect("an INBOX").id;
+            let archive = txn.create_mailbox(account, &MailboxName::parse("Filed").expect("a name"), None)?;
+            txn.copy(inbox, &[LocalUid::new(2)], archive).map(|_| archive)
+        });
+        let filed = filed.expect("a copy");
+        world.delete_here(2);
+        world.visit_well(Keep::UntilDeleted, &server).await;
+        assert_eq!((texts(&server).len(), world.inbox().len()), (3, 2), "{ids:?}");
+        let uids: UidSet<LocalUid> = std::iter::once(LocalUid::new(1)).collect();
+        world
+            .store
+            .write(Origin::LocalUser, world.now, move |txn| txn.remove_messages(filed, &uids).map(drop))
+            .expect("the user may delete");
+        world.visit_well(Keep::UntilDeleted, &server).await;
+        assert_eq!((texts(&server).len(), world.inbox().len()), (2, 2), "{ids:?}");
+        world.assert_sound();
+    }
+}
+
 #[tokio::test]
 async fn the_same_bytes_listed_twice_are_two_messages_and_sizes_that_vary_are_no_sign_of_others() {
     let (world, server) = (World::new(), Model::with(Ids::Lasting, 2));
