@@ -279,22 +279,25 @@ impl<S: Sender + 'static> Queues<S> {
                 sent_copy: SentCopy::AfterLooking,
                 attempts_at_once: ATTEMPTS_AT_ONCE,
             };
-            work_off_one(store.clone(), account, Shared(Arc::clone(&sender)), settings, &clock)
+            work_off_one(store.clone(), account, Arc::clone(&sender), settings, &clock)
         });
         join_all(queues).await;
     }
 }
 
-/// Works off one user's queue for ever, or until the store cannot be used at all.
-async fn work_off_one<S: Sender>(store: Store, account: AccountId, sender: S, settings: Settings, clock: &Clock) {
+/// Works off one user's queue for ever.
+async fn work_off_one<S: Sender>(store: Store, account: AccountId, sender: Arc<S>, settings: Settings, clock: &Clock) {
     let woken = Arc::new(Notify::new());
     let wake = Arc::clone(&woken);
     let _watch = store.watch(account, Arc::new(move || wake.notify_one()));
-    let opened = Engine::new(store, account, sender, settings, clock.now())
-        .and_then(|engine| engine.hasten(clock.now()).map(|()| engine));
-    let engine = match opened {
-        Ok(engine) => engine,
-        Err(error) => return tracing::error!(%account, %error, "the queue cannot be opened"),
+    let engine = loop {
+        let opened = Engine::new(store.clone(), account, Shared(Arc::clone(&sender)), settings.clone(), clock.now());
+        match opened.and_then(|engine| engine.hasten(clock.now()).map(|()| engine)) {
+            Ok(engine) => break engine,
+            // A disk that is full now has room later.
+            Err(error) => tracing::error!(%account, %error, "the queue cannot be opened; it is tried again"),
+        }
+        tokio::time::sleep(REST_AFTER_TROUBLE).await;
     };
     let mut looks = FuturesUnordered::new();
     looks.push(run(&engine, clock));
