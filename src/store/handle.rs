@@ -138,9 +138,14 @@ impl Store {
     pub fn show<T>(&self, work: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
         let seen = self.read(work)?;
         if !mutant!(ShownBeforeSync) {
-            self.inner.shared.log.settle(&self.inner.shared.contents)?;
+            self.settle()?;
         }
         Ok(seen)
+    }
+
+    /// Returns once everything that was written by now would survive a power cut.
+    pub fn settle(&self) -> Result<()> {
+        self.inner.shared.log.settle(&self.inner.shared.contents)
     }
 
     /// Begins to take in the bytes of a message.

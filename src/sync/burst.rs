@@ -96,7 +96,8 @@ impl<R: Remote> Pass<'_, R> {
 
     /// The mailbox as a stop, if it is the one that was listed and covered.
     fn stop(&self, mailbox: MailboxId) -> Result<Option<Stop>> {
-        let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(None) };
+        let known = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox));
+        let Some(known) = known else { return Ok(None) };
         let listed = self.uid_validity_of(mailbox).filter(|listed| known.cursor.uid_validity == Some(*listed));
         let name = RemoteName(known.remote_name);
         Ok(listed.map(|uid_validity| Stop { name, uid_validity, known: None, errands: Vec::new() }))

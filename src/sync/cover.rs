@@ -17,15 +17,17 @@ use crate::store::{Bound, Cursor, RemoteMailbox, bound_uids};
 use crate::types::mutant::mutant;
 use crate::types::{Flags, MailboxId, MessageId, ModSeq, RemoteUid, UidSet, UidValidity};
 
-/// UIDs in one FETCH of fingerprints.
-const FINGERPRINTS_MAX: usize = 1000;
-
 /// Flag changes in one commit.
 const FLAGS_COMMIT_MAX: usize = 500;
 
 impl<R: Remote> Pass<'_, R> {
-    /// Takes in what changed in the mailbox. `None`: all of it, and the cursor has moved.
+    /// Takes in what changed in the mailbox. `None`: all of it, and the cursor has moved, or it could not be looked into.
     pub(super) async fn cover(&mut self, mailbox: MailboxId, name: &RemoteName) -> Result<Option<Vanishing>> {
+        let covered = self.cover_whole(mailbox, name).await;
+        Ok(self.unless_refused(mailbox, covered)?.unwrap_or(None))
+    }
+
+    async fn cover_whole(&mut self, mailbox: MailboxId, name: &RemoteName) -> Result<Option<Vanishing>> {
         let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(None) };
         self.remote.take_vanished();
         let quick = known.cursor.uid_validity.filter(|_| known.cursor.highest_mod_seq.get() > 0);
@@ -78,6 +80,11 @@ impl<R: Remote> Pass<'_, R> {
 
     /// Takes in only what arrived since the mailbox was covered a moment ago, or made.
     pub(super) async fn cover_arrivals(&mut self, mailbox: MailboxId, name: &RemoteName) -> Result<()> {
+        let covered = self.cover_newer(mailbox, name).await;
+        self.unless_refused(mailbox, covered).map(drop)
+    }
+
+    async fn cover_newer(&mut self, mailbox: MailboxId, name: &RemoteName) -> Result<()> {
         let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(()) };
         let Some(selected) = self.select_to_read(name, None).await? else { return Ok(()) };
         let cursor = match known.cursor.uid_validity {
@@ -189,10 +196,7 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(Vec::new());
         }
         let all: Vec<RemoteUid> = self.remote.uids().await?.iter().collect();
-        let mut shown = Vec::with_capacity(all.len());
-        for uids in all.chunks(FINGERPRINTS_MAX) {
-            shown.extend(self.remote.fingerprints(&uids.iter().copied().collect()).await?);
-        }
+        let (shown, refused) = self.show_each(&all).await?;
         let found = identity::by_fingerprint(&sought, &shown);
         let mut pairs = found.pairs;
         let hashes = self.hashes(&found.doubtful).await?;
@@ -201,7 +205,11 @@ impl<R: Remote> Pass<'_, R> {
         let left = left.into_iter().filter_map(|sought| Some((sought.message, sought.hash?)));
         let by_hash = identity::by_hash(left, &hashes);
         pairs.extend(by_hash);
-        Ok(pairs)
+        match refused {
+            // What is not shown may be what is not found.
+            Some(error) if pairs.len() < sought.len() => Err(error.into()),
+            _ => Ok(pairs),
+        }
     }
 
     /// Finds out what is different, by the quickest way that can be trusted.

@@ -62,12 +62,17 @@ impl Engine {
                 since: self.store.read(|reader| reader.last_message())?,
                 selected: None,
                 unseen: BTreeMap::new(),
+                is_half_seen: false,
                 listed: BTreeMap::new(),
                 is_strange: false,
                 is_familiar: false,
                 bursts: true,
             };
             let outcome = run(&mut pass).await;
+            if round.has_pushed() {
+                // What was done must not be forgotten: done again by UID, it may hit what a restored server gave that UID.
+                self.store.settle()?;
+            }
             let has_more = round.has_pushed() || round.has_restored();
             report.add(round);
             outcome?;

@@ -6,7 +6,7 @@ use std::io;
 use super::Result;
 use super::landing::{Landing, is_commit_due};
 use super::pass::{Pass, refusal};
-use super::remote::{Fetched, MessageSink, Remote, RemoteError, Scanned};
+use super::remote::{Fetched, Fingerprinted, MessageSink, Remote, RemoteError, Scanned};
 use crate::message::outline::lay_out;
 use crate::store::{self, Arrival, NewMessage, Origin, Outline, Pending, Store, Txn};
 use crate::types::mutant::mutant;
@@ -14,6 +14,9 @@ use crate::types::{ContentHash, InternalDate, MailboxId, MessageId, RemoteUid, T
 
 /// UIDs in one FETCH: enough that round trips do not count, few enough that a server can plan it.
 const FETCH_MAX: usize = 500;
+
+/// UIDs in one FETCH of fingerprints.
+const FINGERPRINTS_MAX: usize = 1000;
 
 impl<R: Remote> Pass<'_, R> {
     /// Takes in the messages with these UIDs of the selected mailbox, ascending: whole, or described where that suffices. What
@@ -61,6 +64,25 @@ impl<R: Remote> Pass<'_, R> {
         }
         self.report.skipped += uids.len();
         self.write(move |txn| uids.iter().try_for_each(|uid| txn.skip(mailbox, *uid, &why)))
+    }
+
+    /// The fingerprints of these messages of the selected mailbox, of each that the server shows when asked for it alone, and
+    /// the first refusal to show one.
+    pub(super) async fn show_each(&mut self, uids: &[RemoteUid]) -> Result<(Vec<Fingerprinted>, Option<RemoteError>)> {
+        let (mut shown, mut refused) = (Vec::with_capacity(uids.len()), None);
+        let mut todo: Vec<&[RemoteUid]> = uids.chunks(FINGERPRINTS_MAX).rev().collect();
+        while let Some(uids) = todo.pop() {
+            match self.remote.fingerprints(&uids.iter().copied().collect()).await {
+                Ok(some) => shown.extend(some),
+                Err(RemoteError::Refused { .. }) if uids.len() > 1 => {
+                    let (first, second) = uids.split_at(uids.len() / 2);
+                    todo.extend([second, first]);
+                }
+                Err(error @ RemoteError::Refused { .. }) => refused = refused.or(Some(error)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((shown, refused))
     }
 
     /// The hash of the bytes of each of these messages of the selected mailbox.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::engine::Clock;
 use super::names;
 use super::remote::{RefusalCode, Remote, RemoteError, RemoteName, Status};
-use super::{Report, Result};
+use super::{Error, Report, Result};
 use crate::store::{self, Origin, Reader, RemoteMailbox, Store, Txn};
 use crate::types::{
     AccountId, BodyPolicy, FolderFilter, MailboxId, MailboxName, MessageId, RemoteUid, Timestamp, UidSet, UidValidity,
@@ -27,6 +27,8 @@ pub(super) struct Pass<'a, R> {
     /// Mailboxes that could not be looked into, though what was in flight may be there: nothing is taken in from them, lest
     /// our own be taken for new.
     pub(super) unseen: BTreeMap<MailboxId, Refusal>,
+    /// One of them was selected, and then something was refused: what vanished elsewhere may be there.
+    pub(super) is_half_seen: bool,
     /// The status of each mailbox when it was last listed.
     pub(super) listed: BTreeMap<MailboxId, Status>,
     /// INBOX has another UIDVALIDITY, and nothing that was in it: this may be another server than it was...
@@ -86,6 +88,28 @@ impl<R: Remote> Pass<'_, R> {
         let components = names::components(name, delimiter);
         let components: Vec<&str> = components.iter().map(String::as_str).collect();
         Ok(self.remote.name_for(&components, delimiter)?)
+    }
+}
+
+impl<R: Remote> Pass<'_, R> {
+    /// What a look into a mailbox brought. What a server refuses now it may grant the next time: until then nothing is known of
+    /// the mailbox, and it is told.
+    pub(super) fn unless_refused<T>(
+        &mut self,
+        mailbox: MailboxId,
+        looked: Result<T>,
+    ) -> Result<std::result::Result<T, Refusal>> {
+        let refused = match looked {
+            Err(Error::Remote(error)) => refusal::<T>(Err(error))?,
+            looked => return looked.map(Ok),
+        };
+        if let Err(refused) = &refused {
+            let name = self.remote_mailbox(mailbox)?.map(|known| known.remote_name).unwrap_or_default();
+            self.report.refused.push((name, refused.text.clone()));
+            self.unseen.insert(mailbox, refused.clone());
+            self.is_half_seen = true;
+        }
+        Ok(refused)
     }
 }
 

@@ -14,10 +14,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Result;
 use super::identity;
 use super::pass::{Pass, Refusal, from, refusal};
 use super::remote::{Fingerprinted, Remote, RemoteName, Scanned, Selected};
-use super::{Error, Result};
 use crate::journal::entry::EvidenceSource;
 use crate::journal::{Evidence, Place, State, intent};
 use crate::store::{self, Landed, RemoteMailbox, Txn, bound_uids};
@@ -172,17 +172,8 @@ impl<R: Remote> Pass<'_, R> {
                 return Ok(Look::Refused(refused));
             }
         };
-        // What a server that is asked for a look refuses now it may grant the next time: until then nothing is known of it.
-        match self.look_among(&row, &selected, known, evidence, sought).await {
-            Err(Error::Remote(error)) => match Refusal::of::<Look>(Err(error))? {
-                Err(refused) => {
-                    self.unseen.insert(mailbox, refused.clone());
-                    Ok(Look::Refused(refused))
-                }
-                Ok(look) => Ok(look),
-            },
-            looked => looked,
-        }
+        let looked = self.look_among(&row, &selected, known, evidence, sought).await;
+        Ok(self.unless_refused(mailbox, looked)?.unwrap_or_else(Look::Refused))
     }
 
     /// The same, in the mailbox that is selected.
@@ -319,8 +310,8 @@ impl<R: Remote> Pass<'_, R> {
         if there.is_empty() {
             return Ok(Ok(()));
         }
-        if let Err(refused) = self.expunge_upstream(source, &there).await? {
-            self.leave(source, there, refused.text)?;
+        if self.expunge_upstream(source, &there).await?.is_err() {
+            self.leave(source, &there).await?;
         }
         Ok(Ok(()))
     }

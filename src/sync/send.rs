@@ -229,7 +229,9 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(Ok(()));
         }
         self.selected = None;
-        let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(Err(())) };
+        // Of one that could not be looked into the UIDs may be others by now.
+        let known = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox));
+        let Some(known) = known else { return Ok(Err(())) };
         let name = RemoteName(known.remote_name);
         let Ok(selected) = refusal(self.remote.select(&name, None).await)? else { return Ok(Err(())) };
         if known.cursor.uid_validity != Some(selected.uid_validity) {
@@ -239,14 +241,17 @@ impl<R: Remote> Pass<'_, R> {
         Ok(Ok(()))
     }
 
-    /// A message that was copied stays in its source, marked deleted: it is not mirrored there any more, and told.
-    pub(super) fn leave(&mut self, source: MailboxId, uids: UidSet<RemoteUid>, why: String) -> Result<()> {
+    /// Messages that were copied stay in the selected source, marked deleted, for whoever expunges there next: they are
+    /// shown so, and told.
+    pub(super) async fn leave(&mut self, source: MailboxId, uids: &UidSet<RemoteUid>) -> Result<()> {
+        let deleted: Flags = std::iter::once(Flag::from(SystemFlag::Deleted)).collect();
+        // Refused, it is left without.
+        let _ = refusal(self.remote.add_flags(uids, &deleted).await)?;
         let account = self.account;
         self.report.conflicts += 1;
         self.write(move |txn| {
             let name = txn.reader().mailbox(source)?.name.map(String::from).unwrap_or_default();
-            txn.tell(account, ConflictKind::LeftMarkedDeleted, None, &name)?;
-            uids.iter().try_for_each(|uid| txn.skip(source, uid, &why))
+            txn.tell(account, ConflictKind::LeftMarkedDeleted, None, &name)
         })
     }
 
@@ -297,10 +302,10 @@ impl<R: Remote> Pass<'_, R> {
         let landed: Vec<Landed> = landed.collect();
         let done: Vec<MessageId> = landed.iter().map(|landed| landed.message).collect();
         if let Some(source) = evidence.source.as_ref().filter(|source| source.moves && by_copy)
-            && let Err(refused) = self.finish_move(source.mailbox, &done.iter().copied().collect()).await?
+            && self.finish_move(source.mailbox, &done.iter().copied().collect()).await?.is_err()
         {
-            let uids = uids(items);
-            self.leave(source.mailbox, uids, refused.text)?;
+            // The copies are there, and the source cannot be seen: it is looked for again, or set aside in doubt.
+            return self.resolve(carrier, evidence).await;
         }
         let (target, settles) = (evidence.target, evidence.settles.clone());
         self.write(move |txn| {
@@ -357,6 +362,9 @@ impl<R: Remote> Pass<'_, R> {
 
     /// Where messages are to go: its name, UIDVALIDITY and UIDNEXT now.
     async fn target(&mut self, mailbox: MailboxId) -> Result<Ready<Target>> {
+        if self.unseen.contains_key(&mailbox) {
+            return Ok(Ready::NotNow);
+        }
         let name = match self.ensure_upstream(mailbox).await? {
             Ready::Yes(name) => name,
             Ready::NotNow => return Ok(Ready::NotNow),

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::budget;
 use super::script::{Script, Step};
+use super::trace;
 use super::world::{self, Outcome};
 
 /// Worlds played in search of a shorter one.
@@ -11,15 +12,19 @@ const TRIES_MAX: usize = 400;
 
 /// The shrunk script's outcome, as a story with the seed, the commit and the rule.
 pub fn story(script: &Script) -> String {
-    let Some(first) = play(script) else {
+    let Some(first) = trace::muted(|| play(script)) else {
         return format!("seed {}: good after all; something is not deterministic", script.seed);
     };
-    let (steps, outcome) = shrink(script, first);
+    let (steps, outcome) = trace::muted(|| shrink(script, first));
+    if std::env::var_os("MAILTIDE_SIM_TRACE").is_some() {
+        eprintln!("the shortest story of seed {}, every byte:", script.seed);
+        play(&script.with_steps(steps.clone()));
+    }
     let commit = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
     let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
     format!(
         "seed {} at commit {commit}\nviolated: {}\n{:?}\nin {} of {} steps:\n{}\n\nPlay it: MAILTIDE_SIM_SEEDS={}..{} \
-         (MAILTIDE_SIM_TRACE=1 shows every byte)",
+         (MAILTIDE_SIM_TRACE=1 shows every byte, of this story too)",
         script.seed,
         outcome.violations.join("\n          "),
         script.setup,

@@ -1,5 +1,6 @@
 //! Everything that happens in a world, in order: a hash that two runs of a seed must share, and the story for people.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
@@ -18,14 +19,26 @@ struct Inner {
     events: u64,
 }
 
+thread_local! {
+    static IS_MUTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `play` without a word of its traces.
+pub fn muted<T>(play: impl FnOnce() -> T) -> T {
+    let was = IS_MUTED.replace(true);
+    let played = play();
+    IS_MUTED.set(was);
+    played
+}
+
 impl Trace {
-    /// A trace that begins now. With `MAILTIDE_SIM_TRACE` set it is printed.
+    /// A trace that begins now. With `MAILTIDE_SIM_TRACE` set it is printed, unless it is [`muted`].
     pub fn begin() -> Self {
         Self(Arc::new(Mutex::new(Inner {
             began: Instant::now(),
             hasher: blake3::Hasher::new(),
             story: Vec::new(),
-            is_loud: std::env::var_os("MAILTIDE_SIM_TRACE").is_some(),
+            is_loud: !IS_MUTED.get() && std::env::var_os("MAILTIDE_SIM_TRACE").is_some(),
             events: 0,
         })))
     }

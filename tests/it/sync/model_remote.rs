@@ -768,7 +768,9 @@ impl Remote for ModelRemote {
     async fn fingerprints(&mut self, uids: &UidSet<RemoteUid>) -> Result<Vec<Fingerprinted>, RemoteError> {
         self.call(false, |state, name| {
             let lie = u64::from(state.lies_about_sizes);
-            state.check("FINGERPRINTS", name.unwrap_or_default())?;
+            for uid in state.selected(name)?.uids_in(uids) {
+                state.check("FINGERPRINTS", &format!("{} {uid}.", name.unwrap_or_default()))?;
+            }
             let mailbox = state.selected(name)?;
             let shown = mailbox.uids_in(uids).into_iter().map(|uid| {
                 let message = &mailbox.messages[&uid];

@@ -267,6 +267,47 @@ fn a_server_restored_from_a_backup_gives_uids_out_again_and_no_message_is_taken_
     }
 }
 
+/// Found by the simulator, seed 13869: such an original came back as a new message, with no mark.
+#[test]
+fn a_move_that_a_mark_of_others_keeps_half_done_leaves_the_original_marked_for_who_expunges_next() {
+    let mut ways = std::collections::BTreeSet::new();
+    for nth in 1.. {
+        let mut world = with_mail(Traits::plain());
+        world.move_message("INBOX", "m", "B");
+        let calls = world.server.state().calls;
+        world.server.state().cut = Cut::After(calls + nth);
+        let is_cut = world.sync().is_err();
+        world.reopen();
+        world.server.set_flags("INBOX", 1, "\\Deleted");
+        world.settle();
+        if let [parked] = &world.journal()[..] {
+            // The mark was seen before anything was copied.
+            assert!(parked.contains("can only expunge everything"), "{parked}");
+            assert_eq!(world.there(), "B:\nINBOX: m x(\\Deleted) y");
+            continue;
+        }
+        assert_eq!(world.here(), world.there(), "cut after {nth}");
+        let there = world.there();
+        let is_left = world.conflicts().iter().any(|kind| kind == "left-marked-deleted");
+        assert_eq!(there.matches('m').count(), 1 + usize::from(is_left), "cut after {nth}: {there}");
+        let marked: Vec<u32> = {
+            let state = world.server.state();
+            let inbox = state.mailboxes["INBOX"].messages.iter();
+            inbox.filter(|(_, message)| message.flags.has(SystemFlag::Deleted)).map(|(uid, _)| *uid).collect()
+        };
+        assert_eq!(marked, if is_left { vec![1, 2] } else { vec![1] }, "cut after {nth}: {there}");
+        marked.into_iter().for_each(|uid| world.server.expunge("INBOX", uid));
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+        if !is_cut {
+            assert!(ways.contains(&true) && ways.contains(&false), "both ways: {ways:?}");
+            break;
+        }
+        ways.insert(is_left);
+    }
+}
+
 /// Found by the simulator, seed 3256: what was sent, or taken in, behind the cursor was believed though the server had it no
 /// more, since it was as the cursor had it.
 #[test]
@@ -479,6 +520,52 @@ fn a_look_that_the_server_refuses_for_now_ends_no_session_and_is_taken_again() {
     assert_eq!(world.here(), world.there());
     assert!(world.journal().is_empty());
     world.assert_sound();
+}
+
+/// Found by the simulator, seeds 14314 and 16189.
+#[test]
+fn a_mailbox_that_is_not_shown_for_now_is_left_as_it_is_and_the_others_are_synced() {
+    for traits in Traits::all().into_iter().filter(|traits| traits.tells_uid_next) {
+        let world = with_mail(traits);
+        world.server.create("C");
+        world.server.deliver("B", "z", "");
+        world.settle();
+        let backup = world.server.state().mailboxes["INBOX"].clone();
+        world.server.deliver("INBOX", "old", "");
+        world.server.deliver("INBOX", "older", "");
+        world.settle();
+        world.flag("INBOX", "old", "\\Deleted", "");
+        world.move_message("INBOX", "older", "C");
+        // The server is what it was, and gives the UIDs out again.
+        world.server.state().mailboxes.insert("INBOX".to_owned(), backup);
+        world.server.move_message("B", 1, "INBOX");
+        world.server.deliver("B", "news", "");
+        world.server.state().refuses.push(("FINGERPRINTS", "INBOX".to_owned(), Some(RefusalCode::Unavailable)));
+        let report = world.sync().expect("a sync that goes on");
+        assert!(report.refused.contains(&("INBOX".to_owned(), "no FINGERPRINTS".to_owned())), "{report:?}");
+        assert!(world.here().contains("B: news z\n"), "{}", world.here());
+        assert_eq!(world.there(), "B: news\nC:\nINBOX: m x y z");
+        world.server.state().refuses.clear();
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        assert_eq!(world.there().matches('z').count(), 1, "{}", world.there());
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn a_message_that_is_never_shown_does_not_keep_the_others_from_being_found_again() {
+    for traits in Traits::all() {
+        let world = with_mail(traits);
+        world.server.renumber("INBOX");
+        let new = world.server.deliver("INBOX", "new", "");
+        world.server.state().refuses.push(("FINGERPRINTS", format!("INBOX {new}."), Some(RefusalCode::Unavailable)));
+        world.server.state().fetched.clear();
+        world.settle();
+        assert_eq!(world.server.state().fetched.len(), 1, "only what matches nothing is fetched");
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
 }
 
 #[test]
