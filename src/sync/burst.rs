@@ -241,7 +241,7 @@ impl<R: Remote> Pass<'_, R> {
                     }
                     // The line is cut: it is found out by the next sync.
                     None if !is_over => return Ok((Did::Nothing, false)),
-                    None => self.resolve(carrier, &evidence).await?,
+                    None => self.resolve_untold(carrier, &evidence).await?,
                 };
                 self.count(done.len(), moves);
                 // What is in the source no more, a pull sees: it is not asked for again before.

@@ -154,7 +154,7 @@ impl<R: Remote> Pass<'_, R> {
             Ok(Some(told)) if told.uid_validity == Some(target.uid_validity) => {
                 self.landed_as_told(carrier, &evidence, &told, items, by_copy).await?
             }
-            Ok(_) => self.resolve(carrier, &evidence).await?,
+            Ok(_) => self.resolve_untold(carrier, &evidence).await?,
             Err(refused) => {
                 // A MOVE may have got half way (RFC 6851 section 4.3 asks for all or nothing, of COPY and of MOVE each).
                 let done: BTreeSet<MessageId> = self.resolve(carrier, &evidence).await?.into_iter().collect();
@@ -169,6 +169,37 @@ impl<R: Remote> Pass<'_, R> {
         };
         self.count(done.len(), moves);
         Ok(if done.is_empty() { Did::Nothing } else { Did::Something })
+    }
+
+    /// What became of a COPY or MOVE that was answered OK without UIDs. A server with UIDPLUS tells them of all that it copies
+    /// (RFC 4315 section 3), and passes over a UID that names nothing any more (RFC 3501 section 6.4.8): what is like it in the
+    /// target is no copy then, though maybe the message itself, moved there by someone else.
+    pub(super) async fn resolve_untold(&mut self, carrier: EntryId, evidence: &Evidence) -> Result<Vec<MessageId>> {
+        let copies = evidence.source.as_ref().filter(|source| !source.moves && self.remote.facts().uid_plus);
+        let Some(source) = copies else { return self.resolve(carrier, evidence).await };
+        let bound = self.read(|reader| reader.bound(source.mailbox))?;
+        let uid_of: BTreeMap<MessageId, RemoteUid> =
+            bound.into_iter().filter_map(|bound| Some((bound.message, bound.uid?))).collect();
+        let there = match self.select_source(source.mailbox).await? {
+            Ok(()) => self.remote.present(&source.uids).await?,
+            // By now it is another one, or cannot be seen.
+            Err(()) => return self.resolve(carrier, evidence).await,
+        };
+        let mut copied = evidence.clone();
+        let is_there = |message: MessageId| uid_of.get(&message).is_some_and(|uid| there.contains(*uid));
+        copied.flags = evidence
+            .messages
+            .iter()
+            .zip(&evidence.flags)
+            .filter(|((message, ..), _)| is_there(*message))
+            .map(|(_, flags)| flags.clone())
+            .collect();
+        copied.messages.retain(|(message, ..)| is_there(*message));
+        if !copied.messages.is_empty() {
+            return self.resolve(carrier, &copied).await;
+        }
+        self.write(move |txn| txn.not_in_flight(carrier))?;
+        Ok(Vec::new())
     }
 
     /// Expunges messages that the user expunged here.

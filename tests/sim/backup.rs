@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use mailtide::journal::Op;
+use mailtide::journal::{Op, State};
 use mailtide::store::{Bound, RemoteMailbox, Store, With};
 use mailtide::types::{AccountId, LocalUid, ModSeq, UidSet};
 
@@ -39,7 +39,9 @@ impl World {
         self.trace.tell("the server is restored from its backup");
         let store = life.store.clone();
         let accounts: Vec<AccountId> = (0..self.agent.accounts).map(|number| life.account(number)).collect();
-        let (held, open) = (counts(&store, &accounts), open(&store, &accounts));
+        let (held, open) = (counts(&store, &accounts), open(&store, &accounts, |_| true));
+        // The server may have done it, and the answer be on its way.
+        let untold = self::open(&store, &accounts, |state| matches!(state, State::InFlight { .. }));
         let friend = [self.server.account("friend")];
         let delivered = counts(self.server.store(), &friend);
         self.server.stop();
@@ -57,19 +59,21 @@ impl World {
         for (number, entry) in &mut self.ledger.messages {
             let of = |counts: &Counts| counts.get(number).copied().unwrap_or(0);
             entry.is_contested = true;
-            entry.least = i32::from(!entry.is_unwanted && of(&there) + of(&open) > 0);
+            entry.least = i32::from(!entry.is_unwanted && of(&there) + of(&open) - of(&untold) > 0);
             entry.most = of(&there) + of(&open) + i32::from(sent.contains(number));
             entry.must_be_recoverable |= !entry.is_unwanted && of(&held) > 0;
         }
         self.forget_the_servers_past();
     }
 
-    /// The agent starts on what a power cut left. That a step was done may be forgotten with it, and a server that was restored
-    /// tells nothing of it either: then it is done again, as it was asked for.
+    /// What waits in the journal is put at a restored server, which may have less of it than people made. Be it that the agent
+    /// starts on what a power cut left, which forgot that a step was done: it is done again, as it was asked for. Be it that a
+    /// user moved here what was deleted there before the backup, and the agent did not know.
     pub fn expect_again(&mut self) {
         let Some(life) = self.agent.life.as_ref().filter(|_| self.server.was_restored()) else { return };
         let accounts: Vec<AccountId> = (0..self.agent.accounts).map(|number| life.account(number)).collect();
-        let (open, there) = (open(&life.store, &accounts), counts(self.server.store(), &self.accounts_there()));
+        let (open, there) =
+            (open(&life.store, &accounts, |_| true), counts(self.server.store(), &self.accounts_there()));
         for (number, entry) in &mut self.ledger.messages {
             let of = |counts: &Counts| counts.get(number).copied().unwrap_or(0);
             entry.most = entry.most.max((of(&there) + of(&open)).min(entry.most_made));
@@ -156,12 +160,12 @@ fn counts(store: &Store, accounts: &[AccountId]) -> Counts {
     counts
 }
 
-/// How many of each message the agent has still to put into a mailbox at the server.
-fn open(store: &Store, accounts: &[AccountId]) -> Counts {
+/// How many of each message the agent has still to put into a mailbox at the server, by entries in such a state.
+fn open(store: &Store, accounts: &[AccountId], is_so: fn(&State) -> bool) -> Counts {
     let mut counts = Counts::new();
     for account in accounts {
         for entry in store.read(|reader| reader.entries(*account)).expect("entries") {
-            if !matches!(entry.op, Op::Append { .. } | Op::Copy { .. } | Op::Move { .. }) {
+            if !matches!(entry.op, Op::Append { .. } | Op::Copy { .. } | Op::Move { .. }) || !is_so(&entry.state) {
                 continue;
             }
             for message in &entry.open {

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use mailtide::imap::server::Capability;
+
 use super::client::{Answer, Client, Law};
 use super::ledger::Side;
 use super::mail;
+use super::quiet;
 use super::script::Doing;
 use super::template::USERS;
 use super::world::World;
@@ -178,6 +181,8 @@ impl World {
         self.tell(who, &format!("{} {flag} on message {number} in {folder}", if set { "sets" } else { "clears" }));
         let sign = if set { '+' } else { '-' };
         let answer = self.client(who, |client, now| {
+            // What it hears at the end of its IDLE may change the number.
+            client.set_idle(now, false);
             let place = client.number_of(picked.uid).filter(|_| by_number);
             client.command(
                 now,
@@ -218,6 +223,7 @@ impl World {
         if let Some(entry) = self.ledger.entry(picked.number).filter(|_| is_undone) {
             entry.may_be_one_more();
         }
+        self.expect_again();
     }
 
     fn copy(&mut self, who: usize, pick: usize, to: usize) {
@@ -229,7 +235,7 @@ impl World {
             self.read(who);
         }
         self.tell(who, &format!("copies message {} from {} to {to}", picked.number, self.selected(who)));
-        let in_doubt = self.is_in_doubt(who);
+        let in_doubt = self.is_in_doubt(who) || (is_here && self.is_taken_away(who, picked.number));
         let flags = self.flags_of(who, picked.uid);
         let answer = self.client(who, |client, now| client.command(now, &format!("UID COPY {} \"{to}\"", picked.uid)));
         let copied = match &answer {
@@ -380,13 +386,25 @@ impl World {
         person.side == Side::There && self.has_in_flight(person.account)
     }
 
+    /// Has someone at the server taken the message out of the folder in which this person still sees it? If it was put where a
+    /// copy is to be, a server that tells no UIDs of copies does not tell it from that.
+    fn is_taken_away(&self, who: usize, number: u32) -> bool {
+        let (account, folder) = (self.server.account(USERS[self.people[who].account]), self.selected(who));
+        !self.tells_copies() && !quiet::numbers_in(self.server.store(), account, &folder).contains(&number)
+    }
+
+    /// Does the server tell the UIDs of copies?
+    pub fn tells_copies(&self) -> bool {
+        self.server.faults.capabilities(self.server.capabilities).has(Capability::UidPlus)
+    }
+
     /// Someone took a message along that the agent was about to move: without MOVE both copies may stay. Or to copy: put
     /// where the copy was to be, it cannot be told from that.
     fn allow_for_doubt(&mut self, who: usize, number: u32, in_doubt: bool) {
         if let Some(entry) = self.ledger.entry(number).filter(|entry| in_doubt && entry.least > 1) {
             entry.least -= 1;
         }
-        let is_atomic = self.server.capabilities.has(mailtide::imap::server::Capability::Move);
+        let is_atomic = self.server.capabilities.has(Capability::Move);
         let is_theirs = self.people[who].side == Side::There;
         if let Some(entry) = self.ledger.entry(number).filter(|_| in_doubt && !is_atomic && is_theirs) {
             entry.may_be_one_more();

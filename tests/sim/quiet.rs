@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mailtide::imap::server::Capability;
 use mailtide::journal::{Entry, Op, State};
 use mailtide::refserver::faults::Quirk;
 use mailtide::store::{Origin, Store, Verdict, With, check};
@@ -197,6 +196,18 @@ fn snapshot(world: &World, store: &Store, account: AccountId) -> Snapshot {
     snapshot
 }
 
+/// The messages in one mailbox.
+pub fn numbers_in(store: &Store, account: AccountId, folder: &str) -> BTreeSet<u32> {
+    let mailboxes = store.read(|reader| reader.mailboxes(account)).expect("mailboxes");
+    let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
+    let is_it = |name: &mailtide::types::MailboxName| name.as_str() == folder;
+    let found = mailboxes.into_iter().filter(|mailbox| mailbox.name.as_ref().is_some_and(is_it));
+    let messages = found.flat_map(|mailbox| {
+        store.read(|reader| reader.messages_in(mailbox.id, &all, With::Columns)).expect("messages")
+    });
+    messages.filter_map(|message| mail::number_of(&bytes(store, message.content?))).collect()
+}
+
 /// The flags that both sides can have.
 fn kept(world: &World, flags: &Flags) -> String {
     match world.server.faults.has(Quirk::FewKeywords) {
@@ -264,7 +275,7 @@ fn slandered(world: &World) -> Vec<String> {
 fn keep_promises(world: &mut World) {
     // A server that cannot expunge by UID keeps the original of what was moved by copying, marked, as long as others have
     // marks there.
-    let can_expunge = world.server.faults.capabilities(world.server.capabilities).has(Capability::UidPlus);
+    let can_expunge = world.tells_copies();
     let mut left: BTreeMap<u32, i32> = BTreeMap::new();
     let mut counts: BTreeMap<u32, i32> = BTreeMap::new();
     let mut flags: BTreeMap<u32, String> = BTreeMap::new();

@@ -543,9 +543,12 @@ impl World {
         if is_full {
             self.set_quota(account, true);
         }
+        // Under its new UID it cannot be told from a copy that was to be made of it.
+        let in_doubt = !self.tells_copies() && self.has_in_flight(account);
         for number in numbers {
             if let Some(entry) = self.ledger.entry(number) {
                 entry.is_contested = true;
+                entry.least -= i32::from(in_doubt && entry.least > 1);
             }
         }
     }

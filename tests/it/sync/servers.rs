@@ -522,6 +522,27 @@ fn a_look_that_the_server_refuses_for_now_ends_no_session_and_is_taken_again() {
     world.assert_sound();
 }
 
+/// Found by the simulator, seed 12119: what someone else had moved to where it was to be copied was taken for the copy.
+#[test]
+fn a_message_that_someone_moves_to_where_it_is_being_copied_is_there_twice() {
+    for traits in [Traits::modern(), Traits::middling()] {
+        for call in 1.. {
+            let world = with_mail(traits.clone());
+            world.copy("INBOX", "m", "B");
+            let calls = world.server.state().calls;
+            world.server.state().meanwhile = Some((calls + call, "INBOX", 2, "B"));
+            world.sync().expect("a sync");
+            if world.server.state().meanwhile.take().is_some() {
+                break;
+            }
+            world.settle();
+            assert_eq!(world.there(), "B: m m\nINBOX: x y", "before call {call}");
+            assert_eq!(world.here(), world.there(), "before call {call}");
+            world.assert_sound();
+        }
+    }
+}
+
 /// Found by the simulator, seeds 14314 and 16189.
 #[test]
 fn a_mailbox_that_is_not_shown_for_now_is_left_as_it_is_and_the_others_are_synced() {
