@@ -231,7 +231,7 @@ impl<R: Remote> Pass<'_, R> {
                 let moves = evidence.source.as_ref().is_some_and(|source| source.moves);
                 let told = match brought {
                     Brought::Placed(told) => told,
-                    Brought::Nothing | Brought::Scanned(_) | Brought::Present(_) => None,
+                    Brought::Nothing | Brought::Scanned(_) | Brought::Fingerprinted(_) | Brought::Present(_) => None,
                 };
                 let told = told.filter(|told| told.uid_validity == Some(evidence.target_uid_validity));
                 let done = match told {

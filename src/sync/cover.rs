@@ -9,13 +9,16 @@ use std::collections::BTreeSet;
 use super::compare::{Difference, Sight};
 use super::identity::{self, Sought};
 use super::pass::{Pass, from, refusal};
-use super::remote::{Known, Remote, RemoteName, Scanned, Selected};
+use super::remote::{Fingerprinted, Known, Remote, RemoteName, Scanned, Selected};
 use super::vanish::Vanishing;
 use super::{Error, Result};
 use crate::journal::{Entry, State};
 use crate::store::{Bound, Cursor, RemoteMailbox, bound_uids};
 use crate::types::mutant::mutant;
 use crate::types::{Flags, MailboxId, MessageId, ModSeq, RemoteUid, UidSet, UidValidity};
+
+/// A message up to this size is fetched again where only its bytes tell whether it is the one that is known.
+const RECOGNISE_MAX_BYTES: u64 = 1024 * 1024;
 
 /// Flag changes in one commit.
 const FLAGS_COMMIT_MAX: usize = 500;
@@ -128,7 +131,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         if cursor.uid_validity == Some(selected.uid_validity)
             && !self.went_back(known, selected.uid_next)?
-            && !self.is_another(mailbox, selected).await?
+            && !self.is_another(known, selected).await?
         {
             return Ok(cursor);
         }
@@ -151,32 +154,57 @@ impl<R: Remote> Pass<'_, R> {
         Ok(uid_next < known.cursor.uid_next || last.is_some_and(|last| uid_next <= last))
     }
 
-    /// Where UIDVALIDITY tells nothing ([`tells_nothing`]) a mailbox that was deleted and made again looks the same: a few of
-    /// its messages are asked who they are.
-    async fn is_another(&mut self, mailbox: MailboxId, selected: &Selected) -> Result<bool> {
-        if !tells_nothing(selected.uid_validity) {
+    /// Does a UID that is known name another message? Where UIDVALIDITY tells nothing ([`tells_nothing`]) a mailbox that was
+    /// deleted and made again looks the same; and so does one of a server that was restored from an older backup, once as much
+    /// came as was undone.
+    async fn is_another(&mut self, known: &RemoteMailbox, selected: &Selected) -> Result<bool> {
+        let mailbox = known.mailbox;
+        let tells_nothing = tells_nothing(selected.uid_validity);
+        if !tells_nothing && (!self.recognises || self.recognised.contains(&mailbox)) {
             return Ok(false);
         }
         let bound = self.read(|reader| reader.bound(mailbox))?;
-        let mut held: Vec<(RemoteUid, MessageId)> =
-            bound.into_iter().filter_map(|bound| Some((bound.uid?, bound.message))).collect();
-        held.sort_unstable();
-        let sample: Vec<_> =
-            [0, held.len() / 2, held.len().saturating_sub(1)].iter().filter_map(|at| held.get(*at)).collect();
+        let sample = match tells_nothing {
+            true => samples(&bound),
+            false => telling(&bound, &known.cursor).into_iter().collect(),
+        };
         if sample.is_empty() {
             return Ok(false);
         }
-        let shown = self.remote.fingerprints(&sample.iter().map(|(uid, _)| *uid).collect()).await?;
-        self.read(|reader| {
-            for shown in &shown {
-                let message = sample.iter().find(|(uid, _)| *uid == shown.uid).map(|(_, message)| *message);
-                let facts = message.map(|message| reader.message_facts(message)).transpose()?.flatten();
-                let sought = facts.map(|facts| Sought::of(reader, &facts)).transpose()?;
-                if sought.is_some_and(|sought| identity::is_other(&sought, shown)) {
-                    return Ok(true);
-                }
+        // What is not shown tells nothing.
+        let shown = refusal(self.remote.fingerprints(&sample.iter().map(|(uid, _)| *uid).collect()).await)?;
+        for shown in shown.iter().flatten() {
+            let message = sample.iter().find(|(uid, _)| *uid == shown.uid).map(|(_, message)| *message);
+            let Some(sought) = message.map(|message| self.sought(message)).transpose()?.flatten() else { continue };
+            if if tells_nothing {
+                identity::is_other(&sought, shown)
+            } else {
+                self.is_certainly_other(&sought, shown).await?
+            } {
+                return Ok(true);
             }
-            Ok(false)
+        }
+        self.recognised.insert(mailbox);
+        Ok(false)
+    }
+
+    /// Is it another message? By the bytes where they may be had for that.
+    async fn is_certainly_other(&mut self, sought: &Sought, shown: &Fingerprinted) -> Result<bool> {
+        if !identity::may_be_other(sought, shown) {
+            return Ok(false);
+        }
+        let Some(hash) = sought.hash.filter(|_| shown.size_bytes <= RECOGNISE_MAX_BYTES) else {
+            return Ok(identity::is_other(sought, shown));
+        };
+        let hashes = self.hashes(&std::iter::once(shown.uid).collect()).await?;
+        Ok(hashes.get(&shown.uid).is_some_and(|theirs| *theirs != hash))
+    }
+
+    /// A message of ours, to be known again.
+    pub(super) fn sought(&self, message: MessageId) -> Result<Option<Sought>> {
+        self.read(|reader| {
+            let facts = reader.message_facts(message)?;
+            facts.map(|facts| Sought::of(reader, &facts)).transpose()
         })
     }
 
@@ -268,6 +296,21 @@ impl<R: Remote> Pass<'_, R> {
         }
         Ok::<(), Error>(())
     }
+}
+
+/// A few of the messages of a mailbox, by UID.
+fn samples(bound: &[Bound]) -> Vec<(RemoteUid, MessageId)> {
+    let mut held: Vec<_> = bound.iter().filter_map(|bound| Some((bound.uid?, bound.message))).collect();
+    held.sort_unstable();
+    let places = [0, held.len() / 2, held.len().saturating_sub(1)];
+    places.iter().filter_map(|at| held.get(*at).copied()).collect()
+}
+
+/// The message by which a mailbox is recognised: the last one that was there when it was covered. If a server that was restored
+/// gave any UID out again, then that.
+pub(super) fn telling(bound: &[Bound], cursor: &Cursor) -> Option<(RemoteUid, MessageId)> {
+    let held = bound.iter().filter_map(|bound| Some((bound.uid?, bound.message)));
+    held.filter(|(uid, _)| *uid < cursor.uid_next).max()
 }
 
 /// Messages that a move is taking away that may have got as far as to mark them.

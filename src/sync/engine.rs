@@ -1,6 +1,6 @@
 //! The engine of one account: a value that syncs it with whatever `Remote` it is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::pass::Pass;
 use super::remote::Remote;
@@ -49,7 +49,7 @@ impl Engine {
     /// recorded, and counted in `report`.
     pub async fn sync_once<R: Remote>(&self, remote: &mut R, clock: Clock<'_>, report: &mut Report) -> Result<()> {
         let bodies = self.bodies_now()?;
-        for _ in 0..ROUNDS_MAX {
+        for nth in 0..ROUNDS_MAX {
             let mut round = Report::default();
             let mut pass = Pass {
                 store: &self.store,
@@ -66,6 +66,8 @@ impl Engine {
                 listed: BTreeMap::new(),
                 is_strange: false,
                 is_familiar: false,
+                recognises: nth == 0,
+                recognised: BTreeSet::new(),
                 bursts: true,
             };
             let outcome = run(&mut pass).await;

@@ -68,6 +68,15 @@ pub fn is_other(sought: &Sought, shown: &Fingerprinted) -> bool {
     }
 }
 
+/// May what the server shows be another message, for all that was read of both? Servers may write a header field in their own
+/// way: only the bytes tell for sure.
+pub fn may_be_other(sought: &Sought, shown: &Fingerprinted) -> bool {
+    match (&sought.email_id, &shown.email_id) {
+        (Some(ours), Some(theirs)) => ours != theirs,
+        _ => sought.fields.iter().any(|field| !field.is_empty()) && sought.fields != shown_fields(shown),
+    }
+}
+
 /// Matches by what is known without the bytes.
 pub fn by_fingerprint(sought: &[Sought], shown: &[Fingerprinted]) -> Found {
     let mut pairs = Vec::new();

@@ -1,6 +1,6 @@
 //! What every part of a sync works with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::engine::Clock;
 use super::names;
@@ -35,6 +35,11 @@ pub(super) struct Pass<'a, R> {
     pub(super) is_strange: bool,
     /// ... unless some mailbox is as it was.
     pub(super) is_familiar: bool,
+    /// Mailboxes to be recognised by a message that is known of them, before what is there is believed to be what is known: none
+    /// in a round that only follows another.
+    pub(super) recognises: bool,
+    /// Those that were, in this round.
+    pub(super) recognised: BTreeSet<MailboxId>,
     /// Whether a push may go in bursts: until something in one was refused.
     pub(super) bursts: bool,
 }

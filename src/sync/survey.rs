@@ -9,11 +9,14 @@ use std::io;
 
 use super::Result;
 use super::compare::{Difference, Sight};
-use super::cover::{is_trusted, tells_nothing};
+use super::cover::{is_trusted, telling, tells_nothing};
 use super::fetch::ArrivalSink;
+use super::identity;
 use super::pass::{Pass, Refusal};
 use super::pull::Folder;
-use super::remote::{Facts, Fetched, Known, MessageSink, Remote, RemoteError, Scanned, Selected, Status};
+use super::remote::{
+    Facts, Fetched, Fingerprinted, Known, MessageSink, Remote, RemoteError, Scanned, Selected, Status,
+};
 use super::tour::{Brought, Errand, Guide, Stop};
 use super::vanish::Vanishing;
 use crate::store::{self, Bound, Cursor, Origin, Reader, Store, bound_uids};
@@ -28,6 +31,8 @@ struct Plan {
     errands: Vec<Errand>,
     /// Whether every message is scanned.
     is_whole: bool,
+    /// The message by which the mailbox is recognised.
+    telling: Option<(RemoteUid, MessageId)>,
 }
 
 /// A mailbox on the tour.
@@ -44,6 +49,8 @@ struct Seen {
     selected: Option<Selected>,
     scanned: Vec<Scanned>,
     fetched: BTreeSet<RemoteUid>,
+    /// The message by which the mailbox is recognised.
+    shown: Option<Fingerprinted>,
     /// Something was refused, or changed while we looked.
     is_unsteady: bool,
 }
@@ -56,7 +63,12 @@ impl<R: Remote> Pass<'_, R> {
         for folder in folders {
             let outlines = self.outlines(folder.mailbox)?;
             match self.read(|reader| Plan::of(reader, &folder, self.remote.facts(), outlines))? {
-                Some(plan) => visits.push(Visit { folder, plan, seen: Seen::default() }),
+                Some(mut plan) => {
+                    if self.recognises {
+                        self.read(|reader| plan.recognise(reader, folder.mailbox))?;
+                    }
+                    visits.push(Visit { folder, plan, seen: Seen::default() });
+                }
                 None => left.push(folder),
             }
         }
@@ -91,6 +103,14 @@ impl<R: Remote> Pass<'_, R> {
     /// What was seen at a stop, taken in. `None`: it does not add up.
     fn take_visit(&mut self, visit: &Visit) -> Result<Option<Option<Vanishing>>> {
         let mailbox = visit.folder.mailbox;
+        if let (Some(shown), Some((uid, message))) = (&visit.seen.shown, visit.plan.telling)
+            && shown.uid == uid
+        {
+            if self.sought(message)?.is_some_and(|sought| identity::may_be_other(&sought, shown)) {
+                return Ok(None);
+            }
+            self.recognised.insert(mailbox);
+        }
         let bound = self.read(|reader| reader.bound(mailbox))?;
         let skipped = self.read(|reader| reader.skipped(mailbox))?;
         let Some((cursor, difference)) = visit.difference(&bound, skipped, self.now()) else { return Ok(None) };
@@ -108,7 +128,7 @@ impl Plan {
         };
         let bound = bound_uids(&reader.bound(folder.mailbox)?);
         let skipped = reader.skipped(folder.mailbox)?.into_iter().map(|(uid, _)| uid).collect();
-        let mut plan = Self { status, cursor: known.cursor, errands: Vec::new(), is_whole: false };
+        let mut plan = Self { status, cursor: known.cursor, errands: Vec::new(), is_whole: false, telling: None };
         let is_first = plan.is_first() && bound.is_empty();
         // Where UIDNEXT went back, UIDs that are known may name other messages.
         let goes_on = plan.cursor.uid_next <= uid_next && bound.last().is_none_or(|last| last < uid_next);
@@ -131,6 +151,13 @@ impl Plan {
             plan.scan(uid_next, &bound, facts);
         }
         Ok(Some(plan))
+    }
+
+    /// The message by which the mailbox is recognised is asked for as well.
+    fn recognise(&mut self, reader: &Reader<'_>, mailbox: MailboxId) -> store::Result<()> {
+        self.telling = telling(&reader.bound(mailbox)?, &self.cursor);
+        self.errands.extend(self.telling.map(|(uid, _)| Errand::Fingerprint(std::iter::once(uid).collect())));
+        Ok(())
     }
 
     /// Is the mailbox looked into for the first time?
@@ -194,7 +221,7 @@ impl Visit {
         skipped: Vec<(RemoteUid, Timestamp)>,
         now: Timestamp,
     ) -> Option<(Cursor, Difference)> {
-        let Plan { status, cursor, errands, is_whole } = &self.plan;
+        let Plan { status, cursor, errands, is_whole, .. } = &self.plan;
         let selected = self.seen.selected.as_ref().filter(|_| !self.seen.is_unsteady)?;
         let since = selected.since.as_ref().filter(|_| !is_whole);
         let asked_since = |errand: &Errand| matches!(errand, Errand::Scan { changed_since: Some(_), .. });
@@ -293,6 +320,7 @@ impl Guide for Surveyor {
         let seen = &mut self.visits[stop].seen;
         match Refusal::of(brought)? {
             Ok(Brought::Scanned(scanned)) => seen.scanned.extend(scanned),
+            Ok(Brought::Fingerprinted(shown)) => seen.shown = shown.into_iter().next(),
             Ok(Brought::Nothing | Brought::Present(_) | Brought::Placed(_)) => {}
             Err(_) => seen.is_unsteady = true,
         }

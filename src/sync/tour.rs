@@ -13,7 +13,7 @@
 //!
 //! [`Facts::unselect`]: super::remote::Facts::unselect
 
-use super::remote::{CopyUid, Known, MessageSink, Remote, RemoteError, RemoteName, Scanned, Selected};
+use super::remote::{CopyUid, Fingerprinted, Known, MessageSink, Remote, RemoteError, RemoteName, Scanned, Selected};
 use crate::types::{Flags, ModSeq, RemoteUid, UidSet, UidValidity};
 
 /// A mailbox to be visited.
@@ -36,6 +36,8 @@ pub enum Errand {
     },
     /// As [`Remote::present`].
     Present(UidSet<RemoteUid>),
+    /// As [`Remote::fingerprints`].
+    Fingerprint(UidSet<RemoteUid>),
     /// As [`Remote::fetch`], into the guide.
     Fetch(UidSet<RemoteUid>),
     /// As [`Remote::outline`], into the guide.
@@ -64,13 +66,13 @@ pub enum Errand {
 impl Errand {
     /// Does it change the mailbox?
     pub const fn changes(&self) -> bool {
-        !matches!(self, Self::Scan { .. } | Self::Present(_) | Self::Fetch(_) | Self::Outline(_))
+        !matches!(self, Self::Scan { .. } | Self::Present(_) | Self::Fingerprint(_) | Self::Fetch(_) | Self::Outline(_))
     }
 
     /// The command that does it, for errors.
     pub const fn request(&self) -> &'static str {
         match self {
-            Self::Scan { .. } | Self::Fetch(_) | Self::Outline(_) => "FETCH",
+            Self::Scan { .. } | Self::Fingerprint(_) | Self::Fetch(_) | Self::Outline(_) => "FETCH",
             Self::Present(_) => "SEARCH",
             Self::AddFlags { .. } | Self::RemoveFlags { .. } => "STORE",
             Self::Copy { .. } => "COPY",
@@ -85,6 +87,7 @@ impl Errand {
 pub enum Brought {
     Nothing,
     Scanned(Vec<Scanned>),
+    Fingerprinted(Vec<Fingerprinted>),
     /// Which of the messages are there: of flags that were stored, those that have them now.
     Present(UidSet<RemoteUid>),
     /// COPYUID where the server gives it.
@@ -117,6 +120,7 @@ pub async fn run<R: Remote>(remote: &mut R, errand: &Errand, guide: &mut dyn Gui
         Errand::Fetch(uids) => remote.fetch(uids, guide).await.map(nothing),
         Errand::Outline(uids) => remote.outline(uids, guide).await.map(nothing),
         Errand::Present(uids) => remote.present(uids).await.map(Brought::Present),
+        Errand::Fingerprint(uids) => remote.fingerprints(uids).await.map(Brought::Fingerprinted),
         Errand::AddFlags { uids, flags } => remote.add_flags(uids, flags).await.map(Brought::Present),
         Errand::RemoveFlags { uids, flags } => remote.remove_flags(uids, flags).await.map(Brought::Present),
         Errand::Copy { uids, to } => remote.copy(uids, to).await.map(Brought::Placed),

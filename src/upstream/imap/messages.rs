@@ -167,30 +167,53 @@ pub(super) async fn fingerprints(
     remote: &mut ImapRemote,
     uids: &UidSet<RemoteUid>,
 ) -> Result<Vec<Fingerprinted>, RemoteError> {
-    let items = format!(
-        "(UID FLAGS RFC822.SIZE INTERNALDATE{} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])",
-        email_id_item(remote)
-    );
-    let mut found = BTreeMap::new();
-    ask(remote, uids, &items, &mut |heard| match heard {
-        Heard::Fetch(FetchedItems {
-            uid: Some(uid),
-            size_bytes: Some(size_bytes),
-            header: Some(header),
-            internal_date,
-            email_id,
-            flags,
-            ..
-        }) if uids.contains(uid) => {
-            let fields = header_fields(&header);
-            let is_deleted = flags.is_some_and(|flags| flags.has(SystemFlag::Deleted));
-            found.insert(uid, Fingerprinted { uid, size_bytes, internal_date, fields, email_id, is_deleted });
-            Ok(true)
+    let mut prints = Fingerprints::new(uids);
+    ask(remote, uids, &fingerprint_items(remote), &mut |heard| Ok(prints.hear(heard).is_none())).await?;
+    Ok(prints.into_found())
+}
+
+/// What is fetched of messages to know them again.
+pub(super) fn fingerprint_items(remote: &ImapRemote) -> String {
+    let email_id = email_id_item(remote);
+    format!("(UID FLAGS RFC822.SIZE INTERNALDATE{email_id} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])")
+}
+
+/// The fingerprints of those of `uids` that are told.
+pub(super) struct Fingerprints<'a> {
+    uids: &'a UidSet<RemoteUid>,
+    found: BTreeMap<RemoteUid, Fingerprinted>,
+}
+
+impl<'a> Fingerprints<'a> {
+    pub(super) const fn new(uids: &'a UidSet<RemoteUid>) -> Self {
+        Self { uids, found: BTreeMap::new() }
+    }
+
+    /// Gives back what is not asked for.
+    pub(super) fn hear(&mut self, heard: Heard) -> Option<Heard> {
+        match heard {
+            Heard::Fetch(FetchedItems {
+                uid: Some(uid),
+                size_bytes: Some(size_bytes),
+                header: Some(header),
+                internal_date,
+                email_id,
+                flags,
+                ..
+            }) if self.uids.contains(uid) => {
+                let fields = header_fields(&header);
+                let is_deleted = flags.is_some_and(|flags| flags.has(SystemFlag::Deleted));
+                let print = Fingerprinted { uid, size_bytes, internal_date, fields, email_id, is_deleted };
+                self.found.insert(uid, print);
+                None
+            }
+            heard => Some(heard),
         }
-        _ => Ok(false),
-    })
-    .await?;
-    Ok(found.into_values().collect())
+    }
+
+    pub(super) fn into_found(self) -> Vec<Fingerprinted> {
+        self.found.into_values().collect()
+    }
 }
 
 /// The bytes of messages.

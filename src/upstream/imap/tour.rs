@@ -9,7 +9,7 @@ use super::code::{Code, Condition, StatusLine};
 use super::command::Command;
 use super::driver::Heard;
 use super::list::Listing;
-use super::messages::{self, Bodies, Scan, Sight};
+use super::messages::{self, Bodies, Fingerprints, Scan, Sight};
 use super::refusal;
 use super::remote::ImapRemote;
 use super::select::{self, Told};
@@ -121,6 +121,7 @@ fn errand_commands(remote: &ImapRemote, errand: &Errand) -> Result<Vec<Command<'
             messages::fetch_commands(remote, uids, &messages::scan_items(remote, *changed_since))
         }
         Errand::Present(uids) => messages::present_commands(remote, uids),
+        Errand::Fingerprint(uids) => messages::fetch_commands(remote, uids, &messages::fingerprint_items(remote)),
         Errand::Fetch(uids) => messages::fetch_commands(remote, uids, &messages::body_items(remote)),
         Errand::Outline(uids) => messages::fetch_commands(remote, uids, &messages::outline_items(remote)),
         Errand::AddFlags { uids, flags } => transfer::store_commands(remote, uids, '+', flags),
@@ -142,6 +143,7 @@ enum Work<'a> {
     Nothing,
     Entering(Told),
     Scanning(Scan<'a>),
+    Fingerprinting(Fingerprints<'a>),
     Fetching(Bodies<'a>),
     /// Flags, whether messages are there.
     Looking,
@@ -206,6 +208,7 @@ impl Traveller<'_, '_> {
                 self.begin(stop, errand);
                 let left = match &mut self.at_work {
                     Work::Scanning(scan) => scan.hear(heard),
+                    Work::Fingerprinting(prints) => prints.hear(heard),
                     Work::Fetching(bodies) => bodies.hear(heard, self.guide)?,
                     Work::Placing(placing) => placing.hear(heard),
                     Work::Looking => Some(heard).filter(|_| !self.stops[stop].errands[errand].changes()),
@@ -228,6 +231,7 @@ impl Traveller<'_, '_> {
         }
         self.at_work = match &self.stops[stop].errands[errand] {
             Errand::Scan { uids, .. } => Work::Scanning(Scan::new(uids)),
+            Errand::Fingerprint(uids) => Work::Fingerprinting(Fingerprints::new(uids)),
             Errand::Fetch(uids) => Work::Fetching(Bodies::new(uids)),
             Errand::Outline(uids) => Work::Fetching(Bodies::outlined(uids)),
             Errand::Present(_) | Errand::AddFlags { .. } | Errand::RemoveFlags { .. } => Work::Looking,
@@ -301,6 +305,7 @@ impl Traveller<'_, '_> {
         }
         let brought = match std::mem::replace(&mut self.at_work, Work::Nothing) {
             Work::Scanning(scan) => Brought::Scanned(scan.into_scanned()),
+            Work::Fingerprinting(prints) => Brought::Fingerprinted(prints.into_found()),
             Work::Looking => Brought::Present(self.present(stop, errand)?),
             Work::Placing(placing) => Brought::Placed(placing.into_pairs()),
             _ => Brought::Nothing,

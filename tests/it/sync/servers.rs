@@ -141,7 +141,9 @@ fn a_message_that_the_server_does_not_give_does_not_hold_up_the_others() {
         world.server.state().calls = 0;
         world.sync().expect("a sync");
         let quiet = world.server.state().calls;
-        assert!(quiet <= 4, "it is not asked for again and again: {quiet} calls");
+        // Without mod-sequences a mailbox is looked into each time, and recognised.
+        let most = if world.server.state().traits.facts.cond_store { 4 } else { 5 };
+        assert!(quiet <= most, "it is not asked for again and again: {quiet} calls");
         let refused = world.server.state().refuses.clone();
         world.server.state().refuses.clear();
         let account = world.account;
@@ -305,6 +307,37 @@ fn a_move_that_a_mark_of_others_keeps_half_done_leaves_the_original_marked_for_w
             break;
         }
         ways.insert(is_left);
+    }
+}
+
+/// Found by the simulator, seed 12218: as much came as was undone, or more, and UIDs named other messages unseen.
+#[test]
+fn a_server_restored_from_a_backup_is_recognised_however_much_came_since() {
+    for traits in Traits::all().into_iter().filter(|traits| traits.tells_uid_next) {
+        // As much and as little changed as before, to the mod-sequence: nobody can see that without asking.
+        let is_unseen = |news: &usize| traits.facts.cond_store && *news == 3;
+        for news in (1..6).filter(|news| !is_unseen(news)) {
+            let world = with_mail(traits.clone());
+            let backup = world.server.state().mailboxes.clone();
+            for text in ["p", "q", "r"] {
+                world.server.deliver("INBOX", text, "");
+            }
+            world.settle();
+            world.flag("INBOX", "p", "\\Deleted", "");
+            world.move_message("INBOX", "q", "B");
+            world.expunge("INBOX", "r");
+            world.server.state().mailboxes = backup;
+            for text in &["s", "t", "u", "v", "w"][..news] {
+                world.server.deliver("INBOX", text, "");
+            }
+            world.settle();
+            assert_eq!(world.here(), world.there(), "with {news} new messages");
+            let there = world.there();
+            for text in &["x", "m", "y", "s", "t", "u", "v", "w"][..3 + news] {
+                assert!(there.contains(&format!(" {text}")) && !there.contains('('), "{text} is as it was: {there}");
+            }
+            world.assert_sound();
+        }
     }
 }
 

@@ -51,6 +51,11 @@ impl Guide for Diary {
                 let uids: UidSet<RemoteUid> = scanned.iter().map(|scanned| scanned.uid).collect();
                 format!("{stop}.{errand}: scanned {uids}")
             }
+            Ok(Brought::Fingerprinted(shown)) => {
+                let shown: Vec<_> =
+                    shown.iter().map(|shown| format!("{} of {}", shown.uid, shown.size_bytes)).collect();
+                format!("{stop}.{errand}: known by {shown:?}")
+            }
             Ok(Brought::Present(there)) => format!("{stop}.{errand}: {there} is there"),
             Ok(Brought::Placed(told)) => format!("{stop}.{errand}: placed {:?}", told.map(|told| told.uids)),
             Err(error) => format!("{stop}.{errand}: {error}"),
@@ -121,6 +126,7 @@ async fn reading_goes_out_at_once_and_comes_back_stop_by_stop() {
     C: UID FETCH 8:9 (UID FLAGS INTERNALDATE MODSEQ BODY.PEEK[])
     C: SELECT "a" (CONDSTORE)
     C: UID FETCH 1:4 (UID FLAGS MODSEQ)
+    C: UID FETCH 4 (UID FLAGS RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])
     S: * 2 EXISTS
     S: * OK [UIDVALIDITY 5] valid
     S: * OK [UIDNEXT 10] next
@@ -139,10 +145,13 @@ async fn reading_goes_out_at_once_and_comes_back_stop_by_stop() {
     S: * 1 FETCH (UID 4 FLAGS (\Seen) MODSEQ (3))
     S: * 2 EXISTS
     S: $ OK fetched
+    S: * 1 FETCH (UID 4 FLAGS () RFC822.SIZE 9 INTERNALDATE "17-Jul-1996 02:44:25 -0700" BODY[HEADER.FIELDS (MESSAGE-ID)] "A: b")
+    S: $ OK fetched
     "#;
     let mut inbox = stop("INBOX", 5, vec![Errand::Fetch(uids("8:9"))]);
     inbox.known = Some(Known { uid_validity: UidValidity::new(5), highest_mod_seq: ModSeq::new(70) });
-    let other = stop("a", 6, vec![Errand::Scan { uids: uids("1:4"), changed_since: None }]);
+    let scan = Errand::Scan { uids: uids("1:4"), changed_since: None };
+    let other = stop("a", 6, vec![scan, Errand::Fingerprint(uids("4"))]);
     for (diary, ended) in tour(script, &[inbox, other]).await {
         assert_eq!(ended, Ok(()));
         let expected = [
@@ -154,6 +163,7 @@ async fn reading_goes_out_at_once_and_comes_back_stop_by_stop() {
             "1: 1 messages of 6, vanished untold",
             "1: news",
             "1.0: scanned 4",
+            "1.1: known by [\"4 of 9\"]",
         ];
         assert_eq!(diary, expected);
     }
