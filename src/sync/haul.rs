@@ -78,7 +78,13 @@ impl<R: Remote> Hauler<'_, R> {
         }
         self.selected = None;
         let Some(known) = self.store.read(|reader| reader.remote_mailbox(mailbox))? else { return Ok(None) };
-        match refusal(self.remote.select(&RemoteName(known.remote_name), None).await)? {
+        let name = RemoteName(known.remote_name);
+        let mut selected = refusal(self.remote.select(&name, None).await)?;
+        if selected.is_err() {
+            // Some servers say now and then that there is no such mailbox (QUIRKS.md row 35).
+            selected = refusal(self.remote.select(&name, None).await)?;
+        }
+        match selected {
             Ok(selected) if known.cursor.uid_validity == Some(selected.uid_validity) => {
                 self.selected = Some((mailbox, selected.uid_validity));
                 Ok(Some(selected.uid_validity))

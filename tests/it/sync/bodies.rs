@@ -92,6 +92,15 @@ fn the_bodies_that_the_policy_wants_come_and_no_others() {
     world.assert_sound();
 }
 
+/// Found by the simulator, seed 13332: each time the SELECT for the bodies was the one that was refused.
+#[test]
+fn a_mailbox_that_is_said_not_to_exist_when_its_bodies_are_wanted_is_asked_for_again() {
+    let mut world = keeping(only(Bodies::Headers));
+    world.bodies = BodyPolicy::ALL;
+    world.server.state().denies_after = Some(0);
+    assert_eq!(stock(&world).messages, 3);
+}
+
 #[test]
 fn a_choice_made_wider_fetches_and_one_made_narrower_keeps_what_is_here() {
     let mut world = keeping(only(Bodies::Headers));
