@@ -50,10 +50,11 @@ impl MailAccount {
     /// The places that a mailbox has and is to have.
     pub(super) fn places(&self, from: &MailboxName, to: &MailboxName) -> Result<(Place, Place), Error> {
         let (from, to) = self.show(|reader| Ok((self.place(reader, from)?, self.place(reader, to)?)))?;
-        let (from, to) = (from.ok_or(Error::NoSuchMailbox)?, to.ok_or(Error::NoPermission)?);
-        match from.account == to.account {
-            true => Ok((from, to)),
-            false => {
+        let from = from.ok_or(Error::NoSuchMailbox)?;
+        match to.filter(|to| to.account == from.account) {
+            Some(to) => Ok((from, to)),
+            // Whether there is such a user is not told.
+            None => {
                 // Who may not know of it is told so first.
                 self.show(|reader| match reader.mailbox_named(from.account, &from.name)? {
                     Some(mailbox) => reader.permitted(mailbox.id, &[Right::DeleteMailbox]),

@@ -13,6 +13,7 @@ pub mod imap;
 mod labels;
 pub mod neighbours;
 pub mod pop3;
+mod quota;
 pub mod search;
 pub mod sessions;
 pub mod submission;

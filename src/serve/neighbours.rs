@@ -65,10 +65,15 @@ impl Neighbours {
 
     /// The name by which a mailbox of another account is shown. `None`: it would be too long.
     pub fn shown(self, reader: &Reader<'_>, place: &Place) -> Result<Option<MailboxName>> {
-        let prefix = match place.account == self.shared {
-            true => SHARED.to_owned(),
-            false => format!("{USERS}/{}", reader.account(place.account)?.name),
-        };
+        let prefix = self.prefix(reader, place.account)?;
         Ok(MailboxName::parse(&format!("{prefix}/{}", place.name)).ok())
+    }
+
+    /// What the names of another account's mailboxes begin with.
+    pub fn prefix(self, reader: &Reader<'_>, account: AccountId) -> Result<String> {
+        Ok(match account == self.shared {
+            true => SHARED.to_owned(),
+            false => format!("{USERS}/{}", reader.account(account)?.name),
+        })
     }
 }

@@ -26,6 +26,8 @@ pub enum Error {
     AlreadyExists,
     #[error("the mailbox cannot be selected")]
     NotSelectable,
+    #[error("the mailbox has mailboxes below it")]
+    HasChildren,
     #[error("the mailbox is read-only")]
     ReadOnly,
     /// The user does not have the right to (RFC 4314).

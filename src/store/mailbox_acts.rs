@@ -18,9 +18,7 @@ impl Txn<'_> {
         self.refuse_unless_permitted_above(account, name)?;
         let existing = self.reader().mailbox_named(account, name)?;
         if let Some(existing) = existing.as_ref().filter(|mailbox| mailbox.selectable) {
-            // What may not be looked up is not said to be there (RFC 4314 section 6).
-            let is_known = self.eyes().viewer_if_any().is_none() || self.eyes().rights(existing)?.has(Right::Lookup);
-            return Err(if is_known { Error::AlreadyExists } else { Error::NoPermission });
+            return Err(self.is_there(existing)?);
         }
         self.refuse_unspeakable(account, name)?;
         self.refuse_too_deep(name.levels())?;
@@ -57,7 +55,7 @@ impl Txn<'_> {
         self.eyes().admit(&mailbox, &[Right::DeleteMailbox])?;
         let has_children = !self.reader().mailboxes_below(account, name)?.is_empty();
         if has_children && !mailbox.selectable {
-            return Err(Error::Cannot("the mailbox has mailboxes below it"));
+            return Err(Error::HasChildren);
         }
         self.drop_annotations(mailbox.id)?;
         self.drop_rights(mailbox.id)?;
@@ -85,7 +83,10 @@ impl Txn<'_> {
         let mailbox = self.reader().mailbox_named(account, from)?.ok_or(Error::NoSuchMailbox)?;
         self.eyes().admit(&mailbox, &[Right::DeleteMailbox])?;
         self.refuse_unless_permitted_above(account, to)?;
-        if self.reader().mailbox_named(account, to)?.is_some() || self.hidden_named(account, to)?.is_some() {
+        if let Some(existing) = self.reader().mailbox_named(account, to)? {
+            return Err(self.is_there(&existing)?);
+        }
+        if self.hidden_named(account, to)?.is_some() {
             return Err(Error::AlreadyExists);
         }
         if from.is_inbox() {
@@ -120,6 +121,12 @@ impl Txn<'_> {
             self.journal(account, &Op::Subscribe { name: name.clone(), subscribed })?;
         }
         Ok(())
+    }
+
+    /// Why a mailbox cannot have the name of that one. What may not be looked up is not said to be there (RFC 4314 section 6).
+    fn is_there(&self, existing: &Mailbox) -> Result<Error> {
+        let is_known = self.eyes().viewer_if_any().is_none() || self.eyes().rights(existing)?.has(Right::Lookup);
+        Ok(if is_known { Error::AlreadyExists } else { Error::NoPermission })
     }
 
     /// A new row, with a UIDVALIDITY of its own.

@@ -107,8 +107,11 @@ pub trait Account: Send + 'static {
     fn metadata(&mut self, of: Option<&MailboxName>) -> Result<BTreeMap<String, Vec<u8>>, Error>;
     /// Sets annotations, all or none; those without a value go.
     fn set_metadata(&mut self, of: Option<&MailboxName>, entries: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Error>;
-    /// The one quota root of the user's own mailboxes (RFC 9208). Asked only where the backend has QUOTA.
-    fn quota(&mut self) -> Result<Quota, Error>;
+    /// The quota root that a mailbox of that name belongs to (RFC 9208 section 3.2), whether there is one or not; `None`: to
+    /// none that the user may know of. This one and the next are asked only where the backend has QUOTA.
+    fn quota_root(&mut self, of: &MailboxName) -> Result<Option<String>, Error>;
+    /// What a quota root allows, and what is used of it; `None`: there is no such root, or the user may not know of it.
+    fn quota(&mut self, root: &str) -> Result<Option<Quota>, Error>;
 
     /// What the user may do with a mailbox (RFC 4314). What the user may not do, every call refuses with `NoPermission`, or
     /// with `NoSuchMailbox` where the user may not know of the mailbox. This one and the next two are asked only where the
@@ -205,6 +208,9 @@ pub enum Error {
     AlreadyExists,
     #[error("the mailbox cannot be selected")]
     NotSelectable,
+    /// It is only the name of those below (RFC 5530: HASCHILDREN).
+    #[error("the mailbox has mailboxes below it")]
+    HasChildren,
     #[error("the mailbox is read-only")]
     ReadOnly,
     /// The user does not have the right to (RFC 5530: NOPERM).

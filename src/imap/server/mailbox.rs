@@ -1,11 +1,13 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 sections 6.3.3 to 6.3.7; RFC 6154 section 3).
 
+use unicode_normalization::is_nfc;
+
 use super::backend::{Account, Backend, Error};
 use super::config::Capability;
 use super::reply::{Context, Done, Refusal, Reply, User};
 use super::table::Outcome;
 use crate::imap::syntax::code::Code;
-use crate::imap::syntax::{MailboxArgument, Parser};
+use crate::imap::syntax::{MailboxArgument, NameForm, Parser};
 use crate::types::{MailboxName, ModSeq};
 
 pub fn create<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
@@ -16,7 +18,8 @@ pub fn create<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
     }
     let special_use = match uses.as_slice() {
         [] => None,
-        [only] => Some(*only),
+        [Some(only)] => Some(*only),
+        [None] => return Err(Refusal::no(Code::UseAttr, "No such special use is known")),
         _ => return Err(Refusal::no(Code::UseAttr, "A mailbox can have one special use")),
     };
     user.does_itself(Some(&name));
@@ -30,7 +33,13 @@ fn new_name(context: &Context, MailboxArgument(mut wire): MailboxArgument) -> Re
     if wire.last().copied().map(char::from) == Some(MailboxName::DELIMITER) {
         wire.pop();
     }
-    context.mailbox_name(&MailboxArgument(wire))
+    let name = context.mailbox_name(&MailboxArgument(wire))?;
+    // "If a client attempts to create a UTF-8 mailbox name that is not a valid Net-Unicode name, the server MUST reject the
+    // creation" or give it another name (RFC 9051 section 6.3.4), which the client would not find.
+    if context.enabled.name_form() == NameForm::Utf8 && !is_nfc(name.as_str()) {
+        return Err(Refusal::no(Code::Cannot, "A mailbox name is in Unicode's form NFC"));
+    }
+    Ok(name)
 }
 
 pub fn delete<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {

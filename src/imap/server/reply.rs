@@ -258,6 +258,7 @@ impl From<Error> for Refusal {
             Error::NoSuchMailbox => Code::NonExistent,
             Error::NoSuchMessage => Code::ExpungeIssued,
             Error::AlreadyExists => Code::AlreadyExists,
+            Error::HasChildren => Code::HasChildren,
             Error::NotSelectable | Error::Cannot(_) => Code::Cannot,
             Error::ReadOnly | Error::NoPermission => Code::NoPerm,
             Error::TooBig { .. } => Code::TooBig,

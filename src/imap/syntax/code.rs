@@ -27,6 +27,7 @@ pub enum Code {
     /// (source, target) in the order of the sources.
     CopyUid(UidValidity, Vec<(LocalUid, LocalUid)>),
     ExpungeIssued,
+    HasChildren,
     HighestModSeq(ModSeq),
     /// How far the command with that tag is (RFC 9585).
     InProgress {
@@ -93,6 +94,7 @@ impl fmt::Display for Code {
                 write!(f, "COPYUID {validity} {} {}", Ordered(sources), Ordered(targets))
             }
             Self::ExpungeIssued => f.write_str("EXPUNGEISSUED"),
+            Self::HasChildren => f.write_str("HASCHILDREN"),
             Self::HighestModSeq(mod_seq) => write!(f, "HIGHESTMODSEQ {mod_seq}"),
             Self::InProgress { tag, done, goal } => write!(f, "INPROGRESS (\"{tag}\" {done} {goal})"),
             Self::Limit => f.write_str("LIMIT"),

@@ -137,19 +137,27 @@ impl Parser<'_> {
         let mut qresync = Qresync { uid_validity, mod_seq: self.mod_sequence_valzer()?, known_uids: None };
         if self.skip(b' ') {
             if self.peek() != Some(b'(') {
-                qresync.known_uids = Some(self.sequence_set()?);
+                qresync.known_uids = Some(self.known_set()?);
             }
             if self.peek() == Some(b'(') || self.skip(b' ') {
                 // seq-match-data = "(" known-sequence-set SP known-uid-set ")"
                 self.byte(b'(', "\"(\"")?;
-                self.sequence_set()?;
+                self.known_set()?;
                 self.sp()?;
-                self.sequence_set()?;
+                self.known_set()?;
                 self.byte(b')', "\")\"")?;
             }
         }
         self.byte(b')', "\")\"")?;
         Ok(qresync)
+    }
+
+    /// `known-uids = sequence-set`, in which "*" is not allowed (RFC 7162 section 7): what it stands for has changed.
+    fn known_set(&mut self) -> Parsed<SequenceSet> {
+        match self.sequence_set()? {
+            set if set.is_numbers_alone() => Ok(set),
+            _ => self.fail("numbers alone before this place"),
+        }
     }
 
     /// `SP mailbox`, and nothing more.
@@ -161,7 +169,7 @@ impl Parser<'_> {
     }
 
     /// `create = "CREATE" SP mailbox [SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"]` (RFC 6154 section 5)
-    pub fn create(&mut self, special_use: bool) -> Parsed<(MailboxArgument, Vec<SpecialUse>)> {
+    pub fn create(&mut self, special_use: bool) -> Parsed<(MailboxArgument, Vec<Option<SpecialUse>>)> {
         self.sp()?;
         let mailbox = self.mailbox()?;
         let mut uses = Vec::new();
@@ -178,14 +186,11 @@ impl Parser<'_> {
         Ok((mailbox, uses))
     }
 
-    /// `use-attr = "\All" / "\Archive" / ...`
-    fn use_attr(&mut self) -> Parsed<SpecialUse> {
+    /// `use-attr = "\All" / "\Archive" / ... / use-attr-ext`; `None` for one that nobody here knows.
+    fn use_attr(&mut self) -> Parsed<Option<SpecialUse>> {
         self.byte(b'\\', "\"\\\"")?;
         let name = self.atom()?;
-        match SpecialUse::parse(&format!("\\{name}")) {
-            Some(special_use) => Ok(special_use),
-            None => self.fail("a special use before this place"),
-        }
+        Ok(SpecialUse::parse(&format!("\\{name}")))
     }
 
     /// `rename = "RENAME" SP mailbox SP mailbox`
@@ -350,11 +355,14 @@ mod tests {
         let select = |text: &str| Parser::new(text.as_bytes()).select(true, true).ok();
         assert!(select(" INBOX").is_some_and(|select| !select.condstore && select.qresync.is_none()));
         assert!(select(" INBOX (CONDSTORE)").is_some_and(|select| select.condstore));
-        for known in ["", " 1:*", " (1,5 3,9)", " 1:300 (1,5 3,9)"] {
+        for known in ["", " 1:7", " (1,5 3,9)", " 1:300 (1,5 3,9)"] {
             let read = select(&format!(" INBOX (QRESYNC (67890007 90060115194045000{known}))"));
             let qresync = read.and_then(|select| select.qresync).unwrap_or_else(|| panic!("valid: {known:?}"));
             assert_eq!(qresync.mod_seq, ModSeq::new(90_060_115_194_045_000));
             assert_eq!(qresync.known_uids.is_some(), known.starts_with(" 1:"));
+        }
+        for known in ["*", "1:*", "$", "1:300 (1,* 3,9)", "(1 *)"] {
+            assert!(select(&format!(" INBOX (QRESYNC (7 1 {known}))")).is_none(), "{known}");
         }
         assert!(select(" INBOX (QRESYNC (0 1))").is_none());
         assert!(select(" INBOX (QRESYNC (1))").is_none());
@@ -365,8 +373,9 @@ mod tests {
     fn create_reads_special_uses() {
         let create = |text: &str| Parser::new(text.as_bytes()).create(true).ok().map(|(_, uses)| uses);
         assert_eq!(create(" x"), Some(vec![]));
-        assert_eq!(create(" x (USE (\\sent \\Drafts))"), Some(vec![SpecialUse::Sent, SpecialUse::Drafts]));
-        assert_eq!(create(" x (USE (\\Strange))"), None);
+        assert_eq!(create(" x (USE (\\sent \\Drafts))"), Some(vec![Some(SpecialUse::Sent), Some(SpecialUse::Drafts)]));
+        assert_eq!(create(" x (USE (\\Strange))"), Some(vec![None]));
+        assert_eq!(create(" x (USE (Strange))"), None);
         assert!(Parser::new(b" x (USE (\\Sent))").create(false).is_err());
     }
 }

@@ -23,6 +23,12 @@ pub enum SeqNumber {
 }
 
 impl SequenceSet {
+    /// Does it say the same whatever the mailbox holds?
+    pub fn is_numbers_alone(&self) -> bool {
+        let is_number = |number: &SeqNumber| matches!(number, SeqNumber::Number(_));
+        matches!(self, Self::Ranges(ranges) if ranges.iter().all(|(first, last)| is_number(first) && is_number(last)))
+    }
+
     /// The ranges in ascending order, merged, where `largest` stands for `*`; `None` for `$`. As RFC 3501 section 9
     /// wants it, the two ends of a range come in either order, and `*` is in the set even where it is lower than a
     /// range's other end.

@@ -82,14 +82,12 @@ impl Account for MailAccount {
         self.write(move |txn| txn.annotate(of, &entries))
     }
 
-    fn quota(&mut self) -> Result<Quota, Error> {
-        let quota = self.show(|reader| reader.quota(self.viewer.account()))?;
-        Ok(Quota {
-            storage_limit_bytes: quota.limit_bytes,
-            storage_bytes: quota.used_bytes,
-            message_limit: quota.limit_messages,
-            messages: quota.used_messages,
-        })
+    fn quota_root(&mut self, of: &MailboxName) -> Result<Option<String>, Error> {
+        self.quota_root_of(of)
+    }
+
+    fn quota(&mut self, root: &str) -> Result<Option<Quota>, Error> {
+        self.quota_at(root)
     }
 
     fn status(&mut self, name: &MailboxName) -> Result<Status, Error> {

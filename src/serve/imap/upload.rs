@@ -44,6 +44,7 @@ impl From<store::Error> for Error {
             store::Error::NoSuchMessage => Self::NoSuchMessage,
             store::Error::AlreadyExists => Self::AlreadyExists,
             store::Error::NotSelectable => Self::NotSelectable,
+            store::Error::HasChildren => Self::HasChildren,
             store::Error::ReadOnly => Self::ReadOnly,
             store::Error::NoPermission => Self::NoPermission,
             store::Error::Cannot(why) => Self::Cannot(why),

@@ -288,6 +288,9 @@ impl Account for MemoryBackend {
 
     fn delete(&mut self, name: &MailboxName) -> Result<(), Error> {
         let mut world = self.world();
+        if world.has_below(name) && world.mailboxes.get(name).is_some_and(|stand| !stand.selectable) {
+            return Err(Error::HasChildren);
+        }
         world.named(name)?;
         if !world.has_below(name) {
             world.mailboxes.remove(name);
@@ -334,8 +337,12 @@ impl Account for MemoryBackend {
         Err(Error::Cannot("there are no annotations"))
     }
 
-    fn quota(&mut self) -> Result<Quota, Error> {
-        Ok(Quota::default())
+    fn quota_root(&mut self, _: &MailboxName) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
+    fn quota(&mut self, _: &str) -> Result<Option<Quota>, Error> {
+        Ok(None)
     }
 
     fn status(&mut self, name: &MailboxName) -> Result<Status, Error> {

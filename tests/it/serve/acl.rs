@@ -551,13 +551,45 @@ fn a_hidden_mailbox_that_is_made_again_is_not_said_to_be_there() {
     let town = Town::new();
     let (mut alice, mut ben) = (town.login("alice"), town.login("ben"));
     ok(&mut alice, "CREATE Box/Secret");
+    ok(&mut alice, "CREATE Box/Open");
     ok(&mut alice, "SETACL Box ben lk");
-    let said = outcome(&ben.say("x CREATE user/alice/Box/Secret\r\n"));
-    assert!(said.starts_with("NO [NOPERM]"), "{said}");
-    ok(&mut alice, "SETACL Box/Secret ben l");
-    let said = outcome(&ben.say("x CREATE user/alice/Box/Secret\r\n"));
-    assert!(said.starts_with("NO [ALREADYEXISTS]"), "{said}");
+    ok(&mut alice, "SETACL Box/Open ben lx");
+    for (rights, expected) in [("", "NO [NOPERM]"), ("l", "NO [ALREADYEXISTS]")] {
+        ok(&mut alice, &format!("SETACL Box/Secret ben \"{rights}\""));
+        for command in ["CREATE user/alice/Box/Secret", "RENAME user/alice/Box/Open user/alice/Box/Secret"] {
+            let said = outcome(&ben.say(&format!("x {command}\r\n")));
+            assert!(said.starts_with(expected), "{command}: {said}");
+        }
+    }
     town.is_sound();
+}
+
+#[test]
+fn whether_there_is_such_a_user_is_not_told_by_a_rename() {
+    let town = Town::new();
+    let mut ben = town.login("ben");
+    ok(&mut ben, "CREATE Mine");
+    let [alice, nobody] =
+        ["alice", "nobody"].map(|user| outcome(&ben.say(&format!("x RENAME Mine user/{user}/Mine\r\n"))));
+    assert_eq!((alice.as_str(), nobody.as_str()), (nobody.as_str(), "NO [CANNOT] A mailbox stays with its owner"));
+}
+
+#[test]
+fn the_quota_root_of_a_mailbox_is_its_owners() {
+    let town = Town::new();
+    let mut ben = town.login("ben");
+    let hidden = ["GETQUOTAROOT user/alice/Box", "GETQUOTAROOT user/elice/Box"].map(|command| ok(&mut ben, command));
+    assert_eq!(hidden.map(|said| said.lines().count()), [2, 2], "no root, no quota");
+    assert!(outcome(&ben.say("x GETQUOTA user/alice\r\n")).starts_with("NO [NONEXISTENT]"));
+    town.permit("l");
+    let accounts = town.store.read(|reader| reader.accounts()).expect("accounts");
+    let alice = accounts.iter().find(|account| account.name == "alice").expect("alice").id;
+    town.store.write(Origin::Authority, NOW, move |txn| txn.set_quota(alice, Some(4096), Some(4))).expect("a quota");
+    let said = ok(&mut ben, "GETQUOTAROOT user/alice/Box");
+    let told = "* QUOTA user/alice (STORAGE 1 4 MESSAGE 3 4)\r\n";
+    assert!(said.starts_with(&format!("* QUOTAROOT user/alice/Box user/alice\r\n{told}")), "{said}");
+    assert!(ok(&mut ben, "GETQUOTA user/alice").starts_with(told));
+    assert!(ok(&mut ben, "GETQUOTAROOT INBOX").starts_with("* QUOTAROOT INBOX user\r\n* QUOTA user ()\r\n"));
 }
 
 #[test]
