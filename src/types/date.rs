@@ -80,6 +80,8 @@ impl InternalDate {
 
     /// Parses the date-time of RFC 3501 section 9, without the quotes. The day may be padded by space or zero, or not.
     pub fn parse_imap(text: &str) -> Option<Self> {
+        // `date-year = 4DIGIT`; chrono takes fewer.
+        text.split('-').nth(2)?.split(' ').next().filter(|year| year.len() == 4)?;
         let parsed = DateTime::parse_from_str(text.trim_start(), "%d-%b-%Y %H:%M:%S %z").ok()?;
         Some(Self::new(parsed.timestamp(), (parsed.offset().local_minus_utc() / 60) as i16))
     }
@@ -116,6 +118,7 @@ mod tests {
         assert_eq!(InternalDate::parse_imap("01-Feb-2003 04:05:06 -0730"), Some(date));
         assert_eq!(date.day(), NaiveDate::from_ymd_opt(2003, 2, 1).expect("a valid day"));
         assert_eq!(InternalDate::parse_imap("31-Feb-2003 04:05:06 +0000"), None);
+        assert_eq!(InternalDate::parse_imap("01-Feb-03 04:05:06 +0000"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mailtide::imap::syntax::body::{write_body, write_envelope};
+use mailtide::imap::syntax::body::{BodyForm, write_body, write_envelope};
 use mailtide::message::{Body, Part, Scanner, Summary};
 use proptest::prelude::*;
 
@@ -110,7 +110,7 @@ fn media_type(part: &Part) -> String {
 /// As FETCH would show it, in ASCII.
 fn shown(summary: &Summary) -> String {
     let mut line = Vec::new();
-    write_body(&mut line, &summary.root, true);
+    write_body(&mut line, &summary.root, BodyForm::STRUCTURE);
     line.push(b' ');
     write_envelope(&mut line, &summary.envelope);
     line.escape_ascii().to_string().replace("\\\"", "\"")

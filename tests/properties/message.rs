@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mailtide::imap::syntax::body::{write_body, write_envelope};
+use mailtide::imap::syntax::body::{BodyForm, write_body, write_envelope};
 use mailtide::message::header::fields;
 use mailtide::message::preview::preview;
 use mailtide::message::section::{resolve, select_fields};
@@ -109,10 +109,10 @@ fn check_wire(summary: &Summary, message: &[u8]) {
     write_envelope(&mut wire, &summary.envelope);
     assert_balanced(&wire);
     let mut body = Vec::new();
-    write_body(&mut body, &summary.root, false);
+    write_body(&mut body, &summary.root, BodyForm::BODY);
     assert_balanced(&body);
     let mut structure = Vec::new();
-    write_body(&mut structure, &summary.root, true);
+    write_body(&mut structure, &summary.root, BodyForm::STRUCTURE);
     assert_balanced(&structure);
     assert!(body.len() <= structure.len());
     // Of each header byte little can be told more than once; each part has its own fixed words.

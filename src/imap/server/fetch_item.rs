@@ -6,7 +6,7 @@ use super::content::{ContentError, MessageBytes, Source, Streaming, begin_conten
 use super::labels;
 use super::reply::{Context, Refusal};
 use super::view::View;
-use crate::imap::syntax::body::{write_body, write_envelope};
+use crate::imap::syntax::body::{BodyForm, write_body, write_envelope};
 use crate::imap::syntax::fetch::{ContentName, FetchItem, part_numbers};
 use crate::imap::syntax::quote::write_text;
 use crate::message::preview::preview;
@@ -96,11 +96,13 @@ pub fn write_item<A: Account>(
         }
         FetchItem::Body => {
             text.extend_from_slice(b"BODY ");
-            write_body(text, &summary.ok_or(ContentError::Unavailable)?.root, false);
+            let form = BodyForm { global: context.enabled.rev2, ..BodyForm::BODY };
+            write_body(text, &summary.ok_or(ContentError::Unavailable)?.root, form);
         }
         FetchItem::BodyStructure => {
             text.extend_from_slice(b"BODYSTRUCTURE ");
-            write_body(text, &summary.ok_or(ContentError::Unavailable)?.root, true);
+            let form = BodyForm { global: context.enabled.rev2, ..BodyForm::STRUCTURE };
+            write_body(text, &summary.ok_or(ContentError::Unavailable)?.root, form);
         }
         FetchItem::Preview { lazy } => write_preview(message, *lazy, context, account, text)?,
         FetchItem::BinarySize(part) => {

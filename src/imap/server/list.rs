@@ -11,9 +11,9 @@ use super::status::{check_items, write_status};
 use super::table::Outcome;
 use crate::imap::syntax::mailbox::{List, ListForms, ListReturn, StatusItem};
 use crate::imap::syntax::metadata::EntryName;
-use crate::imap::syntax::quote::write_mailbox;
+use crate::imap::syntax::quote::{write_mailbox, write_string};
 use crate::imap::syntax::utf7;
-use crate::imap::syntax::{NameForm, Parser};
+use crate::imap::syntax::{MailboxArgument, NameForm, Parser};
 use crate::types::{MailboxName, limits};
 
 /// `namespace-response = "*" SP "NAMESPACE" SP namespace SP namespace SP namespace`: the user's own, other users', shared (RFC
@@ -51,14 +51,30 @@ pub fn list<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args
 }
 
 /// The LIST response of a mailbox that is selected: "the list of mailbox attributes MUST be accurate" (RFC 9051
-/// section 6.3.2).
-pub fn list_selected<A: Account>(context: &mut Context, account: &mut A, name: &MailboxName) -> Result<(), Refusal> {
+/// section 6.3.2). Where it was called something else, that is told: `("OLDNAME" ("inbox"))` (section 8).
+pub fn list_selected<A: Account>(
+    context: &mut Context,
+    account: &mut A,
+    name: &MailboxName,
+    MailboxArgument(called): &MailboxArgument,
+) -> Result<(), Refusal> {
     let names = Names::of(account.list()?, Vec::new());
     if let Some(mailbox) = names.names.get(name) {
-        let line = names.line(&List::default(), context, name, mailbox.as_ref(), false);
-        context.out.extend_from_slice(&line.text);
+        let mut line = names.line(&List::default(), context, name, mailbox.as_ref(), false).text;
+        if called != name.as_str().as_bytes() {
+            add_old_name(&mut line, |line| write_string(line, called));
+        }
+        context.out.extend_from_slice(&line);
     }
     Ok(())
+}
+
+/// `oldname-extended-item = "OLDNAME" SP "(" mailbox ")"`
+fn add_old_name(line: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    line.truncate(line.len() - "\r\n".len());
+    line.extend_from_slice(b" (\"OLDNAME\" (");
+    write(line);
+    line.extend_from_slice(b"))\r\n");
 }
 
 /// Subscribed names, where the command asks for them: they need not exist.
@@ -176,11 +192,7 @@ impl Names {
         let mailbox = self.names.get(name).and_then(Option::as_ref);
         let mut line = self.line(&told, context, name, mailbox, false).text;
         if let Some(old_name) = old_name {
-            // `oldname-extended-item = "OLDNAME" SP "(" mailbox ")"`
-            line.truncate(line.len() - "\r\n".len());
-            line.extend_from_slice(b" (\"OLDNAME\" (");
-            write_mailbox(&mut line, old_name, context.enabled.name_form());
-            line.extend_from_slice(b"))\r\n");
+            add_old_name(&mut line, |line| write_mailbox(line, old_name, context.enabled.name_form()));
         }
         context.out.extend_from_slice(&line);
     }

@@ -32,8 +32,10 @@ fn open<B: Backend>(
         return Err(Refusal::bad("ENABLE QRESYNC first"));
     }
     // "The SELECT command automatically deselects any currently selected mailbox before attempting the new selection"
-    // (RFC 3501 section 6.3.1).
-    if user.selected.take().is_some() && (context.enabled.qresync || context.enabled.rev2) {
+    // (RFC 3501 section 6.3.1), which is told "whether or not a CONDSTORE enabling command was issued" (RFC 7162 section
+    // 3.2.11).
+    let tells_closed = context.has(Capability::CondStore) || context.enabled.rev2;
+    if user.selected.take().is_some() && tells_closed {
         context.untagged_ok(&Code::Closed, "The mailbox before is closed");
     }
     context.enabled.condstore |= wanted.condstore;
@@ -45,7 +47,7 @@ fn open<B: Backend>(
     view.write_flags(context);
     context.untagged(format_args!("{} EXISTS", view.uids().len()));
     if context.enabled.rev2 {
-        list_selected(context, &mut user.account, &name)?;
+        list_selected(context, &mut user.account, &name, &wanted.mailbox)?;
     } else {
         context.untagged(format_args!("{} RECENT", view.recent_count()));
         if !context.enabled.uid_only

@@ -173,7 +173,8 @@ impl View {
             }
             (By::Sequence, Some(set)) => {
                 let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-                if count > 0 && set.ranges().last().is_some_and(|(_, high)| place(*high) > count) {
+                // "This includes "*" if the selected mailbox is empty" (RFC 9051 section 9, seq-number).
+                if count == 0 || set.ranges().last().is_some_and(|(_, high)| place(*high) > count) {
                     return Err(Refusal::bad("No message has that sequence number"));
                 }
                 let within =
@@ -289,6 +290,8 @@ impl View {
         let kept = self.rights.allowed(&system.union(&self.keywords));
         // In the order in which they are known, and any new keyword.
         let kept = known.split(' ').filter(|flag| Flag::parse(flag).is_some_and(|flag| kept.contains(&flag)));
+        // Within a response code a `]` would end it.
+        let kept = kept.filter(|flag| !flag.contains(']'));
         let any = self.rights.has(Right::Write).then_some("\\*");
         let kept = kept.chain(any).collect::<Vec<_>>().join(" ");
         context.untagged_ok(&Code::PermanentFlags(kept), "Flags are kept");

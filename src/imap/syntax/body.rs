@@ -41,28 +41,44 @@ fn write_addresses(out: &mut Vec<u8>, addresses: &[Address]) {
     out.push(b')');
 }
 
-/// `body = "(" (body-type-1part / body-type-mpart) ")"`, with the extension data for BODYSTRUCTURE. Recursion is
-/// bounded by the nesting the message reader tells apart.
-pub fn write_body(out: &mut Vec<u8>, part: &Part, extended: bool) {
+/// What of a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyForm {
+    /// The extension data, for BODYSTRUCTURE.
+    pub extended: bool,
+    /// A message/global is told apart as a message/rfc822 is: `media-message = DQUOTE "MESSAGE" DQUOTE SP DQUOTE ("RFC822" /
+    /// "GLOBAL") DQUOTE` is of IMAP4rev2 (RFC 9051 section 9). To others it is a part like any other.
+    pub global: bool,
+}
+
+impl BodyForm {
+    /// BODY, as every client knows it.
+    pub const BODY: Self = Self { extended: false, global: false };
+    /// BODYSTRUCTURE, as every client knows it.
+    pub const STRUCTURE: Self = Self { extended: true, global: false };
+}
+
+/// `body = "(" (body-type-1part / body-type-mpart) ")"`. Recursion is bounded by the nesting the message reader tells apart.
+pub fn write_body(out: &mut Vec<u8>, part: &Part, form: BodyForm) {
     out.push(b'(');
     match &part.body {
-        Body::Multipart(parts) => write_mpart(out, part, parts, extended),
-        Body::Message(..) | Body::Leaf => write_1part(out, part, extended),
+        Body::Multipart(parts) => write_mpart(out, part, parts, form),
+        Body::Message(..) | Body::Leaf => write_1part(out, part, form),
     }
     out.push(b')');
 }
 
 /// `body-type-mpart = 1*body SP media-subtype [SP body-ext-mpart]`
-fn write_mpart(out: &mut Vec<u8>, part: &Part, parts: &[Part], extended: bool) {
+fn write_mpart(out: &mut Vec<u8>, part: &Part, parts: &[Part], form: BodyForm) {
     for part in parts {
-        write_body(out, part, extended);
+        write_body(out, part, form);
     }
     if parts.is_empty() {
-        write_empty_text(out, extended);
+        write_empty_text(out, form);
     }
     out.push(b' ');
     write_string(out, part.media_subtype.as_bytes());
-    if extended {
+    if form.extended {
         out.push(b' ');
         write_parameters(out, &part.parameters);
         write_extension(out, part);
@@ -70,42 +86,43 @@ fn write_mpart(out: &mut Vec<u8>, part: &Part, parts: &[Part], extended: bool) {
 }
 
 /// Where the grammar wants a body and there is none.
-fn write_empty_text(out: &mut Vec<u8>, extended: bool) {
+fn write_empty_text(out: &mut Vec<u8>, form: BodyForm) {
     out.extend_from_slice(EMPTY_TEXT);
-    out.extend_from_slice(if extended { b" NIL NIL NIL NIL)" } else { b")" });
+    out.extend_from_slice(if form.extended { b" NIL NIL NIL NIL)" } else { b")" });
 }
 
 /// `body-type-1part = (body-type-basic / body-type-msg / body-type-text) [SP body-ext-1part]`
-fn write_1part(out: &mut Vec<u8>, part: &Part, extended: bool) {
+fn write_1part(out: &mut Vec<u8>, part: &Part, form: BodyForm) {
+    let is_message = part.media_subtype == "RFC822" || (form.global && part.media_subtype == "GLOBAL");
     write_string(out, part.media_type.as_bytes());
     out.push(b' ');
     write_string(out, part.media_subtype.as_bytes());
     out.push(b' ');
     write_fields(out, part);
-    match (part.media_type.as_str(), part.media_subtype.as_str(), &part.body) {
-        ("MESSAGE", "RFC822", body) => {
+    match (part.media_type.as_str(), &part.body) {
+        ("MESSAGE", body) if is_message => {
             // media-message SP body-fields SP envelope SP body SP body-fld-lines
             out.push(b' ');
             match body {
                 Body::Message(envelope, root) => {
                     write_envelope(out, envelope);
                     out.push(b' ');
-                    write_body(out, root, extended);
+                    write_body(out, root, form);
                 }
                 // Encoded, or nested too deep to be told apart: the grammar wants an envelope and a body all the same.
                 Body::Leaf | Body::Multipart(_) => {
                     write_envelope(out, &Envelope::default());
                     out.push(b' ');
-                    write_empty_text(out, extended);
+                    write_empty_text(out, form);
                 }
             }
             out.extend_from_slice(format!(" {}", part.lines).as_bytes());
         }
         // media-text SP body-fields SP body-fld-lines
-        ("TEXT", ..) => out.extend_from_slice(format!(" {}", part.lines).as_bytes()),
+        ("TEXT", _) => out.extend_from_slice(format!(" {}", part.lines).as_bytes()),
         _ => {}
     }
-    if extended {
+    if form.extended {
         // body-ext-1part = body-fld-md5 [SP body-fld-dsp [SP body-fld-lang [SP body-fld-loc]]]
         out.push(b' ');
         write_nstring(out, part.md5.as_deref());
@@ -193,9 +210,26 @@ mod tests {
     }
 
     fn written(part: &Part, extended: bool) -> String {
+        formed(part, BodyForm { extended, global: false })
+    }
+
+    fn formed(part: &Part, form: BodyForm) -> String {
         let mut out = Vec::new();
-        write_body(&mut out, part, extended);
+        write_body(&mut out, part, form);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn a_global_message_is_a_message_to_those_who_know_it() {
+        let mut message = leaf("MESSAGE", "GLOBAL");
+        message.parameters = Vec::new();
+        message.body = Body::Message(Box::default(), Box::new(leaf("TEXT", "HTML")));
+        assert_eq!(written(&message, false), "(\"MESSAGE\" \"GLOBAL\" NIL NIL NIL \"7BIT\" 100)");
+        assert_eq!(
+            formed(&message, BodyForm { extended: false, global: true }),
+            "(\"MESSAGE\" \"GLOBAL\" NIL NIL NIL \"7BIT\" 100 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) \
+             (\"TEXT\" \"HTML\" (\"CHARSET\" \"utf-8\") NIL NIL \"7BIT\" 100 4) 4)"
+        );
     }
 
     #[test]

@@ -315,13 +315,12 @@ impl Parser<'_> {
             })?;
             self.sp()?;
         }
-        let action = match self.peek() {
-            Some(b'+') => StoreAction::Add,
-            Some(b'-') => StoreAction::Remove,
-            _ => StoreAction::Replace,
+        let action = match (self.skip(b'+'), self.peek()) {
+            (true, _) => StoreAction::Add,
+            (false, Some(b'-')) => StoreAction::Remove,
+            (false, _) => StoreAction::Replace,
         };
-        if action != StoreAction::Replace {
-            self.skip(b'+');
+        if action == StoreAction::Remove {
             self.skip(b'-');
         }
         let silent = match self.word()?.as_str() {
@@ -434,7 +433,15 @@ mod tests {
         assert_eq!(read.unchanged_since, Some(ModSeq::new(12)));
         assert_eq!(store(" 2 FLAGS \\Seen Work").map(|read| read.flags.to_string()).as_deref(), Some("\\Seen Work"));
         assert_eq!(store(" 2 +FLAGS ()").map(|read| read.flags.is_empty()), Some(true));
-        for text in ["", " 2", " 2 FLAGS", " 2 +-FLAGS.LOUD (\\Seen)", " x FLAGS ()", " 2 FLAGS (\\Seen) x"] {
+        for text in [
+            "",
+            " 2",
+            " 2 FLAGS",
+            " 2 FLAGS.LOUD (\\Seen)",
+            " 2 +-FLAGS (\\Seen)",
+            " x FLAGS ()",
+            " 2 FLAGS (\\Seen) x",
+        ] {
             assert_eq!(store(text), None, "{text}");
         }
     }

@@ -4,6 +4,8 @@
 //! A command is handed in without its last line break; literals stand in it as they came. Each function bears the name
 //! of its ABNF rule. Nothing here panics or recurses without counting.
 
+use std::ops::RangeInclusive;
+
 use chrono::NaiveDate;
 
 use super::quote::{NameForm, is_astring_char, is_atom_char};
@@ -321,19 +323,30 @@ impl<'a> Parser<'a> {
         const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
         let quoted = self.skip(b'"');
         let at = self.at;
-        let day = self.number()?;
+        let day = self.digits(1..=2)?;
         self.byte(b'-', "\"-\"")?;
         let month = self.take_while(|byte| byte.is_ascii_alphabetic()).to_ascii_uppercase();
         self.byte(b'-', "\"-\"")?;
-        let year = self.number()?;
+        let year = self.digits(4..=4)?;
         if quoted {
             self.byte(b'"', "\"")?;
         }
         let month = MONTHS.iter().position(|name| name.as_bytes() == month).map(|index| index as u32 + 1);
-        let year = i32::try_from(year).ok().filter(|year| *year <= 9999);
+        let year = i32::try_from(year).ok();
         year.zip(month)
             .and_then(|(year, month)| NaiveDate::from_ymd_opt(year, month, day))
             .ok_or(ParseError { at, expected: "a day such as 1-Feb-2003" })
+    }
+
+    /// So many digits: `date-day = 1*2DIGIT`, `date-year = 4DIGIT`.
+    fn digits(&mut self, count: RangeInclusive<usize>) -> Parsed<u32> {
+        let at = self.at;
+        let number = self.number()?;
+        if count.contains(&(self.at - at)) {
+            Ok(number)
+        } else {
+            Err(ParseError { at, expected: "a day such as 1-Feb-2003" })
+        }
     }
 
     /// `date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE`
@@ -381,7 +394,15 @@ mod tests {
         let day = NaiveDate::from_ymd_opt(2003, 2, 1);
         assert_eq!(Parser::new(b"1-Feb-2003").date().ok(), day);
         assert_eq!(Parser::new(b"\"01-FEB-2003\"").date().ok(), day);
-        for wire in [&b"31-Feb-2003"[..], b"1-Foo-2003", b"\"1-Feb-2003", b"1-Feb-99999", b"0-Feb-2003"] {
+        for wire in [
+            &b"31-Feb-2003"[..],
+            b"1-Foo-2003",
+            b"\"1-Feb-2003",
+            b"1-Feb-99999",
+            b"0-Feb-2003",
+            b"1-Feb-03",
+            b"001-Feb-2003",
+        ] {
             assert!(Parser::new(wire).date().is_err(), "{}", String::from_utf8_lossy(wire));
         }
     }

@@ -235,13 +235,13 @@ fn upper(text: Option<Vec<u8>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imap::syntax::body::write_body;
+    use crate::imap::syntax::body::{BodyForm, write_body};
 
     /// Read and written again.
     fn again(text: &str) -> Result<String, Malformed> {
         let part = structure(&mut Tokens::new(text.as_bytes()))?;
         let mut out = Vec::new();
-        write_body(&mut out, &part, true);
+        write_body(&mut out, &part, BodyForm::STRUCTURE);
         Ok(String::from_utf8(out).expect("ASCII"))
     }
 
