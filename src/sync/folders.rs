@@ -142,7 +142,8 @@ impl<R: Remote> Pass<'_, R> {
         Ok(Ok(()))
     }
 
-    /// Deletes a mailbox upstream, if it holds no mail that was never here.
+    /// Deletes a mailbox upstream, if it holds no mail that was never here. What someone else puts into it in the moment
+    /// between that look and DELETE goes with it, as with any program: IMAP knows no deletion of what is empty alone.
     async fn delete(&mut self, entry: EntryId, mailbox: MailboxId, name: &MailboxName) -> Result<Did> {
         let Some(known) = self.remote_mailbox(mailbox)? else { return self.deleted(entry, mailbox, false) };
         let remote_name = RemoteName(known.remote_name.clone());
@@ -155,9 +156,6 @@ impl<R: Remote> Pass<'_, R> {
                 if self.holds_what_is_elsewhere(mailbox)? {
                     return self.park_folder(entry, "messages in it are still to be moved out of it".to_owned());
                 }
-                // A selected mailbox cannot be deleted everywhere.
-                let inbox = self.name_upstream(&MailboxName::inbox())?;
-                let _ = refusal(self.remote.select(&inbox, None).await)?;
             }
             Entered::NameOnly => {}
             Entered::Gone => return self.deleted(entry, mailbox, true),

@@ -253,6 +253,7 @@ pub trait Remote: Send {
         special_use: Option<SpecialUse>,
     ) -> impl Future<Output = Result<(), RemoteError>> + Send;
     fn rename(&mut self, from: &RemoteName, to: &RemoteName) -> impl Future<Output = Result<(), RemoteError>> + Send;
+    /// No mailbox is selected then: servers refuse to delete one that is.
     fn delete(&mut self, name: &RemoteName) -> impl Future<Output = Result<(), RemoteError>> + Send;
     fn set_subscribed(
         &mut self,

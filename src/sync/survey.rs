@@ -51,6 +51,8 @@ struct Seen {
     fetched: BTreeSet<RemoteUid>,
     /// The message by which the mailbox is recognised.
     shown: Option<Fingerprinted>,
+    /// How many errands were done, or refused.
+    done: usize,
     /// Something was refused, or changed while we looked.
     is_unsteady: bool,
 }
@@ -88,15 +90,17 @@ impl<R: Remote> Pass<'_, R> {
         let outcome = self.remote.tour(&stops, &mut surveyor, false).await;
         let committed = surveyor.commit();
         self.report.arrived += surveyor.arrived;
-        outcome?;
         committed?;
         let mut vanishing = Vec::new();
-        for visit in surveyor.visits {
+        // What was seen before a cut need not be looked at again.
+        let is_over = |visit: &Visit| outcome.is_ok() || visit.seen.done == visit.plan.errands.len();
+        for visit in surveyor.visits.into_iter().filter(is_over) {
             match self.take_visit(&visit)? {
                 Some(vanished) => vanishing.extend(vanished),
                 None => left.push(visit.folder),
             }
         }
+        outcome?;
         Ok((vanishing, left))
     }
 
@@ -318,7 +322,9 @@ impl Guide for Surveyor {
 
     fn done(&mut self, stop: usize, _errand: usize, brought: std::result::Result<Brought, RemoteError>) -> Answered {
         let seen = &mut self.visits[stop].seen;
-        match Refusal::of(brought)? {
+        let brought = Refusal::of(brought)?;
+        seen.done += 1;
+        match brought {
             Ok(Brought::Scanned(scanned)) => seen.scanned.extend(scanned),
             Ok(Brought::Fingerprinted(shown)) => seen.shown = shown.into_iter().next(),
             Ok(Brought::Nothing | Brought::Present(_) | Brought::Placed(_)) => {}

@@ -49,6 +49,8 @@ pub struct Agent {
     pub checks_each_commit: bool,
     /// What is mirrored of each account.
     choices: Vec<Choice>,
+    /// Is the account in the configuration?
+    is_configured: Vec<bool>,
     connections: usize,
     pub violations: Arc<std::sync::Mutex<Vec<String>>>,
 }
@@ -95,6 +97,7 @@ impl Agent {
             life: None,
             checks_each_commit: setup.checks_each_commit,
             choices: vec![Choice { bodies: setup.bodies.clone(), ..Choice::everything() }; setup.accounts],
+            is_configured: vec![true; setup.accounts],
             connections: setup.connections,
             violations: Arc::default(),
             random,
@@ -133,28 +136,57 @@ impl Agent {
             presence: Presence::default(),
             checked_at: None,
         };
-        let mut by_name = std::collections::BTreeMap::new();
-        for (account, name) in USERS[..self.accounts].iter().enumerate() {
+        for account in 0..self.accounts {
             let (handle, task) = self.set_to_work(account, &life.disk, &life.common).expect("an account");
-            let address = format!("{name}@{DOMAIN}");
-            by_name.insert((*name).to_owned(), User { account: handle.id, address, can_send: true });
             life.handles.push(handle);
             life.tasks.push(task);
         }
-        life.users.replace(Secret::new(PASSWORD), 0, by_name);
         self.life = Some(life);
+        self.let_users_in();
+    }
+
+    /// The accounts of the configuration may log in at the local servers, and nobody else.
+    fn let_users_in(&self) {
+        let Some(life) = &self.life else { return };
+        let user = |(account, name): (usize, &&str)| {
+            let (id, address) = (life.account(account), format!("{name}@{DOMAIN}"));
+            self.is_configured[account].then(|| ((*name).to_owned(), User { account: id, address, can_send: true }))
+        };
+        let by_name = USERS[..self.accounts].iter().enumerate().filter_map(user).collect();
+        life.users.replace(Secret::new(PASSWORD), 0, by_name);
     }
 
     fn set_to_work(&self, account: usize, disk: &Disk, common: &Common) -> Result<(Handle, JoinHandle<()>), Error> {
         let config = self.config(account);
         let servers = ServersOf::new(config.clone(), self.network.dialer(Arc::clone(&disk.is_alive)));
         let (mut work, handle) = Work::prepare(config, servers, common)?;
-        Ok((handle, tokio::spawn(async move { work.proceed().await })))
+        let is_at_work = self.is_configured[account];
+        let work = async move {
+            if is_at_work {
+                work.proceed().await;
+            }
+        };
+        Ok((handle, tokio::spawn(work)))
     }
 
     /// The configuration of the account is another from now on: it is stopped and taken up again, as the daemon does it.
     pub async fn choose(&mut self, account: usize, choice: Choice) {
         self.choices[account] = choice;
+        self.take_up_anew(account).await;
+    }
+
+    /// The account is in the configuration from now on, or not any more. What is here of it stays.
+    pub async fn configure(&mut self, account: usize, is_configured: bool) {
+        self.is_configured[account] = is_configured;
+        self.let_users_in();
+        self.take_up_anew(account).await;
+    }
+
+    pub fn is_configured(&self, account: usize) -> bool {
+        self.is_configured[account]
+    }
+
+    async fn take_up_anew(&mut self, account: usize) {
         let Some(life) = &mut self.life else { return };
         life.handles[account].ask_to_stop();
         let _ = (&mut life.tasks[account]).await;
@@ -174,9 +206,10 @@ impl Agent {
         self.choices[account].clone()
     }
 
-    /// Is every folder mirrored, with all bodies?
+    /// Is every folder of every account mirrored, with all bodies?
     pub fn mirrors_all(&self) -> bool {
-        self.choices.iter().all(|choice| *choice == Choice::everything())
+        self.is_configured.iter().all(|is_configured| *is_configured)
+            && self.choices.iter().all(|choice| *choice == Choice::everything())
     }
 
     fn check_each_commit(&self, store: &Store, disk: &Disk) {

@@ -121,7 +121,10 @@ impl Client {
         };
         let greeting = client.take_output(now);
         client.expect(greeting.first().is_some_and(|line| line.line.starts_with("* OK ")), "a greeting");
-        if !client.command(now, &format!("LOGIN {user} {PASSWORD}")).is_ok() {
+        // A refusal is held back, for as long as nobody waits here.
+        client.session.handle_input(format!("{name}0 LOGIN {user} {PASSWORD}\r\n").as_bytes(), now);
+        let is_welcome = |response: &Response| response.line.starts_with(&format!("{name}0 OK "));
+        if !client.take_output(now).iter().any(is_welcome) {
             return None;
         }
         if qresync {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use mailtide::imap::server::Capability;
+use mailtide::journal::Op;
 
 use super::client::{Answer, Client, Law};
 use super::ledger::Side;
@@ -213,9 +214,13 @@ impl World {
         self.tell(who, &format!("moves message {} from {from} to {to}", picked.number));
         let in_doubt = self.is_in_doubt(who);
         let answer = self.client(who, |client, now| client.command(now, &format!("UID MOVE {} \"{to}\"", picked.uid)));
+        let may_go = self.may_go(who, &to);
         if let Some(entry) = self.ledger.entry(picked.number) {
             entry.is_moved = true;
             entry.is_contested |= answer == Answer::Nothing || in_doubt;
+            if may_go {
+                entry.deleted(false);
+            }
         }
         self.allow_for_doubt(who, picked.number, in_doubt);
         // What the server lost is put there anew, where the user moved it.
@@ -244,9 +249,10 @@ impl World {
             Answer::Nothing => false,
         };
         let is_possible = copied || answer == Answer::Nothing;
+        let may_go = self.may_go(who, &to);
         if let Some(entry) = self.ledger.entry(picked.number).filter(|_| is_possible) {
             // While an answer of the agent's is lost, nobody can tell another's copy from its own.
-            entry.copied(copied && !in_doubt);
+            entry.copied(copied && !in_doubt && !may_go);
         }
         if let Answer::Ok(text) = answer
             && let Some(uid) = copied_to(&text).filter(|_| is_here)
@@ -321,6 +327,7 @@ impl World {
         let answer = self.client(who, |client, now| client.append(now, folder, flags, &bytes));
         self.by_hash.insert(*blake3::hash(&bytes).as_bytes(), number);
         match answer {
+            Answer::Ok(_) if self.may_go(who, folder) => self.ledger.make(number, bytes, false, 0, 1),
             Answer::Ok(_) => self.ledger.make(number, bytes, false, 1, 1),
             Answer::No(_) => self.ledger.make(number, bytes, false, 0, 0),
             Answer::Nothing => self.ledger.make(number, bytes, false, 0, 1),
@@ -391,6 +398,17 @@ impl World {
     fn is_taken_away(&self, who: usize, number: u32) -> bool {
         let (account, folder) = (self.server.account(USERS[self.people[who].account]), self.selected(who));
         !self.tells_copies() && !quiet::numbers_in(self.server.store(), account, &folder).contains(&number)
+    }
+
+    /// Does someone put mail at the server into a folder that was deleted at the agent, which is about to delete it there? What
+    /// comes between its look and its DELETE goes with the folder.
+    fn may_go(&self, who: usize, folder: &str) -> bool {
+        let person = &self.people[who];
+        let Some(life) = self.agent.life.as_ref().filter(|_| person.side == Side::There && self.network.is_up()) else {
+            return false;
+        };
+        let entries = life.store.read(|reader| reader.entries(life.account(person.account))).unwrap_or_default();
+        entries.iter().any(|entry| matches!(&entry.op, Op::DeleteMailbox { name, .. } if name.as_str() == folder))
     }
 
     /// Does the server tell the UIDs of copies?

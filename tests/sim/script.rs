@@ -98,6 +98,11 @@ pub enum Act {
         account: usize,
         exclude: Option<&'static str>,
     },
+    /// The account is taken out of the configuration, or back into it.
+    Configure {
+        account: usize,
+        is_in: bool,
+    },
     /// The configuration asks for other bodies.
     Bodies {
         account: usize,
@@ -183,6 +188,9 @@ pub const SECOND_EDITION: u64 = 2000;
 /// As [`SECOND_EDITION`].
 pub const THIRD_EDITION: u64 = 10_000;
 
+/// As [`SECOND_EDITION`].
+pub const FOURTH_EDITION: u64 = 20_000;
+
 const FLAGS: [&str; 7] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1", "\\Deleted"];
 const FOLDERS: [&str; 6] = ["Work", "Home", "Work/Old", "Lists", "Gr&APw-n", "Archive/2026"];
 
@@ -207,6 +215,9 @@ impl Script {
         }
         if seed >= THIRD_EDITION {
             script.add_mirrors(&mut Random::stream(seed, "mirrors"));
+        }
+        if seed >= FOURTH_EDITION {
+            script.add_accounts_and_ids(&mut Random::stream(seed, "fourth"));
         }
         script
     }
@@ -287,6 +298,48 @@ impl Script {
         if random.percent(40) {
             self.add(random, |random| Act::Bodies { account: random.index(accounts), bodies: bodies(random) });
         }
+    }
+
+    /// What only worlds from [`FOURTH_EDITION`] on have: accounts that leave the configuration and come back, and messages
+    /// that nothing but their bytes tells apart where they are numbered anew. Less often, what costs much: a look at the
+    /// store after each commit.
+    fn add_accounts_and_ids(&mut self, random: &mut Random) {
+        self.setup.checks_each_commit &= random.percent(40);
+        if random.percent(15) {
+            self.add_removed_account(random);
+        }
+        if random.percent(5) {
+            self.add_same_ids(random);
+        }
+    }
+
+    /// The account comes back some steps later, or in the end.
+    fn add_removed_account(&mut self, random: &mut Random) {
+        let account = random.index(self.setup.accounts);
+        let at = random.index(self.steps.len() + 1);
+        let later = at + random.index((self.steps.len() + 1 - at).min(8));
+        let mut step = |is_in| Step { after_ms: random.below(5 * MINUTE), act: Act::Configure { account, is_in } };
+        self.steps.insert(later, step(true));
+        self.steps.insert(at, step(false));
+    }
+
+    /// Someone flags, numbers INBOX anew and deletes, where all messages have one Message-ID and the server tells no other.
+    fn add_same_ids(&mut self, random: &mut Random) {
+        self.setup.same_ids = true;
+        self.setup.capabilities = self.setup.capabilities.without(Capability::ObjectId);
+        self.setup.mail += 3;
+        let account = random.index(self.setup.accounts);
+        let (who, pick) = (random.index(self.setup.here), random.index(1000));
+        let by = |doing| Act::Mail { who, doing };
+        let acts = [
+            by(Doing::Open { folder: 0 }),
+            by(Doing::Flag { pick: pick + 1, flag: "\\Flagged", set: true, by_number: false }),
+            Act::Renumber { account, pick: 0, shuffles: true },
+            by(Doing::Delete { pick, plain_expunge: false }),
+        ];
+        let at = random.index(self.steps.len() + 1);
+        let steps = acts.map(|act| Step { after_ms: random.below(30 * SECOND), act });
+        self.steps.splice(at..at, steps);
     }
 
     /// Puts some of an act into the script.

@@ -254,6 +254,7 @@ impl World {
             Act::BackUp => self.back_up(),
             Act::Restore => self.restore_server(),
             Act::Mirror { account, exclude } => self.mirror(*account, *exclude).await,
+            Act::Configure { account, is_in } => self.configure(*account, *is_in).await,
             Act::Bodies { account, bodies } => self.choose_bodies(*account, *bodies).await,
             Act::Bring { account, pick } => self.bring(*account, *pick),
             Act::Sweep => self.sweep(),
@@ -399,6 +400,15 @@ impl World {
         self.agent.choose(account, Choice { folders, ..self.agent.choice(account) }).await;
     }
 
+    /// An account is taken out of the configuration, or back into it.
+    async fn configure(&mut self, account: usize, is_in: bool) {
+        if self.agent.is_dead() || self.agent.life.as_ref().is_some_and(|life| life.disk.is_full()) {
+            return;
+        }
+        self.trace.tell(&format!("{} is {} the configuration", USERS[account], if is_in { "in" } else { "out of" }));
+        self.agent.configure(account, is_in).await;
+    }
+
     /// The configuration names other bodies.
     async fn choose_bodies(&mut self, account: usize, bodies: Bodies) {
         if self.agent.is_dead() || self.agent.life.as_ref().is_some_and(|life| life.disk.is_full()) {
@@ -412,6 +422,9 @@ impl World {
     /// The configuration asks for everything.
     pub async fn mirror_everything(&mut self) {
         for (account, user) in USERS.iter().enumerate().take(self.agent.accounts) {
+            if !self.agent.is_configured(account) {
+                self.configure(account, true).await;
+            }
             if !self.agent.is_dead() && self.agent.choice(account) != Choice::everything() {
                 self.trace.tell(&format!("the configuration of {user} asks for everything"));
                 self.agent.choose(account, Choice::everything()).await;

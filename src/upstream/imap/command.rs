@@ -88,6 +88,16 @@ impl<'a> Command<'a> {
         self
     }
 
+    /// The same once more, unless it reads a literal while it is sent.
+    pub(super) fn twin(&self) -> Option<Command<'static>> {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => Some(Part::Text(text.clone())),
+            Part::Literal(bytes) => Some(Part::Literal(bytes.clone())),
+            Part::Stream(_) => None,
+        });
+        Some(Command { request: self.request, parts: parts.collect::<Option<_>>()? })
+    }
+
     /// What is sent, in order.
     pub(super) fn into_segments(self, non_sync: NonSync) -> VecDeque<Segment<'a>> {
         let mut segments = VecDeque::new();

@@ -55,8 +55,19 @@ pub(super) async fn rename(remote: &mut ImapRemote, from: &RemoteName, to: &Remo
 }
 
 pub(super) async fn delete(remote: &mut ImapRemote, name: &RemoteName) -> Result<(), RemoteError> {
-    leave(remote).await?;
-    remote.plain(Command::new("DELETE", "DELETE ").mailbox(name)).await
+    let delete = Command::new("DELETE", "DELETE ").mailbox(name);
+    if remote.selected.is_none() || !remote.capabilities.has("UNSELECT") {
+        leave(remote).await?;
+        return remote.plain(delete).await;
+    }
+    // At once: the less comes into it meanwhile.
+    remote.selected = None;
+    let commands = vec![Command::new("UNSELECT", "UNSELECT"), delete];
+    let answers = remote.driver.run(commands, &mut |_| Ok(false)).await?;
+    for (answer, request) in answers.into_iter().zip(["UNSELECT", "DELETE"]) {
+        remote.driver.check(request, answer)?;
+    }
+    Ok(())
 }
 
 pub(super) async fn set_subscribed(

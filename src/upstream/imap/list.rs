@@ -40,7 +40,7 @@ async fn list_extended(remote: &mut ImapRemote) -> Result<Option<Vec<Listed>>, R
     let mut commands = leaving(remote).await?;
     let list_at = listing.as_ref().map_or(0, |listing| listing.ask(&mut commands, &remote.foreign));
     let hear = &mut |heard| Listing::offer(&mut listing, heard).map(|left| left.is_none());
-    let answers = remote.driver.run(commands, hear).await?;
+    let answers = remote.driver.ask(commands, hear).await?;
     let is_told = answers.get(list_at).is_some_and(|answer| answer.condition == Condition::Ok);
     match listing.filter(|_| is_told) {
         Some(listing) => listing.into_listed(remote).map(Some),
@@ -176,7 +176,7 @@ async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError>
         Heard::Untagged(Untagged::MailboxStatus(_)) => Ok(true),
         heard => listing.hear(heard).map(|left| left.is_none()),
     };
-    let answers = remote.driver.run(commands, hear).await?;
+    let answers = remote.driver.ask(commands, hear).await?;
     for (answer, request) in answers.into_iter().skip(list_at).zip(["LIST", "LSUB"]) {
         remote.driver.check(request, answer)?;
     }
@@ -245,7 +245,7 @@ pub(super) async fn status(
         }
         _ => Ok(false),
     };
-    let answers = remote.driver.run(names.iter().map(command).collect(), hear).await?;
+    let answers = remote.driver.ask(names.iter().map(command).collect(), hear).await?;
     let status = |(answer, status): (_, Option<MailboxStatus>)| {
         remote.driver.check("STATUS", answer)?;
         status.as_ref().and_then(told).ok_or_else(|| RemoteError::Refused {

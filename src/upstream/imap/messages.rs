@@ -36,7 +36,7 @@ pub(super) fn present_commands(remote: &ImapRemote, uids: &UidSet<RemoteUid>) ->
 
 async fn look(remote: &mut ImapRemote, commands: Vec<Command<'static>>) -> Result<UidSet<RemoteUid>, RemoteError> {
     let (mut sight, asked) = (Sight::default(), commands.len());
-    for answer in remote.driver.run(commands, &mut |heard| Ok(sight.hear(heard).is_none())).await? {
+    for answer in remote.driver.ask(commands, &mut |heard| Ok(sight.hear(heard).is_none())).await? {
         remote.driver.check("SEARCH", answer)?;
     }
     sight.found(asked)
@@ -356,7 +356,7 @@ async fn run(
     commands: Vec<Command<'static>>,
     hear: &mut (dyn FnMut(Heard) -> Result<bool, RemoteError> + Send),
 ) -> Result<(), RemoteError> {
-    for answer in remote.driver.run(commands, hear).await? {
+    for answer in remote.driver.ask(commands, hear).await? {
         remote.driver.check("FETCH", answer)?;
     }
     Ok(())

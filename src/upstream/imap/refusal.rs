@@ -82,6 +82,12 @@ pub(super) fn wait(status: &StatusLine) -> Option<RemoteError> {
     (by_code || says_too_fast(&text)).then(|| RemoteError::Wait { retry_after_ms, text: status.text.clone() })
 }
 
+/// How long the server wants to be left alone, where it refuses for that and says so.
+pub(super) fn asked_wait_ms(status: &StatusLine) -> Option<u64> {
+    let is_refused = status.condition != Condition::Ok;
+    is_refused.then(|| suggested_backoff_ms(&status.text.to_ascii_lowercase())).flatten()
+}
+
 /// "Suggested Backoff Time: 299961 milliseconds" (QUIRKS.md row 12).
 fn suggested_backoff_ms(lower_case_text: &str) -> Option<u64> {
     let (_, rest) = lower_case_text.split_once("suggested backoff time:")?;

@@ -39,7 +39,9 @@ pub(super) async fn select(
     let known = usable(&remote.facts, known);
     let command = command(&remote.facts, name, known);
     let mut told = Told::default();
-    let answer = remote.driver.run_one(command, &mut |heard| told.hear(heard)).await?;
+    let answer = remote.driver.ask(vec![command], &mut |heard| told.hear(heard)).await?.pop();
+    let unanswered = || remote.driver.protocol("no answer");
+    let answer = remote.driver.check("SELECT", answer.ok_or_else(unanswered)?)?;
     remote.driver.take_vanished();
     remote.driver.take_touched();
     remote.selected = Some(SelectedMailbox { uid_next: None, exists: 0 });

@@ -660,7 +660,7 @@ impl Remote for ModelRemote {
     }
 
     async fn delete(&mut self, name: &RemoteName) -> Result<(), RemoteError> {
-        assert_ne!(self.selected.as_deref(), Some(name.0.as_str()), "a selected mailbox is not deleted");
+        self.selected = None;
         self.call(true, |state, _| {
             state.check("DELETE", &name.0)?;
             match state.mailboxes.remove(&name.0) {

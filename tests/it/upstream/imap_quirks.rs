@@ -95,3 +95,23 @@ async fn compression_refused_or_not_wanted_is_none() {
         dial.assert_followed();
     }
 }
+
+/// QUIRKS.md row 12. Found by the simulator, seed 20001: what was throttled after thirty commands was begun anew each time.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_asked_too_fast_is_asked_again_when_the_server_says_so() {
+    let status = |name: &str| format!("C: STATUS \"{name}\" (MESSAGES UIDNEXT UIDVALIDITY)\n");
+    let told = |name: &str| format!("S: * STATUS \"{name}\" (MESSAGES 2 UIDNEXT 8 UIDVALIDITY 5)\nS: $ OK\n");
+    let busy = "S: $ NO Request is throttled. Suggested Backoff Time: 29961 milliseconds\n";
+    let (x, y, z) = (status("x"), status("y"), status("z"));
+    let script = format!("{x}{y}{z}{busy}{}{busy}{x}{z}{}{}{SELECT}", told("y"), told("x"), told("z"))
+        + &format!("C: UID SEARCH ALL\n{busy}C: UID SEARCH ALL\n{busy}");
+    let (mut remote, dial) = connect(&logged_in("", &script)).await;
+    let began = tokio::time::Instant::now();
+    let told = remote.status(&["x", "y", "z"].map(name)).await.expect("STATUS");
+    assert!(told.iter().all(Result::is_ok), "{told:?}");
+    assert_eq!(began.elapsed().as_millis(), 29_961);
+    remote.select(&name("x"), None).await.expect("SELECT");
+    let twice = remote.uids().await.expect_err("it goes on being too fast");
+    assert!(format!("{twice:?}").starts_with("Wait"), "{twice:?}");
+    dial.assert_followed();
+}

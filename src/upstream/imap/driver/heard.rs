@@ -22,6 +22,16 @@ pub(in crate::upstream::imap) enum Heard {
     Answered(usize, StatusLine),
 }
 
+impl Heard {
+    /// Of commands that stand at other places of what was asked.
+    pub(super) fn at(self, place_of: impl FnOnce(usize) -> usize) -> Self {
+        match self {
+            Self::Answered(place, status) => Self::Answered(place_of(place), status),
+            heard => heard,
+        }
+    }
+}
+
 /// Takes what is heard: true if it was an answer to what was asked, false if the server told it by itself.
 pub(in crate::upstream::imap) type Hear<'a> = dyn FnMut(Heard) -> Result<bool, RemoteError> + Send + 'a;
 

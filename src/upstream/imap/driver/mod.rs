@@ -7,6 +7,7 @@
 mod heard;
 mod news;
 mod next;
+mod patient;
 mod sending;
 
 use std::collections::VecDeque;
