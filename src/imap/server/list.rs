@@ -14,7 +14,7 @@ use crate::imap::syntax::metadata::EntryName;
 use crate::imap::syntax::quote::{write_mailbox, write_string};
 use crate::imap::syntax::utf7;
 use crate::imap::syntax::{MailboxArgument, NameForm, Parser};
-use crate::types::{MailboxName, limits};
+use crate::types::{MailboxName, SpecialUse, limits};
 
 /// `namespace-response = "*" SP "NAMESPACE" SP namespace SP namespace SP namespace`: the user's own, other users', shared (RFC
 /// 2342 section 6).
@@ -125,8 +125,8 @@ struct Line {
     text: Vec<u8>,
     /// STATUS follows (RFC 5819).
     status_of: Option<MailboxName>,
-    /// It is one, selectable or not.
-    mailbox: Option<MailboxName>,
+    /// It is one, selectable or not, and what it is for.
+    mailbox: Option<(MailboxName, Option<SpecialUse>)>,
 }
 
 impl<A: Account> Task<A> for Listing {
@@ -140,11 +140,11 @@ impl<A: Account> Task<A> for Listing {
         {
             write_status(context, &name, &self.status, &status);
         }
-        let Some(name) = line.mailbox else { return Ok(Progress::More) };
+        let Some((name, special_use)) = line.mailbox else { return Ok(Progress::More) };
         if !self.metadata.is_empty()
             && let Ok(annotations) = user.account.metadata(Some(&name))
         {
-            write_named(context, &name, &self.metadata, &annotations);
+            write_named(context, &name, special_use, &self.metadata, annotations);
         }
         // "If the server is unable to look up the set of rights for a given mailbox, it does not send the MYRIGHTS reply" (RFC
         // 8440 section 3).
@@ -266,7 +266,7 @@ impl Names {
         Line {
             text: line("LIST", &attributes.join(" "), name, form, &extra),
             status_of,
-            mailbox: mailbox.map(|mailbox| mailbox.name.clone()),
+            mailbox: mailbox.map(|mailbox| (mailbox.name.clone(), special_use)),
         }
     }
 }

@@ -4,18 +4,28 @@
 use std::collections::BTreeMap;
 
 use super::backend::{Account, Backend};
+use super::config::Capability;
 use super::reply::{Context, Done, Refusal, Reply, User};
 use super::table::Outcome;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::metadata::{Depth, EntryName, GetMetadata, SetMetadata};
 use crate::imap::syntax::quote::{write_astring, write_mailbox, write_nstring};
 use crate::imap::syntax::{MailboxArgument, Parser};
-use crate::types::{MailboxName, limits};
+use crate::types::{MailboxName, SpecialUse, limits};
+
+/// What a mailbox is for, as LIST tells it.
+const SPECIAL_USE: &str = "/private/specialuse";
 
 pub fn get<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
     let GetMetadata { mailbox, max_size, depth, entries } = args.get_metadata()?;
     let of = annotated(context, &mailbox)?;
-    let annotations = user.account.metadata(of.as_ref())?;
+    let mut annotations = user.account.metadata(of.as_ref())?;
+    if let Some(name) = &of
+        && entries.iter().any(|entry| depth.reaches(entry, SPECIAL_USE))
+    {
+        let mailbox = user.account.list()?.into_iter().find(|mailbox| mailbox.name == *name);
+        tie_special_use(context, mailbox.and_then(|mailbox| mailbox.special_use), &mut annotations);
+    }
     let wanted = |name: &str| entries.iter().any(|entry| depth.reaches(entry, name));
     let mut told: BTreeMap<&str, Option<&[u8]>> = BTreeMap::new();
     // An entry that is asked for by its name alone and is not there has no value.
@@ -41,6 +51,9 @@ pub fn set<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args:
     let of = annotated(context, &mailbox)?;
     if of.is_none() && entries.iter().any(|(name, _)| !name.is_private()) {
         return Err(Refusal::no(Code::NoPerm, "Shared annotations of the server are not for users to set"));
+    }
+    if of.is_some() && entries.iter().any(|(name, _)| name.as_str() == SPECIAL_USE) {
+        return Err(Refusal::no(Code::Cannot, "A mailbox gets its special use when it is created"));
     }
     if entries
         .iter()
@@ -74,13 +87,23 @@ fn annotated(context: &Context, mailbox: &MailboxArgument) -> Result<Option<Mail
     }
 }
 
+/// "It SHOULD tie the special-use attributes for a mailbox to its metadata entry "/private/specialuse"" (RFC 6154 section 4).
+fn tie_special_use(context: &Context, special_use: Option<SpecialUse>, annotations: &mut BTreeMap<String, Vec<u8>>) {
+    annotations.remove(SPECIAL_USE);
+    if let Some(special_use) = special_use.filter(|_| context.has(Capability::SpecialUse)) {
+        annotations.insert(SPECIAL_USE.to_owned(), special_use.as_str().into());
+    }
+}
+
 /// The annotations of a mailbox that are asked for by name (RFC 9590).
 pub fn write_named(
     context: &mut Context,
     of: &MailboxName,
+    special_use: Option<SpecialUse>,
     names: &[EntryName],
-    annotations: &BTreeMap<String, Vec<u8>>,
+    mut annotations: BTreeMap<String, Vec<u8>>,
 ) {
+    tie_special_use(context, special_use, &mut annotations);
     let value = |name: &EntryName| annotations.get(name.as_str()).map(Vec::as_slice);
     write_metadata(context, Some(of), names.iter().map(|name| (name.as_str(), value(name))).collect());
 }

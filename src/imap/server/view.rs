@@ -238,6 +238,11 @@ impl View {
         news
     }
 
+    /// Messages that went and whose EXPUNGE is not told yet.
+    pub fn gone(&self) -> &[LocalUid] {
+        &self.gone
+    }
+
     /// Where the view stood before the first message went whose EXPUNGE is not told yet.
     pub const fn delayed_since(&self) -> Option<ModSeq> {
         self.gone_since
