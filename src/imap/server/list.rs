@@ -202,17 +202,24 @@ impl Names {
         let form = context.enabled.name_form();
         let patterns: Vec<Pattern> =
             wanted.patterns.iter().map(|pattern| Pattern::new(&wanted.reference, pattern, form)).collect();
-        let selected = self
-            .names
-            .iter()
-            .filter(|(name, mailbox)| wanted.select.recursive_match && self.selects(wanted, name, mailbox.as_ref()));
-        let have_selected_below: BTreeSet<MailboxName> = selected.flat_map(|(name, _)| ancestors(name)).collect();
-        let matching = self.names.iter().filter(|(name, _)| patterns.iter().any(|pattern| pattern.matches(name)));
+        let matches = |name: &MailboxName| patterns.iter().any(|pattern| pattern.matches(name));
+        let (mut have_selected_below, mut stand_for_one) = (BTreeSet::new(), BTreeSet::new());
+        for (name, mailbox) in self.names.iter().filter(|_| wanted.select.recursive_match) {
+            if self.selects(wanted, name, mailbox.as_ref()) {
+                have_selected_below.extend(ancestors(name));
+                if !matches(name) {
+                    stand_for_one.extend(ancestors(name));
+                }
+            }
+        }
+        let matching = self.names.iter().filter(|(name, _)| matches(name));
         matching
             .filter_map(|(name, mailbox)| {
+                // "Servers SHOULD only return a non-matching mailbox name along with CHILDINFO if at least one matching child is
+                // not also being returned" (RFC 5258 section 3.5).
+                let told = self.selects(wanted, name, mailbox.as_ref()) || stand_for_one.contains(name);
                 let below = have_selected_below.contains(name);
-                let itself = self.selects(wanted, name, mailbox.as_ref());
-                (itself || below).then(|| self.line(wanted, context, name, mailbox.as_ref(), below))
+                told.then(|| self.line(wanted, context, name, mailbox.as_ref(), below))
             })
             .collect()
     }
