@@ -52,8 +52,9 @@ pub enum Query {
     Text(String),
     /// The mod-sequence is at least this (RFC 7162 section 3.1.5).
     ModSeq(ModSeq),
-    /// That EMAILID, that THREADID (RFC 8474 section 6).
+    /// That EMAILID (RFC 8474 section 6).
     EmailId(String),
+    /// That THREADID: the engine turns it into UIDs before anybody is asked.
     ThreadId(String),
     /// Some part is there to be saved rather than read.
     HasAttachment,
@@ -68,7 +69,6 @@ pub struct Candidate<'a> {
     pub saved: Timestamp,
     pub size_bytes: u64,
     pub email_id: &'a str,
-    pub thread_id: Option<&'a str>,
     /// Needed where [`Self::says`] does not decide.
     pub summary: Option<&'a Summary>,
     /// Read only as far as it takes to decide. `None`: not here, so that no header and no text matches.
@@ -181,7 +181,8 @@ impl Candidate<'_> {
             Query::ReceivedUntil(second) => self.internal_date.unix_seconds() <= *second,
             Query::ReceivedFrom(second) => self.internal_date.unix_seconds() >= *second,
             Query::EmailId(id) => self.email_id == id,
-            Query::ThreadId(id) => self.thread_id == Some(id),
+            // Of none, as far as a message by itself can tell.
+            Query::ThreadId(_) => false,
             Query::Larger(size) => self.size_bytes > *size,
             Query::Smaller(size) => self.size_bytes < *size,
             Query::ModSeq(mod_seq) => self.mod_seq >= *mod_seq,
@@ -320,7 +321,6 @@ mod tests {
             saved: Timestamp::from_unix_ms(1_000_000_000_000),
             size_bytes: 1000,
             email_id: "M1",
-            thread_id: None,
             summary: Some(&summary),
             bytes: Some(&mut MESSAGE.as_bytes().to_vec()),
             indexed: UNINDEXED,
@@ -408,7 +408,6 @@ mod tests {
             saved: Timestamp::from_unix_ms(0),
             size_bytes: message.len() as u64,
             email_id: "M1",
-            thread_id: None,
             summary: Some(&summary),
             bytes: Some(&mut message.to_vec()),
             indexed: UNINDEXED,

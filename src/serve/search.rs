@@ -146,7 +146,6 @@ fn candidate<'a>(
         saved: message.saved,
         size_bytes: message.told_bytes.unwrap_or(message.size_bytes),
         email_id: &message.object_id,
-        thread_id: None,
         summary: message.summary.as_deref(),
         bytes,
         indexed,

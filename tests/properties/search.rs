@@ -90,7 +90,6 @@ fn texts(needle: &str, message: &[u8]) {
                 internal_date: InternalDate::new(0, 0),
                 saved: Timestamp::from_unix_ms(0),
                 email_id: "M1",
-                thread_id: None,
                 size_bytes: message.len() as u64,
                 summary: Some(&summary),
                 bytes: Some(bytes),

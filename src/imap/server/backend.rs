@@ -354,7 +354,6 @@ pub struct Message {
     pub told_bytes: u64,
     /// Never changes; a copy has the same, another content never (RFC 8474 section 5.1).
     pub email_id: String,
-    pub thread_id: Option<String>,
     /// `None` where the bytes are not here.
     pub content: Option<ContentId>,
     /// With [`With::Summary`], where the bytes are not here: those of the header, as far as the summary says.

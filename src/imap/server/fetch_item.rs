@@ -5,6 +5,7 @@ use super::config::Capability;
 use super::content::{ContentError, MessageBytes, Source, Streaming, begin_content, binary_size, is_whole_message};
 use super::labels;
 use super::reply::{Context, Refusal};
+use super::thread_id;
 use super::view::View;
 use crate::imap::syntax::body::{BodyForm, write_body, write_envelope};
 use crate::imap::syntax::fetch::{ContentName, FetchItem, part_numbers};
@@ -39,7 +40,7 @@ pub fn check_items(context: &Context, items: &[FetchItem]) -> Result<(), Refusal
 pub fn needs_summary(item: &FetchItem) -> bool {
     match item {
         FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure => true,
-        FetchItem::BinarySize(_) | FetchItem::Preview { .. } => true,
+        FetchItem::BinarySize(_) | FetchItem::Preview { .. } | FetchItem::ThreadId => true,
         FetchItem::Content(content) => !is_whole_message(&content.section),
         FetchItem::Flags
         | FetchItem::InternalDate
@@ -48,7 +49,6 @@ pub fn needs_summary(item: &FetchItem) -> bool {
         | FetchItem::ModSeq
         | FetchItem::SaveDate
         | FetchItem::EmailId
-        | FetchItem::ThreadId
         | FetchItem::GmailMessageId
         | FetchItem::GmailThreadId
         | FetchItem::GmailLabels => false,
@@ -79,10 +79,7 @@ pub fn write_item<A: Account>(
         FetchItem::Rfc822Size => text.extend_from_slice(format!("RFC822.SIZE {}", message.told_bytes).as_bytes()),
         FetchItem::ModSeq => text.extend_from_slice(format!("MODSEQ ({})", message.mod_seq).as_bytes()),
         FetchItem::EmailId => text.extend_from_slice(format!("EMAILID ({})", message.email_id).as_bytes()),
-        FetchItem::ThreadId => match &message.thread_id {
-            Some(id) => text.extend_from_slice(format!("THREADID ({id})").as_bytes()),
-            None => text.extend_from_slice(b"THREADID NIL"),
-        },
+        FetchItem::ThreadId => thread_id::write(message, view.mailbox, account, text),
         FetchItem::GmailMessageId => {
             text.extend_from_slice(format!("X-GM-MSGID {}", labels::number(message)).as_bytes())
         }

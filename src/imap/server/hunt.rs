@@ -1,10 +1,13 @@
 //! What every searching command does first: it finds the messages of the selected mailbox that match, batch by batch; and
 //! what sorting ones do then: they ask for the keys of what was found.
 
+use std::borrow::Cow;
+
 use super::backend::{Account, With};
 use super::query::resolve;
 use super::reply::{Context, Progress, Refusal};
 use super::select::enable_condstore;
+use super::thread_id;
 use super::view::View;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::search::SearchKey;
@@ -23,6 +26,7 @@ pub fn check_charset(charset: &str) -> Result<(), Refusal> {
 /// A search under way in a view.
 pub struct Hunt {
     query: Query,
+    asks_thread: bool,
     /// What is not here is asked about elsewhere first.
     inquiry: Inquiry,
     /// Where in the view it is.
@@ -54,7 +58,8 @@ impl Hunt {
         }
         let highest = resolved.asks_mod_seq.then(|| ModSeq::new(0));
         let inquiry = Inquiry::ToBeMade;
-        Ok(Self { query: resolved.query, inquiry, place: 0, goal: view.uids().len(), found: Vec::new(), highest })
+        let (asks_thread, goal) = (thread_id::asks(&resolved.query), view.uids().len());
+        Ok(Self { query: resolved.query, asks_thread, inquiry, place: 0, goal, found: Vec::new(), highest })
     }
 
     /// As [`Self::new`], where the keys of what is found are asked for afterwards: that leaves out what is there no more, so
@@ -93,7 +98,11 @@ impl Hunt {
             return Ok(Some(Found { uids: std::mem::take(&mut self.found), highest: self.highest }));
         };
         let among = UidSet::range(*first, *last);
-        let mut found = account.search(view.mailbox, &among, &self.query)?;
+        let resolved = match self.asks_thread {
+            true => Cow::Owned(thread_id::resolved(&self.query, account, view.mailbox, batch)?),
+            false => Cow::Borrowed(&self.query),
+        };
+        let mut found = account.search(view.mailbox, &among, &resolved)?;
         found.retain(|uid| batch.binary_search(uid).is_ok());
         if let Some(highest) = &mut self.highest {
             *highest = highest_of(account, view, &found, *highest)?;

@@ -51,6 +51,7 @@ mod sort;
 mod status;
 mod store;
 mod thread;
+mod thread_id;
 mod unasked;
 
 pub use config::{Capabilities, Capability, SessionConfig};

@@ -29,7 +29,6 @@ impl From<store::Message> for Message {
             size_bytes: message.size_bytes,
             told_bytes: message.told_bytes.unwrap_or(message.size_bytes),
             email_id: message.object_id,
-            thread_id: None,
             content: message.content,
             header: message.header,
             summary: message.summary,
