@@ -5,14 +5,10 @@
 //! form one that is nobody's, behind a name that shows it. Bytes that are no UTF-8 are no such header: they are older than
 //! it, and go as they are. So does the body, and with it the fields of its parts.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use crate::types::encoded_words;
 
 /// Longer lines are none of mail (RFC 5322 section 2.1.1 allows 998 octets), and are not looked at.
 const LINE_MAX_BYTES: usize = 64 * 1024;
-
-/// Octets of text in one encoded-word: 72 characters, of 75 allowed (RFC 2047 section 2).
-const WORD_TEXT_BYTES: usize = 45;
 
 /// What stands for an address that ASCII cannot tell (RFC 6858 section 2.1).
 const NOBODY: &str = "<invalid@internationalized-address.invalid>";
@@ -155,19 +151,7 @@ impl Put {
 
     fn encoded(&mut self, text: &str) {
         let text = if self.after_word { format!(" {text}") } else { text.to_owned() };
-        let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let mut end = rest.len().min(WORD_TEXT_BYTES);
-            while !rest.is_char_boundary(end) {
-                end -= 1;
-            }
-            let (now, later) = rest.split_at(end);
-            self.text.push_str(&format!("=?utf-8?B?{}?=", BASE64.encode(now)));
-            if !later.is_empty() {
-                self.text.push_str("\r\n ");
-            }
-            rest = later;
-        }
+        self.text.push_str(&encoded_words(&text));
         self.after_word = true;
     }
 
@@ -272,6 +256,9 @@ fn unquoted(quoted: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+
     use super::*;
 
     fn put(message: &[u8]) -> Vec<u8> {

@@ -7,6 +7,7 @@ pub mod bodies;
 pub mod content;
 pub mod conversation;
 pub mod date;
+pub mod encoded_words;
 pub mod flags;
 pub mod folder_filter;
 pub mod id;
@@ -26,6 +27,7 @@ pub use bodies::{Bodies, BodyPolicy, Bounds};
 pub use content::ContentHash;
 pub use conversation::{ChannelBinding, Conversation, Event, Step, TlsFacts};
 pub use date::{InternalDate, Timestamp};
+pub use encoded_words::encoded_words;
 pub use flags::{Flag, Flags, Keyword, SystemFlag};
 pub use folder_filter::{FolderFilter, Glob};
 pub use id::{

@@ -3,6 +3,7 @@
 
 use crate::message::{Address as Named, Scanner, header};
 use crate::smtp::address::Address;
+use crate::types::encoded_words;
 
 /// A message as it is submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,9 @@ pub(in crate::cli) struct Letter {
 /// What names recipients (RFC 5322 section 3.6.3), in a message and in one sent on (section 3.6.6).
 const RECIPIENTS: [&str; 3] = ["To", "Cc", "Bcc"];
 const RESENT_RECIPIENTS: [&str; 3] = ["Resent-To", "Resent-Cc", "Resent-Bcc"];
+
+/// A longer name goes in words on lines of their own: no line has more than 998 octets (RFC 5322 section 2.1.1).
+const QUOTED_NAME_MAX_BYTES: usize = 500;
 
 impl Letter {
     /// Lines may end as they like. With `dot_ends` a line with nothing but a dot is the end. The first line of a message
@@ -55,8 +59,8 @@ impl Letter {
     /// Puts a From in front.
     pub fn add_from(&mut self, address: &str, name: Option<&str>) {
         let name = name.map(|name| name.chars().filter(|letter| !letter.is_control()).collect::<String>());
-        let field = match name.filter(|name| !name.trim().is_empty()) {
-            Some(name) => format!("From: \"{}\" <{address}>\r\n", name.replace(['"', '\\'], "")),
+        let field = match name.as_deref().map(str::trim).filter(|name| !name.is_empty()) {
+            Some(name) => format!("From: {} <{address}>\r\n", display_name(name)),
             None => format!("From: {address}\r\n"),
         };
         self.bytes.splice(..0, field.into_bytes());
@@ -65,6 +69,15 @@ impl Letter {
     fn addresses(&self, names: &[&str]) -> Vec<Result<Address, String>> {
         let fields = header::fields(&self.bytes).filter(|field| names.iter().any(|name| field.is(name)));
         fields.flat_map(|field| parse_list(&field.unfolded())).collect()
+    }
+}
+
+/// `display-name` (RFC 5322 section 3.4): a quoted string, or encoded-words for what that cannot hold (RFC 2047 section 5).
+fn display_name(name: &str) -> String {
+    let quoted = format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
+    match name.is_ascii() && quoted.len() <= QUOTED_NAME_MAX_BYTES {
+        true => quoted,
+        false => encoded_words(name),
     }
 }
 
@@ -121,11 +134,26 @@ mod tests {
     }
 
     #[test]
-    fn a_from_is_added() {
-        let mut letter = Letter::read(b"Subject: x\n\n", false);
-        assert_eq!(letter.author(), None);
-        letter.add_from("me@x", Some("It's \"me\""));
-        assert_eq!(letter.author().map(|it| it.to_string()), Some("me@x".to_owned()));
-        assert!(letter.into_bytes().starts_with(b"From: \"It's me\" <me@x>\r\nSubject: x\r\n"));
+    fn a_from_is_added_with_the_name_as_it_was_said() {
+        let long = "Ann ".repeat(200);
+        for (name, written) in [
+            ("It's \"me\" \\o/", "\"It's \\\"me\\\" \\\\o/\" <me@x>"),
+            ("Jörg Müller", "=?utf-8?B?SsO2cmcgTcO8bGxlcg==?= <me@x>"),
+            ("a\r\nBcc: b", "\"aBcc: b\" <me@x>"),
+            ("  ", "me@x"),
+            (&long, "=?utf-8?B?"),
+        ] {
+            let mut letter = Letter::read(b"Subject: x\n\n", false);
+            assert_eq!(letter.author(), None);
+            letter.add_from("me@x", Some(name));
+            assert_eq!(letter.author().map(|it| it.to_string()), Some("me@x".to_owned()), "{name}");
+            let text = String::from_utf8(letter.into_bytes()).expect("ASCII");
+            assert!(text.starts_with(&format!("From: {written}")), "{name}: {text}");
+            assert!(text.ends_with("\r\nSubject: x\r\n\r\n") && text.lines().all(|line| line.len() < 998), "{text}");
+            let parsed = mail_parser::MessageParser::default().parse(text.as_bytes()).expect("a message");
+            let read = parsed.from().and_then(|from| from.first()).and_then(|from| from.name.as_deref());
+            let meant = name.replace(['\r', '\n'], "");
+            assert_eq!(read.unwrap_or_default(), meant.trim(), "read as it was said");
+        }
     }
 }
