@@ -131,6 +131,10 @@ impl Senders for SendingUsers {
         is(address.as_str()).or_else(untagged)
     }
 
+    fn address_of(&self, account: AccountId) -> Option<String> {
+        self.0.find(|user| user.account == account).map(|user| user.address)
+    }
+
     fn undo_ms(&self) -> i64 {
         self.0.0.read().unwrap_or_else(PoisonError::into_inner).undo_ms
     }
@@ -185,6 +189,7 @@ mod tests {
             assert_eq!(found.map(AccountId::get), account, "{address}");
         }
         assert_eq!((sending.account_of(None), sending.undo_ms()), (None, 3_000));
+        assert_eq!(sending.address_of(AccountId::new(2)).as_deref(), Some("me+x@home.example"));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Report<'a> {
     pub arrived: Timestamp,
     pub now: Timestamp,
     pub recipients: &'a [Told<'a>],
+    /// It goes into a mailbox here, and not on to another server.
+    pub is_delivered: bool,
 }
 
 /// What is reported of one recipient.
@@ -94,7 +96,9 @@ pub fn build(report: &Report<'_>) -> Dsn {
         () => "Your message was handed on",
     };
     let boundary = boundary(report);
-    let mut head = header(report, subject, &boundary);
+    // Final delivery tells the reverse-path, which is null (RFC 5321 section 4.4), and nobody else does.
+    let mut head = if report.is_delivered { "Return-Path: <>\r\n".to_owned() } else { String::new() };
+    head += &header(report, subject, &boundary);
     head +=
         &format!("--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     head += &words(report);
@@ -281,6 +285,7 @@ mod tests {
 
     fn report_of(envelope: &Envelope, told: &[Told<'_>]) -> Dsn {
         build(&Report {
+            is_delivered: false,
             reporting_mta: "mx.here",
             unique: "7",
             envelope,
@@ -322,6 +327,28 @@ mod tests {
         assert_eq!(status.trim_end(), expected);
         let PartType::Message(original) = &message.parts[3].body else { panic!("the original is a message") };
         assert_eq!(original.subject(), Some("hello"));
+    }
+
+    #[test]
+    fn what_goes_into_a_mailbox_here_tells_its_reverse_path() {
+        let envelope = envelope(&[("a@x", None)]);
+        let told = [Told { place: 0, action: Action::Failed, reply: None }];
+        let begins = |is_delivered| {
+            let now = Timestamp::from_unix_ms(0);
+            let report = Report {
+                reporting_mta: "mx.here",
+                unique: "7",
+                envelope: &envelope,
+                message_id: "<1@here>",
+                arrived: now,
+                now,
+                recipients: &told,
+                is_delivered,
+            };
+            String::from_utf8(build(&report).head).expect("text").lines().next().map(str::to_owned)
+        };
+        assert_eq!(begins(true).as_deref(), Some("Return-Path: <>"));
+        assert_eq!(begins(false).as_deref(), Some("Date: Thu, 01 Jan 1970 00:00:00 +0000"));
     }
 
     #[test]

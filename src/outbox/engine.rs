@@ -305,6 +305,7 @@ impl<S: Sender> Engine<S> {
             arrived: submission.created,
             now,
             recipients: &told,
+            is_delivered: true,
         };
         dsn::store(&self.store, &report, submission.content).map(Some)
     }

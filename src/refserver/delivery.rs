@@ -91,6 +91,14 @@ impl DeliveryBackend {
         })
     }
 
+    /// What waits for its time is found to be ours by our domain then: by which of our addresses its client came nobody
+    /// knows any more.
+    fn name_our_domain(&self, to: &mut RcptTo) {
+        if to.address.domain().is_some_and(|domain| self.is_ours(domain)) {
+            to.address = to.address.at(self.delivery.users.domain());
+        }
+    }
+
     fn logged_in(&mut self, account: AccountId, user: &str) -> String {
         self.account = Some(account);
         user.to_owned()
@@ -175,7 +183,8 @@ impl Backend for DeliveryBackend {
         if let Some(account) = self.account {
             self.delivery.policy.count(&self.delivery.sent, account, now)?;
         }
-        let (mut local, remote) = (split(true), split(false));
+        let (mut local, mut remote) = (split(true), split(false));
+        remote.to.iter_mut().for_each(|to| self.name_our_domain(to));
         // Who was named twice is one recipient, with as many answers by LMTP (RFC 2033 section 4.2).
         let mut known = BTreeSet::new();
         local.to.retain(|to| known.insert(to.address.clone()));

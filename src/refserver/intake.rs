@@ -124,7 +124,9 @@ impl Intake {
         let mut missing = String::new();
         if let (false, Some(user)) = (self.is_header_through, self.bringer.user) {
             Writer { account: user, users: &self.delivery.users }.check(bytes)?;
-            missing = missing_fields(bytes, &self.bound.local.mail_from, self.arrived, self.delivery.sequence.draw());
+            let author = self.bringer.mail_from.as_ref().map(Address::to_string);
+            let author = author.or_else(|| self.delivery.users.address_of(user)).unwrap_or_default();
+            missing = missing_fields(bytes, &author, self.arrived, self.delivery.sequence.draw());
             self.has_our_id = missing.starts_with("Message-ID");
             self.is_header_through = true;
         }

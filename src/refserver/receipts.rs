@@ -33,6 +33,7 @@ impl Delivered<'_> {
         let full = Reply::own(552, "5.2.2", "The mailbox is full");
         let told = self.told(&full);
         let (Some(sender), false) = (Address::parse(&self.envelope.mail_from), told.is_empty()) else { return Ok(()) };
+        let is_ours = sender.domain().is_some_and(|domain| delivery.users.is_local(domain));
         let report = Report {
             reporting_mta: &delivery.hostname,
             unique: self.id,
@@ -41,11 +42,11 @@ impl Delivered<'_> {
             arrived: self.arrived,
             now,
             recipients: &told,
+            is_delivered: is_ours,
         };
         let report = dsn::store(&delivery.store, &report, self.content.content())?;
-        let users = &delivery.users;
-        let report = match sender.domain().is_some_and(|domain| users.is_local(domain)) {
-            true => users.mailbox(&sender.local_part()).map(|account| Post::Inbox(account, report)),
+        let report = match is_ours {
+            true => delivery.users.mailbox(&sender.local_part()).map(|account| Post::Inbox(account, report)),
             // From the null reverse-path, so that nothing is reported of the report.
             false => Some(Post::queue(self.reporter, report, report_envelope(self.envelope), None)),
         };

@@ -241,9 +241,19 @@ impl Users {
         self.users.iter().map(|(name, user)| (name.as_str(), user.account))
     }
 
+    /// Whose users they are.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
     /// The address of a user.
     pub fn address(&self, name: &str) -> String {
         format!("{name}@{}", self.domain)
+    }
+
+    /// The address of a user.
+    pub fn address_of(&self, account: AccountId) -> Option<String> {
+        self.accounts().find(|(_, known)| *known == account).map(|(name, _)| self.address(name))
     }
 
     /// Is it our own domain?

@@ -1,8 +1,8 @@
 //! The SMTP `Backend` of the agent's local face: takes the user's mail into the outbox.
 //!
-//! Rules: 250 is said once the message is durable in the outbox; its bytes are kept as they came, but for a Message-ID
-//! and a Date put in front where the client left them out (RFC 6409 section 8): the Message-ID is what a message sent
-//! twice after a crash is known by.
+//! Rules: 250 is said once the message is durable in the outbox; its bytes are kept as they came, but for a Message-ID, a
+//! Date and a From put in front where the client left them out (RFC 6409 section 8): the Message-ID is what a message sent
+//! twice after a crash is known by, and a message without a From (RFC 5322 section 3.6) is refused by many servers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +24,9 @@ use crate::types::{AccountId, Timestamp, limits};
 pub trait Senders: Send + Sync {
     /// The account that sends as `address`; `None` in place of an address is the null reverse-path.
     fn account_of(&self, address: Option<&Address>) -> Option<AccountId>;
+
+    /// The address that an account sends as.
+    fn address_of(&self, account: AccountId) -> Option<String>;
 
     /// How long a message waits before it is sent, so that it can be taken back.
     fn undo_ms(&self) -> i64;
@@ -106,9 +109,12 @@ impl Backend for SubmissionBackend {
             let bare = outgoing.recipients.iter_mut().filter(|recipient| is_bare(&recipient.address));
             bare.for_each(|recipient| recipient.address = format!("{}@{domain}", recipient.address));
         }
+        let account = self.account(&envelope.from)?;
+        let author = Some(outgoing.mail_from.clone()).filter(|sender| !sender.is_empty());
         Ok(SubmissionUpload {
             store: self.store.clone(),
-            account: self.account(&envelope.from)?,
+            account,
+            author: author.or_else(|| self.senders.address_of(account)).unwrap_or_default(),
             envelope: outgoing,
             arrived: now,
             number: self.sequence.draw(),
@@ -127,6 +133,8 @@ impl Backend for SubmissionBackend {
 pub struct SubmissionUpload {
     store: Store,
     account: AccountId,
+    /// Whose mail it is where its header does not say.
+    author: String,
     envelope: Envelope,
     arrived: Timestamp,
     number: u64,
@@ -177,7 +185,7 @@ impl SubmissionUpload {
     /// The header is complete: writes it, with what it lacks in front.
     fn write_head(&mut self) -> Result<(), Refusal> {
         let Some(head) = self.head.take() else { return Ok(()) };
-        let missing = missing_fields(&head, &self.envelope.mail_from, self.arrived, self.number);
+        let missing = missing_fields(&head, &self.author, self.arrived, self.number);
         let written = self.upload.write(missing.as_bytes()).and_then(|()| self.upload.write(&head));
         written.map_err(|error| refusal(&error))
     }
@@ -188,15 +196,20 @@ fn has_header_end(head: &[u8], seen: usize) -> bool {
     head.starts_with(b"\r\n") || head[seen.saturating_sub(3)..].windows(4).any(|window| window == b"\r\n\r\n")
 }
 
-/// Message-ID and Date, as far as `head` lacks them.
-pub fn missing_fields(head: &[u8], mail_from: &str, now: Timestamp, number: u64) -> String {
+/// Message-ID, Date and From, as far as `head` lacks them. Of a message that is resent nobody here knows who wrote it.
+pub fn missing_fields(head: &[u8], author: &str, now: Timestamp, number: u64) -> String {
     let has = |name: &str| header::fields(head).any(|field| field.is(name) && !field.unfolded().is_empty());
+    let names = |name: &str| header::fields(head).any(|field| field.is(name));
     let mut missing = String::new();
     if !has("Message-ID") {
-        missing += &format!("Message-ID: {}\r\n", new_message_id(head, mail_from, now, number));
+        missing += &format!("Message-ID: {}\r\n", new_message_id(head, author, now, number));
     }
     if !has("Date") {
         missing += &format!("Date: {}\r\n", now.to_rfc5322());
+    }
+    // One that is empty is a second one with ours (RFC 5322 section 3.6: one, and no more).
+    if !author.is_empty() && !names("From") && !names("Resent-From") {
+        missing += &format!("From: {author}\r\n");
     }
     if !missing.is_empty() && !begins_with_field(head) {
         // The message has no header at all: its first line is text.
@@ -222,11 +235,11 @@ fn is_field_name(name: &[u8]) -> bool {
 }
 
 /// A Message-ID that no other message has: of the moment, a number that grows with each, and what is being sent.
-fn new_message_id(head: &[u8], mail_from: &str, now: Timestamp, number: u64) -> String {
+fn new_message_id(head: &[u8], author: &str, now: Timestamp, number: u64) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&number.to_le_bytes()).update(mail_from.as_bytes()).update(b"\0").update(head);
+    hasher.update(&number.to_le_bytes()).update(author.as_bytes()).update(b"\0").update(head);
     let hash = hasher.finalize().to_hex();
-    let domain = mail_from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
+    let domain = author.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
     // A domain in another script is not for a header of an ASCII message.
     let domain = if domain.is_ascii() { domain } else { "localhost" };
     format!("<{}.{}@{domain}>", now.unix_ms(), &hash[..20])
@@ -291,15 +304,17 @@ mod tests {
     #[test]
     fn only_what_is_missing_is_added() {
         let now = Timestamp::from_unix_ms(1_000_000_000_000);
-        let date = "Date: Sun, 09 Sep 2001 01:46:40 +0000\r\n";
+        let (date, from) = ("Date: Sun, 09 Sep 2001 01:46:40 +0000\r\n", "From: me@example.org\r\n");
         for (head, message_id, rest) in [
-            ("Message-ID: <1@x>\r\nDate: now\r\n\r\n", false, String::new()),
-            ("message-id: <1@x>\r\nSubject: x\r\n\r\n", false, date.to_owned()),
-            ("Date: now\r\nMessage-Id:\r\n\r\n", true, String::new()),
-            ("\r\nbody", true, date.to_owned()),
-            ("", true, date.to_owned()),
-            ("just text\r\nDate: no\r\n", true, "\r\n".to_owned()),
-            ("two words: text\r\n", true, format!("{date}\r\n")),
+            ("Message-ID: <1@x>\r\nDate: now\r\nFrom: a@b\r\n\r\n", false, String::new()),
+            ("message-id: <1@x>\r\nSubject: x\r\n\r\n", false, format!("{date}{from}")),
+            ("Date: now\r\nMessage-Id:\r\n\r\n", true, from.to_owned()),
+            ("Date: now\r\nfrom:\r\n\r\n", true, String::new()),
+            ("Date: now\r\nResent-From: a@b\r\n\r\n", true, String::new()),
+            ("\r\nbody", true, format!("{date}{from}")),
+            ("", true, format!("{date}{from}")),
+            ("just text\r\nDate: no\r\n", true, format!("{from}\r\n")),
+            ("two words: text\r\n", true, format!("{date}{from}\r\n")),
         ] {
             let missing = missing_fields(head.as_bytes(), "me@example.org", now, 1);
             let rest_given = match message_id {

@@ -54,6 +54,12 @@ impl Address {
         self.text.get(self.at + 1..)
     }
 
+    /// The same local part, as it was written, in another domain.
+    #[must_use]
+    pub fn at(&self, domain: &str) -> Self {
+        Self { text: format!("{}@{domain}", &self.text[..self.at]), at: self.at }
+    }
+
     /// Does it need SMTPUTF8 (RFC 6531)?
     pub fn is_ascii(&self) -> bool {
         self.text.is_ascii()

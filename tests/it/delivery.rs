@@ -370,15 +370,23 @@ fn our_domain_is_ours_however_it_is_written() {
 #[test]
 fn who_submits_is_given_the_fields_that_were_left_out() {
     const DATE: &str = "Date: Mon, 23 Nov 2026 13:49:00 +0000\r\n";
-    for (message, has_id, rest) in [
-        ("Subject: x\r\n\r\nHi\r\n", false, format!("{DATE}Subject: x\r\n\r\nHi\r\n")),
-        ("Message-ID: <1@x>\r\n\r\nHi\r\n", true, format!("{DATE}Message-ID: <1@x>\r\n\r\nHi\r\n")),
-        ("Date: then\r\nMessage-ID: <1@x>\r\n\r\n", true, "Date: then\r\nMessage-ID: <1@x>\r\n\r\n".to_owned()),
-        ("Hi, all\r\n", false, format!("{DATE}\r\nHi, all\r\n")),
-        ("Bcc: x@y\r\n", false, DATE.to_owned()),
+    let (tagged, bare) = ("From: alice+x@here.example\r\n", "From: alice@here.example\r\n");
+    let whole = "Date: then\r\nMessage-ID: <1@x>\r\nFrom: Alice <alice@here.example>\r\n\r\n";
+    for (sender, message, has_id, rest) in [
+        ("alice+x@here.example", "Subject: x\r\n\r\nHi\r\n", false, format!("{DATE}{tagged}Subject: x\r\n\r\nHi\r\n")),
+        ("", "Message-ID: <1@x>\r\n\r\nHi\r\n", true, format!("{DATE}{bare}Message-ID: <1@x>\r\n\r\nHi\r\n")),
+        ("alice@here.example", whole, true, whole.to_owned()),
+        ("alice@here.example", "Hi, all\r\n", false, format!("{DATE}{bare}\r\nHi, all\r\n")),
+        ("alice@here.example", "Bcc: x@y\r\n", false, format!("{DATE}{bare}")),
+        (
+            "alice@here.example",
+            "Resent-From: alice@here.example\r\n",
+            false,
+            format!("{DATE}Resent-From: alice@here.example\r\n"),
+        ),
     ] {
         let post = Post::new();
-        let from = "MAIL FROM:<alice@here.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n";
+        let from = &format!("MAIL FROM:<{sender}>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n");
         // The same bytes twice are two messages unless they name themselves.
         for _ in 0..2 {
             let mut session = post.alice();
@@ -405,13 +413,14 @@ fn blind_copies_are_told_to_nobody_near_or_far() {
     let envelope =
         "MAIL FROM:<alice@here.example>\r\nRCPT TO:<x@there.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n";
     talk(&mut session, envelope);
-    let text = format!("Bcc: bob@here.example,\r\n x@there.example\r\n{MESSAGE}.\r\n");
+    let message = format!("From: alice@here.example\r\n{MESSAGE}");
+    let text = format!("Bcc: bob@here.example,\r\n x@there.example\r\n{message}.\r\n");
     assert_eq!(codes(&talk(&mut session, &text)), ["250"]);
     let (near, store) = (post.inbox("bob").remove(0), &post.delivery.store);
     let queue = store.read(|reader| reader.submissions(post.account("alice"))).expect("readable");
     let far = String::from_utf8(store.read_content(queue[0].content, 0, 100_000).expect("there")).expect("text");
     for copy in [near, far] {
-        assert!(copy.ends_with(&format!("+0000\r\n{MESSAGE}")), "{copy}");
+        assert!(copy.ends_with(&format!("+0000\r\n{message}")), "{copy}");
     }
 }
 
@@ -437,9 +446,15 @@ fn a_delivery_is_reported_to_who_asked_for_it() {
         let store = &post.delivery.store;
         let queue = store.read(|reader| reader.submissions(post.account("bob"))).expect("readable");
         let report = match inbox {
-            true => post.inbox("alice").remove(0),
+            true => {
+                let report = post.inbox("alice").remove(0);
+                assert!(report.starts_with("Return-Path: <>\r\nDate: "), "{report}");
+                report
+            }
             false => {
                 assert_eq!(queue[0].envelope.mail_from, "", "nothing is reported of a report");
+                let bytes = store.read_content(queue[0].content, 0, 12).expect("there");
+                assert_ne!(bytes, b"Return-Path:", "that is written where it ends (RFC 5321 section 4.4)");
                 assert_eq!(queue[0].envelope.recipients[0].address, sender);
                 String::from_utf8(store.read_content(queue[0].content, 0, 100_000).expect("there")).expect("text")
             }
@@ -484,7 +499,7 @@ fn a_user_cannot_say_in_our_name_that_a_message_is_genuine() {
     let mut session = post.alice();
     talk(&mut session, "MAIL FROM:<alice@here.example>\r\nRCPT TO:<bob@here.example>\r\nRCPT TO:<x@there>\r\nDATA\r\n");
     let forged = "Authentication-Results: mx.here.example;\r\n\tdkim=pass header.d=bank.example\r\n";
-    let text = "Subject: x\r\nAuthentication-Results: elsewhere; none\r\n\r\nAuthentication-Results: mx.here.example; body\r\n";
+    let text = "From: alice@here.example\r\nSubject: x\r\nAuthentication-Results: elsewhere; none\r\n\r\nAuthentication-Results: mx.here.example; body\r\n";
     assert_eq!(codes(&talk(&mut session, &format!("{forged}{text}.\r\n"))), ["250"]);
     assert!(post.inbox("bob")[0].ends_with(&format!("+0000\r\n{text}")), "{}", post.inbox("bob")[0]);
     let store = &post.delivery.store;
@@ -567,10 +582,10 @@ fn what_is_to_wait_waits_whomever_it_is_for_and_is_delivered_once() {
     let mut alice = post.alice();
     let said = talk(
         &mut alice,
-        "MAIL FROM:<alice@here.example> HOLDFOR=600\r\nRCPT TO:<bob@here.example>\r\nRCPT TO:<postmaster>\r\n\
-         RCPT TO:<x@there.example>\r\nDATA\r\nMessage-ID: <1@here>\r\n\r\nlater\r\n.\r\n",
+        "MAIL FROM:<alice@here.example> HOLDFOR=600\r\nRCPT TO:<bob@[127.0.0.1]>\r\nRCPT TO:<postmaster>\r\n\
+         RCPT TO:<x@there.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\nMessage-ID: <1@here>\r\n\r\nlater\r\n.\r\n",
     );
-    assert_eq!(codes(&said), ["250", "250", "250", "250", "354", "250"]);
+    assert_eq!(codes(&said), ["250", "250", "250", "250", "250", "354", "250"]);
     assert!(post.inbox("bob").is_empty());
     let (store, account) = (&post.delivery.store, post.account("alice"));
     let waiting = store.read(|reader| reader.submissions(account)).expect("readable").remove(0);
@@ -589,6 +604,7 @@ fn what_is_to_wait_waits_whomever_it_is_for_and_is_delivered_once() {
         assert_eq!(inbox.len(), 1, "{name}");
         assert!(inbox[0].starts_with("Return-Path: <alice@here.example>\r\nReceived: "), "{}", inbox[0]);
         assert!(inbox[0].ends_with("Message-ID: <1@here>\r\n\r\nlater\r\n"), "{}", inbox[0]);
+        assert!(inbox[0].contains("From: alice@here.example\r\n"), "{}", inbox[0]);
     }
     let twice = ["there.example:25 x@there.example"; 2];
     assert_eq!(*world.0.lock().expect("held by none"), twice, "what another server does with it is its affair");

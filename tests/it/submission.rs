@@ -31,6 +31,10 @@ impl Senders for Accounts {
         self.named(&address?.local_part()).filter(|_| address.is_some_and(|address| address.domain() == Some("here")))
     }
 
+    fn address_of(&self, account: AccountId) -> Option<String> {
+        Some(if account == self.work { "work@here" } else { "home@here" }.to_owned())
+    }
+
     fn undo_ms(&self) -> i64 {
         self.undo_ms
     }
@@ -112,7 +116,8 @@ fn talk(session: &mut dyn Conversation, input: &str) -> String {
     String::from_utf8_lossy(&output).lines().last().unwrap_or_default().to_owned()
 }
 
-const COMPLETE: &str = "Message-ID: <1@here>\r\nDate: Mon, 23 Nov 2026 13:49:00 +0000\r\nBcc: c@x\r\n\r\nhi\r\n";
+const COMPLETE: &str =
+    "From: Me <work@here>\r\nMessage-ID: <1@here>\r\nDate: Mon, 23 Nov 2026 13:49:00 +0000\r\nBcc: c@x\r\n\r\nhi\r\n";
 
 #[test]
 fn what_got_a_250_is_in_the_outbox_after_a_restart_byte_for_byte() {
@@ -138,7 +143,7 @@ fn what_got_a_250_is_in_the_outbox_after_a_restart_byte_for_byte() {
 }
 
 #[test]
-fn message_id_and_date_are_added_where_they_lack_in_whatever_pieces_they_come() {
+fn message_id_date_and_from_are_added_where_they_lack_in_whatever_pieces_they_come() {
     let message = "Subject: x\r\n\r\nbody\r\n\r\nDate: no\r\n.\r\n";
     for piece in [1, 4, 1000] {
         let place = Place::new();
@@ -150,9 +155,27 @@ fn message_id_and_date_are_added_where_they_lack_in_whatever_pieces_they_come() 
         assert!(replies.last().is_some_and(|reply| reply.starts_with("250 ")));
         let (submission, bytes) = place.outbox(place.accounts.work).remove(0);
         assert!(submission.message_id.starts_with("<1795441740000.") && submission.message_id.ends_with("@here>"));
-        let added = format!("Message-ID: {}\r\nDate: Mon, 23 Nov 2026 13:49:00 +0000\r\n", submission.message_id);
+        let added = format!(
+            "Message-ID: {}\r\nDate: Mon, 23 Nov 2026 13:49:00 +0000\r\nFrom: work@here\r\n",
+            submission.message_id
+        );
         assert_eq!(bytes, added + message.trim_end_matches(".\r\n"), "in pieces of {piece}");
     }
+}
+
+/// Who is nobody in the envelope is the account's address in From.
+#[test]
+fn what_is_sent_by_the_null_sender_is_from_the_account_that_logged_in() {
+    let place = Place::new();
+    let mut session = place.session();
+    let proof = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "\0home\0secret");
+    let said =
+        talk(&mut session, &format!("EHLO c\r\nAUTH PLAIN {proof}\r\nMAIL FROM:<>\r\nRCPT TO:<a@x>\r\nDATA\r\n"));
+    assert!(said.starts_with("354 "), "{said}");
+    assert!(talk(&mut session, "Subject: x\r\n\r\nx\r\n.\r\n").starts_with("250 "));
+    let (submission, bytes) = place.outbox(place.accounts.home).remove(0);
+    assert_eq!(submission.envelope.mail_from, "");
+    assert!(bytes.contains("\r\nFrom: home@here\r\nSubject: x\r\n"), "{bytes}");
 }
 
 #[test]

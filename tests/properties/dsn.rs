@@ -54,6 +54,7 @@ pub fn check(input: &[u8]) {
 
 fn check_report(envelope: &Envelope, told: &[Told<'_>], message_id: &str) {
     let report = build(&Report {
+        is_delivered: true,
         reporting_mta: "mx.here",
         unique: "7",
         envelope,
