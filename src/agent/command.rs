@@ -147,11 +147,19 @@ async fn next_change(watched: Option<&Watched>) {
 }
 
 async fn reload(daemon: &mut Daemon, file: &Path) {
-    match load(file) {
-        Ok(config) if config == *daemon.config() => {}
-        Ok(config) => daemon.apply(config).await,
-        Err(error) => tracing::error!("the new configuration is not used, the old one stays: {error}"),
-    }
+    let refused = match load(file) {
+        Ok(config) if config == *daemon.config() => return,
+        // Half a file, more often than a wish.
+        Ok(config) if config.accounts.is_empty() && !daemon.config().accounts.is_empty() => {
+            format!("{}: {NO_ACCOUNT}", file.display())
+        }
+        Ok(config) => match daemon.apply(config).await {
+            Ok(()) => return,
+            Err(error) => format!("{}: {error}", file.display()),
+        },
+        Err(error) => error.to_string(),
+    };
+    tracing::error!("the new configuration is not used, the old one stays: {refused}");
 }
 
 /// Tells how the accounts stand, when that is news.

@@ -176,8 +176,10 @@ impl Daemon {
         &self.config
     }
 
-    /// Works by another configuration from now on. What cannot be taken over is told, and the old stays in its place.
-    pub async fn apply(&mut self, config: Config) {
+    /// Works by another configuration from now on. One that the store cannot follow changes nothing; what else cannot be
+    /// taken over is told, and the old stays in its place.
+    pub async fn apply(&mut self, config: Config) -> store::Result<()> {
+        let users = users_of(&config, &self.agent.common.store, &self.agent.common.clock)?;
         let old = std::mem::replace(&mut self.config, config);
         self.apply_local(&old.local).await;
         let password = match self.config.local.password == old.local.password {
@@ -187,10 +189,7 @@ impl Daemon {
                 self.agent.users.password()
             }),
         };
-        match users_of(&self.config, &self.agent.common.store, &self.agent.common.clock) {
-            Ok(users) => self.agent.users.replace(password, undo_ms(&self.config), users),
-            Err(error) => tracing::error!("cannot let the users of the new configuration in: {error}"),
-        }
+        self.agent.users.replace(password, undo_ms(&self.config), users);
         let left = self.take_accounts_that_differ();
         let stopped = left.len();
         // Threads are waited for where waiting is allowed.
@@ -204,6 +203,7 @@ impl Daemon {
         }
         self.tell_unconfigured();
         self.agent.common.changes.send_modify(|count| *count += 1);
+        Ok(())
     }
 
     async fn apply_local(&mut self, old: &Local) {
@@ -333,18 +333,18 @@ fn served(faces: &Faces) -> Served {
     }
 }
 
-/// The accounts of the configuration as users of the local servers. One that is new is made in the store.
+/// The accounts of the configuration as users of the local servers. Those that are new are made in the store: all of them,
+/// or none where one cannot be.
 fn users_of(config: &Config, store: &Store, clock: &Clock) -> store::Result<BTreeMap<String, User>> {
-    let user = |config: &config::Account| {
-        let name = config.name.clone();
-        let is_maildrop = maildrop::is_maildrop(config);
-        let account = store.write(store::Origin::Upstream, clock.now(), move |txn| {
-            maildrop::ensure_account(txn, &name, is_maildrop)
-        })?;
-        let (address, can_send) = (config.address.clone(), config.smtp.is_some());
-        Ok((config.name.clone(), User { account, address, can_send }))
-    };
-    config.accounts.iter().map(user).collect()
+    let accounts = config.accounts.clone();
+    store.write(store::Origin::Upstream, clock.now(), move |txn| {
+        let mut user = |config: config::Account| {
+            let account = maildrop::ensure_account(txn, &config.name, maildrop::is_maildrop(&config))?;
+            let can_send = config.smtp.is_some();
+            Ok((config.name, User { account, address: config.address, can_send }))
+        };
+        accounts.into_iter().map(&mut user).collect()
+    })
 }
 
 fn undo_ms(config: &Config) -> i64 {

@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::error::{ConfigError, Problem, Source};
 use super::value::{
     BodiesValue, Connections, Credential, DelaySeconds, KeepOnServer, Listen, OwnTls, Password, PollSeconds, Port,
-    Size, TlsIdentity, TlsMode, credential,
+    Size, TlsIdentity, TlsMode, credential, is_address,
 };
 use crate::types::{BodyPolicy, FolderFilter, Glob, Keep, Quirks, SecretKind};
 
@@ -163,7 +163,7 @@ struct RawAccount {
     imap: Option<Spanned<RawServer>>,
     pop3: Option<Spanned<RawPop3>>,
     smtp: Option<RawServer>,
-    user: Option<String>,
+    user: Option<Spanned<String>>,
     password: Option<Spanned<Password>>,
     password_command: Option<Spanned<Vec<String>>>,
     keyring: Option<Spanned<bool>>,
@@ -305,6 +305,9 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
     if !is_address(address) {
         return Err(source.error(&raw.address.span(), Problem::BadAddress { address: address.clone() }));
     }
+    if let Some(user) = raw.user.as_ref().filter(|user| !is_login(user.get_ref())) {
+        return Err(source.error(&user.span(), Problem::BadUser { user: user.get_ref().clone() }));
+    }
     let password = credential(source, raw.password, raw.password_command)?;
     let password = match (password, raw.keyring.filter(|keyring| *keyring.get_ref())) {
         (Some(_), Some(keyring)) => return Err(source.error(&keyring.span(), Problem::KeyringAndPassword)),
@@ -335,7 +338,7 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
             .smtp
             .map(|smtp| server(source, smtp, raw.allow_plaintext, Ports { implicit: 465, other: 587 }))
             .transpose()?,
-        user: raw.user.unwrap_or_else(|| address.clone()),
+        user: raw.user.map_or_else(|| address.clone(), Spanned::into_inner),
         name: raw.name.into_inner(),
         address: raw.address.into_inner(),
         password,
@@ -416,8 +419,7 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
-/// Enough to catch slips: something, an at sign, something, and nothing that would break a header or a command.
-fn is_address(text: &str) -> bool {
-    let broken = |character: char| character.is_control() || character.is_whitespace() || "<>,".contains(character);
-    text.rsplit_once('@').is_some_and(|(user, domain)| !user.is_empty() && !domain.is_empty()) && !text.contains(broken)
+/// What a server can be told: something, on one line.
+fn is_login(text: &str) -> bool {
+    !text.trim().is_empty() && !text.contains(char::is_control)
 }

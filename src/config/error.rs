@@ -64,6 +64,8 @@ pub enum Problem {
     ArchiveOfItself { mailbox: MailboxName },
     #[error("{host:?} is not a host name")]
     BadHost { host: String },
+    #[error("the user name {user:?} cannot be used to log in; leave user out where it is the address")]
+    BadUser { user: String },
     #[error("{address:?} is not a mail address such as me@example.org")]
     BadAddress { address: String },
 }

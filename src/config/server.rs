@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::error::{ConfigError, Problem, Source};
 use super::mailboxes::{RawRetention, RawShared, Retention, Shared};
 use super::value::{
-    Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, credential, word,
+    Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, credential, is_address, word,
 };
 
 /// Everything refserver can be told in a file. What the command line says as well, it says louder.
@@ -284,9 +284,8 @@ impl<'de> Deserialize<'de> for SendAs {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         word(deserializer, "an address such as \"team@example.org\", or \"*@example.org\"", |text| {
             let (local_part, domain) = text.rsplit_once('@')?;
-            let fits = |part: &str| !part.is_empty() && !part.contains(char::is_whitespace);
-            let local_part_fits = local_part == "*" || fits(local_part) && !local_part.contains('*');
-            (local_part_fits && fits(domain) && !domain.contains('*')).then(|| Self {
+            let local_part_fits = local_part == "*" || !local_part.contains('*');
+            (local_part_fits && is_address(text)).then(|| Self {
                 local_part: Some(local_part.to_owned()).filter(|local_part| local_part != "*"),
                 domain: to_a_label(domain).into_owned(),
             })

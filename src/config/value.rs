@@ -363,3 +363,62 @@ pub(super) fn number<'de, D: Deserializer<'de>>(
     }
     deserializer.deserialize_i64(Reader(expecting, range))
 }
+
+/// A mail address, to catch slips: `Local-part "@" Domain` (RFC 5321 section 4.1.2), dots where people have them.
+pub(super) fn is_address(text: &str) -> bool {
+    let Some((local_part, domain)) = text.rsplit_once('@') else { return false };
+    let is_quoted = local_part.len() > 2 && local_part.starts_with('"') && local_part.ends_with('"');
+    let breaks =
+        |character: char| character.is_control() || character.is_whitespace() || "<>()[],;:\\\"@".contains(character);
+    let is_label = |label: &str| {
+        let inside = |character: char| character.is_alphanumeric() || "-_".contains(character);
+        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(inside)
+    };
+    let is_literal = domain.starts_with('[') && domain.ends_with(']') && domain.len() > 2;
+    !local_part.is_empty()
+        && (!local_part.contains(breaks) || is_quoted && !local_part.contains(char::is_control))
+        && (domain.split('.').all(is_label) || is_literal && !domain[1..domain.len() - 1].contains(breaks_literal))
+}
+
+/// What stands in no address literal (RFC 5321 section 4.1.3).
+fn breaks_literal(character: char) -> bool {
+    !character.is_ascii_graphic() || "<>[]\\".contains(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_in_an_address_are_caught() {
+        for text in
+            ["a@b", "a.b+c@d.example", "a.@b", "\"a b@c\"@d", "jörg@bücher.example", "a@[192.0.2.1]", "o'x@b-c.d"]
+        {
+            assert!(is_address(text), "{text}");
+        }
+        for text in [
+            "",
+            "a",
+            "@b",
+            "a@",
+            "a@b@c",
+            "a b@c",
+            "a@b c",
+            "a@b.",
+            "a@.b",
+            "a@b..c",
+            "a@-b",
+            "<a@b>",
+            "a@b,c@d",
+            "a@b>",
+            "\"a\"b@c",
+            "\"\"@b",
+            "a\n@b",
+            "a@[]",
+            "a@[b>c]",
+            "Ann: a@b;",
+        ] {
+            assert!(!is_address(text), "{text:?}");
+        }
+    }
+}

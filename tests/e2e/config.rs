@@ -122,6 +122,15 @@ fn a_changed_configuration_is_taken_up_and_a_broken_one_is_not() {
     assert_eq!(names(), ["ada", "bob"], "the last good configuration stays");
     agent.login("ada").select("INBOX");
 
+    // A file that names nobody, and one whose account cannot become what it says.
+    agent.configure("");
+    wait_until("the complaint about the empty file", SOON, || agent.log().contains("there is no [[account]]"));
+    let by_pop3 = text("ada").replacen("imap =", "pop3 =", 1);
+    agent.configure(&format!("{by_pop3}\n{}", text("bob").replacen("\"bob\"", "\"bea\"", 1)));
+    wait_until("the complaint about the kind", SOON, || agent.log().contains("mirrors an IMAP server up to now"));
+    assert_eq!(names(), ["ada", "bob"], "nothing is stopped, nothing is begun");
+    agent.sync();
+
     agent.configure(&text("bob"));
     wait_until("the first account to go", SOON, || names() == ["bob"]);
     assert!(agent.try_login("ada").is_err());

@@ -176,6 +176,10 @@ fn a_configuration_of_refserver_is_read() {
             "[[user]]\nname = \"ann\"\npassword = \"p\"\nmay-send-as = [\"b*@x.example\"]",
             "f:4:16: invalid value: string \"b*@x.example\", expected an address such as \"team@example.org\", or \"*@example.org\"",
         ),
+        (
+            "[[user]]\nname = \"ann\"\npassword = \"p\"\nmay-send-as = [\"a@b@x.example\"]",
+            "f:4:16: invalid value: string \"a@b@x.example\", expected an address such as \"team@example.org\", or \"*@example.org\"",
+        ),
     ] {
         let error = ServerConfig::parse(text, Path::new("f")).map(|_| ()).expect_err("a mistake").to_string();
         assert_eq!(error, why, "{text}");
@@ -303,6 +307,18 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "[[account]]\nname = \"a\"\naddress = \"b\"\nimap = {host = \"h\"}\npassword = \"p\"",
         r#"3:11: "b" is not a mail address such as me@example.org"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b@c\"\nimap = {host = \"h\"}\npassword = \"p\"",
+        r#"3:11: "a@b@c" is not a mail address such as me@example.org"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = {host = \"h\"}\nuser = \"\"\npassword = \"p\"",
+        r#"5:8: the user name "" cannot be used to log in; leave user out where it is the address"#,
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = {host = \"h\"}\nuser = \"a\\nb\"\npassword = \"p\"",
+        r#"5:8: the user name "a\nb" cannot be used to log in; leave user out where it is the address"#,
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\npassword = \"p\"\nkeyring = true\n",
