@@ -11,10 +11,11 @@ use super::account::Live;
 use super::daemon::Agent;
 use super::numbered::Numbered;
 use super::{acts, pinning, recovery, reports, search, settled, verify, why};
+use crate::control::outgoing::Flushed;
 use crate::control::report::{self, ClientConfig, ClientUser, Entry, Source, Status, Submission, Synced};
 use crate::control::{Failure, Handler, Request};
 use crate::journal::State;
-use crate::store::{self, Origin, Reader, Store, SubmissionState, Txn, Verdict};
+use crate::store::{self, Due, Origin, Reader, Store, SubmissionState, Txn, Verdict};
 use crate::sync::Engine;
 use crate::types::{AccountId, ByteSource, ConflictId, EntryId, SubmissionId, Timestamp, limits};
 
@@ -28,6 +29,7 @@ impl Handler for Control {
     async fn call(&self, request: Request) -> Result<Value, Failure> {
         match request {
             Request::Sync { account, wait } => json(&self.sync(account.as_deref(), wait).await?),
+            Request::OutboxFlush { account } => json(&self.flush(account.as_deref()).await?),
             Request::Verify { account, store_only } => {
                 json(&verify::run(&self.0, account.as_deref(), store_only).await?)
             }
@@ -51,7 +53,30 @@ impl Handler for Control {
 }
 
 impl Control {
+    /// Mail that waits for its next attempt is tried now.
+    async fn flush(&self, account: Option<&str>) -> Result<Flushed, Failure> {
+        let mut ids = Vec::new();
+        let mut paused = Vec::new();
+        self.0.each(account, |running| match running.live().state {
+            report::State::Paused => paused.push(running.config.name.clone()),
+            _ => ids.push(running.id),
+        })?;
+        let agent = Arc::clone(&self.0);
+        let hastened = tokio::task::spawn_blocking(move || {
+            write(&agent, move |txn| {
+                let now = txn.now();
+                ids.iter().try_fold(0, |tried, id| {
+                    txn.hasten_submissions(*id)?;
+                    Ok(tried + txn.reader().submissions_due(*id, now, Due::FIRST, usize::MAX)?.len() as u64)
+                })
+            })
+        });
+        let tried = hastened.await.map_err(Failure::internal)??;
+        Ok(Flushed { tried, paused })
+    }
+
     async fn sync(&self, account: Option<&str>, wait: bool) -> Result<Synced, Failure> {
+        self.flush(account).await?;
         let (mut to_wait_for, mut begun) = (Vec::new(), Vec::new());
         self.0.each(account, |running| {
             let name = running.config.name.clone();
@@ -74,7 +99,7 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
     match request {
         Request::Status | Request::Follow => json(&status(agent)?),
         // Answered where it can be waited for.
-        Request::Sync { .. } | Request::Verify { .. } | Request::Fetch { .. } => {
+        Request::Sync { .. } | Request::OutboxFlush { .. } | Request::Verify { .. } | Request::Fetch { .. } => {
             Err(Failure::internal("it is not asked for here"))
         }
         Request::SetOnline { account, online } => {
@@ -336,12 +361,29 @@ pub(super) fn failure(error: store::Error) -> Failure {
         | store::Error::ReadOnly
         | store::Error::NotSelectable
         | store::Error::NoContent
-        | store::Error::InPlace(_)
-        | store::Error::DiskFull => Failure::not_possible(error),
+        | store::Error::InPlace(_) => Failure::not_possible(error),
+        error if error.is_temporary() => Failure::not_now(error),
         error => Failure::internal(error),
     }
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Value, Failure> {
     serde_json::to_value(value).map_err(Failure::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_matter_of_now() {
+        for (error, code) in [
+            (store::Error::DiskFull, Failure::NOT_NOW),
+            (store::Error::NoSuchMessage, Failure::NOT_FOUND),
+            (store::Error::Cannot("x"), Failure::NOT_POSSIBLE),
+            (store::Error::Damaged("x".to_owned()), Failure::INTERNAL),
+        ] {
+            assert_eq!(failure(error.clone()).code, code, "{error}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::Handle;
+use super::control;
 use super::daemon::Agent;
 use super::reports;
 use crate::control::Failure;
@@ -82,7 +83,7 @@ struct Look {
 async fn look(agent: &Arc<Agent>, id: AccountId) -> std::result::Result<Look, Failure> {
     let agent = Arc::clone(agent);
     let looked = tokio::task::spawn_blocking(move || look_now(&agent, id)).await;
-    looked.map_err(Failure::internal)?.map_err(Failure::internal)
+    looked.map_err(Failure::internal)?.map_err(control::failure)
 }
 
 fn look_now(agent: &Agent, id: AccountId) -> Result<Look> {

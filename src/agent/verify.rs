@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::control::failure;
 use super::daemon::Agent;
 use super::servers::{Incoming, Servers};
 use super::settled;
@@ -64,7 +65,7 @@ pub(super) async fn run(agent: &Arc<Agent>, account: Option<&str>, store_only: b
         let fetched_again = store.fetch_again(&audit.damaged, now)?;
         Ok::<_, store::Error>((audit, fetched_again as u64))
     });
-    let (audit, fetched_again) = audited.await.map_err(Failure::internal)?.map_err(Failure::internal)?;
+    let (audit, fetched_again) = audited.await.map_err(Failure::internal)?.map_err(failure)?;
     let mut accounts = Vec::new();
     for (config, id) in chosen.into_iter().filter(|_| !store_only) {
         let (found, error) = match compare(agent, &config, id).await {

@@ -26,9 +26,12 @@ impl Failure {
         match self {
             Self::Daemon(CallError::Unavailable { cause, .. }) if is_no_place(cause) => Exit::Config,
             Self::Daemon(CallError::Unavailable { .. }) => Exit::Unavailable,
-            Self::Daemon(CallError::Failed(failure)) if failure.code == control::Failure::NOT_FOUND => Exit::Usage,
-            Self::Daemon(CallError::Failed(failure)) if failure.code == control::Failure::INTERNAL => Exit::Software,
-            Self::Daemon(CallError::Failed(_)) => Exit::Failed,
+            Self::Daemon(CallError::Failed(failure)) => match failure.code {
+                control::Failure::NOT_FOUND => Exit::Usage,
+                control::Failure::NOT_NOW => Exit::TempFail,
+                control::Failure::INTERNAL => Exit::Software,
+                _ => Exit::Failed,
+            },
             Self::Daemon(CallError::Unintelligible) => Exit::Software,
             Self::NoHome(_) => Exit::Config,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
@@ -76,6 +79,18 @@ mod tests {
             assert_eq!(failure.exit(), exit, "{kind}");
             let message = failure.message().expect("a message");
             assert!(message.contains("/d/control.sock") && message.contains(remedy), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_the_daemon_says_decides_how_it_ends() {
+        for (failure, exit) in [
+            (control::Failure::not_found("x"), Exit::Usage),
+            (control::Failure::not_possible("x"), Exit::Failed),
+            (control::Failure::not_now("x"), Exit::TempFail),
+            (control::Failure::internal("x"), Exit::Software),
+        ] {
+            assert_eq!(Failure::Daemon(CallError::Failed(failure.clone())).exit(), exit, "{failure:?}");
         }
     }
 }

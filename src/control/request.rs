@@ -48,6 +48,8 @@ pub enum Request {
     OutboxRequeue { id: SubmissionId },
     /// Send at that moment (RFC 3339), not before.
     OutboxSchedule { id: SubmissionId, at: String },
+    /// Try everything now that waits for its next attempt. Answered by a [`super::outgoing::Flushed`].
+    OutboxFlush { account: Option<String> },
     /// Answered by a [`super::report::Source`].
     OutboxSource { id: SubmissionId },
     /// Answered by a list of [`super::report::Conflict`].

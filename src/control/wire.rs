@@ -19,6 +19,8 @@ impl Failure {
     pub const NOT_FOUND: i64 = 1;
     /// It exists, but this cannot be done with it now.
     pub const NOT_POSSIBLE: i64 = 2;
+    /// Not now, but the same may be possible later.
+    pub const NOT_NOW: i64 = 3;
     /// The daemon's own fault.
     pub const INTERNAL: i64 = -32603;
     const PARSE: i64 = -32700;
@@ -32,6 +34,10 @@ impl Failure {
 
     pub fn not_possible(why: impl std::fmt::Display) -> Self {
         Self { code: Self::NOT_POSSIBLE, message: why.to_string() }
+    }
+
+    pub fn not_now(why: impl std::fmt::Display) -> Self {
+        Self { code: Self::NOT_NOW, message: why.to_string() }
     }
 
     pub fn internal(error: impl std::fmt::Display) -> Self {

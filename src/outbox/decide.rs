@@ -41,6 +41,9 @@ pub enum Next {
     Parked,
 }
 
+/// Reasons that are told of one message: each recipient's own stands beside it.
+const REASONS_MAX: usize = 3;
+
 /// Decides. `chance` is any number, evenly spread.
 pub fn after_attempt(
     tried: Tried<'_>,
@@ -90,16 +93,36 @@ fn after_answers(tried: Tried<'_>, outcomes: &[Outcome], now: Timestamp, chance:
         RecipientOutcome { place: *place, state, reply, unreported }
     };
     let recipients: Vec<RecipientOutcome> = tried.places.iter().enumerate().map(ruling).collect();
-    let waiting = recipients.iter().find(|ruling| ruling.state == RecipientState::Waiting);
-    let last_error = waiting.map(|ruling| match &ruling.reply {
-        Some(reply) => format!("deferred: {} {}", reply.code, reply.text),
-        None => "deferred without an answer".to_owned(),
-    });
-    let next = match waiting {
+    let last_error = reasons(&recipients);
+    let next = match last_error {
         None => Next::Settled,
         Some(_) => Next::At(now.plus_ms(delay_ms(tried.attempts, chance))),
     };
     Verdict { recipients, next, first_deferred, last_error }
+}
+
+/// Why those who wait do, each reason once; none where nobody waits.
+fn reasons(recipients: &[RecipientOutcome]) -> Option<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    let mut more = 0_usize;
+    for ruling in recipients.iter().filter(|ruling| ruling.state == RecipientState::Waiting) {
+        let reason = match &ruling.reply {
+            Some(reply) => format!("{} {}", reply.code, reply.text),
+            None => "no answer".to_owned(),
+        };
+        if reasons.contains(&reason) {
+            continue;
+        }
+        match reasons.len() < REASONS_MAX {
+            true => reasons.push(reason),
+            false => more += 1,
+        }
+    }
+    match (reasons.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(format!("deferred: {}", reasons.join("; "))),
+        (false, more) => Some(format!("deferred: {}; and {more} more", reasons.join("; "))),
+    }
 }
 
 /// The failure of one who said "not now" for too long (RFC 3463: X.4.7, delivery time expired).
@@ -162,6 +185,23 @@ mod tests {
             assert_eq!(verdict.next, next, "{outcomes:?}");
             assert_eq!(verdict.last_error.is_none(), next == Next::Settled);
         }
+    }
+
+    #[test]
+    fn what_is_told_is_why_those_wait_who_wait() {
+        let deferred = |text: &str| Outcome::Deferred(reply(451, text));
+        let told = |outcomes: Vec<Outcome>| {
+            let places: Vec<usize> = (0..6).collect();
+            let tried = Tried { places: &places, attempts: 1, first_deferred: None };
+            after_attempt(tried, &Ok(outcomes), NOW, 0).last_error.unwrap_or_default()
+        };
+        let never = || Outcome::Failed(reply(550, "no"));
+        let mixed = vec![never(), deferred("busy"), deferred("busy"), deferred("full"), never(), never()];
+        assert_eq!(told(mixed), "deferred: 451 busy; 451 full");
+        assert_eq!(told(vec![never(), never(), never(), never(), never()]), "deferred: no answer");
+        let many = ["a", "b", "c", "d", "e", "f"].map(deferred).to_vec();
+        assert_eq!(told(many), "deferred: 451 a; 451 b; 451 c; and 3 more");
+        assert_eq!(told(vec![never(); 6]), "");
     }
 
     #[test]

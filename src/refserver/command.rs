@@ -72,7 +72,7 @@ async fn serve(options: Arguments) -> Exit {
     Exit::Done
 }
 
-fn exit_of_options(error: &OptionsError) -> Exit {
+pub(super) fn exit_of_options(error: &OptionsError) -> Exit {
     match error {
         OptionsError::NoData
         | OptionsError::NoListener

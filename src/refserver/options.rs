@@ -28,10 +28,10 @@ const DEFAULT_DOMAIN: &str = "localhost";
 #[command(name = "refserver", version)]
 pub struct Arguments {
     /// Where mail, users and the certificate are kept
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// A file with the same settings, and more
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// IMAP with STARTTLS (port 0 picks a free one)
     #[arg(long, value_name = "ADDRESS")]
@@ -161,7 +161,7 @@ pub enum OptionsError {
     Config(#[from] ConfigError),
     #[error("user {name}: {cause}")]
     Password { name: String, cause: PasswordError },
-    #[error("no data folder: say --data DIR")]
+    #[error("no data folder: say --data DIR, or --config FILE with one that names it (data = \"DIR\")")]
     NoData,
     #[error(
         "nothing to listen on: say at least one of --imap, --imaps, --pop3, --pop3s, --smtp, --lmtp, --submission, --submissions"

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::command::fail;
+use super::command::{exit_of_options, fail};
 use super::options::{Arguments, data_folder};
 use super::users::Users;
 use crate::agent::{Exit, reports};
@@ -44,7 +44,7 @@ pub(super) fn socket(data: &Path) -> PathBuf {
 pub(super) async fn run(options: Arguments, act: Act) -> Exit {
     let data = match data_folder(options) {
         Ok(data) => data,
-        Err(error) => return fail(&error, Exit::Usage),
+        Err(error) => return fail(&error, exit_of_options(&error)),
     };
     let done = match Client::connect(&socket(&data)).await {
         Ok(mut client) => ask(&mut client, act).await,
@@ -61,6 +61,7 @@ pub(super) async fn run(options: Arguments, act: Act) -> Exit {
             fail(&std::io::Error::other(error), Exit::Unavailable)
         }
         Err(CallError::Failed(failure)) if failure.code == Failure::NOT_FOUND => fail(&failure, Exit::Usage),
+        Err(CallError::Failed(failure)) if failure.code == Failure::NOT_NOW => fail(&failure, Exit::TempFail),
         Err(error) => fail(&error, Exit::Failed),
     }
 }
@@ -81,7 +82,7 @@ async fn ask(client: &mut Client, act: Act) -> Result<String, CallError> {
             }
         }
         Act::Flush => {
-            client.call::<Value>(&Request::Sync { account: None, wait: false }).await?;
+            client.call::<Value>(&Request::OutboxFlush { account: None }).await?;
             Ok("Everything is tried now.\n".to_owned())
         }
         Act::Remove { number } => {
@@ -111,10 +112,8 @@ fn elements(waiting: &[Submission]) -> String {
 fn shown(waiting: &[Submission]) -> String {
     let mut text = String::new();
     for submission in waiting {
-        let open = submission.recipients.iter().filter(|recipient| recipient.state == "waiting");
-        let to: Vec<&str> = open.map(|recipient| recipient.address.as_str()).collect();
         let Submission { id, created, state, from, last_error, .. } = submission;
-        text += &format!("{id}\t{created}\t{state}\t<{from}>\t{}", to.join(","));
+        text += &format!("{id}\t{created}\t{state}\t<{from}>\t{}", submission.open_addressees());
         text += &last_error.as_deref().map(|error| format!("\t{error}")).unwrap_or_default();
         text += "\n";
     }
@@ -151,7 +150,7 @@ impl QueueControl {
                     error => failure(error),
                 })
             }
-            Request::Sync { .. } => {
+            Request::OutboxFlush { account: None } => {
                 let accounts: Vec<_> = self.users.accounts().map(|(_, account)| account).collect();
                 let hastened = self.store.write(Origin::Authority, now, move |txn| {
                     accounts.iter().try_for_each(|account| txn.hasten_submissions(*account))
@@ -185,6 +184,7 @@ impl Handler for QueueControl {
 fn failure(error: store::Error) -> Failure {
     match error {
         store::Error::Cannot(_) => Failure::not_possible(error),
+        error if error.is_temporary() => Failure::not_now(error),
         error => Failure::internal(error),
     }
 }

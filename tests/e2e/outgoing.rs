@@ -77,6 +77,7 @@ fn a_permanent_refusal_comes_back_as_a_report_with_the_message_and_the_others_ar
         assert!(report.contains(wanted), "no {wanted} in {report}");
     }
     assert!(!report.contains("Final-Recipient: rfc822;bob@far.example"), "bob got it: {report}");
+    assert!(report.starts_with("Return-Path: <>\r\n"), "{report}");
     let delivered = out.sink.delivered();
     assert_eq!(delivered.len(), 1);
     assert_eq!(delivered[0].to, ["bob@far.example"]);
@@ -99,4 +100,25 @@ fn a_temporary_refusal_is_tried_again_and_delivered_once() {
     wait_until("the delivery", SOON, || out.sink.delivered().len() == 1);
     wait_until("the copy in Sent", SOON, || out.found_upstream("Sent", "SUBJECT patience") == 1);
     assert_eq!(out.found_upstream("INBOX", "ALL"), 0, "no report about a delay that short");
+}
+
+#[test]
+fn what_waits_for_its_next_attempt_is_tried_when_the_user_asks() {
+    for (number, ask) in [&["outbox", "flush"][..], &["sendmail", "-q"], &["sync", "--wait"]].into_iter().enumerate() {
+        let out = outgoing();
+        out.sink.answer_recipient("bob", "451 4.7.1 greylisted, come back later");
+        out.sink.answer_recipient("nobody", "550 5.1.1 no such user here");
+        out.send(&["nobody@far.example", "bob@far.example"], &format!("asked{number}"));
+        let row = || out.agent.ctl_json(&["outbox", "list", "--json"])[0].clone();
+        wait_until("the first attempt", SOON, || row()["last_error"].is_string());
+        let listed = out.agent.ctl_ok(&["outbox", "list"]);
+        assert!(listed.contains("greylisted") && !listed.contains("no such user"), "why it waits: {listed}");
+        out.sink.welcome_all();
+        let said = out.agent.ctl(ask);
+        assert!(said.code == 0, "{ask:?}: {said:?}");
+        wait_until("the delivery", SOON, || out.sink.delivered().len() == 1);
+        wait_until("its end", SOON, || row()["state"] == "handed-over");
+        // By itself it would have been the second attempt: its back-off began anew with the question.
+        assert_eq!(row()["attempts"], 1, "{ask:?}: {}", row());
+    }
 }

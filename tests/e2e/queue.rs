@@ -114,3 +114,23 @@ fn a_long_queue_is_listed_and_sent() {
         "{messages} messages: listed in {listing:?}, sent in {sending:?}, {rate:.0} a second, {each:?} of the processor each"
     );
 }
+
+/// As people type it: where the data is stands in the file.
+#[test]
+fn the_queue_is_found_by_the_configuration_wherever_it_is_named() {
+    let server = RefServer::with_users(&["ada"]);
+    let file = server.folder().join("own.toml");
+    std::fs::write(&file, "data = \"data\"\n").expect("a writable folder");
+    let file = file.to_str().expect("a plain path");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_refserver")).args(arguments).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for arguments in
+        [["--config", file, "queue", "list"], ["queue", "list", "--config", file], ["queue", "--config", file, "list"]]
+    {
+        assert_eq!(run(&arguments), (Some(0), "Nothing waits.\n".to_owned()), "{arguments:?}");
+    }
+    std::fs::write(file, "dat = \"data\"\n").expect("a writable folder");
+    assert_eq!(run(&["--config", file, "queue", "list"]).0, Some(78), "a file that is wrong");
+}

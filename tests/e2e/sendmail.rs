@@ -107,6 +107,17 @@ fn what_sendmail_does_not_take_ends_as_sysexits_has_it() {
 }
 
 #[test]
+fn sendmail_tells_its_options_without_a_daemon() {
+    let mut desk = Desk::offline("");
+    desk.agent.stop();
+    let said = desk.sendmail(&["--help"], "");
+    assert_eq!(said.code, 0, "{said:?}");
+    for word in ["-t ", "-f SENDER", "-bs", "-q ", "-F NAME", "77", "RECIPIENT"] {
+        assert!(said.out.contains(word), "no {word} in {}", said.out);
+    }
+}
+
+#[test]
 fn sendmail_speaks_smtp_and_goes_by_other_names() {
     let desk = Desk::offline("undo-seconds = 3600");
     let session = "EHLO c\r\nMAIL FROM:<bea@home.example>\r\nRCPT TO:<x@far.example>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n";

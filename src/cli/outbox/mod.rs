@@ -13,6 +13,7 @@ use crate::cli::acts::Acts;
 use crate::cli::failure::Failure;
 use crate::cli::screen::Screen;
 use crate::control::Request;
+use crate::control::outgoing::Flushed;
 use crate::control::report::Submission;
 use crate::net::Clock;
 use crate::types::{SubmissionId, Timestamp};
@@ -45,6 +46,11 @@ pub(in crate::cli) enum Act {
         number: i64,
         #[arg(value_parser = moment)]
         when: When,
+    },
+    /// Try everything now that waits for its next attempt
+    Flush {
+        /// Only this account
+        account: Option<String>,
     },
     /// Try those recipients again that failed
     Requeue { number: i64 },
@@ -98,6 +104,7 @@ pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, 
             return Ok(Exit::Done);
         }
         Act::Edit { number } => return edit::run(context, number).await,
+        Act::Flush { account } => return flush(context, account).await,
         Act::Hold { number } => (Request::OutboxHold { id: SubmissionId::new(number) }, "is held until it is released"),
         Act::Release { number } => {
             (Request::OutboxRelease { id: SubmissionId::new(number) }, "is sent as soon as its server can be reached")
@@ -122,36 +129,9 @@ pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, 
     let note = if is_cancelled && some_went { "; some recipients have it already" } else { "" };
     let when = submission.next_attempt.as_ref().filter(|_| is_scheduled).map(|at| format!(", at {at}"));
     let text =
-        format!("Message {} to {} {what}{}{note}.", submission.id, addresses(&submission), when.unwrap_or_default());
+        format!("Message {} to {} {what}{}{note}.", submission.id, submission.addressees(), when.unwrap_or_default());
     context.done(&submission, &text)?;
     Ok(Exit::Done)
-}
-
-fn addresses(submission: &Submission) -> String {
-    let addresses = submission.recipients.iter().map(|recipient| recipient.address.as_str());
-    addresses.collect::<Vec<_>>().join(", ")
-}
-
-/// The first few of many.
-fn some_addresses(submission: &Submission) -> String {
-    const SHOWN_MAX: usize = 3;
-    match submission.recipients.get(SHOWN_MAX..) {
-        Some(more) if !more.is_empty() => {
-            let first = submission.recipients[..SHOWN_MAX].iter().map(|recipient| recipient.address.as_str());
-            format!("{} and {} more", first.collect::<Vec<_>>().join(", "), more.len())
-        }
-        _ => addresses(submission),
-    }
-}
-
-/// Why it is not where it should be: what the server said to those it refused, else what went wrong last.
-fn why(submission: &Submission) -> String {
-    let refused = submission.recipients.iter().filter(|recipient| recipient.state == "failed");
-    let replies: Vec<&str> = refused.filter_map(|recipient| recipient.reply.as_deref()).collect();
-    match replies.is_empty() {
-        true => submission.last_error.clone().unwrap_or_default(),
-        false => replies.join("; "),
-    }
 }
 
 pub(super) async fn list(context: &mut Context, account: Option<String>, waiting: bool) -> Result<Exit, Failure> {
@@ -160,9 +140,24 @@ pub(super) async fn list(context: &mut Context, account: Option<String>, waiting
     context.list(Request::OutboxList { account, waiting, after: None }, nothing, table).await
 }
 
+async fn flush(context: &mut Context, account: Option<String>) -> Result<Exit, Failure> {
+    let flushed: Flushed = context.ask(&Request::OutboxFlush { account }).await?;
+    let tried = match flushed.tried {
+        0 => "Nothing waits to be tried.".to_owned(),
+        1 => "1 message is tried now.".to_owned(),
+        more => format!("{more} messages are tried now."),
+    };
+    let paused = match flushed.paused.is_empty() {
+        true => String::new(),
+        false => format!(" Kept off the servers until `syncctl online`: {}.", flushed.paused.join(", ")),
+    };
+    context.done(&flushed, &format!("{tried}{paused}"))?;
+    Ok(Exit::Done)
+}
+
 fn table(screen: &mut Screen, submissions: Vec<Submission>) -> io::Result<()> {
     let row = |submission: Submission| {
-        let (to, why) = (some_addresses(&submission), why(&submission));
+        let (to, why) = (submission.addressees(), submission.why());
         let number = submission.id.to_string();
         vec![number, submission.account, submission.state, submission.created, to, submission.subject, why]
     };

@@ -1,6 +1,30 @@
 //! The command line of sendmail, as programs have written it for forty years: one dash, values attached or not, and a
 //! hundred options of which most say nothing any more. Pure.
 
+/// What is told of the options.
+pub(super) const HELP: &str = "\
+Options of sendmail:
+  -t           To, Cc and Bcc in the header name recipients, beside those of the command line
+  -i           A line with nothing but a dot is a line like any other (also -oi); else the message ends there
+  -f SENDER    The envelope's sender (also -r), which says which account the message goes out by; without it From does.
+               '<>' is the null sender
+  -F NAME      The name for a From, where the message has none
+  -N WHEN      Report when: never, or any of failure,delay,success with commas between
+  -R HOW       What comes back with a failure: full or hdrs
+  -V ENVID     What the reports call the message
+  -bm          Take a message on standard input (this is what is done anyway)
+  -bs          Speak SMTP on standard input and output
+  -bp          Show what is still to be sent, as mailq does
+  -q           Try everything that waits, now; a time behind it is passed over
+Others of sendmail's options (-B -C -D -G -L -O -U -X -h -m -n -o -p -v) are taken and change nothing.
+
+The message is in the outbox, on disk, when this ends with 0. It ends with 64 where the command line is wrong or names
+nobody, 69 where syncd does not run, 75 where it cannot be taken now, 77 where no account sends as its sender, 1 where a
+recipient was refused.
+
+    printf 'Subject: hello\\n\\nText\\n' | syncctl sendmail -i bob@example.org
+    syncctl sendmail -t -i < letter.eml";
+
 /// What sendmail is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Options {
@@ -190,6 +214,13 @@ mod tests {
             ("-R some", Mistake::Ret("some".to_owned())),
         ] {
             assert_eq!(parse(line), Err(mistake), "{line}");
+        }
+    }
+
+    #[test]
+    fn each_option_that_is_taken_is_told() {
+        for letter in VALUED.chars().chain(SILENT.chars()).chain("tibq".chars()) {
+            assert!(HELP.contains(&format!("-{letter}")), "-{letter}");
         }
     }
 }

@@ -22,11 +22,18 @@ use arguments::{Mode, Options};
 use letter::Letter;
 use submit::Submission;
 
+/// `-h` is an option of sendmail itself.
 #[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true)]
+#[command(
+    disable_help_flag = true,
+    override_usage = "syncctl sendmail [OPTION]... [RECIPIENT]... < MESSAGE",
+    after_help = arguments::HELP
+)]
 pub(super) struct Arguments {
-    /// What sendmail takes: [-t] [-i] [-f SENDER] [-F NAME] [-N DSN] [-R RET] [-V ENVID] [-bs|-bp|-q] [RECIPIENT]...
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    /// Print this
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     arguments: Vec<String>,
 }
 
@@ -41,7 +48,7 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
         }
         Mode::ShowQueue => super::outbox::list(context, None, true).await,
         Mode::RunQueue => {
-            context.ask::<serde_json::Value>(&Request::Sync { account: None, wait: false }).await?;
+            context.ask::<serde_json::Value>(&Request::OutboxFlush { account: None }).await?;
             Ok(Exit::Done)
         }
     }
