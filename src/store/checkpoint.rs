@@ -78,7 +78,7 @@ impl Checkpoints {
 impl Background {
     fn start(path: &Path) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(path, flags)?;
+        let conn = Connection::open_with_flags_and_vfs(path, flags, files::VFS)?;
         files::set_up(&conn)?;
         conn.pragma_update(None, "synchronous", "NORMAL")?;
         let (wake, woken) = sync_channel(1);

@@ -19,10 +19,18 @@ const STATEMENTS_MAX: usize = 256;
 /// How long a connection waits for another of the same process: only schema changes and checkpoints make it wait.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The part of SQLite that reaches for the files. This one keeps them to its own process, which the lock file does anyhow,
+/// and has the index of the log in its memory: in a file that is mapped, a disk without room ends the process at whatever
+/// moment the index grows (SIGBUS).
+pub(super) const VFS: &str = "unix-excl";
+
 /// Size of a page in databases that are made now. Bytes of messages are written in bulk, and what each page costs is paid
 /// less often with large ones.
 pub(super) const PAGE_BYTES: u32 = 8 * 1024;
 const CONTENT_PAGE_BYTES: u32 = 16 * 1024;
+
+/// With less than this nothing can be opened: a page of each database, and what the file system writes beside it.
+const ROOM_BYTES: u64 = 64 * 1024;
 
 /// Page caches, in KiB. Each connection has its own, and they are most of the memory of an idle program; bytes of
 /// messages are read once and gain nothing from one.
@@ -82,6 +90,27 @@ pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connecti
     Ok((hot, content))
 }
 
+/// Some file systems tell only when they are to keep what they took that they have no room for it, and SQLite calls that an
+/// I/O error. Where there is no room, that is what is wrong.
+pub(super) fn told_by_room(folder: &Path, error: Error) -> Error {
+    let (Error::Open { cause, .. } | Error::Database(cause)) = &error else { return error };
+    if cause.sqlite_error_code() != Some(rusqlite::ErrorCode::SystemIoFailure) {
+        return error;
+    }
+    let room = rustix::fs::statvfs(folder).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    if room.is_ok_and(|bytes| bytes < ROOM_BYTES) { Error::DiskFull } else { error }
+}
+
+/// Opens a database that nobody has open, to be looked at: with the log that it may have, and leaving both as they are.
+pub(super) fn open_looking(path: &Path) -> Result<Connection> {
+    // To write: the index of the log would else be a file.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags_and_vfs(path, flags, VFS)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    conn.execute_batch("PRAGMA query_only = 1")?;
+    Ok(conn)
+}
+
 /// What holds for every connection. A statement keeps its plan whatever is bound to it: SQLite would otherwise prepare
 /// one anew each time a value changes that statistics could say something about, and there are none here.
 pub(super) fn set_up(conn: &Connection) -> rusqlite::Result<()> {
@@ -100,7 +129,7 @@ pub(super) fn control(conn: &Connection, statement: &str) -> rusqlite::Result<()
 pub(super) fn open(path: &Path, options: &Options, page_bytes: u32, cache_kib: i64) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     keep_private(path)?;
-    let conn = Connection::open_with_flags_and_vfs(path, flags, options.executor.vfs())?;
+    let conn = Connection::open_with_flags_and_vfs(path, flags, VFS)?;
     set_up(&conn)?;
     conn.pragma_update(None, "page_size", page_bytes)?;
     conn.execute_batch(

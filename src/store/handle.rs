@@ -40,17 +40,6 @@ pub enum Executor {
     Inline,
 }
 
-impl Executor {
-    /// The part of SQLite that reaches for the files. A simulation keeps them to its own process, and has locks and the
-    /// log's index in its memory: system calls for them would be a tenth of its work.
-    pub(super) const fn vfs(self) -> &'static str {
-        match self {
-            Self::Thread => "unix",
-            Self::Inline => "unix-excl",
-        }
-    }
-}
-
 /// The store. Clones share it; it is closed when the last one is dropped.
 #[derive(Clone)]
 pub struct Store {
@@ -86,6 +75,10 @@ impl Store {
 
     /// As [`Self::open`], with someone who has a say in what becomes of its commits.
     pub fn open_under(folder: &Path, options: &Options, now: Timestamp, fate: Arc<dyn Fate>) -> Result<Self> {
+        Self::try_open(folder, options, now, fate).map_err(|error| files::told_by_room(folder, error))
+    }
+
+    fn try_open(folder: &Path, options: &Options, now: Timestamp, fate: Arc<dyn Fate>) -> Result<Self> {
         files::make_folder(folder)?;
         let paths = Files::of(folder);
         let lock = Lock::take(&paths.lock, &options.program)?;
@@ -94,8 +87,8 @@ impl Store {
         let shared = Arc::new(Shared {
             contents: Arc::new(Contents::new(content, &paths.content, options.executor, Arc::clone(&fate))?),
             log: Log::of(&paths.hot, Arc::clone(&fate)),
-            hot: Readers::new(paths.hot, options.executor, files::HOT_READER_CACHE_KIB),
-            content: Readers::new(paths.content, options.executor, files::CONTENT_READER_CACHE_KIB),
+            hot: Readers::new(paths.hot, files::HOT_READER_CACHE_KIB),
+            content: Readers::new(paths.content, files::CONTENT_READER_CACHE_KIB),
             watchers: Arc::new(Watchers::default()),
             index: Index::new(paths.search, options),
             commits: AtomicU64::new(0),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::files::Files;
+use super::files::{Files, open_looking};
 use super::migrate::{self, CONTENT, HOT};
 use super::{Error, Result};
 
@@ -58,11 +58,11 @@ fn holds_together(path: &Path, is_over: impl FnMut() -> bool + Send + 'static) -
 /// A database that was closed cleanly is opened as one that nobody writes: SQLite would else put a write-ahead log beside
 /// it.
 fn open(path: &Path) -> Result<Connection> {
-    let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if migrate::has_log(path).map_err(|error| Error::io(path, error))? {
-        return Ok(Connection::open_with_flags(path, read_only)?);
+        return open_looking(path);
     }
-    Ok(Connection::open_with_flags(immutable(path), read_only | OpenFlags::SQLITE_OPEN_URI)?)
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Ok(Connection::open_with_flags(immutable(path), flags)?)
 }
 
 /// As an URI (sqlite.org/uri.html).

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::{Error, Result};
+use super::{Error, Result, files};
 
 /// The hot database's migrations, from number 1 on.
 pub(super) const HOT: &[&str] = &[
@@ -43,7 +43,7 @@ pub(super) fn refuse_newer(path: &Path, migrations: &[&str]) -> Result<()> {
         return Ok(());
     }
     let version = match has_log(path).map_err(io)? {
-        true => version(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?,
+        true => version(&files::open_looking(path)?)?,
         false => version_in_header(path).map_err(io)?,
     };
     let known = migrations.len() as i64;

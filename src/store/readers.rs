@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::files::control;
-use super::{Executor, Result};
+use super::Result;
+use super::files::{VFS, control};
 
 /// Idle connections kept open: each holds a page cache.
 const IDLE_MAX: usize = 4;
@@ -14,14 +14,13 @@ const IDLE_MAX: usize = 4;
 /// Read connections to one database file.
 pub(super) struct Readers {
     path: PathBuf,
-    vfs: &'static str,
     cache_kib: i64,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) const fn new(path: PathBuf, executor: Executor, cache_kib: i64) -> Self {
-        Self { path, vfs: executor.vfs(), cache_kib, idle: Mutex::new(Vec::new()) }
+    pub(super) const fn new(path: PathBuf, cache_kib: i64) -> Self {
+        Self { path, cache_kib, idle: Mutex::new(Vec::new()) }
     }
 
     /// Runs `work` in a read transaction: all it sees is of one moment.
@@ -48,7 +47,7 @@ impl Readers {
 
     fn open(&self) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags_and_vfs(&self.path, flags, self.vfs)?;
+        let conn = Connection::open_with_flags_and_vfs(&self.path, flags, VFS)?;
         super::files::set_up(&conn)?;
         conn.execute_batch("PRAGMA query_only = 1; PRAGMA temp_store = MEMORY")?;
         conn.pragma_update(None, "cache_size", -self.cache_kib)?;

@@ -264,8 +264,8 @@ mod tests {
         let shared = Arc::new(Shared {
             contents: Arc::new(contents),
             log: Log::of(&paths.hot, Arc::new(Fair)),
-            hot: Readers::new(paths.hot, Executor::Inline, 1024),
-            content: Readers::new(paths.content, Executor::Inline, 1024),
+            hot: Readers::new(paths.hot, 1024),
+            content: Readers::new(paths.content, 1024),
             watchers: Arc::default(),
             index: Index::new(paths.search, &options),
             commits: AtomicU64::new(0),

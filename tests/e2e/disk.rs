@@ -1,5 +1,6 @@
 //! A full disk: a small tmpfs as the data folder.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,6 +28,23 @@ impl SmallDisk {
         None
     }
 
+    /// One of small blocks, so that room may end within a page of memory. As `mount`.
+    fn mount_small_blocks(folder: &Path, bytes: u64) -> Option<Self> {
+        std::fs::create_dir_all(folder).expect("a writable folder");
+        let image = folder.with_extension("image");
+        let file = std::fs::File::create(&image).and_then(|file| file.set_len(bytes));
+        file.expect("a writable folder");
+        let done = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+        let made =
+            done(Command::new("mkfs.ext4").args(["-q", "-b", "1024", "-m", "0", "-O", "^has_journal"]).arg(&image))
+                && done(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(folder));
+        if made {
+            return Some(Self { folder: folder.to_owned() });
+        }
+        peers::skip("a file system in a file cannot be mounted here");
+        None
+    }
+
     fn grow(&self, size: &str) {
         let options = format!("remount,size={size}");
         let status = Command::new("mount").args(["-o", &options]).arg(&self.folder).status();
@@ -38,6 +56,16 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Lazily: whoever still has it open gets rid of it in a moment.
         let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
+    }
+}
+
+/// To the last block: what the file system set aside for its own use it gives back once it has written.
+fn fill(file: &Path) {
+    for size in [PIECE, 1024, 1024] {
+        let mut file = std::fs::File::options().create(true).append(true).open(file).expect("a writable folder");
+        let piece = vec![1; size];
+        while file.write_all(&piece).is_ok() {}
+        file.sync_all().expect("what was taken is kept");
     }
 }
 
@@ -89,6 +117,40 @@ fn a_start_on_a_disk_without_a_free_byte_is_refused_for_now_and_names_the_folder
     disk.grow("200M");
     let said = agent.once();
     assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[test]
+fn a_start_with_whatever_little_room_there_is_ends_well_or_says_that_there_is_none() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    let Some(_disk) = SmallDisk::mount_small_blocks(&agent.data, 8 << 20) else { return };
+    let filling = agent.data.join("filling");
+    let word = format!("the disk of {} is full", agent.data.display());
+    let mut refused = 0;
+    for was_killed in [false, true] {
+        for room in [0, 4, 8, 16, 32, 48, 64] {
+            let said = agent.once();
+            assert_eq!(said.code, 0, "with room enough: {said:?}");
+            if was_killed {
+                agent.start();
+                agent.kill();
+            }
+            // What makes room must be there before what takes it.
+            let spared = agent.data.join("spared");
+            std::fs::write(&spared, vec![1; room * 1024]).expect("room enough");
+            fill(&filling);
+            std::fs::remove_file(&spared).expect("it is there");
+            let said = agent.once();
+            let is_told = said.code == 75 && said.err.contains(&word);
+            assert!(
+                is_told || said.code == 0 || said.code == 75 && said.err.contains("not complete"),
+                "{room} K: {said:?}"
+            );
+            refused += usize::from(is_told);
+            std::fs::remove_file(&filling).expect("it is there");
+        }
+    }
+    assert!(refused > 0, "without a free byte at least");
 }
 
 #[test]

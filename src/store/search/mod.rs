@@ -40,7 +40,7 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn new(path: PathBuf, options: &Options) -> Self {
-        let readers = Readers::new(path.clone(), options.executor, READER_CACHE_KIB);
+        let readers = Readers::new(path.clone(), READER_CACHE_KIB);
         Self { path, options: options.clone(), builder: Mutex::new(None), is_ready: AtomicBool::new(false), readers }
     }
 
