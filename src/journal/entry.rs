@@ -64,6 +64,22 @@ pub struct Evidence {
     pub settles: Vec<EntryId>,
 }
 
+impl Evidence {
+    /// Can both be looked for with one look? Messages that were appended to one mailbox.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        let whither = |evidence: &Self| (evidence.target, evidence.target_uid_validity);
+        self.source.is_none() && other.source.is_none() && whither(self) == whither(other)
+    }
+
+    /// It is known what became of the message.
+    pub fn forget(&mut self, message: MessageId) {
+        if let Some(place) = self.messages.iter().position(|(sent, ..)| *sent == message) {
+            self.messages.remove(place);
+            self.flags.remove(place);
+        }
+    }
+}
+
 /// The source of a COPY or MOVE.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceSource {

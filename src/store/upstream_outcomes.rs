@@ -75,7 +75,8 @@ impl Txn<'_> {
 
     /// The entries' parts for one message are done.
     pub fn settle_parts(&mut self, message: MessageId, entries: &[EntryId]) -> Result<()> {
-        for entry in entries {
+        let about = self.entries_about(message)?;
+        for entry in entries.iter().filter(|entry| about.contains(entry)) {
             match self.settle(*entry, &[message]) {
                 Ok(()) | Err(Error::NoSuchEntry) => {}
                 Err(error) => return Err(error),
@@ -86,10 +87,15 @@ impl Txn<'_> {
 
     /// Everything about the message is done.
     pub fn settle_message(&mut self, message: MessageId) -> Result<()> {
+        let entries = self.entries_about(message)?;
+        self.settle_parts(message, &entries)
+    }
+
+    /// The entries of which the message's part is not done.
+    fn entries_about(&self, message: MessageId) -> Result<Vec<EntryId>> {
         let mut select = self.conn().prepare_cached("SELECT entry_id FROM journal_message WHERE message_id = ?1")?;
         let entries = select.query_map([message.get()], |row| row.get("entry_id").map(EntryId::new))?;
-        let entries = entries.collect::<rusqlite::Result<Vec<_>>>()?;
-        self.settle_parts(message, &entries)
+        Ok(entries.collect::<rusqlite::Result<Vec<_>>>()?)
     }
 
     /// Sets the entries' parts for one message aside; the rest of each entry goes on. What `may_pass` is tried again by

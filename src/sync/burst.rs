@@ -96,11 +96,13 @@ impl<R: Remote> Pass<'_, R> {
 
     /// The mailbox as a stop, if it is the one that was listed and covered.
     fn stop(&self, mailbox: MailboxId) -> Result<Option<Stop>> {
-        let known = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox));
-        let Some(known) = known else { return Ok(None) };
-        let listed = self.uid_validity_of(mailbox).filter(|listed| known.cursor.uid_validity == Some(*listed));
-        let name = RemoteName(known.remote_name);
-        Ok(listed.map(|uid_validity| Stop { name, uid_validity, known: None, errands: Vec::new() }))
+        let target = self.target_as_listed(mailbox)?;
+        Ok(target.map(|Target { name, uid_validity, .. }| Stop {
+            name,
+            uid_validity,
+            known: None,
+            errands: Vec::new(),
+        }))
     }
 
     fn carry(&self, step: &Step, route: &Route) -> Result<Carried> {
@@ -125,14 +127,11 @@ impl<R: Remote> Pass<'_, R> {
         moves: bool,
         route: &Route,
     ) -> Result<Carried> {
-        let (Some(stop), Some(known)) = (self.stop(to)?, self.remote_mailbox(to)?) else { return Ok(None) };
+        let Some(target) = self.target_as_listed(to)? else { return Ok(None) };
         let carriers = items.iter().filter_map(|item| item.carrier);
         let Some(carrier) = carriers.filter(|carrier| !route.carriers.contains(carrier)).min() else {
             return Ok(None);
         };
-        // All below the cursor was taken in: what the step makes is not among it.
-        let (uid_validity, uid_next) = (stop.uid_validity, known.cursor.uid_next);
-        let target = Target { mailbox: to, name: stop.name, uid_validity, uid_next };
         let evidence = self.evidence(from, &target, items, moves)?.filter(|_| items.len() <= TRANSFER_MAX);
         let Some(mut evidence) = evidence else { return Ok(None) };
         for ((message, ..), flags) in evidence.messages.iter().zip(&mut evidence.flags).filter(|_| moves) {

@@ -13,6 +13,7 @@
 //! - Where the server's mailboxes are labels of one message, it is fetched once and never doubled ([`labels`]).
 //! - What a transaction decides it decides on what it sees itself: a client may act at any moment.
 
+mod append;
 pub mod backoff;
 pub mod bring;
 mod burst;

@@ -67,7 +67,7 @@ pub struct View {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     pub message: MessageId,
-    /// Where it is upstream before the step; of a copy, its source.
+    /// Where it is upstream before the step; of a copy, its source; 0 if it is nowhere.
     pub uid: RemoteUid,
     /// Its flags upstream before the step; of a copy, its source's.
     pub base: Flags,
@@ -86,9 +86,8 @@ pub enum Step {
         entries: Vec<EntryId>,
     },
     Append {
-        message: MessageId,
         to: MailboxId,
-        settles: Vec<EntryId>,
+        items: Vec<Item>,
     },
     RemoveFlags {
         mailbox: MailboxId,
@@ -138,7 +137,7 @@ pub fn plan(run: &[Net], view: &View) -> Vec<Step> {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Settle(MessageId),
-    Append(MailboxId, MessageId),
+    Append(MailboxId),
     On(MailboxId, Act),
 }
 
@@ -159,7 +158,7 @@ impl Key {
         let flags = |text: &str| text.split(' ').filter_map(Flag::parse).collect();
         match self {
             Self::Settle(message) => Step::Settle { message, entries: settles(items) },
-            Self::Append(to, message) => Step::Append { message, to, settles: settles(items) },
+            Self::Append(to) => Step::Append { to, items },
             Self::On(mailbox, Act::RemoveFlags(text)) => Step::RemoveFlags { mailbox, flags: flags(&text), items },
             Self::On(mailbox, Act::AddFlags(text)) => Step::AddFlags { mailbox, flags: flags(&text), items },
             Self::On(from, Act::Copy(to, _)) => Step::Copy { from, to, items },
@@ -222,7 +221,7 @@ impl Planner<'_> {
                 let key = keys.find(|key| !is_taken(key)).expect("there are more numbers than steps");
                 self.push(key, net, Some(source), settles);
             }
-            None => self.push(Key::Append(to, net.message), net, None, net.entries()),
+            None => self.push(Key::Append(to), net, None, net.entries()),
         }
     }
 
@@ -269,7 +268,10 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settle { message, .. } => write!(f, "settle {message}"),
-            Self::Append { message, to, .. } => write!(f, "append {message} to mailbox {to}"),
+            Self::Append { to, items } => {
+                let messages: Vec<String> = items.iter().map(|item| item.message.to_string()).collect();
+                write!(f, "append {} to mailbox {to}", messages.join(","))
+            }
             Self::RemoveFlags { mailbox, flags, items } => write!(f, "in {mailbox}, {}: -({flags})", uids(items)),
             Self::AddFlags { mailbox, flags, items } => write!(f, "in {mailbox}, {}: +({flags})", uids(items)),
             Self::Copy { from, to, items } => write!(f, "in {from}, {}: copy to {to}", uids(items)),

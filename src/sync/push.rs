@@ -79,7 +79,7 @@ impl<R: Remote> Pass<'_, R> {
                 self.write(move |txn| txn.settle_parts(message, &entries))?;
                 Ok(Did::Something)
             }
-            Step::Append { message, to, settles } => self.append(message, to, settles).await,
+            Step::Append { to, items } => self.append(to, items).await,
             Step::RemoveFlags { mailbox, flags, items } => self.store_flags(mailbox, Flags::none(), flags, items).await,
             Step::AddFlags { mailbox, flags, items } => self.store_flags(mailbox, flags, Flags::none(), items).await,
             Step::Copy { from, to, items } => self.transfer_all(from, to, &items, false).await,

@@ -68,15 +68,22 @@ impl<R: Remote> Pass<'_, R> {
             // A mailbox may have another name by now, and another mailbox its own.
             self.take_listing().await?;
         }
-        for (entry, evidence) in open {
-            self.report.recovered += 1;
-            self.resolve(entry, &evidence).await?;
+        self.report.recovered += open.len();
+        // What was appended at one time is looked for at one time.
+        for flights in open.chunk_by(|(_, one), (_, next)| one.is_beside(next)) {
+            self.resolve_all(flights).await?;
         }
         Ok(())
     }
 
     /// Finds out what became of one step, and records it. Returns the messages for which it is done.
     pub(super) async fn resolve(&mut self, carrier: EntryId, evidence: &Evidence) -> Result<Vec<MessageId>> {
+        self.resolve_all(&[(carrier, evidence.clone())]).await
+    }
+
+    /// The same of several entries whose messages went to one place at one time.
+    pub(super) async fn resolve_all(&mut self, flights: &[(EntryId, Evidence)]) -> Result<Vec<MessageId>> {
+        let Some(evidence) = &together(flights) else { return Ok(Vec::new()) };
         let known = Some((evidence.target_uid_validity, evidence.target_uid_next));
         let mut home = self.home(evidence);
         let mut look = self.look_in(home, known, evidence, &evidence.messages).await?;
@@ -88,7 +95,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         let (landed, has_holes) = match look {
             Look::Seen { landed, has_holes } => (landed, has_holes),
-            Look::Refused(refused) => return self.give_up(carrier, evidence, &refused).await,
+            Look::Refused(refused) => return self.give_up(flights, &refused).await,
         };
         let landed = if mutant!(AssumedNotDone) { Vec::new() } else { landed };
         let mut done: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
@@ -99,7 +106,7 @@ impl<R: Remote> Pass<'_, R> {
             && let Err(refused) = self.finish_move(source.mailbox, &done).await?
         {
             self.unseen.insert(home, refused.clone());
-            return self.give_up(carrier, evidence, &refused).await;
+            return self.give_up(flights, &refused).await;
         }
         let (account, sent) = (self.account, evidence.clone());
         self.write(move |txn| match home == sent.target {
@@ -116,16 +123,18 @@ impl<R: Remote> Pass<'_, R> {
             Some(source) => self.unmark(source, evidence, &missing).await?,
             None if has_holes && !missing.is_empty() => {
                 if let Err(refused) = self.look_elsewhere(evidence, home, missing).await? {
-                    return self.give_up(carrier, evidence, &refused).await;
+                    return self.give_up(flights, &refused).await;
                 }
             }
             None => {}
         }
         if mutant!(EntryDropped) {
             let open: Vec<MessageId> = evidence.messages.iter().map(|(message, ..)| *message).collect();
-            self.write(move |txn| open.iter().try_for_each(|message| txn.settle_parts(*message, &[carrier])))?;
+            let carriers: Vec<EntryId> = flights.iter().map(|(carrier, _)| *carrier).collect();
+            self.write(move |txn| open.iter().try_for_each(|message| txn.settle_parts(*message, &carriers)))?;
         }
-        self.write(move |txn| txn.not_in_flight(carrier))?;
+        let carriers: Vec<EntryId> = flights.iter().map(|(carrier, _)| *carrier).collect();
+        self.write(move |txn| carriers.iter().try_for_each(|carrier| txn.not_in_flight(*carrier)))?;
         Ok(done.into_iter().collect())
     }
 
@@ -140,14 +149,16 @@ impl<R: Remote> Pass<'_, R> {
 
     /// What cannot be seen is set aside. A mark for expunging that was ours comes off meanwhile, lest the pull take it for
     /// another's.
-    async fn give_up(&mut self, carrier: EntryId, evidence: &Evidence, refused: &Refusal) -> Result<Vec<MessageId>> {
-        if let Some(source) = evidence.source.as_ref().filter(|source| source.moves) {
-            self.unmark(source, evidence, &evidence.messages).await?;
-        }
+    async fn give_up(&mut self, flights: &[(EntryId, Evidence)], refused: &Refusal) -> Result<Vec<MessageId>> {
         let why = format!("it cannot be seen whether the server did it: {}", refused.text);
-        self.report.parked += 1;
-        let evidence = evidence.clone();
-        self.write(move |txn| txn.park_in_doubt(carrier, &evidence, &why))?;
+        for (carrier, evidence) in flights.iter().cloned() {
+            if let Some(source) = evidence.source.as_ref().filter(|source| source.moves) {
+                self.unmark(source, &evidence, &evidence.messages).await?;
+            }
+            self.report.parked += 1;
+            let why = why.clone();
+            self.write(move |txn| txn.park_in_doubt(carrier, &evidence, &why))?;
+        }
         Ok(Vec::new())
     }
 
@@ -368,6 +379,18 @@ impl<R: Remote> Pass<'_, R> {
             scanned.into_iter().map(|scanned| (scanned.uid, scanned)).collect();
         Ok(Ok(wanted.into_iter().filter_map(|(message, uid)| Some((message, there.remove(&uid)?))).collect()))
     }
+}
+
+/// The evidence of all of them.
+fn together(flights: &[(EntryId, Evidence)]) -> Option<Evidence> {
+    let mut all = flights.first()?.1.clone();
+    for (_, evidence) in &flights[1..] {
+        all.target_uid_next = all.target_uid_next.min(evidence.target_uid_next);
+        all.messages.extend_from_slice(&evidence.messages);
+        all.flags.extend_from_slice(&evidence.flags);
+        all.settles.extend_from_slice(&evidence.settles);
+    }
+    Some(all)
 }
 
 fn flags_of(scanned: Vec<Scanned>) -> BTreeMap<RemoteUid, Flags> {

@@ -190,6 +190,9 @@ pub struct AppendUid {
     pub uid: RemoteUid,
 }
 
+/// Hears what came of messages that are appended, each by its place: APPENDUID where the server gives it.
+pub type AppendsTold<'a> = dyn FnMut(usize, Result<Option<AppendUid>, RemoteError>) + Send + 'a;
+
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woken {
@@ -348,12 +351,14 @@ pub trait Remote: Send {
         uids: &UidSet<RemoteUid>,
         to: &RemoteName,
     ) -> impl Future<Output = Result<Option<CopyUid>, RemoteError>> + Send;
-    /// APPENDUID where the server gives it.
+    /// Appends messages, in this order. What was told of one stays true if the call fails then; of one of which nothing was
+    /// told it is not known whether it is there. After `Ok` all was told.
     fn append(
         &mut self,
         to: &RemoteName,
-        message: Outgoing<'_>,
-    ) -> impl Future<Output = Result<Option<AppendUid>, RemoteError>> + Send;
+        messages: Vec<Outgoing<'_>>,
+        told: &mut AppendsTold<'_>,
+    ) -> impl Future<Output = Result<(), RemoteError>> + Send;
 
     /// Goes round these mailboxes, as [`super::tour`] says. No mailbox counts as selected after it. `then_lists`: if all goes
     /// well, what comes next is `list`, whose answer may be asked for along with the rest.

@@ -1,7 +1,6 @@
-//! The steps that must not be done twice: APPEND, COPY, MOVE. And expunging, which must hit nothing else.
+//! The steps that must not be done twice: COPY, MOVE. And expunging, which must hit nothing else.
 //!
-//! Evidence durable, then the effect, then the outcome. UIDs come from APPENDUID and COPYUID, or by looking
-//! ([`super::recover`]).
+//! Evidence durable, then the effect, then the outcome. UIDs come from COPYUID, or by looking ([`super::recover`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +8,7 @@ use super::Result;
 use super::pass::{Pass, Refusal, Why, from, refusal};
 use super::plan::{Item, uids};
 use super::recover::Entered;
-use super::remote::{CopyUid, Outgoing, RefusalCode, Remote, RemoteName};
+use super::remote::{CopyUid, RefusalCode, Remote, RemoteName};
 use crate::journal::Evidence;
 use crate::journal::entry::EvidenceSource;
 use crate::merge::ConflictKind;
@@ -45,7 +44,7 @@ pub(super) struct Target {
 }
 
 /// Whether a mailbox can be worked with.
-enum Ready<T> {
+pub(super) enum Ready<T> {
     Yes(T),
     /// Something else comes first: the mailbox's creation, or a pull.
     NotNow,
@@ -53,69 +52,6 @@ enum Ready<T> {
 }
 
 impl<R: Remote> Pass<'_, R> {
-    pub(super) async fn append(&mut self, message: MessageId, to: MailboxId, settles: Vec<EntryId>) -> Result<Did> {
-        let Some(facts) = self.read(|reader| reader.message_facts(message))? else { return Ok(Did::Nothing) };
-        let Some(carrier) = settles.first().copied() else { return Ok(Did::Nothing) };
-        let (Some(content), Some(hash)) = (facts.content, facts.hash) else {
-            return self.park(message, &settles, "its bytes are not here".to_owned());
-        };
-        if let Some(limit) = self.remote.facts().append_limit_bytes.filter(|limit| facts.size_bytes > *limit) {
-            return self.park(message, &settles, format!("the server takes messages up to {limit} bytes"));
-        }
-        let target = match self.target(to).await? {
-            Ready::Yes(target) => target,
-            Ready::NotNow => return Ok(Did::Nothing),
-            Ready::Refused(refused) => return self.park(message, &settles, refused),
-        };
-        let flags = self.keeps(to)?.of(&facts.flags);
-        let evidence = Evidence {
-            target: to,
-            target_uid_validity: target.uid_validity,
-            target_uid_next: target.uid_next,
-            source: None,
-            messages: vec![(message, Some(hash), facts.size_bytes)],
-            flags: vec![flags.clone()],
-            settles: settles.clone(),
-        };
-        if !self.mark_in_flight(carrier, &evidence)? {
-            return Ok(Did::Nothing);
-        }
-        let mut bytes = self.store.source(content)?;
-        let outgoing = Outgoing { flags: flags.clone(), internal_date: facts.internal_date, bytes: &mut bytes };
-        let answer = self.remote.append(&target.name, outgoing).await;
-        if mutant!(LostIsDone) && answer.is_err() {
-            self.write(move |txn| txn.settle_parts(message, &settles))?;
-            return Ok(Did::Something);
-        }
-        match refusal(answer)? {
-            Ok(Some(told)) if told.uid_validity == target.uid_validity => {
-                let landed = vec![Landed { message, uid: told.uid, sent: flags.clone(), shown: flags }];
-                if mutant!(AppendedTwice) {
-                    self.write(move |txn| txn.not_in_flight(carrier))?;
-                    return Ok(Did::Nothing);
-                }
-                self.write(move |txn| {
-                    txn.landed(to, &landed, &settles)?;
-                    txn.not_in_flight(carrier)
-                })?;
-                self.report.appended += 1;
-                Ok(Did::Something)
-            }
-            Ok(_) => {
-                let done = self.resolve(carrier, &evidence).await?.len();
-                self.report.appended += done;
-                Ok(if done > 0 { Did::Something } else { Did::Nothing })
-            }
-            Err(refused) => {
-                self.write(move |txn| txn.not_in_flight(carrier))?;
-                match is_absent(&refused) {
-                    true => Ok(Did::Nothing),
-                    false => self.park(message, &settles, refused),
-                }
-            }
-        }
-    }
-
     /// COPY, or MOVE where `moves`.
     pub(super) async fn transfer(
         &mut self,
@@ -391,8 +327,19 @@ impl<R: Remote> Pass<'_, R> {
         })
     }
 
+    /// Where messages are to go, as it was listed and covered: all below its cursor was taken in, so what a step makes is
+    /// not among it. `None`: it must be asked for.
+    pub(super) fn target_as_listed(&self, mailbox: MailboxId) -> Result<Option<Target>> {
+        let known = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox));
+        let Some(known) = known else { return Ok(None) };
+        let listed = self.uid_validity_of(mailbox).filter(|listed| known.cursor.uid_validity == Some(*listed));
+        let Some(uid_validity) = listed else { return Ok(None) };
+        let (name, uid_next) = (RemoteName(known.remote_name), known.cursor.uid_next);
+        Ok(Some(Target { mailbox, name, uid_validity, uid_next }))
+    }
+
     /// Where messages are to go: its name, UIDVALIDITY and UIDNEXT now.
-    async fn target(&mut self, mailbox: MailboxId) -> Result<Ready<Target>> {
+    pub(super) async fn target(&mut self, mailbox: MailboxId) -> Result<Ready<Target>> {
         if self.unseen.contains_key(&mailbox) {
             return Ok(Ready::NotNow);
         }
@@ -476,6 +423,6 @@ impl<R: Remote> Pass<'_, R> {
 }
 
 /// Was it refused because the mailbox is not there? The next listing shows.
-const fn is_absent(refused: &Refusal) -> bool {
+pub(super) const fn is_absent(refused: &Refusal) -> bool {
     matches!(refused.code, Some(RefusalCode::TryCreate | RefusalCode::NonExistent))
 }

@@ -97,6 +97,12 @@ pub const UPSTREAM_COMMAND_LINE_MAX_BYTES: usize = 8000;
 /// in mind of us.
 pub const UPSTREAM_PIPELINE_MAX: usize = 400;
 
+/// Bytes of the messages that share one APPEND (RFC 3502): so much is sent again after a cut.
+pub const UPSTREAM_APPEND_TOGETHER_BYTES: u64 = 1024 * 1024;
+
+/// Messages that share one APPEND: one that is refused lets so many be sent again.
+pub const UPSTREAM_APPENDS_TOGETHER: usize = 100;
+
 /// UIDs asked of in one UID SEARCH of a mailbox with more messages: the answer stays below [`UPSTREAM_LINE_MAX_BYTES`].
 pub const UPSTREAM_SEARCH_WINDOW_UIDS: u32 = 80_000;
 

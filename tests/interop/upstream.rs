@@ -1,8 +1,11 @@
 //! The upstream IMAP client on Dovecot: with all it offers, and with little.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use mailtide::sync::remote::{Connect, Fetched, Known, MessageSink, Outgoing, Remote, RemoteError, RemoteName, Woken};
+use mailtide::sync::remote::{
+    AppendUid, Connect, Fetched, Known, MessageSink, Outgoing, Remote, RemoteError, RemoteName, Woken,
+};
 use mailtide::types::{Flag, Flags, InternalDate, Quirks, Secret, SecretKind, SystemFlag, UidSet};
 use mailtide::upstream::dial::BoxedStream;
 use mailtide::upstream::{ClientTls, Connector, Dial, Endpoint, ImapRemote, Timeouts, TlsMode};
@@ -80,16 +83,16 @@ async fn tour(remote: &mut ImapRemote, other: &mut ImapRemote) {
         b"Message-ID: <a@b>\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\n\tfolded\r\n\r\n.\r\nbytes \xff\x00\r\n".to_vec();
     let small: Vec<u8> = small.into_iter().map(|byte| if byte == 0 { b'0' } else { byte }).collect();
     let date = InternalDate::parse_imap(" 1-Feb-2003 04:05:06 -0730").expect("a date");
-    let mut appended = Vec::new();
-    for bytes in [&small, &big] {
-        let mut source = bytes.clone();
-        let flags: Flags = [SystemFlag::Flagged.into(), Flag::parse("$Work").expect("a keyword")].into_iter().collect();
-        let told =
-            remote.append(&name, Outgoing { flags, internal_date: date, bytes: &mut source }).await.expect("APPEND");
-        // A capability hidden is still there.
-        assert!(told.is_some() || !facts.uid_plus);
-        appended.extend(told);
-    }
+    let flags: Flags = [SystemFlag::Flagged.into(), Flag::parse("$Work").expect("a keyword")].into_iter().collect();
+    let (mut sources, mut told) = ([small.clone(), big.clone()], BTreeMap::new());
+    let messages = sources.iter_mut();
+    let messages = messages.map(|bytes| Outgoing { flags: flags.clone(), internal_date: date, bytes });
+    let messages = messages.collect();
+    remote.append(&name, messages, &mut |at, outcome| drop(told.insert(at, outcome))).await.expect("APPEND");
+    let told = told.into_values().map(|told| told.expect("APPEND"));
+    let appended: Vec<AppendUid> = told.flatten().collect();
+    // A capability hidden is still there.
+    assert!(appended.len() == 2 || !facts.uid_plus);
 
     let selected = remote.select(&name, None).await.expect("SELECT");
     assert_eq!((selected.exists, selected.read_only, selected.any_keyword), (2, false, true));

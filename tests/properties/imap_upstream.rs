@@ -102,7 +102,9 @@ async fn everything(connector: &Connector<Speaks>, answers: &mut Answers) -> Res
     answers.note(remote.expunge(&set).await);
     let internal_date = InternalDate::new(0, 0);
     let bytes = &mut b"a\r\nbc".to_vec();
-    let appended = remote.append(&name, Outgoing { flags: Flags::none(), internal_date, bytes }).await;
+    let (mut appended, message) = (None, Outgoing { flags: Flags::none(), internal_date, bytes });
+    let ended = remote.append(&name, vec![message], &mut |_, told| appended = Some(told)).await;
+    let appended = ended.and_then(|()| appended.expect("it is told of"));
     assert!(appended.is_err() || connector.dial.has_heard(b"}\r\na\r\nbc\r\n"), "appended and not sent");
     answers.note(appended);
     answers.note(remote.wait(60_000, Box::pin(std::future::pending())).await);

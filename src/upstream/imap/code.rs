@@ -35,7 +35,8 @@ pub(super) enum Code {
     /// The flags as they stand, `\*` among them.
     PermanentFlags(Vec<String>),
     Capability(Vec<String>),
-    AppendUid(UidValidity, RemoteUid),
+    /// In the order in which the messages were sent (RFC 4315 section 3).
+    AppendUid(UidValidity, Vec<(u32, u32)>),
     /// The sets in the order given: it pairs them (RFC 4315 section 3).
     CopyUid(UidValidity, Vec<(u32, u32)>, Vec<(u32, u32)>),
     /// Any other, by its upper-case name.
@@ -149,10 +150,10 @@ pub(super) fn nz_number(tokens: &mut Tokens<'_>) -> Result<u32, Malformed> {
     if number == 0 { Err(Malformed("a number is zero")) } else { Ok(number) }
 }
 
-/// `resp-code-apnd = "APPENDUID" SP nz-number SP append-uid` (RFC 4315 section 4), for one message.
+/// `resp-code-apnd = "APPENDUID" SP nz-number SP append-uid`, `append-uid = uniqueid / uid-set` (RFC 4315 section 4)
 fn append_uid(tokens: &mut Tokens<'_>) -> Result<Code, Malformed> {
     let validity = UidValidity::new(nz_number(tokens)?);
-    Ok(Code::AppendUid(validity, RemoteUid::new(nz_number(tokens)?)))
+    Ok(Code::AppendUid(validity, uid_ranges(tokens.atom()?)?))
 }
 
 /// `resp-code-copy = "COPYUID" SP nz-number SP uid-set SP uid-set` (RFC 4315 section 4)
@@ -182,7 +183,7 @@ mod tests {
         let uid = RemoteUid::new;
         let flags = |flags: &[&str]| Code::PermanentFlags(flags.iter().map(|flag| (*flag).to_owned()).collect());
         let other = |name: &str| Some(Code::Other(name.to_owned()));
-        let rows: [(&str, Option<Code>, &str); 15] = [
+        let rows: [(&str, Option<Code>, &str); 17] = [
             ("OK done", None, "done"),
             ("OK", None, ""),
             ("OK [UIDNEXT 7] x", Some(Code::UidNext(uid(7))), "x"),
@@ -194,7 +195,9 @@ mod tests {
             ("OK [ALERT]é", other("ALERT"), "é"),
             ("OK [UIDNEXT 0] x", None, "x"),
             ("OK [UIDNEXT 4294967296] x", None, "x"),
-            ("OK [APPENDUID 5 6] x", Some(Code::AppendUid(UidValidity::new(5), uid(6))), "x"),
+            ("OK [APPENDUID 5 6] x", Some(Code::AppendUid(UidValidity::new(5), vec![(6, 6)])), "x"),
+            ("OK [APPENDUID 5 6:7,9]", Some(Code::AppendUid(UidValidity::new(5), vec![(6, 7), (9, 9)])), ""),
+            ("OK [APPENDUID 5 6:*] x", None, "x"),
             (
                 "OK [COPYUID 1 4:2,9 5,7:9] x",
                 Some(Code::CopyUid(UidValidity::new(1), vec![(2, 4), (9, 9)], vec![(5, 5), (7, 9)])),

@@ -13,8 +13,8 @@ use super::profile::Profile;
 use super::{append, folders, messages, select, tour, transfer, wait};
 use crate::message::search::Query;
 use crate::sync::remote::{
-    AppendUid, CopyUid, Excerpt, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink, News, Outgoing,
-    Remote, RemoteError, RemoteName, Scanned, Selected, Status, Woken,
+    AppendsTold, CopyUid, Excerpt, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink, News,
+    Outgoing, Remote, RemoteError, RemoteName, Scanned, Selected, Status, Woken,
 };
 use crate::sync::tour::{Guide, Stop};
 use crate::types::{Flags, ModSeq, Quirks, QuotaUse, RemoteUid, SpecialUse, UidSet, limits};
@@ -247,8 +247,13 @@ impl Remote for ImapRemote {
         transfer::copy(self, "MOVE", uids, to).await
     }
 
-    async fn append(&mut self, to: &RemoteName, message: Outgoing<'_>) -> Result<Option<AppendUid>, RemoteError> {
-        append::append(self, to, message).await
+    async fn append(
+        &mut self,
+        to: &RemoteName,
+        messages: Vec<Outgoing<'_>>,
+        told: &mut AppendsTold<'_>,
+    ) -> Result<(), RemoteError> {
+        append::append(self, to, messages, told).await
     }
 
     async fn tour(&mut self, stops: &[Stop], guide: &mut dyn Guide, then_lists: bool) -> Result<(), RemoteError> {

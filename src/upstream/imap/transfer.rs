@@ -168,11 +168,11 @@ fn pairs(codes: &[Code], uids: &UidSet<RemoteUid>) -> Option<CopyUid> {
     told
 }
 
-fn count(ranges: &[(u32, u32)]) -> u64 {
+pub(super) fn count(ranges: &[(u32, u32)]) -> u64 {
     ranges.iter().map(|(low, high)| u64::from(high - low) + 1).sum()
 }
 
-fn each(ranges: &[(u32, u32)]) -> impl Iterator<Item = RemoteUid> + '_ {
+pub(super) fn each(ranges: &[(u32, u32)]) -> impl Iterator<Item = RemoteUid> + '_ {
     ranges.iter().flat_map(|(low, high)| (*low..=*high).map(RemoteUid::new))
 }
 

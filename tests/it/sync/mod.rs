@@ -1,5 +1,6 @@
 //! The sync engine between a real store and a model of a server.
 
+mod appends;
 mod basics;
 mod bodies;
 mod catch;

@@ -10,8 +10,8 @@ use mailtide::message::search::Query;
 use mailtide::message::section::resolve;
 use mailtide::message::{Scanner, Section, SectionText};
 use mailtide::sync::remote::{
-    AppendUid, CopyUid, Described, Excerpt, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed, MessageSink,
-    Outgoing, RefusalCode, Remote, RemoteError, RemoteName, Resync, Scanned, Selected, Status, Woken,
+    AppendUid, AppendsTold, CopyUid, Described, Excerpt, Facts, Fetched, Fingerprinted, Interrupt, Known, Listed,
+    MessageSink, Outgoing, RefusalCode, Remote, RemoteError, RemoteName, Resync, Scanned, Selected, Status, Woken,
 };
 use mailtide::sync::tour::{Errand, Guide, Stop, run};
 use mailtide::types::{Flag, Flags, InternalDate, ModSeq, RemoteUid, SpecialUse, SystemFlag, UidSet, UidValidity};
@@ -47,6 +47,19 @@ pub struct Traits {
     pub any_keyword: bool,
     /// Where a message is one thing: what the server says of one that is put where it is.
     pub onto: Onto,
+    /// How several messages are appended.
+    pub appends: Appends,
+}
+
+/// How several messages are appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appends {
+    /// One after the other; each is told of at once.
+    Each,
+    /// One after the other, and nothing is told of any before the last is there.
+    Unheard,
+    /// All of them or none (RFC 3502).
+    AsOne,
 }
 
 /// What COPYUID tells of a message that was there before (nobody knows of all servers which it is).
@@ -148,7 +161,15 @@ impl Traits {
             append_limit_bytes: None,
         };
         let permanent = SystemFlag::ALL.into_iter().map(Flag::from).collect();
-        Self { facts, tells_uid_next: true, status_with_list: true, permanent, any_keyword: true, onto: Onto::Same }
+        Self {
+            facts,
+            tells_uid_next: true,
+            status_with_list: true,
+            permanent,
+            any_keyword: true,
+            onto: Onto::Same,
+            appends: Appends::Each,
+        }
     }
 
     /// Gmail: mailboxes are labels, and `All` has every message that is not in `Trash`.
@@ -873,23 +894,40 @@ impl Remote for ModelRemote {
         self.transfer(uids, to, true)
     }
 
-    async fn append(&mut self, to: &RemoteName, message: Outgoing<'_>) -> Result<Option<AppendUid>, RemoteError> {
-        let bytes = message.bytes.read_at(0, usize::MAX).expect("readable bytes");
-        assert_eq!(bytes.len() as u64, message.bytes.size());
-        self.call(true, |state, _| {
-            state.check("APPEND", &to.0)?;
-            state.check("APPEND", &String::from_utf8_lossy(&bytes))?;
-            let email_id = state.traits.facts.object_id.then(|| format!("E{}", state.next_email_id + 1));
-            state.next_email_id += 1;
-            let (kept, tells) = (state.kept(&message.flags), state.traits.facts.uid_plus);
-            let Some(mailbox) = state.mailboxes.get(&to.0) else {
-                return refused("APPEND", Some(RefusalCode::TryCreate));
-            };
-            let uid_validity = UidValidity::new(mailbox.uid_validity);
-            let new = Message { bytes, flags: kept, date: message.internal_date, email_id, mod_seq: 0 };
-            let uid = state.place(&to.0, new).expect("it is new");
-            Ok(tells.then(|| AppendUid { uid_validity, uid: RemoteUid::new(uid) }))
-        })
+    async fn append(
+        &mut self,
+        to: &RemoteName,
+        messages: Vec<Outgoing<'_>>,
+        told: &mut AppendsTold<'_>,
+    ) -> Result<(), RemoteError> {
+        let letters = messages.into_iter().map(|message| {
+            let bytes = message.bytes.read_at(0, usize::MAX).expect("readable bytes");
+            assert_eq!(bytes.len() as u64, message.bytes.size());
+            (bytes, message.flags, message.internal_date)
+        });
+        let letters: Vec<Letter> = letters.collect();
+        let appends = self.server.state().traits.appends;
+        if appends == Appends::AsOne {
+            match self.call(true, |state, _| state.append(&to.0, &letters)) {
+                Err(error) if error.connection_lost() => return Err(error),
+                Err(_) => {}
+                Ok(uids) => {
+                    uids.into_iter().enumerate().for_each(|(at, uid)| told(at, Ok(uid)));
+                    return Ok(());
+                }
+            }
+        }
+        let mut outcomes = Vec::new();
+        for (at, letter) in letters.iter().enumerate() {
+            let outcome = self.call(true, |state, _| state.append(&to.0, std::slice::from_ref(letter)));
+            match outcome {
+                Err(error) if error.connection_lost() => return Err(error),
+                outcome if appends == Appends::Unheard => outcomes.push(outcome),
+                outcome => told(at, outcome.map(|uids| uids[0])),
+            }
+        }
+        outcomes.into_iter().enumerate().for_each(|(at, outcome)| told(at, outcome.map(|uids| uids[0])));
+        Ok(())
     }
 
     /// Blind, as one that sends all at once: what it does in a mailbox it does whichever mailbox that is.
@@ -924,7 +962,29 @@ impl Remote for ModelRemote {
     async fn logout(&mut self) {}
 }
 
+/// A message to append: its bytes, flags and date.
+type Letter = (Vec<u8>, Flags, InternalDate);
+
 impl State {
+    /// All of them or none.
+    fn append(&mut self, to: &str, letters: &[Letter]) -> Result<Vec<Option<AppendUid>>, RemoteError> {
+        self.check("APPEND", to)?;
+        for (bytes, ..) in letters {
+            self.check("APPEND", &String::from_utf8_lossy(bytes))?;
+        }
+        let Some(mailbox) = self.mailboxes.get(to) else { return refused("APPEND", Some(RefusalCode::TryCreate)) };
+        let (uid_validity, tells) = (UidValidity::new(mailbox.uid_validity), self.traits.facts.uid_plus);
+        let mut told = Vec::new();
+        for (bytes, flags, date) in letters {
+            let email_id = self.traits.facts.object_id.then(|| format!("E{}", self.next_email_id + 1));
+            self.next_email_id += 1;
+            let new = Message { bytes: bytes.clone(), flags: self.kept(flags), date: *date, email_id, mod_seq: 0 };
+            let uid = self.place(to, new).expect("it is new");
+            told.push(tells.then(|| AppendUid { uid_validity, uid: RemoteUid::new(uid) }));
+        }
+        Ok(told)
+    }
+
     fn kept(&self, flags: &Flags) -> Flags {
         let is_kept = |flag: &Flag| {
             self.traits.permanent.contains(flag) || (self.traits.any_keyword && matches!(flag, Flag::Keyword(_)))

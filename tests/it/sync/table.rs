@@ -64,7 +64,7 @@ pub fn run_keeping(row: &Row, traits: Traits, bodies: BodyPolicy) {
 
 /// Where the line is cut, of all places where it can be: the sync just done tells which leave something of their own. The
 /// lost answer to a call that changed nothing is like a call that never got there.
-fn cuts(server: &Server) -> Vec<Cut> {
+pub fn cuts(server: &Server) -> Vec<Cut> {
     let state = server.state();
     let is_new = |call: &usize| *call == 1 || state.moments[*call - 1] != state.moments[*call - 2];
     let before = (1..=state.calls).filter(is_new).map(Cut::Before);

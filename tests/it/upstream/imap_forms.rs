@@ -8,7 +8,7 @@ use mailtide::types::{
 };
 use mailtide::upstream::Connector;
 
-use super::imap_errors::{Counting, connect, logged_in, outgoing, uids};
+use super::imap_errors::{Counting, append_one, connect, logged_in, outgoing, uids};
 use super::script::{Line, Scripted, account};
 
 fn name(text: &str) -> RemoteName {
@@ -55,7 +55,7 @@ async fn news_at_any_time_change_no_answer() {
         assert_eq!(remote.remove_flags(&uids("1"), &seen).await, Ok(uids("1")));
         let copied = remote.copy(&uids("1"), &name("x")).await.expect("COPY").expect("COPYUID");
         assert_eq!(copied.uids[&RemoteUid::new(1)], RemoteUid::new(6));
-        let appended = remote.append(&name("x"), outgoing(&mut b"abc".to_vec())).await.expect("APPEND");
+        let appended = append_one(&mut remote, &name("x"), outgoing(&mut b"abc".to_vec())).await.expect("APPEND");
         assert_eq!(appended.expect("APPENDUID").uid, RemoteUid::new(7));
         dial.assert_followed();
     }

@@ -5,6 +5,7 @@ use mailtide::sync::remote::{
 };
 use mailtide::types::{Flag, Flags, InternalDate, ModSeq, RemoteUid, SystemFlag, UidSet, UidValidity};
 
+use super::imap_errors::append_one;
 use super::script::{Line, Scripted, account};
 
 const SESSION: &str = r#"
@@ -178,7 +179,7 @@ async fn everything(dial: Scripted, answers: &mut Vec<String>) -> Result<(), Rem
     let mut bytes = b"a\r\nbc".to_vec();
     let message =
         Outgoing { flags: [SystemFlag::Seen.into()].into_iter().collect(), internal_date: date, bytes: &mut bytes };
-    answers.push(format!("{:?}", remote.append(&name("foo"), message).await?));
+    answers.push(format!("{:?}", append_one(&mut remote, &name("foo"), message).await?));
     // What was told during the commands counts as news at once; then it is waited for.
     answers.push(format!("{:?}", remote.wait(60_000, Box::pin(std::future::pending())).await?));
     let woken = remote.wait(60_000, Box::pin(std::future::pending())).await?;

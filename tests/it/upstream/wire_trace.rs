@@ -8,7 +8,7 @@ use mailtide::sync::remote::{Connect, Remote, RemoteName};
 use mailtide::types::{Secret, SecretKind};
 use mailtide::upstream::{Login, SmtpSender, WIRE_TRACE_TARGET};
 
-use super::imap_errors::{Counting, outgoing, uids};
+use super::imap_errors::{Counting, append_one, outgoing, uids};
 use super::script::{Line, Scripted, account};
 
 #[derive(Clone, Default)]
@@ -63,7 +63,7 @@ async fn everything_is_logged_but_secrets_and_mail() {
     let mut remote = account(Scripted::new(&[imap], Line::default())).connect().await.expect("a login");
     let mut sink = Counting::default();
     remote.fetch(&uids("1:2"), &mut sink).await.expect("a fetch");
-    remote.append(&RemoteName("x".to_owned()), outgoing(&mut b"dear ann".to_vec())).await.expect("an append");
+    append_one(&mut remote, &RemoteName("x".to_owned()), outgoing(&mut b"dear ann".to_vec())).await.expect("an append");
 
     let smtp = "S: 220 hi\nC: EHLO c\nS: 250-mx\nS: 250 AUTH PLAIN\nC: AUTH PLAIN..\nS: 334\nC: ..\nS: 235 in\n\
         C: MAIL..\nS: 250\nC: RCPT..\nS: 250\nC: DATA\nS: 354\nC: dear ann\nC: .\nS: 250 taken\nC: QUIT\nS: 221\n";

@@ -136,7 +136,7 @@ impl Driver {
     ) -> Result<Vec<StatusLine>, RemoteError> {
         self.begin("command")?;
         let mut answers: Vec<Option<StatusLine>> = commands.iter().map(|_| None).collect();
-        let mut waiting = commands.into_iter().enumerate();
+        let mut waiting = commands.into_iter().enumerate().peekable();
         let mut running: VecDeque<(String, usize)> = VecDeque::new();
         let mut sending = Sending::default();
         loop {
@@ -148,6 +148,9 @@ impl Driver {
                 sending = rest;
             }
             sending.proceed(self.session.get_mut())?;
+            if sending.is_done() && running.len() < self.pipeline_max && waiting.peek().is_some() {
+                continue;
+            }
             if running.is_empty() && sending.is_done() {
                 break;
             }
