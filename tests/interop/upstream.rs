@@ -204,6 +204,45 @@ fn every_call_works_on_dovecot_with_all_it_offers_and_with_little() {
     }
 }
 
+/// In one command, pipelined, and one by one as they are asked for.
+#[test]
+fn dovecot_takes_many_messages_at_once_and_tells_where_each_is() {
+    const MESSAGES: usize = 150;
+    let rows: [&'static [&'static str]; 4] =
+        [&[], &["MULTIAPPEND"], &["LITERAL+"], &["MULTIAPPEND", "LITERAL+", "UIDPLUS"]];
+    for without in rows {
+        let Some(dovecot) = Dovecot::start(&Options { without, ..Options::default() }) else { return };
+        on_runtime(async {
+            let mut remote = account(&dovecot, TlsMode::Implicit, PASSWORD).connect().await.expect("a login");
+            let name = RemoteName("Many".to_owned());
+            remote.create(&name, None).await.expect("CREATE");
+            let text =
+                |number: usize| format!("Subject: {number}\r\n\r\n{}\r\n", "x".repeat(number * 100)).into_bytes();
+            let mut sources: Vec<Vec<u8>> = (0..MESSAGES).map(text).collect();
+            let messages = sources.iter_mut().map(|bytes| Outgoing {
+                flags: Flags::none(),
+                internal_date: InternalDate::new(1_000_000_000, 0),
+                bytes,
+            });
+            let (messages, mut told) = (messages.collect(), BTreeMap::new());
+            let ended = remote.append(&name, messages, &mut |at, outcome| drop(told.insert(at, outcome))).await;
+            assert_eq!((ended, told.len()), (Ok(()), MESSAGES), "without {without:?}");
+            remote.select(&name, None).await.expect("SELECT");
+            let mut kept = Kept::default();
+            let uids = remote.uids().await.expect("SEARCH");
+            remote.fetch(&uids, &mut kept).await.expect("FETCH");
+            assert_eq!(kept.messages.len(), MESSAGES, "without {without:?}");
+            let there: BTreeMap<_, _> = kept.messages.into_iter().map(|(bytes, told)| (told.uid, bytes)).collect();
+            for (number, told) in told {
+                match told.expect("APPEND") {
+                    Some(told) => assert_eq!(there[&told.uid], text(number)),
+                    None => assert!(!remote.facts().uid_plus || without.contains(&"UIDPLUS")),
+                }
+            }
+        });
+    }
+}
+
 #[test]
 fn a_wrong_password_and_a_foreign_certificate_are_told_apart() {
     let Some(dovecot) = Dovecot::start(&Options::default()) else { return };
@@ -233,7 +272,7 @@ fn dovecot_tells_of_every_mailbox_to_a_connection_that_has_none_selected() {
             let mut bytes = b"Subject: x\r\n\r\nbody\r\n".to_vec();
             let internal_date = InternalDate::new(1_000_000_000, 0);
             let message = Outgoing { flags: Flags::none(), internal_date, bytes: &mut bytes };
-            other.append(&lists, message).await.expect("APPEND");
+            other.append(&lists, vec![message], &mut |_, told| drop(told.expect("APPEND"))).await.expect("APPEND");
             let woken = remote.wait(20_000, Box::pin(std::future::pending())).await;
             assert_eq!(woken, Ok(Woken::Changed), "message {number}");
             let news = remote.take_news();
