@@ -272,7 +272,10 @@ fn dovecot_tells_of_every_mailbox_to_a_connection_that_has_none_selected() {
             let mut bytes = b"Subject: x\r\n\r\nbody\r\n".to_vec();
             let internal_date = InternalDate::new(1_000_000_000, 0);
             let message = Outgoing { flags: Flags::none(), internal_date, bytes: &mut bytes };
-            other.append(&lists, vec![message], &mut |_, told| drop(told.expect("APPEND"))).await.expect("APPEND");
+            other
+                .append(&lists, vec![message], &mut |_, told| assert!(told.is_ok(), "{told:?}"))
+                .await
+                .expect("APPEND");
             let woken = remote.wait(20_000, Box::pin(std::future::pending())).await;
             assert_eq!(woken, Ok(Woken::Changed), "message {number}");
             let news = remote.take_news();
