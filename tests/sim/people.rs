@@ -199,8 +199,10 @@ impl World {
             flags.is_some_and(|flags| flags.contains(flag) == set)
         });
         let side = self.people[who].side;
+        // What is moved by copying it may be copied already.
+        let is_left_behind = self.is_in_doubt(who) && !self.server.capabilities.has(Capability::Move);
         if let Some(entry) = self.ledger.entry(number).filter(|_| !matches!(answer, Answer::No(_))) {
-            entry.flagged(side, flag, set, answer.is_ok() && is_there);
+            entry.flagged(side, flag, set, answer.is_ok() && is_there && !is_left_behind);
         }
     }
 
@@ -223,6 +225,11 @@ impl World {
             }
         }
         self.allow_for_doubt(who, picked.number, in_doubt);
+        // Moved to where its sent copy is to be filed, it is taken for that.
+        let is_sent = to == "Sent" && self.ledger.sent.iter().any(|sent| sent.number == picked.number);
+        if let Some(entry) = self.ledger.entry(picked.number).filter(|entry| is_sent && entry.least > 1) {
+            entry.least -= 1;
+        }
         // What the server lost is put there anew, where the user moved it.
         let is_undone = self.people[who].side == Side::Here && self.is_undone(self.people[who].account);
         if let Some(entry) = self.ledger.entry(picked.number).filter(|_| is_undone) {
