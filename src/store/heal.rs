@@ -1,8 +1,8 @@
 //! What is done at opening when the last stop was not clean, or the file with the bytes is gone.
 //!
 //! After a power cut commits by [`super::Origin::Upstream`] may be lost, in each database on its own: the hot one may
-//! refer to bytes that are not there. Such messages lose their bytes, not their place, and are fetched again. Bytes to
-//! which nothing refers (an upload cut short) are swept.
+//! refer to bytes that are not there. Such messages lose their bytes, not their place, and are fetched again; of one that is
+//! in no mailbox any more only its name is left. Bytes to which nothing refers (an upload cut short) are swept.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -79,6 +79,10 @@ fn make_agree(hot: &Connection, content: &mut Connection, healed: &mut Healed) -
                OR EXISTS (SELECT 1 FROM popped AS p WHERE p.message_id = message.id AND p.missing_ms IS NULL))",
         )?;
         healed.to_fetch_again += forget.execute([missing])?;
+        // What upstream gave and took away again just before the power went can be had from nowhere.
+        let mut forget =
+            hot.prepare_cached("UPDATE message SET content_id = NULL WHERE content_id = ?1 AND mailbox_id IS NULL")?;
+        forget.execute([missing])?;
         let mut delete = hot.prepare_cached(
             "DELETE FROM content WHERE id = ?1
              AND NOT EXISTS (SELECT 1 FROM message AS m WHERE m.content_id = content.id)

@@ -23,6 +23,16 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// The cursor as a sync that begins may believe it: where the one before was cut, ahead of the cursor, the server may have
+    /// been restored to before what was sent or taken in, and have other changes since. Only a look at all flags tells.
+    #[must_use]
+    pub const fn after_a_cut(self) -> Self {
+        match self.is_ahead {
+            true => Self { highest_mod_seq: ModSeq::new(0), ..self },
+            false => self,
+        }
+    }
+
     /// Nothing is covered yet.
     pub const fn start(uid_validity: Option<UidValidity>) -> Self {
         Self {

@@ -31,7 +31,10 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     async fn cover_whole(&mut self, mailbox: MailboxId, name: &RemoteName) -> Result<Option<Vanishing>> {
-        let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(None) };
+        let Some(mut known) = self.remote_mailbox(mailbox)? else { return Ok(None) };
+        if self.recognises {
+            known.cursor = known.cursor.after_a_cut();
+        }
         self.remote.take_vanished();
         let quick = known.cursor.uid_validity.filter(|_| known.cursor.highest_mod_seq.get() > 0);
         let quick = quick.filter(|_| self.remote.facts().qresync);

@@ -64,7 +64,7 @@ impl<R: Remote> Pass<'_, R> {
         let (mut visits, mut left) = (Vec::new(), Vec::new());
         for folder in folders {
             let outlines = self.outlines(folder.mailbox)?;
-            match self.read(|reader| Plan::of(reader, &folder, self.remote.facts(), outlines))? {
+            match self.read(|reader| Plan::of(reader, &folder, self.remote.facts(), outlines, self.recognises))? {
                 Some(mut plan) => {
                     if self.recognises {
                         self.read(|reader| plan.recognise(reader, folder.mailbox))?;
@@ -125,8 +125,17 @@ impl<R: Remote> Pass<'_, R> {
 
 impl Plan {
     /// `None`: the listing does not tell enough.
-    fn of(reader: &Reader<'_>, folder: &Folder, facts: &Facts, outlines: bool) -> store::Result<Option<Self>> {
-        let Some(known) = reader.remote_mailbox(folder.mailbox)? else { return Ok(None) };
+    fn of(
+        reader: &Reader<'_>,
+        folder: &Folder,
+        facts: &Facts,
+        outlines: bool,
+        is_first_round: bool,
+    ) -> store::Result<Option<Self>> {
+        let Some(mut known) = reader.remote_mailbox(folder.mailbox)? else { return Ok(None) };
+        if is_first_round {
+            known.cursor = known.cursor.after_a_cut();
+        }
         let Some((status, uid_next)) = folder.status.and_then(|status| Some((status, status.uid_next?))) else {
             return Ok(None);
         };

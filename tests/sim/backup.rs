@@ -70,7 +70,8 @@ impl World {
     /// starts on what a power cut left, which forgot that a step was done: it is done again, as it was asked for. Be it that a
     /// user moved here what was deleted there before the backup, and the agent did not know.
     pub fn expect_again(&mut self) {
-        let Some(life) = self.agent.life.as_ref().filter(|_| self.server.was_restored()) else { return };
+        let is_known = self.server.was_restored() && self.server.running.is_some();
+        let Some(life) = self.agent.life.as_ref().filter(|_| is_known) else { return };
         let accounts: Vec<AccountId> = (0..self.agent.accounts).map(|number| life.account(number)).collect();
         let (open, there) =
             (open(&life.store, &accounts, |_| true), counts(self.server.store(), &self.accounts_there()));

@@ -79,6 +79,11 @@ fn decide_as_a_user(world: &mut World, round: usize) {
         if round < 2 {
             continue;
         }
+        if !store.read(|reader| reader.not_given(account)).unwrap_or_default().is_empty() {
+            world.trace.tell("the user asks for what the server did not give");
+            store.write(Origin::LocalUser, now, move |txn| txn.ask_again(account)).expect("a wish");
+            life.handles[number].nudge();
+        }
         for entry in store.read(|reader| reader.entries(account)).unwrap_or_default() {
             let State::Parked { why, .. } = &entry.state else { continue };
             // Retried, a deletion goes through, with the mail for which it was set aside.

@@ -490,7 +490,12 @@ fn clash(random: &mut Random) -> Act {
 /// Most servers are sound; the others have one or two quirks.
 fn quirks(random: &mut Random) -> Vec<Quirk> {
     let count = *random.weighted(&[(55, 0), (30, 1), (15, 2)]);
-    (0..count).map(|_| *random.pick(Quirk::ALL)).collect()
+    let mut quirks: Vec<Quirk> = (0..count).map(|_| *random.pick(Quirk::ALL)).collect();
+    // A session that always ends before the third try never gives what it refuses twice.
+    if quirks.contains(&Quirk::UnavailableOnce) {
+        quirks.retain(|quirk| *quirk != Quirk::RateLimit);
+    }
+    quirks
 }
 
 fn capabilities(random: &mut Random) -> Capabilities {

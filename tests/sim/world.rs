@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use mailtide::imap::server::Capability;
 use mailtide::journal::{Entry, Op, State};
 use mailtide::net::Clock;
 use mailtide::refserver::faults::Faults;
@@ -556,12 +557,18 @@ impl World {
         if is_full {
             self.set_quota(account, true);
         }
-        // Under its new UID it cannot be told from a copy that was to be made of it.
-        let in_doubt = !self.tells_copies() && self.has_in_flight(account);
+        // Under its new UID it cannot be told from a copy that was to be made of it; and the original of one that is moved by
+        // copying is another message.
+        let has_in_flight = self.has_in_flight(account);
+        let in_doubt = has_in_flight && !self.tells_copies();
+        let may_be_both = has_in_flight && !self.server.capabilities.has(Capability::Move);
         for number in numbers {
             if let Some(entry) = self.ledger.entry(number) {
                 entry.is_contested = true;
                 entry.least -= i32::from(in_doubt && entry.least > 1);
+                if may_be_both {
+                    entry.may_be_one_more();
+                }
             }
         }
     }

@@ -220,6 +220,31 @@ fn bytes_lost_in_a_power_cut_are_told_and_a_new_upload_mends_them() {
     sound(&store);
 }
 
+/// Found by the simulator, seed 18761: it was told as damage.
+#[test]
+fn of_a_message_that_went_again_before_its_bytes_were_safe_the_name_is_left() {
+    let (place, store, account, inbox) = Place::with_inbox(Executor::Inline);
+    let after = Place::new();
+    crash(place.folder.path(), after.folder.path(), &["content.db"]);
+    let content = place.upload(&store, &message(1, 1000));
+    let internal_date = InternalDate::new(0, 0);
+    let message = NewMessage { content, flags: flags(""), internal_date, email_id: None };
+    let went = store.write(Origin::Upstream, now(), move |txn| {
+        txn.link_mailbox(account, inbox, "INBOX")?;
+        txn.arrive(inbox, &[Arrival { uid: RemoteUid::new(7), message, outline: None }], MessageId::new(0))?;
+        let message = txn.reader().bound(inbox)?[0].message;
+        txn.unbind(message)?;
+        txn.goes(message, "deleted upstream")
+    });
+    went.expect("a message that came and went");
+    crash(place.folder.path(), after.folder.path(), &["mailtide.db"]);
+    let store = after.open(Executor::Inline);
+    assert_eq!((store.healed().lost, store.healed().to_fetch_again), (0, 0));
+    let gone = store.read(|reader| reader.gone(account)).expect("a read");
+    assert_eq!(gone.iter().map(|gone| gone.content).collect::<Vec<_>>(), [None]);
+    sound(&store);
+}
+
 #[test]
 fn mirrored_bytes_lost_in_a_power_cut_are_fetched_again() {
     let (place, store, account, inbox) = Place::with_inbox(Executor::Inline);
