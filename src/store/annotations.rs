@@ -87,6 +87,10 @@ impl Txn<'_> {
         let may_share = standing.is_none_or(|standing| standing.rights.has(Right::Write));
         let guest = standing.and_then(|standing| standing.guest);
         self.touch(account);
+        if let Annotated::Mailbox(mailbox) = of {
+            // Of a mailbox with QRESYNC (RFC 7162 section 3.2).
+            self.next_mod_seq(mailbox)?;
+        }
         for (entry, value) in entries {
             let (table, key) = of.place();
             let guest = guest.filter(|_| is_private(entry));

@@ -298,13 +298,17 @@ fn write_next<A: Account>(
 fn end_response(current: &mut Current, items: &[FetchItem], context: &mut Context, view: &View) {
     let Row { message, seen_now, .. } = &current.row;
     let mut more = Vec::new();
-    if *seen_now && !items.contains(&FetchItem::Flags) {
+    let untold = |item: FetchItem| *seen_now && !items.contains(&item);
+    if untold(FetchItem::Uid) && context.enabled.tells_uids() {
+        more.push(format!("UID {}", message.uid).into_bytes());
+    }
+    if untold(FetchItem::Flags) {
         let mut flags = Vec::new();
         view.write_message_flags(&mut flags, context.enabled, message.uid, &message.flags);
         more.push(flags);
-        if context.enabled.condstore && !items.contains(&FetchItem::ModSeq) {
-            more.push(format!("MODSEQ ({})", message.mod_seq).into_bytes());
-        }
+    }
+    if untold(FetchItem::ModSeq) && context.enabled.condstore {
+        more.push(format!("MODSEQ ({})", message.mod_seq).into_bytes());
     }
     // A response must tell something (RFC 3501 section 9, msg-att).
     if !current.written && more.is_empty() {

@@ -54,9 +54,10 @@ impl Enabled {
         if self.rev2 || self.utf8 { NameForm::Utf8 } else { NameForm::ModifiedUtf7 }
     }
 
-    /// Does a FETCH response that nobody asked for name the UID (RFC 7162 section 3.2.4, RFC 9051 appendix E item 21)?
+    /// Does a FETCH response that nobody asked for name the UID (RFC 9051 appendix E item 21)? "Once a CONDSTORE enabling
+    /// command is issued by the client", a server that has QRESYNC does that as well (RFC 7162 section 3.2.4).
     pub const fn tells_uids(self) -> bool {
-        (self.qresync || self.rev2 || self.notify) && !self.uid_only
+        (self.condstore || self.rev2 || self.notify) && !self.uid_only
     }
 
     /// Does VANISHED take the place of EXPUNGE (RFC 7162 section 3.2.10, RFC 9586)?

@@ -379,11 +379,15 @@ fn each_reader_has_seen_what_they_have_seen() {
     ok(&mut alice, "SELECT Box (CONDSTORE)");
     ok(&mut ben, "FETCH 1 BODY[]");
     assert!(
-        ok(&mut ben, "STORE 3 +FLAGS (\\Seen \\Answered)").contains("* 3 FETCH (FLAGS (\\Answered \\Flagged \\Seen)")
+        ok(&mut ben, "STORE 3 +FLAGS (\\Seen \\Answered)")
+            .contains("* 3 FETCH (UID 3 FLAGS (\\Answered \\Flagged \\Seen)")
     );
     // alice is told of \Answered alone, and has still seen 3 and not 1.
     let said = ok(&mut alice, "NOOP");
-    assert!(said.contains("* 3 FETCH (FLAGS (\\Answered \\Flagged \\Seen") && !said.contains("* 1 FETCH"), "{said}");
+    assert!(
+        said.contains("* 3 FETCH (UID 3 FLAGS (\\Answered \\Flagged \\Seen") && !said.contains("* 1 FETCH"),
+        "{said}"
+    );
     assert_eq!(all(&mut alice, &mut ben), ["2", "1", "3"]);
     ok(&mut alice, "STORE 3 -FLAGS (\\Seen)");
     assert!(ok(&mut ben, "FETCH 3 (FLAGS)").contains("\\Seen"), "what alice has not seen ben has");
