@@ -14,6 +14,7 @@ mod mirror;
 mod mta;
 mod notify;
 mod pop3;
+mod push;
 mod relay;
 mod senders;
 mod shared;
