@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
 use crate::support::proxy::Proxy;
-use crate::support::refserver::RefServer;
+use crate::support::refserver::{self, RefServer};
 use crate::support::snapshot;
 use crate::support::wait::wait_until;
 
@@ -153,4 +153,39 @@ fn a_first_mirror_that_was_cut_goes_on_where_it_stopped() {
     assert!(again < total * 6 / 10, "{again} of {total} bytes after half of it had come");
     agent.start();
     assert_eq!(snapshot::take(&mut agent.login("ada")), snapshot::take(&mut upstream));
+}
+
+#[test]
+fn a_token_that_expires_while_the_line_rests_is_asked_for_anew() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = folder.path().join("token");
+    let renew = |text: &str| std::fs::write(&token, text).expect("a writable folder");
+    renew("first");
+    let path = token.display();
+    let config = format!(
+        "[[user]]\nname = \"ada\"\npassword = \"{}\"\ntoken-command = [\"cat\", \"{path}\"]\n",
+        refserver::PASSWORD
+    );
+    let mut server = RefServer::start(&refserver::Options { config, ..refserver::Options::default() });
+    let line = Proxy::to(server.address("imap"));
+    let text = Account::at(&server, "ada", line.address).text();
+    let password = format!("password = \"{}\"", refserver::PASSWORD);
+    assert!(text.contains(&password), "{text}");
+    let agent =
+        Agent::started(&text.replace(&password, &format!("oauth2 = {{ token-command = [\"cat\", \"{path}\"] }}")));
+    agent.sync();
+    for (number, text) in [(1, "second"), (2, "third")] {
+        // The old one counts no more, and the server hangs up on whoever came by it.
+        renew(text);
+        line.cut();
+        server.restart();
+        line.join();
+        server.login("ada").append("INBOX", &[], 1_000_000_000, &corpus::small(number));
+        wait_until("mail to arrive by the new token", SECONDS, || {
+            u64::from(agent.login("ada").select("INBOX").exists()) == number
+        });
+    }
+    agent.sync();
+    assert_eq!(agent.account()["last_error"], serde_json::Value::Null, "{}", agent.log());
+    assert!(!agent.log().contains("refused the login"), "{}", agent.log());
 }

@@ -26,6 +26,9 @@ pub(super) fn refusal(host: &str, request: &'static str, status: &StatusLine) ->
     if text.to_ascii_lowercase().contains("authenticated but not connected") {
         return RemoteError::LoginRefused { host: host.to_owned(), text };
     }
+    if is_login_over(request, status) {
+        return RemoteError::Lost { host: host.to_owned(), cause: format!("the login counts no more: {text}") };
+    }
     let code = status.code_name().map(refusal_code);
     match status.condition {
         // Gmail answers BAD to a message that is too large (QUIRKS.md row 10).
@@ -33,6 +36,16 @@ pub(super) fn refusal(host: &str, request: &'static str, status: &StatusLine) ->
             RemoteError::Protocol { request, text }
         }
         _ => RemoteError::Refused { request, code, text },
+    }
+}
+
+/// Does the server let the login count no more (RFC 5530 section 3)? A token may expire in the midst of a session: whoever
+/// logs in anew gets a new one. An act of the user to which EXPIRED is said is set aside alone.
+fn is_login_over(request: &str, status: &StatusLine) -> bool {
+    match status.code_name() {
+        Some("AUTHENTICATIONFAILED") => true,
+        Some("EXPIRED") => !ACTS.contains(&request),
+        _ => false,
     }
 }
 

@@ -69,6 +69,11 @@ async fn a_server_that_died_while_idle_is_noticed() {
         ("C: IDLE\nS: + \nS: * BYE too long\n", "too long"),
         ("C: IDLE\nS: + \nC: DONE\nC: IDLE\nC: never\n", "no answer for 20 s"),
         ("C: IDLE\nC: never\n", "no answer"),
+        // A token expired meanwhile.
+        ("C: IDLE\nS: + \nS: * BYE [AUTHENTICATIONFAILED] token\n", "token"),
+        ("C: IDLE\nS: + \nS: $ NO [AUTHENTICATIONFAILED] token\n", "counts no more: token"),
+        ("C: IDLE\nS: + \nS: $ NO [EXPIRED] token\n", "counts no more: token"),
+        ("C: IDLE\nS: $ NO [EXPIRED] token\n", "counts no more: token"),
     ] {
         let (mut remote, _) = selected("IDLE", script).await;
         let error = wait(&mut remote, NEVER).await.expect_err("the server is gone");
