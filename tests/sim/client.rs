@@ -212,7 +212,9 @@ impl Client {
         }
         let set = unread.join(",");
         if let Answer::No(why) = self.command(now, &format!("UID FETCH {set} (BODY.PEEK[])")) {
-            self.expect(why.contains("[UNAVAILABLE]"), &format!("a reason why bytes cannot be had, not {why:?}"));
+            // The store may have died under it.
+            let is_told = why.contains("[UNAVAILABLE]") || why.contains("[SERVERBUG] The mail store failed");
+            self.expect(is_told, &format!("a reason why bytes cannot be had, not {why:?}"));
             self.command(now, &format!("UID FETCH {set} (ENVELOPE)"));
         }
     }

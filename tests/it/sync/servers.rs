@@ -341,6 +341,18 @@ fn a_server_restored_from_a_backup_is_recognised_however_much_came_since() {
     }
 }
 
+/// Found by the simulator, seed 21353 (QUIRKS.md row 19).
+#[test]
+fn flags_of_messages_that_the_server_leaves_out_of_its_list_are_asked_for() {
+    let world = with_mail(Traits::plain());
+    world.server.state().leaves_out = [2].into();
+    world.server.set_flags("INBOX", 1, "\\Seen");
+    world.server.set_flags("INBOX", 2, "\\Flagged");
+    world.settle();
+    assert_eq!(world.here(), world.there());
+    world.assert_sound();
+}
+
 /// Found by the simulator, seed 3256: what was sent, or taken in, behind the cursor was believed though the server had it no
 /// more, since it was as the cursor had it.
 #[test]
