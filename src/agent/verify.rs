@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::control::failure;
+use super::control::{failure, read};
 use super::daemon::Agent;
 use super::servers::{Incoming, Servers};
 use super::settled;
@@ -31,7 +31,6 @@ use crate::upstream::imap::{Connector, ImapRemote};
 struct Found {
     mailboxes: u64,
     messages: u64,
-    unsettled: u64,
     differences: Vec<String>,
     uncompared: Vec<String>,
 }
@@ -72,7 +71,8 @@ pub(super) async fn run(agent: &Arc<Agent>, account: Option<&str>, store_only: b
             Ok(found) => (found, None),
             Err(trouble) => (Found::default(), Some(trouble.to_string())),
         };
-        let Found { mailboxes, messages, unsettled, differences, uncompared } = found;
+        let Found { mailboxes, messages, differences, uncompared } = found;
+        let unsettled = read(&agent.common.store, |reader| reader.entries(id))?.len() as u64;
         let name = config.name;
         accounts.push(VerifiedAccount { name, mailboxes, messages, differences, uncompared, unsettled, error });
     }
@@ -166,7 +166,6 @@ async fn look_into(
     })?;
     found.mailboxes += 1;
     found.messages += facts.len() as u64;
-    found.unsettled += pending.iter().filter(|pending| **pending).count() as u64;
     if mailbox.cursor.uid_validity != Some(selected.uid_validity) {
         let (there, here) = (selected.exists, facts.len());
         found.uncompared.push(format!(

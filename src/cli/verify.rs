@@ -73,8 +73,10 @@ fn show_account(context: &mut Context, account: &VerifiedAccount) -> std::io::Re
     let count = match account.error {
         Some(_) => String::new(),
         None => format!(
-            "  {} messages in {} mailboxes, {} not settled yet",
-            account.messages, account.mailboxes, account.unsettled
+            "  {} messages in {} mailboxes, {} in the journal",
+            account.messages,
+            account.mailboxes,
+            counted(account.unsettled, "act", "acts")
         ),
     };
     let screen = &mut context.screen;

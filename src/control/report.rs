@@ -435,7 +435,7 @@ pub struct VerifiedAccount {
     /// Mailboxes that could not be compared, and why.
     #[serde(default)]
     pub uncompared: Vec<String>,
-    /// Messages with something still to be done upstream, which were not compared.
+    /// Journal entries still to be done upstream: what they are about was not compared.
     pub unsettled: u64,
     /// Why the server could not be asked; `null`: it was.
     pub error: Option<String>,
