@@ -332,3 +332,83 @@ async fn run<S: Sender>(engine: &Engine<S>, clock: &Clock) -> crate::store::Resu
     let due = engine.next_due()?;
     Ok(due.map_or(REST_MAX, |due| clock.until(due).min(REST_MAX)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::outbox::sender::Recipient;
+    use crate::store::{Error, Executor, Fate, Moment, NewSubmission, Options};
+    use crate::types::Timestamp;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
+
+    /// A disk that has no room for so many commits.
+    struct Full(AtomicUsize);
+
+    impl Fate for Full {
+        fn at(&self, moment: Moment) -> crate::store::Result<()> {
+            let is_refused = |left: usize| (moment == Moment::BeforeCommit).then(|| left.checked_sub(1)).flatten();
+            match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_refused) {
+                Ok(_) => Err(Error::DiskFull),
+                Err(_) => Ok(()),
+            }
+        }
+    }
+
+    /// Takes everything, and tells.
+    struct Taking(Arc<Notify>);
+
+    impl Sender for Taking {
+        async fn send(&self, envelope: &Envelope, _: &mut dyn ByteSource) -> Result<Vec<Outcome>, SendError> {
+            self.0.notify_one();
+            Ok(vec![Outcome::Accepted(Reply::own(250, "2.0.0", "taken")); envelope.recipients.len()])
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_for_which_the_disk_has_no_room_at_the_start_is_worked_off_once_there_is() {
+        for commits_refused in 1..4 {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
+            let disk = Arc::new(Full(AtomicUsize::new(0)));
+            let store = Store::open_under(folder.path(), &options, NOW, disk.clone()).expect("a new store");
+            let account = store.write(Origin::Authority, NOW, |txn| txn.ensure_account("ada")).expect("an account");
+            let mut upload = store.upload();
+            upload.write(b"Message-ID: <1@here>\r\n\r\nHi\r\n").expect("room");
+            let to = Recipient { address: "bob@far.example".to_owned(), notify: None, orcpt: None };
+            let new = NewSubmission {
+                account,
+                content: upload.finish().expect("room"),
+                envelope: Envelope {
+                    mail_from: "ada@here".to_owned(),
+                    recipients: vec![to],
+                    eight_bit: false,
+                    smtp_utf8: false,
+                    ret: None,
+                    envid: None,
+                },
+                message_id: "<1@here>".to_owned(),
+                file: false,
+                not_before: None,
+            };
+            store.write(Origin::Authority, NOW, move |txn| txn.enqueue(&new)).expect("room");
+            disk.0.store(commits_refused, Ordering::SeqCst);
+            let settings = Settings {
+                origin: Origin::Authority,
+                hostname: "here".to_owned(),
+                sent_copy: SentCopy::AfterLooking,
+                attempts_at_once: 1,
+            };
+            let taken = Arc::new(Notify::new());
+            let sender = Arc::new(Taking(Arc::clone(&taken)));
+            let clock = Clock::from_fn(|| NOW);
+            tokio::select! {
+                () = taken.notified() => {}
+                () = work_off_one(store.clone(), account, sender, settings, &clock) => panic!("the queue was given up"),
+            }
+            assert_eq!(disk.0.load(Ordering::SeqCst), 0, "it was refused each time before");
+        }
+    }
+}
