@@ -340,7 +340,7 @@ fn users_of(config: &Config, store: &Store, clock: &Clock) -> store::Result<BTre
     store.write(store::Origin::Upstream, clock.now(), move |txn| {
         let mut user = |config: config::Account| {
             let account = maildrop::ensure_account(txn, &config.name, maildrop::is_maildrop(&config))?;
-            let can_send = config.smtp.is_some();
+            let can_send = !config.smtp.is_empty();
             Ok((config.name, User { account, address: config.address, can_send }))
         };
         accounts.into_iter().map(&mut user).collect()

@@ -18,7 +18,7 @@ use crate::upstream::{
 /// What EHLO says: the servers of an account know us by our login, and the machine's name is nobody's business.
 const HELLO_NAME: &str = "localhost";
 
-/// Both servers of an account, as values.
+/// The servers of an account, as values.
 #[derive(Debug, Clone)]
 pub struct Servers<D = Tcp> {
     pub incoming: Incoming<D>,
@@ -54,7 +54,7 @@ impl<D: Dial + Clone> ServersOf<D> {
 
     /// Does the account have a server to send by?
     pub fn can_send(&self) -> bool {
-        self.account.smtp.is_some()
+        !self.account.smtp.is_empty()
     }
 
     /// The servers; where they must be made and another is making them, that is waited for.
@@ -123,11 +123,12 @@ impl<D: Dial + Clone> Servers<D> {
 
     fn with_password(account: &Account, dial: D, tls: &ClientTls, password: &Secret) -> Self {
         let login = Login { user: account.user.clone(), password: password.clone(), kind: account.secret, nonce };
-        let sender = |server: &Server| {
-            SmtpSender::new(dial.clone(), endpoint(server), tls.clone(), Some(login.clone()), HELLO_NAME)
+        let sender = |(first, more): (&Server, &[Server])| SmtpSender {
+            more: more.iter().map(endpoint).collect(),
+            ..SmtpSender::new(dial.clone(), endpoint(first), tls.clone(), Some(login.clone()), HELLO_NAME)
         };
         Self {
-            smtp: account.smtp.as_ref().map(sender),
+            smtp: account.smtp.split_first().map(sender),
             incoming: match &account.incoming {
                 config::Incoming::Imap(server) => Incoming::Imap(Connector {
                     quirks: account.quirks.clone(),
@@ -167,7 +168,7 @@ fn client_tls(account: &Account) -> Result<ClientTls, ServersError> {
         None => None,
     };
     let is_protected = |server: &Server| server.tls != TlsMode::None;
-    if !is_protected(account.incoming.server()) && !account.smtp.as_ref().is_some_and(is_protected) {
+    if !is_protected(account.incoming.server()) && !account.smtp.iter().any(is_protected) {
         return Ok(ClientTls::unauthenticated());
     }
     let path = || account.tls_ca.clone().unwrap_or_default();

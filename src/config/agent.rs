@@ -49,8 +49,8 @@ pub struct Account {
     pub address: String,
     /// Where its mail comes from.
     pub incoming: Incoming,
-    /// `None`: mail cannot be submitted for this account.
-    pub smtp: Option<Server>,
+    /// What it is sent by: the first that answers. None: mail cannot be submitted for this account.
+    pub smtp: Vec<Server>,
     /// The user name upstream.
     pub user: String,
     pub password: Credential,
@@ -162,7 +162,8 @@ struct RawAccount {
     address: Spanned<String>,
     imap: Option<Spanned<RawServer>>,
     pop3: Option<Spanned<RawPop3>>,
-    smtp: Option<RawServer>,
+    #[serde(default)]
+    smtp: OneOrMore,
     user: Option<Spanned<String>>,
     password: Option<Spanned<Password>>,
     password_command: Option<Spanned<Vec<String>>>,
@@ -201,6 +202,36 @@ struct RawServer {
     tls: Option<Spanned<TlsMode>>,
     #[serde(default)]
     allow_plaintext: bool,
+}
+
+/// A server, or several in the order in which they are tried.
+#[derive(Default)]
+struct OneOrMore(Vec<RawServer>);
+
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> serde::de::Visitor<'de> for Reader {
+            type Value = OneOrMore;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(
+                    "a table such as { host = \"mail.example.org\", port = 465, tls = \"implicit\" }, or several in [ ]",
+                )
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<OneOrMore, A::Error> {
+                RawServer::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                    .map(|one| OneOrMore(vec![one]))
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMore, A::Error> {
+                let mut servers = Vec::new();
+                while let Some(server) = seq.next_element()? {
+                    servers.push(server);
+                }
+                Ok(OneOrMore(servers))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 /// A server of mail that is taken, and how long it stays there.
@@ -336,8 +367,10 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
         incoming,
         smtp: raw
             .smtp
+            .0
+            .into_iter()
             .map(|smtp| server(source, smtp, raw.allow_plaintext, Ports { implicit: 465, other: 587 }))
-            .transpose()?,
+            .collect::<Result<_, _>>()?,
         user: raw.user.map_or_else(|| address.clone(), Spanned::into_inner),
         name: raw.name.into_inner(),
         address: raw.address.into_inner(),

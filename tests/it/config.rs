@@ -47,7 +47,7 @@ fn a_whole_configuration_is_read() {
     let name = |text| MailboxName::parse(text).expect("a valid name");
     assert!(work.folders.includes(&name("INBOX")) && !work.folders.includes(&name("[Gmail]/All Mail")));
     assert_eq!((home.incoming.server().port, home.user.as_str()), (143, "me@home.test"));
-    assert!(home.smtp.is_none());
+    assert!(home.smtp.is_empty());
     assert!(matches!(&home.password, Credential::Command(argv) if argv[..] == ["pass", "show", "home"]));
     let text = "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = { host = \"h\" }\nkeyring = true\n";
     let config = Config::parse(text, Path::new("config.toml")).expect("valid");
@@ -70,6 +70,33 @@ fn an_account_without_imap_takes_its_mail_by_pop3_and_says_how_long_it_stays_the
         let server = Server { host: "h".to_owned(), port: 995, tls: TlsMode::Implicit };
         assert_eq!(account.incoming, Incoming::Pop3 { server, keep: meant });
         assert_eq!(account.poll_seconds, 300);
+    }
+}
+
+#[test]
+fn an_account_may_have_several_servers_to_send_by() {
+    let account = |smtp: &str| {
+        let text = format!(
+            "[[account]]\nname = \"a\"\naddress = \"a@b\"\nimap = {{ host = \"h\" }}\npassword = \"p\"\nsmtp = {smtp}\n"
+        );
+        parse(&text).map(|config| config.accounts[0].smtp.clone())
+    };
+    let server = |host: &str, port, tls| Server { host: host.to_owned(), port, tls };
+    let (one, two) = (server("one", 465, TlsMode::Implicit), server("two", 587, TlsMode::StartTls));
+    assert_eq!(account("{ host = \"one\" }"), Ok(vec![one.clone()]));
+    assert_eq!(account("[{ host = \"one\" }, { host = \"two\", tls = \"starttls\" }]"), Ok(vec![one, two]));
+    assert_eq!(account("[]"), Ok(Vec::new()));
+    for (smtp, expected) in [
+        ("[{ host = \"one\" }, { host = \"two\", tls = \"none\" }]", "6:49: two is not this machine"),
+        ("[{ host = \"one\" }, { hots = \"two\" }]", "6:29: unknown key `hots`"),
+        ("{ host = \"one\", port = 0 }", "6:31: "),
+        (
+            "7",
+            "6:8: invalid type: integer `7`, expected a table such as { host = \"mail.example.org\", port = 465, tls = \"implicit\" }, or several in [ ]",
+        ),
+    ] {
+        let error = account(smtp).expect_err(smtp).to_string();
+        assert!(error.starts_with(&format!("/etc/mailtide/config.toml:{expected}")), "{error}");
     }
 }
 

@@ -45,6 +45,7 @@ fn send(mode: u8, dial: Speaks, secret: &str) -> Result<Vec<Outcome>, SendError>
         Login { user: "ann".to_owned(), password: Secret::new(secret), kind: SecretKind::Password, nonce: || None };
     let sender = SmtpSender {
         dial,
+        more: Vec::new(),
         endpoint: endpoint(),
         tls: TLS.clone(),
         login: (mode & LOGIN != 0).then_some(login),

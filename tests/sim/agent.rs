@@ -233,7 +233,7 @@ impl Agent {
             name: name.to_owned(),
             address: format!("{name}@{DOMAIN}"),
             incoming: config::Incoming::Imap(server(IMAP_PORT)),
-            smtp: Some(server(SMTP_PORT)),
+            smtp: vec![server(SMTP_PORT)],
             user: name.to_owned(),
             password: Credential::Password(Secret::new(PASSWORD)),
             secret: SecretKind::Password,

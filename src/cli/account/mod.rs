@@ -17,7 +17,7 @@ use crate::config::{self, Account, Config, Server, TlsMode};
 use crate::outbox::sender::SendError;
 use crate::sync::maildrop::seam::{Maildrop, OpenMaildrop};
 use crate::sync::remote::{Connect, Remote, RemoteError};
-use crate::upstream::{Connector, Pop3Connector, Tcp};
+use crate::upstream::{Connector, Pop3Connector, SmtpSender, Tcp};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Act {
@@ -72,7 +72,7 @@ fn listed(account: &Account) -> Listed {
         user: account.user.clone(),
         imap: matches!(account.incoming, config::Incoming::Imap(_)).then(|| shown(account.incoming.server())),
         pop3: matches!(account.incoming, config::Incoming::Pop3 { .. }).then(|| shown(account.incoming.server())),
-        smtp: account.smtp.as_ref().map(shown),
+        smtp: Some(account.smtp.iter().map(shown).collect::<Vec<_>>().join(", ")).filter(|smtp| !smtp.is_empty()),
     }
 }
 
@@ -155,16 +155,17 @@ pub(super) async fn test_account(account: &Account) -> Vec<Tested> {
         Incoming::Imap(connector) => test_imap(connector).await,
         Incoming::Pop3(connector, _) => test_pop3(connector).await,
     };
-    let mut both = vec![tested(protocol, account.incoming.server(), outcome.map_err(failed))];
-    if let (Some(sender), Some(address)) = (&servers.smtp, &account.smtp) {
+    let mut all = vec![tested(protocol, account.incoming.server(), outcome.map_err(failed))];
+    let senders = servers.smtp.iter().flat_map(SmtpSender::each);
+    for (sender, address) in senders.zip(&account.smtp) {
         let outcome = sender.check().await.map(|()| "logged in".to_owned());
         let outcome = outcome.map_err(|error| {
             let refused = matches!(error, SendError::LoginRefused { .. });
             (error.to_string(), if refused { Exit::NoPermission } else { Exit::TempFail })
         });
-        both.push(tested("smtp", address, outcome));
+        all.push(tested("smtp", address, outcome));
     }
-    both
+    all
 }
 
 fn failed(error: RemoteError) -> (String, Exit) {

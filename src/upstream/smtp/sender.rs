@@ -15,6 +15,8 @@ use crate::upstream::tls::ClientTls;
 pub struct SmtpSender<D = Tcp> {
     pub dial: D,
     pub endpoint: Endpoint,
+    /// Servers that take the same mail with the same login: each is tried where none before it is there for anybody.
+    pub more: Vec<Endpoint>,
     pub tls: ClientTls,
     /// `None`: no AUTH (relay).
     pub login: Option<Login>,
@@ -36,15 +38,27 @@ impl<D> SmtpSender<D> {
     ) -> Self {
         let hello_name = hello_name.into();
         let timeouts = Timeouts { silence_ms: limits::UPSTREAM_SMTP_SILENCE_TIMEOUT_MS, ..Timeouts::default() };
-        Self { dial, endpoint, tls, login, hello_name, timeouts, kept: None }
+        Self { dial, endpoint, more: Vec::new(), tls, login, hello_name, timeouts, kept: None }
+    }
+}
+
+impl<D: Dial + Clone> SmtpSender<D> {
+    /// Each of its servers alone.
+    pub fn each(&self) -> Vec<Self> {
+        let alone = |endpoint: &Endpoint| Self { endpoint: endpoint.clone(), more: Vec::new(), ..self.clone() };
+        self.endpoints().map(alone).collect()
     }
 }
 
 impl<D: Dial> SmtpSender<D> {
     /// Would a message be taken? Connects, logs in and leaves.
     pub async fn check(&self) -> Result<(), SendError> {
-        self.connect(true).await?.quit().await;
+        self.connect().await?.quit().await;
         Ok(())
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.endpoint).chain(&self.more)
     }
 
     /// To as many of those recipients as the server takes in one session.
@@ -63,12 +77,7 @@ impl<D: Dial> SmtpSender<D> {
                 Ok(was_taken) => return Ok(self.goodbye(conversation, was_taken)),
             }
         }
-        let connected = match self.connect(true).await {
-            // Opportunistic TLS that fails is as good as none (RFC 7435 section 3).
-            Err(SendError::Insecure { .. }) if self.endpoint.may_be_plain() => self.connect(false).await,
-            connected => connected,
-        };
-        let mut conversation = connected?;
+        let mut conversation = self.connect().await?;
         let was_taken = run(&mut conversation, envelope, open, bytes, outcomes).await?;
         Ok(self.goodbye(conversation, was_taken))
     }
@@ -82,9 +91,26 @@ impl<D: Dial> SmtpSender<D> {
         }
     }
 
-    /// A connection on which mail may be sent.
-    async fn connect(&self, with_tls: bool) -> Result<Conversation, SendError> {
-        let Self { dial, endpoint, tls, login, hello_name, timeouts, kept: _ } = self;
+    /// A connection on which mail may be sent, to the first server that is there. No message was begun, so none can get
+    /// one twice; what is wrong with a login or with TLS another server does not mend.
+    async fn connect(&self) -> Result<Conversation, SendError> {
+        let mut first = None;
+        for endpoint in self.endpoints() {
+            let connected = match self.connect_to(endpoint, true).await {
+                // Opportunistic TLS that fails is as good as none (RFC 7435 section 3).
+                Err(SendError::Insecure { .. }) if endpoint.may_be_plain() => self.connect_to(endpoint, false).await,
+                connected => connected,
+            };
+            match connected {
+                Err(error @ (SendError::Lost { .. } | SendError::Refused { .. })) => _ = first.get_or_insert(error),
+                decided => return decided,
+            }
+        }
+        Err(first.expect("there is one server at least"))
+    }
+
+    async fn connect_to(&self, endpoint: &Endpoint, with_tls: bool) -> Result<Conversation, SendError> {
+        let Self { dial, tls, login, hello_name, timeouts, .. } = self;
         let stream = dial::open(dial, endpoint, tls, *timeouts).await.map_err(|error| dial_error(endpoint, error))?;
         let implicit = endpoint.tls == TlsMode::Implicit;
         let mut conversation = Conversation::begin(stream, endpoint, *timeouts, implicit, hello_name).await?;

@@ -16,6 +16,7 @@ const ACCEPTED: &str =
 fn sender(dial: Scripted, login: bool) -> SmtpSender<Scripted> {
     SmtpSender {
         endpoint: Endpoint { host: "mx.example".to_owned(), port: 25, tls: TlsMode::None, allow_plaintext: true },
+        more: Vec::new(),
         tls: account(dial.clone()).tls,
         dial,
         login: login.then(|| Login {
@@ -337,6 +338,33 @@ async fn a_server_that_takes_nothing_says_why() {
             "{said}\nis not {expected}\nafter {script:.300}"
         );
         assert!(!said.contains("hunter2"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_server_is_tried_where_one_is_not_there_and_never_after_a_message_went_out() {
+    let mail = format!("{GREETING}{ACCEPTED}C: MAIL..\nC: RCPT..\nS: 250\nS: 250\nC: DATA\nS: 354\nC: hi\nC: .\n");
+    let whole = format!("{mail}S: 250 taken\nC: QUIT\nS: 221 bye\n");
+    let whole = whole.as_str();
+    let auth = format!("{GREETING}S: 250-mx\nS: 250 AUTH PLAIN\nC: AUTH PLAIN..\nS: 535 no");
+    for (login, scripts, expected) in [
+        (false, vec![whole], "+250"),
+        (false, vec!["S: 421 busy\nC: QUIT\nS: 221 bye", whole], "+250"),
+        (false, vec!["", "S: 554 none here\nC: QUIT\nS: 221 bye", whole], "+250"),
+        (false, vec!["S: 421 busy", "S: 421 full"], "Refused busy"),
+        (false, vec![&mail, whole], "AnswerLost"),
+        (true, vec![&auth, whole], "LoginRefused"),
+    ] {
+        let dial = Scripted::new(&scripts, Line::default());
+        let mut sender = sender(dial.clone(), login);
+        let host = |host: &str| Endpoint { host: host.to_owned(), ..sender.endpoint.clone() };
+        sender.more = vec![host("two.example"), host("three.example")];
+        let said = match sender.send(&envelope(&["b@b"]), &mut b"hi".to_vec()).await {
+            Ok(outcomes) => shown(&outcomes),
+            Err(error) => format!("{error:?}"),
+        };
+        let (variant, part) = expected.split_once(' ').unwrap_or((expected, ""));
+        assert!(said.starts_with(variant) && said.contains(part), "{said}\nis not {expected}\nafter {scripts:?}");
     }
 }
 

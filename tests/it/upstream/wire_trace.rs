@@ -71,6 +71,7 @@ async fn everything_is_logged_but_secrets_and_mail() {
     let imap = account(dial.clone());
     let sender = SmtpSender {
         dial,
+        more: Vec::new(),
         endpoint: imap.endpoint.clone(),
         tls: imap.tls.clone(),
         login: Some(Login {
