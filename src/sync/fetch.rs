@@ -73,7 +73,12 @@ impl<R: Remote> Pass<'_, R> {
         let mut todo: Vec<&[RemoteUid]> = uids.chunks(FINGERPRINTS_MAX).rev().collect();
         while let Some(uids) = todo.pop() {
             match self.remote.fingerprints(&uids.iter().copied().collect()).await {
-                Ok(some) => shown.extend(some),
+                Ok(some) => {
+                    // Those that it leaves out of an answer about several (QUIRKS.md row 19) are asked for each.
+                    let is_left_out = |uid: &&RemoteUid| uids.len() > 1 && !some.iter().any(|shown| shown.uid == **uid);
+                    todo.extend(uids.iter().filter(is_left_out).map(std::slice::from_ref));
+                    shown.extend(some);
+                }
                 Err(RemoteError::Refused { .. }) if uids.len() > 1 => {
                     let (first, second) = uids.split_at(uids.len() / 2);
                     todo.extend([second, first]);

@@ -21,7 +21,7 @@ pub struct Facts {
     pub upstream: Option<Upstream>,
     /// Another open entry, parked or in flight, is still to bring it upstream.
     pub is_awaited: bool,
-    /// Nobody could see whether it was sent: nothing is done with it before that is seen.
+    /// Nobody could see whether it was sent, or where it is: nothing is done with it before that is seen.
     pub is_in_doubt: bool,
 }
 

@@ -235,6 +235,8 @@ fn view(reader: &Reader<'_>, nets: &[Net], entries: &[Entry]) -> store::Result<V
     let mut view = View::default();
     for message in wanted {
         let Some(facts) = reader.message_facts(message)? else { continue };
+        // It vanished, and what that means is for the user to say.
+        let is_missing = facts.upstream.as_ref().is_some_and(|binding| binding.uid.is_none());
         let upstream = facts
             .upstream
             .and_then(|binding| Some(Upstream { mailbox: binding.mailbox, uid: binding.uid?, base: binding.base }));
@@ -242,7 +244,7 @@ fn view(reader: &Reader<'_>, nets: &[Net], entries: &[Entry]) -> store::Result<V
             view.keeps.insert(upstream.mailbox, keeps(reader, upstream.mailbox)?);
         }
         let is_awaited = awaited.contains(&message);
-        let is_in_doubt = doubted.contains(&message);
+        let is_in_doubt = is_missing || doubted.contains(&message);
         view.messages
             .insert(message, Facts { place: facts.place, flags: facts.flags, upstream, is_awaited, is_in_doubt });
     }

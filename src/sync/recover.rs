@@ -208,31 +208,43 @@ impl<R: Remote> Pass<'_, R> {
             flags.keys().copied().filter(|uid| !bound.contains(*uid)).collect()
         };
         let sizes: BTreeSet<u64> = sought.iter().filter_map(|(_, hash, size)| hash.map(|_| *size)).collect();
-        let shown = match free(&flags) {
+        let mut shown = match free(&flags) {
             free if free.is_empty() => Vec::new(),
             free => self.remote.fingerprints(&free).await?,
         };
-        let alike = self.alike(sought, &shown)?;
+        let mut alike = self.alike(sought, &shown)?;
         // Those of which the bytes are not here are known by that alone.
-        let is_known = |uid: RemoteUid| alike.iter().any(|(_, alike)| *alike == uid);
-        let is_alike = |shown: &&Fingerprinted| sizes.contains(&shown.size_bytes) && !is_known(shown.uid);
+        let is_alike = |shown: &&Fingerprinted| {
+            sizes.contains(&shown.size_bytes) && !alike.iter().any(|(_, alike)| *alike == shown.uid)
+        };
         let mut hashed: UidSet<RemoteUid> = shown.iter().filter(is_alike).map(|shown| shown.uid).collect();
         let mut hashes = self.hashes(&hashed).await?;
-        let find = |hashes: &BTreeMap<RemoteUid, ContentHash>| {
+        let find = |hashes: &BTreeMap<RemoteUid, ContentHash>, alike: &[(MessageId, RemoteUid)]| {
             let by_hash = sought.iter().filter_map(|(message, hash, _)| Some((*message, (*hash)?)));
             let mut found = identity::by_hash(by_hash, hashes);
-            found.extend(alike.iter().copied());
+            found.extend(alike);
             found
         };
-        let mut found = find(&hashes);
-        if found.len() < sought.len() && sought.iter().any(|(_, hash, _)| hash.is_some()) {
+        let mut found = find(&hashes, &alike);
+        if found.len() < sought.len() {
             // RFC822.SIZE may be a lie (QUIRKS.md row 14), and FETCH may leave messages out (row 19): all that SEARCH tells
-            // of is asked for, and the bytes decide, lest it be sent again and again.
+            // of is asked for, and the bytes decide where they are here, lest it be sent again and again.
             let there = self.remote.present(&from(first)).await?;
             flags = flags_of(self.scan_each(&there).await?);
-            hashed = free(&flags).difference(&hashed);
-            hashes.extend(self.hashes(&hashed).await?);
-            found = find(&hashes);
+            let known: UidSet<RemoteUid> = shown.iter().map(|shown| shown.uid).collect();
+            let unshown: Vec<RemoteUid> = free(&flags).difference(&known).iter().collect();
+            if sought.iter().any(|(_, hash, _)| hash.is_none()) {
+                let (more, refused) = self.show_each(&unshown).await?;
+                refused.map_or(Ok(()), Err)?;
+                shown.extend(more);
+                alike = self.alike(sought, &shown)?;
+            }
+            if sought.iter().any(|(_, hash, _)| hash.is_some()) {
+                hashed = free(&flags).difference(&hashed);
+                hashes.extend(self.hashes(&hashed).await?);
+                hashes.retain(|uid, _| !alike.iter().any(|(_, alike)| alike == uid));
+            }
+            found = find(&hashes, &alike);
         }
         let is_same = known.is_some_and(|(uid_validity, _)| uid_validity == selected.uid_validity);
         let came = selected.uid_next.filter(|_| is_same).map_or(0, |next| next.get().saturating_sub(first.get()));
