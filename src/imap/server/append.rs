@@ -9,7 +9,7 @@
 use super::backend::{Account, Append, Appended, Backend, Upload};
 use super::catenate::catenate;
 use super::config::Capability;
-use super::expunge::refuse_read_only;
+use super::expunge::{mod_seq_after, refuse_read_only};
 use super::framer::Announced;
 use super::reply::{Context, Done, Refusal, Reply, User};
 use super::table::Outcome;
@@ -209,7 +209,7 @@ impl<A: Account> Appending<A> {
         self,
         context: &mut Context,
         account: &mut A,
-        selected: Option<&mut View>,
+        mut selected: Option<&mut View>,
     ) -> Outcome<B> {
         let Self { replaces, target, mut messages, .. } = self;
         let Some((mailbox, uid)) = replaces else {
@@ -221,12 +221,14 @@ impl<A: Account> Appending<A> {
         };
         let message = messages.pop().ok_or_else(|| Refusal::bad("Expected a message"))?;
         let appended = account.replace(mailbox, uid, &target, message).map_err(Refusal::target)?;
-        note_own(selected, &appended);
+        note_own(selected.as_deref_mut(), &appended);
         // "in an untagged OK before sending the EXPUNGE" (RFC 8508 section 4.3), which the command's end tells.
         if context.has(Capability::UidPlus) {
             context.untagged_ok(&Code::AppendUid(appended.uid_validity, appended.uids), "The new message is there");
         }
-        Done::ok("Replaced")
+        // The old one went "as if it were being removed with a UID EXPUNGE command" (section 4.5).
+        let code = selected.map(|view| mod_seq_after(context, account, view)).transpose()?.flatten();
+        Ok(Done::Reply(Reply { code, text: "Replaced".into() }))
     }
 
     fn take(&mut self, context: &Context, account: &mut A, steps: Vec<AppendStep>) -> Result<(), Refusal> {

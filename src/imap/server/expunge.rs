@@ -72,13 +72,18 @@ pub fn uid_expunge<B: Backend>(
     expunged::<B>(context, account, view)
 }
 
-/// The tagged OK, with the mod-sequence after the expunge where the client knows of them (RFC 7162 section 3.2.7).
 fn expunged<B: Backend>(context: &Context, account: &mut B::Account, view: &View) -> Outcome<B> {
+    let code = mod_seq_after(context, account, view)?;
+    Ok(Done::Reply(Reply { code, text: "Expunged".into() }))
+}
+
+/// The code of the tagged OK: the mod-sequence after an expunge, where the client knows of them (RFC 7162 section 3.2.7).
+pub fn mod_seq_after<A: Account>(context: &Context, account: &mut A, view: &View) -> Result<Option<Code>, Refusal> {
     if !context.enabled.condstore || !context.has(Capability::CondStore) {
-        return Done::ok("Expunged");
+        return Ok(None);
     }
     let mod_seq = account.changes(view.mailbox, view.mod_seq(), false)?.highest_mod_seq;
-    Ok(Done::Reply(Reply::with(Code::HighestModSeq(mod_seq), "Expunged")))
+    Ok(Some(Code::HighestModSeq(mod_seq)))
 }
 
 /// EXAMINE selects for reading only (RFC 3501 section 6.3.2); and some mailboxes cannot be changed at all (RFC 5530: NOPERM).
