@@ -55,6 +55,9 @@ impl<R: Remote> Pass<'_, R> {
         }
         self.account_for_all(vanishing)?;
         let vanished = self.look_again().await?;
+        if !vanished.is_empty() {
+            self.catch_up().await?;
+        }
         if self.is_half_seen {
             return Ok(());
         }

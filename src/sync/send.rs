@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
+use super::cover::tells_nothing;
 use super::pass::{Pass, Refusal, Why, from, refusal};
 use super::plan::{Item, uids};
 use super::recover::Entered;
@@ -199,9 +200,12 @@ impl<R: Remote> Pass<'_, R> {
         // Of one that could not be looked into the UIDs may be others by now.
         let known = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox));
         let Some(known) = known else { return Ok(Err(())) };
-        let name = RemoteName(known.remote_name);
+        let name = RemoteName(known.remote_name.clone());
         let Ok(selected) = refusal(self.remote.select(&name, None).await)? else { return Ok(Err(())) };
         if known.cursor.uid_validity != Some(selected.uid_validity) {
+            return Ok(Err(()));
+        }
+        if tells_nothing(selected.uid_validity) && self.cursor_for(&known, &selected).await? != known.cursor {
             return Ok(Err(()));
         }
         self.selected = Some(mailbox);
@@ -332,7 +336,9 @@ impl<R: Remote> Pass<'_, R> {
     pub(super) fn target_as_listed(&self, mailbox: MailboxId) -> Result<Option<Target>> {
         let known = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox));
         let Some(known) = known else { return Ok(None) };
-        let listed = self.uid_validity_of(mailbox).filter(|listed| known.cursor.uid_validity == Some(*listed));
+        // Where UIDVALIDITY tells nothing it is looked at first whether the mailbox is the one that is known.
+        let is_it = |listed: &UidValidity| known.cursor.uid_validity == Some(*listed) && !tells_nothing(*listed);
+        let listed = self.uid_validity_of(mailbox).filter(is_it);
         let Some(uid_validity) = listed else { return Ok(None) };
         let (name, uid_next) = (RemoteName(known.remote_name), known.cursor.uid_next);
         Ok(Some(Target { mailbox, name, uid_validity, uid_next }))

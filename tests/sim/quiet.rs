@@ -96,7 +96,7 @@ fn decide_as_a_user(world: &mut World, round: usize) {
             }
             world.trace.tell(&format!("the user discards entry {} {:?}, parked: {why}", entry.id, entry.op));
             let id = entry.id;
-            let refused = too_big_for_the_server(world, &store, &entry);
+            let refused = let_go_with(world, &store, &entry);
             match store.write(Origin::Upstream, now, move |txn| txn.discard(id)) {
                 Ok(()) => refused.into_iter().for_each(|number| world.ledger.let_go(number)),
                 Err(error) => world.trace.tell(&format!("it cannot be: {error}")),
@@ -105,15 +105,23 @@ fn decide_as_a_user(world: &mut World, round: usize) {
     }
 }
 
-/// The messages that the entry was to bring to a server that does not take them, and never will.
-fn too_big_for_the_server(world: &World, store: &Store, entry: &Entry) -> Vec<u32> {
-    let is_refused = matches!(&entry.state, State::Parked { why, .. } if why.contains("[TOOBIG]"));
-    if !is_refused || !world.server.faults.has(Quirk::TooBigBad) {
+/// The messages that the entry was to bring to a server that does not take them, and never will; or of which the bytes were
+/// never here, and what was to be copied is there no more.
+fn let_go_with(world: &World, store: &Store, entry: &Entry) -> Vec<u32> {
+    let State::Parked { why, .. } = &entry.state else { return Vec::new() };
+    let is_too_big = why.contains("[TOOBIG]") && world.server.faults.has(Quirk::TooBigBad);
+    if !is_too_big && !why.contains("its bytes are not here") {
         return Vec::new();
     }
     let number = |message: &MessageId| {
         let facts = store.read(|reader| reader.message_facts(*message)).expect("facts")?;
-        mail::number_of(&bytes(store, facts.content?))
+        match facts.content {
+            Some(content) => mail::number_of(&bytes(store, content)),
+            None => {
+                let summary = store.read(|reader| reader.summary_of(*message)).expect("a summary")?;
+                mail::number_by(&String::from_utf8_lossy(summary.envelope.subject.as_deref()?))
+            }
+        }
     };
     entry.open.iter().filter_map(number).collect()
 }

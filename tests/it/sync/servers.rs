@@ -353,6 +353,27 @@ fn flags_of_messages_that_the_server_leaves_out_of_its_list_are_asked_for() {
     world.assert_sound();
 }
 
+/// Found by the simulator, seed 35037: what was moved while the mailbox of a copy was looked into again was taken for gone.
+#[test]
+fn a_message_that_someone_moves_at_any_moment_of_a_sync_is_always_here() {
+    for traits in Traits::all() {
+        for call in 1.. {
+            let world = with_mail(traits.clone());
+            world.server.copy("INBOX", 2, "INBOX");
+            let calls = world.server.state().calls;
+            world.server.state().meanwhile = Some((calls + call, "INBOX", 1, "B"));
+            world.sync().expect("a sync");
+            if world.server.state().meanwhile.take().is_some() {
+                break;
+            }
+            assert_eq!(world.here().matches('x').count(), 1, "before call {call}: {}", world.here());
+            world.settle();
+            assert_eq!(world.here(), world.there(), "before call {call}");
+            world.assert_sound();
+        }
+    }
+}
+
 /// Found by the simulator, seed 3256: what was sent, or taken in, behind the cursor was believed though the server had it no
 /// more, since it was as the cursor had it.
 #[test]
