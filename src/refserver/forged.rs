@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::serve::submission::begins_with_field;
+use crate::serve::completion::begins_with_field;
 use crate::smtp::reply::Refusal;
 use crate::types::limits;
 

@@ -4,6 +4,7 @@
 //! ours left out is added, in nobody else's name. A message whose sender is looked at is held whole, since nothing of it may
 //! be handed on before that. All of its local deliveries and its place in the queue are one transaction.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,8 @@ use super::receipts::Delivered;
 use super::rights::Writer;
 use super::senders::{Advice, Client, Held};
 use crate::outbox::sender::Envelope;
-use crate::serve::submission::{missing_fields, refusal};
+use crate::serve::completion::{Completed, completed};
+use crate::serve::submission::refusal;
 use crate::smtp::address::Address;
 use crate::smtp::reply::Refusal;
 use crate::smtp::server::Role;
@@ -121,17 +123,18 @@ impl Intake {
 
     /// The first of what goes on of a submission is the whole header: it gets what it lacks (RFC 6409 section 8).
     fn hand_on(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let mut missing = String::new();
+        let mut whole = Completed { missing: String::new(), head: Cow::Borrowed(bytes) };
         if let (false, Some(user)) = (self.is_header_through, self.bringer.user) {
             Writer { account: user, users: &self.delivery.users }.check(bytes)?;
             let author = self.bringer.mail_from.as_ref().map(Address::to_string);
             let author = author.or_else(|| self.delivery.users.address_of(user)).unwrap_or_default();
-            missing = missing_fields(bytes, &author, self.arrived, self.delivery.sequence.draw());
-            self.has_our_id = missing.starts_with("Message-ID");
+            whole = completed(bytes, &author, self.arrived, self.delivery.sequence.draw());
+            self.has_our_id = whole.missing.starts_with("Message-ID");
             self.is_header_through = true;
         }
         let mut uploads = self.to_deliver.iter_mut().chain(&mut self.to_relay);
-        let write = |upload: &mut Upload| upload.write(missing.as_bytes()).and_then(|()| upload.write(bytes));
+        let Completed { missing, head } = whole;
+        let write = |upload: &mut Upload| upload.write(missing.as_bytes()).and_then(|()| upload.write(&head));
         uploads.try_for_each(write).map_err(|error| refusal(&error))
     }
 

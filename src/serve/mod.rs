@@ -8,6 +8,7 @@
 
 mod acl;
 pub mod bring;
+pub mod completion;
 pub mod failures;
 pub mod imap;
 mod labels;

@@ -1,14 +1,14 @@
 //! The SMTP `Backend` of the agent's local face: takes the user's mail into the outbox.
 //!
-//! Rules: 250 is said once the message is durable in the outbox; its bytes are kept as they came, but for a Message-ID, a
-//! Date and a From put in front where the client left them out (RFC 6409 section 8): the Message-ID is what a message sent
-//! twice after a crash is known by, and a message without a From (RFC 5322 section 3.6) is refused by many servers.
+//! Rules: 250 is said once the message is durable in the outbox; its bytes are kept as they came, but for what its header
+//! lacks ([`completed`]): the Message-ID is what a message sent twice after a crash is known by, and a message without a
+//! From (RFC 5322 section 3.6) is refused by many servers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::completion::{Completed, completed};
 use super::{Refused, Users};
-use crate::message::header;
 use crate::outbox::sender::{Envelope, Recipient};
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
@@ -185,7 +185,7 @@ impl SubmissionUpload {
     /// The header is complete: writes it, with what it lacks in front.
     fn write_head(&mut self) -> Result<(), Refusal> {
         let Some(head) = self.head.take() else { return Ok(()) };
-        let missing = missing_fields(&head, &self.author, self.arrived, self.number);
+        let Completed { missing, head } = completed(&head, &self.author, self.arrived, self.number);
         let written = self.upload.write(missing.as_bytes()).and_then(|()| self.upload.write(&head));
         written.map_err(|error| refusal(&error))
     }
@@ -194,55 +194,6 @@ impl SubmissionUpload {
 /// Is there an empty line, at the beginning or around or after `seen`?
 fn has_header_end(head: &[u8], seen: usize) -> bool {
     head.starts_with(b"\r\n") || head[seen.saturating_sub(3)..].windows(4).any(|window| window == b"\r\n\r\n")
-}
-
-/// Message-ID, Date and From, as far as `head` lacks them. Of a message that is resent nobody here knows who wrote it.
-pub fn missing_fields(head: &[u8], author: &str, now: Timestamp, number: u64) -> String {
-    let has = |name: &str| header::fields(head).any(|field| field.is(name) && !field.unfolded().is_empty());
-    let names = |name: &str| header::fields(head).any(|field| field.is(name));
-    let mut missing = String::new();
-    if !has("Message-ID") {
-        missing += &format!("Message-ID: {}\r\n", new_message_id(head, author, now, number));
-    }
-    if !has("Date") {
-        missing += &format!("Date: {}\r\n", now.to_rfc5322());
-    }
-    // One that is empty is a second one with ours (RFC 5322 section 3.6: one, and no more).
-    if !author.is_empty() && !names("From") && !names("Resent-From") {
-        missing += &format!("From: {author}\r\n");
-    }
-    if !missing.is_empty() && !begins_with_field(head) {
-        // The message has no header at all: its first line is text.
-        missing += "\r\n";
-    }
-    missing
-}
-
-/// Is there a header? One that is empty counts, and one behind the line that begins a message in an mbox file.
-pub fn begins_with_field(head: &[u8]) -> bool {
-    let is_field = |field: header::Field<'_>| {
-        let behind = field.whole.strip_prefix(field.name).unwrap_or_default();
-        is_field_name(field.name) && behind.trim_ascii_start().starts_with(b":")
-    };
-    let mut fields = header::fields(head);
-    let Some(first) = fields.next() else { return true };
-    is_field(first) || first.name.starts_with(b"From ") && fields.next().is_some_and(is_field)
-}
-
-/// `field-name = 1*ftext` (RFC 5322 section 3.6.8).
-fn is_field_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic() && *byte != b':')
-}
-
-/// A Message-ID that no other message has: of the moment, a number that grows with each, and what is being sent.
-fn new_message_id(head: &[u8], author: &str, now: Timestamp, number: u64) -> String {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&number.to_le_bytes()).update(author.as_bytes()).update(b"\0").update(head);
-    let hash = hasher.finalize().to_hex();
-    let domain = author.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
-    // A domain in another script is not for a header of an ASCII message.
-    let domain = if domain.is_ascii() { domain } else { "localhost" };
-    format!("<{}.{}@{domain}>", now.unix_ms(), &hash[..20])
 }
 
 fn domain_of(from: &MailFrom) -> Option<&str> {
@@ -294,41 +245,5 @@ pub fn refusal(error: &Error) -> Refusal {
             tracing::error!(%error, "cannot take a message in");
             Refusal::local_trouble()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_missing_is_added() {
-        let now = Timestamp::from_unix_ms(1_000_000_000_000);
-        let (date, from) = ("Date: Sun, 09 Sep 2001 01:46:40 +0000\r\n", "From: me@example.org\r\n");
-        for (head, message_id, rest) in [
-            ("Message-ID: <1@x>\r\nDate: now\r\nFrom: a@b\r\n\r\n", false, String::new()),
-            ("message-id: <1@x>\r\nSubject: x\r\n\r\n", false, format!("{date}{from}")),
-            ("Date: now\r\nMessage-Id:\r\n\r\n", true, from.to_owned()),
-            ("Date: now\r\nfrom:\r\n\r\n", true, String::new()),
-            ("Date: now\r\nResent-From: a@b\r\n\r\n", true, String::new()),
-            ("\r\nbody", true, format!("{date}{from}")),
-            ("", true, format!("{date}{from}")),
-            ("just text\r\nDate: no\r\n", true, format!("{from}\r\n")),
-            ("two words: text\r\n", true, format!("{date}{from}\r\n")),
-        ] {
-            let missing = missing_fields(head.as_bytes(), "me@example.org", now, 1);
-            let rest_given = match message_id {
-                true => missing.split_once("@example.org>\r\n").map(|(_, rest)| rest.to_owned()),
-                false => Some(missing.clone()),
-            };
-            assert_eq!(missing.starts_with("Message-ID: <1000000000000."), message_id, "{head:?}");
-            assert_eq!(rest_given, Some(rest), "{head:?}");
-        }
-    }
-
-    #[test]
-    fn no_two_messages_get_the_same_message_id() {
-        let now = Timestamp::from_unix_ms(0);
-        assert_ne!(new_message_id(b"a", "me@x", now, 1), new_message_id(b"a", "me@x", now, 2));
     }
 }

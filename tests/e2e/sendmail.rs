@@ -83,12 +83,32 @@ fn what_sendmail_takes_is_in_the_outbox_of_the_account_that_sends_as_its_author(
 }
 
 #[test]
+fn a_text_without_a_header_is_a_body_and_an_empty_field_is_none() {
+    let desk = Desk::offline("");
+    let raw = |input: &str| {
+        assert_eq!(desk.sendmail(&["-i", "x@far.example"], input).code, 0, "{input}");
+        let id = desk.outbox().iter().filter_map(|entry| entry["id"].as_i64()).max().expect("one");
+        desk.agent.ctl_ok(&["outbox", "show", "--raw", &id.to_string()])
+    };
+    let text = raw("only text\nsecond line\n");
+    assert!(text.ends_with("From: ada@home.example\r\n\r\nonly text\r\nsecond line\r\n"), "{text}");
+    let named = raw("From: <>\nDate:\nMessage-ID: \nSubject: x\n\nx\n");
+    for name in ["From:", "Date:", "Message-ID:"] {
+        assert_eq!(named.lines().filter(|line| line.starts_with(name)).count(), 1, "{named}");
+    }
+    assert!(named.ends_with("From: ada@home.example\r\nSubject: x\r\n\r\nx\r\n"), "{named}");
+}
+
+#[test]
 fn what_sendmail_does_not_take_ends_as_sysexits_has_it() {
     let mut desk = Desk::offline("");
     for (arguments, input, code, word) in [
         (&["-t"][..], "Subject: x\n\nx\n", 64, "nobody is named"),
         (&["-i", "not-an-address"], LETTER, 64, "\"not-an-address\""),
         (&["-bd"], "", 64, "-bd"),
+        (&["-t"], "To: a@far.example b@far.example\n\nx\n", 64, "\"a@far.example b@far.example\" is no mail address"),
+        (&["-i", "a@far.example@evil.example"], LETTER, 64, "is no mail address"),
+        (&["x@far.example"], "From: me@@here\n\nx\n", 64, "is no mail address"),
         (
             &["-f", "me@elsewhere.example", "x@far.example"],
             "Subject: x\n\nx\n",
@@ -180,6 +200,8 @@ fn for_a_while_it_can_be_taken_back_sent_later_or_written_anew() {
     assert!(String::from_utf8_lossy(&delivered[0].bytes).ends_with("\r\n\r\nONE\r\n.\r\ntwo\r\n"));
     let waiting = || desk.agent.ctl_json(&["outbox", "list", "--waiting", "--json"]);
     wait_until("the delivery to be noted", SOON, || waiting().as_array().is_some_and(|all| all.len() == 1));
+    let late = desk.agent.ctl(&["outbox", "edit", &fourth]);
+    assert!(late.code == 1 && late.err.contains("has gone out already"), "no editor opens: {late:?}");
     assert_eq!(waiting()[0]["id"].to_string(), second);
     assert_eq!(desk.outbox().len(), 2, "what was sent lately is listed, too");
 }
@@ -199,6 +221,8 @@ fn an_edit_that_comes_to_nothing_leaves_the_message_to_go_out_when_it_would_have
         ("false", 1, "stays as it was"),
         ("/nowhere/editor", 1, "cannot edit with /nowhere/editor"),
         ("true", 0, "Nothing was changed"),
+        ("truncate -s 0", 1, "nothing was written; the message stays as it was"),
+        ("sed -i s/bea@home/eve@home/", 77, "no account here sends as eve@home.example"),
         (refusing.to_str().expect("a plain path"), 64, "what you wrote is in "),
     ] {
         let mut edit = desk.agent.command(env!("CARGO_BIN_EXE_syncctl"));
@@ -210,7 +234,9 @@ fn an_edit_that_comes_to_nothing_leaves_the_message_to_go_out_when_it_would_have
         let now = desk.outbox().remove(0);
         assert_eq!((&now["state"], &now["next_attempt"]), (&before["state"], &before["next_attempt"]), "{editor}");
         let kept = words.split_once("what you wrote is in ").map(|(_, path)| path.trim().to_owned());
-        assert!(kept.is_none_or(|path| std::fs::read_to_string(path).is_ok_and(|it| it.contains("no address"))));
+        assert!(kept.is_none_or(|path| {
+            std::fs::read_to_string(path).is_ok_and(|it| it.contains("no address") || it.contains("eve@home"))
+        }));
     }
 }
 

@@ -17,6 +17,7 @@ use crate::agent::Exit;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::sendmail::letter::Letter;
+use crate::cli::sendmail::no_address;
 use crate::cli::sendmail::submit::{self, Submission as Outgoing};
 use crate::control::Request;
 use crate::control::report::{ClientConfig, Source, Submission};
@@ -32,7 +33,10 @@ pub(super) async fn run(context: &mut Context, number: i64) -> Result<Exit, Fail
     let id = SubmissionId::new(number);
     let submission: Submission = context.ask(&Request::OutboxShow { id }).await?;
     if submission.state == "sending" {
-        return Err(said(format!("message {number} is being sent"), Exit::Failed));
+        return Err(said(format!("message {number} is being sent: try again in a moment"), Exit::Failed));
+    }
+    if submission.state == "handed-over" {
+        return Err(said(format!("message {number} has gone out already"), Exit::Failed));
     }
     let old = source(context, id).await?;
     let editor = editor::of(["VISUAL", "EDITOR"].map(|name| std::env::var(name).ok()));
@@ -40,7 +44,11 @@ pub(super) async fn run(context: &mut Context, number: i64) -> Result<Exit, Fail
     let draft = Draft::of(&old).map_err(failed)?;
     put_off(context, id).await?;
     let edited = edited(context, id, &draft, &editor).await;
-    let new = match edited.and_then(|()| draft.bytes().map_err(failed)) {
+    let written = edited.and_then(|()| draft.bytes().map_err(failed)).and_then(|new| match new.trim_ascii() {
+        b"" => Err(said("nothing was written", Exit::Failed)),
+        _ => Ok(new),
+    });
+    let new = match written {
         Ok(new) if new == old => {
             put_back(context, &submission).await?;
             context.screen.line("Nothing was changed.")?;
@@ -51,7 +59,7 @@ pub(super) async fn run(context: &mut Context, number: i64) -> Result<Exit, Fail
             // Without a daemon it goes out when it was put off to.
             let _ = put_back(context, &submission).await;
             let message = format!("{}; the message stays as it was", failure.message().unwrap_or_default());
-            let is_written_on = draft.bytes().is_ok_and(|new| new != old);
+            let is_written_on = draft.bytes().is_ok_and(|new| new != old && !new.trim_ascii().is_empty());
             return Err(said(if is_written_on { kept(&message, draft) } else { message }, failure.exit()));
         }
     };
@@ -143,17 +151,29 @@ async fn replace(context: &Context, before: &Submission, old: &[u8], new: &[u8])
 
 async fn submit(context: &Context, before: &Submission, old: &[u8], new: &[u8]) -> Result<(), Failure> {
     let (old, new) = (Letter::read(old, false), Letter::read(new, false));
+    let config: ClientConfig = context.ask(&Request::ClientConfig).await?;
+    let (user, from) = sender(&config, before, &old, &new)?;
     let outgoing = Outgoing {
-        user: before.account.clone(),
-        from: before.from.clone(),
+        user,
+        from,
         recipients: recipients(before, &old, &new)?,
         notify: None,
         ret: None,
         envid: None,
         bytes: new.into_bytes(),
     };
-    let config: ClientConfig = context.ask(&Request::ClientConfig).await?;
     submit::submit(&config, outgoing).await
+}
+
+/// Who logs in, and as whom it is sent: as it was, or as whom a new From names.
+fn sender(config: &ClientConfig, before: &Submission, old: &Letter, new: &Letter) -> Result<(String, String), Failure> {
+    match new.author().map_err(|word| said(no_address(&word), Exit::Usage))? {
+        Some(author) if old.author() != Ok(Some(author.clone())) => {
+            let user = submit::user_for(config, None, Some(&author))?;
+            Ok((user.user.clone(), author.to_string()))
+        }
+        _ => Ok((before.account.clone(), before.from.clone())),
+    }
 }
 
 /// Whom the new message goes to.
@@ -162,7 +182,7 @@ fn recipients(submission: &Submission, old: &Letter, new: &Letter) -> Result<Vec
         let words = letter.recipients().into_iter();
         words.map(|word| word.map(|address| address.to_string())).collect::<Result<Vec<_>, _>>()
     };
-    let new = named(new).map_err(|word| said(format!("{word:?} is no mail address"), Exit::Usage))?;
+    let new = named(new).map_err(|word| said(no_address(&word), Exit::Usage))?;
     // What the old one has wrong does not matter any more.
     let old: BTreeSet<String> = old.recipients().into_iter().flatten().map(|address| address.to_string()).collect();
     let has_it =

@@ -1,7 +1,9 @@
 //! What is read on standard input, made into a message: lines with CRLF, a From where there is none, and whom it is for.
 //! Pure.
 
-use crate::message::{Address as Named, Scanner, header};
+use super::addressees::parse_list;
+use crate::message::header;
+use crate::serve::completion::{begins_with_field, is_empty, without_empty};
 use crate::smtp::address::Address;
 use crate::types::encoded_words;
 
@@ -20,7 +22,7 @@ const QUOTED_NAME_MAX_BYTES: usize = 500;
 
 impl Letter {
     /// Lines may end as they like. With `dot_ends` a line with nothing but a dot is the end. The first line of a message
-    /// out of a mailbox file is no part of it.
+    /// out of a mailbox file is no part of it. A text whose first line is no header field is all body.
     pub fn read(input: &[u8], dot_ends: bool) -> Self {
         let mut bytes = Vec::with_capacity(input.len() + input.len() / 32);
         for (number, line) in input.split_inclusive(|byte| *byte == b'\n').enumerate() {
@@ -35,6 +37,9 @@ impl Letter {
             bytes.extend_from_slice(text);
             bytes.extend_from_slice(b"\r\n");
         }
+        if !begins_with_field(&bytes) {
+            bytes.splice(..0, *b"\r\n");
+        }
         Self { bytes }
     }
 
@@ -43,9 +48,14 @@ impl Letter {
         self.bytes
     }
 
-    /// Who wrote it: the address in From.
-    pub fn author(&self) -> Option<Address> {
-        self.addresses(&["From"]).into_iter().find_map(Result::ok)
+    /// Who wrote it: the first address in From, if From says anything; else what is no address there.
+    pub fn author(&self) -> Result<Option<Address>, String> {
+        let fields = header::fields(&self.bytes).filter(|field| field.is("From") && !is_empty(field));
+        let mut written = fields.flat_map(|field| parse_list(&field.unfolded())).collect::<Vec<_>>().into_iter();
+        match written.clone().find_map(Result::ok) {
+            Some(author) => Ok(Some(author)),
+            None => written.next().transpose(),
+        }
     }
 
     /// Whom the header names; what is no address as it is written.
@@ -56,14 +66,14 @@ impl Letter {
         }
     }
 
-    /// Puts a From in front.
+    /// Puts a From in front, in place of those that say nothing.
     pub fn add_from(&mut self, address: &str, name: Option<&str>) {
         let name = name.map(|name| name.chars().filter(|letter| !letter.is_control()).collect::<String>());
         let field = match name.as_deref().map(str::trim).filter(|name| !name.is_empty()) {
             Some(name) => format!("From: {} <{address}>\r\n", display_name(name)),
             None => format!("From: {address}\r\n"),
         };
-        self.bytes.splice(..0, field.into_bytes());
+        self.bytes = [field.as_bytes(), &without_empty(&self.bytes, &["From"])].concat();
     }
 
     fn addresses(&self, names: &[&str]) -> Vec<Result<Address, String>> {
@@ -81,25 +91,6 @@ fn display_name(name: &str) -> String {
     }
 }
 
-/// The addresses of a list as people write it, with names and groups.
-pub(in crate::cli) fn parse_list(list: &[u8]) -> Vec<Result<Address, String>> {
-    let field = [b"To: ", list, b"\r\n\r\n"].concat();
-    // Of what is no list at all nothing is left to be shown.
-    let whole = |word: String| if word.is_empty() { String::from_utf8_lossy(list).trim().to_owned() } else { word };
-    let found = Scanner::scan(&field).envelope;
-    found.to.iter().filter_map(address).map(|found| found.map_err(whole)).collect()
-}
-
-/// A host is missing where a group begins or ends, or where no address is.
-fn address(named: &Named) -> Option<Result<Address, String>> {
-    let mailbox = String::from_utf8_lossy(named.mailbox.as_deref()?).into_owned();
-    let host = String::from_utf8_lossy(named.host.as_deref()?).into_owned();
-    let text = format!("{mailbox}@{host}");
-    let quoted = || format!("\"{}\"@{host}", mailbox.replace('\\', "\\\\").replace('"', "\\\""));
-    let found = Address::parse(&text).or_else(|| Address::parse(&quoted()));
-    Some(found.ok_or(if host.is_empty() { mailbox.clone() } else { text }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +102,7 @@ mod tests {
             ("A: 1\n\n.\nmore\n", true, "A: 1\r\n\r\n"),
             ("A: 1\n\n.\nmore\n", false, "A: 1\r\n\r\n.\r\nmore\r\n"),
             ("From me Mon Nov 23\nA: 1\n\n", false, "A: 1\r\n\r\n"),
+            ("only text\nA: 1\n", false, "\r\nonly text\r\nA: 1\r\n"),
             ("", false, ""),
         ] {
             let letter = Letter::read(input.as_bytes(), dot_ends);
@@ -143,10 +135,10 @@ mod tests {
             ("  ", "me@x"),
             (&long, "=?utf-8?B?"),
         ] {
-            let mut letter = Letter::read(b"Subject: x\n\n", false);
-            assert_eq!(letter.author(), None);
+            let mut letter = Letter::read(b"From:\nSubject: x\nFrom: <>\n\n", false);
+            assert_eq!(letter.author(), Ok(None));
             letter.add_from("me@x", Some(name));
-            assert_eq!(letter.author().map(|it| it.to_string()), Some("me@x".to_owned()), "{name}");
+            assert_eq!(letter.author(), Ok(Address::parse("me@x")), "{name}");
             let text = String::from_utf8(letter.into_bytes()).expect("ASCII");
             assert!(text.starts_with(&format!("From: {written}")), "{name}: {text}");
             assert!(text.ends_with("\r\nSubject: x\r\n\r\n") && text.lines().all(|line| line.len() < 998), "{text}");

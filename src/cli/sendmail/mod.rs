@@ -3,6 +3,7 @@
 //! Rules: the mail goes through the daemon's local SMTP server like any other, so it is durable in the outbox when this
 //! ends with 0; the sender's address says which account it goes out by, and one that belongs to none is refused here.
 
+mod addressees;
 mod arguments;
 pub(super) mod letter;
 mod relay;
@@ -61,12 +62,12 @@ async fn message(context: &mut Context, options: Options) -> Result<Exit, Failur
     read.map_err(|error| temporary(format!("cannot read the message: {error}")))?;
     let mut letter = Letter::read(&input, !options.dot_is_text);
     drop(input);
-    let author = letter.author();
+    let author = letter.author().map_err(|word| usage(no_address(&word)))?;
     let user = submit::user_for(&config, options.from.as_deref(), author.as_ref())?.clone();
     if author.is_none() {
         letter.add_from(&user.address, options.full_name.as_deref());
     }
-    let written = options.recipients.iter().flat_map(|argument| letter::parse_list(argument.as_bytes()));
+    let written = options.recipients.iter().flat_map(|argument| addressees::parse_list(argument.as_bytes()));
     let mut recipients: Vec<Result<Address, String>> = written.collect();
     if options.recipients_in_header {
         recipients.extend(letter.recipients());
@@ -89,7 +90,7 @@ async fn message(context: &mut Context, options: Options) -> Result<Exit, Failur
 fn addresses(named: Vec<Result<Address, String>>) -> Result<Vec<String>, Failure> {
     let mut addresses: Vec<String> = Vec::new();
     for address in named {
-        let address = address.map_err(|word| usage(format!("{word:?} is no mail address")))?.to_string();
+        let address = address.map_err(|word| usage(no_address(&word)))?.to_string();
         if !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -98,6 +99,10 @@ fn addresses(named: Vec<Result<Address, String>>) -> Result<Vec<String>, Failure
         return Err(usage("nobody is named to send it to: name recipients, or say -t where the header names them"));
     }
     Ok(addresses)
+}
+
+pub(in crate::cli) fn no_address(word: &str) -> String {
+    format!("{word:?} is no mail address")
 }
 
 fn usage(message: impl Into<String>) -> Failure {
