@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use super::lookout::Lookouts;
 use super::maildrop;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Turned};
 use super::servers::ServersOf;
 use super::supply::{Queue, Supply, Wishes};
 use super::worker::Worker;
@@ -25,7 +25,7 @@ use crate::net::{Chance, Clock, Shutdown};
 use crate::store::{self, Origin, Store};
 use crate::sync::Engine;
 use crate::sync::remote::News;
-use crate::types::AccountId;
+use crate::types::{AccountId, Timestamp};
 use crate::upstream::{Dial, Tcp};
 
 /// After a panic, before the next try.
@@ -63,6 +63,8 @@ pub struct Handle {
     pub id: AccountId,
     engine: Engine,
     live: watch::Receiver<Live>,
+    synced: watch::Receiver<Option<Timestamp>>,
+    turned: watch::Receiver<Turned>,
     orders: mpsc::UnboundedSender<Order>,
     stop: Shutdown,
     _watch: store::Watch,
@@ -73,6 +75,7 @@ pub struct Work<D = Tcp> {
     worker: Worker<D>,
     lookouts: Lookouts<D>,
     submissions: Arc<Notify>,
+    turned: watch::Sender<Turned>,
     wishes: Arc<Queue>,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -131,9 +134,20 @@ impl<D: Dial + Clone> Work<D> {
             is_refused: AtomicBool::new(false),
         };
         let engine = worker.engine().clone();
-        let handle = Handle { config, id, engine, live: live_seen, orders: orders.clone(), stop, _watch: watch };
+        let (turned, turned_seen) = watch::channel(Turned::default());
+        let handle = Handle {
+            config,
+            id,
+            engine,
+            live: live_seen,
+            synced: worker.synced.subscribe(),
+            turned: turned_seen,
+            orders: orders.clone(),
+            stop,
+            _watch: watch,
+        };
         let wishes = common.wishes.open(id);
-        Ok((Self { worker, lookouts, submissions, wishes, orders }, handle))
+        Ok((Self { worker, lookouts, submissions, turned, wishes, orders }, handle))
     }
 
     /// Works until it is told to stop. May be begun anew after a panic.
@@ -149,6 +163,8 @@ impl<D: Dial + Clone> Work<D> {
             local: self.submissions.clone(),
             live: self.worker.ends.live.subscribe(),
             synced: self.worker.synced.subscribe(),
+            turned: self.turned.clone(),
+            changes: self.worker.common.changes.clone(),
             nudge: Box::new(move || drop(nudge.send(Order::Sync(None)))),
         };
         let nudge = self.orders.clone();
@@ -177,6 +193,15 @@ impl Handle {
     /// What it is doing.
     pub fn live(&self) -> Live {
         self.live.borrow().clone()
+    }
+
+    /// Why its outbox rests, though there may be something to send, if it found that after the last complete sync.
+    pub fn outbox_trouble(&self) -> Option<String> {
+        if self.config.smtp.is_empty() {
+            return Some("the account has no `smtp` in the configuration".to_owned());
+        }
+        let turned = self.turned.borrow();
+        turned.trouble.clone().filter(|_| turned.synced == *self.synced.borrow())
     }
 
     /// What says which of its bodies are not here, and why.

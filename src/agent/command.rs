@@ -188,7 +188,7 @@ fn fail_of_start(error: &StartError, data: &Path) -> Exit {
 /// Tells why the store in the folder `data` cannot be opened.
 pub(super) fn fail_of_store(error: &store::Error, data: &Path) -> Exit {
     match error {
-        store::Error::DiskFull => tracing::error!(
+        store::Error::DiskFull { .. } => tracing::error!(
             "cannot start: the disk of {} is full; nothing is lost or changed: free some space, then start again",
             data.display()
         ),
@@ -236,7 +236,7 @@ mod tests {
         let folder = store::Error::Folder { path: path.clone(), cause };
         let in_use = store::Error::InUse { path, holder: "syncd".to_owned() };
         for (error, exit) in
-            [(folder, Exit::Config), (in_use, Exit::TempFail), (store::Error::DiskFull, Exit::TempFail)]
+            [(folder, Exit::Config), (in_use, Exit::TempFail), (store::Error::DISK_FULL, Exit::TempFail)]
         {
             assert_eq!(exit_of_store(&error), exit, "{error}");
         }

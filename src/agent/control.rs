@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_a_matter_of_now() {
         for (error, code) in [
-            (store::Error::DiskFull, Failure::NOT_NOW),
+            (store::Error::DISK_FULL, Failure::NOT_NOW),
             (store::Error::NoSuchMessage, Failure::NOT_FOUND),
             (store::Error::Cannot("x"), Failure::NOT_POSSIBLE),
             (store::Error::Damaged("x".to_owned()), Failure::INTERNAL),

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 
 use super::account::Live;
 use super::servers::{Servers, ServersOf};
+use super::trouble::Trouble;
 use crate::control::report::State;
 use crate::net::{Chance, Clock, Shutdown};
 use crate::outbox::engine::{Engine, Progress, SentCopy, Settings, World};
@@ -19,8 +20,16 @@ use crate::upstream::{Dial, SmtpSender};
 const HOSTNAME: &str = "localhost";
 
 /// After the store or the password failed, before the next try.
-const TROUBLE_PAUSE_MS: i64 = 30_000;
-const TROUBLE_PAUSE: Duration = Duration::from_millis(TROUBLE_PAUSE_MS.unsigned_abs());
+const TROUBLE_PAUSE: Duration = Duration::from_secs(30);
+
+/// How an outbox stands after its last turn.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Turned {
+    /// The last complete sync of which the turn knew.
+    pub synced: Option<Timestamp>,
+    /// Why it rests, though there may be something to send: what it did cannot be written down, or there is no password.
+    pub trouble: Option<String>,
+}
 
 /// Sends what is due and files copies of what was sent.
 pub(super) struct Outbox<D> {
@@ -34,6 +43,9 @@ pub(super) struct Outbox<D> {
     pub live: watch::Receiver<Live>,
     /// When the last complete sync began.
     pub synced: watch::Receiver<Option<Timestamp>>,
+    pub turned: watch::Sender<Turned>,
+    /// Counts changes of anything that can be waited for.
+    pub changes: Arc<watch::Sender<u64>>,
     /// Asks for a sync.
     pub nudge: Box<dyn Fn() + Send>,
 }
@@ -44,16 +56,17 @@ impl<D: Dial + Clone> Outbox<D> {
         if !self.servers.can_send() {
             return;
         }
-        self.requeue();
         let mut engine = None;
         while !stop.is_requested() {
-            let next = match self.turn(&mut engine).await {
-                Ok(next) => next.map(|moment| self.clock.until(moment)),
-                Err(error) => {
-                    tracing::warn!("{error}; the outbox rests");
-                    Some(TROUBLE_PAUSE)
+            let synced = *self.synced.borrow_and_update();
+            let (next, trouble) = match self.turn(&mut engine, synced).await {
+                Ok(next) => (next.map(|moment| self.clock.until(moment)), None),
+                Err(trouble) => {
+                    tracing::warn!("{trouble}; the outbox rests");
+                    (Some(TROUBLE_PAUSE), Some(trouble.to_string()))
                 }
             };
+            self.tell(Turned { synced, trouble });
             let due = async {
                 match next {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -71,24 +84,37 @@ impl<D: Dial + Clone> Outbox<D> {
         }
     }
 
-    /// What was being sent when the program last stopped is due again.
-    fn requeue(&self) {
+    /// What was being sent when the program last stopped, or when this outbox last failed, is due again.
+    fn requeue(&self) -> Result<()> {
         let account = self.account;
-        let requeued =
-            self.store.write(Origin::LocalUser, self.clock.now(), move |txn| txn.requeue_interrupted(account));
-        match requeued {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "what was being sent at the last stop is tried again"),
-            Err(error) => tracing::warn!(%error, "cannot look for what was being sent at the last stop"),
+        let interrupted = self.store.read(|reader| reader.outbox_counts(account))?.sending;
+        if interrupted > 0 {
+            self.store.write(Origin::LocalUser, self.clock.now(), move |txn| txn.requeue_interrupted(account))?;
+            tracing::info!(count = interrupted, "what was being sent at the last stop is tried again");
+        }
+        Ok(())
+    }
+
+    fn tell(&self, turned: Turned) {
+        let is_new = self.turned.send_replace(turned.clone()) != turned;
+        if is_new {
+            self.changes.send_modify(|count| *count += 1);
         }
     }
 
     /// Does everything that can be done now, and says when there is more.
-    async fn turn(&mut self, engine: &mut Option<Engine<SmtpSender<D>>>) -> Result<Option<Timestamp>> {
-        if self.live.borrow_and_update().state == State::Paused {
+    async fn turn(
+        &mut self,
+        engine: &mut Option<Engine<SmtpSender<D>>>,
+        synced: Option<Timestamp>,
+    ) -> std::result::Result<Option<Timestamp>, Trouble> {
+        let is_paused = self.live.borrow_and_update().state == State::Paused;
+        if engine.is_none() {
+            self.requeue()?;
+        }
+        if is_paused {
             return Ok(None);
         }
-        let synced = *self.synced.borrow_and_update();
         // What a server took must be recorded before anything else: forgotten, it would go out again.
         let is_owing = engine.as_ref().is_some_and(Engine::has_unrecorded);
         if is_owing || self.has_work(synced)? {
@@ -96,13 +122,9 @@ impl<D: Dial + Clone> Outbox<D> {
                 *engine = None;
             }
             if engine.is_none() {
-                match self.servers.get().await {
-                    Ok(Servers { smtp: Some(sender), .. }) => *engine = Some(self.engine(sender)?),
-                    Ok(Servers { smtp: None, .. }) => return Ok(None),
-                    Err(error) => {
-                        tracing::warn!("cannot send: {error}");
-                        return Ok(Some(self.clock.now().plus_ms(TROUBLE_PAUSE_MS)));
-                    }
+                match self.servers.get().await? {
+                    Servers { smtp: Some(sender), .. } => *engine = Some(self.engine(sender)?),
+                    Servers { smtp: None, .. } => return Ok(None),
                 }
             }
             if let Some(some) = engine {
@@ -117,7 +139,7 @@ impl<D: Dial + Clone> Outbox<D> {
                 }
             }
         }
-        self.store.read(|reader| reader.next_submission_due(self.account))
+        Ok(self.store.read(|reader| reader.next_submission_due(self.account))?)
     }
 
     fn has_work(&self, synced: Option<Timestamp>) -> Result<bool> {

@@ -25,9 +25,12 @@ pub(super) async fn wait(agent: &Arc<Agent>, name: &str) -> std::result::Result<
         let mut asked = None;
         agent.each(Some(name), |running| asked = Some((running.id, running.sync())))?;
         let Some((id, told)) = asked else { return Ok(stopped(name)) };
-        let Ok(outcome) = told.await else { return Ok(stopped(name)) };
-        if outcome.complete {
-            sending_ends(agent, name, id).await?;
+        let Ok(mut outcome) = told.await else { return Ok(stopped(name)) };
+        if outcome.complete
+            && let Some(trouble) = sending_ends(agent, name, id).await?
+        {
+            outcome.complete = false;
+            outcome.error = Some(format!("nothing can be sent now: {trouble}"));
         }
         let left = look(agent, id).await?.left;
         let turns = before.map_or(1, |(turns, _)| turns + 1);
@@ -54,20 +57,24 @@ fn finished(outcome: SyncedAccount, left: Left) -> SyncedAccount {
     SyncedAccount { complete: outcome.complete && left.is_nothing(), state, left, ..outcome }
 }
 
-/// Waits while something is being sent or filed and can be.
-async fn sending_ends(agent: &Arc<Agent>, name: &str, id: AccountId) -> std::result::Result<(), Failure> {
+/// Waits while something is being sent or filed and can be. Tells what keeps the outbox from it.
+async fn sending_ends(agent: &Arc<Agent>, name: &str, id: AccountId) -> std::result::Result<Option<String>, Failure> {
     let mut changes = agent.common.changes.subscribe();
     let quiet = async {
         loop {
             changes.borrow_and_update();
-            let mut can_go_on = false;
-            agent.each(Some(name), |running| can_go_on = is_connected(running))?;
-            if !can_go_on || !look(agent, id).await?.is_sending || changes.changed().await.is_err() {
-                return Ok(());
+            let (mut can_go_on, mut trouble) = (false, None);
+            agent
+                .each(Some(name), |running| (can_go_on, trouble) = (is_connected(running), running.outbox_trouble()))?;
+            if !can_go_on || !look(agent, id).await?.is_sending {
+                return Ok(None);
+            }
+            if trouble.is_some() || changes.changed().await.is_err() {
+                return Ok(trouble);
             }
         }
     };
-    tokio::time::timeout(SENDING_MAX, quiet).await.unwrap_or(Ok(()))
+    tokio::time::timeout(SENDING_MAX, quiet).await.unwrap_or(Ok(None))
 }
 
 fn is_connected(running: &Handle) -> bool {

@@ -17,7 +17,7 @@ use super::settled;
 use crate::config;
 use crate::control::Failure;
 use crate::control::report::{Verified, VerifiedAccount};
-use crate::store::{self, MessageFacts, RemoteMailbox, Store};
+use crate::store::{self, MessageFacts, Reader, RemoteMailbox, Store};
 use crate::sync::maildrop::engine::{Compared, MaildropEngine};
 use crate::sync::maildrop::seam::OpenMaildrop;
 use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected};
@@ -33,6 +33,7 @@ struct Found {
     messages: u64,
     differences: Vec<String>,
     uncompared: Vec<String>,
+    in_maildrop: Option<u64>,
 }
 
 /// How often a mailbox is selected, if the server refuses.
@@ -71,10 +72,19 @@ pub(super) async fn run(agent: &Arc<Agent>, account: Option<&str>, store_only: b
             Ok(found) => (found, None),
             Err(trouble) => (Found::default(), Some(trouble.to_string())),
         };
-        let Found { mailboxes, messages, differences, uncompared } = found;
+        let Found { mailboxes, messages, differences, uncompared, in_maildrop } = found;
         let unsettled = read(&agent.common.store, |reader| reader.entries(id))?.len() as u64;
         let name = config.name;
-        accounts.push(VerifiedAccount { name, mailboxes, messages, differences, uncompared, unsettled, error });
+        accounts.push(VerifiedAccount {
+            name,
+            mailboxes,
+            messages,
+            differences,
+            uncompared,
+            unsettled,
+            in_maildrop,
+            error,
+        });
     }
     Ok(Verified { store: audit.wrong, contents: audit.contents, fetched_again, accounts })
 }
@@ -88,8 +98,9 @@ async fn compare(agent: &Arc<Agent>, config: &config::Account, id: AccountId) ->
             let clock = agent.common.clock.clone();
             let engine = MaildropEngine::new(agent.common.store.clone(), id, keep);
             let compared = engine.compare(&mut connector.open().await?, &move || clock.now()).await?;
-            let Compared { messages, differences } = compared;
-            return Ok(Found { mailboxes: 1, messages, differences, ..Found::default() });
+            let Compared { messages: listed, differences } = compared;
+            let (mailboxes, messages) = agent.common.store.read(|reader| here(reader, id))?;
+            return Ok(Found { mailboxes, messages, differences, in_maildrop: Some(listed), ..Found::default() });
         }
     };
     let mut remote = connector.connect().await?;
@@ -103,6 +114,13 @@ async fn compare(agent: &Arc<Agent>, config: &config::Account, id: AccountId) ->
     }
     remote.logout().await;
     Ok(found)
+}
+
+/// Mailboxes and messages here.
+fn here(reader: &Reader<'_>, id: AccountId) -> store::Result<(u64, u64)> {
+    let mailboxes = reader.overview(id)?.mailboxes;
+    let messages = mailboxes.iter().map(|mailbox| u64::from(mailbox.messages)).sum();
+    Ok((mailboxes.len() as u64, messages))
 }
 
 async fn sync(agent: &Arc<Agent>, config: &config::Account) -> Result<(), Trouble> {

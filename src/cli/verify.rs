@@ -1,5 +1,5 @@
 //! `syncctl verify`. It ends with 0 when all is as it should be, 1 when something is not, 75 when a server could not be
-//! asked.
+//! asked, or not all was compared: what is still in the journal differs by its nature.
 
 use super::Context;
 use super::failure::Failure;
@@ -30,12 +30,17 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
     }
     let is_wrong =
         !verified.store.is_empty() || verified.accounts.iter().any(|account| !account.differences.is_empty());
-    let is_unasked = verified.accounts.iter().any(|account| account.error.is_some() || !account.uncompared.is_empty());
+    let is_unasked = verified.accounts.iter().any(is_uncompared);
     Ok(match (is_wrong, is_unasked) {
         (true, _) => Exit::Failed,
         (false, true) => Exit::TempFail,
         (false, false) => Exit::Done,
     })
+}
+
+/// Is something left that nothing can be said of?
+fn is_uncompared(account: &VerifiedAccount) -> bool {
+    account.error.is_some() || !account.uncompared.is_empty() || account.unsettled > 0
 }
 
 fn show(context: &mut Context, verified: &Verified) -> std::io::Result<()> {
@@ -67,17 +72,22 @@ fn show_account(context: &mut Context, account: &VerifiedAccount) -> std::io::Re
     let (tone, outcome) = match (&account.error, account.differences.len()) {
         (Some(error), _) => (Tone::Busy, format!("not compared: {error}")),
         (None, 0) if !account.uncompared.is_empty() => (Tone::Busy, "not all compared".to_owned()),
+        (None, 0) if account.unsettled > 0 => {
+            let acts = counted(usize::try_from(account.unsettled).unwrap_or(usize::MAX), "act", "acts");
+            (Tone::Busy, format!("equal to the server but for {acts} in the journal (syncctl journal list)"))
+        }
+        (None, 0) if account.in_maildrop.is_some() => (Tone::Good, "all of the maildrop is here".to_owned()),
         (None, 0) => (Tone::Good, "equal to the server".to_owned()),
         (None, count) => (Tone::Bad, counted(count, "difference", "differences")),
     };
-    let count = match account.error {
-        Some(_) => String::new(),
-        None => format!(
-            "  {} messages in {} mailboxes, {} in the journal",
-            account.messages,
-            account.mailboxes,
-            counted(account.unsettled, "act", "acts")
-        ),
+    let held = format!("{} messages in {} mailboxes", account.messages, account.mailboxes);
+    let count = match (&account.error, account.in_maildrop) {
+        (Some(_), _) => String::new(),
+        (None, None) => format!("  {held}"),
+        // What was taken and deleted there can be compared with nothing.
+        (None, Some(listed)) => {
+            format!("  {listed} listed there; {held} here, compared only where the maildrop has them")
+        }
     };
     let screen = &mut context.screen;
     screen.toned(&[(Tone::Bold, &account.name), (Tone::Plain, "  "), (tone, &outcome), (Tone::Plain, &count)])?;

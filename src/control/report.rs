@@ -437,6 +437,9 @@ pub struct VerifiedAccount {
     pub uncompared: Vec<String>,
     /// Journal entries still to be done upstream: what they are about was not compared.
     pub unsettled: u64,
+    /// Messages in the maildrop that the account's mail is taken from: only what is there is compared. `null`: a mirror.
+    #[serde(default)]
+    pub in_maildrop: Option<u64>,
     /// Why the server could not be asked; `null`: it was.
     pub error: Option<String>,
 }

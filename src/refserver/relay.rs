@@ -351,7 +351,7 @@ mod tests {
         fn at(&self, moment: Moment) -> crate::store::Result<()> {
             let is_refused = |left: usize| (moment == Moment::BeforeCommit).then(|| left.checked_sub(1)).flatten();
             match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_refused) {
-                Ok(_) => Err(Error::DiskFull),
+                Ok(_) => Err(Error::DISK_FULL),
                 Err(_) => Ok(()),
             }
         }

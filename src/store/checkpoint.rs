@@ -4,7 +4,7 @@
 //! their own, while the next bytes come in; a log that grows faster than that is copied back by the commit itself, which
 //! is also when SQLite begins it anew: it never does while there is something to copy.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Error, Executor, Result, files};
+use super::{Error, Executor, Result, files, room, settle};
 
 /// Pages by which the log grows between two checkpoints.
 const CHECKPOINT_PAGES: usize = 1000;
@@ -22,6 +22,7 @@ const LOG_MAX_PAGES: usize = 4 * CHECKPOINT_PAGES;
 
 /// When the log of a connection is copied back.
 pub(super) struct Checkpoints {
+    log: PathBuf,
     /// In the log after the last commit.
     pages: Arc<AtomicUsize>,
     /// In it when it was last copied back.
@@ -50,7 +51,12 @@ impl Checkpoints {
             Executor::Thread => Some(Background::start(path)?),
             Executor::Inline => None,
         };
-        Ok(Self { pages, copied_pages: 0, background })
+        Ok(Self { log: settle::path_of(path), pages, copied_pages: 0, background })
+    }
+
+    /// The log that is copied back.
+    pub(super) fn log(&self) -> &Path {
+        &self.log
     }
 
     /// To be called after each commit of `conn`.
@@ -72,6 +78,14 @@ impl Checkpoints {
             None => checkpoint(conn),
         }
         self.copied_pages = pages;
+    }
+
+    /// To be called between two transactions of `conn`.
+    pub(super) fn give_back_room(&self, conn: &Connection) {
+        room::give_back(&self.log, || {
+            let _turn = self.background.as_ref().map(|it| it.turn.lock().unwrap_or_else(PoisonError::into_inner));
+            room::cut(conn)
+        });
     }
 }
 
@@ -121,7 +135,7 @@ fn checkpoint(conn: &Connection) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Options, settle};
+    use crate::store::Options;
 
     const PAGE_BYTES: u32 = 512;
 

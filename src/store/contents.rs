@@ -7,7 +7,7 @@
 //! When the disk is full SQLite may take back the whole open transaction; transactions are numbered, and an upload
 //! that wrote in a lost one knows it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -16,16 +16,15 @@ use super::checkpoint::Checkpoints;
 use super::fate::{Fate, Moment};
 use super::holds::Holds;
 use super::readers::Readers;
-use super::{Error, Executor, Result, files, settle};
+use super::{Error, Executor, Result, files, room, settle};
 use crate::types::{ContentHash, ContentId};
 
 /// Uncommitted bytes after which the open transaction is committed, whoever needs it: SQLite spills what exceeds its
 /// cache, and this bounds what a rollback can lose.
-const TRANSACTION_MAX_BYTES: usize = 32 * 1024 * 1024;
+const TRANSACTION_MAX_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The content database.
 pub(super) struct Contents {
-    log: PathBuf,
     state: Mutex<State>,
     holds: Arc<Holds>,
 }
@@ -39,7 +38,9 @@ struct State {
     /// Number of the open transaction, or of the next one.
     transaction: u64,
     is_open: bool,
-    open_bytes: usize,
+    open_bytes: u64,
+    /// Of those, from which on it is committed.
+    max_bytes: u64,
     /// Something is committed but not synced.
     is_unsynced: bool,
 }
@@ -72,9 +73,10 @@ impl Contents {
             transaction: 1,
             is_open: false,
             open_bytes: 0,
+            max_bytes: TRANSACTION_MAX_BYTES,
             is_unsynced: false,
         };
-        Ok(Self { log: settle::path_of(path), state: Mutex::new(state), holds })
+        Ok(Self { state: Mutex::new(state), holds })
     }
 
     /// A new content without bytes, pinned.
@@ -143,12 +145,20 @@ impl Contents {
     pub(super) fn commit(&self, durable: bool) -> Result<()> {
         let mut state = self.lock();
         state.commit()?;
-        if durable { state.sync(&self.log) } else { Ok(()) }
+        if durable { state.sync() } else { Ok(()) }
     }
 
     /// Everything committed so far survives a power cut.
     pub(super) fn sync(&self) -> Result<()> {
-        self.lock().sync(&self.log)
+        self.lock().sync()
+    }
+
+    /// The log gives back what room it can, if that is short.
+    pub(super) fn give_back_room(&self) {
+        let state = self.lock();
+        if !state.is_open {
+            state.checkpoints.give_back_room(&state.conn);
+        }
     }
 
     /// Removes the bytes of contents that nothing in the hot database refers to any more, a few at a time so that
@@ -180,14 +190,19 @@ impl State {
             return Err(Error::UploadLost);
         }
         if !self.is_open {
+            self.checkpoints.give_back_room(&self.conn);
             files::control(&self.conn, "BEGIN IMMEDIATE")?;
             self.is_open = true;
+            self.max_bytes = room::transaction_max(self.checkpoints.log()).min(TRANSACTION_MAX_BYTES);
+        }
+        if bytes > 0 && self.max_bytes == 0 {
+            return Err(Error::DISK_FULL);
         }
         written.add(self.transaction);
         match work(&self.conn) {
             Ok(value) => {
-                self.open_bytes += bytes;
-                if self.open_bytes > TRANSACTION_MAX_BYTES {
+                self.open_bytes += bytes as u64;
+                if self.open_bytes > self.max_bytes {
                     self.commit()?;
                 }
                 Ok(value)
@@ -219,9 +234,9 @@ impl State {
         self.fate.at(Moment::AfterContent { durable: false })
     }
 
-    fn sync(&mut self, log: &Path) -> Result<()> {
+    fn sync(&mut self) -> Result<()> {
         if self.is_unsynced {
-            settle::sync(log)?;
+            settle::sync(self.checkpoints.log())?;
             self.is_unsynced = false;
             self.fate.at(Moment::AfterContent { durable: true })?;
         }

@@ -51,8 +51,8 @@ pub enum Error {
     #[error("the bytes of the message are not here")]
     NoContent,
     /// The disk (or the store's size limit) is full. Nothing was changed; free some space and do it again.
-    #[error("the disk is full: free some space in the data folder")]
-    DiskFull,
+    #[error("the disk{} is full: free some space there", OfFolder(folder.as_deref()))]
+    DiskFull { folder: Option<Arc<Path>> },
     /// Bytes taken in earlier were lost when the disk was full: take them in again.
     #[error("the uploaded bytes were lost when the disk was full")]
     UploadLost,
@@ -88,9 +88,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// A full disk, as one who does not know the folder says it.
+    pub const DISK_FULL: Self = Self::DiskFull { folder: None };
+
+    /// The same, told of the store in `folder`.
+    pub(super) fn of_store_in(self, folder: &Path) -> Self {
+        match self {
+            Self::DiskFull { folder: None } => Self::DiskFull { folder: Some(folder.into()) },
+            other => other,
+        }
+    }
+
     /// Could the same call succeed later, without anyone changing the request?
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::DiskFull | Self::UploadLost | Self::InUse { .. } | Self::Io { .. })
+        matches!(self, Self::DiskFull { .. } | Self::UploadLost | Self::InUse { .. } | Self::Io { .. })
     }
 
     /// Is it a file of the store that is not what it was (and not a passing trouble, nor a matter of rights)?
@@ -109,7 +120,7 @@ impl Error {
     pub(super) fn io(path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
         let path = path.into();
         match cause.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DISK_FULL,
             _ => Self::Io { path, cause: Arc::new(cause) },
         }
     }
@@ -128,10 +139,19 @@ impl Error {
     }
 }
 
+/// ` of` a folder, where that is known.
+struct OfFolder<'f>(Option<&'f Path>);
+
+impl std::fmt::Display for OfFolder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.map_or(Ok(()), |folder| write!(f, " of {}", folder.display()))
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
+            Some(rusqlite::ErrorCode::DiskFull) => Self::DISK_FULL,
             _ => Self::Database(Arc::new(error)),
         }
     }

@@ -11,13 +11,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrate::{self, CONTENT, HOT};
-use super::{Error, Options, Result, keys, trace};
+use super::{Error, Options, Result, keys, room, settle, trace};
 
 /// Prepared statements kept by a connection: more than this room has.
 const STATEMENTS_MAX: usize = 256;
 
 /// How long a connection waits for another of the same process: only schema changes and checkpoints make it wait.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The part of SQLite that reaches for the files. This one keeps them to its own process, which the lock file does anyhow,
 /// and has the index of the log in its memory: in a file that is mapped, a disk without room ends the process at whatever
@@ -65,7 +65,7 @@ pub(super) fn make_folder(folder: &Path) -> Result<()> {
     builder.recursive(true);
     builder.mode(0o700);
     builder.create(folder).map_err(|error| match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DiskFull,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DISK_FULL,
         // What was found there, said by the name of the call that made it, would tell nobody anything.
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
             Error::Folder { path: folder.to_owned(), cause: Arc::new(ErrorKind::NotADirectory.into()) }
@@ -83,6 +83,7 @@ pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connecti
     migrate::refuse_newer(&files.content, CONTENT).map_err(in_content)?;
     let mut hot = open(&files.hot, options, PAGE_BYTES, HOT_CACHE_KIB).map_err(in_hot)?;
     let mut content = open(&files.content, options, CONTENT_PAGE_BYTES, CONTENT_CACHE_KIB).map_err(in_content)?;
+    give_back_room(files, &hot, &content);
     migrate::migrate(&mut content, CONTENT).map_err(in_content)?;
     migrate::migrate(&mut hot, HOT).map_err(in_hot)?;
     trace::note_message_ids(&mut hot).map_err(in_hot)?;
@@ -97,8 +98,20 @@ pub(super) fn told_by_room(folder: &Path, error: Error) -> Error {
     if cause.sqlite_error_code() != Some(rusqlite::ErrorCode::SystemIoFailure) {
         return error;
     }
-    let room = rustix::fs::statvfs(folder).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-    if room.is_ok_and(|bytes| bytes < ROOM_BYTES) { Error::DiskFull } else { error }
+    if room_bytes(folder).is_some_and(|bytes| bytes < ROOM_BYTES) { Error::DISK_FULL } else { error }
+}
+
+/// What the disk of a folder still takes.
+pub(super) fn room_bytes(folder: &Path) -> Option<u64> {
+    rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// What the last run left in the logs is copied back, where a start would find no room; bytes of messages before what
+/// refers to them.
+fn give_back_room(files: &Files, hot: &Connection, content: &Connection) {
+    let (hot_log, content_log) = (settle::path_of(&files.hot), settle::path_of(&files.content));
+    room::give_back(&content_log, || room::cut(content));
+    room::give_back(&hot_log, || settle::sync(&content_log).and_then(|()| room::cut(hot)));
 }
 
 /// Opens a database that nobody has open, to be looked at: with the log that it may have, and leaving both as they are.

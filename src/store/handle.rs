@@ -75,7 +75,8 @@ impl Store {
 
     /// As [`Self::open`], with someone who has a say in what becomes of its commits.
     pub fn open_under(folder: &Path, options: &Options, now: Timestamp, fate: Arc<dyn Fate>) -> Result<Self> {
-        Self::try_open(folder, options, now, fate).map_err(|error| files::told_by_room(folder, error))
+        Self::try_open(folder, options, now, fate)
+            .map_err(|error| files::told_by_room(folder, error).of_store_in(folder))
     }
 
     fn try_open(folder: &Path, options: &Options, now: Timestamp, fate: Arc<dyn Fate>) -> Result<Self> {

@@ -51,6 +51,7 @@ mod quota;
 mod reader;
 mod readers;
 mod rights;
+mod room;
 mod search;
 mod settle;
 mod sieve;

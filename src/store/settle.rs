@@ -17,7 +17,7 @@ use rusqlite::Connection;
 
 use super::contents::Contents;
 use super::fate::{Fate, Moment};
-use super::{Error, Result};
+use super::{Error, Result, room};
 
 /// Pages in the log from which on a commit copies them back into the database: as many as by SQLite's own rule.
 const CHECKPOINT_PAGES: i32 = 1000;
@@ -34,6 +34,11 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn of(database: &Path, fate: Arc<dyn Fate>) -> Self {
         Self { path: path_of(database), fate, is_unsynced: Mutex::new(false) }
+    }
+
+    /// The store's folder.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
     /// Makes a commit that does not sync.
@@ -53,6 +58,12 @@ impl Log {
             self.fate.at(Moment::Settled)?;
         }
         Ok(())
+    }
+
+    /// To be called between two transactions of `conn`, the one that writes.
+    pub(super) fn give_back_room(&self, conn: &Connection, contents: &Contents) {
+        contents.give_back_room();
+        room::give_back(&self.path, || contents.sync().and_then(|()| room::cut(conn)));
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {

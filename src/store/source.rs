@@ -41,6 +41,11 @@ impl ByteSource for ContentSource {
 }
 
 impl Shared {
+    /// An error of this store.
+    pub(super) fn tell(&self, error: Error) -> Error {
+        error.of_store_in(self.log.folder())
+    }
+
     pub(super) fn read_content(&self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>> {
         match self.content.read(|conn| read(conn, content, offset, max))? {
             Some(bytes) if !bytes.is_empty() || max == 0 => return Ok(bytes),

@@ -81,7 +81,8 @@ impl Upload {
         let content = self.content.expect("storing a piece makes the content");
         let hash = ContentHash::from_bytes(*self.hasher.finalize().as_bytes());
         let shared = Arc::clone(&self.shared);
-        let content = shared.contents.complete(content, &hash, &shared.hot, &mut self.written)?;
+        let completed = shared.contents.complete(content, &hash, &shared.hot, &mut self.written);
+        let content = completed.map_err(|error| shared.tell(error))?;
         self.content = None;
         let (summary, keys) = std::mem::take(&mut self.scanner).finish();
         let pin = Arc::new(Pin { shared, content, written: self.written });
@@ -89,6 +90,10 @@ impl Upload {
     }
 
     fn store_piece(&mut self) -> Result<()> {
+        self.try_store_piece().map_err(|error| self.shared.tell(error))
+    }
+
+    fn try_store_piece(&mut self) -> Result<()> {
         let content = match self.content {
             Some(content) => content,
             None => *self.content.insert(self.shared.contents.begin(&mut self.written)?),

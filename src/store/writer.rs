@@ -163,7 +163,7 @@ impl Committer {
                 outcomes.push(outcome);
                 if self.conn.is_autocommit() {
                     // SQLite took everything back (a full disk): the others' work with it.
-                    return Err(outcomes.iter().find_map(|outcome| outcome.clone().err()).unwrap_or(Error::DiskFull));
+                    return Err(outcomes.iter().find_map(|outcome| outcome.clone().err()).unwrap_or(Error::DISK_FULL));
                 }
             }
             self.shared.contents.commit(durable && !mutant!(BytesNotSynced))?;
@@ -185,7 +185,7 @@ impl Committer {
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.shared.watchers.wake(&touched);
         for (job, outcome) in group.into_iter().zip(outcomes) {
-            job.answer(outcome);
+            job.answer(outcome.map_err(|error| self.shared.tell(error)));
         }
     }
 
@@ -194,6 +194,7 @@ impl Committer {
             self.conn.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
             self.is_durable = Some(durable);
         }
+        self.shared.log.give_back_room(&self.conn, &self.shared.contents);
         Ok(control(&self.conn, "BEGIN IMMEDIATE")?)
     }
 
@@ -350,7 +351,7 @@ mod tests {
                 match answer {
                     Ok(()) => answered += 1,
                     Err(error) => {
-                        assert!(matches!(error, Error::DiskFull), "{error}");
+                        assert!(matches!(error, Error::DiskFull { .. }), "{error}");
                         failed += 1;
                     }
                 }

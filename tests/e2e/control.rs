@@ -149,6 +149,9 @@ fn a_sync_is_not_complete_while_something_is_parked() {
     let said = agent.ctl(&["sync", "--wait", "--timeout", "60"]);
     assert_eq!(said.code, 75, "{said:?}");
     assert!(said.out.contains("1 journal entry is parked (syncctl journal list)"), "{said:?}");
+    let said = agent.ctl(&["verify"]);
+    assert_eq!(said.code, 75, "{said:?}");
+    assert!(said.out.contains("equal to the server but for 1 act in the journal"), "{said:?}");
     let verified: serde_json::Value = serde_json::from_str(&agent.ctl(&["verify", "--json"]).out).expect("JSON");
     assert_eq!(verified["accounts"][0]["unsettled"], 1, "{verified}");
     let mut once = agent;

@@ -91,12 +91,14 @@ fn a_full_disk_stops_the_mirror_with_a_clear_word_and_loses_nothing() {
     let Some(disk) = SmallDisk::mount(&agent.data, "12M") else { return };
     let said = agent.once();
     assert_eq!(said.code, 75, "{said:?}");
-    assert!(said.err.contains("full") || said.err.contains("space"), "{said:?}");
+    let word = format!("the disk of {} is full: free some space there", agent.data.display());
+    assert!(said.err.contains(&word), "{said:?}");
+    agent.start();
+    let said = agent.ctl(&["sync", "--wait", "--timeout", "60"]);
+    assert!(said.code == 75 && said.out.contains(&word), "{said:?}");
 
     disk.grow("200M");
-    let said = agent.once();
-    assert_eq!(said.code, 0, "{said:?}");
-    agent.start();
+    agent.sync();
     assert_eq!(snapshot::take(&mut agent.login("ada")), snapshot::take(&mut upstream));
 }
 
@@ -183,4 +185,65 @@ fn a_client_on_a_full_disk_is_refused_and_keeps_what_it_has() {
     let (here, there) = (snapshot::take(&mut agent.login("ada")), snapshot::take(&mut server.login("ada")));
     assert_eq!(here, there);
     assert_eq!(here["INBOX"].len(), 1 + taken.len(), "what was answered OK is there, what was refused is not");
+}
+
+#[test]
+fn a_disk_that_is_full_of_mail_is_not_full_of_logs_and_takes_small_acts() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    let Some(disk) = SmallDisk::mount(&agent.data, "14M") else { return };
+    agent.start();
+    agent.sync();
+    agent.ctl_ok(&["offline"]);
+    let mut local = agent.login("ada");
+    let taken = (0..24).take_while(|number| {
+        let reply = local.try_append("INBOX", &[], 1_000_000_000, &large(*number)).expect("syncd goes on serving");
+        reply.status == "OK"
+    });
+    let taken = taken.count() as u32;
+    assert!((8..24).contains(&taken), "most of 14 MB is for mail, and they do not hold 24: {taken}");
+    assert_eq!(local.select("INBOX").exists(), taken);
+    for turn in 0..100 {
+        let sign = if turn % 2 == 0 { '+' } else { '-' };
+        local.ok(&format!("STORE 1:* {sign}FLAGS.SILENT (\\Flagged)"));
+    }
+    local.ok("CREATE Saved");
+    local.ok("COPY 1:2 Saved");
+    let log = |name: &str| agent.data.join(name).metadata().map_or(0, |log| log.len());
+    let logs = ["mailtide.db-wal", "content.db-wal", "search.db-wal"].map(log);
+    assert!(logs.iter().sum::<u64>() < 2 * PIECE as u64, "{logs:?}");
+
+    disk.grow("200M");
+    agent.ctl_ok(&["online"]);
+    agent.sync();
+    assert_eq!(snapshot::take(&mut agent.login("ada")), snapshot::take(&mut server.login("ada")));
+}
+
+#[test]
+fn a_sync_that_cannot_write_down_what_it_sends_says_so_and_ends() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    let Some(_disk) = SmallDisk::mount(&agent.data, "12M") else { return };
+    agent.start();
+    agent.sync();
+    let answer = agent.login_smtp("ada").send("ada@example.org", &["ada@home.example"], &corpus::small(1));
+    assert_eq!(answer.expect("syncd serves").code, 250);
+    fill(&agent.data.join("filling"));
+    let said = agent.ctl(&["sync", "--wait", "--timeout", "60"]);
+    let word = format!("the disk of {} is full: free some space there", agent.data.display());
+    assert!(said.code == 75 && format!("{said:?}").contains(&word), "{said:?}");
+}
+
+#[test]
+fn a_mail_server_on_a_full_disk_names_the_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let Some(_disk) = SmallDisk::mount(&data, "1M") else { return };
+    fill(&data.join("filling"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_refserver"));
+    command.arg("--data").arg(&data).args(["--smtp", "127.0.0.1:0", "--user", "ada:sesame"]);
+    let said = command.env("HOME", folder.path()).output().expect("refserver is built");
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_eq!(said.status.code(), Some(75), "{text}");
+    assert!(text.contains(&format!("the disk of {} is full: free some space there", data.display())), "{text}");
 }

@@ -99,6 +99,7 @@ fn mail_comes_by_pop3_and_what_is_done_with_it_stays_between_client_and_agent() 
     assert_eq!(imap.select("INBOX").exists(), 3);
     let verified = agent.ctl(&["verify"]);
     assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
+    assert!(verified.out.contains("all of the maildrop is here  4 listed there; 4 messages in "), "{}", verified.out);
     let tested = agent.ctl(&["account", "test"]);
     assert!(tested.code == 0 && tested.out.contains("4 messages"), "{}{}", tested.out, tested.err);
     let listed = agent.ctl(&["account", "list", "--json"]);

@@ -151,7 +151,7 @@ impl Fate for Disk {
                 state.follow(&self.folder, 0);
             }
             Moment::AfterContent { durable: true } => state.follow(&self.folder, 1),
-            Moment::BeforeCommit | Moment::BeforeContent if state.is_full => return Err(Error::DiskFull),
+            Moment::BeforeCommit | Moment::BeforeContent if state.is_full => return Err(Error::DISK_FULL),
             _ => {}
         }
         if let Some(left) = &mut state.moments_left {

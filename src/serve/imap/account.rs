@@ -105,7 +105,7 @@ impl MailAccount {
 /// Mail can be read on a full disk: what could not be claimed is recent to this session, and to the next one as well.
 fn claimed_or_shown(claimed: store::Result<LocalUid>, unclaimed: LocalUid) -> store::Result<LocalUid> {
     match claimed {
-        Err(store::Error::DiskFull) => Ok(unclaimed),
+        Err(store::Error::DiskFull { .. }) => Ok(unclaimed),
         claimed => claimed,
     }
 }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_full_disk_keeps_nobody_from_opening_a_mailbox() {
         let unclaimed = LocalUid::new(3);
-        let shown = claimed_or_shown(Err(store::Error::DiskFull), unclaimed).expect("it is shown");
+        let shown = claimed_or_shown(Err(store::Error::DISK_FULL), unclaimed).expect("it is shown");
         assert_eq!(shown, unclaimed);
         let claimed = claimed_or_shown(Ok(LocalUid::new(7)), unclaimed).expect("it is claimed");
         assert_eq!(claimed, LocalUid::new(7));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::super::{Error, Options, Result, Store, files, migrate};
+use super::super::{Error, Options, Result, Store, files, migrate, room, settle};
 use super::{Index, grams};
 use crate::message::searched::Texts;
 use crate::types::{ContentId, limits};
@@ -42,10 +42,10 @@ impl Store {
         let mut builder = index.lock();
         let more = self.batch(index, &mut builder);
         match &more {
-            Ok(_) | Err(Error::DiskFull) => {}
+            Ok(_) | Err(Error::DiskFull { .. }) => {}
             Err(error) => index.throw_away(&mut builder, error),
         }
-        more
+        more.map_err(|error| self.shared().tell(error))
     }
 
     fn batch(&self, index: &Index, builder: &mut Option<Builder>) -> Result<bool> {
@@ -53,6 +53,11 @@ impl Store {
             Some(builder) => builder,
             None => builder.insert(Builder::open(index, self)?),
         };
+        room::give_back(&settle::path_of(&index.path), || room::cut(&builder.conn));
+        if room::is_short(&index.path, 0) {
+            // It is for the mail.
+            return Err(Error::DISK_FULL);
+        }
         index.is_ready.store(true, std::sync::atomic::Ordering::Release);
         if builder.missing.is_empty() {
             builder.look(self)?;
@@ -70,7 +75,7 @@ impl Builder {
             builder.agree(store).map(|()| builder)
         };
         agreeing().or_else(|error| match error {
-            Error::DiskFull => Err(error),
+            Error::DiskFull { .. } => Err(error),
             // One of a later version, too: it is no more than an index.
             error => {
                 tracing::warn!("the search index is made anew: {error}");

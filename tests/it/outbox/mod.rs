@@ -149,7 +149,7 @@ fn what_became_of_a_message_is_recorded_once_the_disk_has_room() {
     let engine = office.engine(office.at());
     let run = || office::finish(engine.run_due(World { now: &|| office.at(), chance: &|| 0 }));
     for _ in 0..2 {
-        assert!(matches!(run(), Err(mailtide::store::Error::DiskFull)));
+        assert!(matches!(run(), Err(mailtide::store::Error::DiskFull { .. })));
         assert!(engine.has_unrecorded(), "nothing else is due: whoever runs it must know");
         assert_eq!(engine.next_due().expect("readable"), None);
     }

@@ -295,7 +295,7 @@ struct Disk(Arc<AtomicBool>);
 impl Fate for Disk {
     fn at(&self, moment: Moment) -> Result<(), Error> {
         match moment == Moment::BeforeCommit && self.0.load(Ordering::SeqCst) {
-            true => Err(Error::DiskFull),
+            true => Err(Error::DISK_FULL),
             false => Ok(()),
         }
     }

@@ -393,7 +393,7 @@ fn a_full_disk_is_told_tears_nothing_and_goes_by() {
                 Err(error) => break error,
             }
         };
-        assert!(matches!(full, Error::DiskFull), "{full}");
+        assert!(matches!(full, Error::DiskFull { .. }), "{full}");
         assert!(stored >= 2, "{stored}");
         sound(&store);
         assert_eq!(place.bytes_of(&store, &waiting), message(0, 1000));
@@ -417,7 +417,7 @@ fn a_full_hot_database_fails_the_act_and_not_the_store() {
         let name = name(&format!("a mailbox with a long name {number}"));
         store.write(Origin::LocalUser, now(), move |txn| txn.create_mailbox(account, &name, None)).err()
     });
-    assert!(matches!(full, Some(Error::DiskFull)), "{full:?}");
+    assert!(matches!(full, Some(Error::DiskFull { .. })), "{full:?}");
     let listed = store.read(|reader| Ok((reader.mailboxes(account)?.len(), reader.entries(account)?.len())));
     let (mailboxes, entries) = listed.expect("a read");
     assert_eq!(mailboxes, entries + 1, "an act and its entry are one");

@@ -1,0 +1,63 @@
+//! Room on a disk that is nearly full: the logs are the first to give some back.
+//!
+//! SQLite copies a log back late and keeps its file at the length it once had, which is quick; on a small disk the logs
+//! may so be most of what there is, and copying one back takes room as well. So what is in a log is copied back before the
+//! next change, and the log cut to nothing, while there still is room for that: as much as the log is long, and some to
+//! spare. Nothing is asked of the disk while the log is short. The last of the room is not for bytes of messages: whoever
+//! deletes some, or flags what is there, needs it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::{Result, files};
+
+/// A log shorter than this is left alone.
+const LOG_KEPT_BYTES: u64 = 256 * 1024;
+
+/// What is to be spared: a few messages, and the log of what is done with them.
+const SPARED_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What bytes of messages leave to what is done with them.
+const RESERVED_BYTES: u64 = 1024 * 1024;
+
+/// How much of the rest one transaction may take: its log must be copied back into what is left.
+const TRANSACTION_PART: u64 = 4;
+
+/// How long those who read from the log are waited for: they read little at once.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Has `cut` shorten the log, where room is short.
+pub(super) fn give_back(log: &Path, cut: impl FnOnce() -> Result<()>) {
+    let length = log.metadata().map_or(0, |log| log.len());
+    if length <= LOG_KEPT_BYTES || !is_short(log, length) {
+        return;
+    }
+    if let Err(error) = cut() {
+        // The change for which room was wanted may find enough all the same.
+        tracing::debug!(%error, log = %log.display(), "room is short, and the log could not be cut");
+    }
+}
+
+/// Would there be nothing to spare beside `file`, once it has taken so much more?
+pub(super) fn is_short(file: &Path, more_bytes: u64) -> bool {
+    beside(file).is_some_and(|room| room < SPARED_BYTES.saturating_add(more_bytes))
+}
+
+/// How many bytes of messages one transaction may add to the database with that log; none where the disk is full.
+pub(super) fn transaction_max(log: &Path) -> u64 {
+    beside(log).map_or(u64::MAX, |room| room.saturating_sub(RESERVED_BYTES) / TRANSACTION_PART)
+}
+
+/// Copies the connection's log back and cuts it. What it refers to must be on disk. Not within a transaction.
+pub(super) fn cut(conn: &Connection) -> Result<()> {
+    conn.busy_timeout(PATIENCE)?;
+    let cut = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    conn.busy_timeout(files::BUSY_TIMEOUT)?;
+    Ok(cut?)
+}
+
+fn beside(file: &Path) -> Option<u64> {
+    file.parent().and_then(files::room_bytes)
+}
