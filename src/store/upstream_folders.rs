@@ -63,6 +63,34 @@ impl Txn<'_> {
         Ok(true)
     }
 
+    /// Mailboxes that stayed for what was in them when upstream had them no more ([`Txn::forget_mailbox`]), and are empty by
+    /// now: they go. One that an entry is to make stays.
+    pub(in crate::store) fn forget_emptied(&mut self, account: AccountId, entries: &[Entry]) -> Result<()> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT id FROM mailbox WHERE account_id = ?1 AND name IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM remote_mailbox WHERE mailbox_id = mailbox.id)",
+        )?;
+        let rows = select.query_map([account.get()], |row| Ok(MailboxId::new(row.get(0)?)))?;
+        let here_only: Vec<MailboxId> = rows.collect::<rusqlite::Result<_>>()?;
+        drop(select);
+        for mailbox in here_only {
+            let is_about = |entry: &Entry| match &entry.op {
+                Op::CreateMailbox { mailbox: id, .. }
+                | Op::RenameMailbox { mailbox: id, .. }
+                | Op::DeleteMailbox { mailbox: id, .. } => *id == mailbox,
+                _ => false,
+            };
+            let name = self.reader().mailbox(mailbox)?.name;
+            let Some(name) = name.filter(|name| !name.is_inbox() && !entries.iter().any(is_about)) else { continue };
+            let is_empty = self.reader().message_count(mailbox)? == 0;
+            if is_empty && self.reader().mailboxes_below(account, &name)?.is_empty() {
+                self.drop_mailbox(mailbox)?;
+                self.touch(account);
+            }
+        }
+        Ok(())
+    }
+
     /// Upstream has the mailbox no more, but the user renamed it: it is made there anew, with the messages in it. The
     /// rename stays in the journal for those below it. By [`super::Origin::LocalUser`].
     pub fn make_anew(&mut self, mailbox: MailboxId) -> Result<()> {

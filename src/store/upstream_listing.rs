@@ -85,6 +85,7 @@ impl Txn<'_> {
         if mirrored.held.is_empty() {
             self.set_choice(account, choice)?;
         }
+        self.forget_emptied(account, &self.reader().entries(account)?)?;
         let gone = matching.missing();
         Ok(Listing { mailboxes: matching.mailboxes, gone, conflicts, mirrored })
     }

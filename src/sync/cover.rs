@@ -10,6 +10,7 @@ use super::compare::{Difference, Sight};
 use super::identity::{self, Sought};
 use super::pass::{Pass, from, refusal};
 use super::remote::{Fingerprinted, Known, Remote, RemoteName, Scanned, Selected};
+use super::survey::between;
 use super::vanish::Vanishing;
 use super::{Error, Result};
 use crate::journal::{Entry, State};
@@ -46,6 +47,8 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(mutant!(RefusedIsGone).then_some(vanishing));
         };
         let cursor = self.cursor_for(&known, &selected).await?;
+        let is_behind = selected.highest_mod_seq.is_some_and(|now| now < cursor.highest_mod_seq);
+        self.went_back |= is_behind || (known.cursor.uid_validity.is_some() && cursor != known.cursor);
         let bound = self.read(|reader| reader.bound(mailbox))?;
         let difference = self.difference(mailbox, &cursor, &selected, &bound).await?;
         self.take_flags(mailbox, difference.flags)?;
@@ -98,12 +101,11 @@ impl<R: Remote> Pass<'_, R> {
             Some(_) => known.cursor,
             None => self.cursor_for(&known, &selected).await?,
         };
-        let scanned = self.remote.scan(&from(cursor.uid_next), None).await?;
+        // A list of flags may lack some (QUIRKS.md row 19).
+        let newer = self.remote.present(&from(cursor.uid_next)).await?;
         let bound = bound_uids(&self.read(|reader| reader.bound(mailbox))?);
-        let skipped = self.read(|reader| reader.skipped(mailbox))?;
-        let is_new = |uid: &RemoteUid| !bound.contains(*uid) && !skipped.iter().any(|(skipped, _)| skipped == uid);
-        let mut new: Vec<RemoteUid> = scanned.iter().map(|scanned| scanned.uid).filter(is_new).collect();
-        new.sort_unstable();
+        let skipped = self.read(|reader| reader.skipped(mailbox))?.into_iter().map(|(uid, _)| uid).collect();
+        let new: Vec<RemoteUid> = newer.difference(&bound).difference(&skipped).iter().collect();
         self.take_in(mailbox, &new).await
     }
 
@@ -256,7 +258,13 @@ impl<R: Remote> Pass<'_, R> {
         let told = if is_complete { UidSet::new() } else { self.remote.take_vanished() };
         let mut sight =
             Sight { bound, skipped, now: self.now(), exists: selected.exists, scanned, is_complete, gone, told };
-        if let Some(difference) = sight.difference() {
+        // Where it is not told what is gone, one that came and is left out of the list (QUIRKS.md row 19) hides one that went.
+        let newer = between(cursor.uid_next, selected.uid_next.unwrap_or(cursor.uid_next));
+        let may_hide = !is_complete && selected.since.is_none() && {
+            let listed = sight.scanned.iter().map(|scanned| scanned.uid).collect();
+            !newer.difference(&listed).is_empty()
+        };
+        if let Some(difference) = sight.difference().filter(|_| !may_hide) {
             return Ok(difference);
         }
         let all = self.remote.uids().await?;

@@ -68,10 +68,12 @@ impl Engine {
                 is_familiar: false,
                 recognises: nth == 0,
                 recognised: BTreeSet::new(),
+                went_back: false,
                 bursts: true,
             };
             let outcome = run(&mut pass).await;
-            if round.has_pushed() {
+            let went_back = pass.went_back;
+            if round.has_pushed() || went_back {
                 // What was done must not be forgotten: done again by UID, it may hit what a restored server gave that UID.
                 self.store.settle()?;
             }

@@ -40,6 +40,9 @@ pub(super) struct Pass<'a, R> {
     pub(super) recognises: bool,
     /// Those that were, in this round.
     pub(super) recognised: BTreeSet<MailboxId>,
+    /// A mailbox was renumbered, or is what it was before: forgotten by a power cut, that could not be seen any more once as
+    /// much has changed again.
+    pub(super) went_back: bool,
     /// Whether a push may go in bursts: until something in one was refused.
     pub(super) bursts: bool,
 }

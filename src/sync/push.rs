@@ -257,7 +257,6 @@ fn keeps(reader: &Reader<'_>, mailbox: MailboxId) -> store::Result<Keeps> {
         .map_or_else(Keeps::default, |known| Keeps { flags: known.permanent_flags, any_keyword: known.any_keyword }))
 }
 
-/// The open entries about the flags of a message.
 /// The entries that change flags of the message: those about any of `flags`, and the others.
 fn flag_entries(
     reader: &Reader<'_>,

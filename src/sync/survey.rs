@@ -51,6 +51,8 @@ struct Seen {
     fetched: BTreeSet<RemoteUid>,
     /// The message by which the mailbox is recognised.
     shown: Option<Fingerprinted>,
+    /// Of those that may have come, those that are there.
+    there: UidSet<RemoteUid>,
     /// How many errands were done, or refused.
     done: usize,
     /// Something was refused, or changed while we looked.
@@ -158,7 +160,11 @@ impl Plan {
             if may_be_here && !(arrived.is_empty() && reader.bound_without_email_id(folder.mailbox)?.is_empty()) {
                 return Ok(None);
             }
+            // Where it is not told what is gone, one that came and is left out (QUIRKS.md row 19) hides one that went.
+            let may_hide = is_known && !facts.qresync && !arrived.is_empty();
+            let asked = may_hide.then(|| Errand::Present(arrived.clone()));
             plan.fetch(arrived, outlines);
+            plan.errands.extend(asked);
         }
         if is_known {
             plan.scan(uid_next, &bound, facts);
@@ -208,7 +214,7 @@ impl Plan {
 }
 
 /// UIDs from `first` up to one below `next`.
-fn between(first: RemoteUid, next: RemoteUid) -> UidSet<RemoteUid> {
+pub(super) fn between(first: RemoteUid, next: RemoteUid) -> UidSet<RemoteUid> {
     match first < next {
         true => UidSet::range(first, RemoteUid::new(next.get() - 1)),
         false => UidSet::new(),
@@ -243,7 +249,11 @@ impl Visit {
             || selected.highest_mod_seq == Some(cursor.highest_mod_seq);
         let is_complete = self.plan.is_first() || *is_whole;
         let is_enough = is_complete || (has_told && is_trusted(cursor, selected));
-        if selected.uid_next != status.uid_next || !is_enough {
+        let is_all_here = self.seen.there.is_empty() || {
+            let skipped = skipped.iter().map(|(uid, _)| *uid).collect();
+            self.seen.there.difference(&bound_uids(bound)).difference(&skipped).is_empty()
+        };
+        if selected.uid_next != status.uid_next || !is_enough || !is_all_here {
             return None;
         }
         let mut scanned = self.seen.scanned.clone();
@@ -336,7 +346,8 @@ impl Guide for Surveyor {
         match brought {
             Ok(Brought::Scanned(scanned)) => seen.scanned.extend(scanned),
             Ok(Brought::Fingerprinted(shown)) => seen.shown = shown.into_iter().next(),
-            Ok(Brought::Nothing | Brought::Present(_) | Brought::Placed(_)) => {}
+            Ok(Brought::Present(there)) => seen.there = there,
+            Ok(Brought::Nothing | Brought::Placed(_)) => {}
             Err(_) => seen.is_unsteady = true,
         }
         Ok(())

@@ -47,6 +47,8 @@ pub struct Sent {
     pub to: Option<usize>,
     /// It was delivered, and the server has been what it was before that since.
     pub is_undone: bool,
+    /// It was tried so long ago that the server knows nothing of it any more.
+    pub is_forgotten: bool,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +90,16 @@ impl Ledger {
     pub fn let_go(&mut self, number: u32) {
         if let Some(entry) = self.entry(number) {
             entry.deleted(true);
+        }
+    }
+
+    /// Whether it was taken when it was tried, nobody knows any more.
+    pub fn may_come_twice(&mut self, number: u32) {
+        for sent in self.sent.iter_mut().filter(|sent| sent.number == number && !sent.is_forgotten) {
+            sent.is_forgotten = true;
+            if let Some(entry) = self.messages.get_mut(&number).filter(|_| sent.to.is_some()) {
+                entry.may_be_one_more();
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use mailtide::journal::{Entry, Op, State};
 use mailtide::net::Clock;
 use mailtide::refserver::faults::Faults;
 use mailtide::serve::bring::{Outcome as Brought, Ticket};
-use mailtide::store::{Origin, check};
+use mailtide::store::{Origin, Submission, SubmissionState, check};
 use mailtide::types::folder_filter::Glob;
 use mailtide::types::{Bodies, BodyPolicy, Conversation, FolderFilter, Step as SessionStep, Timestamp, limits};
 use tokio::time::{Instant, sleep_until};
@@ -29,6 +29,9 @@ use super::server::Server;
 use super::template::{DOMAIN, EPOCH_MS, PASSWORD, USERS};
 use super::trace::Trace;
 use super::{mail, quiet};
+
+/// What passes in less is no long time.
+const LONG_MS: u64 = 3_600_000;
 
 /// See the module.
 pub struct World {
@@ -181,7 +184,24 @@ impl World {
             }
             self.bury_and_revive();
             if Instant::now() >= until && !self.agent.is_dead() {
+                if ms >= LONG_MS {
+                    self.forget_what_was_taken();
+                }
                 return;
+            }
+        }
+    }
+
+    /// A server knows what is sent to it again for a week. What was tried before that may come twice: SMTP has no way to ask.
+    fn forget_what_was_taken(&mut self) {
+        let Some(life) = &self.agent.life else { return };
+        let forgotten = self.clock.now().plus_ms(-limits::TAKEN_MEMORY_MS);
+        for account in life.accounts() {
+            let submissions = life.store.read(|reader| reader.submissions(account)).unwrap_or_default();
+            let is_old = |tried: &Submission| tried.attempts > 0 && tried.created < forgotten;
+            let open = submissions.into_iter().filter(|tried| tried.state != SubmissionState::Settled && is_old(tried));
+            for number in open.filter_map(|tried| mail::number_of(&quiet::bytes(&life.store, tried.content))) {
+                self.ledger.may_come_twice(number);
             }
         }
     }
@@ -520,7 +540,7 @@ impl World {
         let least = i32::from(is_acknowledged) * (arrives + i32::from(!self.same_ids));
         self.ledger.make(number, bytes, true, least, i32::from(is_possible) * (arrives + 1));
         if is_possible {
-            self.ledger.sent.push(Sent { number, is_acknowledged, to, is_undone: false });
+            self.ledger.sent.push(Sent { number, is_acknowledged, to, is_undone: false, is_forgotten: false });
         }
     }
 

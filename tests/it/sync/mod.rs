@@ -11,6 +11,7 @@ mod labels;
 mod maildrop;
 mod mirror;
 mod model_remote;
+mod omissions;
 mod one_message;
 mod policy;
 mod servers;

@@ -341,18 +341,6 @@ fn a_server_restored_from_a_backup_is_recognised_however_much_came_since() {
     }
 }
 
-/// Found by the simulator, seed 21353 (QUIRKS.md row 19).
-#[test]
-fn flags_of_messages_that_the_server_leaves_out_of_its_list_are_asked_for() {
-    let world = with_mail(Traits::plain());
-    world.server.state().leaves_out = [2].into();
-    world.server.set_flags("INBOX", 1, "\\Seen");
-    world.server.set_flags("INBOX", 2, "\\Flagged");
-    world.settle();
-    assert_eq!(world.here(), world.there());
-    world.assert_sound();
-}
-
 /// Found by the simulator, seed 35037: what was moved while the mailbox of a copy was looked into again was taken for gone.
 #[test]
 fn a_message_that_someone_moves_at_any_moment_of_a_sync_is_always_here() {
@@ -777,22 +765,6 @@ fn a_message_that_the_server_neither_expunges_nor_names_among_others_is_not_take
         assert_eq!(world.there(), "B:\nINBOX: y");
         assert_eq!(world.here(), world.there());
         assert_eq!(world.journal(), Vec::<String>::new());
-        world.assert_sound();
-    }
-}
-
-/// Found by the simulator, seed 11054.
-#[test]
-fn messages_moved_there_and_left_out_of_an_answer_about_several_are_not_taken_for_gone() {
-    for traits in Traits::all() {
-        let world = with_mail(traits.clone());
-        let moved = [1, 2].map(|uid| world.server.move_message("INBOX", uid, "B"));
-        world.server.deliver("B", "new", "");
-        world.server.state().leaves_out = moved.into();
-        let report = world.sync().expect("a sync");
-        assert_eq!((report.gone, report.skipped), (0, 0), "{traits:?}");
-        assert_eq!(world.there(), "B: m new x\nINBOX: y");
-        assert_eq!(world.here(), world.there(), "{traits:?}");
         world.assert_sound();
     }
 }

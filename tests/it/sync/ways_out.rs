@@ -94,6 +94,18 @@ const CASES: &[Case] = &[
         retried: "A:\nB: b\nC: a\nINBOX:",
         discarded: "A: a\nB: b\nINBOX:",
     },
+    // Found by the simulator, seed 33815: the folder stayed here for ever.
+    Case {
+        name: "mail moved to a folder that is deleted upstream, and cannot be made there again",
+        before: two_folders,
+        here: |world| world.move_message("A", "a", "B"),
+        there: |server| {
+            server.state().mailboxes.remove("B");
+            refuse(server, "CREATE", "B", None);
+        },
+        retried: "A:\nB: a\nINBOX:",
+        discarded: "A: a\nINBOX:",
+    },
 ];
 
 fn settle_all(world: &World, word: Word) {
