@@ -122,7 +122,11 @@ impl<B: Backend> Session<B> {
                         let begun = append::begin(&self.context, self.user.as_mut(), &mut args, tag.clone(), taking);
                         begun.map_err(|refusal| (tag, refusal))
                     }
-                    None => Ok(Begun::Argument),
+                    // What is no command needs no argument (RFC 9051 section 7.6, the example).
+                    None => match self.recognise(&mut Parser::new(&command)) {
+                        Ok(_) => Ok(Begun::Argument),
+                        Err(refusal) => Err((self.context.tag.clone(), refusal)),
+                    },
                 };
                 match begun {
                     Ok(Begun::Message(appending)) => self.stream(announced, appending),

@@ -217,9 +217,14 @@ impl Names {
             .filter_map(|(name, mailbox)| {
                 // "Servers SHOULD only return a non-matching mailbox name along with CHILDINFO if at least one matching child is
                 // not also being returned" (RFC 5258 section 3.5).
-                let told = self.selects(wanted, name, mailbox.as_ref()) || stand_for_one.contains(name);
-                let below = have_selected_below.contains(name);
-                told.then(|| self.line(wanted, context, name, mailbox.as_ref(), below))
+                let selected = self.selects(wanted, name, mailbox.as_ref());
+                if !selected && !stand_for_one.contains(name) {
+                    return None;
+                }
+                let line = self.line(wanted, context, name, mailbox.as_ref(), have_selected_below.contains(name));
+                // More is told of "each selectable mailbox matching the list pattern and selection options" alone (RFC 5819
+                // section 2, RFC 8440 section 3).
+                Some(if selected { line } else { Line { status_of: None, mailbox: None, ..line } })
             })
             .collect()
     }

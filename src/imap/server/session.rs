@@ -278,7 +278,6 @@ impl<B: Backend> Session<B> {
     /// Runs a whole command.
     pub(super) fn run_command(&mut self, command: &[u8]) {
         let mut parser = Parser::new(command);
-        self.context.tag.clear();
         self.context.progress_told = self.context.now;
         let (tells, outcome) = match self.recognise(&mut parser) {
             Ok(row) => {
@@ -291,7 +290,8 @@ impl<B: Backend> Session<B> {
     }
 
     /// `tag SP command-name`, where `UID` belongs to the name behind it.
-    fn recognise(&mut self, parser: &mut Parser<'_>) -> Result<&'static Row<B>, Refusal> {
+    pub(super) fn recognise(&mut self, parser: &mut Parser<'_>) -> Result<&'static Row<B>, Refusal> {
+        self.context.tag.clear();
         self.context.tag = parser.tag()?;
         parser.sp()?;
         let mut name = parser.word()?;

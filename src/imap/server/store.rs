@@ -105,15 +105,18 @@ impl<A: Account> Task<A> for Storing {
 
 impl Storing {
     fn finish(&mut self, view: &View) -> Result<Reply, Refusal> {
-        if !self.modified.is_empty() {
-            let named = self.modified.iter().filter_map(|uid| view.number_by(self.by, *uid));
-            let set: UidSet<LocalUid> = named.map(LocalUid::new).collect();
-            return Ok(Reply::with(Code::Modified(set), "Some were changed meanwhile"));
+        let named = self.modified.iter().filter_map(|uid| view.number_by(self.by, *uid));
+        let set: UidSet<LocalUid> = named.map(LocalUid::new).collect();
+        let modified = (!self.modified.is_empty()).then_some(Code::Modified(set));
+        // A UID that names nothing is no error (RFC 3501 section 6.4.8), and a silent STORE did all there was to do (RFC 2180
+        // section 4.2.1).
+        if self.missing && self.by == By::Sequence && !self.silent {
+            let code = modified.unwrap_or(Code::ExpungeIssued);
+            return Err(Refusal::no(code, "Some of the messages no longer exist"));
         }
-        // A UID that names nothing is no error (RFC 3501 section 6.4.8).
-        match self.missing && self.by == By::Sequence {
-            true => Err(Refusal::no(Code::ExpungeIssued, "Some of the messages no longer exist")),
-            false => Ok(Reply::new("Stored")),
-        }
+        Ok(match modified {
+            Some(code) => Reply::with(code, "Some were changed meanwhile"),
+            None => Reply::new("Stored"),
+        })
     }
 }

@@ -287,13 +287,11 @@ impl Account for MemoryBackend {
 
     fn delete(&mut self, name: &MailboxName) -> Result<(), Error> {
         let mut world = self.world();
-        if world.has_below(name) && world.mailboxes.get(name).is_some_and(|stand| !stand.selectable) {
-            return Err(Error::HasChildren);
-        }
-        world.named(name)?;
         if !world.has_below(name) {
-            world.mailboxes.remove(name);
-            return Ok(());
+            return world.mailboxes.remove(name).map(drop).ok_or(Error::NoSuchMailbox);
+        }
+        if world.mailboxes.get(name).is_some_and(|stand| !stand.selectable) {
+            return Err(Error::HasChildren);
         }
         let stand = world.named(name)?;
         stand.selectable = false;

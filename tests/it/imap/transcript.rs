@@ -15,7 +15,7 @@
 //!   into INBOX; `@logged-in` logs every client in; `@greeting`: the greeting is part of the transcript.
 //! - `#` begins a comment.
 //!
-//! `{{set name}}` in the server's line matches a number, for which `{{name}}` then stands in every line below. In a
+//! `{{set name}}` in the server's line matches a word, for which `{{name}}` then stands in every line below. In a
 //! client's text `{{repeat 70000 x}}` stands for that many x, `{{nul}}` for a NUL. The server's lines `{{close}}` and
 //! `{{starttls}}` stand for the session's wish to close, to begin TLS. Everything the server says must be in the
 //! transcript: before a client speaks again, and at the end.
@@ -218,12 +218,12 @@ impl Stage<'_, '_> {
         self.numbers.iter().fold(text.to_owned(), stand_for)
     }
 
-    /// The pattern with the number of the line where it says `{{set name}}`.
+    /// The pattern with the word of the line where it says `{{set name}}`.
     fn taking_number(&mut self, pattern: &str, line: &str) -> String {
         let Some((before, after)) = pattern.split_once("{{set ") else { return pattern.to_owned() };
         let (name, after) = after.split_once("}}").expect("{{...}} is closed");
         let rest = line.get(before.len()..).unwrap_or_default();
-        let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        let number: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
         self.numbers.insert(name.to_owned(), number.clone());
         format!("{before}{number}{after}")
     }
