@@ -39,7 +39,7 @@ impl Reader<'_> {
                    AND twin.outline_id IN (SELECT t.id FROM outline AS t WHERE t.header_id = o.header_id)))
              JOIN remote_message AS r ON r.message_id = twin.id
              WHERE m.account_id = ?1 AND a.waits = 1
-               AND NOT EXISTS (SELECT 1 FROM remote_arrival AS other WHERE other.message_id = twin.id)
+               AND NOT EXISTS (SELECT 1 FROM remote_arrival AS other WHERE other.message_id = twin.id AND other.waits = 1)
              ORDER BY r.mailbox_id",
         )?;
         let ids = select.query_map([account.get()], |row| row.get("mailbox_id").map(MailboxId::new))?;

@@ -11,7 +11,13 @@ use super::vanish::Vanishing;
 use super::{Error, Result};
 use crate::journal::{Op, State};
 use crate::store::{Cursor, ListedMailbox, RemoteMailbox, Verdict};
-use crate::types::{MailboxId, MessageId};
+use crate::types::{MailboxId, MessageId, RemoteUid};
+
+/// How often it is looked for what arrived meanwhile: where there is always more, what vanished is accounted for all the same.
+const CATCH_UPS_MAX: usize = 5;
+
+/// How often it is looked again for what vanished while that was done.
+const LOOKS_MAX: usize = 5;
 
 /// A mailbox that is mirrored, as the server listed it.
 pub(super) struct Folder {
@@ -54,14 +60,24 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(());
         }
         self.account_for_all(vanishing)?;
-        let vanished = self.look_again().await?;
-        if !vanished.is_empty() {
-            self.catch_up().await?;
+        for _ in 0..LOOKS_MAX {
+            let vanished = self.look_again().await?;
+            if !vanished.is_empty() {
+                self.catch_up().await?;
+            }
+            if self.is_half_seen {
+                break;
+            }
+            if vanished.is_empty() {
+                return self.close_round();
+            }
+            self.account_for_all(vanished)?;
         }
-        if self.is_half_seen {
-            return Ok(());
-        }
-        self.account_for_all(vanished)?;
+        // Arrivals that still wait do so until it is known what they are.
+        Ok(())
+    }
+
+    fn close_round(&self) -> Result<()> {
         let account = self.account;
         if !self.read(|reader| reader.fresh_arrivals(account))?.is_empty() {
             self.write(move |txn| txn.close_round(account))?;
@@ -116,16 +132,29 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     /// Arrivals in all mailboxes once more. What vanished did so before this; if it was moved, it has arrived by now: maybe in
-    /// a mailbox that the user deleted, which is back then.
+    /// a mailbox that the user deleted, which is back then. While that is looked at it may be moved on, or its mailbox renamed:
+    /// so until nothing more came.
     async fn catch_up(&mut self) -> Result<()> {
-        let (mut folders, _) = self.take_listing().await?;
-        folders.extend(self.restore_refilled().await?);
-        folders.retain(|folder| !self.unseen.contains_key(&folder.mailbox));
-        let known = self.known()?;
-        for folder in folders {
-            let next = known.get(&folder.mailbox).map(|known| known.cursor.uid_next);
-            let has_more = folder.status.is_none_or(|status| status.uid_next.is_none() || status.uid_next != next);
-            if has_more {
+        let mut caught_up: BTreeMap<MailboxId, (RemoteName, Option<RemoteUid>)> = BTreeMap::new();
+        for _ in 0..CATCH_UPS_MAX {
+            // What came a moment ago may be what is moved on.
+            self.since = self.read(|reader| reader.last_message())?;
+            let (mut folders, _) = self.take_listing().await?;
+            folders.extend(self.restore_refilled().await?);
+            folders.retain(|folder| !self.unseen.contains_key(&folder.mailbox));
+            let known = self.known()?;
+            folders.retain(|folder| {
+                let now = folder.status.and_then(|status| status.uid_next);
+                let covered = known.get(&folder.mailbox).map(|known| known.cursor.uid_next);
+                let this = (folder.name.clone(), now);
+                let is_looked_at = caught_up.get(&folder.mailbox) == Some(&this);
+                caught_up.insert(folder.mailbox, this);
+                !is_looked_at && (now.is_none() || now != covered)
+            });
+            if folders.is_empty() {
+                break;
+            }
+            for folder in folders {
                 self.cover_arrivals(folder.mailbox, &folder.name).await?;
             }
         }

@@ -116,6 +116,10 @@ pub struct State {
     pub denies_after: Option<usize>,
     /// Before the n-th call someone moves a message that is still there: from, its UID, to, which is made if need be.
     pub meanwhile: Option<(usize, &'static str, u32, &'static str)>,
+    /// And then another.
+    pub then: Option<(usize, &'static str, u32, &'static str)>,
+    /// Before the n-th call someone renames a mailbox that is still there.
+    pub renamed: Option<(usize, &'static str, &'static str)>,
     /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
     pub hides: BTreeMap<String, BTreeSet<u32>>,
     /// UIDs that a FETCH of several leaves out (QUIRKS.md row 19).
@@ -247,6 +251,8 @@ impl Server {
             lies_about_sizes: false,
             denies_after: None,
             meanwhile: None,
+            then: None,
+            renamed: None,
             hides: BTreeMap::new(),
             leaves_out: BTreeSet::new(),
             read_only: BTreeSet::new(),
@@ -285,6 +291,8 @@ impl Server {
             lies_about_sizes: state.lies_about_sizes,
             denies_after: state.denies_after,
             meanwhile: state.meanwhile,
+            then: state.then,
+            renamed: state.renamed,
             hides: state.hides.clone(),
             leaves_out: state.leaves_out.clone(),
             read_only: state.read_only.clone(),
@@ -373,13 +381,20 @@ impl ModelRemote {
         let mut state = self.server.state();
         state.calls += 1;
         let (calls, cut) = (state.calls, state.cut);
-        if let Some((_, from, uid, to)) = state.meanwhile.take_if(|(nth, ..)| *nth == calls)
-            && state.mailboxes[from].messages.contains_key(&uid)
-        {
+        let is_due = |deed: &mut (usize, &'static str, u32, &'static str)| deed.0 == calls;
+        let deeds = [state.meanwhile.take_if(is_due), state.then.take_if(is_due)];
+        for (_, from, uid, to) in deeds.into_iter().flatten() {
             if !state.mailboxes.contains_key(to) {
                 state.create(to);
             }
-            state.move_message(from, uid, to);
+            if state.mailboxes[from].messages.contains_key(&uid) {
+                state.move_message(from, uid, to);
+            }
+        }
+        if let Some((_, from, to)) = state.renamed.take_if(|(nth, ..)| *nth == calls)
+            && state.mailboxes.contains_key(from)
+        {
+            state.rename(from, to);
         }
         let moment = (state.commits.load(Ordering::SeqCst), state.telling.len(), state.entered);
         state.moments.push(moment);

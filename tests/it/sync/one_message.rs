@@ -130,3 +130,90 @@ fn a_message_moved_at_both_ends_is_one_wherever_the_other_end_put_it() {
         }
     }
 }
+
+/// Found by a soak against Dovecot: where it was moved to was renamed between the listing and the look into it.
+#[test]
+fn a_message_moved_at_both_ends_is_one_though_its_mailbox_is_renamed_meanwhile() {
+    'moves: for moved in 1.. {
+        for renamed in moved + 1..moved + 8 {
+            let world = World::new(Traits::modern());
+            ["B", "D"].into_iter().for_each(|name| world.server.create(name));
+            world.server.deliver("INBOX", "m", "");
+            world.server.deliver("B", "x", "");
+            world.settle();
+            world.server.deliver("INBOX", "news", "");
+            world.move_message("INBOX", "m", "D");
+            let calls = world.server.state().calls;
+            world.server.state().meanwhile = Some((calls + moved, "INBOX", 1, "B"));
+            world.server.state().renamed = Some((calls + renamed, "B", "C"));
+            // A server may hang up on who has the mailbox open.
+            let _ = world.sync();
+            if world.server.state().meanwhile.take().is_some() {
+                break 'moves;
+            }
+            if world.server.state().renamed.take().is_some() {
+                break;
+            }
+            world.settle();
+            let what = format!("moved before call {moved}, renamed before {renamed}");
+            assert_eq!(world.here(), world.there(), "{what}");
+            assert_eq!(world.there().matches('m').count(), 1, "{what}: {}", world.there());
+            world.assert_sound();
+        }
+    }
+}
+
+/// Found by a soak against Dovecot: it hopped from a mailbox that was still to be looked into to one that had been.
+#[test]
+fn a_message_moved_at_one_end_and_twice_at_the_other_is_one() {
+    'moves: for first in 1.. {
+        for second in first + 1..first + 12 {
+            let world = World::new(Traits::modern());
+            ["A", "B", "D"].into_iter().for_each(|name| world.server.create(name));
+            let uid = world.server.deliver("A", "x", "");
+            world.server.deliver("INBOX", "m", "");
+            world.settle();
+            world.server.deliver("INBOX", "news", "");
+            world.server.expunge("A", uid);
+            world.move_message("INBOX", "m", "D");
+            let calls = world.server.state().calls;
+            world.server.state().meanwhile = Some((calls + first, "INBOX", 1, "B"));
+            world.server.state().then = Some((calls + second, "B", 1, "A"));
+            world.sync().expect("a sync");
+            if world.server.state().meanwhile.take().is_some() {
+                break 'moves;
+            }
+            if world.server.state().then.take().is_some() {
+                break;
+            }
+            world.settle();
+            let what = format!("moved before calls {first} and {second}");
+            assert_eq!(world.here(), world.there(), "{what}");
+            assert_eq!(world.there().matches('m').count(), 1, "{what}: {}", world.there());
+            world.assert_sound();
+        }
+    }
+}
+
+/// Found by a soak against Dovecot: it was two messages, until one of them was looked for again.
+#[test]
+fn a_message_that_comes_and_is_moved_upstream_in_the_midst_of_a_pull_is_one() {
+    for call in 1.. {
+        let world = World::new(Traits::modern());
+        ["A", "B"].into_iter().for_each(|name| world.server.create(name));
+        let gone = world.server.deliver("A", "x", "");
+        world.settle();
+        world.server.expunge("A", gone);
+        let uid = world.server.deliver("INBOX", "m", "");
+        let calls = world.server.state().calls;
+        world.server.state().meanwhile = Some((calls + call, "INBOX", uid, "B"));
+        world.sync().expect("a sync");
+        if world.server.state().meanwhile.take().is_some() {
+            break;
+        }
+        assert_eq!(world.here().matches('m').count(), 1, "before call {call}: {}", world.here());
+        world.settle();
+        assert_eq!(world.here(), world.there(), "before call {call}");
+        world.assert_sound();
+    }
+}
