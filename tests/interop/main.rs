@@ -18,6 +18,7 @@ mod push;
 mod relay;
 mod senders;
 mod shared;
+mod soak;
 mod speed;
 mod storm;
 mod submitters;

@@ -133,6 +133,11 @@ impl Agent {
         self.process.as_mut().expect("a started agent")
     }
 
+    /// A line of /proc/PID/status in KiB.
+    pub fn memory_kib(&self, line: &str) -> u64 {
+        self.process.as_ref().expect("a started agent").memory_kib(line)
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.process().kill();
