@@ -98,6 +98,10 @@ mod switch {
         CopyNotFiled,
         /// it is tried again without waiting
         NoBackOff,
+        /// a maildrop is left before what was taken from it is on disk
+        MaildropNotSynced,
+        /// a message that a maildrop has under another unique id is taken for another
+        UniqueIdIsIdentity,
     }
 
     thread_local! {

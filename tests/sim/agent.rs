@@ -17,7 +17,7 @@ use mailtide::serve::imap::MailBackend;
 use mailtide::serve::submission::{Sequence, SubmissionBackend};
 use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
 use mailtide::store::{Error, Origin, Store, check};
-use mailtide::types::{AccountId, BodyPolicy, Conversation, FolderFilter, MessageId, Secret, SecretKind};
+use mailtide::types::{AccountId, BodyPolicy, Conversation, FolderFilter, Keep, MessageId, Secret, SecretKind};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -31,6 +31,7 @@ use super::trace::Trace;
 
 pub const IMAP_PORT: u16 = 143;
 pub const SMTP_PORT: u16 = 587;
+pub const POP3_PORT: u16 = 110;
 
 /// In worlds that look at the store after every commit: so many of a life; then every sixteenth.
 const CHECKED_EACH: u32 = 200;
@@ -52,6 +53,7 @@ pub struct Agent {
     /// Is the account in the configuration?
     is_configured: Vec<bool>,
     connections: usize,
+    maildrop: Option<Keep>,
     pub violations: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
@@ -99,6 +101,7 @@ impl Agent {
             choices: vec![Choice { bodies: setup.bodies.clone(), ..Choice::everything() }; setup.accounts],
             is_configured: vec![true; setup.accounts],
             connections: setup.connections,
+            maildrop: setup.maildrop,
             violations: Arc::default(),
             random,
         }
@@ -232,7 +235,10 @@ impl Agent {
         config::Account {
             name: name.to_owned(),
             address: format!("{name}@{DOMAIN}"),
-            incoming: config::Incoming::Imap(server(IMAP_PORT)),
+            incoming: match self.maildrop {
+                Some(keep) => config::Incoming::Pop3 { server: server(POP3_PORT), keep },
+                None => config::Incoming::Imap(server(IMAP_PORT)),
+            },
             smtp: vec![server(SMTP_PORT)],
             user: name.to_owned(),
             password: Credential::Password(Secret::new(PASSWORD)),

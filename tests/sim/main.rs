@@ -7,6 +7,7 @@ mod client;
 mod disk;
 mod ledger;
 mod mail;
+mod maildrop;
 mod mutants;
 mod network;
 mod people;

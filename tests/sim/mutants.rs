@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mailtide::types::mutant::{Mutant, switch};
 
 use super::budget;
-use super::script::{FOURTH_EDITION, SECOND_EDITION, Script};
+use super::script::{FIFTH_EDITION, FOURTH_EDITION, SECOND_EDITION, Script};
 use super::world;
 
 /// Worlds in which a defect must show: on a search, and where the known world does not show it any more.
@@ -52,7 +52,10 @@ fn every_deliberate_defect_is_caught() {
 
 /// The seeds that are searched: some of the first worlds, then those with all that scripts know by now.
 fn searched(max: u64) -> impl Iterator<Item = u64> {
-    (0..100).chain(SECOND_EDITION..SECOND_EDITION + max).chain(FOURTH_EDITION..FOURTH_EDITION + max)
+    (0..100)
+        .chain(SECOND_EDITION..SECOND_EDITION + max)
+        .chain(FOURTH_EDITION..FOURTH_EDITION + max)
+        .chain(FIFTH_EDITION..FIFTH_EDITION + max)
 }
 
 /// The first seed whose world is good without the defect and bad with it, and what it breaks.

@@ -8,6 +8,7 @@ use mailtide::journal::Op;
 use super::client::{Answer, Client, Law};
 use super::ledger::Side;
 use super::mail;
+use super::maildrop;
 use super::quiet;
 use super::script::Doing;
 use super::template::USERS;
@@ -35,6 +36,9 @@ impl World {
         let who = who % self.people.len();
         let is_there = self.people[who].side == Side::There;
         if (is_there && self.is_undone(self.people[who].account)) || !self.connect(who) {
+            return;
+        }
+        if is_there && self.maildrop.is_some() && !maildrop::may_be_done_there(doing) {
             return;
         }
         match doing {

@@ -17,8 +17,8 @@ const ROUNDS_MAX: usize = 30;
 const ROUND_MS: u64 = 10 * 60_000;
 
 /// One mailbox: each message's number (or its bytes' hash) and its flags, sorted.
-type Mailbox = Vec<(String, String)>;
-type Snapshot = BTreeMap<String, Mailbox>;
+pub type Mailbox = Vec<(String, String)>;
+pub type Snapshot = BTreeMap<String, Mailbox>;
 
 /// Lifts every fault, waits until it is quiet, and looks at everything.
 pub async fn settle(world: &mut World) {
@@ -140,8 +140,11 @@ fn difference(world: &World) -> Option<String> {
             return Some(format!("the outbox of {} is not empty: {:?}", user, overview.outbox));
         }
         let here = snapshot(world, &life.store, account);
-        let there = snapshot(world, world.server.store(), world.server.account(user));
-        if let Some(difference) = compare(&here, &there) {
+        let difference = match world.maildrop {
+            Some(keep) => world.left_in_maildrop(keep, &here),
+            None => compare(&here, &snapshot(world, world.server.store(), world.server.account(user))),
+        };
+        if let Some(difference) = difference {
             let error = overview.account.last_error.unwrap_or_default();
             return Some(format!("{}: {difference}; last error: {error:?}", user));
         }
@@ -258,17 +261,17 @@ fn recoverable(world: &World) -> BTreeSet<u32> {
 
 /// The messages that came back to who sent them: a mailbox that was full for five days, say, gets no more of them.
 fn returned(world: &World) -> BTreeSet<u32> {
-    let (store, all) = (world.server.store(), UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX)));
-    let of_user = |user: &&str| {
-        let mailboxes = store.read(|reader| reader.mailboxes(world.server.account(user))).expect("mailboxes");
+    let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
+    let of_account = |(store, account): (Store, AccountId)| {
+        let mailboxes = store.read(|reader| reader.mailboxes(account)).expect("mailboxes");
         let messages = mailboxes.into_iter().flat_map(|mailbox| {
             store.read(|reader| reader.messages_in(mailbox.id, &all, With::Columns)).expect("messages")
         });
         let contents = messages.filter_map(|message| message.content);
-        contents.filter_map(|content| mail::number_returned_by(&bytes(store, content))).collect::<Vec<_>>()
+        contents.filter_map(|content| mail::number_returned_by(&bytes(&store, content))).collect::<Vec<_>>()
     };
     let is_sent = |number: &u32| world.ledger.sent.iter().any(|sent| sent.number == *number);
-    USERS[..world.agent.accounts].iter().flat_map(of_user).filter(is_sent).collect()
+    world.counted().into_iter().flat_map(of_account).filter(is_sent).collect()
 }
 
 /// What the agent says was deleted at the server, though nobody did, nor anything by which it may look so.
@@ -288,12 +291,12 @@ fn slandered(world: &World) -> Vec<String> {
 fn keep_promises(world: &mut World) {
     // A server that cannot expunge by UID keeps the original of what was moved by copying, marked, as long as others have
     // marks there.
-    let can_expunge = world.tells_copies();
+    let can_expunge = world.tells_copies() || world.maildrop.is_some();
     let mut left: BTreeMap<u32, i32> = BTreeMap::new();
     let mut counts: BTreeMap<u32, i32> = BTreeMap::new();
     let mut flags: BTreeMap<u32, String> = BTreeMap::new();
-    for user in &USERS[..world.agent.accounts] {
-        for mailbox in snapshot(world, world.server.store(), world.server.account(user)).into_values() {
+    for (store, account) in world.counted() {
+        for mailbox in snapshot(world, &store, account).into_values() {
             for (number, shown) in mailbox {
                 if let Ok(number) = number.parse() {
                     *counts.entry(number).or_default() += 1;

@@ -4,7 +4,7 @@
 use mailtide::imap::server::{Capabilities, Capability};
 
 use mailtide::refserver::faults::Quirk;
-use mailtide::types::{Bodies, BodyPolicy};
+use mailtide::types::{Bodies, BodyPolicy, Keep};
 
 use super::disk::Power;
 use super::network::{Break, Trap, Way};
@@ -40,6 +40,8 @@ pub struct Setup {
     pub bodies: BodyPolicy,
     /// How many connections to the server an account may have.
     pub connections: usize,
+    /// The account's mail is taken from a maildrop.
+    pub maildrop: Option<Keep>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,6 +193,9 @@ pub const THIRD_EDITION: u64 = 10_000;
 /// As [`SECOND_EDITION`].
 pub const FOURTH_EDITION: u64 = 20_000;
 
+/// As [`SECOND_EDITION`].
+pub const FIFTH_EDITION: u64 = 60_000;
+
 const FLAGS: [&str; 7] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1", "\\Deleted"];
 const FOLDERS: [&str; 6] = ["Work", "Home", "Work/Old", "Lists", "Gr&APw-n", "Archive/2026"];
 
@@ -218,6 +223,9 @@ impl Script {
         }
         if seed >= FOURTH_EDITION {
             script.add_accounts_and_ids(&mut Random::stream(seed, "fourth"));
+        }
+        if seed >= FIFTH_EDITION {
+            script.add_maildrop(&mut Random::stream(seed, "fifth"));
         }
         script
     }
@@ -310,6 +318,13 @@ impl Script {
         }
         if random.percent(5) {
             self.add_same_ids(random);
+        }
+    }
+
+    /// What only worlds from [`FIFTH_EDITION`] on have: an account with a maildrop.
+    fn add_maildrop(&mut self, random: &mut Random) {
+        if random.percent(12) {
+            self.take_from_a_maildrop(random);
         }
     }
 
@@ -448,6 +463,7 @@ fn setup(random: &mut Random) -> Setup {
         same_ids: false,
         bodies: BodyPolicy::ALL,
         connections: 2,
+        maildrop: None,
     }
 }
 

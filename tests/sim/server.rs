@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mailtide::imap::server::{Capabilities, Capability, Session as ImapSession, SessionConfig};
 use mailtide::net::Clock;
+use mailtide::pop3::server as pop3;
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
 use mailtide::refserver::faults::{Faults, Quirky};
 use mailtide::refserver::policy::{Policy, Sent};
 use mailtide::refserver::post::Seen;
 use mailtide::serve::imap::MailBackend;
+use mailtide::serve::pop3::{MaildropBackend, Maildrops};
 use mailtide::serve::submission::Sequence;
 use mailtide::smtp::server::{Config as SmtpConfig, Role, Session as SmtpSession, Tls};
 use mailtide::store::{self, Fate, Moment, Origin, Store};
@@ -18,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::agent::{IMAP_PORT, SMTP_PORT};
+use super::agent::{IMAP_PORT, POP3_PORT, SMTP_PORT};
 use super::network::{Accept, End, Network};
 use super::template::{self, DOMAIN};
 use super::trace::Trace;
@@ -63,6 +65,7 @@ struct Shared {
     clock: Clock,
     capabilities: Capabilities,
     faults: Faults,
+    maildrops: Maildrops,
     connections: Mutex<Vec<AbortHandle>>,
 }
 
@@ -110,6 +113,7 @@ impl Server {
             clock: self.clock.clone(),
             capabilities: self.faults.capabilities(self.capabilities),
             faults: self.faults.clone(),
+            maildrops: Maildrops::default(),
             connections: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);
@@ -199,6 +203,7 @@ impl Shared {
                 }
             }
             SMTP_PORT => Box::new(self.smtp(Role::Submission { anonymous: false })),
+            POP3_PORT => Box::new(self.pop3()),
             other => panic!("nobody listens on port {other}"),
         };
         let clock = self.clock.clone();
@@ -229,6 +234,21 @@ impl Shared {
             capabilities,
         };
         ImapSession::new(config, backend, self.clock.now())
+    }
+
+    fn pop3(&self) -> pop3::Session<MaildropBackend> {
+        let store = self.delivery.store.clone();
+        let users = self.delivery.users.clone();
+        let config = pop3::Config {
+            hostname: DOMAIN.to_owned(),
+            tls: pop3::Tls::Absent,
+            plaintext_auth: true,
+            scram_nonce: None,
+            binding: None,
+            login_delay_seconds: 0,
+            tarpit_ms: 0,
+        };
+        pop3::Session::new(MaildropBackend::new(store, Origin::Authority, users, self.maildrops.clone()), config)
     }
 
     fn smtp(&self, role: Role) -> SmtpSession<DeliveryBackend> {

@@ -13,7 +13,7 @@ use mailtide::refserver::faults::Faults;
 use mailtide::serve::bring::{Outcome as Brought, Ticket};
 use mailtide::store::{Origin, Submission, SubmissionState, check};
 use mailtide::types::folder_filter::Glob;
-use mailtide::types::{Bodies, BodyPolicy, Conversation, FolderFilter, Step as SessionStep, Timestamp, limits};
+use mailtide::types::{Bodies, BodyPolicy, Conversation, FolderFilter, Keep, Step as SessionStep, Timestamp, limits};
 use tokio::time::{Instant, sleep_until};
 
 use super::agent::{Agent, Choice};
@@ -53,6 +53,8 @@ pub struct World {
     pub same_ids: bool,
     /// Not all bodies were at the agent at all times: of what someone deleted there may be nothing left to put back.
     pub is_partial: bool,
+    /// The account's mail is taken from a maildrop.
+    pub maildrop: Option<Keep>,
     /// What is waited for.
     awaited: Vec<Ticket<Brought>>,
     violations: Vec<String>,
@@ -128,6 +130,7 @@ impl World {
             at_server: Presence::default(),
             same_ids: setup.same_ids,
             is_partial: setup.is_partial(),
+            maildrop: setup.maildrop,
             awaited: Vec::new(),
             violations: Vec::new(),
             jump_ms,
@@ -371,16 +374,23 @@ impl World {
         let ledger = &self.ledger;
         let is_wanted =
             |number: &u32| ledger.messages.get(number).is_some_and(|entry| entry.least > 0 && !entry.is_unwanted);
-        let accounts = USERS[..self.agent.accounts].iter().map(|user| self.server.account(user)).collect::<Vec<_>>();
-        let missing = self.at_server.look(self.server.store(), &accounts, self.server.commits());
-        let missing = missing.into_iter().filter(is_wanted);
-        let mut broken: Vec<String> =
-            missing.map(|number| format!("message {number}, that nobody deleted, is nowhere at the server")).collect();
-        // One that is moved without MOVE is there twice for a while, and so is each copy of it.
-        let is_too_often =
-            |number: u32, count: i32| ledger.messages.get(&number).is_some_and(|entry| count > 2 * entry.most.max(1));
-        let doubled = self.at_server.there.iter().filter(|(number, count)| is_too_often(**number, **count));
-        broken.extend(doubled.map(|(number, count)| format!("message {number} is {count} times at the server")));
+        let mut broken: Vec<String> = Vec::new();
+        // A maildrop is there to be emptied.
+        if self.maildrop.is_none() {
+            let accounts =
+                USERS[..self.agent.accounts].iter().map(|user| self.server.account(user)).collect::<Vec<_>>();
+            let missing = self.at_server.look(self.server.store(), &accounts, self.server.commits());
+            let missing = missing.into_iter().filter(is_wanted);
+            broken.extend(
+                missing.map(|number| format!("message {number}, that nobody deleted, is nowhere at the server")),
+            );
+            // One that is moved without MOVE is there twice for a while, and so is each copy of it.
+            let is_too_often = |number: u32, count: i32| {
+                ledger.messages.get(&number).is_some_and(|entry| count > 2 * entry.most.max(1))
+            };
+            let doubled = self.at_server.there.iter().filter(|(number, count)| is_too_often(**number, **count));
+            broken.extend(doubled.map(|(number, count)| format!("message {number} is {count} times at the server")));
+        }
         let is_whole = self.agent.mirrors_all();
         if let Some(life) = self.agent.life.as_mut().filter(|life| life.disk.is_alive.load(Ordering::SeqCst)) {
             if !is_whole {
@@ -389,9 +399,9 @@ impl World {
             }
             let (accounts, commits) = (life.accounts(), life.disk.commits());
             let missing = life.presence.look(&life.store, &accounts, commits);
-            let missing =
-                missing.into_iter().filter(is_wanted).filter(|number| self.at_server.there.contains_key(number));
-            broken.extend(missing.map(|number| format!("message {number}, that the server has, went from the agent")));
+            let must_be = |number: &u32| self.maildrop.is_some() || self.at_server.there.contains_key(number);
+            let missing = missing.into_iter().filter(is_wanted).filter(must_be);
+            broken.extend(missing.map(|number| format!("message {number}, that nobody deleted, went from the agent")));
         }
         broken
     }

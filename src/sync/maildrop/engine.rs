@@ -9,6 +9,7 @@ use crate::store::{Origin, Popped, Seen, Store};
 use crate::sync::engine::Clock;
 use crate::sync::remote::RemoteError;
 use crate::sync::{Report, Result};
+use crate::types::mutant::mutant;
 use crate::types::{AccountId, Keep, PoppedId};
 
 /// Takes the mail of one account. Only one visit of an account at a time.
@@ -200,7 +201,8 @@ impl MaildropEngine {
         if !seen.is_empty() || !visit.arrived.is_empty() {
             // Durable before the goodbye: it makes all that came before durable too, and some servers delete by it what
             // was fetched (RFC 2449 section 6.7).
-            self.store.write(Origin::LocalUser, now, move |txn| txn.seen_in_maildrop(account, &seen))?;
+            let origin = if mutant!(MaildropNotSynced) { Origin::Upstream } else { Origin::LocalUser };
+            self.store.write(origin, now, move |txn| txn.seen_in_maildrop(account, &seen))?;
         }
         if !leaving.is_empty() {
             let numbers: Vec<u32> = leaving.into_iter().map(|(number, _)| number).collect();

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::imprint::Imprint;
 use super::seam::Listed;
 use crate::store::Popped;
+use crate::types::mutant::mutant;
 use crate::types::{ContentHash, Keep, PoppedId, Timestamp};
 
 /// What must be looked at to know which message it is.
@@ -99,6 +100,7 @@ impl Matching {
     }
 
     fn find(&mut self, is_it: impl Fn(&Popped) -> bool) -> Option<PoppedId> {
+        let is_it = |lost: &Popped| !mutant!(UniqueIdIsIdentity) && is_it(lost);
         let (place, id) = self.lost().find(|(_, lost)| is_it(lost)).map(|(place, lost)| (place, lost.id))?;
         self.is_found[place] = true;
         Some(id)
