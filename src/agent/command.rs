@@ -214,7 +214,7 @@ pub fn remedy_of_damage(data: &Path) -> String {
 /// A store that this program does not know, that is damaged, or that cannot be where it is said to be, needs a person.
 const fn exit_of_store(error: &store::Error) -> Exit {
     match error {
-        store::Error::Newer { .. } | store::Error::Folder { .. } => Exit::Config,
+        store::Error::Newer { .. } | store::Error::Folder { .. } | store::Error::OtherKind { .. } => Exit::Config,
         error if error.is_temporary() => Exit::TempFail,
         _ => Exit::Software,
     }

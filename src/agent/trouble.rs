@@ -61,7 +61,8 @@ impl<D: Dial + Clone> Worker<D> {
         self.set_live(state, Some(text));
         self.answer_waiting(false);
         let (clock, dial) = (self.common.clock.clone(), self.servers.dial().clone());
-        let is_network = matches!(sync_error, sync::Error::Remote(RemoteError::Lost { .. }));
+        let is_network =
+            matches!(sync_error, sync::Error::Remote(RemoteError::Unreachable { .. } | RemoteError::Lost { .. }));
         tokio::select! {
             biased;
             () = self.next_order() => {}
@@ -76,7 +77,8 @@ impl<D: Dial + Clone> Worker<D> {
 pub const fn state_of(error: &RemoteError) -> State {
     match error {
         RemoteError::LoginRefused { .. } => State::AuthFailed,
-        RemoteError::Lost { .. }
+        RemoteError::Unreachable { .. }
+        | RemoteError::Lost { .. }
         | RemoteError::Insecure { .. }
         | RemoteError::Refused { .. }
         | RemoteError::Protocol { .. }

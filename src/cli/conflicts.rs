@@ -22,12 +22,12 @@ pub(super) enum Act {
     },
     /// Show one of them
     Show { number: i64 },
-    /// Do not list a conflict any more
+    /// Do not list conflicts any more
     Dismiss {
-        #[arg(required_unless_present = "all")]
-        number: Option<i64>,
+        #[arg(required_unless_present = "all", value_name = "NUMBER")]
+        numbers: Vec<i64>,
         /// Dismiss all
-        #[arg(long, conflicts_with = "number")]
+        #[arg(long, conflicts_with = "numbers")]
         all: bool,
     },
 }
@@ -40,13 +40,24 @@ pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, 
             return context.list(Request::Conflicts { account }, "No conflicts.", all).await;
         }
         Act::Show { number } => show(context, ConflictId::new(number)).await?,
-        Act::Dismiss { number, .. } => {
-            let dismissed: Vec<ConflictId> =
-                context.ask(&Request::DismissConflicts { id: number.map(ConflictId::new) }).await?;
-            context.done(&dismissed, &format!("{} dismissed.", counted(dismissed.len(), "conflict", "conflicts")))?;
+        Act::Dismiss { all: true, .. } => dismiss(context, None).await?,
+        Act::Dismiss { numbers, .. } => {
+            return context
+                .each(numbers, async |context, number| dismiss(context, Some(ConflictId::new(number))).await)
+                .await;
         }
     }
     Ok(Exit::Done)
+}
+
+/// One of them, or all.
+async fn dismiss(context: &mut Context, id: Option<ConflictId>) -> Result<(), Failure> {
+    let dismissed: Vec<ConflictId> = context.ask(&Request::DismissConflicts { id }).await?;
+    let text = match id {
+        Some(id) => format!("Conflict {id} dismissed."),
+        None => format!("{} dismissed.", counted(dismissed.len(), "conflict", "conflicts")),
+    };
+    Ok(context.done(&dismissed, &text)?)
 }
 
 async fn show(context: &mut Context, id: ConflictId) -> Result<(), Failure> {

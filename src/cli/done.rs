@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Context;
 use super::failure::Failure;
 use crate::agent::Exit;
+use crate::control::CallError;
 
 impl Context {
     /// Says what was done: a line for people, the daemon's answer for scripts.
@@ -15,6 +16,27 @@ impl Context {
             true => self.screen.json(answer),
             false => self.screen.line(text),
         }
+    }
+
+    /// Does it for each number. What the daemon does not do for one is told and keeps no other from it; the first such
+    /// decides how the program ends.
+    pub(super) async fn each(
+        &mut self,
+        numbers: Vec<i64>,
+        mut act: impl AsyncFnMut(&mut Self, i64) -> Result<(), Failure>,
+    ) -> Result<Exit, Failure> {
+        let mut first = None;
+        for number in numbers {
+            match act(self, number).await {
+                Ok(()) => {}
+                Err(failure @ Failure::Daemon(CallError::Failed(_))) => {
+                    let exit = failure.tell();
+                    first.get_or_insert(exit);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(first.unwrap_or(Exit::Done))
     }
 
     /// Tells what would happen and asks. Without anyone to ask, nothing is done.

@@ -40,6 +40,14 @@ impl Failure {
         }
     }
 
+    /// Says it, and how the program ends.
+    pub fn tell(&self) -> Exit {
+        if let Some(message) = self.message() {
+            eprintln!("syncctl: {message}");
+        }
+        self.exit()
+    }
+
     /// What is said of it; nothing where whoever read the output has had enough.
     pub fn message(&self) -> Option<String> {
         match self {

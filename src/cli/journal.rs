@@ -22,17 +22,18 @@ pub(super) enum Act {
     },
     /// Show one entry
     Show { number: i64 },
-    /// Try a parked entry again
+    /// Try parked entries again
     Retry {
-        #[arg(required_unless_present = "all")]
-        number: Option<i64>,
+        #[arg(required_unless_present = "all", value_name = "NUMBER")]
+        numbers: Vec<i64>,
         /// Try all parked entries again
-        #[arg(long, conflicts_with = "number")]
+        #[arg(long, conflicts_with = "numbers")]
         all: bool,
     },
-    /// Give up an entry: it will not be done on the server, and is taken back here
+    /// Give up entries: they will not be done on the server, and are taken back here
     Discard {
-        number: i64,
+        #[arg(required = true, value_name = "NUMBER")]
+        numbers: Vec<i64>,
         /// Do not ask, even where mail goes out of a mailbox here
         #[arg(long)]
         yes: bool,
@@ -46,29 +47,40 @@ pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, 
             return context.list(Request::JournalList { account }, nothing, table).await;
         }
         Act::Show { number } => show(context, number).await?,
-        Act::Retry { number, .. } => {
-            let retried: Vec<EntryId> = context.ask(&Request::JournalRetry { id: number.map(EntryId::new) }).await?;
-            let text = match (number, retried.len()) {
-                (Some(number), _) => format!("Entry {number} is tried again."),
-                (None, 0) => "No entry is parked.".to_owned(),
-                (None, count) => format!("{} tried again.", counted(count, "entry is", "entries are")),
+        Act::Retry { all: true, .. } => {
+            let retried: Vec<EntryId> = context.ask(&Request::JournalRetry { id: None }).await?;
+            let text = match retried.len() {
+                0 => "No entry is parked.".to_owned(),
+                count => format!("{} tried again.", counted(count, "entry is", "entries are")),
             };
             context.done(&retried, &text)?;
         }
-        Act::Discard { number, yes } => return discard(context, EntryId::new(number), yes).await,
+        Act::Retry { numbers, .. } => {
+            return context
+                .each(numbers, async |context, number| {
+                    let request = Request::JournalRetry { id: Some(EntryId::new(number)) };
+                    let retried: Vec<EntryId> = context.ask(&request).await?;
+                    Ok(context.done(&retried, &format!("Entry {number} is tried again."))?)
+                })
+                .await;
+        }
+        Act::Discard { numbers, yes } => {
+            return context
+                .each(numbers, async |context, number| discard(context, EntryId::new(number), yes).await)
+                .await;
+        }
     }
     Ok(Exit::Done)
 }
 
 /// Where it takes mail out of a mailbox it is asked first.
-async fn discard(context: &mut Context, id: EntryId, yes: bool) -> Result<Exit, Failure> {
+async fn discard(context: &mut Context, id: EntryId, yes: bool) -> Result<(), Failure> {
     let entry: Entry = context.ask(&Request::JournalShow { id }).await?;
     if entry.discarding_removes_mail && !yes {
         context.confirm(&format!("Discarding \"{}\": {}.", entry.what, entry.discarding))?;
     }
     let discarded: Entry = context.ask(&Request::JournalDiscard { id }).await?;
-    context.done(&discarded, &format!("Discarded \"{}\": {}.", discarded.what, discarded.discarding))?;
-    Ok(Exit::Done)
+    Ok(context.done(&discarded, &format!("Discarded \"{}\": {}.", discarded.what, discarded.discarding))?)
 }
 
 fn table(screen: &mut Screen, entries: Vec<Entry>) -> io::Result<()> {

@@ -160,13 +160,5 @@ pub async fn run(arguments: Arguments) -> Exit {
         Command::Demo(arguments) => demo::run(&mut context, arguments).await,
         Command::Completions(arguments) => completions::run(&mut context, arguments),
     };
-    match outcome {
-        Ok(exit) => exit,
-        Err(failure) => {
-            if let Some(message) = failure.message() {
-                eprintln!("syncctl: {message}");
-            }
-            failure.exit()
-        }
-    }
+    outcome.unwrap_or_else(|failure| failure.tell())
 }

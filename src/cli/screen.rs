@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 /// Standard output.
 pub(super) struct Screen {
@@ -95,16 +96,17 @@ impl Screen {
     /// Rows under a heading, each column as wide as its widest cell; columns in `right` are flush right. No column is made
     /// wider than half the screen for the sake of one cell: that cell sticks out.
     pub fn table(&mut self, indent: &str, heading: &[&str], rows: &[Vec<String>], right: &[usize]) -> io::Result<()> {
-        let mut widths: Vec<usize> = heading.iter().map(|cell| width(cell)).collect();
-        for row in rows {
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+        let mut widths: Vec<usize> = heading.iter().map(|cell| cell.width()).collect();
+        for row in &rows {
             for (column, cell) in row.iter().enumerate() {
-                widths[column] = widths[column].max(width(cell).min(self.columns / 2));
+                widths[column] = widths[column].max(cell.width().min(self.columns / 2));
             }
         }
         let format = |cells: &[&str]| {
             let mut text = indent.to_owned();
             for (column, cell) in cells.iter().enumerate() {
-                let padding = " ".repeat(widths[column].saturating_sub(width(cell)));
+                let padding = " ".repeat(widths[column].saturating_sub(cell.width()));
                 match right.contains(&column) {
                     true => text.extend([padding.as_str(), cell]),
                     false => text.extend([*cell, padding.as_str()]),
@@ -149,25 +151,6 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-/// Columns on a terminal: wide East Asian characters take two, combining marks none.
-fn width(text: &str) -> usize {
-    text.chars()
-        .map(|character| match u32::from(character) {
-            0x300..=0x36f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-            0x1100..=0x115f
-            | 0x2e80..=0xa4cf
-            | 0xac00..=0xd7a3
-            | 0xf900..=0xfaff
-            | 0xfe30..=0xfe6f
-            | 0xff00..=0xff60
-            | 0xffe0..=0xffe6
-            | 0x1f300..=0x1faff
-            | 0x20000..=0x3fffd => 2,
-            _ => 1,
-        })
-        .sum()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -195,9 +178,13 @@ mod tests {
 
     #[test]
     fn columns_line_up_whatever_the_script() {
-        let rows = [vec!["受信箱".to_owned(), "7".to_owned()], vec!["Sent".to_owned(), "120".to_owned()]];
+        let row = |name: &str, count: &str| vec![name.to_owned(), count.to_owned()];
+        let rows =
+            [row("受信箱", "7"), row("Sent", "120"), row("हिन्दी", "1"), row("a\u{301}👩‍👩‍👧", "2"), row("x\ty", "3")];
         let text = shown(|screen| screen.table("", &["MAILBOX", "N"], &rows, &[1]));
-        assert_eq!(text, "MAILBOX    N\n受信箱     7\nSent     120\n");
+        let columns: Vec<usize> = text.lines().map(|line| line.width()).collect();
+        assert_eq!(columns, [12; 6], "{text}");
+        assert!(text.contains("受信箱     7\nSent     120\n") && text.contains("x\\ty       3\n"), "{text}");
     }
 
     #[test]

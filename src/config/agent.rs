@@ -11,8 +11,9 @@ use toml::Spanned;
 use super::error::{ConfigError, Problem, Source};
 use super::value::{
     BodiesValue, Connections, Credential, DelaySeconds, KeepOnServer, Listen, OwnTls, Password, PollSeconds, Port,
-    Size, TlsIdentity, TlsMode, credential, is_address,
+    Size, TlsIdentity, TlsMode, credential,
 };
+use crate::smtp::address::Address;
 use crate::types::{BodyPolicy, FolderFilter, Glob, Keep, Quirks, SecretKind};
 
 /// Everything syncd is told.
@@ -333,7 +334,7 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
         return Err(source.error(&raw.name.span(), Problem::BadAccountName { name: name.clone() }));
     }
     let address = raw.address.get_ref();
-    if !is_address(address) {
+    if Address::parse(address).is_none() {
         return Err(source.error(&raw.address.span(), Problem::BadAddress { address: address.clone() }));
     }
     if let Some(user) = raw.user.as_ref().filter(|user| !is_login(user.get_ref())) {

@@ -11,8 +11,9 @@ use toml::Spanned;
 use super::error::{ConfigError, Problem, Source};
 use super::mailboxes::{RawRetention, RawShared, Retention, Shared};
 use super::value::{
-    Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, credential, is_address, word,
+    Credential, DelaySeconds, Listen, OwnTls, Password, PollSeconds, Port, TlsIdentity, credential, word,
 };
+use crate::smtp::address::Address;
 
 /// Everything refserver can be told in a file. What the command line says as well, it says louder.
 #[derive(Debug, Clone, Default)]
@@ -285,7 +286,7 @@ impl<'de> Deserialize<'de> for SendAs {
         word(deserializer, "an address such as \"team@example.org\", or \"*@example.org\"", |text| {
             let (local_part, domain) = text.rsplit_once('@')?;
             let local_part_fits = local_part == "*" || !local_part.contains('*');
-            (local_part_fits && is_address(text)).then(|| Self {
+            (local_part_fits && Address::parse(text).is_some()).then(|| Self {
                 local_part: Some(local_part.to_owned()).filter(|local_part| local_part != "*"),
                 domain: to_a_label(domain).into_owned(),
             })

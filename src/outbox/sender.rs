@@ -80,7 +80,10 @@ impl Reply {
 /// Why nothing is known of any recipient of this attempt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// No connection, or it broke before the bytes of the message were complete: nothing was taken over.
+    /// There never was a connection; `place` is host and port.
+    #[error("cannot reach {place}: {cause}")]
+    Unreachable { place: String, cause: String },
+    /// The connection broke before the bytes of the message were complete: nothing was taken over.
     #[error("connection to {host} lost: {cause}")]
     Lost { host: String, cause: String },
     /// It broke after the bytes of the message and before the answer: the server may have taken it over.

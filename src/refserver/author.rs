@@ -16,7 +16,7 @@ const DOMAINS_MAX: usize = 8;
 /// Why it cannot be told who a message is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoAuthor {
-    #[error("there is no From field")]
+    #[error("there is no From field, or an empty one")]
     Missing,
     #[error("there are several From fields")]
     Several,
@@ -72,7 +72,11 @@ fn value(message: &[u8], name: &str) -> Result<String, NoAuthor> {
     {
         return Err(NoAuthor::Unreadable);
     }
-    String::from_utf8(field.unfolded()).map_err(|_| NoAuthor::Unreadable)
+    match String::from_utf8(field.unfolded()) {
+        // A field that is empty is as good as none.
+        Ok(value) if value.trim().is_empty() => Err(NoAuthor::Missing),
+        read => read.map_err(|_| NoAuthor::Unreadable),
+    }
 }
 
 /// That name, or what some reader may take for it: with white space or control bytes in it.
@@ -204,7 +208,7 @@ mod tests {
             ("From: ceo@[192.0.2.1]", Err(NoAuthor::Unreadable)),
             ("From: ceo@", Err(NoAuthor::Unreadable)),
             ("From: undisclosed-senders:;", Err(NoAuthor::NoDomain)),
-            ("From:", Err(NoAuthor::NoDomain)),
+            ("From:", Err(NoAuthor::Missing)),
         ] {
             let found = domains(format!("{header}\r\nTo: x@y.example\r\n\r\nbody\r\n").as_bytes());
             assert_eq!(found.map(|domains| domains.join(" ")), expected.map(str::to_owned), "{header:?}");

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 
@@ -177,7 +178,7 @@ impl Resolve for Dns {
             }
             Err(error) if error.is_nx_domain() => MailRecords::NoDomain,
             Err(error) if error.is_no_records_found() => MailRecords::NoMx,
-            Err(error) => MailRecords::Unknown(error.to_string()),
+            Err(error) => MailRecords::Unknown(said(&error)),
         }
     }
 }
@@ -190,7 +191,7 @@ impl Dial for Dns {
             Ok(address) => vec![address],
             Err(_) => {
                 let found = resolver.lookup_ip(format!("{}.", host.trim_end_matches('.'))).await;
-                found.map_err(io::Error::other)?.iter().collect()
+                found.map_err(|error| io::Error::other(said(&error)))?.iter().collect()
             }
         };
         let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
@@ -201,6 +202,15 @@ impl Dial for Dns {
             }
         }
         Err(last)
+    }
+}
+
+/// What DNS said, in words: an answer without records the resolver tells as its own value.
+fn said(error: &NetError) -> String {
+    match error {
+        error if error.is_nx_domain() => "there is no such host".to_owned(),
+        error if error.is_no_records_found() => "it has no address".to_owned(),
+        error => error.to_string(),
     }
 }
 
@@ -229,6 +239,20 @@ mod tests {
             (MailRecords::Unknown("timeout".to_owned()), "4.4.3"),
         ] {
             assert_eq!(hosts(by_records("x.example", records.clone(), local)), expected, "{records:?}");
+        }
+    }
+
+    #[test]
+    fn what_dns_says_is_told_in_words() {
+        use hickory_resolver::net::{DnsError, NoRecords};
+        use hickory_resolver::proto::op::{Query, ResponseCode};
+        let answer = |code| NetError::Dns(DnsError::NoRecordsFound(NoRecords::new(Query::default(), code)));
+        for (error, words) in [
+            (answer(ResponseCode::NXDomain), "there is no such host"),
+            (answer(ResponseCode::NoError), "it has no address"),
+            (NetError::Timeout, "request timed out"),
+        ] {
+            assert_eq!(said(&error), words);
         }
     }
 

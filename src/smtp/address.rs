@@ -72,14 +72,9 @@ impl fmt::Display for Address {
     }
 }
 
-/// `Domain` or a dotted name with U-labels (RFC 6531 section 3.3), or an address literal (RFC 5321 section 4.1.3); one
-/// that holds an angle bracket would be read as the end of its path by some servers, and is none.
+/// `Domain` or a dotted name with U-labels (RFC 6531 section 3.3), or an address literal (RFC 5321 section 4.1.3).
 pub fn is_domain_or_literal(text: &str) -> bool {
-    if let Some(literal) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        let dcontent = |byte: u8| matches!(byte, 33..=90 | 94..=126) && !matches!(byte, b'<' | b'>');
-        return !literal.is_empty() && literal.len() <= DOMAIN_MAX_BYTES && literal.bytes().all(dcontent);
-    }
-    is_domain(text)
+    literal(text).is_some() || is_domain(text)
 }
 
 /// `address-literal = "[" ( IPv4-address-literal / IPv6-address-literal / General-address-literal ) "]"` (RFC 5321 section
@@ -201,6 +196,11 @@ mod tests {
             "a@[",
             "a@[]",
             "a@[IPv6>1]",
+            "ada@[bogus]",
+            "a@[192.0.2]",
+            "a@[x:y]",
+            "a@b,c@d",
+            "Ann: a@b;",
             "a\u{7}@b",
             "a@b>",
             "postmaster",

@@ -39,6 +39,12 @@ pub enum Error {
     /// Never possible, as the reason says.
     #[error("{0}")]
     Cannot(&'static str),
+    /// Mail taken by POP3 and a mirror of an IMAP server are not made out of each other.
+    #[error("the account {name:?} {was} up to now; give the one with {now} another name")]
+    OtherKind { name: String, was: &'static str, now: &'static str },
+    /// Possible in a moment, as the reason says.
+    #[error("{0}")]
+    NotNow(&'static str),
     /// A limit of this program.
     #[error("{0}")]
     Limit(&'static str),
@@ -101,7 +107,10 @@ impl Error {
 
     /// Could the same call succeed later, without anyone changing the request?
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::UploadLost | Self::InUse { .. } | Self::Io { .. })
+        matches!(
+            self,
+            Self::NotNow(_) | Self::DiskFull { .. } | Self::UploadLost | Self::InUse { .. } | Self::Io { .. }
+        )
     }
 
     /// Is it a file of the store that is not what it was (and not a passing trouble, nor a matter of rights)?

@@ -135,9 +135,7 @@ impl Txn<'_> {
         let account = match self.reader().account_named(name)? {
             Some(account) if account.maildrop => return Ok(account.id),
             Some(account) if self.reader().has_mirror(account.id)? => {
-                return Err(Error::Cannot(
-                    "the account mirrors an IMAP server up to now; give the one with pop3 another name",
-                ));
+                return Err(Error::OtherKind { name: name.to_owned(), was: "mirrors an IMAP server", now: "pop3" });
             }
             Some(account) => account.id,
             None => self.ensure_account(name)?,
@@ -150,9 +148,8 @@ impl Txn<'_> {
     pub(in crate::store) fn become_mirror(&mut self, account: AccountId) -> Result<()> {
         let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM message WHERE account_id = ?1")?;
         if select.exists([account.get()])? {
-            return Err(Error::Cannot(
-                "the account's mail was taken by POP3 up to now; give the one with imap another name",
-            ));
+            let name = self.reader().account(account)?.name;
+            return Err(Error::OtherKind { name, was: "took its mail by POP3", now: "imap" });
         }
         self.set_maildrop(account, false)
     }

@@ -44,6 +44,11 @@ pub struct RecipientOutcome {
     pub unreported: bool,
 }
 
+const BEING_SENT: Error = Error::NotNow(
+    "the message is being sent at this moment, and nothing is changed: look in a moment what came of it, and ask again if \
+     it still waits",
+);
+
 const NO_SUBMISSION: Error = Error::NoSuchRow("message in the outbox");
 
 impl Txn<'_> {
@@ -204,7 +209,7 @@ impl Txn<'_> {
              WHERE submission_id = ?1 AND state = 'failed'",
         )?;
         match (update.execute([submission.get()])?, found.state) {
-            (_, SubmissionState::Sending) => return Err(Error::Cannot("the message is being sent")),
+            (_, SubmissionState::Sending) => return Err(BEING_SENT),
             (0, SubmissionState::Settled) => return Err(Error::Cannot("the message was sent to everyone")),
             _ => {}
         }
@@ -277,7 +282,7 @@ impl Txn<'_> {
 const fn still_here(state: SubmissionState) -> Result<()> {
     match state {
         SubmissionState::Queued | SubmissionState::Held | SubmissionState::Parked => Ok(()),
-        SubmissionState::Sending => Err(Error::Cannot("the message is being sent")),
+        SubmissionState::Sending => Err(BEING_SENT),
         SubmissionState::Settled => Err(Error::Cannot("the message was sent")),
     }
 }

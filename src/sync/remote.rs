@@ -388,8 +388,11 @@ pub trait Connect: Send + Sync {
 /// Why a call to the server failed, told by what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {
-    /// No connection, or it broke: what was running may or may not have happened.
-    #[error("no connection to {host}: {cause}")]
+    /// There never was a connection; `place` is host and port.
+    #[error("cannot reach {place}: {cause}")]
+    Unreachable { place: String, cause: String },
+    /// The connection broke: what was running may or may not have happened.
+    #[error("connection to {host} lost: {cause}")]
     Lost { host: String, cause: String },
     /// The certificate or the TLS handshake is bad: never retried in plain text.
     #[error("no secure connection to {host}: {cause}")]
@@ -439,7 +442,8 @@ impl RemoteError {
     pub const fn connection_lost(&self) -> bool {
         matches!(
             self,
-            Self::Lost { .. }
+            Self::Unreachable { .. }
+                | Self::Lost { .. }
                 | Self::Insecure { .. }
                 | Self::LoginRefused { .. }
                 | Self::Protocol { .. }

@@ -37,6 +37,14 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Host and port, as people write them (RFC 3986 section 3.2).
+    pub fn place(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     /// May this connection be plain text all along?
     pub fn may_be_plain(&self) -> bool {
         self.allow_plaintext && matches!(self.tls, TlsMode::None | TlsMode::Opportunistic)
@@ -142,10 +150,8 @@ pub async fn open(
         return Err(DialError::Insecure("plain text is not allowed to this server".to_owned()));
     }
     within(timeouts.connect_ms, async {
-        let stream = dial
-            .dial(&endpoint.host, endpoint.port)
-            .await
-            .map_err(|error| DialError::Unreachable(format!("connect to port {}: {error}", endpoint.port)))?;
+        let dialled = dial.dial(&endpoint.host, endpoint.port).await;
+        let stream = dialled.map_err(|error| DialError::Unreachable(error.to_string()))?;
         match endpoint.tls {
             TlsMode::Implicit => tls.handshake(&endpoint.host, stream).await,
             TlsMode::StartTls | TlsMode::Opportunistic | TlsMode::None => Ok(stream),
@@ -176,6 +182,14 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn a_place_is_written_as_people_write_it() {
+        for (host, place) in [("127.0.0.1", "127.0.0.1:1"), ("::1", "[::1]:1")] {
+            let endpoint = Endpoint { host: host.to_owned(), port: 1, tls: TlsMode::None, allow_plaintext: true };
+            assert_eq!(endpoint.place(), place);
+        }
+    }
 
     #[tokio::test]
     async fn what_is_given_up_before_it_went_out_never_arrives() {

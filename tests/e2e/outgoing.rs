@@ -122,3 +122,48 @@ fn what_waits_for_its_next_attempt_is_tried_when_the_user_asks() {
         assert_eq!(row()["attempts"], 1, "{ask:?}: {}", row());
     }
 }
+
+#[test]
+fn several_are_held_at_once_and_a_number_that_nothing_has_keeps_none_of_them_from_it() {
+    let out = outgoing();
+    out.agent.ctl_ok(&["offline"]);
+    out.send(&["bob@far.example"], "one");
+    out.send(&["bob@far.example"], "two");
+    let rows = || out.agent.ctl_json(&["outbox", "list", "--json"]);
+    let ids: Vec<String> = rows().as_array().expect("rows").iter().map(|row| row["id"].to_string()).collect();
+    let listed = out.agent.ctl_ok(&["outbox", "list"]);
+    assert!(listed.contains("GOES") && listed.contains("when there is a connection"), "{listed}");
+    let said = out.agent.ctl(&["outbox", "hold", &ids[0], "4711", &ids[1]]);
+    assert!(said.code == 64 && said.err.contains("4711"), "{said:?}");
+    assert_eq!([&rows()[0]["state"], &rows()[1]["state"]], ["held", "held"]);
+    let said = out.agent.ctl_ok(&["outbox", "later", &ids[0], "8h"]);
+    let goes =
+        rows().as_array().and_then(|rows| rows.iter().find_map(|row| row["next_attempt"].as_str()).map(str::to_owned));
+    let goes = goes.expect("one is to be sent later");
+    assert!(said.contains(&goes) && out.agent.ctl_ok(&["outbox", "list"]).contains(&goes), "{said}");
+}
+
+#[test]
+fn what_is_being_sent_is_not_held_and_is_a_moment_later_if_it_did_not_go() {
+    let server = RefServer::with_users(&["ada"]);
+    // It takes the connection and says nothing.
+    let silent = std::net::TcpListener::bind(crate::support::net::free_address()).expect("an address of our own");
+    let address = silent.local_addr().expect("bound");
+    let account = Account { smtp: address, ..Account::at(&server, "ada", server.address("imap")) };
+    let agent = Agent::started(&account.text());
+    let answer = agent.login_smtp("ada").send(FROM, &["bob@far.example"], b"Subject: x\r\n\r\nx\r\n");
+    assert_eq!(answer.expect("the local server stays").code, 250);
+    let row = || agent.ctl_json(&["outbox", "list", "--json"])[0].clone();
+    let (connection, _) = silent.accept().expect("the agent comes");
+    let id = row()["id"].to_string();
+    let said = agent.ctl(&["outbox", "hold", &id]);
+    assert!(said.code == 75 && said.err.contains("is being sent at this moment, and nothing is changed"), "{said:?}");
+    assert_eq!(row()["state"], "sending");
+    drop((connection, silent));
+    wait_until("the end of the attempt", SOON, || row()["state"] == "queued");
+    agent.ctl_ok(&["outbox", "hold", &id]);
+    assert_eq!(row()["state"], "held");
+    agent.ctl_ok(&["outbox", "release", &id]);
+    wait_until("the next attempt", SOON, || row()["last_error"].to_string().contains("cannot reach"));
+    assert!(row()["last_error"].to_string().contains(&format!("cannot reach {address}: ")), "{}", row());
+}

@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("serve", &["types", "message", "imap", "sasl", "smtp", "pop3", "journal", "store", "outbox"]),
     ("net", &["types"]),
     ("control", &["types"]),
-    ("config", &["types"]),
+    ("config", &["types", "smtp::address"]),
     ("agent", &["*"]),
     ("refserver", &["*"]),
     ("cli", &["*"]),

@@ -144,11 +144,15 @@ fn what_got_a_250_is_in_the_outbox_after_a_restart_byte_for_byte() {
 
 #[test]
 fn message_id_date_and_from_are_added_where_they_lack_in_whatever_pieces_they_come() {
-    let message = "Subject: x\r\n\r\nbody\r\n\r\nDate: no\r\n.\r\n";
-    for piece in [1, 4, 1000] {
+    let kept = "Subject: x\r\n\r\nbody\r\n\r\nDate: no\r\n";
+    // A field that is empty lacks.
+    let empty = format!("From:\r\nDate: \r\n \r\nMessage-ID:\t\r\n{kept}");
+    let pieces = [1, 4, 1000].into_iter().flat_map(|piece| [(kept, piece), (empty.as_str(), piece)]);
+    for (message, piece) in pieces {
         let place = Place::new();
         let mut session = place.session();
         talk(&mut session, "HELO c\r\nMAIL FROM:<work@here>\r\nRCPT TO:<a@x>\r\nDATA\r\n");
+        let message = format!("{message}.\r\n");
         let bytes = message.as_bytes();
         let replies: Vec<String> =
             bytes.chunks(piece).map(|piece| talk(&mut session, std::str::from_utf8(piece).expect("ASCII"))).collect();
@@ -159,7 +163,7 @@ fn message_id_date_and_from_are_added_where_they_lack_in_whatever_pieces_they_co
             "Message-ID: {}\r\nDate: Mon, 23 Nov 2026 13:49:00 +0000\r\nFrom: work@here\r\n",
             submission.message_id
         );
-        assert_eq!(bytes, added + message.trim_end_matches(".\r\n"), "in pieces of {piece}");
+        assert_eq!(bytes, added + kept, "{message:?} in pieces of {piece}");
     }
 }
 

@@ -36,11 +36,20 @@ pub(in crate::cli) enum Act {
         raw: bool,
     },
     /// Do not send for now
-    Hold { number: i64 },
-    /// Send a held message, or try a parked one again
-    Release { number: i64 },
+    Hold {
+        #[arg(required = true, value_name = "NUMBER")]
+        numbers: Vec<i64>,
+    },
+    /// Send held messages, or try parked ones again
+    Release {
+        #[arg(required = true, value_name = "NUMBER")]
+        numbers: Vec<i64>,
+    },
     /// Never send
-    Cancel { number: i64 },
+    Cancel {
+        #[arg(required = true, value_name = "NUMBER")]
+        numbers: Vec<i64>,
+    },
     /// Send at a later moment: 2026-12-24T18:00:00+01:00, or in 90s, 30m, 8h, 2d
     Later {
         number: i64,
@@ -53,7 +62,10 @@ pub(in crate::cli) enum Act {
         account: Option<String>,
     },
     /// Try those recipients again that failed
-    Requeue { number: i64 },
+    Requeue {
+        #[arg(required = true, value_name = "NUMBER")]
+        numbers: Vec<i64>,
+    },
     /// Change a message in $VISUAL or $EDITOR, and send that in its place
     Edit { number: i64 },
 }
@@ -95,43 +107,58 @@ fn moment(text: &str) -> Result<When, &'static str> {
 }
 
 pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, Failure> {
-    let (request, what) = match acts.act.unwrap_or(Act::List { account: None, waiting: false }) {
-        Act::List { account, waiting } => return list(context, account, waiting).await,
-        Act::Show { number, raw: false } => return show(context, number).await,
+    match acts.act.unwrap_or(Act::List { account: None, waiting: false }) {
+        Act::List { account, waiting } => list(context, account, waiting).await,
+        Act::Show { number, raw: false } => show(context, number).await,
         Act::Show { number, raw: true } => {
             let bytes = edit::source(context, SubmissionId::new(number)).await?;
             context.screen.raw(&bytes)?;
-            return Ok(Exit::Done);
+            Ok(Exit::Done)
         }
-        Act::Edit { number } => return edit::run(context, number).await,
-        Act::Flush { account } => return flush(context, account).await,
-        Act::Hold { number } => (Request::OutboxHold { id: SubmissionId::new(number) }, "is held until it is released"),
-        Act::Release { number } => {
-            (Request::OutboxRelease { id: SubmissionId::new(number) }, "is sent as soon as its server can be reached")
+        Act::Edit { number } => edit::run(context, number).await,
+        Act::Flush { account } => flush(context, account).await,
+        Act::Hold { numbers } => {
+            steer(context, numbers, |id| Request::OutboxHold { id }, "is held until it is released").await
         }
-        Act::Cancel { number } => (Request::OutboxCancel { id: SubmissionId::new(number) }, "is cancelled"),
-        Act::Requeue { number } => (Request::OutboxRequeue { id: SubmissionId::new(number) }, "is tried again"),
+        Act::Release { numbers } => {
+            let what = "is sent as soon as its server can be reached";
+            steer(context, numbers, |id| Request::OutboxRelease { id }, what).await
+        }
+        Act::Cancel { numbers } => steer(context, numbers, |id| Request::OutboxCancel { id }, "is cancelled").await,
+        Act::Requeue { numbers } => steer(context, numbers, |id| Request::OutboxRequeue { id }, "is tried again").await,
         Act::Later { number, when: When::At(moment) } if moment < Clock::system().now() => {
             let message = format!(
                 "{} is past: message {number} stays as it is; `syncctl outbox later {number} 0s` sends it now",
                 moment.to_rfc3339()
             );
-            return Err(Failure::Said { message, exit: Exit::Usage });
+            Err(Failure::Said { message, exit: Exit::Usage })
         }
         Act::Later { number, when } => {
-            (Request::OutboxSchedule { id: SubmissionId::new(number), at: when.at() }, "is sent later")
+            steer(context, vec![number], |id| Request::OutboxSchedule { id, at: when.at() }, "is sent later").await
         }
-    };
-    let is_cancelled = matches!(request, Request::OutboxCancel { .. });
-    let is_scheduled = matches!(request, Request::OutboxSchedule { .. });
-    let submission: Submission = context.ask(&request).await?;
-    let some_went = submission.recipients.iter().any(|recipient| recipient.state == "accepted");
-    let note = if is_cancelled && some_went { "; some recipients have it already" } else { "" };
-    let when = submission.next_attempt.as_ref().filter(|_| is_scheduled).map(|at| format!(", at {at}"));
-    let text =
-        format!("Message {} to {} {what}{}{note}.", submission.id, submission.addressees(), when.unwrap_or_default());
-    context.done(&submission, &text)?;
-    Ok(Exit::Done)
+    }
+}
+
+/// Asks that of each message.
+async fn steer(
+    context: &mut Context,
+    numbers: Vec<i64>,
+    request: impl Fn(SubmissionId) -> Request,
+    what: &str,
+) -> Result<Exit, Failure> {
+    context
+        .each(numbers, async |context, number| {
+            let request = request(SubmissionId::new(number));
+            let is_cancelled = matches!(request, Request::OutboxCancel { .. });
+            let is_scheduled = matches!(request, Request::OutboxSchedule { .. });
+            let submission: Submission = context.ask(&request).await?;
+            let some_went = submission.recipients.iter().any(|recipient| recipient.state == "accepted");
+            let note = if is_cancelled && some_went { "; some recipients have it already" } else { "" };
+            let when = submission.next_attempt.as_ref().filter(|_| is_scheduled).map(|at| format!(", at {at}"));
+            let (to, when) = (submission.addressees(), when.unwrap_or_default());
+            Ok(context.done(&submission, &format!("Message {} to {to} {what}{when}{note}.", submission.id))?)
+        })
+        .await
 }
 
 pub(super) async fn list(context: &mut Context, account: Option<String>, waiting: bool) -> Result<Exit, Failure> {
@@ -156,13 +183,23 @@ async fn flush(context: &mut Context, account: Option<String>) -> Result<Exit, F
 }
 
 fn table(screen: &mut Screen, submissions: Vec<Submission>) -> io::Result<()> {
+    let now = Clock::system().now();
     let row = |submission: Submission| {
         let (to, why) = (submission.addressees(), submission.why());
-        let number = submission.id.to_string();
-        vec![number, submission.account, submission.state, submission.created, to, submission.subject, why]
+        let (number, next) = (submission.id.to_string(), goes(submission.next_attempt.as_deref(), now));
+        vec![number, submission.account, submission.state, submission.created, next, to, submission.subject, why]
     };
     let rows: Vec<Vec<String>> = submissions.into_iter().map(row).collect();
-    screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "TO", "SUBJECT", "WHY"], &rows, &[0])
+    screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "GOES", "TO", "SUBJECT", "WHY"], &rows, &[0])
+}
+
+/// When it is tried next.
+fn goes(next: Option<&str>, now: Timestamp) -> String {
+    match next {
+        Some(next) if Timestamp::parse_rfc3339(next).is_none_or(|moment| moment > now) => next.to_owned(),
+        Some(_) => "when there is a connection".to_owned(),
+        None => String::new(),
+    }
 }
 
 async fn show(context: &mut Context, number: i64) -> Result<Exit, Failure> {
@@ -198,6 +235,15 @@ async fn show(context: &mut Context, number: i64) -> Result<Exit, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_goes_at_its_moment_or_as_soon_as_it_can() {
+        let now = Timestamp::from_unix_ms(1_800_000_000_000);
+        let later = now.plus_ms(1000).to_rfc3339();
+        assert_eq!(goes(Some(&later), now), later);
+        assert_eq!(goes(Some(&now.to_rfc3339()), now), "when there is a connection");
+        assert_eq!(goes(None, now), "");
+    }
 
     #[test]
     fn a_moment_is_told_or_how_long_until_then() {

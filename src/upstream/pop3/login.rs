@@ -169,7 +169,7 @@ fn insecure(endpoint: &Endpoint, cause: &str) -> RemoteError {
 pub(super) fn dial_error(endpoint: &Endpoint, error: DialError) -> RemoteError {
     let host = endpoint.host.clone();
     match error {
-        DialError::Unreachable(cause) => RemoteError::Lost { host, cause },
+        DialError::Unreachable(cause) => RemoteError::Unreachable { place: endpoint.place(), cause },
         DialError::Insecure(cause) => RemoteError::Insecure { host, cause },
     }
 }

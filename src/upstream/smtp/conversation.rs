@@ -191,7 +191,7 @@ impl Conversation {
 pub(super) fn dial_error(endpoint: &Endpoint, error: DialError) -> SendError {
     let host = endpoint.host.clone();
     match error {
-        DialError::Unreachable(cause) => SendError::Lost { host, cause },
+        DialError::Unreachable(cause) => SendError::Unreachable { place: endpoint.place(), cause },
         DialError::Insecure(cause) => SendError::Insecure { host, cause },
     }
 }

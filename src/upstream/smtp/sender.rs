@@ -102,7 +102,9 @@ impl<D: Dial> SmtpSender<D> {
                 connected => connected,
             };
             match connected {
-                Err(error @ (SendError::Lost { .. } | SendError::Refused { .. })) => _ = first.get_or_insert(error),
+                Err(error @ (SendError::Unreachable { .. } | SendError::Lost { .. } | SendError::Refused { .. })) => {
+                    _ = first.get_or_insert(error)
+                }
                 decided => return decided,
             }
         }

@@ -474,7 +474,8 @@ async fn an_account_is_a_mirror_or_a_maildrop() {
     let (world, server) = (World::new(), Model::with(Ids::Lasting, 1));
     world.visit_well(Keep::Always, &server).await;
     let other = world.store.write(Origin::Upstream, START, |txn| txn.ensure_account("me"));
-    assert!(other.expect_err("it holds mail taken by POP3").to_string().contains("another name"));
+    let other = other.expect_err("it holds mail taken by POP3").to_string();
+    assert_eq!(other, "the account \"me\" took its mail by POP3 up to now; give the one with imap another name");
     let same = world.store.write(Origin::Upstream, START, |txn| txn.ensure_maildrop("me"));
     assert_eq!(same.expect("the same"), world.account);
 }

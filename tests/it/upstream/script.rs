@@ -36,6 +36,8 @@ pub struct Scripted {
 #[derive(Debug, Default)]
 pub struct Report {
     pub surprises: Vec<String>,
+    /// Hosts, in the order in which they were dialled.
+    pub dialled: Vec<String>,
     /// Lines of scripts not come to yet.
     pub left: usize,
     pub sent_bytes: usize,
@@ -55,7 +57,8 @@ impl Scripted {
 }
 
 impl Dial for Scripted {
-    async fn dial(&self, _host: &str, _port: u16) -> io::Result<BoxedStream> {
+    async fn dial(&self, host: &str, _port: u16) -> io::Result<BoxedStream> {
+        self.report.lock().expect("no panic while locked").dialled.push(host.to_owned());
         let script = self.scripts.lock().expect("no panic while locked").pop_front();
         let script = script.ok_or(io::ErrorKind::ConnectionRefused)?;
         let (client, server) = tokio::io::duplex(64 * 1024);

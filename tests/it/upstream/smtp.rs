@@ -368,6 +368,24 @@ async fn the_next_server_is_tried_where_one_is_not_there_and_never_after_a_messa
     }
 }
 
+/// Which server may have it is not remembered; each attempt asks the first before any other, as the one whose answer was lost
+/// was the first that was there. Only where nobody is there any more does another get it.
+#[tokio::test(start_paused = true)]
+async fn after_a_lost_answer_the_same_server_is_asked_first_again() {
+    let mail = format!("{GREETING}{ACCEPTED}C: MAIL..\nC: RCPT..\nS: 250\nS: 250\nC: DATA\nS: 354\nC: hi\nC: .\n");
+    let whole = format!("{mail}S: 250 taken\nC: QUIT\nS: 221 bye\n");
+    let dial = Scripted::new(&[&mail, &whole], Line::default());
+    let mut sender = sender(dial.clone(), false);
+    let first = sender.endpoint.host.clone();
+    sender.more = vec![Endpoint { host: "two.example".to_owned(), ..sender.endpoint.clone() }];
+    let sent = sender.send(&envelope(&["b@b"]), &mut b"hi".to_vec()).await;
+    assert!(matches!(sent, Err(SendError::AnswerLost { .. })), "{sent:?}");
+    let sent = sender.send(&envelope(&["b@b"]), &mut b"hi".to_vec()).await.expect("it is there again");
+    assert_eq!(shown(&sent), "+250");
+    let dialled = dial.report.lock().expect("no panic while locked").dialled.clone();
+    assert_eq!(dialled, [first.as_str(), &first]);
+}
+
 /// Lost before the final dot: nothing was taken over. Lost after it: perhaps it was.
 #[tokio::test(start_paused = true)]
 async fn a_cut_at_any_byte_is_told_by_what_the_server_may_have() {
