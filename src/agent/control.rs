@@ -34,6 +34,10 @@ impl Handler for Control {
                 json(&verify::run(&self.0, account.as_deref(), store_only).await?)
             }
             Request::Fetch { wanted, account } => json(&pinning::fetch(&self.0, wanted, account.as_deref()).await?),
+            Request::Search { query, account, mailbox, limit } => {
+                let wanted = search::Wanted { account, mailbox, limit: limit as usize };
+                json(&search::search(&self.0, query, wanted).await?)
+            }
             request => {
                 // Everything else is quick, but waits for the disk.
                 let (agent, numbered) = (Arc::clone(&self.0), Numbered::of(&request));
@@ -99,9 +103,11 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
     match request {
         Request::Status | Request::Follow => json(&status(agent)?),
         // Answered where it can be waited for.
-        Request::Sync { .. } | Request::OutboxFlush { .. } | Request::Verify { .. } | Request::Fetch { .. } => {
-            Err(Failure::internal("it is not asked for here"))
-        }
+        Request::Sync { .. }
+        | Request::OutboxFlush { .. }
+        | Request::Verify { .. }
+        | Request::Fetch { .. }
+        | Request::Search { .. } => Err(Failure::internal("it is not asked for here")),
         Request::SetOnline { account, online } => {
             let (ids, names) = known(agent, account.as_deref())?;
             write(agent, move |txn| ids.iter().try_for_each(|id| txn.set_paused(*id, !online)))?;
@@ -160,10 +166,6 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
         Request::DismissConflicts { id } => dismiss(agent, id),
         Request::Gone { account } => json(&listed(agent, account.as_deref(), recovery::list)?),
         Request::Restore { ids, to } => json(&recovery::restore(agent, ids, to)?),
-        Request::Search { query, account, mailbox, limit } => {
-            let wanted = search::Wanted { account, mailbox, limit: limit as usize };
-            json(&search::search(agent, &query, &wanted)?)
-        }
         Request::Why { message_id } => json(&read(store, |reader| why::life(reader, &message_id))?),
         Request::Guard { account, mailbox, confirm } => guard(agent, &account, mailbox.as_deref(), confirm),
         Request::ClientConfig => json(&client_config(agent)),

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::screen::{Screen, Tone, counted};
 use crate::agent::Exit;
 use crate::control::Request;
-use crate::control::report::{Found, FoundMessage};
+use crate::control::report::{Found, FoundMessage, State, Unsearched};
 use crate::message::asked::KEYS;
 
 #[derive(Debug, clap::Args)]
@@ -68,9 +68,7 @@ fn phrase(argument: &str) -> String {
 
 fn show(screen: &mut Screen, found: &Found) -> std::io::Result<()> {
     found.messages.iter().try_for_each(|message| print(screen, message))?;
-    if found.unsearched > 0 {
-        screen.line(&format!("Of {} messages the text is not here to be searched.", found.unsearched))?;
-    }
+    found.unsearched_in.iter().try_for_each(|unsearched| screen.line(&not_searched(unsearched)))?;
     let shown = found.messages.len();
     match (found.total, shown as u64 == found.total) {
         (0, _) => screen.line("Nothing found."),
@@ -79,11 +77,26 @@ fn show(screen: &mut Screen, found: &Found) -> std::io::Result<()> {
     }
 }
 
+/// What could not be looked at, and what helps.
+fn not_searched(unsearched: &Unsearched) -> String {
+    let Unsearched { account, messages, state, error } = unsearched;
+    let because = error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+    let why = match state {
+        State::Paused => format!("{account} is paused; `syncctl online {account}` first"),
+        State::AuthFailed => format!("the login was refused{because}"),
+        State::Offline => format!("{account} is offline{because}"),
+        State::Online | State::Syncing | State::Blocked => "it did not answer".to_owned(),
+    };
+    let messages = counted(usize::try_from(*messages).unwrap_or(usize::MAX), "message", "messages");
+    format!("Of {messages} of {account} the text is only at the server, which could not be asked: {why}.")
+}
+
 fn print(screen: &mut Screen, message: &FoundMessage) -> std::io::Result<()> {
     let subject = if message.subject.is_empty() { "(no subject)" } else { &message.subject };
     let tone = if message.unread { Tone::Bold } else { Tone::Plain };
     screen.toned(&[(Tone::Busy, &message.date), (Tone::Plain, &format!("  {}  ", message.from)), (tone, subject)])?;
-    screen.line(&format!("  {}, {}, UID {}", message.account, message.mailbox, message.uid))?;
+    let place = if message.at_server { ", its text only at the server" } else { "" };
+    screen.line(&format!("  {}, {}, UID {}{place}", message.account, message.mailbox, message.uid))?;
     if !message.snippet.is_empty() {
         screen.line(&format!("  {}", message.snippet))?;
     }

@@ -345,8 +345,21 @@ pub struct Found {
     /// Messages of which that cannot be told: their text is not here.
     #[serde(default)]
     pub unsearched: u64,
+    /// Where these are.
+    #[serde(default)]
+    pub unsearched_in: Vec<Unsearched>,
     /// The newest of those that match, the newest first.
     pub messages: Vec<FoundMessage>,
+}
+
+/// Messages of an account whose text is only at the server, which did not say what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsearched {
+    pub account: String,
+    pub messages: u64,
+    pub state: State,
+    /// Why there is no connection, where there is none.
+    pub error: Option<String>,
 }
 
 /// A message that matches.
@@ -363,6 +376,9 @@ pub struct FoundMessage {
     pub message_id: Option<String>,
     pub unread: bool,
     pub size_bytes: u64,
+    /// Its text is only at the server, and not here.
+    #[serde(default)]
+    pub at_server: bool,
     /// The words around what was found.
     pub snippet: String,
 }

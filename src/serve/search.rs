@@ -15,6 +15,15 @@ use crate::types::{ByteSource, LocalUid, MailboxId, UidSet};
 /// Messages looked at between two reads of the store: bounds how long one read lasts.
 const BATCH: usize = 500;
 
+/// Texts of one search that are asked for elsewhere.
+const INQUIRED_MAX: usize = 8;
+
+/// What a server is asked of messages whose text is not here: the texts that the query looks for.
+pub fn inquired(query: &Query) -> Vec<Query> {
+    let is_text = |key: &&Query| matches!(key, Query::Text(text) | Query::Body(text) if !text.is_empty());
+    query.text_keys().into_iter().filter(is_text).take(INQUIRED_MAX).cloned().collect()
+}
+
 /// Texts that are not here.
 pub struct Elsewhere<'a> {
     /// What was told of them.

@@ -382,3 +382,42 @@ fn a_search_in_texts_that_are_not_here_asks_the_server_and_says_so_where_it_cann
         reply.untagged.iter().any(|line| line.text == "* OK Of 2 messages only the header is here, and was searched");
     assert!(told, "{reply:?}");
 }
+
+#[test]
+fn mail_whose_text_is_only_at_the_server_is_found_there_and_offline_it_is_told_what_was_not_searched() {
+    let letters = [letter(1, 10), letter(2, 20)];
+    let server = server(&letters);
+    let line = Proxy::to(server.address("imap"));
+    let agent = Agent::started(&account(&server, &line, r#"bodies = "headers""#));
+    agent.sync();
+    let search = |query: &str| {
+        let found = agent.ctl_json(&["search", "--json", query]);
+        let subjects = found["messages"].as_array().expect("messages").iter().map(|message| {
+            format!(
+                "{}{}",
+                message["subject"].as_str().unwrap_or(""),
+                if message["at_server"] == true { " there" } else { "" }
+            )
+        });
+        (subjects.collect::<Vec<_>>(), found["unsearched"].as_u64().expect("a number"))
+    };
+    let both = vec!["letter 2 there".to_owned(), "letter 1 there".to_owned()];
+    let (mut found, unsearched) = search("tidetide");
+    found.sort_by(|one, other| other.cmp(one));
+    assert_eq!((found, unsearched), (both, 0));
+    assert_eq!(search("tidetide subject:2"), (vec!["letter 2 there".to_owned()], 0));
+    assert_eq!(search("ebb"), (Vec::new(), 0));
+    assert!(agent.ctl_ok(&["search", "tidetide"]).contains("UID 2, its text only at the server"));
+
+    agent.ctl_ok(&["fetch", "letter2@far.example"]);
+    line.cut();
+    wait_until("the agent to notice", SOON, || agent.account()["state"] == "offline");
+    assert_eq!(search("tidetide"), (vec!["letter 2".to_owned()], 1));
+    let said = agent.ctl_ok(&["search", "tidetide"]);
+    let expected =
+        format!("Of 1 message of {USER} the text is only at the server, which could not be asked: {USER} is offline");
+    assert!(said.contains(&expected), "{said}");
+    agent.ctl_ok(&["offline"]);
+    let said = agent.ctl_ok(&["search", "tidetide"]);
+    assert!(said.contains(&format!("`syncctl online {USER}` first")), "{said}");
+}

@@ -14,15 +14,12 @@ use crate::message::search::Query;
 use crate::serve::bring::Outcome;
 use crate::serve::labels;
 use crate::serve::neighbours::Neighbours;
-use crate::serve::search::{Elsewhere, matching_uids};
+use crate::serve::search::{Elsewhere, inquired, matching_uids};
 use crate::store;
 use crate::types::{
     ContentId, Identifier, LocalUid, MailboxId, MailboxName, ModSeq, Right, Rights, RightsChange, SpecialUse, UidSet,
     limits,
 };
-
-/// Texts of one search that are asked for elsewhere.
-const INQUIRED_MAX: usize = 8;
 
 impl Account for MailAccount {
     type Upload = MailUpload;
@@ -163,8 +160,7 @@ impl Account for MailAccount {
     }
 
     fn inquire(&mut self, mailbox: MailboxId, query: &Query) -> Result<bool, Error> {
-        let is_text = |key: &&Query| matches!(key, Query::Text(text) | Query::Body(text) if !text.is_empty());
-        let keys: Vec<Query> = query.text_keys().into_iter().filter(is_text).take(INQUIRED_MAX).cloned().collect();
+        let keys = inquired(query);
         if keys.is_empty() || self.store.show(|reader| reader.outlined_in(mailbox))?.is_empty() {
             return Ok(false);
         }
