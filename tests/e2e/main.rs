@@ -26,6 +26,7 @@ mod storm;
 mod sts;
 mod terminal;
 mod tls;
+mod transcripts;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -54,13 +54,17 @@ pub fn fetch<B: Backend>(
     if wanted.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
         items.push(FetchItem::ModSeq);
     }
-    if let Some(since) = wanted.changed_since.filter(|_| wanted.vanished) {
-        let among = view.uids_of_uids(&wanted.set);
-        let vanished = account.changes(view.mailbox, since, false)?.vanished;
-        let vanished: UidSet<LocalUid> = vanished.into_iter().filter(|uid| among.contains(*uid)).collect();
-        if !vanished.is_empty() {
-            context.untagged(format_args!("VANISHED (EARLIER) {vanished}"));
+    if let Some(since) = wanted.changed_since {
+        let changes = account.changes(view.mailbox, since, false)?;
+        if wanted.vanished {
+            let among = view.uids_of_uids(&wanted.set);
+            let vanished: UidSet<LocalUid> = changes.vanished.into_iter().filter(|uid| among.contains(*uid)).collect();
+            if !vanished.is_empty() {
+                context.untagged(format_args!("VANISHED (EARLIER) {vanished}"));
+            }
         }
+        let changed: Vec<LocalUid> = changes.changed.iter().map(|changed| changed.uid).collect();
+        places = places.among(view, &changed);
     }
     let fetching = Fetching { changed_since: wanted.changed_since, ..Fetching::new(by, items, places, view) };
     Ok(Done::Run(Box::new(fetching)))

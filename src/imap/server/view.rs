@@ -360,6 +360,19 @@ impl Places {
         self
     }
 
+    /// Those of them where these messages (ascending) are.
+    pub fn among(self, view: &View, uids: &[LocalUid]) -> Self {
+        let mut ranges = self.ranges.into_iter().peekable();
+        let mut met = Vec::new();
+        for place in uids.iter().filter_map(|uid| view.uids.binary_search(uid).ok()) {
+            while ranges.next_if(|range| range.end <= place).is_some() {}
+            if ranges.peek().is_some_and(|range| range.contains(&place)) {
+                met.push(place..place + 1);
+            }
+        }
+        Self { ranges: met }
+    }
+
     /// All of them.
     pub fn all(mut self, view: &View) -> Vec<LocalUid> {
         self.next_batch(view, usize::MAX)

@@ -24,6 +24,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use mailtide::types::{Conversation, Event, Step, Timestamp, TlsFacts};
 
+use script::{Words, expanded, matches, sized};
+
+#[path = "../../support/script.rs"]
+mod script;
+
 /// How the sessions of a transcript are to be made.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
@@ -49,7 +54,7 @@ pub fn run(text: &str, piece_bytes: usize, open: &mut Open<'_>) -> Result<(), St
         piece_bytes,
         now: Timestamp::from_unix_ms(1_795_441_740_000),
         clients: BTreeMap::new(),
-        numbers: BTreeMap::new(),
+        words: Words::default(),
     };
     let lines: Vec<&str> = text.lines().collect();
     let mut speaking = false;
@@ -59,7 +64,7 @@ pub fn run(text: &str, piece_bytes: usize, open: &mut Open<'_>) -> Result<(), St
         }
         let at = |why: String| format!("line {}: {line}\n  {why}", index + 1);
         let (head, rest) = line.split_once(':').unwrap_or((line, ""));
-        let rest = &stage.with_numbers(rest.strip_prefix(' ').unwrap_or(rest));
+        let rest = &stage.words.in_place(rest.strip_prefix(' ').unwrap_or(rest));
         if let Some(wish) = line.strip_prefix('@') {
             stage.wish(wish);
             continue;
@@ -82,15 +87,6 @@ pub fn run(text: &str, piece_bytes: usize, open: &mut Open<'_>) -> Result<(), St
     stage.nothing_left().map_err(|why| format!("at the end\n  {why}"))
 }
 
-/// Replaces `{#}` by the size of the literal in the `L:` lines below.
-fn sized(text: &str, below: &[&str]) -> String {
-    let literal =
-        below.iter().take_while(|line| line.starts_with('L') || (line.starts_with('S') && line.contains(": +")));
-    let literal = literal.filter(|line| line.starts_with('L')).map(|line| line.split_once(':').expect("L: text").1);
-    let bytes: usize = literal.map(|text| text.strip_prefix(' ').unwrap_or(text).len() + 2).sum();
-    text.replace("{#}", &format!("{{{bytes}}}")).replace("{#+}", &format!("{{{bytes}+}}"))
-}
-
 /// The sessions of one transcript.
 struct Stage<'a, 'b> {
     wishes: Wishes,
@@ -99,7 +95,7 @@ struct Stage<'a, 'b> {
     now: Timestamp,
     clients: BTreeMap<u32, Client>,
     /// What `{{set name}}` matched.
-    numbers: BTreeMap<String, String>,
+    words: Words,
 }
 
 struct Client {
@@ -206,26 +202,10 @@ impl Stage<'_, '_> {
 
     fn expect(&mut self, number: u32, pattern: &str) -> Result<(), String> {
         match self.client(number).said.pop_front() {
-            Some(line) if matches(&self.taking_number(pattern, &line), &line) => Ok(()),
+            Some(line) if matches(&self.words.taken(pattern, &line), &line) => Ok(()),
             Some(line) => Err(format!("the server said: {line}")),
             None => Err("the server said nothing".to_owned()),
         }
-    }
-
-    fn with_numbers(&self, text: &str) -> String {
-        let stand_for =
-            |text: String, (name, number): (&String, &String)| text.replace(&format!("{{{{{name}}}}}"), number);
-        self.numbers.iter().fold(text.to_owned(), stand_for)
-    }
-
-    /// The pattern with the word of the line where it says `{{set name}}`.
-    fn taking_number(&mut self, pattern: &str, line: &str) -> String {
-        let Some((before, after)) = pattern.split_once("{{set ") else { return pattern.to_owned() };
-        let (name, after) = after.split_once("}}").expect("{{...}} is closed");
-        let rest = line.get(before.len()..).unwrap_or_default();
-        let number: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
-        self.numbers.insert(name.to_owned(), number.clone());
-        format!("{before}{number}{after}")
     }
 
     fn nothing_left(&mut self) -> Result<(), String> {
@@ -301,40 +281,4 @@ pub fn converse(session: &mut dyn Conversation, input: &[u8], now: Timestamp) ->
     session.handle_input(input, now);
     while session.poll_output(now, &mut said) == Step::Continue {}
     said
-}
-
-/// The bytes of a client's line.
-fn expanded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{{") {
-        bytes.extend_from_slice(before.as_bytes());
-        let (what, after) = after.split_once("}}").expect("{{...}} is closed");
-        match what.splitn(3, ' ').collect::<Vec<_>>()[..] {
-            ["nul"] => bytes.push(0),
-            ["repeat", count, what] => {
-                bytes.extend_from_slice(what.repeat(count.parse().expect("a count")).as_bytes());
-            }
-            _ => panic!("unknown {{{{{what}}}}}"),
-        }
-        rest = after;
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    bytes
-}
-
-/// Does the line match the pattern, in which `{{any}}` stands for anything?
-fn matches(pattern: &str, line: &str) -> bool {
-    let mut parts = pattern.split("{{any}}");
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = line.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(found) => rest = &rest[found + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }
