@@ -66,7 +66,7 @@ impl<A: Account> Task<A> for Storing {
             return self.finish(view).map(Progress::Done);
         }
         let stored = account.store(view.mailbox, &uids, &self.change, self.unchanged_since)?;
-        self.missing |= stored.now.len() < uids.len();
+        self.missing |= stored.now.len() + stored.modified.len() < uids.len();
         if !self.silent {
             view.announce_keywords(context, stored.now.iter().map(|changed| &changed.flags));
         }
