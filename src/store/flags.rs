@@ -45,8 +45,7 @@ impl FlagChange {
 
     /// "STORE operation SHOULD NOT fail if the user has rights to modify at least one flag specified" (RFC 4314 section 4).
     fn is_permitted(&self, rights: Rights) -> bool {
-        let any = rights.has_any(&[Right::Seen, Right::Write, Right::DeleteMessages]);
-        any && (self.named().is_empty() || !rights.allowed(self.named()).is_empty())
+        rights.has_any(&Right::OF_FLAGS) && (self.named().is_empty() || !rights.allowed(self.named()).is_empty())
     }
 
     /// Flags named in an addition count as set by the user even where they are set already: an assertion, which a
@@ -70,8 +69,16 @@ impl Txn<'_> {
         change: &FlagChange,
         unchanged_since: Option<ModSeq>,
     ) -> Result<Stored> {
-        let target = self.writable(mailbox)?;
+        let target = match self.writable(mailbox) {
+            // It may keep some flags all the same.
+            Err(Error::ReadOnly) => self.reader().mailbox(mailbox)?,
+            target => target?,
+        };
         let Standing { rights, guest } = self.eyes().admit(&target, &[Right::Read])?;
+        let rights = rights.difference(self.reader().withheld_by_upstream(&target)?);
+        if target.read_only && !rights.has_any(&Right::OF_FLAGS) {
+            return Err(Error::ReadOnly);
+        }
         if !change.is_permitted(rights) {
             return Err(Error::NoPermission);
         }

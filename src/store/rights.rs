@@ -12,7 +12,7 @@ use rusqlite::params;
 
 use super::{Error, Mailbox, Reader, Result, Txn};
 use crate::types::{
-    AccountId, Flags, Given, Identifier, MailboxId, MailboxName, MessageId, ModSeq, Right, Rights, RightsChange,
+    AccountId, Flag, Flags, Given, Identifier, MailboxId, MailboxName, MessageId, ModSeq, Right, Rights, RightsChange,
     SystemFlag, limits,
 };
 
@@ -136,11 +136,28 @@ impl Reader<'_> {
         if goes_without_saying {
             granted = Rights::ALL;
         }
-        let rights = granted.difference(taken);
+        let rights = granted.difference(taken).difference(self.withheld_by_upstream(mailbox)?);
         Ok(match is_owner {
             true => Standing { rights: rights.union(owners()), guest: None },
             false => Standing { rights, guest: Some(viewer.account) },
         })
+    }
+
+    /// Where upstream tells no rights, and lets the user only read the mailbox: of the rights to change messages, those for flags
+    /// that it does not keep all the same (PERMANENTFLAGS; RFC 3501 section 7.1, RFC 4314 section 5.2).
+    pub(in crate::store) fn withheld_by_upstream(&self, mailbox: &Mailbox) -> Result<Rights> {
+        if !mailbox.read_only {
+            return Ok(Rights::NONE);
+        }
+        let known = self.remote_mailbox(mailbox.id)?;
+        let (kept, any_keyword) =
+            known.map_or_else(Default::default, |known| (known.permanent_flags, known.any_keyword));
+        let own = [(Right::Seen, SystemFlag::Seen), (Right::DeleteMessages, SystemFlag::Deleted)];
+        let others = kept.difference(&own.iter().map(|(_, flag)| Flag::from(*flag)).collect());
+        let mut withheld = vec![Right::Insert, Right::Expunge];
+        withheld.extend(own.into_iter().filter(|(_, flag)| !kept.has(*flag)).map(|(right, _)| right));
+        withheld.extend((others.is_empty() && !any_keyword).then_some(Right::Write));
+        Ok(Rights::of(&withheld))
     }
 
     fn acl_entries(&self, mailbox: MailboxId) -> Result<Vec<(Identifier, Rights)>> {

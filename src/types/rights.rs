@@ -49,6 +49,9 @@ impl Right {
         R::Administer,
     ];
 
+    /// Those to change flags.
+    pub const OF_FLAGS: [Self; 3] = [R::Seen, R::Write, R::DeleteMessages];
+
     /// As on the wire.
     pub const fn letter(self) -> char {
         match self {

@@ -120,7 +120,7 @@ impl Account for MailAccount {
             highest_mod_seq: opened.mailbox.highest_mod_seq,
             recent_from,
             keywords: opened.keywords,
-            read_only: opened.mailbox.read_only,
+            read_only: opened.mailbox.read_only && !opened.rights.has_any(&Right::OF_FLAGS),
             rights: opened.rights,
         })
     }

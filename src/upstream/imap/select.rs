@@ -112,13 +112,18 @@ impl Told {
             && highest_mod_seq.is_some()
             && !self.is_incomplete;
         let since = has_resync.then(|| Resync { vanished: UidSet::from_ranges(self.vanished), changed: self.changed });
-        let (permanent_flags, any_keyword) = permanent_flags(self.permanent_flags.as_deref());
+        let read_only = answer.code == Some(Code::ReadOnly);
+        let (permanent_flags, any_keyword) = match &self.permanent_flags {
+            // Of one that may only be read it is to say so, if it keeps any.
+            None if read_only => (Flags::none(), false),
+            told => permanent_flags(told.as_deref()),
+        };
         Ok(Selected {
             uid_validity,
             uid_next: self.uid_next,
             exists,
             highest_mod_seq,
-            read_only: answer.code == Some(Code::ReadOnly),
+            read_only,
             permanent_flags,
             any_keyword,
             since,

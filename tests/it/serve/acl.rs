@@ -9,7 +9,9 @@ use mailtide::serve::imap::MailBackend;
 use mailtide::serve::neighbours::{Neighbours, SHARED_ACCOUNT};
 use mailtide::serve::{Refused, Users};
 use mailtide::store::{Executor, NewMessage, Options, Origin, Store, check};
-use mailtide::types::{AccountId, Flag, Identifier, InternalDate, MailboxName, Rights, RightsChange};
+use mailtide::types::{
+    AccountId, Flag, Flags, Identifier, InternalDate, MailboxName, Rights, RightsChange, SystemFlag,
+};
 
 use super::face::{Face, NOW, Talk};
 
@@ -315,6 +317,34 @@ fn flags_are_kept_as_far_as_there_are_rights_to() {
     ok(&mut ben, "SELECT user/alice/Box");
     assert!(ok(&mut ben, "STORE 2 FLAGS (\\Seen \\Answered)").contains("* 2 FETCH (FLAGS (\\Answered \\Deleted))"));
     assert!(ok(&mut ben, "FETCH 1 (FLAGS BODY[])").starts_with("* 1 FETCH (FLAGS () BODY[]"), "BODY[] sets no \\Seen");
+}
+
+/// A mirrored mailbox that its server opens READ-ONLY, and of which it keeps `\Seen` (RFC 3501 section 7.1).
+#[test]
+fn what_is_read_only_upstream_takes_the_flags_that_are_kept_there() {
+    let town = Town::new();
+    let seen: Flags = std::iter::once(Flag::from(SystemFlag::Seen)).collect();
+    town.store
+        .write(Origin::Upstream, NOW, move |txn| {
+            let alice = txn.ensure_account("alice")?;
+            let boxed = MailboxName::parse("Box").expect("a name");
+            let boxed = txn.reader().mailbox_named(alice, &boxed)?.expect("a mailbox").id;
+            txn.link_mailbox(alice, boxed, "Box")?;
+            txn.set_kept_flags(boxed, &seen, false)?;
+            txn.set_read_only(boxed, true)
+        })
+        .expect("an answer");
+    let mut alice = town.login("alice");
+    let said = ok(&mut alice, "SELECT Box");
+    assert!(said.contains("[PERMANENTFLAGS (\\Seen)]") && said.contains("x OK [READ-ONLY]"), "{said}");
+    assert!(ok(&mut alice, "STORE 1 +FLAGS (\\Seen)").contains("* 1 FETCH (FLAGS (\\Seen"));
+    for command in
+        ["STORE 1 +FLAGS (\\Flagged)", "STORE 1 +FLAGS (\\Deleted)", "EXPUNGE", "MOVE 1 Other", "APPEND Box {2+}\r\nhi"]
+    {
+        let said = alice.say(&format!("x {command}\r\n"));
+        assert!(outcome(&said).starts_with("NO [NOPERM]"), "{command}: {said}");
+    }
+    ok(&mut alice, "COPY 1 Other");
 }
 
 #[test]

@@ -124,8 +124,8 @@ pub struct State {
     pub hides: BTreeMap<String, BTreeSet<u32>>,
     /// UIDs that a FETCH of several leaves out (QUIRKS.md row 19).
     pub leaves_out: BTreeSet<u32>,
-    /// Mailboxes that may only be read.
-    pub read_only: BTreeSet<String>,
+    /// Mailboxes that may only be read, with the flags that they keep all the same.
+    pub read_only: BTreeMap<String, Flags>,
     /// UID EXPUNGE is answered OK and does nothing (QUIRKS.md row 41).
     pub forgets_to_expunge: bool,
     /// A mailbox that someone replaces by another of its name, with as many other messages, in the moment before the
@@ -255,7 +255,7 @@ impl Server {
             renamed: None,
             hides: BTreeMap::new(),
             leaves_out: BTreeSet::new(),
-            read_only: BTreeSet::new(),
+            read_only: BTreeMap::new(),
             forgets_to_expunge: false,
             replaced: None,
             next_uid_validity: 1000,
@@ -743,9 +743,9 @@ impl Remote for ModelRemote {
                 uid_next: status.uid_next,
                 exists: status.messages,
                 highest_mod_seq: status.highest_mod_seq,
-                read_only: state.read_only.contains(&name.0),
-                permanent_flags: state.traits.permanent.clone(),
-                any_keyword: state.traits.any_keyword,
+                read_only: state.read_only.contains_key(&name.0),
+                permanent_flags: state.read_only.get(&name.0).unwrap_or(&state.traits.permanent).clone(),
+                any_keyword: state.traits.any_keyword && !state.read_only.contains_key(&name.0),
                 since,
             })
         })?;

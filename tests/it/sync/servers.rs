@@ -888,7 +888,7 @@ fn what_upstream_lets_one_only_read_one_may_only_read_here() {
     for traits in Traits::all() {
         let world = with_mail(traits);
         world.server.deliver("B", "theirs", "");
-        world.server.state().read_only.insert("B".to_owned());
+        world.server.state().read_only.insert("B".to_owned(), Flags::none());
         world.settle();
         let (uid, mailbox) = (world.uids("B", "theirs"), world.mailbox("B"));
         let change = FlagChange::Add(std::iter::once(Flag::from(SystemFlag::Flagged)).collect());
@@ -906,6 +906,33 @@ fn what_upstream_lets_one_only_read_one_may_only_read_here() {
         world.settle();
         assert_eq!(world.here(), world.there());
         assert!(world.there().contains("theirs(\\Flagged)"), "{}", world.there());
+        world.assert_sound();
+    }
+}
+
+/// PERMANENTFLAGS of a mailbox that is READ-ONLY (RFC 3501 section 7.1).
+#[test]
+fn what_may_be_read_and_marked_read_upstream_may_be_marked_read_here_and_nothing_else() {
+    for traits in Traits::all() {
+        let world = with_mail(traits);
+        world.server.deliver("B", "theirs", "");
+        let seen: Flags = std::iter::once(Flag::from(SystemFlag::Seen)).collect();
+        world.server.state().read_only.insert("B".to_owned(), seen.clone());
+        world.settle();
+        let (uid, mailbox) = (world.uids("B", "theirs"), world.mailbox("B"));
+        let store = |flags: &Flags| {
+            let (uid, change) = (uid.clone(), FlagChange::Add(flags.clone()));
+            world.try_write(Origin::LocalUser, move |txn| txn.store_flags(mailbox, &uid, &change, None).map(drop))
+        };
+        let refused = store(&std::iter::once(Flag::from(SystemFlag::Flagged)).collect());
+        assert!(matches!(refused, Err(store::Error::NoPermission)), "{refused:?}");
+        let refused = world.try_write(Origin::LocalUser, move |txn| txn.expunge(mailbox, None).map(drop));
+        assert!(matches!(refused, Err(store::Error::ReadOnly)), "{refused:?}");
+        store(&seen).expect("it is kept");
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        assert!(world.there().contains("theirs(\\Seen)"), "{}", world.there());
+        assert_eq!(world.journal(), Vec::<String>::new());
         world.assert_sound();
     }
 }
