@@ -74,7 +74,7 @@ fn value(message: &[u8], name: &str) -> Result<String, NoAuthor> {
     }
     match String::from_utf8(field.unfolded()) {
         // A field that is empty is as good as none.
-        Ok(value) if value.trim().is_empty() => Err(NoAuthor::Missing),
+        Ok(value) if matches!(value.trim(), "" | "<>") => Err(NoAuthor::Missing),
         read => read.map_err(|_| NoAuthor::Unreadable),
     }
 }
@@ -209,6 +209,7 @@ mod tests {
             ("From: ceo@", Err(NoAuthor::Unreadable)),
             ("From: undisclosed-senders:;", Err(NoAuthor::NoDomain)),
             ("From:", Err(NoAuthor::Missing)),
+            ("From: <> ", Err(NoAuthor::Missing)),
         ] {
             let found = domains(format!("{header}\r\nTo: x@y.example\r\n\r\nbody\r\n").as_bytes());
             assert_eq!(found.map(|domains| domains.join(" ")), expected.map(str::to_owned), "{header:?}");

@@ -374,7 +374,7 @@ fn who_submits_is_given_the_fields_that_were_left_out() {
     let whole = "Date: then\r\nMessage-ID: <1@x>\r\nFrom: Alice <alice@here.example>\r\n\r\n";
     for (sender, message, has_id, rest) in [
         ("alice+x@here.example", "Subject: x\r\n\r\nHi\r\n", false, format!("{DATE}{tagged}Subject: x\r\n\r\nHi\r\n")),
-        ("alice@here.example", "From: \r\nDate:\r\n\r\nHi\r\n", false, format!("{DATE}{bare}\r\nHi\r\n")),
+        ("alice@here.example", "From: <>\r\nDate:\r\n\r\nHi\r\n", false, format!("{DATE}{bare}\r\nHi\r\n")),
         ("", "Message-ID: <1@x>\r\n\r\nHi\r\n", true, format!("{DATE}{bare}Message-ID: <1@x>\r\n\r\nHi\r\n")),
         ("alice@here.example", whole, true, whole.to_owned()),
         ("alice@here.example", "Hi, all\r\n", false, format!("{DATE}{bare}\r\nHi, all\r\n")),
