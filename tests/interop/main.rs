@@ -22,6 +22,7 @@ mod soak;
 mod speed;
 mod storm;
 mod submitters;
+mod transcripts;
 mod upstream;
 mod world;
 

@@ -37,21 +37,13 @@ pub fn is_playable(text: &str) -> bool {
         head if head.starts_with('E') => line.ends_with(": changed"),
         head => head != "T",
     };
-    text.lines().all(|line| usual(&line)) && !text.contains("AUTHENTICATE") && !text.contains("{{starttls}}")
+    text.lines().all(|line| usual(&line)) && !text.contains(" AUTHENTICATE") && !text.contains("{{starttls}}")
 }
 
 /// Plays it. The error names the line.
 pub fn play(text: &str, stage: &Stage<'_>) -> Result<(), String> {
     let own = text.replace("alice", stage.user).replace("secret", stage.password);
-    let mut play = Play {
-        stage,
-        logged_in: own.lines().any(|line| line == "@logged-in"),
-        clients: BTreeMap::new(),
-        words: Words::default(),
-    };
-    if let Some(count) = own.lines().find_map(|line| line.strip_prefix("@messages ")) {
-        play.fill_inbox(count.parse().expect("@messages COUNT"));
-    }
+    let mut play = Play::of(&own, stage);
     let lines: Vec<&str> = own.lines().collect();
     for (index, line) in lines.iter().enumerate() {
         let Some((head, rest)) = line.split_once(':').filter(|_| !line.starts_with(['#', '@'])) else { continue };
@@ -76,7 +68,17 @@ struct Play<'a> {
     words: Words,
 }
 
-impl Play<'_> {
+impl<'a> Play<'a> {
+    /// With the mail that the transcript begins with.
+    fn of(text: &str, stage: &'a Stage<'a>) -> Self {
+        let logged_in = text.lines().any(|line| line == "@logged-in");
+        let play = Self { stage, logged_in, clients: BTreeMap::new(), words: Words::default() };
+        if let Some(count) = text.lines().find_map(|line| line.strip_prefix("@messages ")) {
+            play.fill_inbox(count.parse().expect("@messages COUNT"));
+        }
+        play
+    }
+
     fn client(&mut self, number: u32) -> &mut Client {
         let (stage, logged_in) = (self.stage, self.logged_in);
         self.clients.entry(number).or_insert_with(|| Client::new(stage, logged_in))
@@ -158,4 +160,72 @@ impl Client {
         let more = rest.lines().find(|line| !line.ends_with(" RECENT") && !line.starts_with("* BYE"));
         more.map_or(Ok(()), |line| Err(format!("at the end\n  the server said besides: {line}")))
     }
+}
+
+/// A command, what the transcript has for an answer, and what the server answered.
+pub struct Exchange {
+    pub line: usize,
+    pub command: String,
+    pub expected: Vec<String>,
+    pub said: Vec<String>,
+}
+
+/// Asks a server that has texts and an order of its own: each command is answered to its end. It ends early where the server
+/// answers what cannot be gone on from.
+pub fn ask(text: &str, stage: &Stage<'_>) -> Vec<Exchange> {
+    let own = text.replace("alice", stage.user).replace("secret", stage.password);
+    let mut play = Play::of(&own, stage);
+    let lines: Vec<&str> = own.lines().collect();
+    let mut open: BTreeMap<u32, Exchange> = BTreeMap::new();
+    let mut exchanges = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let Some((head, rest)) = line.split_once(':').filter(|_| !line.starts_with(['#', '@'])) else { continue };
+        let rest = play.words.in_place(rest.strip_prefix(' ').unwrap_or(rest));
+        let client = head[1..].parse::<u32>().unwrap_or(1);
+        match &head[..1] {
+            "C" => {
+                let command =
+                    || Exchange { line: index + 1, command: rest.clone(), expected: Vec::new(), said: Vec::new() };
+                open.entry(client).or_insert_with(command);
+                play.client(client).send(&sized(&rest, &lines[index + 1..]));
+            }
+            "L" => play.client(client).send(&rest),
+            "S" => {
+                let Some(exchange) = open.get_mut(&client) else { continue };
+                exchange.expected.push(rest.clone());
+                let tag = format!("{} ", exchange.command.split(' ').next().unwrap_or_default());
+                let (goes_on, ends) = (rest.starts_with("+ "), rest.starts_with(&tag));
+                if !goes_on && !ends {
+                    continue;
+                }
+                let answer = loop {
+                    let Some(line) = play.client(client).line() else { return exchanges };
+                    exchange.said.push(line.clone());
+                    if line.starts_with(&tag) || line.starts_with("+ ") {
+                        break line;
+                    }
+                };
+                let in_step = learn(&mut play.words, exchange) && answer.starts_with("+ ") == goes_on;
+                if ends || !in_step {
+                    exchanges.extend(open.remove(&client));
+                }
+                if !in_step {
+                    return exchanges;
+                }
+            }
+            _ => {}
+        }
+    }
+    exchanges
+}
+
+/// Takes the words that the patterns set from the lines that they match; false where no line has one.
+fn learn(words: &mut Words, exchange: &Exchange) -> bool {
+    let sets = |pattern: &&String| pattern.contains("{{set ");
+    exchange.expected.iter().filter(sets).all(|pattern| {
+        exchange
+            .said
+            .iter()
+            .any(|line| matches(&words.taken(&without_recent(pattern), &without_recent(line)), &without_recent(line)))
+    })
 }
