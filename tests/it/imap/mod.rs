@@ -3,5 +3,6 @@
 mod engine;
 pub mod memory_backend;
 mod patience;
+mod readme;
 mod served;
 pub mod transcript;
