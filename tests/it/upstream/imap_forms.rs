@@ -82,7 +82,9 @@ async fn a_mailbox_is_selected_whatever_the_server_leaves_out() {
         let selected = remote.select(&name("x"), None).await.expect("SELECT");
         let told = (selected.uid_validity, selected.uid_next, selected.exists, selected.read_only);
         assert_eq!(told, (UidValidity::new(5), Some(RemoteUid::new(9)), 3, true), "{script}");
-        assert!(selected.any_keyword && selected.highest_mod_seq.is_none() && selected.since.is_none());
+        // A mailbox that may only be read says which flags it keeps all the same, if any.
+        assert!(selected.permanent_flags.is_empty() && !selected.any_keyword);
+        assert!(selected.highest_mod_seq.is_none() && selected.since.is_none());
         dial.assert_followed();
     }
 }
