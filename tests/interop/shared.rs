@@ -3,6 +3,7 @@
 use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
 use crate::support::dovecot::{Dovecot, Options, PASSWORD};
+use crate::support::imap::Imap;
 use crate::support::permitted;
 use crate::support::sink::Sink;
 use crate::support::snapshot;
@@ -60,6 +61,26 @@ fn what_may_only_be_read_there_may_only_be_read_here() {
         assert_eq!(here, there, "{user}: {}", snapshot::tell(&here, &there));
         assert_eq!(here["Public/Notes"].len(), 2);
     }
+}
+
+#[test]
+fn a_mailbox_that_is_listed_only_by_the_prefix_of_its_namespace_is_mirrored() {
+    let options = Options { shares: true, hides_shares: true, ..Options::default() };
+    let Some(dovecot) = Dovecot::start(&options) else { return };
+    let mut boss = dovecot.login("boss");
+    boss.ok("CREATE Public/Notes");
+    boss.append("Public/Notes", &[], 1_000_000_000, &corpus::small(1));
+    let is_shown = |imap: &mut Imap| imap.list().iter().any(|listed| listed.name == "Public/Notes");
+    assert!(!is_shown(&mut boss), "it would be listed anyway");
+    let sink = Sink::start();
+    let agent = Agent::started(&account(&dovecot, &sink, "boss").text());
+    agent.sync();
+    assert!(is_shown(&mut agent.login("boss")));
+    boss.append("Public/Notes", &[], 1_000_000_000, &corpus::small(2));
+    for _ in 0..2 {
+        agent.sync();
+    }
+    assert_eq!(agent.login("boss").select("Public/Notes").exists(), 2);
 }
 
 fn account<'a>(dovecot: &Dovecot, sink: &Sink, user: &'a str) -> Account<'a> {

@@ -41,11 +41,14 @@ pub struct Options {
     /// There is `Public/Notes`: the user `boss` may do everything in it, and everybody else may read it. Each user may keep
     /// 4 MiB.
     pub shares: bool,
+    /// It is listed only to who asks for it by its prefix.
+    pub hides_shares: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delimiter: '/', without: &[], mechanisms: "plain", acl: false, password: PASSWORD, shares: false }
+        let (acl, shares, hides_shares) = (false, false, false);
+        Self { delimiter: '/', without: &[], mechanisms: "plain", acl, password: PASSWORD, shares, hides_shares }
     }
 }
 
@@ -115,9 +118,9 @@ fn configuration(folder: &Path, [imap, imaps, pop3]: [SocketAddr; 3], options: &
         )
     };
     let capability = if options.without.is_empty() { String::new() } else { capability_without(options.without) };
-    let Options { delimiter, mechanisms, password, acl, shares, .. } = options;
+    let Options { delimiter, mechanisms, password, acl, shares, hides_shares, .. } = options;
     let acl = if *acl { acl_settings(&folder.to_string()) } else { String::new() };
-    let shares = if *shares { share_settings(&folder.to_string(), *delimiter) } else { String::new() };
+    let shares = if *shares { share_settings(&folder.to_string(), *delimiter, !hides_shares) } else { String::new() };
     let (imap_address, imap_port) = (imap.ip(), imap.port());
     let (imaps_address, imaps_port) = (imaps.ip(), imaps.port());
     let (pop3_address, pop3_port) = (pop3.ip(), pop3.port());
@@ -182,7 +185,8 @@ userdb {{
 }
 
 /// A namespace that is everybody's, with the rights that one file tells.
-fn share_settings(folder: &str, delimiter: char) -> String {
+fn share_settings(folder: &str, delimiter: char, is_listed: bool) -> String {
+    let list = if is_listed { "yes" } else { "no" };
     format!(
         "mail_plugins = $mail_plugins acl quota
 protocol imap {{
@@ -200,7 +204,7 @@ namespace public {{
   prefix = Public{delimiter}
   location = mdbox:{folder}/public
   subscriptions = no
-  list = yes
+  list = {list}
 }}
 "
     )

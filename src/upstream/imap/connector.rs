@@ -4,7 +4,7 @@ use super::capability::{Capabilities, facts};
 use super::code::{Condition, StatusLine};
 use super::command::Command;
 use super::driver::{Driver, Heard};
-use super::list::Listing;
+use super::list::{Listing, is_told};
 use super::login::{self, Login};
 use super::namespace::Namespaces;
 use super::profile::Profile;
@@ -144,7 +144,7 @@ async fn introduce(
         && ["LIST-EXTENDED", "LIST-STATUS"].iter().all(|name| capabilities.has(name))
         && (cond_store || !has_qresync);
     let mut listing = lists.then(|| Listing::new(capabilities, cond_store));
-    let list_at = listing.as_ref().map_or(0, |listing| listing.ask(&mut commands, &[]));
+    let list_at = listing.as_ref().map_or(0..0, |listing| listing.ask(&mut commands, &[], &[]));
     let compresses = capabilities.has("COMPRESS=DEFLATE") && profile.uses_compress;
     if compresses {
         // The last: nothing more may be sent before its answer (RFC 4978 section 3).
@@ -166,6 +166,6 @@ async fn introduce(
     if compresses && is_ok(answers.last()) {
         driver.compress();
     }
-    told.listing = listing.filter(|_| is_ok(answers.get(list_at)));
+    told.listing = listing.filter(|_| is_told(&answers, list_at));
     Ok(told)
 }

@@ -1,10 +1,11 @@
 //! Which mailboxes there are and how full they are: LIST, LSUB, STATUS, and all in one (RFC 5258, RFC 5819, RFC 6154).
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use super::allowance;
 use super::capability::Capabilities;
-use super::code::Condition;
+use super::code::{Condition, StatusLine};
 use super::command::Command;
 use super::driver::Heard;
 use super::namespace::Namespaces;
@@ -16,6 +17,9 @@ use crate::types::{QuotaUse, Rights, SpecialUse, limits};
 /// Every mailbox.
 pub(super) async fn list(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
     let mut listed = list_somehow(remote).await?;
+    if remote.hidden.is_none() {
+        listed.extend(list_hidden(remote, &listed).await?);
+    }
     allowance::fill_rights(remote, &mut listed).await?;
     Ok(listed)
 }
@@ -34,14 +38,42 @@ async fn list_somehow(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteErro
     list_plain(remote).await
 }
 
+/// Mailboxes below the prefixes of namespaces of which the list shows nothing: some servers list them only to who asks for them
+/// by that. Once on a connection; where there are any they are asked for along with the list from then on.
+async fn list_hidden(remote: &mut ImapRemote, listed: &[Listed]) -> Result<Vec<Listed>, RemoteError> {
+    let mut prefixes = remote.namespaces.without_any(listed);
+    let mut found = Vec::new();
+    if !prefixes.is_empty() {
+        let mut listing = match remote.profile.uses_list_return && remote.capabilities.has("LIST-EXTENDED") {
+            true => Listing::new(&remote.capabilities, remote.facts.cond_store),
+            false => Listing::plain(&remote.capabilities),
+        };
+        let mut commands = Vec::new();
+        listing.ask_for(&mut commands, &prefixes);
+        let hear = &mut |heard| listing.hear(heard).map(|left| left.is_none());
+        for answer in remote.driver.ask(commands, hear).await? {
+            match remote.driver.check("LIST", answer) {
+                // It lists nothing there, or may another time.
+                Ok(_) | Err(RemoteError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        found = listing.mailboxes(&remote.namespaces);
+        let without = remote.namespaces.without_any(&found);
+        prefixes.retain(|prefix| !without.contains(prefix));
+    }
+    remote.hidden = Some(prefixes);
+    Ok(found)
+}
+
 /// One LIST that tells all. `None`: the server refuses it.
 async fn list_extended(remote: &mut ImapRemote) -> Result<Option<Vec<Listed>>, RemoteError> {
     let mut listing = Some(Listing::new(&remote.capabilities, remote.facts.cond_store));
     let mut commands = leaving(remote).await?;
-    let list_at = listing.as_ref().map_or(0, |listing| listing.ask(&mut commands, &remote.foreign));
+    let list_at = listing.as_ref().map_or(0..0, |listing| listing.ask(&mut commands, &remote.foreign, remote.hidden()));
     let hear = &mut |heard| Listing::offer(&mut listing, heard).map(|left| left.is_none());
     let answers = remote.driver.ask(commands, hear).await?;
-    let is_told = answers.get(list_at).is_some_and(|answer| answer.condition == Condition::Ok);
+    let is_told = is_told(&answers, list_at);
     match listing.filter(|_| is_told) {
         Some(listing) => listing.into_listed(remote).map(Some),
         None => Ok(None),
@@ -87,17 +119,33 @@ impl Listing {
         }
     }
 
-    /// Adds what is asked, the list last; returns its place. `foreign`: mailboxes of which rights are asked one by one.
-    pub(super) fn ask(&self, commands: &mut Vec<Command<'static>>, foreign: &[RemoteName]) -> usize {
+    /// Adds what is asked, the list last; returns its place. `foreign`: mailboxes of which rights are asked one by one; `hidden`:
+    /// prefixes of mailboxes that are listed only so.
+    pub(super) fn ask(
+        &self,
+        commands: &mut Vec<Command<'static>>,
+        foreign: &[RemoteName],
+        hidden: &[String],
+    ) -> Range<usize> {
         commands.extend(self.asks_quota.then(allowance::quota_command));
         if !self.options.iter().any(|option| option == "MYRIGHTS") {
             commands.extend(foreign.iter().map(allowance::rights_command));
         }
-        commands.push(match self.options.is_empty() {
-            true => Command::new("LIST", "LIST \"\" \"*\""),
-            false => Command::new("LIST", format!("LIST \"\" \"*\" RETURN ({})", self.options.join(" "))),
-        });
-        commands.len() - 1
+        let start = commands.len();
+        self.ask_for(commands, hidden);
+        self.ask_for(commands, &[String::new()]);
+        start..commands.len()
+    }
+
+    /// Adds a LIST of what begins with each of these.
+    fn ask_for(&self, commands: &mut Vec<Command<'static>>, prefixes: &[String]) {
+        let options = match self.options.is_empty() {
+            true => String::new(),
+            false => format!(" RETURN ({})", self.options.join(" ")),
+        };
+        let pattern = |prefix: &String| RemoteName(format!("{prefix}*"));
+        let list = |prefix| Command::new("LIST", "LIST \"\" ").mailbox(&pattern(prefix)).text(options.clone());
+        commands.extend(prefixes.iter().map(list));
     }
 
     /// Offers it what is heard; gives back what is not its own.
@@ -129,9 +177,21 @@ impl Listing {
     }
 
     /// The mailboxes, each with its status and its rights where they were told. Quota is left with the connection.
-    fn into_listed(self, remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
-        remote.quota = self.quota.or_else(|| (!self.asks_quota).then(Vec::new));
-        let mut listed = mailboxes(&remote.namespaces, &self.lines)?;
+    fn into_listed(mut self, remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
+        remote.quota = self.quota.take().or_else(|| (!self.asks_quota).then(Vec::new));
+        let listed = self.mailboxes(&remote.namespaces);
+        // There is always INBOX: an empty list is a failure, whatever the server calls it.
+        match listed.is_empty() {
+            true => {
+                let text = "no mailbox is listed, not even INBOX".to_owned();
+                Err(RemoteError::Protocol { request: "LIST", text })
+            }
+            false => Ok(listed),
+        }
+    }
+
+    fn mailboxes(&self, namespaces: &Namespaces) -> Vec<Listed> {
+        let mut listed = mailboxes(namespaces, &self.lines);
         let by_name: HashMap<Vec<u8>, &MailboxStatus> =
             self.statuses.iter().map(|status| (folded(&status.name), status)).collect();
         for mailbox in &mut listed {
@@ -139,7 +199,7 @@ impl Listing {
             mailbox.status = by_name.get(&name).and_then(|status| told(status));
             mailbox.rights = self.rights.get(&name).copied();
         }
-        Ok(listed)
+        listed
     }
 }
 
@@ -161,7 +221,7 @@ async fn leaving(remote: &mut ImapRemote) -> Result<Vec<Command<'static>>, Remot
 async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError> {
     let mut commands = leaving(remote).await?;
     let mut listing = Listing::plain(&remote.capabilities);
-    let list_at = listing.ask(&mut commands, &remote.foreign);
+    let list_at = listing.ask(&mut commands, &remote.foreign, remote.hidden());
     commands.push(Command::new("LSUB", "LSUB \"\" \"*\""));
     let mut subscribed = BTreeSet::new();
     let hear = &mut |heard| match heard {
@@ -177,8 +237,8 @@ async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError>
         heard => listing.hear(heard).map(|left| left.is_none()),
     };
     let answers = remote.driver.ask(commands, hear).await?;
-    for (answer, request) in answers.into_iter().skip(list_at).zip(["LIST", "LSUB"]) {
-        remote.driver.check(request, answer)?;
+    for (place, answer) in answers.into_iter().enumerate().skip(list_at.start) {
+        remote.driver.check(if list_at.contains(&place) { "LIST" } else { "LSUB" }, answer)?;
     }
     let mut listed = listing.into_listed(remote)?;
     for mailbox in &mut listed {
@@ -188,7 +248,7 @@ async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError>
 }
 
 /// The mailboxes of LIST lines, each once, without status.
-fn mailboxes(namespaces: &Namespaces, lines: &[ListLine]) -> Result<Vec<Listed>, RemoteError> {
+fn mailboxes(namespaces: &Namespaces, lines: &[ListLine]) -> Vec<Listed> {
     let mut seen = BTreeSet::new();
     let mut listed = Vec::new();
     for line in lines {
@@ -211,11 +271,12 @@ fn mailboxes(namespaces: &Namespaces, lines: &[ListLine]) -> Result<Vec<Listed>,
             rights: None,
         });
     }
-    // There is always INBOX: an empty list is a failure, whatever the server calls it.
-    match listed.is_empty() {
-        true => Err(RemoteError::Protocol { request: "LIST", text: "no mailbox is listed, not even INBOX".to_owned() }),
-        false => Ok(listed),
-    }
+    listed
+}
+
+/// Was everything that was asked there answered with OK?
+pub(super) fn is_told(answers: &[StatusLine], at: Range<usize>) -> bool {
+    answers.get(at).is_some_and(|answers| answers.iter().all(|answer| answer.condition == Condition::Ok))
 }
 
 /// STATUS of each, pipelined.

@@ -6,7 +6,7 @@
 
 use super::folders;
 use super::token::{Malformed, Token, Tokens};
-use crate::sync::remote::{RemoteError, RemoteName};
+use crate::sync::remote::{Listed, RemoteError, RemoteName};
 
 const INBOX: &str = "INBOX";
 /// Where the mailboxes of a shared namespace without a prefix stand, beside personal ones that have one.
@@ -19,6 +19,8 @@ pub(super) struct Namespaces {
     personal: String,
     /// The first components of names that are not personal.
     foreign: Vec<String>,
+    /// What names that are not personal begin with, as the server spells it, where it is more than nothing.
+    prefixes: Vec<String>,
 }
 
 impl Namespaces {
@@ -29,11 +31,18 @@ impl Namespaces {
         let mut others: Vec<(String, Option<char>)> = personal.collect();
         others.extend(prefixes(tokens)?);
         others.extend(prefixes(tokens)?);
+        let prefixes = others.iter().map(|(prefix, _)| prefix.clone()).filter(|prefix| !prefix.is_empty()).collect();
         let first_component =
             |(prefix, delimiter): (String, _)| folders::components(&prefix, delimiter).into_iter().next();
         let mut foreign: Vec<String> = others.into_iter().filter_map(first_component).collect();
         foreign.push(SHARED.to_owned());
-        Ok(Self { personal: first.0, foreign })
+        Ok(Self { personal: first.0, foreign, prefixes })
+    }
+
+    /// The prefixes of names that are not personal below which nothing is `listed`.
+    pub(super) fn without_any(&self, listed: &[Listed]) -> Vec<String> {
+        let has_any = |prefix: &&String| listed.iter().any(|listed| listed.name.0.starts_with(prefix.as_str()));
+        self.prefixes.iter().filter(|prefix| !has_any(prefix)).cloned().collect()
     }
 
     /// The components by which a mailbox of the server is known here.

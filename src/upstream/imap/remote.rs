@@ -29,6 +29,8 @@ pub struct ImapRemote {
     pub(super) selected: Option<SelectedMailbox>,
     /// Mailboxes of others, as listed last.
     pub(super) foreign: Vec<RemoteName>,
+    /// The prefixes of mailboxes that are listed only to who asks for them by that; `None`: that is not known yet.
+    pub(super) hidden: Option<Vec<String>>,
     /// How much may be kept and is, as told along with the last list.
     pub(super) quota: Option<Vec<QuotaUse>>,
     /// Without IDLE: how soon it is asked for changes.
@@ -70,6 +72,7 @@ impl ImapRemote {
             namespaces,
             selected: None,
             foreign: Vec::new(),
+            hidden: None,
             quota: None,
             poll_ms: limits::UPSTREAM_POLL_MIN_MS,
             ahead: None,
@@ -94,6 +97,10 @@ impl ImapRemote {
     /// Keeps a list just told for the next call of `list`.
     pub(super) fn keep_listing(&mut self, listing: Listing) {
         self.ahead = Some(Ahead { listing, sent: self.driver.sent(), at: Instant::now() });
+    }
+
+    pub(super) fn hidden(&self) -> &[String] {
+        self.hidden.as_deref().unwrap_or_default()
     }
 
     /// The list that was told ahead, if it is as good as one asked for now.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::code::{Code, Condition, StatusLine};
 use super::command::Command;
 use super::driver::Heard;
-use super::list::Listing;
+use super::list::{Listing, is_told};
 use super::messages::{self, Bodies, Fingerprints, Scan, Sight};
 use super::refusal;
 use super::remote::ImapRemote;
@@ -29,10 +29,11 @@ pub(super) async fn tour(
     let (mut legs, mut commands) = itinerary(remote, stops)?;
     let can_list = remote.facts.unselect && remote.lists_at_once();
     let listing = (then_lists && can_list).then(|| Listing::new(&remote.capabilities, remote.facts.cond_store));
+    let mut list_at = 0..0;
     if let Some(listing) = &listing {
         // Of the mailbox selected a server may tell what this session has seen of it (RFC 3501 section 6.3.10).
         commands.push(Command::new("UNSELECT", "UNSELECT"));
-        listing.ask(&mut commands, &remote.foreign);
+        list_at = listing.ask(&mut commands, &remote.foreign, remote.hidden());
         legs.resize(commands.len(), Leg::Leave);
     }
     remote.selected = None;
@@ -52,8 +53,7 @@ pub(super) async fn tour(
         listing,
     };
     let answers = remote.driver.run(commands, &mut |heard| traveller.hear(heard)).await?;
-    let is_listed = answers.last().is_some_and(|answer| answer.condition == Condition::Ok);
-    let listing = traveller.listing.filter(|_| is_listed);
+    let listing = traveller.listing.filter(|_| is_told(&answers, list_at));
     // Both are about mailboxes left by now; the guide was told.
     remote.driver.take_vanished();
     remote.driver.take_touched();

@@ -43,6 +43,26 @@ async fn names_below_a_prefix_are_shown_and_made_without_it() {
     dial.assert_followed();
 }
 
+/// They are asked for once; where there are any, along with the list from then on.
+#[tokio::test]
+async fn mailboxes_that_are_listed_only_by_the_prefix_of_their_namespace_are_there_too() {
+    let plain = "C: LIST \"\" \"*\"\nC: LSUB \"\" \"*\"\n";
+    let inbox = "S: * LIST () \".\" INBOX\nS: $ OK\nS: $ OK\n";
+    let shared = "S: * LIST () \".\" #shared.all\nS: $ OK\n";
+    let script = format!(
+        "C: NAMESPACE\nS: * NAMESPACE ((\"\" \".\")) ((\"user.\" \".\")) ((\"#shared.\" \".\"))\nS: $ OK\n\
+         {plain}{inbox}C: LIST \"\" \"user.*\"\nC: LIST \"\" \"#shared.*\"\nS: $ NO none\n{shared}\
+         C: LIST \"\" \"#shared.*\"\n{plain}{shared}{inbox}"
+    );
+    let (mut remote, dial) = connect(&logged_in("NAMESPACE", &script)).await;
+    for _ in 0..2 {
+        let mut listed: Vec<_> = remote.list().await.expect("LIST").into_iter().map(|listed| listed.name.0).collect();
+        listed.sort();
+        assert_eq!(listed, ["#shared.all", "INBOX"]);
+    }
+    dial.assert_followed();
+}
+
 #[tokio::test]
 async fn a_server_that_refuses_namespace_has_no_prefix() {
     let (remote, dial) = connect(&logged_in("NAMESPACE", "C: NAMESPACE\nS: $ BAD what\n")).await;
