@@ -5,7 +5,8 @@
 //! What is still to be done upstream differs by its nature and is only counted. Both sides may change while they are
 //! compared: a difference counts when a sync and a second look find it again. A server is believed as little as by a sync:
 //! it is asked again for a mailbox that it does not open and for messages that it leaves out (QUIRKS.md rows 19 and 35).
-//! A mailbox that has other UIDs than when it was synced is not compared: which message is which is not known.
+//! In a mailbox that has other UIDs than when it was synced (Proton Bridge, QUIRKS.md row 26: at each connection) messages are
+//! known again by what the server shows of them; where that does not tell all of them apart it is not compared.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,11 +19,12 @@ use crate::config;
 use crate::control::Failure;
 use crate::control::report::{Verified, VerifiedAccount};
 use crate::store::{self, MessageFacts, Reader, RemoteMailbox, Store};
+use crate::sync::identity::{self, Found as Recognised, Sought};
 use crate::sync::maildrop::engine::{Compared, MaildropEngine};
 use crate::sync::maildrop::seam::OpenMaildrop;
 use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected};
 use crate::sync::{self, scan_each};
-use crate::types::{AccountId, Flag, Flags, RemoteUid};
+use crate::types::{AccountId, Flag, Flags, MessageId, RemoteUid, UidSet};
 use crate::upstream::Tcp;
 use crate::upstream::imap::{Connector, ImapRemote};
 
@@ -35,6 +37,9 @@ struct Found {
     uncompared: Vec<String>,
     in_maildrop: Option<u64>,
 }
+
+/// Messages whose fingerprints are asked for at once.
+const FINGERPRINTS_MAX: usize = 1000;
 
 /// How often a mailbox is selected, if the server refuses.
 const SELECTS_MAX: usize = 3;
@@ -184,19 +189,31 @@ async fn look_into(
     })?;
     found.mailboxes += 1;
     found.messages += facts.len() as u64;
-    if mailbox.cursor.uid_validity != Some(selected.uid_validity) {
-        let (there, here) = (selected.exists, facts.len());
-        found.uncompared.push(format!(
-            "{name}: the server gave its messages other UIDs since they were synced ({there} there, {here} here); after \
-             another sync they can be compared, unless it does that at each connection"
-        ));
-        return Ok(());
+    let is_renumbered = mailbox.cursor.uid_validity != Some(selected.uid_validity);
+    let uids_now = match is_renumbered {
+        false => facts.iter().filter_map(|one| Some((one.message, one.upstream.as_ref()?.uid?))).collect(),
+        true => match known_again(store, &facts, &uids, remote).await?.filter(|_| skipped.is_empty()) {
+            Some(known_again) => known_again,
+            None => {
+                let (there, here) = (selected.exists, facts.len());
+                found.uncompared.push(format!(
+                    "{name}: the server gave its messages other UIDs since they were synced ({there} there, {here} here), and \
+                     not all can be told apart without them; after another sync they can be compared, unless it does that at \
+                     each connection"
+                ));
+                return Ok(());
+            }
+        },
+    };
+    let is_bound = |one: &&MessageFacts| one.upstream.as_ref().is_some_and(|upstream| upstream.uid.is_some());
+    let mut here: BTreeMap<RemoteUid, (&MessageFacts, bool)> = BTreeMap::new();
+    for (one, pending) in facts.iter().zip(pending).filter(|(one, _)| is_bound(one)) {
+        match uids_now.get(&one.message) {
+            Some(uid) => drop(here.insert(*uid, (one, pending))),
+            None if pending => {}
+            None => found.differences.push(format!("{name}: message {} is here, not on the server", one.message)),
+        }
     }
-    let here: BTreeMap<RemoteUid, (&MessageFacts, bool)> = facts
-        .iter()
-        .zip(pending)
-        .filter_map(|(one, pending)| Some((one.upstream.as_ref()?.uid?, (one, pending))))
-        .collect();
     for (uid, flags) in &there {
         match here.get(uid) {
             None if skipped.iter().any(|(skipped, _)| skipped == uid) => {
@@ -216,6 +233,24 @@ async fn look_into(
     let lost = here.iter().filter(|(uid, (_, pending))| !there.contains_key(uid) && !pending);
     found.differences.extend(lost.map(|(uid, _)| format!("{name}: UID {uid} is here, not on the server")));
     Ok(())
+}
+
+/// Which messages have which UIDs, where those that are known are of another UIDVALIDITY. `None`: not all can be told apart.
+async fn known_again(
+    store: &Store,
+    facts: &[MessageFacts],
+    uids: &UidSet<RemoteUid>,
+    remote: &mut ImapRemote,
+) -> Result<Option<BTreeMap<MessageId, RemoteUid>>, Trouble> {
+    let sought =
+        store.read(|reader| facts.iter().map(|one| Sought::of(reader, one)).collect::<store::Result<Vec<_>>>())?;
+    let mut shown = Vec::new();
+    for uids in uids.iter().collect::<Vec<_>>().chunks(FINGERPRINTS_MAX) {
+        shown.extend(remote.fingerprints(&uids.iter().copied().collect()).await?);
+    }
+    let Recognised { pairs, doubtful } = identity::by_fingerprint(&sought, &shown);
+    let is_all = doubtful.is_empty() && shown.len() == uids.iter().count();
+    Ok(is_all.then(|| pairs.into_iter().collect()))
 }
 
 /// Opens a mailbox, asking again where the server refuses.

@@ -135,14 +135,11 @@ fn verified(profile: &str) -> (i32, serde_json::Value) {
 
 #[test]
 fn verify_copes_with_the_servers_that_a_sync_copes_with() {
-    for profile in ["gmail", "yahoo"] {
+    // With other UIDs at each connection messages are known again by what they are.
+    for profile in ["gmail", "yahoo", "protonbridge"] {
         let (code, account) = verified(profile);
         assert_eq!((code, &account["uncompared"]), (0, &serde_json::json!([])), "{profile}: {account}");
     }
-    // With other UIDs at each connection there is nothing to compare by, which is no difference.
-    let (code, account) = verified("protonbridge");
-    let uncompared = account["uncompared"].as_array().map_or(0, Vec::len);
-    assert!(code == 75 && uncompared > 4, "{account}");
 }
 
 /// What a server like Gmail says of the one message of a mailbox.
