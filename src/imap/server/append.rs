@@ -43,7 +43,8 @@ fn whole<B: Backend>(
     args: &mut Parser<'_>,
 ) -> Outcome<B> {
     let tag = context.tag.clone();
-    match begin_with(context, account, selected.as_deref().zip(replaces), args, tag)? {
+    let replaces = selected.as_deref().zip(replaces);
+    match begin_with(context, account, (selected.as_deref().map(|view| view.mailbox), replaces), args, tag)? {
         Begun::Message(appending) if appending.place.is_none() => appending.commit::<B>(context, account, selected),
         Begun::Message(_) | Begun::Argument => Err(Refusal::bad("Expected a message")),
     }
@@ -79,6 +80,8 @@ pub struct Appending<A: Account> {
     /// The message that goes once the new one is there.
     replaces: Option<(MailboxId, LocalUid)>,
     target: MailboxName,
+    /// What URLs without a mailbox are of.
+    selected: Option<MailboxId>,
     messages: Vec<Append<A::Upload>>,
     /// Bytes of the message that came last, its parts together.
     size_bytes: u64,
@@ -105,12 +108,15 @@ pub fn begin<A: Account>(
 ) -> Result<Begun<Appending<A>>, Refusal> {
     let user = user.ok_or_else(|| Refusal::bad("Log in first"))?;
     match taking {
-        Taking::Append => begin_with(context, &mut user.account, None, args, tag),
+        Taking::Append => {
+            let selected = user.selected.as_ref().map(|view| view.mailbox);
+            begin_with(context, &mut user.account, (selected, None), args, tag)
+        }
         Taking::Replace(_) if !context.has(Capability::Replace) => Err(Refusal::bad("Unknown command")),
         Taking::Replace(By::Sequence) if context.enabled.uid_only => Err(Refusal::uid_required()),
         Taking::Replace(by) => {
             let (account, view) = user.selected()?;
-            begin_with(context, account, Some((view, by)), args, tag)
+            begin_with(context, account, (Some(view.mailbox), Some((view, by))), args, tag)
         }
     }
 }
@@ -118,7 +124,7 @@ pub fn begin<A: Account>(
 fn begin_with<A: Account>(
     context: &Context,
     account: &mut A,
-    replaces: Option<(&View, By)>,
+    (selected, replaces): (Option<MailboxId>, Option<(&View, By)>),
     args: &mut Parser<'_>,
     tag: String,
 ) -> Result<Begun<Appending<A>>, Refusal> {
@@ -133,7 +139,7 @@ fn begin_with<A: Account>(
     };
     let target = context.mailbox_name(&target)?;
     let form = LiteralForm::Plain;
-    let mut appending = Appending { tag, replaces, target, messages: Vec::new(), size_bytes: 0, place, form };
+    let mut appending = Appending { tag, replaces, target, selected, messages: Vec::new(), size_bytes: 0, place, form };
     appending.take(context, account, steps)?;
     Ok(Begun::Message(appending))
 }
@@ -253,7 +259,7 @@ impl<A: Account> Appending<A> {
                     self.form = form;
                     self.grow(size_bytes)?;
                 }
-                AppendStep::Url(url) => catenate(&url, account, |bytes| {
+                AppendStep::Url(url) => catenate(&url, account, self.selected, |bytes| {
                     self.grow(bytes.len() as u64)?;
                     self.keep(bytes)
                 })?,

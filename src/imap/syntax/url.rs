@@ -1,5 +1,5 @@
 //! URLs that name a message of this session, or a part of one (RFC 2192 section 9, in the relative forms of RFC 4469
-//! section 3): `/Drafts;UIDVALIDITY=385759045/;UID=20/;SECTION=1.MIME`.
+//! section 3): `/Drafts;UIDVALIDITY=385759045/;UID=20/;SECTION=1.MIME`, or `;UID=20/;SECTION=1.MIME` of the selected mailbox.
 
 use super::parser::Parser;
 use crate::message::{Section, SectionText};
@@ -8,33 +8,34 @@ use crate::types::{LocalUid, MailboxName, UidValidity};
 /// A message or a section of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageUrl {
-    pub mailbox: MailboxName,
+    /// `None`: the selected one.
+    pub mailbox: Option<MailboxName>,
     pub uid_validity: Option<UidValidity>,
     pub uid: LocalUid,
     pub section: Section,
 }
 
 impl MessageUrl {
-    /// `"/" enc-mailbox [";UIDVALIDITY=" nz-number] "/;UID=" nz-number ["/;SECTION=" enc-section]`, names in any case;
+    /// `["/" enc-mailbox [";UIDVALIDITY=" nz-number] "/"] ";UID=" nz-number ["/;SECTION=" enc-section]`, names in any case;
     /// `None` for every other URL.
     pub fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix('/')?;
-        let (mailbox, rest) = split_at(rest, "/;UID=")?;
+        let (mailbox, rest) = match text.strip_prefix('/') {
+            Some(rest) => split_at(rest, "/;UID=").map(|(mailbox, rest)| (Some(mailbox), rest))?,
+            None => split_at(text, ";UID=").filter(|(before, _)| before.is_empty()).map(|(_, rest)| (None, rest))?,
+        };
         let (uid, section) = match split_at(rest, "/;SECTION=") {
             Some((uid, section)) => (uid, section_spec(&decoded(section)?)?),
             None => (rest, Section { part: Vec::new(), text: SectionText::Whole }),
         };
-        let (mailbox, uid_validity) = match split_at(mailbox, ";UIDVALIDITY=") {
-            Some((mailbox, validity)) => (mailbox, Some(UidValidity::new(nz_number(validity)?))),
+        let (mailbox, uid_validity) = match mailbox.and_then(|mailbox| split_at(mailbox, ";UIDVALIDITY=")) {
+            Some((mailbox, validity)) => (Some(mailbox), Some(UidValidity::new(nz_number(validity)?))),
             None => (mailbox, None),
         };
-        let mailbox = String::from_utf8(decoded(mailbox)?).ok()?;
-        Some(Self {
-            mailbox: MailboxName::parse(&mailbox).ok()?,
-            uid_validity,
-            uid: LocalUid::new(nz_number(uid)?),
-            section,
-        })
+        let mailbox = match mailbox {
+            Some(mailbox) => Some(MailboxName::parse(&String::from_utf8(decoded(mailbox)?).ok()?).ok()?),
+            None => None,
+        };
+        Some(Self { mailbox, uid_validity, uid: LocalUid::new(nz_number(uid)?), section })
     }
 }
 
@@ -81,11 +82,14 @@ mod tests {
     fn a_message_or_a_section_is_named() {
         let url = |text| MessageUrl::parse(text).unwrap_or_else(|| panic!("{text} is valid"));
         let whole = url("/INBOX;UIDVALIDITY=785799047/;UID=11467");
-        assert_eq!((whole.mailbox.as_str(), whole.uid), ("INBOX", LocalUid::new(11467)));
+        let name = |url: MessageUrl| url.mailbox.map(|name| name.as_str().to_owned());
+        assert_eq!((name(whole.clone()), whole.uid), (Some("INBOX".to_owned()), LocalUid::new(11467)));
         assert_eq!(whole.uid_validity, Some(UidValidity::new(785_799_047)));
         assert_eq!(whole.section.text, SectionText::Whole);
-        assert_eq!(url("/Drafts/;UID=3002").mailbox.as_str(), "Drafts");
-        assert_eq!(url("/a%2Fb%C3%BC/;uid=1/;section=1.5.9").mailbox.as_str(), "a/bü");
+        assert_eq!(name(url("/Drafts/;UID=3002")).as_deref(), Some("Drafts"));
+        assert_eq!(name(url("/a%2Fb%C3%BC/;uid=1/;section=1.5.9")).as_deref(), Some("a/bü"));
+        let here = url(";UID=20/;SECTION=1.MIME");
+        assert_eq!((here.mailbox, here.uid, here.section.part), (None, LocalUid::new(20), vec![1]));
         assert_eq!(url("/a/;UID=1/;section=1.5.9").section.part, [1, 5, 9]);
         let fields = url("/a/;UID=1/;section=HEADER.FIELDS%20(From%20To)");
         assert!(matches!(fields.section.text, SectionText::HeaderFields { not: false, .. }));
@@ -98,6 +102,8 @@ mod tests {
             "/",
             "/INBOX",
             "INBOX/;UID=1",
+            "x;UID=1",
+            ";UIDVALIDITY=1/;UID=1",
             "imap://host/INBOX/;UID=1",
             "/INBOX/;UID=0",
             "/INBOX/;UID=x",
