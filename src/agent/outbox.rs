@@ -183,3 +183,97 @@ pub(super) async fn run<S: Sender>(
     }
     Ok(progress)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::outbox::sender::{Envelope, Recipient};
+    use crate::store::{Error, Executor, Fate, Moment, NewSubmission, Options};
+    use crate::upstream::dial::BoxedStream;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
+
+    const CONFIG: &str = "[[account]]\nname = \"ada\"\naddress = \"ada@here\"\npassword = \"x\"\n\
+        imap = { host = \"127.0.0.1\", tls = \"none\" }\nsmtp = { host = \"127.0.0.1\", tls = \"none\" }\n";
+
+    /// A disk that has no room for so many commits.
+    struct Full(AtomicUsize);
+
+    impl Fate for Full {
+        fn at(&self, moment: Moment) -> Result<()> {
+            let is_refused = |left: usize| (moment == Moment::BeforeCommit).then(|| left.checked_sub(1)).flatten();
+            self.0
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_refused)
+                .map_or(Ok(()), |_| Err(Error::DISK_FULL))
+        }
+    }
+
+    /// Tells that somebody tried, and keeps them waiting.
+    #[derive(Clone)]
+    struct Dialled(Arc<Notify>);
+
+    impl Dial for Dialled {
+        async fn dial(&self, _: &str, _: u16) -> io::Result<BoxedStream> {
+            self.0.notify_one();
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_being_sent_is_tried_again_once_a_full_disk_has_room_to_note_that() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
+        let disk = Arc::new(Full(AtomicUsize::new(0)));
+        let store = Store::open_under(folder.path(), &options, NOW, disk.clone()).expect("a new store");
+        let account = store.write(Origin::Upstream, NOW, |txn| txn.ensure_account("ada")).expect("an account");
+        let mut upload = store.upload();
+        upload.write(b"Message-ID: <1@here>\r\n\r\nHi\r\n").expect("room");
+        let to = Recipient { address: "bob@far.example".to_owned(), notify: None, orcpt: None };
+        let envelope = Envelope {
+            mail_from: "ada@here".to_owned(),
+            recipients: vec![to],
+            eight_bit: false,
+            smtp_utf8: false,
+            ret: None,
+            envid: None,
+        };
+        let (content, message_id) = (upload.finish().expect("room"), "<1@here>".to_owned());
+        let new = NewSubmission { account, content, envelope, message_id, file: false, not_before: None };
+        let begun = store.write(Origin::LocalUser, NOW, move |txn| {
+            let id = txn.enqueue(&new)?;
+            txn.begin_attempt(id)
+        });
+        assert!(begun.expect("room").is_some());
+        disk.0.store(3, Ordering::SeqCst);
+
+        let config = Config::parse(CONFIG, "config.toml".as_ref()).expect("a good configuration");
+        let dialled = Arc::new(Notify::new());
+        let (live, turned) =
+            (watch::Sender::new(Live { state: State::Offline, error: None }), watch::Sender::default());
+        let outbox = Outbox {
+            account,
+            store,
+            clock: Clock::from_fn(|| NOW),
+            chance: Chance::from_fn(|| 0),
+            servers: ServersOf::new(config.accounts[0].clone(), Dialled(Arc::clone(&dialled))),
+            local: Arc::default(),
+            live: live.subscribe(),
+            synced: watch::channel(None).1,
+            turned: turned.clone(),
+            changes: Arc::default(),
+            nudge: Box::new(|| ()),
+        };
+        let stop = Shutdown::new();
+        tokio::select! {
+            () = dialled.notified() => {}
+            () = outbox.work(&stop) => panic!("it works until it is stopped"),
+        }
+        assert_eq!(disk.0.load(Ordering::SeqCst), 0, "it was refused each time before");
+        let trouble = turned.borrow().trouble.clone().expect("it was told");
+        assert!(trouble.contains(&folder.path().display().to_string()), "{trouble}");
+    }
+}
