@@ -1,5 +1,6 @@
 //! The transcripts of IMAP over TCP, on both faces: real binaries answer as the session value does.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::support::agent::{Account, Agent, LOCAL_PASSWORD};
@@ -65,4 +66,30 @@ fn every_transcript_holds_on_the_agents_face_over_tcp() {
     // Nothing but the clients changes anything.
     agent.ctl_ok(&["offline"]);
     every_transcript_holds(&played, agent.imap);
+}
+
+#[test]
+fn each_face_offers_what_the_readme_says_of_it() {
+    let server = RefServer::with_users(&["ada"]);
+    let agent = Agent::started(&Account::at(&server, "ada", server.address("imap")).text());
+    let text = include_str!("../../README.md").split("## What its IMAP can do").nth(1).expect("the chapter");
+    let table = text.split("\n## ").next().unwrap_or_default().lines().filter(|line| line.starts_with("| ")).skip(2);
+    let cells = table.map(|row| row.split(" | ").next().unwrap_or_default().trim_start_matches("| "));
+    // What depends on more than the face: how one logs in, and a profile.
+    let cells = cells.filter(|cell| !["AUTH=", "STARTTLS", "--profile"].iter().any(|word| cell.contains(word)));
+    let names = |cells: &[&str]| -> BTreeSet<String> {
+        let names =
+            cells.iter().flat_map(|cell| cell.split(", ")).map(|name| name.split(' ').next().unwrap_or_default());
+        names.filter(|name| !["CAPABILITY", "LITERAL-"].contains(name)).chain(["SASL-IR"]).map(str::to_owned).collect()
+    };
+    let (only_refserver, both): (Vec<&str>, Vec<&str>) = cells.partition(|cell| cell.contains("(`refserver` only)"));
+    let offered = |mut imap: Imap| -> BTreeSet<String> {
+        let reply = imap.ok("CAPABILITY");
+        let line = reply.untagged[0].text.strip_prefix("* CAPABILITY ").expect("the capabilities").to_owned();
+        line.split(' ')
+            .map(|name| if name.starts_with("APPENDLIMIT=") { "APPENDLIMIT" } else { name }.to_owned())
+            .collect()
+    };
+    assert_eq!(offered(agent.login("ada")), names(&both));
+    assert_eq!(offered(server.login("ada")), names(&[both, only_refserver].concat()));
 }
