@@ -49,6 +49,7 @@ pub(super) async fn tour(
         entered: None,
         at_work: Work::Nothing,
         placed: Vec::new(),
+        shown_early: Vec::new(),
         sight: Sight::default(),
         listing,
     };
@@ -169,6 +170,8 @@ struct Traveller<'a, 'g> {
     /// COPYUIDs told untagged at this stop. Dovecot does the MOVEs of a burst together and tells of the later ones before
     /// it answers the first: they are known by their UIDs.
     placed: Vec<Code>,
+    /// Fingerprints that were told before the end of the errand before.
+    shown_early: Vec<Heard>,
     /// What searches found at this stop, of whichever errand: Dovecot tells that, too, before it answers an earlier STORE.
     /// What one of them found is there for all.
     sight: Sight,
@@ -216,6 +219,7 @@ impl Traveller<'_, '_> {
                     Work::Changing => None,
                     Work::Nothing | Work::Entering(_) => Some(heard),
                 };
+                let left = left.and_then(|left| self.unless_asked_next(stop, errand, left));
                 if left.is_some_and(|left| is_news(&left)) {
                     self.guide.news(stop);
                 }
@@ -231,7 +235,12 @@ impl Traveller<'_, '_> {
         }
         self.at_work = match &self.stops[stop].errands[errand] {
             Errand::Scan { uids, .. } => Work::Scanning(Scan::new(uids)),
-            Errand::Fingerprint(uids) => Work::Fingerprinting(Fingerprints::new(uids)),
+            Errand::Fingerprint(uids) => {
+                let mut prints = Fingerprints::new(uids);
+                // Each of them is asked for there.
+                std::mem::take(&mut self.shown_early).into_iter().for_each(|shown| drop(prints.hear(shown)));
+                Work::Fingerprinting(prints)
+            }
             Errand::Fetch(uids) => Work::Fetching(Bodies::new(uids)),
             Errand::Outline(uids) => Work::Fetching(Bodies::outlined(uids)),
             Errand::Present(_) | Errand::AddFlags { .. } | Errand::RemoveFlags { .. } => Work::Looking,
@@ -331,6 +340,19 @@ impl Traveller<'_, '_> {
             Leg::Leave | Leg::Enter { .. } => false,
         };
         self.legs.iter().filter(is_look).count()
+    }
+
+    /// Dovecot answers a short FETCH before the end of a long one that it was sent behind, as RFC 3501 section 5.5 lets it: what
+    /// the next errand asks for is kept for that.
+    fn unless_asked_next(&mut self, stop: usize, errand: usize, heard: Heard) -> Option<Heard> {
+        let Some(Errand::Fingerprint(uids)) = self.stops[stop].errands.get(errand + 1) else { return Some(heard) };
+        match &heard {
+            Heard::Fetch(items) if items.header.is_some() && items.uid.is_some_and(|uid| uids.contains(uid)) => {
+                self.shown_early.push(heard);
+                None
+            }
+            _ => Some(heard),
+        }
     }
 
     /// The answers to the rest of an errand that is refused tell nobody anything.

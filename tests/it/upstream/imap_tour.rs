@@ -332,3 +332,28 @@ async fn what_was_sent_behind_a_select_is_done_though_it_tells_no_exists() {
         assert!(ended.is_err_and(|error| error.connection_lost()));
     }
 }
+
+/// Found by measuring: Dovecot did so for each mailbox with new mail, which then was looked into once more, alone.
+#[tokio::test(start_paused = true)]
+async fn a_fingerprint_that_is_told_before_the_end_of_what_was_asked_before_it_is_no_news() {
+    let script = r#"
+    C: SELECT "a" (CONDSTORE)
+    C: UID FETCH 8 (UID FLAGS INTERNALDATE MODSEQ BODY.PEEK[])
+    C: UID FETCH 4 (UID FLAGS RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])
+    S: * 2 EXISTS
+    S: * OK [UIDVALIDITY 6] valid
+    S: * OK [UIDNEXT 9] next
+    S: $ OK [READ-WRITE] selected
+    S: * 2 FETCH (UID 8 FLAGS () MODSEQ (3) INTERNALDATE "17-Jul-1996 02:44:25 -0700" BODY[] "abc")
+    S: * 1 FETCH (UID 4 FLAGS () RFC822.SIZE 9 INTERNALDATE "17-Jul-1996 02:44:25 -0700" BODY[HEADER.FIELDS (MESSAGE-ID)] "A: b")
+    S: $ OK fetched
+    S: $ OK fetched
+    "#;
+    let errands = vec![Errand::Fetch(uids("8")), Errand::Fingerprint(uids("4"))];
+    for (diary, ended) in tour(script, &[stop("a", 6, errands)]).await {
+        assert_eq!(ended, Ok(()));
+        let last = ["it is 8", "0.0: done", "0.1: known by [\"4 of 9\"]"];
+        assert_eq!(diary[diary.len() - 3..], last, "{diary:?}");
+        assert!(!diary.contains(&"0: news".to_owned()), "{diary:?}");
+    }
+}
