@@ -83,6 +83,10 @@ impl Txn<'_> {
                AND mailbox_id IN (SELECT mailbox_id FROM remote_mailbox WHERE account_id = ?1)",
         )?;
         update.execute([account.get()])?;
+        let mut update = self.conn().prepare_cached(
+            "UPDATE message SET withheld = 0 WHERE outline_id IS NOT NULL AND withheld > 0 AND account_id = ?1",
+        )?;
+        update.execute([account.get()])?;
         Ok(())
     }
 

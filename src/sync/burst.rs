@@ -385,7 +385,7 @@ impl Guide for Log {
         stop: usize,
         selected: std::result::Result<Selected, RemoteError>,
     ) -> std::result::Result<(), RemoteError> {
-        self.entered.insert(stop, Refusal::of(selected)?);
+        self.entered.insert(stop, Refusal::or_wait(selected)?);
         Ok(())
     }
 
@@ -395,7 +395,7 @@ impl Guide for Log {
         errand: usize,
         brought: std::result::Result<Brought, RemoteError>,
     ) -> std::result::Result<(), RemoteError> {
-        self.brought.insert((stop, errand), Refusal::of(brought)?);
+        self.brought.insert((stop, errand), Refusal::or_wait(brought)?);
         Ok(())
     }
 

@@ -139,6 +139,16 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// As [`Self::of`], where a server that asks to wait has answered as well: this one was not done.
+    pub(super) fn or_wait<T>(
+        answer: std::result::Result<T, RemoteError>,
+    ) -> std::result::Result<std::result::Result<T, Self>, RemoteError> {
+        match answer {
+            Err(RemoteError::Wait { text, .. }) => Ok(Err(Self { code: None, text })),
+            answer => Self::of(answer),
+        }
+    }
+
     /// A refusal is an answer; any other failure is none.
     pub(super) fn of<T>(
         answer: std::result::Result<T, RemoteError>,

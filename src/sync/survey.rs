@@ -324,7 +324,7 @@ impl Guide for Surveyor {
         self.at = stop;
         let visit = &self.visits[stop];
         let (mailbox, was) = (visit.folder.mailbox, visit.plan.cursor.uid_validity);
-        match Refusal::of(selected)? {
+        match Refusal::or_wait(selected)? {
             Ok(selected) if selected.uid_validity == visit.plan.status.uid_validity => {
                 match self.open(mailbox, &selected, was) {
                     Ok(()) => self.sink = Some(ArrivalSink::new(self.store.clone(), mailbox, self.now, self.since)),
@@ -341,7 +341,7 @@ impl Guide for Surveyor {
 
     fn done(&mut self, stop: usize, _errand: usize, brought: std::result::Result<Brought, RemoteError>) -> Answered {
         let seen = &mut self.visits[stop].seen;
-        let brought = Refusal::of(brought)?;
+        let brought = Refusal::or_wait(brought)?;
         seen.done += 1;
         match brought {
             Ok(Brought::Scanned(scanned)) => seen.scanned.extend(scanned),

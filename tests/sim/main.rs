@@ -12,6 +12,7 @@ mod mutants;
 mod network;
 mod people;
 mod presence;
+mod provider;
 mod quiet;
 mod random;
 mod script;

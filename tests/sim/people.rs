@@ -260,10 +260,14 @@ impl World {
             Answer::Nothing => false,
         };
         let is_possible = copied || answer == Answer::Nothing;
+        let has_labels = self.has_labels();
         let may_go = self.may_go(who, &to);
         if let Some(entry) = self.ledger.entry(picked.number).filter(|_| is_possible) {
             // While an answer of the agent's is lost, nobody can tell another's copy from its own.
-            entry.copied(copied && !in_doubt && !may_go);
+            match has_labels {
+                true => entry.is_contested = true,
+                false => entry.copied(copied && !in_doubt && !may_go),
+            }
         }
         if let Answer::Ok(text) = answer
             && let Some(uid) = copied_to(&text).filter(|_| is_here)
@@ -289,12 +293,13 @@ impl World {
     }
 
     fn delete_picked(&mut self, who: usize, picked: &Picked, plain_expunge: bool) {
+        let folder = self.selected(who);
         let flagged = self
             .client(who, |client, now| client.command(now, &format!("UID STORE {} +FLAGS (\\Deleted)", picked.uid)));
         if !flagged.is_ok() {
             // It may be flagged, and then another's EXPUNGE takes it away.
-            if let Some(entry) = self.ledger.entry(picked.number).filter(|_| flagged == Answer::Nothing) {
-                entry.deleted(false);
+            if flagged == Answer::Nothing {
+                self.deleted(who, &folder, picked.number, false);
             }
             return;
         }
@@ -311,14 +316,19 @@ impl World {
             client
                 .command(now, &if plain_expunge { "EXPUNGE".to_owned() } else { format!("UID EXPUNGE {}", picked.uid) })
         });
-        let is_certain = answer.is_ok();
-        if let Some(entry) = self.ledger.entry(picked.number) {
-            entry.deleted(is_certain);
-        }
+        self.deleted(who, &folder, picked.number, answer.is_ok());
         for other in others {
-            if let Some(entry) = self.ledger.entry(other) {
-                entry.deleted(false);
-            }
+            self.deleted(who, &folder, other, false);
+        }
+    }
+
+    /// Enters a deletion into the ledger. Where mailboxes are labels it may have been of a label alone.
+    fn deleted(&mut self, who: usize, folder: &str, number: u32, is_certain: bool) {
+        let is_lost = self.loses_by_deletion(self.people[who].account, folder, number);
+        let Some(entry) = self.ledger.entry(number) else { return };
+        match is_lost {
+            true => entry.deleted(is_certain),
+            false => entry.is_contested = true,
         }
     }
 
@@ -367,16 +377,19 @@ impl World {
     }
 
     fn rename_folder(&mut self, who: usize, pick: usize, name: &str) {
-        let Some(folder) = self.folder(who, pick).filter(|folder| folder != "INBOX" && folder != name) else { return };
+        let Some(folder) = self.folder(who, pick).filter(|folder| folder != name) else { return };
+        if !self.may_be_changed(&folder) {
+            return;
+        }
         self.tell(who, &format!("renames folder {folder} to {name}"));
         self.client(who, |client, now| client.command(now, &format!("RENAME \"{folder}\" \"{name}\"")));
         self.folders_changed = true;
     }
 
     fn delete_folder(&mut self, who: usize, pick: usize) {
-        let Some(folder) = self.folder(who, pick).filter(|folder| folder != "INBOX") else { return };
+        let Some(folder) = self.folder(who, pick) else { return };
         // What is in it goes with it.
-        if !self.open(who, &folder) {
+        if !self.may_be_changed(&folder) || !self.open(who, &folder) {
             return;
         }
         let inside: Vec<u32> = self.known_messages(who).into_iter().map(|known| known.number).collect();
@@ -390,9 +403,7 @@ impl World {
         if !matches!(answer, Answer::No(_)) {
             self.folders_changed = true;
             for number in inside {
-                if let Some(entry) = self.ledger.entry(number) {
-                    entry.deleted(answer.is_ok());
-                }
+                self.deleted(who, &folder, number, answer.is_ok());
             }
         }
         self.open(who, "INBOX");

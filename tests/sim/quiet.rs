@@ -79,7 +79,8 @@ fn decide_as_a_user(world: &mut World, round: usize) {
         if round < 2 {
             continue;
         }
-        if !store.read(|reader| reader.not_given(account)).unwrap_or_default().is_empty() {
+        let is_not_given = !store.read(|reader| reader.not_given(account)).unwrap_or_default().is_empty();
+        if is_not_given || store.read(|reader| reader.withheld_count(account)).unwrap_or_default() > 0 {
             world.trace.tell("the user asks for what the server did not give");
             store.write(Origin::LocalUser, now, move |txn| txn.ask_again(account)).expect("a wish");
             life.handles[number].nudge();
@@ -296,7 +297,7 @@ fn keep_promises(world: &mut World) {
     let mut counts: BTreeMap<u32, i32> = BTreeMap::new();
     let mut flags: BTreeMap<u32, String> = BTreeMap::new();
     for (store, account) in world.counted() {
-        for mailbox in snapshot(world, &store, account).into_values() {
+        for (_, mailbox) in snapshot(world, &store, account).into_iter().filter(|(name, _)| world.counts_in(name)) {
             for (number, shown) in mailbox {
                 if let Ok(number) = number.parse() {
                     *counts.entry(number).or_default() += 1;
@@ -323,7 +324,8 @@ fn keep_promises(world: &mut World) {
             broken.push(format!("message {number} is doubled: there are {count}, there may be {}", entry.most));
         }
         let is_kept = |flag: &&String| flag.starts_with('\\') || !world.server.faults.has(Quirk::FewKeywords);
-        for flag in entry.flags.keys().filter(|_| count == 1).filter(is_kept) {
+        let is_shared = |flag: &&String| !world.has_labels() || *flag != "\\Deleted";
+        for flag in entry.flags.keys().filter(|_| count == 1).filter(is_kept).filter(is_shared) {
             let has = flags.get(number).is_some_and(|flags| flags.split(' ').any(|one| one == flag));
             if entry.must_have(flag).is_some_and(|must| must != has) {
                 broken.push(format!("message {number} {} {flag}", if has { "still has" } else { "lost" }));

@@ -42,6 +42,8 @@ pub struct Setup {
     pub connections: usize,
     /// The account's mail is taken from a maildrop.
     pub maildrop: Option<Keep>,
+    /// The provider whose server it is, as `refserver --profile` takes it.
+    pub provider: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,7 +227,7 @@ impl Script {
             script.add_accounts_and_ids(&mut Random::stream(seed, "fourth"));
         }
         if seed >= FIFTH_EDITION {
-            script.add_maildrop(&mut Random::stream(seed, "fifth"));
+            script.add_servers(&mut Random::stream(seed, "fifth"));
         }
         script
     }
@@ -321,10 +323,12 @@ impl Script {
         }
     }
 
-    /// What only worlds from [`FIFTH_EDITION`] on have: an account with a maildrop.
-    fn add_maildrop(&mut self, random: &mut Random) {
+    /// What only worlds from [`FIFTH_EDITION`] on have: an account with a maildrop, a provider's server.
+    fn add_servers(&mut self, random: &mut Random) {
         if random.percent(12) {
             self.take_from_a_maildrop(random);
+        } else if random.percent(25) {
+            self.move_to_a_provider(random);
         }
     }
 
@@ -464,6 +468,7 @@ fn setup(random: &mut Random) -> Setup {
         bodies: BodyPolicy::ALL,
         connections: 2,
         maildrop: None,
+        provider: None,
     }
 }
 

@@ -222,7 +222,8 @@ impl Shared {
             users,
             Arc::new(move || clock.now()),
             wake,
-        );
+        )
+        .with_labels(self.faults.all_mail());
         let config = SessionConfig {
             scram_nonce: None,
             binding: None,

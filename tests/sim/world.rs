@@ -28,7 +28,7 @@ use super::script::{Act, Doing, Script};
 use super::server::Server;
 use super::template::{DOMAIN, EPOCH_MS, PASSWORD, USERS};
 use super::trace::Trace;
-use super::{mail, quiet};
+use super::{mail, provider, quiet};
 
 /// What passes in less is no long time.
 const LONG_MS: u64 = 3_600_000;
@@ -107,7 +107,10 @@ impl World {
         let agent = Agent::new(seed, setup, clock.clone(), trace.clone(), network.clone());
         let mut server = Server::new(
             setup.capabilities,
-            Faults::new(setup.quirks.clone()),
+            match setup.provider {
+                Some(name) => Faults::of(provider::profile(name)),
+                None => Faults::new(setup.quirks.clone()),
+            },
             clock.clone(),
             trace.clone(),
             network.clone(),
@@ -371,7 +374,7 @@ impl World {
         if self.server.running.is_none() {
             return Vec::new();
         }
-        let ledger = &self.ledger;
+        let (ledger, has_labels) = (&self.ledger, self.has_labels());
         let is_wanted =
             |number: &u32| ledger.messages.get(number).is_some_and(|entry| entry.least > 0 && !entry.is_unwanted);
         let mut broken: Vec<String> = Vec::new();
@@ -388,7 +391,8 @@ impl World {
             let is_too_often = |number: u32, count: i32| {
                 ledger.messages.get(&number).is_some_and(|entry| count > 2 * entry.most.max(1))
             };
-            let doubled = self.at_server.there.iter().filter(|(number, count)| is_too_often(**number, **count));
+            let at_server = if has_labels { None } else { Some(&self.at_server.there) };
+            let doubled = at_server.into_iter().flatten().filter(|(number, count)| is_too_often(**number, **count));
             broken.extend(doubled.map(|(number, count)| format!("message {number} is {count} times at the server")));
         }
         let is_whole = self.agent.mirrors_all();
@@ -399,7 +403,11 @@ impl World {
             }
             let (accounts, commits) = (life.accounts(), life.disk.commits());
             let missing = life.presence.look(&life.store, &accounts, commits);
-            let must_be = |number: &u32| self.maildrop.is_some() || self.at_server.there.contains_key(number);
+            // Where a label was taken off, the one that it has besides may not be here yet.
+            let has_lost_a_label = |number: &u32| has_labels && ledger.messages[number].is_contested;
+            let must_be = |number: &u32| {
+                (self.maildrop.is_some() || self.at_server.there.contains_key(number)) && !has_lost_a_label(number)
+            };
             let missing = missing.into_iter().filter(is_wanted).filter(must_be);
             broken.extend(missing.map(|number| format!("message {number}, that nobody deleted, went from the agent")));
         }

@@ -1,10 +1,10 @@
 //! What can be wrong with a server, by name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::profile::Profile;
 use crate::imap::server::{Capabilities, Capability};
@@ -124,17 +124,19 @@ impl FromStr for Quirk {
     }
 }
 
-/// What is wrong with one server. Clones share the number of its connections.
+/// What is wrong with one server. Clones share what it counts.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     profile: Option<&'static Profile>,
     quirks: BTreeSet<Quirk>,
     connections: Arc<AtomicU32>,
+    /// How often the bytes of a message were asked for, by its UID.
+    tries: Arc<Mutex<BTreeMap<u32, u32>>>,
 }
 
 impl Faults {
     pub fn new(quirks: impl IntoIterator<Item = Quirk>) -> Self {
-        Self { profile: None, quirks: quirks.into_iter().collect(), connections: Arc::default() }
+        Self { profile: None, quirks: quirks.into_iter().collect(), connections: Arc::default(), tries: Arc::default() }
     }
 
     /// A provider's server.
@@ -182,6 +184,14 @@ impl Faults {
             true => offered.without(Capability::QResync),
             false => offered,
         }
+    }
+
+    /// How often the bytes of messages with this UID were asked for, with this time.
+    pub(super) fn tries_of(&self, uid: u32) -> u32 {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        let tries = tries.entry(uid).or_default();
+        *tries += 1;
+        *tries
     }
 
     /// The number of a new connection, from 1 on.

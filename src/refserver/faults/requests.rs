@@ -1,7 +1,5 @@
 //! What a quirky server does with a command before the engine sees it.
 
-use std::collections::BTreeMap;
-
 use super::cutter::Literal;
 use super::quirk::{Faults, Quirk};
 
@@ -35,8 +33,6 @@ pub(super) struct Requests {
     /// In the input that came last.
     statuses: u32,
     stores: u32,
-    /// How often the bytes of a message were refused.
-    refused: BTreeMap<u32, u32>,
     /// Of the message that is being appended: how long its last line is by now, and whether one was too long.
     message_line_bytes: usize,
     has_long_line: bool,
@@ -76,7 +72,6 @@ impl Requests {
             fetches: 0,
             statuses: 0,
             stores: 0,
-            refused: BTreeMap::new(),
             message_line_bytes: 0,
             has_long_line: false,
         }
@@ -182,9 +177,7 @@ impl Requests {
         }
         let first_of = |range: &str| range.split(':').next().and_then(|first| first.parse::<u32>().ok());
         let Some(uid) = set.split(',').filter_map(first_of).find(|uid| uid.is_multiple_of(5)) else { return false };
-        let refused = self.refused.entry(uid).or_default();
-        *refused += 1;
-        *refused <= 2
+        self.faults.tries_of(uid) <= 2
     }
 
     fn rewritten(&self, command: &Command<'_>, line: &[u8]) -> Vec<u8> {

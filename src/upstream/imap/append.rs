@@ -2,11 +2,11 @@
 //!
 //! All go out in one burst, as far as the server takes literals unasked (RFC 7888); where it has MULTIAPPEND (RFC 3502)
 //! small ones share a command. Such a command is done whole or not at all: refused, its messages are sent one by one, for
-//! the refusal may be about one of them.
+//! the refusal may be about one of them. Where a server asks to wait, so are they once it has been waited.
 
 use super::code::{Code, StatusLine};
 use super::command::Command;
-use super::driver::Heard;
+use super::driver::{Heard, asked_wait_ms};
 use super::remote::ImapRemote;
 use super::transfer::{count, each};
 use crate::sync::remote::{AppendUid, AppendsTold, Outgoing, RefusalCode, RemoteError, RemoteName};
@@ -30,8 +30,9 @@ pub(super) async fn append(
         told(place, Err(RemoteError::Refused { request: "APPEND", code: Some(RefusalCode::TooBig), text }));
     }
     let groups = groups(&waiting, remote.capabilities.has("MULTIAPPEND"));
-    let singly = send(remote, to, &mut messages, groups, told).await?;
-    send(remote, to, &mut messages, singly.into_iter().map(|place| vec![place]).collect(), told).await?;
+    let (singly, refused) = send(remote, to, &mut messages, groups, false, told).await?;
+    remote.driver.waits_after(&refused).await;
+    send(remote, to, &mut messages, singly.into_iter().map(|place| vec![place]).collect(), true, told).await?;
     if remote.profile.hides_appended {
         // The messages are there whatever becomes of this: a failure shows in the next request.
         let _ = remote.plain(Command::new("NOOP", "NOOP")).await;
@@ -59,14 +60,16 @@ fn groups(messages: &[(usize, u64)], are_many: bool) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Sends each group as one command. Returns the messages of those that were refused and may not be when they go alone.
+/// Sends each group as one command. Returns the messages of those that were refused and may not be when they go alone, or
+/// later, and the refusals.
 async fn send(
     remote: &mut ImapRemote,
     to: &RemoteName,
     messages: &mut [Outgoing<'_>],
     groups: Vec<Vec<usize>>,
+    is_last: bool,
     told: &mut AppendsTold<'_>,
-) -> Result<Vec<usize>, RemoteError> {
+) -> Result<(Vec<usize>, Vec<StatusLine>), RemoteError> {
     // A NUL may stand in a literal8 alone (RFC 3516 section 4.4); a server that knows none makes of it what it likes.
     let is_binary = remote.capabilities.has("BINARY");
     let mut sources = messages.iter_mut().enumerate();
@@ -87,10 +90,10 @@ async fn send(
         Ok(false)
     };
     let ended = remote.driver.run(commands, hear).await;
-    let mut singly = Vec::new();
+    let (mut singly, mut refused) = (Vec::new(), Vec::new());
     for (at, status) in answers {
         let group = &groups[at];
-        match remote.driver.check("APPEND", status) {
+        match remote.driver.check("APPEND", status.clone()) {
             Ok(status) => {
                 let uids = appended_uids(status.code, group.len());
                 group.iter().zip(uids).for_each(|(place, uid)| told(*place, Ok(uid)));
@@ -99,11 +102,15 @@ async fn send(
             Err(RemoteError::Refused { code, .. }) if group.len() > 1 && code != Some(RefusalCode::TryCreate) => {
                 singly.extend(group);
             }
+            Err(RemoteError::Wait { .. }) if !is_last && asked_wait_ms(&status).is_some() => {
+                singly.extend(group);
+                refused.push(status);
+            }
             Err(error) => group.iter().for_each(|place| told(*place, Err(error.clone()))),
         }
     }
     singly.sort_unstable();
-    ended.map(|_| singly)
+    ended.map(|_| (singly, refused))
 }
 
 /// The UID of each message of a command, where they are told: "in the order they were transmitted" (RFC 4315 section 3).

@@ -40,18 +40,18 @@ pub(super) async fn create(
     let create = || Command::new("CREATE", "CREATE ").mailbox(name);
     if let Some(special_use) = special_use.filter(|_| remote.capabilities.has("CREATE-SPECIAL-USE")) {
         let with_use = create().text(format!(" (USE ({}))", special_use.as_str()));
-        match remote.plain(with_use).await {
+        match remote.in_time(with_use).await {
             // [USEATTR] or something like it: the mailbox counts for more than its use.
             Err(RemoteError::Refused { code: None | Some(RefusalCode::Other), .. }) => {}
             done => return done,
         }
     }
-    remote.plain(create()).await
+    remote.in_time(create()).await
 }
 
 pub(super) async fn rename(remote: &mut ImapRemote, from: &RemoteName, to: &RemoteName) -> Result<(), RemoteError> {
     leave(remote).await?;
-    remote.plain(Command::new("RENAME", "RENAME ").mailbox(from).text(" ").mailbox(to)).await
+    remote.in_time(Command::new("RENAME", "RENAME ").mailbox(from).text(" ").mailbox(to)).await
 }
 
 pub(super) async fn delete(remote: &mut ImapRemote, name: &RemoteName) -> Result<(), RemoteError> {
@@ -76,7 +76,7 @@ pub(super) async fn set_subscribed(
     subscribed: bool,
 ) -> Result<(), RemoteError> {
     let (request, text) = if subscribed { ("SUBSCRIBE", "SUBSCRIBE ") } else { ("UNSUBSCRIBE", "UNSUBSCRIBE ") };
-    remote.plain(Command::new(request, text).mailbox(name)).await
+    remote.in_time(Command::new(request, text).mailbox(name)).await
 }
 
 /// Leaves the selected mailbox before a name goes: that may be its own or one above it, and servers refuse (Courier) or
@@ -86,7 +86,7 @@ async fn leave(remote: &mut ImapRemote) -> Result<(), RemoteError> {
         return Ok(());
     }
     if remote.capabilities.has("UNSELECT") {
-        return remote.plain(Command::new("UNSELECT", "UNSELECT")).await;
+        return remote.in_time(Command::new("UNSELECT", "UNSELECT")).await;
     }
     // Even refused it leaves the other (RFC 3501 section 6.3.1). What it tells is no news of anything. Not EXAMINE:
     // Courier then refuses to append to INBOX.

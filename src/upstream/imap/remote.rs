@@ -124,6 +124,15 @@ impl ImapRemote {
         uids.split(self.profile.command_line_max_bytes.saturating_sub(other_bytes + 20).max(100))
     }
 
+    /// As [`Self::plain`], of a command that may as well be done a minute later, if the server asks to wait.
+    pub(super) async fn in_time(&mut self, command: Command<'static>) -> Result<(), RemoteError> {
+        let request = command.request;
+        for answer in self.driver.ask(vec![command], &mut |_| Ok(false)).await? {
+            self.driver.check(request, answer)?;
+        }
+        Ok(())
+    }
+
     /// Runs a command that is answered by its tagged line alone.
     pub(super) async fn plain(&mut self, command: Command<'_>) -> Result<(), RemoteError> {
         self.driver.run_plain(command).await.map(|_| ())

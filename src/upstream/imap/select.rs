@@ -32,7 +32,7 @@ pub(super) async fn select(
     known: Option<Known>,
 ) -> Result<Selected, RemoteError> {
     if remote.profile.unselects_first && remote.selected.is_some() && remote.capabilities.has("UNSELECT") {
-        remote.plain(Command::new("UNSELECT", "UNSELECT")).await?;
+        remote.in_time(Command::new("UNSELECT", "UNSELECT")).await?;
     }
     // From here on no mailbox is selected until the tagged OK (RFC 3501 section 6.3.1), and news of the last one are stale.
     remote.selected = None;

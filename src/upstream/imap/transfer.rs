@@ -16,12 +16,12 @@ pub(super) async fn store(
     sign: char,
     flags: &Flags,
 ) -> Result<UidSet<RemoteUid>, RemoteError> {
-    let commands = store_commands(remote, uids, sign, flags);
-    let stores = commands.iter().filter(|command| command.request == "STORE").count();
-    let mut sight = Sight::default();
-    let hear = &mut |heard| Ok(sight.hear(heard).is_none_or(|heard| is_ours(&heard, uids)));
-    let mut answers = remote.driver.run(commands, hear).await?;
-    let looks = answers.split_off(stores);
+    let (mut sight, mut answers) = try_to_store(remote, uids, sign, flags).await?;
+    // The look is worth nothing before it is stored.
+    if remote.driver.waits_after(&answers).await {
+        (sight, answers) = try_to_store(remote, uids, sign, flags).await?;
+    }
+    let looks = answers.split_off(answers.len() - present_commands(remote, uids).len());
     for answer in answers {
         remote.driver.check("STORE", answer)?;
     }
@@ -29,6 +29,19 @@ pub(super) async fn store(
         true => Ok(sight.found(looks.len())?.intersection(uids)),
         false => Ok(uids.clone()),
     }
+}
+
+async fn try_to_store(
+    remote: &mut ImapRemote,
+    uids: &UidSet<RemoteUid>,
+    sign: char,
+    flags: &Flags,
+) -> Result<(Sight, Vec<StatusLine>), RemoteError> {
+    let mut sight = Sight::default();
+    let commands = store_commands(remote, uids, sign, flags);
+    let hear = &mut |heard| Ok(sight.hear(heard).is_none_or(|heard| is_ours(&heard, uids)));
+    let answers = remote.driver.run(commands, hear).await?;
+    Ok((sight, answers))
 }
 
 /// UID STORE in as many commands as the set needs, none where no flag is named; and behind it the question which of the
@@ -57,7 +70,7 @@ pub(super) async fn expunge(remote: &mut ImapRemote, uids: &UidSet<RemoteUid>) -
     }
     let commands = expunge_commands(remote, uids);
     let hear = &mut |heard| Ok(is_expunge(&heard));
-    for answer in remote.driver.run(commands, hear).await? {
+    for answer in remote.driver.ask(commands, hear).await? {
         remote.driver.check("EXPUNGE", answer)?;
     }
     Ok(())
@@ -86,8 +99,10 @@ pub(super) async fn copy(
 ) -> Result<Option<CopyUid>, RemoteError> {
     let mut placing = Placing::new(uids, request == "MOVE");
     for command in copy_commands(remote, request, uids, to) {
-        let answer = remote.driver.run_one(command, &mut |heard| Ok(placing.hear(heard).is_none())).await?;
-        placing.answered(answer);
+        let answers = remote.driver.ask(vec![command], &mut |heard| Ok(placing.hear(heard).is_none())).await?;
+        for answer in answers {
+            placing.answered(remote.driver.check(request, answer)?);
+        }
     }
     Ok(placing.into_pairs())
 }

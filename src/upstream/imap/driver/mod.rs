@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 
 use async_imap::Session;
 
+pub(super) use self::patient::asked_wait_ms;
+
 use self::next::Read;
 use self::sending::Sending;
 use super::code::{Condition, StatusLine};
