@@ -2,8 +2,8 @@
 //!
 //! Rules: while it is edited it is put off, a while at a time, so that it goes out when it would have, whatever becomes of
 //! this program; the new one is durable in the outbox before the old one goes; whoever has it already does not get it
-//! again; what was written is never lost. Whoever the new header names gets it, and whoever only the envelope named
-//! (blind copies) still does.
+//! again; what was written is never lost. It goes to whom it went before, but for those whose names were taken out of its
+//! header, and to those whose names were put in.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -188,8 +188,11 @@ fn recipients(submission: &Submission, old: &Letter, new: &Letter) -> Result<Vec
     let has_it =
         |address: &String| submission.recipients.iter().any(|it| it.address == *address && it.state == "accepted");
     let blind = submission.recipients.iter().map(|it| it.address.clone()).filter(|address| !old.contains(address));
+    // A header names people to whom the message never was to go: a list's other members, whoever was left out.
+    let goes_to = |address: &String| submission.recipients.iter().any(|it| it.address == *address);
+    let named = new.into_iter().filter(|address| goes_to(address) || !old.contains(address));
     let mut recipients: Vec<String> = Vec::new();
-    for address in blind.chain(new) {
+    for address in blind.chain(named) {
         if !has_it(&address) && !recipients.contains(&address) {
             recipients.push(address);
         }
@@ -242,5 +245,8 @@ mod tests {
         assert_eq!(to("To: right@x, has@x\n\n"), list(&["blind@x", "right@x"]));
         assert_eq!(to("To: has@x\nBcc: blind@x\n\n"), list(&["blind@x"]));
         assert_eq!(to("To: nonsense\n\n"), None);
+        let old = letter("To: typo@x, list@x\nCc: other@x\n\n");
+        let to = |text: &str| recipients(&submission, &old, &letter(text)).ok();
+        assert_eq!(to("To: typo@x, list@x\nCc: other@x\n\nanother body\n"), list(&["blind@x", "typo@x"]));
     }
 }
