@@ -2,17 +2,7 @@
 //! all, for that.
 
 use super::model_remote::Traits;
-use super::world::World;
-
-fn with_mail(traits: Traits) -> World {
-    let world = World::new(traits);
-    world.server.create("B");
-    for text in ["x", "m", "y"] {
-        world.server.deliver("INBOX", text, "");
-    }
-    world.settle();
-    world
-}
+use super::servers::with_mail;
 
 /// Found by the simulator, seed 21353 (QUIRKS.md row 19).
 #[test]

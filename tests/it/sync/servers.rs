@@ -10,7 +10,8 @@ use super::world::{NOW_MS, World};
 /// What someone does.
 type Act = fn(&World);
 
-fn with_mail(traits: Traits) -> World {
+/// A server with mail in INBOX and a mailbox B, mirrored.
+pub fn with_mail(traits: Traits) -> World {
     let world = World::new(traits);
     world.server.create("B");
     for text in ["x", "m", "y"] {
