@@ -158,7 +158,12 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
         Request::OutboxRequeue { id } => steer(agent, id, move |txn| txn.requeue_submission(id)),
         Request::OutboxSchedule { id, at } => {
             let moment = Timestamp::parse_rfc3339(&at)
-                .ok_or_else(|| Failure::not_possible(format!("{at:?} is no moment of RFC 3339")))?;
+                .ok_or_else(|| Failure::wrong(format!("{at:?} is no moment of RFC 3339")))?;
+            if moment > agent.common.clock.now().plus_ms(limits::HOLD_MAX_MS) {
+                return Err(Failure::wrong(format!(
+                    "{at} is further away than a message waits here: a year and a day"
+                )));
+            }
             steer(agent, id, move |txn| txn.schedule_submission(id, moment))
         }
         Request::OutboxSource { id } => json(&source(store, id)?),
@@ -240,8 +245,7 @@ fn listed<T>(
 fn retry(agent: &Agent, id: Option<EntryId>) -> Result<Value, Failure> {
     let ids = match id {
         Some(id) if entry(agent, id)?.state != acts::PARKED => {
-            let text = format!("journal entry {id} is not parked: it is tried again by itself");
-            return Err(Failure::not_possible(text));
+            return Err(Failure::not_possible("it is not parked: it is tried again by itself"));
         }
         Some(id) => vec![id],
         None => listed(agent, None, |reader, _, account| {
@@ -366,6 +370,7 @@ pub(super) fn failure(error: store::Error) -> Failure {
         | store::Error::NoContent
         | store::Error::InPlace(_) => Failure::not_possible(error),
         error if error.is_temporary() => Failure::not_now(error),
+        store::Error::Stays(_) => Failure::not_possible(error),
         error => Failure::internal(error),
     }
 }

@@ -24,21 +24,22 @@ impl Numbered {
             | Request::OutboxCancel { id }
             | Request::OutboxRequeue { id }
             | Request::OutboxSchedule { id, .. }
-            | Request::OutboxSource { id } => ("message in the outbox", id.get(), "syncctl outbox list"),
+            | Request::OutboxSource { id } => ("outgoing message", id.get(), "syncctl outbox list"),
             Request::DismissConflicts { id: Some(id) } => ("conflict", id.get(), "syncctl conflicts"),
             _ => return None,
         };
         Some(Self { what, number, list })
     }
 
-    /// What was not found is told by its number, with where to look.
+    /// The failure with the number it belongs to: of many that were asked for, each may have another. What was not found
+    /// is told with where to look.
     pub(super) fn told(self, failure: Failure) -> Failure {
         let Self { what, number, list } = self;
         match failure.code {
             Failure::NOT_FOUND => {
                 Failure::not_found(format!("there is no {what} with the number {number}; `{list}` shows what there is"))
             }
-            _ => failure,
+            code => Failure { code, message: format!("{what} {number}: {}", failure.message) },
         }
     }
 }
@@ -49,7 +50,7 @@ mod tests {
     use crate::types::{EntryId, SubmissionId};
 
     #[test]
-    fn a_number_that_nothing_has_is_told_with_where_to_look() {
+    fn a_failure_names_its_number_and_where_to_look_for_others() {
         let told = |request, failure| Numbered::of(&request).map(|numbered| numbered.told(failure).message);
         let missing = || Failure::not_found("no such thing");
         assert_eq!(
@@ -58,13 +59,12 @@ mod tests {
         );
         assert_eq!(
             told(Request::OutboxHold { id: SubmissionId::new(3) }, missing()).as_deref(),
-            Some("there is no message in the outbox with the number 3; `syncctl outbox list` shows what there is")
+            Some("there is no outgoing message with the number 3; `syncctl outbox list` shows what there is")
         );
-        let sent = Failure::not_possible("the message was sent to everyone");
+        let sent = Failure::not_possible("it has gone out already");
         assert_eq!(
-            told(Request::OutboxHold { id: SubmissionId::new(3) }, sent.clone()),
-            Some(sent.message),
-            "another failure is told as it is"
+            told(Request::OutboxHold { id: SubmissionId::new(3) }, sent).as_deref(),
+            Some("outgoing message 3: it has gone out already")
         );
         assert_eq!(told(Request::JournalRetry { id: None }, missing()), None);
     }

@@ -18,25 +18,25 @@ impl Context {
         }
     }
 
-    /// Does it for each number. What the daemon does not do for one is told and keeps no other from it; the first such
-    /// decides how the program ends.
+    /// Does it for each number. What the daemon does not do for one is told and keeps no other from it. The program ends
+    /// as the first such says, but for those that the same command may do later: they decide where there is no other.
     pub(super) async fn each(
         &mut self,
         numbers: Vec<i64>,
         mut act: impl AsyncFnMut(&mut Self, i64) -> Result<(), Failure>,
     ) -> Result<Exit, Failure> {
-        let mut first = None;
+        let mut ends = None;
         for number in numbers {
             match act(self, number).await {
                 Ok(()) => {}
                 Err(failure @ Failure::Daemon(CallError::Failed(_))) => {
                     let exit = failure.tell();
-                    first.get_or_insert(exit);
+                    ends = ends.filter(|ends| *ends != Exit::TempFail).or(Some(exit));
                 }
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(first.unwrap_or(Exit::Done))
+        Ok(ends.unwrap_or(Exit::Done))
     }
 
     /// Tells what would happen and asks. Without anyone to ask, nothing is done.

@@ -27,7 +27,7 @@ impl Failure {
             Self::Daemon(CallError::Unavailable { cause, .. }) if is_no_place(cause) => Exit::Config,
             Self::Daemon(CallError::Unavailable { .. }) => Exit::Unavailable,
             Self::Daemon(CallError::Failed(failure)) => match failure.code {
-                control::Failure::NOT_FOUND => Exit::Usage,
+                control::Failure::NOT_FOUND | control::Failure::INVALID_PARAMS => Exit::Usage,
                 control::Failure::NOT_NOW => Exit::TempFail,
                 control::Failure::INTERNAL => Exit::Software,
                 _ => Exit::Failed,
@@ -94,6 +94,7 @@ mod tests {
     fn what_the_daemon_says_decides_how_it_ends() {
         for (failure, exit) in [
             (control::Failure::not_found("x"), Exit::Usage),
+            (control::Failure::wrong("x"), Exit::Usage),
             (control::Failure::not_possible("x"), Exit::Failed),
             (control::Failure::not_now("x"), Exit::TempFail),
             (control::Failure::internal("x"), Exit::Software),

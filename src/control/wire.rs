@@ -21,12 +21,13 @@ impl Failure {
     pub const NOT_POSSIBLE: i64 = 2;
     /// Not now, but the same may be possible later.
     pub const NOT_NOW: i64 = 3;
+    /// What is asked cannot be meant.
+    pub const INVALID_PARAMS: i64 = -32602;
     /// The daemon's own fault.
     pub const INTERNAL: i64 = -32603;
     const PARSE: i64 = -32700;
     const INVALID_REQUEST: i64 = -32600;
     const METHOD_NOT_FOUND: i64 = -32601;
-    const INVALID_PARAMS: i64 = -32602;
 
     pub fn not_found(what: impl std::fmt::Display) -> Self {
         Self { code: Self::NOT_FOUND, message: what.to_string() }
@@ -38,6 +39,10 @@ impl Failure {
 
     pub fn not_now(why: impl std::fmt::Display) -> Self {
         Self { code: Self::NOT_NOW, message: why.to_string() }
+    }
+
+    pub fn wrong(why: impl std::fmt::Display) -> Self {
+        Self { code: Self::INVALID_PARAMS, message: why.to_string() }
     }
 
     pub fn internal(error: impl std::fmt::Display) -> Self {

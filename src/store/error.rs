@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::stays::Stays;
 use crate::types::MessageId;
 
 /// The answer of every call to the store.
@@ -45,6 +46,9 @@ pub enum Error {
     /// Possible in a moment, as the reason says.
     #[error("{0}")]
     NotNow(&'static str),
+    /// A message in the outbox is not what the user's word was for.
+    #[error(transparent)]
+    Stays(#[from] Stays),
     /// A limit of this program.
     #[error("{0}")]
     Limit(&'static str),
@@ -107,10 +111,11 @@ impl Error {
 
     /// Could the same call succeed later, without anyone changing the request?
     pub const fn is_temporary(&self) -> bool {
-        matches!(
-            self,
-            Self::NotNow(_) | Self::DiskFull { .. } | Self::UploadLost | Self::InUse { .. } | Self::Io { .. }
-        )
+        match self {
+            Self::NotNow(_) | Self::DiskFull { .. } | Self::UploadLost | Self::InUse { .. } | Self::Io { .. } => true,
+            Self::Stays(stays) => stays.is_temporary(),
+            _ => false,
+        }
     }
 
     /// Is it a file of the store that is not what it was (and not a passing trouble, nor a matter of rights)?

@@ -59,6 +59,7 @@ mod source;
 #[cfg(test)]
 mod speed;
 mod spent;
+mod stays;
 mod sweep;
 mod taken;
 mod trace;
@@ -108,6 +109,7 @@ pub use search::Findings;
 pub use sieve::Sieve;
 pub use source::ContentSource;
 pub use spent::Spent;
+pub use stays::Stays;
 pub use sweep::Swept;
 pub use txn::Txn;
 pub use upload::{StoredContent, Upload};

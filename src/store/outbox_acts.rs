@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::outbox::{RecipientState, Submission, SubmissionState};
+use super::stays::Stays;
 use super::{Error, Result, StoredContent, Txn};
 use crate::outbox::sender::{Envelope, Reply};
 use crate::types::{AccountId, MessageId, SubmissionId, Timestamp};
@@ -43,11 +44,6 @@ pub struct RecipientOutcome {
     /// It accepted and will not report success.
     pub unreported: bool,
 }
-
-const BEING_SENT: Error = Error::NotNow(
-    "the message is being sent at this moment, and nothing is changed: look in a moment what came of it, and ask again if \
-     it still waits",
-);
 
 const NO_SUBMISSION: Error = Error::NoSuchRow("message in the outbox");
 
@@ -182,8 +178,7 @@ impl Txn<'_> {
 
     /// The user keeps it back.
     pub fn hold_submission(&mut self, submission: SubmissionId) -> Result<()> {
-        let found = self.submission_now(submission)?;
-        still_here(found.state)?;
+        let found = self.submission_still_here(submission)?;
         self.set_submission_state(submission, SubmissionState::Held)?;
         self.touch(found.account);
         Ok(())
@@ -191,8 +186,7 @@ impl Txn<'_> {
 
     /// The user lets it go: due at once, were it even wanted later.
     pub fn release_submission(&mut self, submission: SubmissionId) -> Result<()> {
-        let found = self.submission_now(submission)?;
-        still_here(found.state)?;
+        let found = self.submission_still_here(submission)?;
         let mut update = self.conn().prepare_cached(
             "UPDATE submission SET state = 'queued', not_before_ms = 0, next_attempt_ms = ?2, attempts = 0 WHERE id = ?1",
         )?;
@@ -204,15 +198,14 @@ impl Txn<'_> {
     /// The user wants it tried anew with those recipients that failed: due at once, for another five days.
     pub fn requeue_submission(&mut self, submission: SubmissionId) -> Result<()> {
         let found = self.submission_now(submission)?;
+        if let Some(stays) = Stays::of_untried(&found, self.now()) {
+            return Err(stays.into());
+        }
         let mut update = self.conn().prepare_cached(
             "UPDATE submission_recipient SET state = 'waiting', reply = NULL, told = 0
              WHERE submission_id = ?1 AND state = 'failed'",
         )?;
-        match (update.execute([submission.get()])?, found.state) {
-            (_, SubmissionState::Sending) => return Err(BEING_SENT),
-            (0, SubmissionState::Settled) => return Err(Error::Cannot("the message was sent to everyone")),
-            _ => {}
-        }
+        update.execute([submission.get()])?;
         let mut update = self.conn().prepare_cached(
             "UPDATE submission SET state = 'queued', not_before_ms = 0, next_attempt_ms = ?2, attempts = 0,
                first_deferred_ms = NULL, delay_told = 0 WHERE id = ?1",
@@ -224,8 +217,7 @@ impl Txn<'_> {
 
     /// The user wants it sent then.
     pub fn schedule_submission(&mut self, submission: SubmissionId, at: Timestamp) -> Result<()> {
-        let found = self.submission_now(submission)?;
-        still_here(found.state)?;
+        let found = self.submission_still_here(submission)?;
         let mut update = self.conn().prepare_cached(
             "UPDATE submission SET state = 'queued', not_before_ms = ?2, next_attempt_ms = max(?2, ?3), attempts = 0
              WHERE id = ?1",
@@ -238,8 +230,7 @@ impl Txn<'_> {
     /// The user takes it back: it is forgotten. One that went out to some of its recipients already is not sent to the
     /// others.
     pub fn cancel_submission(&mut self, submission: SubmissionId) -> Result<()> {
-        let found = self.submission_now(submission)?;
-        still_here(found.state)?;
+        let found = self.submission_still_here(submission)?;
         if found.handed_over.is_none() {
             let mut delete = self.conn().prepare_cached("DELETE FROM submission WHERE id = ?1")?;
             delete.execute([submission.get()])?;
@@ -276,13 +267,10 @@ impl Txn<'_> {
     fn submission_now(&self, submission: SubmissionId) -> Result<Submission> {
         self.reader().submission(submission)?.ok_or(NO_SUBMISSION)
     }
-}
 
-/// Is it still with us to be held, released or cancelled?
-const fn still_here(state: SubmissionState) -> Result<()> {
-    match state {
-        SubmissionState::Queued | SubmissionState::Held | SubmissionState::Parked => Ok(()),
-        SubmissionState::Sending => Err(BEING_SENT),
-        SubmissionState::Settled => Err(Error::Cannot("the message was sent")),
+    /// The same, if it is still with us to be held, released or cancelled.
+    fn submission_still_here(&self, submission: SubmissionId) -> Result<Submission> {
+        let found = self.submission_now(submission)?;
+        Stays::of(&found).map_or(Ok(found), |stays| Err(stays.into()))
     }
 }

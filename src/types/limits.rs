@@ -325,6 +325,7 @@ pub const CONTROL_ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a message may be asked to wait before it is sent (RFC 4865): a year and a day.
 pub const HOLD_MAX_SECONDS: u32 = 366 * 24 * 60 * 60;
+pub const HOLD_MAX_MS: i64 = HOLD_MAX_SECONDS as i64 * 1000;
 
 /// How long a server may say "not now" to a message before that is a failure (RFC 5321 section 4.5.4.1: 4 to 5 days).
 pub const SUBMISSION_RETRY_MS: i64 = 5 * 24 * 60 * 60_000;

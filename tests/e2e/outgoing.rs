@@ -136,6 +136,20 @@ fn several_are_held_at_once_and_a_number_that_nothing_has_keeps_none_of_them_fro
     let said = out.agent.ctl(&["outbox", "hold", &ids[0], "4711", &ids[1]]);
     assert!(said.code == 64 && said.err.contains("4711"), "{said:?}");
     assert_eq!([&rows()[0]["state"], &rows()[1]["state"]], ["held", "held"]);
+    out.agent.ctl_ok(&["outbox", "release", &ids[1]]);
+    let said = out.agent.ctl(&["outbox", "requeue", &ids[0], &ids[1]]);
+    let held = format!("outgoing message {}: it is held; `syncctl outbox release {}` sends it", ids[0], ids[0]);
+    let queued = format!("outgoing message {}: it has not failed", ids[1]);
+    assert!(said.code == 1 && said.err.contains(&held) && said.err.contains(&queued), "{said:?}");
+    assert_eq!(said.out, "", "nothing is tried again");
+    let said = out.agent.ctl(&["outbox", "later", &ids[0], "5000d"]);
+    assert!(said.code == 64 && said.err.contains("366d"), "{said:?}");
+    let said = out.agent.ctl(&["outbox", "later", &ids[0], "2999-01-01T00:00:00Z"]);
+    assert!(said.code == 64 && said.err.contains("a year and a day"), "{said:?}");
+    let said = out.agent.ctl(&["outbox", "later", &ids[0], "4711", &ids[1], "8h"]);
+    assert!(said.code == 64 && said.err.contains("4711"), "{said:?}");
+    assert_eq!(said.out.matches(" is sent later, at ").count(), 2, "{said:?}");
+    out.agent.ctl_ok(&["outbox", "hold", &ids[0], &ids[1]]);
     let said = out.agent.ctl_ok(&["outbox", "later", &ids[0], "8h"]);
     let goes =
         rows().as_array().and_then(|rows| rows.iter().find_map(|row| row["next_attempt"].as_str()).map(str::to_owned));

@@ -33,7 +33,7 @@ pub(super) async fn run(context: &mut Context, number: i64) -> Result<Exit, Fail
     let id = SubmissionId::new(number);
     let submission: Submission = context.ask(&Request::OutboxShow { id }).await?;
     if submission.state == "sending" {
-        return Err(said(format!("message {number} is being sent: try again in a moment"), Exit::Failed));
+        return Err(said(format!("message {number} is being sent: try again in a moment"), Exit::TempFail));
     }
     if submission.state == "handed-over" {
         return Err(said(format!("message {number} has gone out already"), Exit::Failed));

@@ -16,7 +16,7 @@ use crate::control::Request;
 use crate::control::outgoing::Flushed;
 use crate::control::report::Submission;
 use crate::net::Clock;
-use crate::types::{SubmissionId, Timestamp};
+use crate::types::{SubmissionId, Timestamp, limits};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Act {
@@ -50,9 +50,10 @@ pub(in crate::cli) enum Act {
         #[arg(required = true, value_name = "NUMBER")]
         numbers: Vec<i64>,
     },
-    /// Send at a later moment: 2026-12-24T18:00:00+01:00, or in 90s, 30m, 8h, 2d
+    /// Send at a later moment: 2026-12-24T18:00:00+01:00, or in 90s, 30m, 8h, 2d; in a year and a day (366d) at most
     Later {
-        number: i64,
+        #[arg(required = true, value_name = "NUMBER")]
+        numbers: Vec<i64>,
         #[arg(value_parser = moment)]
         when: When,
     },
@@ -61,7 +62,7 @@ pub(in crate::cli) enum Act {
         /// Only this account
         account: Option<String>,
     },
-    /// Try those recipients again that failed
+    /// Try again what failed or was put off by its server: with those recipients that do not have it, for another five days
     Requeue {
         #[arg(required = true, value_name = "NUMBER")]
         numbers: Vec<i64>,
@@ -88,6 +89,7 @@ impl When {
     }
 }
 
+/// No while is longer than a message waits here.
 fn moment(text: &str) -> Result<When, &'static str> {
     if let Some(moment) = Timestamp::parse_rfc3339(text) {
         return Ok(When::At(moment));
@@ -103,7 +105,12 @@ fn moment(text: &str) -> Result<When, &'static str> {
         let count: u32 = text[..text.len() - 1].trim().parse().ok()?;
         Some(When::InSeconds(i64::from(count) * unit))
     };
-    spoken().ok_or("not a moment such as 2026-12-24T18:00:00+01:00, nor a while such as 90s, 30m, 8h, 2d")
+    match spoken() {
+        Some(When::InSeconds(seconds)) if seconds > limits::HOLD_MAX_SECONDS.into() => {
+            Err("longer than a message waits here: say 366d (a year and a day) at most")
+        }
+        spoken => spoken.ok_or("not a moment such as 2026-12-24T18:00:00+01:00, nor a while such as 90s, 30m, 8h, 2d"),
+    }
 }
 
 pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, Failure> {
@@ -126,15 +133,16 @@ pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, 
         }
         Act::Cancel { numbers } => steer(context, numbers, |id| Request::OutboxCancel { id }, "is cancelled").await,
         Act::Requeue { numbers } => steer(context, numbers, |id| Request::OutboxRequeue { id }, "is tried again").await,
-        Act::Later { number, when: When::At(moment) } if moment < Clock::system().now() => {
+        Act::Later { when: When::At(moment), .. } if moment < Clock::system().now() => {
             let message = format!(
-                "{} is past: message {number} stays as it is; `syncctl outbox later {number} 0s` sends it now",
+                "{} is past, and nothing is changed; `syncctl outbox later NUMBER 0s` sends a message now",
                 moment.to_rfc3339()
             );
             Err(Failure::Said { message, exit: Exit::Usage })
         }
-        Act::Later { number, when } => {
-            steer(context, vec![number], |id| Request::OutboxSchedule { id, at: when.at() }, "is sent later").await
+        Act::Later { numbers, when } => {
+            let at = when.at();
+            steer(context, numbers, |id| Request::OutboxSchedule { id, at: at.clone() }, "is sent later").await
         }
     }
 }
@@ -155,7 +163,7 @@ async fn steer(
             let some_went = submission.recipients.iter().any(|recipient| recipient.state == "accepted");
             let note = if is_cancelled && some_went { "; some recipients have it already" } else { "" };
             let when = submission.next_attempt.as_ref().filter(|_| is_scheduled).map(|at| format!(", at {at}"));
-            let (to, when) = (submission.addressees(), when.unwrap_or_default());
+            let (to, when) = (submission.open_addressees(), when.unwrap_or_default());
             Ok(context.done(&submission, &format!("Message {} to {to} {what}{when}{note}.", submission.id))?)
         })
         .await
@@ -251,6 +259,9 @@ mod tests {
             ("1970-01-01T01:00:00+01:00", Some(When::At(Timestamp::from_unix_ms(0)))),
             ("90s", Some(When::InSeconds(90))),
             ("2d", Some(When::InSeconds(172_800))),
+            ("366d", Some(When::InSeconds(366 * 86_400))),
+            ("367d", None),
+            ("4294967295d", None),
             ("tomorrow", None),
             ("", None),
             ("-1h", None),

@@ -4,7 +4,7 @@ pub mod office;
 
 use mailtide::outbox::engine::{Engine, SentCopy, Settings, World};
 use mailtide::outbox::sender::{Envelope, HandedOver, Outcome, SendError, Sender};
-use mailtide::store::{NewMessage, Origin, RecipientState, SubmissionState, check};
+use mailtide::store::{Error, NewMessage, Origin, RecipientState, Stays, SubmissionState, check};
 use mailtide::types::{ByteSource, Flags, InternalDate, MailboxName, SpecialUse, SystemFlag, limits};
 
 use office::{Act, HOUR_MS, Office};
@@ -347,8 +347,35 @@ fn who_failed_is_tried_anew_when_the_user_says_so() {
     assert_eq!(office.run().sent, 1);
     assert_eq!(office.script.recipients(), ["yes@x", "no@x"]);
     let again = office.store().write(Origin::LocalUser, office.at(), move |txn| txn.requeue_submission(id));
-    assert!(again.is_err(), "everyone has it");
+    assert!(matches!(again, Err(Error::Stays(Stays::Sent))), "everyone has it: {again:?}");
     assert_eq!(check(office.store()).expect("readable"), Vec::<String>::new());
+}
+
+#[test]
+fn what_did_not_fail_is_not_tried_anew_nor_what_the_user_keeps_back() {
+    let office = Office::new(&[Act::Defer]);
+    let requeue = |id| {
+        let before = office.submission(id);
+        let requeued = office.store().write(Origin::LocalUser, office.at(), move |txn| txn.requeue_submission(id));
+        let why = match requeued {
+            Err(Error::Stays(stays)) => Some(stays),
+            Err(error) => panic!("{error}"),
+            Ok(()) => None,
+        };
+        assert!(why.is_none() || office.submission(id) == before, "it stays as it is");
+        why
+    };
+    let later = office.at().plus_ms(HOUR_MS);
+    let put_off = office.submit_not_before(&["yes@x"], MESSAGE, later);
+    assert_eq!(requeue(put_off), Some(Stays::Later(put_off, later)));
+    let held = office.submit(&["yes@x"], MESSAGE);
+    office.store().write(Origin::LocalUser, office.at(), move |txn| txn.hold_submission(held)).expect("it is queued");
+    assert_eq!(requeue(held), Some(Stays::Held(held)));
+    let fresh = office.submit(&["yes@x"], MESSAGE);
+    assert_eq!(requeue(fresh), Some(Stays::NotFailed));
+    office.run();
+    assert_eq!(requeue(fresh), None, "its server put it off");
+    assert!(office.submission(fresh).next_attempt <= office.at());
 }
 
 #[test]
