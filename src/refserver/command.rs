@@ -75,6 +75,7 @@ async fn serve(options: Arguments) -> Exit {
 pub(super) fn exit_of_options(error: &OptionsError) -> Exit {
     match error {
         OptionsError::NoData
+        | OptionsError::NoDataNamed { .. }
         | OptionsError::NoListener
         | OptionsError::Capability { .. }
         | OptionsError::Quirk { .. }

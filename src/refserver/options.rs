@@ -163,6 +163,8 @@ pub enum OptionsError {
     Password { name: String, cause: PasswordError },
     #[error("no data folder: say --data DIR, or --config FILE with one that names it (data = \"DIR\")")]
     NoData,
+    #[error("{} names no data folder: add data = \"DIR\" to it, or say --data DIR as well", path.display())]
+    NoDataNamed { path: PathBuf },
     #[error(
         "nothing to listen on: say at least one of --imap, --imaps, --pop3, --pop3s, --smtp, --lmtp, --submission, --submissions"
     )]
@@ -177,6 +179,12 @@ pub enum OptionsError {
     Quirk { name: String, cause: String },
     #[error("{name:?}: {cause}")]
     Profile { name: String, cause: String },
+}
+
+impl OptionsError {
+    fn no_data(config: Option<PathBuf>) -> Self {
+        config.map_or(Self::NoData, |path| Self::NoDataNamed { path })
+    }
 }
 
 impl Settings {
@@ -229,7 +237,7 @@ impl Settings {
         };
         let faults = profile.and(quirks);
         Ok(Self {
-            data: options.data.or(file.data).ok_or(OptionsError::NoData)?,
+            data: options.data.or(file.data).ok_or_else(|| OptionsError::no_data(options.config))?,
             domain: options.domain.or(file.domain).unwrap_or_else(|| DEFAULT_DOMAIN.to_owned()),
             listen,
             tls: file.tls.unwrap_or(TlsIdentity::Own),
@@ -263,7 +271,7 @@ impl Settings {
 /// The signer that the command line and its configuration file describe.
 pub(super) fn signer(options: Arguments) -> Result<Signer, OptionsError> {
     let file = options.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
-    let data = options.data.or(file.data).ok_or(OptionsError::NoData)?;
+    let data = options.data.or(file.data).ok_or_else(|| OptionsError::no_data(options.config))?;
     let domain = options.domain.or(file.domain).unwrap_or_else(|| DEFAULT_DOMAIN.to_owned());
     let dkim = file.dkim.ok_or(OptionsError::NoDkim)?;
     std::fs::create_dir_all(&data).map_err(|cause| OptionsError::Read { path: data.clone(), cause })?;
@@ -273,7 +281,7 @@ pub(super) fn signer(options: Arguments) -> Result<Signer, OptionsError> {
 /// The data folder that the command line or its configuration file names.
 pub(super) fn data_folder(options: Arguments) -> Result<PathBuf, OptionsError> {
     let file = options.config.as_deref().map(read_config).transpose()?;
-    options.data.or(file.and_then(|file| file.data)).ok_or(OptionsError::NoData)
+    options.data.or(file.and_then(|file| file.data)).ok_or_else(|| OptionsError::no_data(options.config))
 }
 
 fn read_config(path: &Path) -> Result<ServerConfig, OptionsError> {

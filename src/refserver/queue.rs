@@ -31,8 +31,11 @@ pub enum Act {
     },
     /// Try everything now
     Flush,
-    /// Never send a message
-    Remove { number: i64 },
+    /// Never send these messages
+    Remove {
+        #[arg(required = true, value_name = "NUMBER")]
+        numbers: Vec<i64>,
+    },
 }
 
 /// Where the running server listens.
@@ -47,50 +50,67 @@ pub(super) async fn run(options: Arguments, act: Act) -> Exit {
         Err(error) => return fail(&error, exit_of_options(&error)),
     };
     let done = match Client::connect(&socket(&data)).await {
-        Ok(mut client) => ask(&mut client, act).await,
+        Ok(mut client) => match act {
+            Act::Remove { numbers } => remove(&mut client, numbers).await,
+            Act::List { json } => list(&mut client, json).await.map(print),
+            Act::Flush => flush(&mut client).await.map(print),
+        },
         Err(error) => Err(error),
     };
-    match done {
-        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => Exit::Done,
-            Err(error) => fail(&error, Exit::TempFail),
-        },
-        Err(CallError::Unavailable { path, cause }) => {
+    done.unwrap_or_else(|error| tell(&error))
+}
+
+fn print(text: String) -> Exit {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Done,
+        Err(error) => fail(&error, Exit::TempFail),
+    }
+}
+
+fn tell(error: &CallError) -> Exit {
+    match error {
+        CallError::Unavailable { path, cause } => {
             let error =
                 format!("no refserver answers at {} ({cause}); the queue is shown by one that runs", path.display());
             fail(&std::io::Error::other(error), Exit::Unavailable)
         }
-        Err(CallError::Failed(failure)) if failure.code == Failure::NOT_FOUND => fail(&failure, Exit::Usage),
-        Err(CallError::Failed(failure)) if failure.code == Failure::NOT_NOW => fail(&failure, Exit::TempFail),
-        Err(error) => fail(&error, Exit::Failed),
+        CallError::Failed(failure) if failure.code == Failure::NOT_FOUND => fail(failure, Exit::Usage),
+        CallError::Failed(failure) if failure.code == Failure::NOT_NOW => fail(failure, Exit::TempFail),
+        error => fail(error, Exit::Failed),
     }
 }
 
-async fn ask(client: &mut Client, act: Act) -> Result<String, CallError> {
-    match act {
-        Act::List { json } => {
-            let mut text = String::new();
-            let mut last = SubmissionId::new(0);
-            loop {
-                let request = Request::OutboxList { account: None, waiting: true, after: Some(last) };
-                let waiting: Vec<Submission> = client.call(&request).await?;
-                // A server from before an upgrade tells all at once, as often as it is asked.
-                let more = waiting.first().filter(|first| first.id > last).and(waiting.last());
-                let Some(end) = more else { return Ok(whole(text, json)) };
-                last = end.id;
-                text += &if json { elements(&waiting) } else { shown(&waiting) };
-            }
-        }
-        Act::Flush => {
-            client.call::<Value>(&Request::OutboxFlush { account: None }).await?;
-            Ok("Everything is tried now.\n".to_owned())
-        }
-        Act::Remove { number } => {
-            let request = Request::OutboxCancel { id: SubmissionId::new(number) };
-            client.call::<Value>(&request).await?;
-            Ok(format!("Message {number} is not sent any more.\n"))
-        }
+async fn list(client: &mut Client, json: bool) -> Result<String, CallError> {
+    let mut text = String::new();
+    let mut last = SubmissionId::new(0);
+    loop {
+        let request = Request::OutboxList { account: None, waiting: true, after: Some(last) };
+        let waiting: Vec<Submission> = client.call(&request).await?;
+        // A server from before an upgrade tells all at once, as often as it is asked.
+        let more = waiting.first().filter(|first| first.id > last).and(waiting.last());
+        let Some(end) = more else { return Ok(whole(text, json)) };
+        last = end.id;
+        text += &if json { elements(&waiting) } else { shown(&waiting) };
     }
+}
+
+async fn flush(client: &mut Client) -> Result<String, CallError> {
+    client.call::<Value>(&Request::OutboxFlush { account: None }).await?;
+    Ok("Everything is tried now.\n".to_owned())
+}
+
+/// What cannot be removed is told and keeps no other from it; the first such decides how the program ends.
+async fn remove(client: &mut Client, numbers: Vec<i64>) -> Result<Exit, CallError> {
+    let mut first = None;
+    for number in numbers {
+        let exit = match client.call::<Value>(&Request::OutboxCancel { id: SubmissionId::new(number) }).await {
+            Ok(_) => print(format!("Message {number} is not sent any more.\n")),
+            Err(error @ CallError::Failed(_)) => tell(&error),
+            Err(error) => return Err(error),
+        };
+        first = first.or(Some(exit).filter(|exit| *exit != Exit::Done));
+    }
+    Ok(first.unwrap_or(Exit::Done))
 }
 
 /// What is printed of pieces put together.
@@ -138,7 +158,7 @@ impl QueueControl {
         let now = self.clock.now();
         match request {
             Request::OutboxList { account: None, after: Some(after), .. } => {
-                let waiting = self.store.read(|reader| self.waiting(reader, after)).map_err(failure)?;
+                let waiting = self.store.read(|reader| self.waiting(reader, after)).map_err(failed)?;
                 serde_json::to_value(waiting).map_err(Failure::internal)
             }
             Request::OutboxCancel { id } => {
@@ -147,7 +167,7 @@ impl QueueControl {
                     store::Error::NoSuchRow(_) => Failure::not_found(format!(
                         "nothing with the number {id} waits; `refserver queue list` shows what does"
                     )),
-                    error => failure(error),
+                    error => failure(&error, format!("message {id}: {error}")),
                 })
             }
             Request::OutboxFlush { account: None } => {
@@ -155,7 +175,7 @@ impl QueueControl {
                 let hastened = self.store.write(Origin::Authority, now, move |txn| {
                     accounts.iter().try_for_each(|account| txn.hasten_submissions(*account))
                 });
-                hastened.map(|()| Value::Null).map_err(failure)
+                hastened.map(|()| Value::Null).map_err(failed)
             }
             _ => Err(Failure::not_possible("a mail server can be asked for its queue only")),
         }
@@ -181,10 +201,15 @@ impl Handler for QueueControl {
     }
 }
 
-fn failure(error: store::Error) -> Failure {
+fn failed(error: store::Error) -> Failure {
+    failure(&error, error.to_string())
+}
+
+/// What is said of the error.
+fn failure(error: &store::Error, told: String) -> Failure {
     match error {
-        store::Error::Cannot(_) => Failure::not_possible(error),
-        error if error.is_temporary() => Failure::not_now(error),
-        error => Failure::internal(error),
+        store::Error::Cannot(_) => Failure::not_possible(told),
+        error if error.is_temporary() => Failure::not_now(told),
+        _ => Failure::internal(told),
     }
 }

@@ -123,7 +123,7 @@ pub enum CommandError {
 }
 
 /// Longest ENVID (RFC 3461 section 4.4).
-const ENVID_MAX_BYTES: usize = 100;
+pub const ENVID_MAX_BYTES: usize = 100;
 
 /// Longest ORCPT (RFC 3461 section 4.2).
 const ORCPT_MAX_BYTES: usize = 500;

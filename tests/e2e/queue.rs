@@ -8,6 +8,7 @@ use mailtide::outbox::sender::{Envelope, Recipient};
 use mailtide::store::{Executor, NewSubmission, Options as StoreOptions, Origin, Store};
 use mailtide::types::{SubmissionId, Timestamp};
 
+use crate::support::agent::Said;
 use crate::support::refserver::{Options, RefServer};
 use crate::support::sink::Sink;
 use crate::support::wait::{SOON, wait_until};
@@ -75,6 +76,12 @@ fn stop(server: &mut RefServer) {
     assert!(server.process().wait_end(SOON).success());
 }
 
+fn refserver(arguments: &[&str]) -> Said {
+    let output = Command::new(env!("CARGO_BIN_EXE_refserver")).args(arguments).output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+}
+
 /// How many are listed, and how long that takes.
 fn list(server: &RefServer) -> (usize, Duration) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_refserver"));
@@ -123,14 +130,47 @@ fn the_queue_is_found_by_the_configuration_wherever_it_is_named() {
     std::fs::write(&file, "data = \"data\"\n").expect("a writable folder");
     let file = file.to_str().expect("a plain path");
     let run = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_refserver")).args(arguments).output().expect("it runs");
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        let said = refserver(arguments);
+        (said.code, said.out)
     };
     for arguments in
         [["--config", file, "queue", "list"], ["queue", "list", "--config", file], ["queue", "--config", file, "list"]]
     {
-        assert_eq!(run(&arguments), (Some(0), "Nothing waits.\n".to_owned()), "{arguments:?}");
+        assert_eq!(run(&arguments), (0, "Nothing waits.\n".to_owned()), "{arguments:?}");
     }
     std::fs::write(file, "dat = \"data\"\n").expect("a writable folder");
-    assert_eq!(run(&["--config", file, "queue", "list"]).0, Some(78), "a file that is wrong");
+    assert_eq!(run(&["--config", file, "queue", "list"]).0, 78, "a file that is wrong");
+    std::fs::write(file, "domain = \"home.example\"\n").expect("a writable folder");
+    let lost = refserver(&["--config", file, "queue", "list"]);
+    assert!(lost.code == 64 && lost.err.contains(&format!("{file} names no data folder: add data = ")), "{lost:?}");
+    let data = server.folder().join("data");
+    let found = run(&["--config", file, "--data", data.to_str().expect("a plain path"), "queue", "list"]);
+    assert_eq!(found, (0, "Nothing waits.\n".to_owned()));
+}
+
+#[test]
+fn several_are_removed_at_once_and_what_cannot_be_is_named() {
+    let mut server = RefServer::with_users(&["ada"]);
+    stop(&mut server);
+    fill(&open(&server), 3);
+    server.restart();
+    let data = server.folder().join("data");
+    let queue = |arguments: &[&str]| {
+        let place = ["--data", data.to_str().expect("a plain path"), "queue"];
+        refserver(&[&place, arguments].concat())
+    };
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&queue(&["list", "--json"]).out).expect("JSON");
+    let ids: Vec<String> = listed.iter().map(|waiting| waiting["id"].to_string()).collect();
+    let [first, second, third] = &ids[..] else { panic!("three of them: {ids:?}") };
+    let removed = queue(&["remove", first, "99999", third]);
+    assert_eq!(removed.code, 64, "{removed:?}");
+    assert_eq!(removed.out, [first, third].map(|id| format!("Message {id} is not sent any more.\n")).concat());
+    assert!(removed.err.contains("nothing with the number 99999 waits"), "{removed:?}");
+    assert!(queue(&["list"]).out.starts_with(&format!("{second}\t")));
+    assert_eq!(queue(&["remove", second]).code, 0);
+    assert_eq!(queue(&["remove", second]).code, 64, "it is gone");
+    for wrong in [&["remove"][..], &["remove", "one"]] {
+        assert_eq!(queue(wrong).code, 64, "{wrong:?}");
+    }
+    assert_eq!(queue(&["list"]).out, "Nothing waits.\n");
 }

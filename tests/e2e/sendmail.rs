@@ -106,6 +106,8 @@ fn what_sendmail_does_not_take_ends_as_sysexits_has_it() {
         (&["-t"][..], "Subject: x\n\nx\n", 64, "nobody is named"),
         (&["-i", "not-an-address"], LETTER, 64, "\"not-an-address\""),
         (&["-bd"], "", 64, "-bd"),
+        (&["-V", "grün", "-i", "x@far.example"], LETTER, 64, "\"grün\" cannot be an ENVID"),
+        (&["-V", &"x".repeat(101), "-i", "x@far.example"], LETTER, 64, "at most 100 characters"),
         (&["-t"], "To: a@far.example b@far.example\n\nx\n", 64, "\"a@far.example b@far.example\" is no mail address"),
         (&["-i", "a@far.example@evil.example"], LETTER, 64, "is no mail address"),
         (&["x@far.example"], "From: me@@here\n\nx\n", 64, "is no mail address"),

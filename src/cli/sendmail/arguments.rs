@@ -1,6 +1,8 @@
 //! The command line of sendmail, as programs have written it for forty years: one dash, values attached or not, and a
 //! hundred options of which most say nothing any more. Pure.
 
+use crate::smtp::command::ENVID_MAX_BYTES;
+
 /// What is told of the options.
 pub(super) const HELP: &str = "\
 Options of sendmail:
@@ -11,7 +13,7 @@ Options of sendmail:
   -F NAME      The name for a From, where the message has none
   -N WHEN      Report when: never, or any of failure,delay,success with commas between
   -R HOW       What comes back with a failure: full or hdrs
-  -V ENVID     What the reports call the message
+  -V ENVID     What the reports call the message: printable ASCII, at most 100 characters (a space, + and = count as three)
   -bm          Take a message on standard input (this is what is done anyway)
   -bs          Speak SMTP on standard input and output
   -bp          Show what is still to be sent, as mailq does
@@ -40,6 +42,7 @@ pub(super) struct Options {
     /// `-N`, `-R`, `-V` (RFC 3461).
     pub notify: Option<String>,
     pub ret: Option<String>,
+    /// In its xtext form.
     pub envid: Option<String>,
     pub recipients: Vec<String>,
 }
@@ -69,6 +72,12 @@ pub(super) enum Mistake {
     Notify(String),
     #[error("{0:?} cannot be: a failed message comes back as full or as hdrs")]
     Ret(String),
+    #[error("{0:?} cannot be an ENVID: that is one printable character of ASCII or more")]
+    Envid(String),
+    #[error(
+        "{0:?} cannot be an ENVID: that has at most {ENVID_MAX_BYTES} characters, of which each space, + and = counts as three"
+    )]
+    LongEnvid(String),
 }
 
 /// Options with a value.
@@ -127,7 +136,7 @@ impl Options {
                 self.ret = Some(value.to_ascii_uppercase());
             }
             'R' => return Err(Mistake::Ret(value)),
-            'V' => self.envid = Some(value),
+            'V' => self.envid = Some(envid(value)?),
             _ => {}
         }
         Ok(())
@@ -147,6 +156,22 @@ fn mode(letters: &str) -> Option<Mode> {
 fn bare(address: &str) -> String {
     let address = address.trim();
     address.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(address).to_owned()
+}
+
+/// `envid-parameter = "ENVID=" xtext`, of what is printable in ASCII (RFC 3461 section 4.4).
+fn envid(value: String) -> Result<String, Mistake> {
+    let encoded = xtext(&value);
+    match value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        true if encoded.len() > ENVID_MAX_BYTES => Err(Mistake::LongEnvid(value)),
+        true if !value.is_empty() => Ok(encoded),
+        _ => Err(Mistake::Envid(value)),
+    }
+}
+
+/// `xtext` (RFC 3461 section 4).
+fn xtext(text: &str) -> String {
+    let plain = |byte: u8| (b'!'..=b'~').contains(&byte) && byte != b'+' && byte != b'=';
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("+{byte:02X}") }).collect()
 }
 
 fn notify(value: &str) -> Option<String> {
@@ -212,8 +237,22 @@ mod tests {
             ("-tz", Mistake::Unknown("-tz".to_owned())),
             ("-N always", Mistake::Notify("always".to_owned())),
             ("-R some", Mistake::Ret("some".to_owned())),
+            ("-V grün", Mistake::Envid("grün".to_owned())),
         ] {
             assert_eq!(parse(line), Err(mistake), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_reports_call_a_message_is_what_an_envid_can_hold() {
+        let named = |value: &str| Options::parse(&["-V".to_owned(), value.to_owned()]).map(|options| options.envid);
+        assert_eq!(named("a b+c=d"), Ok(Some("a+20b+2Bc+3Dd".to_owned())));
+        let longest = "x".repeat(97) + "=";
+        assert_eq!(named(&longest), Ok(Some("x".repeat(97) + "+3D")));
+        let longer = format!("{longest}y");
+        assert_eq!(named(&longer), Err(Mistake::LongEnvid(longer.clone())));
+        for wrong in ["", "ü", "two\nlines", "tab\t", "\x7f"] {
+            assert_eq!(named(wrong), Err(Mistake::Envid(wrong.to_owned())));
         }
     }
 

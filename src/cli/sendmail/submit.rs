@@ -18,6 +18,7 @@ pub(in crate::cli) struct Submission {
     pub recipients: Vec<String>,
     pub notify: Option<String>,
     pub ret: Option<String>,
+    /// In its xtext form.
     pub envid: Option<String>,
     pub bytes: Vec<u8>,
 }
@@ -75,7 +76,7 @@ pub(in crate::cli) async fn submit(config: &ClientConfig, submission: Submission
         eight_bit: !bytes.is_ascii(),
         smtp_utf8: !is_ascii,
         ret,
-        envid: envid.as_deref().map(xtext),
+        envid,
     };
     let outcomes = sender.send(&envelope, &mut bytes).await.map_err(|error| refused(&error))?;
     let mut exit = None;
@@ -102,12 +103,6 @@ fn refused(error: &SendError) -> Failure {
         }
         _ => temporary(error.to_string()),
     }
-}
-
-/// `xtext` (RFC 3461 section 4).
-fn xtext(text: &str) -> String {
-    let plain = |byte: u8| (b'!'..=b'~').contains(&byte) && byte != b'+' && byte != b'=';
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("+{byte:02X}") }).collect()
 }
 
 #[cfg(test)]
@@ -143,6 +138,5 @@ mod tests {
             let found = user_for(&config, from, author.as_ref()).ok().map(|user| user.user.as_str());
             assert_eq!(found, expected, "{from:?} {author:?}");
         }
-        assert_eq!(xtext("a b+c=d"), "a+20b+2Bc+3Dd");
     }
 }
