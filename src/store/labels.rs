@@ -44,13 +44,21 @@ impl Reader<'_> {
 
     /// Does upstream have the same message under another id of ours that is none of `gone`?
     pub fn is_held_elsewhere(&self, message: MessageId, gone: &BTreeSet<MessageId>) -> Result<bool> {
+        Ok(self.twins(message, IS_SAME)?.iter().any(|twin| !gone.contains(twin)))
+    }
+
+    /// Other ids of ours under which upstream has the same message, by its EMAILID.
+    pub fn twins_by_email_id(&self, message: MessageId) -> Result<Vec<MessageId>> {
+        self.twins(message, "twin.account_id = m.account_id AND twin.id <> m.id AND twin.email_id = m.email_id")
+    }
+
+    fn twins(&self, message: MessageId, is_same: &str) -> Result<Vec<MessageId>> {
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT twin.id FROM message AS m JOIN message AS twin ON {IS_SAME}
-             JOIN remote_message AS r ON r.message_id = twin.id WHERE m.id = ?1"
+            "SELECT twin.id FROM message AS m JOIN message AS twin ON {is_same}
+             JOIN remote_message AS r ON r.message_id = twin.id WHERE m.id = ?1 ORDER BY twin.id"
         ))?;
         let twins = select.query_map([message.get()], |row| row.get("id").map(MessageId::new))?;
-        let twins = twins.collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(twins.iter().any(|twin| !gone.contains(twin)))
+        Ok(twins.collect::<rusqlite::Result<_>>()?)
     }
 }
 

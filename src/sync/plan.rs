@@ -19,6 +19,8 @@ pub struct Facts {
     /// Its flags here.
     pub flags: Flags,
     pub upstream: Option<Upstream>,
+    /// Where upstream has it as another message of ours, if mailboxes are labels ([`super::labels`]).
+    pub twin: Option<Upstream>,
     /// Another open entry, parked or in flight, is still to bring it upstream.
     pub is_awaited: bool,
     /// Nobody could see whether it was sent, or where it is: nothing is done with it before that is seen.
@@ -61,6 +63,8 @@ impl Default for Keeps {
 pub struct View {
     pub messages: BTreeMap<MessageId, Facts>,
     pub keeps: BTreeMap<MailboxId, Keeps>,
+    /// Mailboxes are labels ([`super::labels`]): the same bytes appended twice are two messages, though they were one here.
+    pub labels: bool,
 }
 
 /// A message of a step.
@@ -128,7 +132,7 @@ impl Step {
 
 /// The steps of a run. Messages that wait for something have none.
 pub fn plan(run: &[Net], view: &View) -> Vec<Step> {
-    let mut planner = Planner { view, steps: BTreeMap::new() };
+    let mut planner = Planner { run, view, steps: BTreeMap::new() };
     run.iter().for_each(|net| planner.add(net));
     planner.steps.into_iter().map(|(key, items)| key.into_step(items)).collect()
 }
@@ -169,6 +173,7 @@ impl Key {
 }
 
 struct Planner<'a> {
+    run: &'a [Net],
     view: &'a View,
     steps: BTreeMap<Key, Vec<Item>>,
 }
@@ -202,13 +207,14 @@ impl Planner<'_> {
         }
     }
 
-    /// Brings a message upstream: by COPY if its source is there, else by APPEND.
+    /// Brings a message upstream: by COPY if its source is there, or the message itself elsewhere, else by APPEND.
     fn make(&mut self, net: &Net, facts: &Facts, to: MailboxId) {
         let source = match net.made {
+            Made::Copied { from } if self.view.labels && self.is_on_its_way(from) => return,
             Made::Copied { from } => self.view.messages.get(&from).and_then(|source| source.upstream.as_ref()),
             Made::Before | Made::Appended => None,
         };
-        match source {
+        match source.or(facts.twin.as_ref()) {
             Some(source) => {
                 // The copy has its source's flags. If it is to have others, they are stored next, and only that ends
                 // the entries.
@@ -223,6 +229,15 @@ impl Planner<'_> {
             }
             None => self.push(Key::Append(to), net, None, net.entries()),
         }
+    }
+
+    /// Does this run bring the message upstream?
+    fn is_on_its_way(&self, message: MessageId) -> bool {
+        let is_nowhere = |facts: &Facts| {
+            facts.upstream.is_none() && facts.twin.is_none() && facts.place.is_some() && !facts.is_awaited
+        };
+        let is_made = |net: &Net| net.message == message && net.made != Made::Before && net.place != Place::Gone;
+        self.view.messages.get(&message).is_some_and(is_nowhere) && self.run.iter().any(is_made)
     }
 
     /// The difference between the flags here and there; `settles` goes with the last part of it.

@@ -11,8 +11,8 @@ use super::plan::{Facts, Item, Keeps, Step, Upstream, View, plan, uids};
 use super::remote::Remote;
 use super::send::Did;
 use crate::journal::{Entry, Made, Net, Op, Segment, State, coalesce, end_where_they_are};
-use crate::store::{self, Reader};
-use crate::types::{EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet};
+use crate::store::{self, Binding, Reader};
+use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet};
 
 /// Messages in one COPY or MOVE: bounds the evidence and what must be looked at after a cut.
 const TRANSFER_MAX: usize = 1000;
@@ -34,9 +34,9 @@ impl<R: Remote> Pass<'_, R> {
         if self.read(|reader| reader.next_retry(account))?.is_some_and(|next| next <= self.now()) {
             self.write(move |txn| txn.retry_due(account))?;
         }
-        let mut waiting = 0;
+        let (labels, mut waiting) = (self.remote.facts().labels, 0);
         for _ in 0..SEGMENTS_MAX {
-            let Some(work) = self.read(|reader| next_work(reader, account, waiting))? else { break };
+            let Some(work) = self.read(|reader| next_work(reader, account, labels, waiting))? else { break };
             let did = match work {
                 Work::Steps(steps) => self.perform(steps).await?,
                 Work::Folder(entry, op) => self.change_folder(entry, op).await?,
@@ -182,7 +182,7 @@ impl<R: Remote> Pass<'_, R> {
 }
 
 /// The first segment for which there is anything to do, after `waiting` that wait.
-fn next_work(reader: &Reader<'_>, account: crate::types::AccountId, waiting: usize) -> store::Result<Option<Work>> {
+fn next_work(reader: &Reader<'_>, account: AccountId, labels: bool, waiting: usize) -> store::Result<Option<Work>> {
     let entries = reader.entries(account)?;
     let mut segments = coalesce(&entries);
     let mut places: BTreeMap<MessageId, Option<MailboxId>> = BTreeMap::new();
@@ -195,7 +195,7 @@ fn next_work(reader: &Reader<'_>, account: crate::types::AccountId, waiting: usi
         match segment {
             Segment::Folder(entry, op) => work.push(Work::Folder(entry, op)),
             Segment::Run(nets) => {
-                let steps = plan(&nets, &view(reader, &nets, &entries)?);
+                let steps = plan(&nets, &view(reader, &nets, &entries, labels)?);
                 if !steps.is_empty() {
                     work.push(Work::Steps(steps));
                 }
@@ -216,7 +216,7 @@ fn messages_of(segment: &Segment) -> Vec<MessageId> {
 }
 
 /// What the plan of a run looks at.
-fn view(reader: &Reader<'_>, nets: &[Net], entries: &[Entry]) -> store::Result<View> {
+fn view(reader: &Reader<'_>, nets: &[Net], entries: &[Entry], labels: bool) -> store::Result<View> {
     let awaited: BTreeSet<MessageId> = entries
         .iter()
         .filter(|entry| entry.state != State::Pending && !matches!(entry.op, Op::Flags { .. }))
@@ -232,23 +232,37 @@ fn view(reader: &Reader<'_>, nets: &[Net], entries: &[Entry]) -> store::Result<V
         Made::Before | Made::Appended => None,
     });
     let wanted: BTreeSet<MessageId> = nets.iter().map(|net| net.message).chain(sources).collect();
-    let mut view = View::default();
+    let mut view = View { labels, ..View::default() };
     for message in wanted {
         let Some(facts) = reader.message_facts(message)? else { continue };
         // It vanished, and what that means is for the user to say.
         let is_missing = facts.upstream.as_ref().is_some_and(|binding| binding.uid.is_none());
-        let upstream = facts
-            .upstream
-            .and_then(|binding| Some(Upstream { mailbox: binding.mailbox, uid: binding.uid?, base: binding.base }));
+        let upstream = facts.upstream.and_then(in_sight);
+        let twin = if labels && upstream.is_none() { twin(reader, message)? } else { None };
         if let Some(upstream) = &upstream {
             view.keeps.insert(upstream.mailbox, keeps(reader, upstream.mailbox)?);
         }
         let is_awaited = awaited.contains(&message);
         let is_in_doubt = is_missing || doubted.contains(&message);
         view.messages
-            .insert(message, Facts { place: facts.place, flags: facts.flags, upstream, is_awaited, is_in_doubt });
+            .insert(message, Facts { place: facts.place, flags: facts.flags, upstream, twin, is_awaited, is_in_doubt });
     }
     Ok(view)
+}
+
+/// Where upstream has the message as another of ours.
+fn twin(reader: &Reader<'_>, message: MessageId) -> store::Result<Option<Upstream>> {
+    for twin in reader.twins_by_email_id(message)? {
+        let facts = reader.message_facts(twin)?;
+        if let Some(upstream) = facts.and_then(|facts| facts.upstream).and_then(in_sight) {
+            return Ok(Some(upstream));
+        }
+    }
+    Ok(None)
+}
+
+fn in_sight(binding: Binding) -> Option<Upstream> {
+    Some(Upstream { mailbox: binding.mailbox, uid: binding.uid?, base: binding.base })
 }
 
 fn keeps(reader: &Reader<'_>, mailbox: MailboxId) -> store::Result<Keeps> {
@@ -260,7 +274,7 @@ fn keeps(reader: &Reader<'_>, mailbox: MailboxId) -> store::Result<Keeps> {
 /// The entries that change flags of the message: those about any of `flags`, and the others.
 fn flag_entries(
     reader: &Reader<'_>,
-    account: crate::types::AccountId,
+    account: AccountId,
     message: MessageId,
     flags: &Flags,
 ) -> store::Result<(Vec<EntryId>, Vec<EntryId>)> {

@@ -56,12 +56,12 @@ pub(super) async fn rename(remote: &mut ImapRemote, from: &RemoteName, to: &Remo
 
 pub(super) async fn delete(remote: &mut ImapRemote, name: &RemoteName) -> Result<(), RemoteError> {
     let delete = Command::new("DELETE", "DELETE ").mailbox(name);
-    if remote.selected.is_none() || !remote.capabilities.has("UNSELECT") {
+    if !remote.is_in_one || !remote.capabilities.has("UNSELECT") {
         leave(remote).await?;
         return remote.plain(delete).await;
     }
     // At once: the less comes into it meanwhile.
-    remote.selected = None;
+    remote.has_left();
     let commands = vec![Command::new("UNSELECT", "UNSELECT"), delete];
     let answers = remote.driver.run(commands, &mut |_| Ok(false)).await?;
     for (answer, request) in answers.into_iter().zip(["UNSELECT", "DELETE"]) {
@@ -82,12 +82,14 @@ pub(super) async fn set_subscribed(
 /// Leaves the selected mailbox before a name goes: that may be its own or one above it, and servers refuse (Courier) or
 /// hang up. Never by CLOSE, which expunges.
 async fn leave(remote: &mut ImapRemote) -> Result<(), RemoteError> {
-    if remote.selected.take().is_none() {
+    if !remote.is_in_one {
         return Ok(());
     }
+    remote.has_left();
     if remote.capabilities.has("UNSELECT") {
         return remote.in_time(Command::new("UNSELECT", "UNSELECT")).await;
     }
+    remote.is_in_one = true;
     // Even refused it leaves the other (RFC 3501 section 6.3.1). What it tells is no news of anything. Not EXAMINE:
     // Courier then refuses to append to INBOX.
     remote.driver.run(vec![Command::new("SELECT", "SELECT \"INBOX\"")], &mut |_| Ok(true)).await?;

@@ -207,11 +207,11 @@ impl Listing {
 /// this session has seen of it (RFC 3501 section 6.3.10), so it is left. Sent along, that costs no round trip. Without
 /// UNSELECT a NOOP makes it all there is; its end is waited for, because Dovecot answers a LIST sent along with it first.
 async fn leaving(remote: &mut ImapRemote) -> Result<Vec<Command<'static>>, RemoteError> {
-    if remote.selected.is_none() {
+    if !remote.is_in_one {
         return Ok(Vec::new());
     }
     if remote.facts.unselect {
-        remote.selected = None;
+        remote.has_left();
         return Ok(vec![Command::new("UNSELECT", "UNSELECT")]);
     }
     remote.plain(Command::new("NOOP", "NOOP")).await.map(|()| Vec::new())

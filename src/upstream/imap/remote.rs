@@ -26,7 +26,11 @@ pub struct ImapRemote {
     pub(super) capabilities: Capabilities,
     pub(super) profile: Profile,
     pub(super) namespaces: Namespaces,
+    /// The mailbox that is known to be selected.
     pub(super) selected: Option<SelectedMailbox>,
+    /// The server may have one selected, which need not be known: a tour was made, or a SELECT was refused, which leaves the last
+    /// one selected on some.
+    pub(super) is_in_one: bool,
     /// Mailboxes of others, as listed last.
     pub(super) foreign: Vec<RemoteName>,
     /// The prefixes of mailboxes that are listed only to who asks for them by that; `None`: that is not known yet.
@@ -71,6 +75,7 @@ impl ImapRemote {
             profile,
             namespaces,
             selected: None,
+            is_in_one: false,
             foreign: Vec::new(),
             hidden: None,
             quota: None,
@@ -92,6 +97,12 @@ impl ImapRemote {
     /// Does one command tell all of every mailbox?
     pub(super) fn lists_at_once(&self) -> bool {
         self.profile.uses_list_return && ["LIST-EXTENDED", "LIST-STATUS"].iter().all(|name| self.capabilities.has(name))
+    }
+
+    /// No mailbox is selected any more.
+    pub(super) fn has_left(&mut self) {
+        self.selected = None;
+        self.is_in_one = false;
     }
 
     /// Keeps a list just told for the next call of `list`.

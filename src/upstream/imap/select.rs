@@ -31,7 +31,7 @@ pub(super) async fn select(
     name: &RemoteName,
     known: Option<Known>,
 ) -> Result<Selected, RemoteError> {
-    if remote.profile.unselects_first && remote.selected.is_some() && remote.capabilities.has("UNSELECT") {
+    if remote.profile.unselects_first && remote.is_in_one && remote.capabilities.has("UNSELECT") {
         remote.in_time(Command::new("UNSELECT", "UNSELECT")).await?;
     }
     // From here on no mailbox is selected until the tagged OK (RFC 3501 section 6.3.1), and news of the last one are stale.
@@ -40,11 +40,12 @@ pub(super) async fn select(
     let command = command(&remote.facts, name, known);
     let mut told = Told::default();
     let answer = remote.driver.ask(vec![command], &mut |heard| told.hear(heard)).await?.pop();
-    let unanswered = || remote.driver.protocol("no answer");
-    let answer = remote.driver.check("SELECT", answer.ok_or_else(unanswered)?)?;
     remote.driver.take_vanished();
     remote.driver.take_touched();
+    let unanswered = || remote.driver.protocol("no answer");
+    let answer = remote.driver.check("SELECT", answer.ok_or_else(unanswered)?)?;
     remote.selected = Some(SelectedMailbox { uid_next: None, exists: 0 });
+    remote.is_in_one = true;
     if told.uid_next.is_none() || told.uid_validity.is_none() || told.exists.is_none() {
         fill(remote, name, &mut told).await?;
     }

@@ -37,6 +37,7 @@ pub(super) async fn tour(
         legs.resize(commands.len(), Leg::Leave);
     }
     remote.selected = None;
+    remote.is_in_one = !stops.is_empty() && listing.is_none();
     let (host, facts) = (remote.driver.host().to_owned(), remote.facts.clone());
     let mut traveller = Traveller {
         host,
@@ -87,7 +88,7 @@ fn itinerary(remote: &ImapRemote, stops: &[Stop]) -> Result<(Vec<Leg>, Vec<Comma
     for (at, stop) in stops.iter().enumerate() {
         // A refused SELECT leaves nothing selected (RFC 9051 section 6.3.2), but not on every server.
         let changes = stop.errands.iter().any(Errand::changes);
-        let is_selected = at > 0 || remote.selected.is_some();
+        let is_selected = at > 0 || remote.is_in_one;
         if is_selected && (changes || remote.profile.unselects_first) && remote.facts.unselect {
             legs.push(Leg::Leave);
             commands.push(Command::new("UNSELECT", "UNSELECT"));
@@ -260,7 +261,14 @@ impl Traveller<'_, '_> {
             match leg {
                 Leg::Leave => {}
                 Leg::Enter { stop } => self.enter(stop, &status)?,
-                Leg::Errand { stop, .. } if self.entered != Some(stop) => {}
+                Leg::Errand { stop, errand, .. } if self.entered != Some(stop) => {
+                    let request = &self.stops[stop].errands[errand];
+                    if request.changes() && status.condition == Condition::Ok {
+                        // It was done in another mailbox, or in this one all the same: that is for those to find out who look.
+                        let text = "it was done though SELECT was refused".to_owned();
+                        return Err(RemoteError::Protocol { request: request.request(), text });
+                    }
+                }
                 Leg::Errand { stop, errand, is_last, .. } => self.errand(stop, errand, is_last, status)?,
             }
         }

@@ -111,3 +111,37 @@ fn much_that_goes_to_the_trash_is_no_loss_for_the_guard() {
     let quarantined = world.read(|reader| reader.quarantined(world.account));
     assert!(quarantined.is_empty(), "{quarantined:?}");
 }
+
+#[test]
+fn what_lost_its_label_there_while_it_was_moved_here_is_moved_from_where_it_still_is() {
+    for onto in EACH {
+        for (target, expected) in [
+            ("Trash", "A: m y\nAll: m y\nB: y\nINBOX: m\nTrash: x"),
+            ("B", "A: m y\nAll: m x y\nB: x y\nINBOX: m\nTrash:"),
+        ] {
+            let world = world(onto);
+            let x = *world.server.state().mailboxes["INBOX"].messages.keys().next().expect("x");
+            world.move_message("INBOX", "x", target);
+            world.server.expunge("INBOX", x);
+            world.settle();
+            assert_eq!(world.here(), world.there(), "{onto:?}");
+            assert_eq!(world.here(), expected, "{onto:?}");
+            world.assert_sound();
+        }
+    }
+}
+
+#[test]
+fn what_was_stored_here_and_copied_on_is_one_message() {
+    for onto in EACH {
+        let world = world(onto);
+        world.append("A", "n", "");
+        world.copy("A", "n", "B");
+        world.settle();
+        assert_equal(&world, "A: m n y\nAll: m n x y\nB: n y\nINBOX: m x\nTrash:");
+        world.append("A", "o", "");
+        world.copy("A", "o", "Trash");
+        world.settle();
+        assert_equal(&world, "A: m n y\nAll: m n x y\nB: n y\nINBOX: m x\nTrash: o");
+    }
+}

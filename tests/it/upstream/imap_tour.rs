@@ -104,12 +104,22 @@ fn stop(name: &str, uid_validity: u32, errands: Vec<Errand>) -> Stop {
 
 /// Runs the tour against the script, whole and in single bytes.
 async fn tour(script: &str, stops: &[Stop]) -> Vec<(Vec<String>, Result<(), RemoteError>)> {
+    tours(script, &[stops]).await
+}
+
+/// Runs one tour after the other, until one fails.
+async fn tours(script: &str, tours: &[&[Stop]]) -> Vec<(Vec<String>, Result<(), RemoteError>)> {
     let mut told = Vec::new();
     for trickles in [false, true] {
         let server = Scripted::new(&[&format!("{BEFORE}{script}{AFTER}")], Line { cut_after: None, trickles });
         let mut remote = account(server.clone()).connect().await.expect("a login");
         let mut diary = Diary::default();
-        let ended = remote.tour(stops, &mut diary, false).await;
+        let mut ended = Ok(());
+        for stops in tours {
+            if ended.is_ok() {
+                ended = remote.tour(stops, &mut diary, false).await;
+            }
+        }
         if ended.is_ok() {
             remote.logout().await;
             server.assert_followed();
@@ -206,6 +216,48 @@ async fn a_mailbox_that_is_refused_leaves_none_selected_for_its_errands() {
         assert_eq!(diary[1], "1: 3 messages of 6, vanished untold");
         assert!(diary[2].starts_with("1.0: placed Some({") && diary[2].contains("22"), "{diary:#?}");
         assert_eq!(diary[3], "1.1: done");
+    }
+}
+
+/// A server that refuses SELECT unread, for it is asked too much, has the mailbox selected that it had (QUIRKS.md row 12).
+#[tokio::test(start_paused = true)]
+async fn where_the_last_tour_ended_is_left_before_anything_is_changed() {
+    let script = r#"
+    C: SELECT "a" (CONDSTORE)
+    C: UID SEARCH UID 1
+    S: * 3 EXISTS
+    S: * OK [UIDVALIDITY 5] valid
+    S: * OK [UIDNEXT 7] next
+    S: $ OK [READ-WRITE] selected
+    S: * SEARCH 1
+    S: $ OK done
+    C: UNSELECT
+    C: SELECT "b" (CONDSTORE)
+    C: UID COPY 4 "c"
+    S: $ OK left
+    S: $ NO Request is throttled
+    S: $ BAD no mailbox is selected
+    "#;
+    let looks = [stop("a", 5, vec![Errand::Present(uids("1"))])];
+    let changes = [stop("b", 6, vec![Errand::Copy { uids: uids("4"), to: RemoteName("c".to_owned()) }])];
+    for (diary, ended) in tours(script, &[&looks, &changes]).await {
+        assert_eq!(ended, Ok(()));
+        assert!(diary.len() == 3 && diary[2].starts_with("0: the server"), "{diary:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_where_nothing_was_selected_is_not_taken_for_undone() {
+    let script = r#"
+    C: SELECT "b" (CONDSTORE)
+    C: UID COPY 4 "c"
+    S: $ NO Request is throttled
+    S: $ OK [COPYUID 9 4 21] copied
+    "#;
+    let changes = [stop("b", 6, vec![Errand::Copy { uids: uids("4"), to: RemoteName("c".to_owned()) }])];
+    for (diary, ended) in tour(script, &changes).await {
+        assert_eq!(diary.len(), 1, "{diary:#?}");
+        assert!(ended.is_err_and(|error| error.connection_lost()));
     }
 }
 

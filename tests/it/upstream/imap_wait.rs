@@ -106,6 +106,17 @@ async fn saying_goodbye_does_not_take_long() {
     assert_eq!(begun.elapsed().as_secs(), 5);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_told_of_a_mailbox_that_is_left_is_no_news_though_the_next_is_refused() {
+    let script = "C: UID SEARCH ALL\nS: * 3 FETCH (FLAGS ())\nS: * SEARCH\nS: $ OK\nC: SELECT \"y\"\nS: $ NO not now\nC: NOOP\nS: $ OK\n";
+    let (mut remote, dial) = selected("IDLE", script).await;
+    assert!(remote.uids().await.is_ok());
+    let refused = remote.select(&RemoteName("y".to_owned()), None).await;
+    assert!(matches!(refused, Err(RemoteError::Refused { .. })), "{refused:?}");
+    assert_eq!(wait(&mut remote, 1000).await, Ok(Woken::TimedOut));
+    dial.assert_followed();
+}
+
 /// A connection on which NOTIFY was taken.
 async fn notified(rest: &str) -> (ImapRemote, Scripted) {
     let notify = "C: NOTIFY SET STATUS (personal (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))\n\
