@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, params};
 
+use super::journal::OpenFlags;
 use super::message_acts::check_keywords;
 use super::messages::{With, flags_from_row};
 use super::rights::Standing;
@@ -117,6 +118,21 @@ impl Txn<'_> {
             self.journal(account, &Op::Flags { messages, add, remove })?;
         }
         Ok(stored)
+    }
+
+    /// What the user changed of a message's flags, and upstream does not have yet, is wanted of another as well.
+    pub fn hand_on_flags(&mut self, message: MessageId, other: MessageId) -> Result<()> {
+        for OpenFlags { add, remove, .. } in self.reader().open_flags(message)? {
+            let Some(other) = self.reader().message(other)? else { continue };
+            let flags = other.flags.difference(&remove).union(&add);
+            let mod_seq = self.next_mod_seq(other.mailbox)?;
+            self.set_flags(other.id, &flags, mod_seq)?;
+            let delta = (add, remove);
+            self.record_in_replicas(&other, &delta)?;
+            let (add, remove) = delta;
+            self.journal_for_user(other.account, &Op::Flags { messages: vec![other.id], add, remove })?;
+        }
+        Ok(())
     }
 
     /// Writes the flags of a message.

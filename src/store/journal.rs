@@ -2,19 +2,27 @@
 //!
 //! An entry goes with the last of its messages; one without messages when it is settled as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Error, Reader, Result, Txn};
 use crate::journal::entry::retry_after_ms;
 use crate::journal::{Entry, Evidence, Op, State};
-use crate::types::{AccountId, EntryId, MessageId, Timestamp};
+use crate::types::{AccountId, EntryId, Flags, MessageId, Timestamp};
 
 const SELECT: &str =
     "SELECT id, account_id, created_ms, op, state, coalesce(j.evidence, d.evidence) AS evidence, why, attempts,
      retry_ms
    FROM journal AS j LEFT JOIN journal_doubt AS d ON d.entry_id = j.id";
+
+/// What one entry changes of a message's flags.
+pub(in crate::store) struct OpenFlags {
+    pub add: Flags,
+    pub remove: Flags,
+    /// It was sent upstream, and no answer came.
+    pub is_tried: bool,
+}
 
 impl Reader<'_> {
     /// Every entry of the account, oldest first.
@@ -46,6 +54,21 @@ impl Reader<'_> {
     pub fn is_pending(&self, message: MessageId) -> Result<bool> {
         let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM journal_message WHERE message_id = ?1")?;
         Ok(select.exists([message.get()])?)
+    }
+
+    /// What the open entries change of the message's flags, oldest first.
+    pub(in crate::store) fn open_flags(&self, message: MessageId) -> Result<Vec<OpenFlags>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT j.op, j.tried FROM journal_message AS jm JOIN journal AS j ON j.id = jm.entry_id
+             WHERE jm.message_id = ?1 AND j.kind = 'flags' ORDER BY j.id",
+        )?;
+        let (mut rows, mut open) = (select.query([message.get()])?, Vec::new());
+        while let Some(row) = rows.next()? {
+            if let Op::Flags { add, remove, .. } = op_of(row)? {
+                open.push(OpenFlags { add, remove, is_tried: row.get("tried")? });
+            }
+        }
+        Ok(open)
     }
 
     /// The newest entry that still waits; numbers only grow, so a greater one than before is new work.
@@ -93,6 +116,12 @@ impl Txn<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// The entries are about to be sent, and may be sent again.
+    pub fn try_entries(&mut self, entries: &BTreeSet<EntryId>) -> Result<()> {
+        let mut update = self.conn().prepare_cached("UPDATE journal SET tried = 1 WHERE id = ?1 AND tried = 0")?;
+        entries.iter().try_for_each(|entry| Ok(update.execute([entry.get()]).map(drop)?))
     }
 
     /// What is still open of the entry is to be done (again). `failed` counts an attempt.
@@ -222,11 +251,15 @@ fn entry_from_row(row: &Row<'_>, open: Vec<MessageId>) -> Result<Entry> {
         id: EntryId::new(row.get("id")?),
         account: AccountId::new(row.get("account_id")?),
         created: Timestamp::from_unix_ms(row.get("created_ms")?),
-        op: serde_json::from_str(row.get_ref("op")?.as_str().map_err(rusqlite::Error::from)?)?,
+        op: op_of(row)?,
         state,
         attempts: row.get("attempts")?,
         open,
     })
+}
+
+fn op_of(row: &Row<'_>) -> Result<Op> {
+    Ok(serde_json::from_str(row.get_ref("op")?.as_str().map_err(rusqlite::Error::from)?)?)
 }
 
 /// What is in the column `kind`: the name that the op's JSON bears as well.

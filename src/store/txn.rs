@@ -118,6 +118,11 @@ impl<'c> Txn<'c> {
         if self.origin != Origin::LocalUser || is_forgotten || self.is_maildrop(account)? {
             return Ok(None);
         }
+        self.journal_for_user(account, op).map(Some)
+    }
+
+    /// Writes an entry that carries on what the user wants, whoever is at work.
+    pub(in crate::store) fn journal_for_user(&mut self, account: AccountId, op: &Op) -> Result<EntryId> {
         let mut insert = self
             .conn
             .prepare_cached("INSERT INTO journal (account_id, created_ms, kind, op) VALUES (?1, ?2, ?3, ?4)")?;
@@ -134,6 +139,6 @@ impl<'c> Txn<'c> {
             insert.execute([message.get(), entry.get()])?;
         }
         self.touch(account);
-        Ok(Some(entry))
+        Ok(entry)
     }
 }

@@ -184,6 +184,11 @@ impl Txn<'_> {
         let merged = match self.replicas(message)? {
             Some(mut replicas) => {
                 replicas.observe_upstream(&binding.base, now);
+                // What is seen of our own act, whose answer was lost, is not another's: the user has taken it back since.
+                let open = self.reader().open_flags(message)?.into_iter().filter(|open| open.is_tried);
+                let tried = open.fold(Flags::none(), |flags, open| flags.union(&open.add));
+                let appeared = now.difference(&binding.base).difference(&facts.flags);
+                replicas.set_local(&Flags::none(), &appeared.difference(&appeared.difference(&tried)));
                 self.set_replicas(message, &replicas)?;
                 replicas.value()
             }

@@ -144,13 +144,21 @@ impl<R: Remote> Pass<'_, R> {
         Ok(Some((errand, Some((carrier, evidence)))))
     }
 
-    /// Makes the evidence durable. `false`: the user took something back meanwhile.
+    /// Makes the evidence durable, and that flags are stored known. `false`: the user took something back meanwhile.
     fn record(&self, route: &Route) -> Result<bool> {
         let evidence: Vec<(EntryId, Evidence)> = route.tasks.iter().filter_map(|task| task.evidence.clone()).collect();
+        let steps = route.tasks.iter().map(|task| &task.step);
+        let flags = steps.filter_map(|step| match step {
+            Step::AddFlags { items, .. } => Some(items),
+            _ => None,
+        });
+        let tried: BTreeSet<EntryId> = flags.flatten().flat_map(|item| item.settles.iter().copied()).collect();
         if evidence.is_empty() {
+            self.try_entries(tried)?;
             return Ok(true);
         }
         let marked = self.write_durably(move |txn| {
+            txn.try_entries(&tried)?;
             evidence.iter().try_for_each(|(carrier, evidence)| txn.mark_in_flight(&[*carrier], evidence))
         });
         match marked {
@@ -193,7 +201,7 @@ impl<R: Remote> Pass<'_, R> {
                     self.unflag(&stops[place.0], place.1).await?;
                 }
                 // It was not entered, so nothing was done.
-                (None, Some((carrier, _))) if met == Some(false) => {
+                (None, Some((carrier, _))) if met == Some(false) && is_over => {
                     is_clean = false;
                     self.write(move |txn| txn.not_in_flight(carrier))?;
                 }

@@ -104,6 +104,9 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(Did::Nothing);
         }
         let all = uids(&items);
+        if !add.is_empty() {
+            self.try_entries(items.iter().flat_map(|item| item.settles.iter().copied()).collect())?;
+        }
         let answer = match remove.is_empty() {
             true => self.remote.add_flags(&all, &add).await,
             false => self.remote.remove_flags(&all, &remove).await,
@@ -118,6 +121,11 @@ impl<R: Remote> Pass<'_, R> {
                 Ok(Did::Something)
             }
         }
+    }
+
+    /// Flags of these entries are about to be stored.
+    pub(super) fn try_entries(&self, entries: BTreeSet<EntryId>) -> Result<()> {
+        if entries.is_empty() { Ok(()) } else { self.write(move |txn| txn.try_entries(&entries)) }
     }
 
     /// One flag of a message after the other, since all together were refused: what the server takes is stored, and only

@@ -272,8 +272,15 @@ impl<'t, 'c> Accounting<'t, 'c> {
         let has_bytes = case.facts.content.is_some();
         let is_anew = decision == Decision::AppendAnew && !case.is_elsewhere && has_bytes;
         let conflict = conflict.map(|kind| if has_bytes { kind } else { kind.without_bytes() });
+        // What is elsewhere is one thing with it: only a label was taken off.
+        let twins = if self.labels { self.txn.reader().twins_by_email_id(message)? } else { Vec::new() };
+        let twin = twins.into_iter().find(|twin| !self.all.contains(twin));
+        let conflict = conflict.filter(|_| twin.is_none());
         self.txn.unbind(message)?;
         if !is_anew {
+            if let Some(twin) = twin.filter(|_| case.here == Here::Flags) {
+                self.txn.hand_on_flags(message, twin)?;
+            }
             self.txn.goes(message, "deleted upstream")?;
             self.txn.settle_message(message)?;
             self.outcome.gone += usize::from(case.facts.place.is_some());

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use mailtide::imap::server::Capability;
 use mailtide::journal::Op;
+use mailtide::refserver::faults::Quirk;
+use mailtide::types::{BodyPolicy, MailboxName};
 
 use super::client::{Answer, Client, Law};
 use super::ledger::Side;
@@ -218,12 +220,13 @@ impl World {
             return;
         }
         self.tell(who, &format!("moves message {} from {from} to {to}", picked.number));
-        let in_doubt = self.is_in_doubt(who);
+        let in_doubt = self.is_in_doubt(who) || self.is_there_unseen(who, picked.number, &to);
         let answer = self.client(who, |client, now| client.command(now, &format!("UID MOVE {} \"{to}\"", picked.uid)));
         let may_go = self.may_go(who, &to);
+        let is_out_of_sight = self.is_out_of_sight(who, &to);
         if let Some(entry) = self.ledger.entry(picked.number) {
             entry.is_moved = true;
-            entry.is_contested |= answer == Answer::Nothing || in_doubt;
+            entry.is_contested |= answer == Answer::Nothing || in_doubt || is_out_of_sight;
             if may_go {
                 entry.deleted(false);
             }
@@ -413,6 +416,28 @@ impl World {
     fn is_in_doubt(&self, who: usize) -> bool {
         let person = &self.people[who];
         person.side == Side::There && self.has_in_flight(person.account)
+    }
+
+    /// Did someone at the server put a copy of the message where this person at the agent is about to move it? If the agent has
+    /// not seen that one yet, and the answer to its own move is lost, it cannot tell the one from the other.
+    fn is_there_unseen(&self, who: usize, number: u32, folder: &str) -> bool {
+        let person = &self.people[who];
+        let is_asked = person.side == Side::Here && self.server.running.is_some();
+        let Some(life) = self.agent.life.as_ref().filter(|_| is_asked) else { return false };
+        let there = quiet::numbers_in(self.server.store(), self.server.account(USERS[person.account]), folder);
+        let here = quiet::numbers_in(&life.store, life.account(person.account), folder);
+        there.contains(&number) && !here.contains(&number)
+    }
+
+    /// Does someone at the server move mail to where the agent does not know it again? To what is not mirrored, or, where the server
+    /// lies about sizes, to where only the header is fetched of what comes.
+    fn is_out_of_sight(&self, who: usize, to: &str) -> bool {
+        let person = &self.people[who];
+        let choice = self.agent.choice(person.account);
+        let has_names = self.server.faults.capabilities(self.server.capabilities).has(Capability::ObjectId);
+        let is_header_known = self.server.faults.has(Quirk::SizeLies) && !has_names;
+        let is_mirrored = MailboxName::parse(to).is_ok_and(|name| choice.folders.includes(&name));
+        person.side == Side::There && (!is_mirrored || (is_header_known && choice.bodies != BodyPolicy::ALL))
     }
 
     /// Has someone at the server taken the message out of the folder in which this person still sees it? If it was put where a

@@ -56,3 +56,31 @@ fn a_first_sync_cut_anywhere_goes_on_without_fetching_what_is_here() {
         }
     }
 }
+
+/// The answer to a STORE may be lost, and the user change their mind before the next sync: what is seen there then is our own
+/// act, and not another's.
+#[test]
+fn a_flag_taken_back_while_it_is_not_known_whether_it_was_stored_is_off() {
+    for traits in Traits::all() {
+        let mut template = World::new(traits.clone());
+        template.server.deliver("INBOX", "m", "");
+        template.settle();
+        template.close();
+        let mut cut_at = 1;
+        loop {
+            let world = template.fork();
+            world.flag("INBOX", "m", "\\Answered", "");
+            world.server.state().calls = 0;
+            world.server.state().cut = Cut::After(cut_at);
+            if world.sync().is_ok() {
+                break;
+            }
+            world.flag("INBOX", "m", "", "\\Answered");
+            world.settle();
+            assert_eq!((world.here(), world.there()), ("INBOX: m".to_owned(), "INBOX: m".to_owned()), "after {cut_at}");
+            world.assert_sound();
+            cut_at += 1;
+        }
+        assert!(cut_at > 2, "the line was cut {cut_at}");
+    }
+}

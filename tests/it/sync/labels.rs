@@ -124,9 +124,7 @@ fn what_lost_its_label_there_while_it_was_moved_here_is_moved_from_where_it_stil
             world.move_message("INBOX", "x", target);
             world.server.expunge("INBOX", x);
             world.settle();
-            assert_eq!(world.here(), world.there(), "{onto:?}");
-            assert_eq!(world.here(), expected, "{onto:?}");
-            world.assert_sound();
+            assert_equal(&world, expected);
         }
     }
 }
@@ -143,5 +141,18 @@ fn what_was_stored_here_and_copied_on_is_one_message() {
         world.copy("A", "o", "Trash");
         world.settle();
         assert_equal(&world, "A: m n y\nAll: m n x y\nB: n y\nINBOX: m x\nTrash: o");
+    }
+}
+
+#[test]
+fn flags_set_here_on_what_lost_its_label_there_are_set_where_it_still_is() {
+    for onto in EACH {
+        let world = world(onto);
+        let x = *world.server.state().mailboxes["INBOX"].messages.keys().next().expect("x");
+        world.flag("INBOX", "x", "\\Flagged work", "");
+        world.flag("INBOX", "x", "", "work");
+        world.server.expunge("INBOX", x);
+        world.settle();
+        assert_equal(&world, "A: m y\nAll: m x(\\Flagged) y\nB: y\nINBOX: m\nTrash:");
     }
 }
