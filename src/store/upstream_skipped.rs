@@ -60,20 +60,22 @@ impl Reader<'_> {
 }
 
 impl Txn<'_> {
-    /// Upstream named the message but gave no bytes, or it is left to itself: it is not mirrored.
-    pub fn skip(&mut self, mailbox: MailboxId, uid: RemoteUid, why: &str) -> Result<()> {
+    /// Upstream named the message but gave no bytes, or it is left to itself: it is not mirrored. Returns whether the next sync
+    /// asks for it again.
+    pub fn skip(&mut self, mailbox: MailboxId, uid: RemoteUid, why: &str) -> Result<bool> {
         let mut insert = self.conn().prepare_cached(
             "INSERT INTO remote_skipped (mailbox_id, uid, attempts, why) VALUES (?1, ?2, 1, ?3)
              ON CONFLICT (mailbox_id, uid) DO UPDATE SET attempts = attempts + 1, why = excluded.why RETURNING attempts",
         )?;
         let attempts: u32 = insert.query_row(params![mailbox.get(), uid.get(), why], |row| row.get("attempts"))?;
-        if let Some(wait_ms) = wait_ms(attempts) {
+        let wait_ms = wait_ms(attempts);
+        if let Some(wait_ms) = wait_ms {
             let mut update = self
                 .conn()
                 .prepare_cached("UPDATE remote_skipped SET again_ms = ?3 WHERE mailbox_id = ?1 AND uid = ?2")?;
             update.execute(params![mailbox.get(), uid.get(), self.now().plus_ms(wait_ms).unix_ms()])?;
         }
-        Ok(())
+        Ok(wait_ms.is_none())
     }
 
     /// The user asks: whatever the server did not give is asked for by the next sync.

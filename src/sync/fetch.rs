@@ -63,7 +63,10 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(());
         }
         self.report.skipped += uids.len();
-        self.write(move |txn| uids.iter().try_for_each(|uid| txn.skip(mailbox, *uid, &why)))
+        // What vanished elsewhere may be it: the next sync asks again.
+        self.is_half_seen |= self
+            .write(move |txn| uids.iter().try_fold(false, |again, uid| Ok(txn.skip(mailbox, *uid, &why)? || again)))?;
+        Ok(())
     }
 
     /// The fingerprints of these messages of the selected mailbox, of each that the server shows when asked for it alone, and

@@ -1,6 +1,8 @@
 //! Servers that leave messages out of their answers by mistake (QUIRKS.md row 19): nothing is believed to be gone, or to be
 //! all, for that.
 
+use mailtide::sync::remote::RefusalCode;
+
 use super::model_remote::Traits;
 use super::servers::with_mail;
 
@@ -29,6 +31,32 @@ fn messages_moved_there_and_left_out_of_an_answer_about_several_are_not_taken_fo
         assert_eq!(world.there(), "B: m new x\nINBOX: y");
         assert_eq!(world.here(), world.there(), "{traits:?}");
         world.assert_sound();
+    }
+}
+
+/// Found by the simulator, seed 88620: what the server does not give for now may be what vanished elsewhere.
+#[test]
+fn a_message_that_is_not_given_for_now_where_it_was_moved_to_is_followed() {
+    for traits in Traits::all() {
+        let world = with_mail(traits.clone());
+        let moved = world.server.move_message("INBOX", 1, "B");
+        world.server.state().refuses = vec![("FETCH", format!("B {moved}."), Some(RefusalCode::Unavailable))];
+        let before = world.here();
+        for _ in 0..4 {
+            assert_eq!(world.sync().expect("a sync").gone, 0, "{traits:?}");
+            assert_eq!(world.here(), before, "{traits:?}");
+        }
+        let refusals = std::mem::take(&mut world.server.state().refuses);
+        world.settle();
+        assert_eq!(world.here(), world.there(), "{traits:?}");
+        world.assert_sound();
+        // Not for ever: some are never given.
+        let moved = world.server.move_message("B", moved, "INBOX");
+        world.server.state().refuses =
+            refusals.into_iter().map(|(call, _, code)| (call, format!("INBOX {moved}."), code)).collect();
+        world.settle();
+        (0..5).for_each(|_| drop(world.sync()));
+        assert_eq!(world.here(), "B:\nINBOX: m y", "{traits:?}");
     }
 }
 
