@@ -26,6 +26,7 @@ pub mod snippet;
 pub mod sort;
 mod subject;
 pub mod summary;
+pub mod surrogate;
 mod text;
 pub mod thread;
 pub mod transfer;

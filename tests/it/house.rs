@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sasl", &["types"]),
     ("imap::server", &["types", "message", "imap::syntax", "sasl"]),
     ("smtp", &["types", "sasl"]),
-    ("pop3", &["types", "sasl"]),
+    ("pop3", &["types", "message", "sasl"]),
     ("journal", &["types"]),
     ("merge", &["types", "journal"]),
     ("store", &["types", "message", "journal", "merge", "outbox::sender"]),

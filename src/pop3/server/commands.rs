@@ -3,9 +3,9 @@
 use super::auth::IN_THE_CLEAR;
 use super::backend::{Backend, Brought, Maildrop, Message};
 use super::{Session, State, Tls, Transaction};
+use crate::message::surrogate::Surrogate;
 use crate::pop3::command::Command;
 use crate::pop3::lines::Stuffer;
-use crate::pop3::surrogate::Surrogate;
 use crate::sasl::Credentials;
 use crate::types::{Secret, Step, Timestamp, limits};
 

@@ -1,7 +1,7 @@
 //! The POP3 session as a value (RFC 1939): AUTHORIZATION, TRANSACTION, UPDATE.
 //!
 //! Rules: nothing is deleted but by QUIT; a connection that just ends, a timeout or a stop deletes nothing (section 6).
-//! To who said UTF8 (RFC 6856) a message is its bytes; to others its header is put as ASCII ([`super::surrogate`]): nobody must
+//! To who said UTF8 (RFC 6856) a message is its bytes; to others its header is put as ASCII ([`crate::message::surrogate`]): nobody must
 //! find mail withheld. Sizes are of the bytes: to know a surrogate's, each message would have to be read.
 //! Messages and listings stream: while one goes out, commands already received wait.
 

@@ -1,4 +1,4 @@
-//! A message for a client that did not say UTF8 (RFC 6856 section 2.1): the UTF-8 in its header is put as ASCII, in the
+//! A message for a client that did not say UTF8 (POP3's, RFC 6856 section 2.1): the UTF-8 in its header is put as ASCII, in the
 //! manner of RFC 6858. Who can read more says so and gets the bytes as they are.
 //!
 //! Text becomes encoded-words (RFC 2047), parameters of MIME fields extended ones (RFC 2231), an address that has no ASCII
