@@ -15,6 +15,7 @@ mod fold;
 pub mod header;
 mod keys;
 mod lexical;
+pub mod octets;
 pub mod outline;
 pub mod preview;
 mod received;

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bring::{Bringer, Errands, Outcome};
 use super::{Refused, Users};
+use crate::message::octets::{Growth, Meter};
 use crate::message::outline::Wanted;
 use crate::pop3::server::backend::{Backend, Brought, Error, LoginError, Maildrop, Message};
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
-use crate::store::{self, Origin, Result, Store, Wake, With};
-use crate::types::{AccountId, ContentId, LocalUid, MailboxId, MailboxName, MessageId, Timestamp, UidSet};
+use crate::store::{self, Grown, Origin, Result, Store, Wake, With};
+use crate::types::{AccountId, ContentId, LocalUid, MailboxId, MailboxName, MessageId, Timestamp, UidSet, limits};
 
 /// The maildrops that sessions have open. One value for all sessions of a program.
 #[derive(Debug, Clone, Default)]
@@ -102,7 +103,7 @@ impl MaildropBackend {
             None => (None, Arc::new(|| ()) as Wake),
         };
         let errands = Errands::new(account, bringer, wake);
-        MailMaildrop::open(self.store.clone(), self.origin, account, errands, lock).map_err(|error| {
+        MailMaildrop::open(self.store.clone(), self.origin, account, errands, lock, now).map_err(|error| {
             tracing::error!(%account, %error, "cannot open a maildrop");
             LoginError::Unavailable
         })
@@ -124,6 +125,7 @@ pub struct MailMaildrop {
 struct Place {
     uid: LocalUid,
     message: MessageId,
+    size_bytes: u64,
     /// Where its bytes are here.
     content: Option<ContentId>,
     /// Where they are not: its header, once it was asked for.
@@ -131,21 +133,33 @@ struct Place {
 }
 
 impl MailMaildrop {
-    fn open(store: Store, origin: Origin, account: AccountId, errands: Errands, lock: Lock) -> Result<Self> {
+    fn open(
+        store: Store,
+        origin: Origin,
+        account: AccountId,
+        errands: Errands,
+        lock: Lock,
+        now: Timestamp,
+    ) -> Result<Self> {
         let (mut messages, mut places) = (Vec::new(), Vec::new());
-        let mailbox = store.show(|reader| {
+        let (mailbox, grown) = store.show(|reader| {
             let inbox = reader.mailbox_named(account, &MailboxName::inbox())?;
             let inbox = inbox.ok_or(store::Error::NoSuchMailbox)?;
             let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
             reader.for_each_message(inbox.id, &all, With::Columns, |message| {
                 let unique_id = format!("{}.{}", inbox.uid_validity, message.uid);
-                messages.push(Message { unique_id, size_bytes: message.size_bytes });
-                let store::Message { uid, id, content, .. } = message;
-                places.push(Place { uid, message: id, content, header: None });
+                let store::Message { uid, id, content, size_bytes, .. } = message;
+                messages.push(Message { unique_id, octets: Growth::default().of(size_bytes) });
+                places.push(Place { uid, message: id, size_bytes, content, header: None });
                 Ok(())
             })?;
-            Ok(inbox.id)
+            Ok((inbox.id, reader.grown(inbox.id)?))
         })?;
+        for (uid, growth) in measured(&store, origin, grown, now)? {
+            if let Ok(place) = places.binary_search_by_key(&uid, |place: &Place| place.uid) {
+                messages[place].octets = growth.of(places[place].size_bytes);
+            }
+        }
         Ok(Self { store, origin, mailbox, messages, places, errands, _lock: lock })
     }
 }
@@ -165,13 +179,17 @@ impl Maildrop for MailMaildrop {
         if known.content.is_some() || (header_only && known.header.is_some()) {
             return Ok(Brought::Here);
         }
-        let facts = self.store.show(|reader| reader.message_facts(known.message)).map_err(failed)?;
-        if let Some((content, facts)) = facts.and_then(|facts| Some((facts.content?, facts))) {
-            self.errands.forget(known.message);
-            known.content = Some(content);
+        let message = known.message;
+        let came = self.store.show(|reader| {
+            let facts = reader.message_facts(message)?.and_then(|facts| Some((facts.content?, facts.size_bytes)));
+            facts.map(|(content, size)| Ok((content, size, reader.growth(content)?))).transpose()
+        });
+        if let Some((content, size_bytes, growth)) = came.map_err(failed)? {
+            self.errands.forget(message);
             // The server may have told another size than the bytes have.
+            (known.content, known.size_bytes) = (Some(content), size_bytes);
             if let Some(message) = self.messages.get_mut(place) {
-                message.size_bytes = facts.size_bytes;
+                message.octets = growth.of(size_bytes);
             }
             return Ok(Brought::Here);
         }
@@ -187,12 +205,11 @@ impl Maildrop for MailMaildrop {
     }
 
     fn read(&mut self, place: usize, offset: u64, max: usize) -> std::result::Result<Vec<u8>, Error> {
-        let known = self.places.get(place).and_then(|known| known.content.or(known.header));
-        let content = known.ok_or_else(|| failed(store::Error::NoContent))?;
+        let known = self.places.get(place).and_then(|known| Some((known.content.or(known.header)?, known.size_bytes)));
+        let (content, size_bytes) = known.ok_or_else(|| failed(store::Error::NoContent))?;
         let bytes = self.store.read_content(content, offset, max).map_err(failed)?;
         // An end before the size is a message that went while it was read: half of it must not pass for the whole.
-        let size = self.messages.get(place).map_or(0, |message| message.size_bytes);
-        match bytes.is_empty() && max > 0 && offset < size {
+        match bytes.is_empty() && max > 0 && offset < size_bytes {
             true => Err(failed(store::Error::NoContent)),
             false => Ok(bytes),
         }
@@ -207,6 +224,36 @@ impl Maildrop for MailMaildrop {
             tracing::error!(%mailbox, %error, "cannot remove what a POP3 session deleted");
             failed(error)
         })
+    }
+}
+
+/// The growth of each of these messages. Contents from before are measured now, once and for all; one that cannot be read is
+/// for the audit to tell.
+fn measured(store: &Store, origin: Origin, grown: Vec<Grown>, now: Timestamp) -> Result<Vec<(LocalUid, Growth)>> {
+    let (mut known, mut found) = (Vec::with_capacity(grown.len()), Vec::new());
+    for Grown { uid, content, growth } in grown {
+        let growth = growth.or_else(|| {
+            let growth = measure(store, content).ok()?;
+            found.push((content, growth));
+            Some(growth)
+        });
+        known.extend(growth.map(|growth| (uid, growth)));
+    }
+    if !found.is_empty() {
+        store.write(origin, now, move |txn| txn.note_growth(&found))?;
+    }
+    Ok(known)
+}
+
+fn measure(store: &Store, content: ContentId) -> Result<Growth> {
+    let (mut meter, mut offset) = (Meter::default(), 0);
+    loop {
+        let piece = store.read_content(content, offset, limits::CONTENT_CHUNK_BYTES)?;
+        if piece.is_empty() {
+            return Ok(meter.finish());
+        }
+        meter.push(&piece);
+        offset += piece.len() as u64;
     }
 }
 

@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::messages::With;
 use super::trace::message_id_hash;
-use super::{Error, Mailbox, Message, Origin, Outline, Result, StoredContent, Txn, contents, keys};
+use super::{Error, Mailbox, Message, Origin, Outline, Result, StoredContent, Txn, contents, growth, keys};
 use crate::journal::Op;
 use crate::types::mutant::mutant;
 use crate::types::{
@@ -355,6 +355,7 @@ impl Txn<'_> {
         let (size, message_id) = (stored.size_bytes.cast_signed(), message_id_hash(&stored.summary));
         insert.execute(params![stored.content().get(), stored.hash.as_bytes(), size, summary, message_id])?;
         keys::note(self.conn(), stored.content(), &stored.keys)?;
+        growth::note(self.conn(), stored.content(), stored.growth)?;
         Ok(stored.content())
     }
 

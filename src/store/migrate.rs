@@ -28,6 +28,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0015_upstream_quota.sql"),
     include_str!("migrations/0016_ahead.sql"),
     include_str!("migrations/0017_tried.sql"),
+    include_str!("migrations/0018_octets.sql"),
 ];
 
 /// The search index's.

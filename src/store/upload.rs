@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::contents::Written;
 use super::handle::Shared;
 use super::{Error, Result};
+use crate::message::octets::{Growth, Meter};
 use crate::message::scan::Scanner;
 use crate::message::{Keys, Summary};
 use crate::types::{ContentHash, ContentId, limits};
@@ -19,6 +20,7 @@ pub struct Upload {
     stored_bytes: u64,
     hasher: blake3::Hasher,
     scanner: Scanner,
+    meter: Meter,
 }
 
 /// Bytes taken in completely. They are kept until the last clone of this is dropped, and from then on only if a
@@ -29,6 +31,7 @@ pub struct StoredContent {
     pub size_bytes: u64,
     pub summary: Arc<Summary>,
     pub(super) keys: Arc<Keys>,
+    pub(super) growth: Growth,
     pin: Arc<Pin>,
 }
 
@@ -49,6 +52,7 @@ impl Upload {
             stored_bytes: 0,
             hasher: blake3::Hasher::new(),
             scanner: Scanner::new(),
+            meter: Meter::default(),
         }
     }
 
@@ -59,6 +63,7 @@ impl Upload {
         }
         self.hasher.update(bytes);
         self.scanner.push(bytes);
+        self.meter.push(bytes);
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(limits::CONTENT_CHUNK_BYTES - self.piece.len()));
             self.piece.extend_from_slice(now);
@@ -85,8 +90,10 @@ impl Upload {
         let content = completed.map_err(|error| shared.tell(error))?;
         self.content = None;
         let (summary, keys) = std::mem::take(&mut self.scanner).finish();
+        let growth = std::mem::take(&mut self.meter).finish();
+        let (summary, keys) = (Arc::new(summary), Arc::new(keys));
         let pin = Arc::new(Pin { shared, content, written: self.written });
-        Ok(StoredContent { hash, size_bytes: self.stored_bytes, summary: Arc::new(summary), keys: Arc::new(keys), pin })
+        Ok(StoredContent { hash, size_bytes: self.stored_bytes, summary, keys, growth, pin })
     }
 
     fn store_piece(&mut self) -> Result<()> {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::agent::LOCAL_PASSWORD;
+use crate::support::agent::{Account, Agent, LOCAL_PASSWORD};
 use crate::support::corpus;
 use crate::support::dovecot::Options;
 use crate::support::peers;
 use crate::support::process::{Process, read_lossy};
+use crate::support::refserver::{PASSWORD, RefServer};
 use crate::support::server::Kind;
 use crate::support::snapshot;
 use crate::support::wait::{SOON, try_wait_for, wait_for, wait_until};
@@ -59,15 +60,39 @@ fn pythons_smtplib_finds_an_ordinary_server() {
 fn python_session(script: &str, face: fn(&World) -> std::net::SocketAddr) -> Option<World> {
     let python = peers::find("python3")?;
     let world = world(3)?;
-    let address = face(&world);
+    run_python(&python, script, face(&world), &[USER, LOCAL_PASSWORD], world.agent.folder());
+    Some(world)
+}
+
+fn run_python(python: &Path, script: &str, address: std::net::SocketAddr, arguments: &[&str], folder: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script);
-    let log = world.agent.folder().join("python.log");
+    let log = folder.join("python.log");
     let mut command = Command::new(python);
-    command.arg(script).args([&address.ip().to_string(), &address.port().to_string(), USER, LOCAL_PASSWORD]);
+    command.arg(script).args([&address.ip().to_string(), &address.port().to_string()]).args(arguments);
     let status = Process::start(&mut command, "python", &log).wait_end(SOON);
     let said = read_lossy(&log);
     assert!(status.success() && said.trim_end() == "ok", "{said}");
-    Some(world)
+}
+
+/// RFC 6856 section 2.1, at both faces: refserver's, and the agent's with the same mail.
+#[test]
+fn pythons_poplib_is_told_the_sizes_of_what_it_is_sent_with_utf8_and_without() {
+    let Some(python) = peers::find("python3") else { return };
+    let server = RefServer::with_users(&["ada"]);
+    let mut imap = server.login("ada");
+    imap.ok("ENABLE UTF8=ACCEPT");
+    let mail = [
+        &b"Subject: plain\r\n\r\n.dot\r\n"[..],
+        "Subject: Grüße\r\nTo: Jörg <jörg@bücher.example>\r\n\r\nKörper\r\n".as_bytes(),
+        b"Subject: no end\r\n\r\nno end",
+        b"Subject: bare\n\n.\nfeeds\n",
+    ];
+    mail.iter().for_each(|message| drop(imap.append("INBOX", &[], 1_000_000_000, message)));
+    let count = mail.len().to_string();
+    run_python(&python, "poplib_sizes.py", server.address("pop3"), &["ada", PASSWORD, &count], server.folder());
+    let agent = Agent::started(&Account::at(&server, "ada", server.address("imap")).text());
+    agent.sync();
+    run_python(&python, "poplib_sizes.py", agent.pop3, &["ada", LOCAL_PASSWORD, &count], agent.folder());
 }
 
 #[test]

@@ -119,6 +119,54 @@ fn what_quit_deletes_is_journalled_where_it_is_the_user_who_deletes() {
     }
 }
 
+/// Octets on the line as they are counted: dot-stuffing aside, the line ends being CRLF (RFC 1939 section 11).
+fn retrieved(session: &mut dyn Conversation, number: usize) -> usize {
+    let said = talk(session, &format!("RETR {number}\r\n"));
+    let (first, message) = said.split_once("\r\n").expect("a line");
+    assert_eq!(first, "+OK");
+    let message = message.strip_suffix(".\r\n").expect("an end");
+    assert!(!message.replace("\r\n", "").contains('\n'), "{message:?}");
+    message.split_inclusive("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line).len()).sum()
+}
+
+#[test]
+fn the_sizes_told_are_those_of_what_the_session_is_sent_also_of_mail_from_before_they_were_measured() {
+    let mut home = Home::new(Origin::Authority);
+    let long =
+        format!("Subject: {}\r\nTo: ü <ü@bücher.example>\r\n\r\n{}", "Grüße ".repeat(60), "ö\r\n".repeat(50_000));
+    for text in [
+        "A: ü\r\n\r\nü\r\n",
+        "A: 5\n\n.dot\n.\nno end",
+        &long,
+        "To: x <an-address-of-its-own@überaus-länglich.example>\r\n\r\n",
+    ] {
+        home.face.give(text.as_bytes(), "");
+    }
+    let talked = |home: &Home, greeting: &str| {
+        let mut session = home.session();
+        talk(&mut session, &format!("{greeting}{LOGIN}"));
+        let listed = talk(&mut session, "LIST\r\n");
+        let sizes: Vec<usize> = listed.lines().filter_map(|line| line.split_once(' ')?.1.parse().ok()).collect();
+        let sent: Vec<usize> = (1..=7).map(|number| retrieved(&mut session, number)).collect();
+        assert_eq!(sizes, sent, "{greeting:?}");
+        assert_eq!(talk(&mut session, "STAT\r\n"), format!("+OK 7 {}\r\n", sent.iter().sum::<usize>()));
+        assert_eq!(talk(&mut session, "LIST 4\r\n"), format!("+OK 4 {}\r\n", sent[3]));
+        sent
+    };
+    let ascii = talked(&home, "");
+    let utf8 = talked(&home, "UTF8\r\n");
+    assert_eq!(ascii[..3], utf8[..3]);
+    assert!(ascii[3] > utf8[3] && ascii[6] < utf8[6], "{ascii:?} {utf8:?}");
+    home.face.reopen_after(|folder| {
+        let hot = rusqlite::Connection::open(folder.join("mailtide.db")).expect("a database");
+        let before = "DELETE FROM content_growth; INSERT INTO content_unmeasured SELECT id FROM content;";
+        hot.execute_batch(before).expect("a database from before");
+    });
+    assert_eq!(talked(&home, ""), ascii);
+    assert_eq!(talked(&home, "UTF8\r\n"), utf8);
+    assert_eq!(check(&home.face.store).expect("readable"), Vec::<String>::new());
+}
+
 #[test]
 fn what_another_client_removed_meanwhile_is_no_error_and_is_not_cut_short() {
     let home = Home::new(Origin::Authority);

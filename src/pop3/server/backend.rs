@@ -1,5 +1,6 @@
 //! The seam: what the session asks of the one who keeps the mail. Every call is synchronous.
 
+use crate::message::octets::Octets;
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::types::Timestamp;
@@ -85,7 +86,8 @@ pub enum Brought {
 pub struct Message {
     /// 1 to 70 characters from 0x21 to 0x7e, the same in every session and never used twice (RFC 1939 section 7, UIDL).
     pub unique_id: String,
-    pub size_bytes: u64,
+    /// What is told of its size: the octets that RETR sends, byte-stuffing aside (RFC 1939 section 11).
+    pub octets: Octets,
 }
 
 /// Why a message cannot be had, or the messages not removed.

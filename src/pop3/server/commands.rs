@@ -31,15 +31,6 @@ pub(super) enum Column {
     UniqueId,
 }
 
-impl Column {
-    fn of(self, message: &Message) -> String {
-        match self {
-            Self::Size => message.size_bytes.to_string(),
-            Self::UniqueId => message.unique_id.clone(),
-        }
-    }
-}
-
 impl<B: Backend> Session<B> {
     pub(super) fn handle_line(&mut self, line: &str, now: Timestamp) {
         match std::mem::replace(&mut self.state, State::Authorization { user: None }) {
@@ -199,7 +190,7 @@ impl<M: Maildrop> Transaction<M> {
             Command::Stat => {
                 let (count, size) = self
                     .present()
-                    .fold((0, 0), |(count, size), (_, message)| (count + 1, message.size_bytes.saturating_add(size)));
+                    .fold((0, 0_u64), |(count, size), (_, it)| (count + 1, size.saturating_add(self.size(it))));
                 say(out, format!("+OK {count} {size}"));
             }
             Command::List(number) => self.listing(number, Column::Size, out),
@@ -236,7 +227,7 @@ impl<M: Maildrop> Transaction<M> {
             return;
         };
         match self.place(number) {
-            Some(place) => say(out, format!("+OK {number} {}", column.of(&self.maildrop.messages()[place]))),
+            Some(place) => say(out, format!("+OK {number} {}", self.shown(column, &self.maildrop.messages()[place]))),
             None => no_such_message(out),
         }
     }
@@ -248,12 +239,24 @@ impl<M: Maildrop> Transaction<M> {
                 unfinished = Some(Outgoing::Listing { next: place, column });
                 break;
             }
-            say(out, format!("{} {}", place + 1, column.of(message)));
+            say(out, format!("{} {}", place + 1, self.shown(column, message)));
         }
         match unfinished {
             None => say(out, "."),
             Some(_) => self.outgoing = unfinished,
         }
+    }
+
+    fn shown(&self, column: Column, message: &Message) -> String {
+        match column {
+            Column::Size => self.size(message).to_string(),
+            Column::UniqueId => message.unique_id.clone(),
+        }
+    }
+
+    /// As this session gets it (RFC 6856 section 2.1).
+    const fn size(&self, message: &Message) -> u64 {
+        if self.utf8 { message.octets.utf8 } else { message.octets.ascii }
     }
 
     fn poll_message(

@@ -2,7 +2,7 @@
 //!
 //! Rules: nothing is deleted but by QUIT; a connection that just ends, a timeout or a stop deletes nothing (section 6).
 //! To who said UTF8 (RFC 6856) a message is its bytes; to others its header is put as ASCII ([`crate::message::surrogate`]): nobody must
-//! find mail withheld. Sizes are of the bytes: to know a surrogate's, each message would have to be read.
+//! find mail withheld. Sizes are of what the session is sent.
 //! Messages and listings stream: while one goes out, commands already received wait.
 
 mod auth;

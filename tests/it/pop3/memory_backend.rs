@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use mailtide::message::octets::Meter;
 use mailtide::pop3::server::backend::{Backend, Error, LoginError, Maildrop, Message};
 use mailtide::pop3::server::{Config, Session, Tls};
 use mailtide::sasl::Credentials;
@@ -75,7 +76,7 @@ impl Memory {
     fn open(&self) -> MemoryMaildrop {
         let listing = |(place, text): (usize, &String)| Message {
             unique_id: format!("7.{}", place + 1),
-            size_bytes: text.len() as u64,
+            octets: Meter::measure(text.as_bytes()).of(text.len() as u64),
         };
         MemoryMaildrop {
             log: Arc::clone(&self.log),

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use mailtide::message::octets::Meter;
 use mailtide::net::pump::{Surroundings, Wake, drive};
 use mailtide::net::{Clock, Shutdown};
 use mailtide::pop3::server::backend::{Backend, Error, LoginError, Maildrop as Served, Message};
@@ -43,7 +44,7 @@ impl Memory {
         let snapshot = self.mail.lock().expect("no panic holds it").clone();
         let one = |(serial, text): &(u32, String)| Message {
             unique_id: format!("7.{serial}"),
-            size_bytes: text.len() as u64,
+            octets: Meter::measure(text.as_bytes()).of(text.len() as u64),
         };
         Open { mail: self.mail.clone(), listing: snapshot.iter().map(one).collect(), snapshot }
     }
