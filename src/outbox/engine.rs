@@ -241,7 +241,7 @@ impl<S: Sender> Engine<S> {
             let Some(submission) = self.store.read(|reader| reader.submission(id))? else { continue };
             let untold = |(place, it): (usize, &RecipientStatus)| match it.state {
                 RecipientState::Failed if !it.told => Some((place, Action::Failed)),
-                RecipientState::Accepted if !it.told && it.unreported => Some((place, Action::Relayed)),
+                RecipientState::Accepted if !it.told && it.unreported => Some((place, taken(it))),
                 _ => None,
             };
             let untold: Vec<_> = submission.recipients.iter().enumerate().filter_map(untold).collect();
@@ -291,7 +291,10 @@ impl<S: Sender> Engine<S> {
         let wanted =
             happened.iter().copied().filter(|(place, action)| dsn::wants(&submission.envelope, *place, *action));
         let told: Vec<Told<'_>> = wanted
-            .map(|(place, action)| Told { place, action, reply: submission.recipients[place].reply.as_ref() })
+            .map(|(place, action)| {
+                let reply = submission.recipients[place].reply.as_ref();
+                Told { place, action, reply: reply.filter(|_| action != Action::Delivered) }
+            })
             .collect();
         if told.is_empty() {
             return Ok(None);
@@ -393,4 +396,13 @@ fn outcome_of(verdict: Verdict, now: Timestamp) -> AttemptOutcome {
 
 fn new_message(content: StoredContent, flags: Flags, date: Timestamp) -> NewMessage {
     NewMessage { content, flags, internal_date: InternalDate::from(date), email_id: None }
+}
+
+/// A success that is ours to tell: a server said that it took the message, or else the word is our own, and it is in a
+/// mailbox here.
+fn taken(recipient: &RecipientStatus) -> Action {
+    match recipient.reply.as_ref().and_then(|reply| reply.by.as_ref()) {
+        Some(_) => Action::Relayed,
+        None => Action::Delivered,
+    }
 }

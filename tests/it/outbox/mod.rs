@@ -322,6 +322,27 @@ fn who_waits_for_hours_is_told_once_and_success_is_reported_where_nobody_else_do
 }
 
 #[test]
+fn a_success_is_told_as_what_it_was() {
+    for (act, subject, sentence, action) in [
+        (
+            Act::TakeSilently,
+            "handed on",
+            "to a server that does not report deliveries",
+            "relayed\r\nStatus: 2.0.0\r\nRemote-MTA: dns; mx",
+        ),
+        (Act::Deliver, "delivered", "was delivered to:", "delivered\r\nStatus: 2.0.0\r\nLast-Attempt-Date:"),
+    ] {
+        let office = Office::new(&[act]);
+        office.submit_with(&[("yes@x", Some("SUCCESS"))], MESSAGE);
+        office.run();
+        let told = office.mailbox("INBOX").remove(0).1;
+        for part in [&format!("Subject: Your message was {subject}\r\n"), sentence, &format!("Action: {action}")] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+}
+
+#[test]
 fn what_is_wanted_later_waits_whatever_happens_but_the_user_releases_it() {
     let office = Office::new(&[Act::TakeAll]);
     let later = office.at().plus_ms(HOUR_MS);

@@ -35,6 +35,8 @@ pub enum Act {
     Unreachable,
     /// The same, and will not report success.
     TakeSilently,
+    /// Puts it into a mailbox of ours.
+    Deliver,
     /// Takes the message, and the connection breaks before the answer.
     TakeAndVanish,
     /// Takes the message, and we are killed before we see the answer.
@@ -79,7 +81,8 @@ impl Sender for Script {
             Act::Defer => Outcome::Deferred(reply(451, "not now")),
             Act::ByName if name.starts_with("no") => Outcome::Failed(reply(550, "nobody of that name")),
             Act::ByName if name.starts_with("later") => Outcome::Deferred(reply(450, "come back")),
-            Act::TakeSilently => Outcome::AcceptedSilently(reply(250, "taken")),
+            Act::TakeSilently => Outcome::AcceptedSilently(Reply { by: Some("mx".to_owned()), ..reply(250, "taken") }),
+            Act::Deliver => Outcome::AcceptedSilently(reply(250, "delivered")),
             _ => Outcome::Accepted(reply(250, "taken")),
         };
         let (host, cause) = ("mx".to_owned(), "gone".to_owned());
