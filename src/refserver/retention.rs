@@ -10,6 +10,7 @@ use super::users::Users;
 use crate::config::mailboxes::Retention;
 use crate::net::{Clock, Shutdown};
 use crate::serve::neighbours::Neighbours;
+use crate::serve::pop3::Expiries;
 use crate::store::{Origin, Result, Store};
 use crate::types::{AccountId, MailboxName, Timestamp};
 
@@ -52,6 +53,15 @@ pub fn follow(
         }
     }
     Ok(done)
+}
+
+/// After how many days each user's INBOX is rid of a message by these rules, the strictest of them.
+pub fn expiries(accounts: &[(String, AccountId)], rules: &[Retention]) -> Expiries {
+    let days = |user: &String| {
+        let meant = rules.iter().filter(|rule| rule.user.as_ref().is_none_or(|name| name == user));
+        meant.filter(|rule| rule.mailbox == MailboxName::inbox()).map(|rule| rule.days).min()
+    };
+    accounts.iter().map(|(user, account)| (*account, days(user))).collect()
 }
 
 /// What came into its mailbox before that has been there for long enough.

@@ -40,7 +40,7 @@ use crate::pop3::server as pop3;
 use crate::serve::failures::Failures;
 use crate::serve::imap::MailBackend;
 use crate::serve::neighbours::Neighbours;
-use crate::serve::pop3::{MaildropBackend, Maildrops};
+use crate::serve::pop3::{Expiries, MaildropBackend, Maildrops};
 use crate::serve::sessions::Sessions;
 use crate::serve::submission::Sequence;
 use crate::smtp::server as smtp;
@@ -115,6 +115,7 @@ struct Parts {
     delivery: Arc<Delivery>,
     neighbours: Neighbours,
     maildrops: Maildrops,
+    expiries: Arc<Expiries>,
     sessions: Sessions,
     failures: Failures,
     dns: Dns,
@@ -141,6 +142,7 @@ impl Server {
         let store = Store::open(&settings.data, &store_options, now)?;
         let users = Arc::new(residents::open_users(&settings, &store, &clock)?);
         let neighbours = residents::open_shared(&settings, &store, &clock)?;
+        let accounts: Vec<_> = users.accounts().map(|(name, account)| (name.to_owned(), account)).collect();
         if let Some(name) = retention::unknown_user(&settings.retention, &users) {
             return Err(UsersError::Name(name.to_owned()).into());
         }
@@ -177,6 +179,7 @@ impl Server {
             delivery: Arc::new(delivery),
             neighbours,
             maildrops: Maildrops::default(),
+            expiries: Arc::new(retention::expiries(&accounts, &settings.retention)),
             sessions: Sessions::default(),
             failures: Failures::default(),
             dns,
@@ -197,7 +200,6 @@ impl Server {
         let stopped = shutdown.clone();
         listeners.spawn(async move { control::serve(control, handler, stopped.requested()).await });
         listeners.spawn(sweep_now_and_then(parts.store.clone(), parts.clock.clone(), shutdown.clone()));
-        let accounts = parts.users.accounts().map(|(name, account)| (name.to_owned(), account)).collect();
         let (rules, store) = (parts.settings.retention.clone(), parts.store.clone());
         let (clock, stopped) = (parts.clock.clone(), shutdown.clone());
         listeners.spawn(retention::follow_now_and_then(store, accounts, neighbours, rules, clock, stopped));
@@ -342,7 +344,7 @@ impl Parts {
         };
         let hostname = self.settings.domain.clone();
         let login_delay_seconds = self.settings.pop3_login_delay_seconds;
-        let backend = backend.with_login_delay(login_delay_seconds);
+        let backend = backend.with_login_delay(login_delay_seconds).expiring(Arc::clone(&self.expiries));
         let (plaintext_auth, tarpit_ms) = (is_private(accepted), self.tarpit_ms(accepted));
         pop3::Session::new(
             backend,

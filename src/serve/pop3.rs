@@ -7,7 +7,7 @@ use super::bring::{Bringer, Errands, Outcome};
 use super::{Refused, Users};
 use crate::message::octets::{Growth, Meter};
 use crate::message::outline::Wanted;
-use crate::pop3::server::backend::{Backend, Brought, Error, LoginError, Maildrop, Message};
+use crate::pop3::server::backend::{Backend, Brought, Error, Expiry, LoginError, Maildrop, Message};
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::store::{self, Grown, Origin, Result, Store, Wake, With};
@@ -24,6 +24,9 @@ struct State {
     last_login: BTreeMap<AccountId, Timestamp>,
 }
 
+/// After how many days each user's mail goes from INBOX by itself; `None`: never.
+pub type Expiries = BTreeMap<AccountId, Option<u32>>;
+
 /// Opens maildrops. One for each session.
 pub struct MaildropBackend {
     store: Store,
@@ -31,6 +34,7 @@ pub struct MaildropBackend {
     users: Arc<dyn Users>,
     locks: Maildrops,
     login_delay_ms: i64,
+    expiries: Arc<Expiries>,
     /// Who fetches what is not here, and what wakes the session then.
     bringer: Option<(Arc<dyn Bringer>, Wake)>,
 }
@@ -38,13 +42,20 @@ pub struct MaildropBackend {
 impl MaildropBackend {
     /// A backend whose deletions are made on behalf of `origin`.
     pub fn new(store: Store, origin: Origin, users: Arc<dyn Users>, locks: Maildrops) -> Self {
-        Self { store, origin, users, locks, login_delay_ms: 0, bringer: None }
+        Self { store, origin, users, locks, login_delay_ms: 0, expiries: Arc::default(), bringer: None }
     }
 
     /// What is not here is fetched by `bringer`, and the session woken by `wake`; without one it cannot be had.
     #[must_use]
     pub fn fetching(mut self, bringer: Arc<dyn Bringer>, wake: Wake) -> Self {
         self.bringer = Some((bringer, wake));
+        self
+    }
+
+    /// Somebody removes old mail; who is not named keeps it.
+    #[must_use]
+    pub fn expiring(mut self, expiries: Arc<Expiries>) -> Self {
+        self.expiries = expiries;
         self
     }
 
@@ -60,6 +71,11 @@ impl Backend for MaildropBackend {
 
     fn login(&mut self, credentials: &Credentials, now: Timestamp) -> std::result::Result<MailMaildrop, LoginError> {
         self.open(self.users.check(credentials), now)
+    }
+
+    fn expiry(&self) -> Expiry {
+        let days: BTreeSet<Option<u32>> = self.expiries.values().copied().collect();
+        Expiry { least_days: days.iter().copied().flatten().min(), differs: days.len() > 1 }
     }
 
     fn offers_tokens(&self) -> bool {
@@ -103,7 +119,9 @@ impl MaildropBackend {
             None => (None, Arc::new(|| ()) as Wake),
         };
         let errands = Errands::new(account, bringer, wake);
-        MailMaildrop::open(self.store.clone(), self.origin, account, errands, lock, now).map_err(|error| {
+        let opened = MailMaildrop::open(self.store.clone(), self.origin, account, errands, lock, now);
+        let expires_days = self.expiries.get(&account).copied().flatten();
+        opened.map(|maildrop| MailMaildrop { expires_days, ..maildrop }).map_err(|error| {
             tracing::error!(%account, %error, "cannot open a maildrop");
             LoginError::Unavailable
         })
@@ -118,6 +136,7 @@ pub struct MailMaildrop {
     messages: Vec<Message>,
     places: Vec<Place>,
     errands: Errands,
+    expires_days: Option<u32>,
     _lock: Lock,
 }
 
@@ -160,13 +179,17 @@ impl MailMaildrop {
                 messages[place].octets = growth.of(places[place].size_bytes);
             }
         }
-        Ok(Self { store, origin, mailbox, messages, places, errands, _lock: lock })
+        Ok(Self { store, origin, mailbox, messages, places, errands, expires_days: None, _lock: lock })
     }
 }
 
 impl Maildrop for MailMaildrop {
     fn messages(&self) -> &[Message] {
         &self.messages
+    }
+
+    fn expires_days(&self) -> Option<u32> {
+        self.expires_days
     }
 
     fn bring(&mut self, place: usize, header_only: bool) -> std::result::Result<Brought, Error> {

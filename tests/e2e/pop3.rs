@@ -6,7 +6,7 @@ use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
 use crate::support::pop3::Pop3;
 use crate::support::proxy::Proxy;
-use crate::support::refserver::{self, RefServer};
+use crate::support::refserver::{self, Options, RefServer};
 use crate::support::wait::{SOON, wait_until};
 
 fn server() -> RefServer {
@@ -56,6 +56,20 @@ fn a_message_deleted_by_pop3_at_the_local_face_goes_upstream() {
     pop3.ok("DELE 2");
     pop3.ok("QUIT");
     wait_until("the message to go upstream", SOON, || server.login("ada").select("INBOX").exists() == 4);
+}
+
+#[test]
+fn what_expires_is_told_before_the_login_and_after_it() {
+    let config = "[[retention]]\nmailbox = \"INBOX\"\nuser = \"bob\"\ndays = 30\n".to_owned();
+    let server = RefServer::start(&Options { users: &["ada", "bob"], config, ..Options::default() });
+    for (user, told) in [("ada", "EXPIRE NEVER\r\n"), ("bob", "EXPIRE 30\r\n")] {
+        let mut pop3 = Pop3::connect(server.address("pop3")).expect("refserver listens");
+        let said = |pop3: &mut Pop3| String::from_utf8(pop3.lines("CAPA")).expect("text");
+        assert!(said(&mut pop3).contains("EXPIRE 30 USER\r\n"));
+        pop3.ok(&format!("USER {user}"));
+        pop3.ok(&format!("PASS {}", refserver::PASSWORD));
+        assert!(said(&mut pop3).contains(told), "{user}");
+    }
 }
 
 fn taken_from(server: &RefServer, keep: &str) -> Agent {

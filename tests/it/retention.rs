@@ -1,7 +1,7 @@
 //! Retention rules: what was in its mailbox for long enough goes, or is archived, and nothing else is touched; sessions are told.
 
 use mailtide::config::mailboxes::Retention;
-use mailtide::refserver::retention::{Done, follow};
+use mailtide::refserver::retention::{Done, expiries, follow};
 use mailtide::serve::neighbours::{Neighbours, SHARED_ACCOUNT};
 use mailtide::store::{Origin, check};
 use mailtide::types::{AccountId, MailboxName, Timestamp};
@@ -93,4 +93,19 @@ fn a_rule_is_for_whom_it_says_and_for_what_is_nobodys() {
     let archived = [("Team".to_owned(), 1, Some("Done".to_owned()))];
     assert_eq!(town.follow(&[rule("Shared/Team", 1, Some("Shared/Done"))], due), archived);
     assert_eq!(town.follow(&[rule("INBOX", 1, None)], due), [("INBOX".to_owned(), 1, None)]);
+}
+
+#[test]
+fn what_pop3_tells_of_it_is_the_strictest_rule_of_each_inbox() {
+    let accounts = [("alice".to_owned(), AccountId::new(1)), ("bob".to_owned(), AccountId::new(2))];
+    let of_bob = |days| Retention { user: Some("bob".to_owned()), ..rule("inbox", days, Some("Archive")) };
+    for (rules, alice, bob) in [
+        (vec![rule("Trash", 3, None)], None, None),
+        (vec![rule("INBOX", 30, None)], Some(30), Some(30)),
+        (vec![of_bob(7)], None, Some(7)),
+        (vec![rule("INBOX", 30, None), of_bob(7), of_bob(9)], Some(30), Some(7)),
+    ] {
+        let told = expiries(&accounts, &rules);
+        assert_eq!(told.into_values().collect::<Vec<_>>(), [alice, bob], "{rules:?}");
+    }
 }

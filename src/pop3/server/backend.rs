@@ -12,6 +12,11 @@ pub trait Backend: Send + 'static {
     /// Opens and locks the maildrop of a user who proved who they are. The lock goes with the maildrop's drop.
     fn login(&mut self, credentials: &Credentials, now: Timestamp) -> Result<Self::Maildrop, LoginError>;
 
+    /// What of [`Maildrop::expires_days`] is known before the login: of all users the least, and whether users differ.
+    fn expiry(&self) -> Expiry {
+        Expiry::default()
+    }
+
     /// Are there users with tokens?
     fn offers_tokens(&self) -> bool {
         false
@@ -38,6 +43,14 @@ pub trait Backend: Send + 'static {
     }
 }
 
+/// How long mail is left in maildrops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expiry {
+    /// `None`: for ever, of every user.
+    pub least_days: Option<u32>,
+    pub differs: bool,
+}
+
 /// Why there is no maildrop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
@@ -59,6 +72,11 @@ pub enum LoginError {
 pub trait Maildrop: Send + 'static {
     /// The messages, in the order of their numbers.
     fn messages(&self) -> &[Message];
+
+    /// After how many days in it a message goes by itself; `None`: never (RFC 2449 section 6.7).
+    fn expires_days(&self) -> Option<u32> {
+        None
+    }
 
     /// Brings what is not here of the message at `place` and is wanted: all of it, or with `header_only` its header. Where it
     /// has to come from elsewhere the session is woken once it is here, or cannot be had; asked again then.

@@ -118,11 +118,12 @@ impl<B: Backend> Session<B> {
     fn capa(&mut self) {
         let before_login = matches!(self.state, State::Authorization { .. });
         self.say("+OK");
-        for capability in
-            ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "LANG"]
-        {
+        for capability in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"] {
             self.say(capability);
         }
+        self.say(self.expire());
+        self.say("UTF8 USER");
+        self.say("LANG");
         let offer = self.offer();
         if before_login && offer.passwords {
             self.say("USER");
@@ -138,6 +139,21 @@ impl<B: Backend> Session<B> {
         }
         self.say("IMPLEMENTATION Mailtide");
         self.say(".");
+    }
+
+    /// RFC 2449 section 6.7: before the login the least that is in force for anybody, and whether to ask again.
+    fn expire(&self) -> String {
+        let (days, after) = match &self.state {
+            State::Transaction(transaction) => (transaction.maildrop.expires_days(), ""),
+            _ => {
+                let expiry = self.backend.expiry();
+                (expiry.least_days, if expiry.differs { " USER" } else { "" })
+            }
+        };
+        match days {
+            Some(days) => format!("EXPIRE {days}{after}"),
+            None => "EXPIRE NEVER".to_owned(),
+        }
     }
 
     /// RFC 6856 section 3: there is one language.

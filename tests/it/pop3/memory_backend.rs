@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use mailtide::message::octets::Meter;
-use mailtide::pop3::server::backend::{Backend, Error, LoginError, Maildrop, Message};
+use mailtide::pop3::server::backend::{Backend, Error, Expiry, LoginError, Maildrop, Message};
 use mailtide::pop3::server::{Config, Session, Tls};
 use mailtide::sasl::Credentials;
 use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
@@ -21,6 +21,8 @@ pub struct Memory {
     messages: Vec<String>,
     scram: bool,
     tokens: bool,
+    expiry: Expiry,
+    expires_days: Option<u32>,
     fail: Option<String>,
 }
 
@@ -28,6 +30,7 @@ pub struct MemoryMaildrop {
     log: Log,
     messages: Vec<String>,
     listing: Vec<Message>,
+    expires_days: Option<u32>,
     fail: Option<String>,
 }
 
@@ -43,6 +46,10 @@ impl Backend for Memory {
             _ => return Err(LoginError::Refused),
         }
         Ok(self.open())
+    }
+
+    fn expiry(&self) -> Expiry {
+        self.expiry
     }
 
     fn offers_tokens(&self) -> bool {
@@ -82,6 +89,7 @@ impl Memory {
             log: Arc::clone(&self.log),
             listing: self.messages.iter().enumerate().map(listing).collect(),
             messages: self.messages.clone(),
+            expires_days: self.expires_days,
             fail: self.fail.clone(),
         }
     }
@@ -90,6 +98,10 @@ impl Memory {
 impl Maildrop for MemoryMaildrop {
     fn messages(&self) -> &[Message] {
         &self.listing
+    }
+
+    fn expires_days(&self) -> Option<u32> {
+        self.expires_days
     }
 
     fn read(&mut self, place: usize, offset: u64, max: usize) -> Result<Vec<u8>, Error> {
@@ -111,10 +123,11 @@ impl Maildrop for MemoryMaildrop {
     }
 }
 
-/// Settings: tls (active, offered), plaintext-auth (yes), scram (yes), tokens (yes), fail, utf8-header (yes: one message with such a
+/// Settings: tls (active, offered), plaintext-auth (yes), scram (yes), tokens (yes), expire-days, expire-least-days, fail, utf8-header (yes: one message with such a
 /// header). Else the last of the four messages cannot be read.
 pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
     let setting = |name: &str| settings.get(name).map(String::as_str);
+    let number = |name: &str| setting(name).map(|text| text.parse::<u32>().expect("a number"));
     let log = Log::default();
     let tls = match setting("tls") {
         Some("active") => Tls::Active,
@@ -131,9 +144,11 @@ pub fn session(settings: &BTreeMap<String, String>) -> (Session<Memory>, Log) {
         messages,
         scram: setting("scram") == Some("yes"),
         tokens: setting("tokens") == Some("yes"),
+        expiry: Expiry { least_days: number("expire-least-days"), differs: true },
+        expires_days: number("expire-days"),
         fail: setting("fail").map(str::to_owned),
     };
-    let login_delay_seconds = setting("login-delay").map_or(0, |text| text.parse().expect("a number"));
+    let login_delay_seconds = number("login-delay").unwrap_or_default();
     let plaintext_auth = setting("plaintext-auth") == Some("yes");
     let scram_nonce = Some("3rfcNHYJY1ZVvWVs7j".to_owned());
     let hostname = "pop.here".to_owned();
