@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use super::account::Live;
 use super::daemon::Agent;
 use super::numbered::Numbered;
-use super::{acts, pinning, recovery, reports, search, settled, verify, why};
-use crate::control::outgoing::Flushed;
+use super::{acts, editing, pinning, recovery, reports, search, settled, verify, why};
+use crate::control::outgoing::{self, Flushed};
 use crate::control::report::{self, ClientConfig, ClientUser, Entry, Source, Status, Submission, Synced};
 use crate::control::{Failure, Handler, Request};
 use crate::journal::State;
@@ -134,10 +134,11 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
             json(&discarded)
         }
         Request::OutboxList { account, waiting, after } => {
+            let now = agent.common.clock.now();
             let all = |reader: &Reader<'_>, name: &str, id| {
                 let mut submissions = reader.submissions(id)?;
                 submissions.retain(|submission| !waiting || submission.state != SubmissionState::Settled);
-                submissions.iter().map(|submission| reports::submission(reader, name, submission)).collect()
+                submissions.iter().map(|submission| reports::submission(reader, name, submission, now)).collect()
             };
             let mut submissions = listed(agent, account.as_deref(), all)?;
             if let Some(after) = after {
@@ -167,11 +168,19 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
             steer(agent, id, move |txn| txn.schedule_submission(id, moment))
         }
         Request::OutboxSource { id } => json(&source(store, id)?),
+        Request::OutboxEdit { id } => steer(agent, id, move |txn| txn.open_in_editor(id)),
+        Request::OutboxEditEnd { id } => steer(agent, id, move |txn| txn.close_editor(id)),
+        Request::OutboxReplace { id, base64, to, author } => {
+            let replaced = editing::replace(agent, id, editing::Written { base64, to, author })?;
+            json(&outgoing::Replaced { by: submission(agent, replaced.by)?, have_it: replaced.have_it })
+        }
         Request::Conflicts { account } => json(&conflicts(agent, account.as_deref())?),
         Request::DismissConflicts { id } => dismiss(agent, id),
         Request::Gone { account } => json(&listed(agent, account.as_deref(), recovery::list)?),
         Request::Restore { ids, to } => json(&recovery::restore(agent, ids, to)?),
-        Request::Why { message_id } => json(&read(store, |reader| why::life(reader, &message_id))?),
+        Request::Why { message_id } => {
+            json(&read(store, |reader| why::life(reader, &message_id, agent.common.clock.now()))?)
+        }
         Request::Guard { account, mailbox, confirm } => guard(agent, &account, mailbox.as_deref(), confirm),
         Request::ClientConfig => json(&client_config(agent)),
     }
@@ -214,7 +223,7 @@ fn submission(agent: &Agent, id: SubmissionId) -> Result<Submission, Failure> {
     read(&agent.common.store, |reader| {
         let submission = reader.submission(id)?.ok_or(store::Error::NoSuchRow("message in the outbox"))?;
         let name = reader.account(submission.account)?.name;
-        reports::submission(reader, &name, &submission)
+        reports::submission(reader, &name, &submission, agent.common.clock.now())
     })
 }
 

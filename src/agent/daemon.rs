@@ -285,10 +285,12 @@ impl Daemon {
     }
 }
 
-/// Opens the store of a data folder.
+/// Opens the store of a data folder. Editors that were open are not, as far as is known.
 pub fn open_store(paths: &Paths, clock: &Clock) -> store::Result<Store> {
     let options = store::Options { executor: store::Executor::Thread, program: "syncd".to_owned(), max_bytes: None };
-    Store::open(&paths.data, &options, clock.now())
+    let opened = Store::open(&paths.data, &options, clock.now())?;
+    opened.write(store::Origin::LocalUser, clock.now(), |txn| txn.leave_editors())?;
+    Ok(opened)
 }
 
 async fn local_password(local: &Local, paths: &Paths) -> Result<Secret, StartError> {

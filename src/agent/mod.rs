@@ -12,6 +12,7 @@ pub mod command;
 mod control;
 pub mod daemon;
 mod distrust;
+mod editing;
 pub mod exit;
 pub mod faces;
 pub mod indexing;

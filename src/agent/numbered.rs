@@ -24,6 +24,9 @@ impl Numbered {
             | Request::OutboxCancel { id }
             | Request::OutboxRequeue { id }
             | Request::OutboxSchedule { id, .. }
+            | Request::OutboxEdit { id }
+            | Request::OutboxEditEnd { id }
+            | Request::OutboxReplace { id, .. }
             | Request::OutboxSource { id } => ("outgoing message", id.get(), "syncctl outbox list"),
             Request::DismissConflicts { id: Some(id) } => ("conflict", id.get(), "syncctl conflicts"),
             _ => return None,

@@ -7,7 +7,8 @@ use super::recovery;
 use crate::control::bodies::{Amount, Bodies, StoppedBy, Today};
 use crate::control::report;
 use crate::store::{
-    AbsentCounts, Conflict, NotGiven, Overview, Postponed, Reader, Result, Store, Submission, SubmissionState, Verdict,
+    AbsentCounts, Conflict, NotGiven, Overview, Postponed, Reader, RecipientState, Result, Store, Submission,
+    SubmissionState, Verdict,
 };
 use crate::sync::stock::Waiting;
 use crate::types::{AccountId, MessageId, QuotaUse, Timestamp};
@@ -136,12 +137,22 @@ fn glance(overview: Overview, blocked: Vec<report::Blocked>, live: &Live) -> rep
     }
 }
 
-/// A submission of the account called `account`.
-pub fn submission(reader: &Reader<'_>, account: &str, submission: &Submission) -> Result<report::Submission> {
-    let state = match (submission.state, submission.handed_over) {
-        (SubmissionState::Settled, Some(_)) => "handed-over",
-        (SubmissionState::Settled, None) => "failed",
-        (state, _) => state.as_str(),
+/// A submission of the account called `account`, as it is now.
+pub fn submission(
+    reader: &Reader<'_>,
+    account: &str,
+    submission: &Submission,
+    now: Timestamp,
+) -> Result<report::Submission> {
+    let has_failed = || !submission.places(RecipientState::Failed).is_empty();
+    let is_edited = submission.edited_until > now;
+    let state = match submission.state {
+        SubmissionState::Settled if submission.replaced_by.is_some() => "replaced",
+        SubmissionState::Settled if submission.handed_over.is_some() => "handed-over",
+        SubmissionState::Settled if has_failed() => "failed",
+        SubmissionState::Settled => "cancelled",
+        _ if is_edited => "being-edited",
+        state => state.as_str(),
     };
     let recipients = submission.envelope.recipients.iter().zip(&submission.recipients);
     let summary = reader.summary(submission.content)?;
@@ -163,8 +174,10 @@ pub fn submission(reader: &Reader<'_>, account: &str, submission: &Submission) -
             .collect(),
         size_bytes: summary.root.end,
         attempts: submission.attempts,
-        next_attempt: (submission.state == SubmissionState::Queued).then(|| submission.next_attempt.to_rfc3339()),
+        next_attempt: (submission.state == SubmissionState::Queued && !is_edited)
+            .then(|| submission.next_attempt.to_rfc3339()),
         last_error: submission.last_error.clone(),
+        replaced_by: submission.replaced_by,
     })
 }
 

@@ -3,10 +3,10 @@
 use super::{acts, recovery, reports};
 use crate::control::report::{Copy, Life, Place};
 use crate::store::{Error, Reader, Result};
-use crate::types::MessageId;
+use crate::types::{MessageId, Timestamp};
 
 /// Everything about the messages with that Message-ID, which may be given without its angle brackets.
-pub(super) fn life(reader: &Reader<'_>, message_id: &str) -> Result<Life> {
+pub(super) fn life(reader: &Reader<'_>, message_id: &str, now: Timestamp) -> Result<Life> {
     let bare = message_id.trim().trim_start_matches('<').trim_end_matches('>');
     let message_id = format!("<{bare}>");
     let ids = reader.messages_with_message_id(message_id.as_bytes())?;
@@ -14,7 +14,7 @@ pub(super) fn life(reader: &Reader<'_>, message_id: &str) -> Result<Life> {
     let submissions = reader.submissions_with_message_id(&message_id)?.into_iter().map(|id| {
         let submission = reader.submission(id)?.ok_or(Error::NoSuchMessage)?;
         let account = reader.account(submission.account)?.name;
-        reports::submission(reader, &account, &submission)
+        reports::submission(reader, &account, &submission, now)
     });
     Ok(Life { submissions: submissions.collect::<Result<Vec<_>>>()?, message_id, copies })
 }

@@ -29,6 +29,7 @@ impl Failure {
             Self::Daemon(CallError::Failed(failure)) => match failure.code {
                 control::Failure::NOT_FOUND | control::Failure::INVALID_PARAMS => Exit::Usage,
                 control::Failure::NOT_NOW => Exit::TempFail,
+                control::Failure::NOT_PERMITTED => Exit::NoPermission,
                 control::Failure::INTERNAL => Exit::Software,
                 _ => Exit::Failed,
             },
@@ -95,6 +96,7 @@ mod tests {
         for (failure, exit) in [
             (control::Failure::not_found("x"), Exit::Usage),
             (control::Failure::wrong("x"), Exit::Usage),
+            (control::Failure::not_permitted("x"), Exit::NoPermission),
             (control::Failure::not_possible("x"), Exit::Failed),
             (control::Failure::not_now("x"), Exit::TempFail),
             (control::Failure::internal("x"), Exit::Software),

@@ -67,6 +67,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
+    /// Waits until the daemon goes away, or says what it was not asked.
+    pub async fn closed(&mut self) {
+        let _ = self.incoming().await;
+    }
+
     async fn incoming(&mut self) -> Result<Incoming, CallError> {
         match read_line(&mut self.stream, limits::CONTROL_ANSWER_MAX_BYTES).await {
             Ok(Some(line)) => parse_incoming(&line).ok_or(CallError::Unintelligible),

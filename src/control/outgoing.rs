@@ -16,6 +16,15 @@ pub struct Flushed {
     pub paused: Vec<String>,
 }
 
+/// A message that goes in place of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The new one.
+    pub by: Submission,
+    /// Addresses that it would go to, had they not the old one already.
+    pub have_it: Vec<String>,
+}
+
 impl Submission {
     /// Whom it is for: the first few of many.
     pub fn addressees(&self) -> String {
@@ -30,6 +39,9 @@ impl Submission {
     /// Why it is not where it should be: what went wrong last for those who wait, else what the server said to those it
     /// refused.
     pub fn why(&self) -> String {
+        if let Some(by) = self.replaced_by {
+            return format!("message {by} goes in its place");
+        }
         if self.recipients.iter().any(Recipient::is_open) {
             return self.last_error.clone().unwrap_or_default();
         }
@@ -93,6 +105,7 @@ mod tests {
             attempts: 0,
             next_attempt: None,
             last_error: last_error.map(str::to_owned),
+            replaced_by: None,
         }
     }
 

@@ -252,7 +252,8 @@ pub struct Submission {
     pub id: SubmissionId,
     pub account: String,
     pub created: String,
-    /// `queued`, `sending`, `handed-over`, `failed` (no recipient got it), `held` or `parked`.
+    /// `queued`, `sending`, `being-edited`, `handed-over`, `failed` (no recipient got it), `held`, `parked`, `replaced` or
+    /// `cancelled`.
     pub state: String,
     pub filed: bool,
     pub message_id: String,
@@ -264,6 +265,9 @@ pub struct Submission {
     pub attempts: u32,
     pub next_attempt: Option<String>,
     pub last_error: Option<String>,
+    /// The message that goes in its place.
+    #[serde(default)]
+    pub replaced_by: Option<SubmissionId>,
 }
 
 /// An outgoing message's bytes.
@@ -276,7 +280,7 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
     pub address: String,
-    /// `waiting`, `accepted` or `failed`.
+    /// `waiting`, `accepted`, `failed` or `cancelled` (not sent there).
     pub state: String,
     pub reply: Option<String>,
 }

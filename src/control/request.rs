@@ -52,6 +52,14 @@ pub enum Request {
     OutboxFlush { account: Option<String> },
     /// Answered by a [`super::report::Source`].
     OutboxSource { id: SubmissionId },
+    /// It lies in an editor, and does not go out, until the next request says otherwise or this connection ends. Answered,
+    /// as that one, by the [`super::report::Submission`].
+    OutboxEdit { id: SubmissionId },
+    /// Nothing comes of the edit: it goes out when it would have.
+    OutboxEditEnd { id: SubmissionId },
+    /// Send another message in its place, and say so in one step: to these, but for those who have it already, with all that
+    /// was asked for it; by whom the new author is, if that is another. Answered by a [`super::outgoing::Replaced`].
+    OutboxReplace { id: SubmissionId, base64: String, to: Vec<String>, author: Option<String> },
     /// Answered by a list of [`super::report::Conflict`].
     Conflicts { account: Option<String> },
     /// Seen, and not to be listed any more: one, or all. Answered by their numbers.

@@ -1,5 +1,6 @@
 //! The daemon's end.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Request;
 use super::wire::{Failure, answer_line, notification_line, parse_request, read_line, write_line};
-use crate::types::limits;
+use crate::types::{SubmissionId, limits};
 
 /// Who answers.
 pub trait Handler: Send + Sync + 'static {
@@ -80,8 +81,23 @@ fn is_owner(stream: &UnixStream, owner: Option<u32>) -> bool {
     peer.is_some_and(|peer| peer == 0 || Some(peer) == owner)
 }
 
-/// One client: requests are answered one after the other, in order.
+/// One client: requests are answered one after the other, in order. What it had in an editor is closed with it.
 pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, handler: &impl Handler) -> io::Result<()> {
+    let mut open = BTreeSet::new();
+    let ended = answer_all(stream, handler, &mut open).await;
+    for id in open {
+        if let Err(failure) = handler.call(Request::OutboxEditEnd { id }).await {
+            tracing::warn!("message {id} waits for an editor that is closed, until syncd starts anew: {failure}");
+        }
+    }
+    ended
+}
+
+async fn answer_all(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    handler: &impl Handler,
+    open: &mut BTreeSet<SubmissionId>,
+) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(line) = read_line(&mut stream, limits::CONTROL_REQUEST_MAX_BYTES).await? {
         match parse_request(&line) {
@@ -93,7 +109,16 @@ pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, handler: &imp
                 return follow(&mut stream, handler, &mut changes).await;
             }
             Ok(numbered) => {
+                let (opens, closes) = match &numbered.request {
+                    Request::OutboxEdit { id } => (Some(*id), None),
+                    Request::OutboxEditEnd { id } | Request::OutboxReplace { id, .. } => (None, Some(*id)),
+                    _ => (None, None),
+                };
                 let answer = handler.call(numbered.request).await;
+                if answer.is_ok() {
+                    open.extend(opens);
+                    open.retain(|id| Some(*id) != closes);
+                }
                 write_line(&mut stream, &answer_line(&numbered.id, &answer)).await?;
             }
         }

@@ -21,6 +21,8 @@ impl Failure {
     pub const NOT_POSSIBLE: i64 = 2;
     /// Not now, but the same may be possible later.
     pub const NOT_NOW: i64 = 3;
+    /// It is not for this user to do.
+    pub const NOT_PERMITTED: i64 = 4;
     /// What is asked cannot be meant.
     pub const INVALID_PARAMS: i64 = -32602;
     /// The daemon's own fault.
@@ -39,6 +41,10 @@ impl Failure {
 
     pub fn not_now(why: impl std::fmt::Display) -> Self {
         Self { code: Self::NOT_NOW, message: why.to_string() }
+    }
+
+    pub fn not_permitted(why: impl std::fmt::Display) -> Self {
+        Self { code: Self::NOT_PERMITTED, message: why.to_string() }
     }
 
     pub fn wrong(why: impl std::fmt::Display) -> Self {

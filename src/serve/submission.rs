@@ -17,7 +17,7 @@ use crate::smtp::command::{MailFrom, RcptTo, Ret};
 use crate::smtp::reply::Refusal;
 use crate::smtp::server::backend::{self, Backend, LoginError};
 use crate::smtp::trace::Trace;
-use crate::store::{Error, NewSubmission, Origin, Store, Upload};
+use crate::store::{Error, NewSubmission, Origin, Store, StoredContent, Upload};
 use crate::types::{AccountId, Timestamp, limits};
 
 /// Whose mail it is, and what the user wants done with it.
@@ -163,18 +163,13 @@ impl backend::Upload for SubmissionUpload {
     fn finish(mut self, now: Timestamp) -> Result<backend::Taken, Refusal> {
         self.write_head()?;
         let content = self.upload.finish().map_err(|error| refusal(&error))?;
-        let message_id = content.summary.envelope.message_id.as_deref().unwrap_or_default();
-        let message_id = String::from_utf8_lossy(message_id).trim().to_owned();
-        // Within the window it can still be taken back.
-        let undo = Some(now.plus_ms(self.undo_ms)).filter(|_| self.undo_ms > 0);
-        let not_before = self.not_before.max(undo);
         let new = NewSubmission {
             account: self.account,
+            message_id: message_id(&content),
             content,
             envelope: self.envelope,
-            message_id,
             file: true,
-            not_before,
+            not_before: self.not_before.max(undo_until(self.undo_ms, now)),
         };
         let enqueued = self.store.write(Origin::LocalUser, now, move |txn| txn.enqueue(&new));
         enqueued.map(|id| backend::Taken::by_all(id.to_string())).map_err(|error| refusal(&error))
@@ -194,6 +189,17 @@ impl SubmissionUpload {
 /// Is there an empty line, at the beginning or around or after `seen`?
 fn has_header_end(head: &[u8], seen: usize) -> bool {
     head.starts_with(b"\r\n") || head[seen.saturating_sub(3)..].windows(4).any(|window| window == b"\r\n\r\n")
+}
+
+/// The Message-ID header of what was taken in.
+pub fn message_id(content: &StoredContent) -> String {
+    let message_id = content.summary.envelope.message_id.as_deref().unwrap_or_default();
+    String::from_utf8_lossy(message_id).trim().to_owned()
+}
+
+/// Until when a message that is submitted now can still be taken back.
+pub fn undo_until(undo_ms: i64, now: Timestamp) -> Option<Timestamp> {
+    Some(now.plus_ms(undo_ms)).filter(|_| undo_ms > 0)
 }
 
 fn domain_of(from: &MailFrom) -> Option<&str> {

@@ -174,6 +174,11 @@ const RULES: &[(&str, &str)] = &[
                                               WHERE r.submission_id = s.id AND r.state = 'waiting')",
     ),
     (
+        "a submission in whose place another goes is settled",
+        "SELECT 'submission ' || s.id || ' (' || s.state || ')' AS what FROM submission AS s
+         WHERE s.replaced_by IS NOT NULL AND (s.state <> 'settled' OR s.replaced_by <= s.id)",
+    ),
+    (
         "a submission is handed over when someone accepted it, and not before",
         "SELECT 'submission ' || s.id AS what FROM submission AS s
          WHERE (s.handed_over_ms IS NOT NULL) <> EXISTS (SELECT 1 FROM submission_recipient AS r

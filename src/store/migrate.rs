@@ -29,6 +29,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0016_ahead.sql"),
     include_str!("migrations/0017_tried.sql"),
     include_str!("migrations/0018_octets.sql"),
+    include_str!("migrations/0019_edited.sql"),
 ];
 
 /// The search index's.

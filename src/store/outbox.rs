@@ -33,6 +33,10 @@ pub struct Submission {
     /// When a server first said "not now".
     pub first_deferred: Option<Timestamp>,
     pub last_error: Option<String>,
+    /// It lies in an editor, and does not go out before; the past where it does not.
+    pub edited_until: Timestamp,
+    /// What goes in its place.
+    pub replaced_by: Option<SubmissionId>,
     /// As many as the envelope has recipients, in their order.
     pub recipients: Vec<RecipientStatus>,
 }
@@ -58,7 +62,7 @@ pub enum SubmissionState {
     Queued,
     /// An attempt has begun and its outcome is not recorded.
     Sending,
-    /// Each recipient was accepted or failed: nothing is left to send.
+    /// Each recipient was accepted, failed or was cancelled: nothing is left to send.
     Settled,
     /// Waits for the user to release it.
     Held,
@@ -100,6 +104,8 @@ pub enum RecipientState {
     Waiting,
     Accepted,
     Failed,
+    /// It is not sent there any more: the user took it back, or another message goes in its place.
+    Cancelled,
 }
 
 impl RecipientState {
@@ -109,6 +115,7 @@ impl RecipientState {
             Self::Waiting => "waiting",
             Self::Accepted => "accepted",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 }
@@ -141,6 +148,8 @@ impl Submission {
             next_attempt: Timestamp::from_unix_ms(row.get("next_attempt_ms")?),
             first_deferred: time("first_deferred_ms")?,
             last_error: row.get("last_error")?,
+            edited_until: Timestamp::from_unix_ms(row.get("edited_until_ms")?),
+            replaced_by: row.get::<_, Option<i64>>("replaced_by")?.map(SubmissionId::new),
             recipients: Vec::new(),
         })
     }
@@ -148,7 +157,8 @@ impl Submission {
 
 const SELECT: &str =
     "SELECT id, account_id, created_ms, content_id, envelope, message_id, state, handed_over_ms, filed,
-    copy_id, not_before_ms, delay_told, attempts, next_attempt_ms, first_deferred_ms, last_error FROM submission";
+    copy_id, not_before_ms, delay_told, attempts, next_attempt_ms, first_deferred_ms, last_error,
+    edited_until_ms, replaced_by FROM submission";
 
 impl Reader<'_> {
     /// The submission.
@@ -183,6 +193,7 @@ impl Reader<'_> {
         let mut select = self.conn().prepare_cached(
             "SELECT id, next_attempt_ms FROM submission
              WHERE account_id = ?1 AND state = 'queued' AND next_attempt_ms <= ?2 AND (next_attempt_ms, id) > (?3, ?4)
+               AND edited_until_ms <= ?2
              ORDER BY next_attempt_ms, id LIMIT ?5",
         )?;
         let (since, id, max) = (after.since.unix_ms(), after.id.get(), i64::try_from(max).unwrap_or(i64::MAX));
@@ -219,11 +230,16 @@ impl Reader<'_> {
 
     /// When the next submission is due; the past where one is already.
     pub fn next_submission_due(&self, account: AccountId) -> Result<Option<Timestamp>> {
+        // Two questions, each of which an index answers.
         let mut select = self.conn().prepare_cached(
-            "SELECT min(next_attempt_ms) AS due FROM submission WHERE account_id = ?1 AND state = 'queued'",
+            "SELECT (SELECT min(next_attempt_ms) FROM submission
+                     WHERE account_id = ?1 AND state = 'queued' AND edited_until_ms = 0) AS due,
+                    (SELECT min(max(next_attempt_ms, edited_until_ms)) FROM submission
+                     WHERE account_id = ?1 AND state = 'queued' AND edited_until_ms > 0) AS edited",
         )?;
-        let due: Option<i64> = select.query_row([account.get()], |row| row.get("due"))?;
-        Ok(due.map(Timestamp::from_unix_ms))
+        let moments: [Option<i64>; 2] =
+            select.query_row([account.get()], |row| Ok([row.get("due")?, row.get("edited")?]))?;
+        Ok(moments.into_iter().flatten().min().map(Timestamp::from_unix_ms))
     }
 
     fn submission_ids(&self, which: &str, account: AccountId, now: Timestamp) -> Result<Vec<SubmissionId>> {
@@ -243,6 +259,7 @@ impl Reader<'_> {
                 "waiting" => RecipientState::Waiting,
                 "accepted" => RecipientState::Accepted,
                 "failed" => RecipientState::Failed,
+                "cancelled" => RecipientState::Cancelled,
                 other => return Err(Error::Damaged(format!("a recipient is {other:?}"))),
             };
             let reply: Option<String> = row.get("reply")?;

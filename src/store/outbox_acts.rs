@@ -75,7 +75,7 @@ impl Txn<'_> {
     pub fn begin_attempt(&mut self, submission: SubmissionId) -> Result<Option<Submission>> {
         let mut update = self.conn().prepare_cached(
             "UPDATE submission SET state = 'sending', attempts = attempts + 1
-             WHERE id = ?1 AND state = 'queued' AND next_attempt_ms <= ?2",
+             WHERE id = ?1 AND state = 'queued' AND next_attempt_ms <= ?2 AND edited_until_ms <= ?2",
         )?;
         if update.execute([submission.get(), self.now().unix_ms()])? == 0 {
             return Ok(None);
@@ -227,22 +227,39 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// The user takes it back: it is forgotten. One that went out to some of its recipients already is not sent to the
-    /// others.
+    /// The user takes it back: it is forgotten, and what it went in the place of. One that went out to some of its
+    /// recipients already is not sent to the others.
     pub fn cancel_submission(&mut self, submission: SubmissionId) -> Result<()> {
         let found = self.submission_still_here(submission)?;
         if found.handed_over.is_none() {
-            let mut delete = self.conn().prepare_cached("DELETE FROM submission WHERE id = ?1")?;
+            let mut delete = self.conn().prepare_cached(
+                "WITH RECURSIVE taken_back (id) AS (
+                   VALUES (?1)
+                   UNION
+                   SELECT s.id FROM submission AS s JOIN taken_back AS t ON s.replaced_by = t.id
+                   WHERE NOT EXISTS (SELECT 1 FROM submission_recipient AS r
+                                     WHERE r.submission_id = s.id AND r.state <> 'cancelled'))
+                 DELETE FROM submission WHERE id IN (SELECT id FROM taken_back)",
+            )?;
             delete.execute([submission.get()])?;
         } else {
-            let mut update = self.conn().prepare_cached(
-                "UPDATE submission_recipient SET state = 'failed', told = 1
-                 WHERE submission_id = ?1 AND state = 'waiting'",
-            )?;
-            update.execute([submission.get()])?;
-            self.set_submission_state(submission, SubmissionState::Settled)?;
+            self.settle_rest(submission)?;
         }
         self.touch(found.account);
+        Ok(())
+    }
+
+    /// It is not sent to those who wait for it; why they did does not matter any more.
+    pub(super) fn settle_rest(&mut self, submission: SubmissionId) -> Result<()> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission_recipient SET state = 'cancelled', reply = NULL
+             WHERE submission_id = ?1 AND state = 'waiting'",
+        )?;
+        update.execute([submission.get()])?;
+        let mut update = self.conn().prepare_cached(
+            "UPDATE submission SET state = 'settled', last_error = NULL, edited_until_ms = 0 WHERE id = ?1",
+        )?;
+        update.execute([submission.get()])?;
         Ok(())
     }
 
@@ -264,7 +281,7 @@ impl Txn<'_> {
         Ok(())
     }
 
-    fn submission_now(&self, submission: SubmissionId) -> Result<Submission> {
+    pub(super) fn submission_now(&self, submission: SubmissionId) -> Result<Submission> {
         self.reader().submission(submission)?.ok_or(NO_SUBMISSION)
     }
 

@@ -11,8 +11,16 @@ pub enum Stays {
          still waits"
     )]
     BeingSent,
+    #[error("it is being edited: close that editor first")]
+    BeingEdited,
     #[error("it has gone out already")]
     Sent,
+    #[error("it was cancelled")]
+    Cancelled,
+    #[error("message {0} goes in its place")]
+    Replaced(SubmissionId),
+    #[error("nobody is left to send it to")]
+    NobodyLeft,
     #[error("it was tried for everyone; `syncctl outbox requeue {0}` tries those again for whom it failed")]
     Failed(SubmissionId),
     #[error("it is held; `syncctl outbox release {0}` sends it")]
@@ -26,7 +34,7 @@ pub enum Stays {
 impl Stays {
     /// Could the same word be done later?
     pub const fn is_temporary(self) -> bool {
-        matches!(self, Self::BeingSent)
+        matches!(self, Self::BeingSent | Self::BeingEdited)
     }
 
     /// What keeps a message from being held, released, put off or cancelled.
@@ -34,10 +42,16 @@ impl Stays {
         match submission.state {
             SubmissionState::Queued | SubmissionState::Held | SubmissionState::Parked => None,
             SubmissionState::Sending => Some(Self::BeingSent),
-            SubmissionState::Settled => Some(match submission.places(RecipientState::Failed).is_empty() {
-                true => Self::Sent,
-                false => Self::Failed(submission.id),
-            }),
+            SubmissionState::Settled => Some(Self::of_done(submission).unwrap_or(Self::Failed(submission.id))),
+        }
+    }
+
+    /// What keeps another message from going in its place.
+    pub(super) fn of_written(submission: &Submission) -> Option<Self> {
+        match submission.state {
+            SubmissionState::Queued | SubmissionState::Held | SubmissionState::Parked => None,
+            SubmissionState::Sending => Some(Self::BeingSent),
+            SubmissionState::Settled => Self::of_done(submission),
         }
     }
 
@@ -51,8 +65,18 @@ impl Stays {
                 Some(Self::Later(submission.id, submission.not_before))
             }
             SubmissionState::Queued if !has_failed && submission.last_error.is_none() => Some(Self::NotFailed),
-            SubmissionState::Settled if !has_failed => Some(Self::Sent),
-            SubmissionState::Queued | SubmissionState::Settled | SubmissionState::Parked => None,
+            SubmissionState::Settled => Self::of_done(submission),
+            SubmissionState::Queued | SubmissionState::Parked => None,
+        }
+    }
+
+    /// What settled a message for good; none where someone failed.
+    fn of_done(submission: &Submission) -> Option<Self> {
+        match submission.replaced_by {
+            Some(by) => Some(Self::Replaced(by)),
+            None if !submission.places(RecipientState::Failed).is_empty() => None,
+            None if submission.handed_over.is_some() => Some(Self::Sent),
+            None => Some(Self::Cancelled),
         }
     }
 }

@@ -317,8 +317,15 @@ pub const SHUTDOWN_GRACE_MS: u64 = 3_000;
 /// Outgoing messages told in one answer to who asks for them piece by piece: an answer of half a megabyte or so.
 pub const OUTBOX_PAGE: usize = 1000;
 
-/// One line from syncctl: a method with a few names.
-pub const CONTROL_REQUEST_MAX_BYTES: usize = 64 * 1024;
+/// One line from syncctl: a method with a few names, or with a message as large as one that is shown.
+pub const CONTROL_REQUEST_MAX_BYTES: usize = CONTROL_ANSWER_MAX_BYTES;
+
+/// How long a message waits for its editor where nobody knows whether that is still open: syncctl looks for a daemon that
+/// was started anew once a second, and a machine may be slow.
+pub const EDITOR_GRACE_MS: i64 = 2 * 60_000;
+
+/// How long a message lies in an editor that stays open: whoever comes back from a journey finds it there.
+pub const EDITOR_MAX_MS: i64 = 31 * 24 * 60 * 60_000;
 
 /// One line from syncd: the status of [`MAILBOXES_MAX`] mailboxes, each with a name of usual length.
 pub const CONTROL_ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;

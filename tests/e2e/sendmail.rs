@@ -34,11 +34,34 @@ impl Desk {
         self.run(env!("CARGO_BIN_EXE_syncctl").as_ref(), &[&["sendmail"], arguments].concat(), input)
     }
 
-    fn run(&self, program: &std::path::Path, arguments: &[&str], input: &str) -> Said {
+    /// A program of a few lines.
+    fn script(&self, name: &str, lines: &str) -> std::path::PathBuf {
+        let path = self.agent.folder().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{lines}")).expect("a writable folder");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("ours");
+        path
+    }
+
+    fn edit(&self, id: &str, editor: &str) -> Command {
+        let mut command = self.agent.command(env!("CARGO_BIN_EXE_syncctl"));
+        command.args(["outbox", "edit", id]).env("VISUAL", editor).env("TMPDIR", self.agent.folder());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// A command of syncctl, for a shell.
+    fn ctl(&self, command: &str) -> String {
+        let command_line = self.agent.command(env!("CARGO_BIN_EXE_syncctl"));
+        let words = std::iter::once(command_line.get_program()).chain(command_line.get_args());
+        let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        format!("{} {command}", words.join(" "))
+    }
+
+    fn run(&self, program: &std::path::Path, arguments: &[&str], input: impl AsRef<[u8]>) -> Said {
         let mut command = self.agent.command(program.to_str().expect("a plain path"));
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("a program");
-        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+        child.stdin.take().expect("piped").write_all(input.as_ref()).expect("it reads");
         let output = child.wait_with_output().expect("it ends");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
@@ -182,30 +205,33 @@ fn for_a_while_it_can_be_taken_back_sent_later_or_written_anew() {
     let past = desk.agent.ctl(&["outbox", "later", &second, "2026-01-01T00:00:00Z"]);
     assert!(past.code == 64 && past.err.contains("is past"), "what is past by mistake sends nothing: {past:?}");
     desk.agent.ctl_ok(&["outbox", "later", &second, "2d"]);
-    let editor = desk.agent.folder().join("editor");
-    std::fs::write(&editor, "#!/bin/sh\nsed -i -e 's/x@far/w@far/' -e 's/^one/ONE/' \"$1\"\n")
-        .expect("a writable folder");
-    std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o700)).expect("ours");
+    let editor = desk.script("editor", "sed -i -e 's/x@far/w@far/' -e 's/^one/ONE/' \"$1\"\n");
     let mut edit = desk.agent.command(env!("CARGO_BIN_EXE_syncctl"));
     let edit = edit.args(["outbox", "edit", &third]).env("VISUAL", "").env("EDITOR", &editor);
     let edited = edit.output().expect("a program");
     assert!(edited.status.success(), "an empty VISUAL is none: {edited:?}");
     let outbox = desk.outbox();
-    assert_eq!(outbox.len(), 2);
-    let fourth = outbox[1]["id"].to_string();
-    assert_eq!(Desk::recipients(&outbox[1]), ["w@far.example", "y@far.example"]);
+    assert_eq!(outbox.len(), 3);
+    let fourth = outbox[2]["id"].to_string();
+    assert_eq!((&outbox[1]["state"], &outbox[1]["replaced_by"]), (&"replaced".into(), &outbox[2]["id"]));
+    let told = String::from_utf8(edited.stdout).expect("text");
+    let replaced = format!(
+        "Message {third} was replaced by message {fourth}, which goes to y@far.example, w@far.example, not before "
+    );
+    assert!(told.starts_with(&replaced), "{told}");
+    assert_eq!(Desk::recipients(&outbox[2]), ["y@far.example", "w@far.example"]);
     assert!(desk.sink.delivered().is_empty(), "it could still be taken back");
     desk.agent.ctl_ok(&["outbox", "release", &fourth]);
     wait_until("the delivery", SOON, || !desk.sink.delivered().is_empty());
     let delivered = desk.sink.delivered();
-    assert_eq!((delivered.len(), delivered[0].to.join(" ")), (1, "w@far.example y@far.example".to_owned()));
+    assert_eq!((delivered.len(), delivered[0].to.join(" ")), (1, "y@far.example w@far.example".to_owned()));
     assert!(String::from_utf8_lossy(&delivered[0].bytes).ends_with("\r\n\r\nONE\r\n.\r\ntwo\r\n"));
     let waiting = || desk.agent.ctl_json(&["outbox", "list", "--waiting", "--json"]);
     wait_until("the delivery to be noted", SOON, || waiting().as_array().is_some_and(|all| all.len() == 1));
     let late = desk.agent.ctl(&["outbox", "edit", &fourth]);
     assert!(late.code == 1 && late.err.contains("has gone out already"), "no editor opens: {late:?}");
     assert_eq!(waiting()[0]["id"].to_string(), second);
-    assert_eq!(desk.outbox().len(), 2, "what was sent lately is listed, too");
+    assert_eq!(desk.outbox().len(), 3, "what was sent lately is listed, too");
 }
 
 #[test]
@@ -215,10 +241,8 @@ fn an_edit_that_comes_to_nothing_leaves_the_message_to_go_out_when_it_would_have
     let before = desk.outbox().remove(0);
     assert_eq!((&before["state"], &before["subject"]), (&"queued".into(), &"hi".into()), "{before}");
     let id = before["id"].to_string();
-    let refusing = desk.agent.folder().join("refusing");
     // What is written and cannot be sent is kept.
-    std::fs::write(&refusing, "#!/bin/sh\nprintf 'To: no address\\n\\n' >\"$1\"\n").expect("a writable folder");
-    std::fs::set_permissions(&refusing, std::fs::Permissions::from_mode(0o700)).expect("ours");
+    let refusing = desk.script("refusing", "printf 'To: no address\\n\\n' >\"$1\"\n");
     for (editor, code, told) in [
         ("false", 1, "stays as it was"),
         ("/nowhere/editor", 1, "cannot edit with /nowhere/editor"),
@@ -227,9 +251,7 @@ fn an_edit_that_comes_to_nothing_leaves_the_message_to_go_out_when_it_would_have
         ("sed -i s/bea@home/eve@home/", 77, "no account here sends as eve@home.example"),
         (refusing.to_str().expect("a plain path"), 64, "what you wrote is in "),
     ] {
-        let mut edit = desk.agent.command(env!("CARGO_BIN_EXE_syncctl"));
-        let edit = edit.args(["outbox", "edit", &id]).env("VISUAL", editor).env("TMPDIR", desk.agent.folder());
-        let said = edit.output().expect("a program");
+        let said = desk.edit(&id, editor).output().expect("a program");
         let words = String::from_utf8([said.stdout, said.stderr].concat()).expect("text");
         assert_eq!(said.status.code(), Some(code), "{editor}: {words}");
         assert!(words.contains(told), "{editor}: {words}");
@@ -243,23 +265,62 @@ fn an_edit_that_comes_to_nothing_leaves_the_message_to_go_out_when_it_would_have
 }
 
 #[test]
-fn a_message_whose_editor_was_killed_with_syncctl_is_put_off_for_a_while_only() {
+fn an_editor_that_is_killed_with_syncctl_keeps_nothing_back() {
     let desk = Desk::offline("");
     assert_eq!(desk.sendmail(&["-t", "-i"], LETTER).code, 0);
     let before = desk.outbox().remove(0);
-    let mut edit = desk.agent.command(env!("CARGO_BIN_EXE_syncctl"));
-    let killer = desk.agent.folder().join("killer");
-    std::fs::write(&killer, "#!/bin/sh\nkill -9 $PPID\n").expect("a writable folder");
-    std::fs::set_permissions(&killer, std::fs::Permissions::from_mode(0o700)).expect("ours");
-    let edit = edit.args(["outbox", "edit", &before["id"].to_string()]);
-    let edit = edit.env("VISUAL", &killer).env("TMPDIR", desk.agent.folder());
-    assert_eq!(edit.output().expect("a program").status.code(), None, "it was killed");
-    let now = desk.outbox().remove(0);
-    let moment = |entry: &serde_json::Value| {
-        let text = entry["next_attempt"].as_str().expect("a moment");
-        mailtide::types::Timestamp::parse_rfc3339(text).expect("RFC 3339").unix_ms()
-    };
-    assert_eq!(now["state"], "queued");
-    let put_off = moment(&now) - moment(&before);
-    assert!((1..=11 * 60_000).contains(&put_off), "{put_off} ms");
+    let id = before["id"].to_string();
+    let seen = desk.agent.folder().join("seen");
+    let killer = desk.script("killer", &format!("{} >{}\nkill -9 $PPID\n", desk.ctl("outbox list"), seen.display()));
+    let edited = desk.edit(&id, killer.to_str().expect("a plain path")).output().expect("a program");
+    assert_eq!(edited.status.code(), None, "it was killed");
+    let seen = std::fs::read_to_string(seen).expect("it was written");
+    assert!(seen.contains("being edited"), "{seen}");
+    wait_until("the editor to be known to be closed", SOON, || desk.outbox().remove(0) == before);
+}
+
+#[test]
+fn a_message_lies_in_its_editor_whatever_daemon_there_is_and_goes_out_as_it_was_written() {
+    let mut desk = Desk::offline("");
+    let head = "From: bea@home.example\r\nTo: x@far.example\r\nSubject: hi\r\n\r\n";
+    let bytes = [head.as_bytes(), b"\xe9\r\none\r\n"].concat();
+    let options = "RET=HDRS ENVID=abc BODY=8BITMIME HOLDFOR=3600";
+    let session = ["EHLO c\r\n", &format!("MAIL FROM:<bea@home.example> {options}\r\n")].concat();
+    let session = session + "RCPT TO:<x@far.example> NOTIFY=NEVER ORCPT=rfc822;y@z\r\nDATA\r\n";
+    let session = [session.as_bytes(), &bytes, b".\r\nQUIT\r\n"].concat();
+    let said = desk.run(env!("CARGO_BIN_EXE_syncctl").as_ref(), &["sendmail", "-bs"], &session);
+    assert!(said.out.contains("\r\n221 "), "{said:?}");
+    let before = desk.outbox().remove(0);
+    let id = before["id"].to_string();
+    let show = |agent: &Agent, id: &str| agent.ctl_json(&["outbox", "show", id, "--json"]);
+    // The editor is open until it is told to write.
+    let gate = desk.agent.folder().join("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().expect("mkfifo").success());
+    let editor = format!(
+        "grep -q \"$(printf '\\r')\" \"$1\" && exit 1\nread line <{}\nsed -i 's/^one/ONE/' \"$1\"\n",
+        gate.display()
+    );
+    let editor = desk.script("editor", &editor);
+    let edit = desk.edit(&id, editor.to_str().expect("a plain path")).spawn().expect("a program");
+    wait_until("the editor", SOON, || show(&desk.agent, &id)["state"] == "being-edited");
+    let second = || desk.edit(&id, "true").output().expect("a program");
+    assert_eq!(second().status.code(), Some(75), "one editor at a time");
+    desk.agent.kill();
+    desk.agent.start();
+    // While a daemon that was started anew does not know of the editor, it lets another one have it.
+    let second = || desk.edit(&id, "true").output().expect("a program");
+    wait_until("the editor to be known", SOON, || second().status.code() == Some(75));
+    assert_eq!(show(&desk.agent, &id)["state"], "being-edited");
+    std::fs::write(&gate, "now\n").expect("the editor reads");
+    let output = edit.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    let by = show(&desk.agent, &id)["replaced_by"].to_string();
+    let new = show(&desk.agent, &by);
+    assert_eq!(new["next_attempt"], before["next_attempt"], "it goes when it was to go");
+    desk.agent.ctl_ok(&["online"]);
+    desk.agent.ctl_ok(&["outbox", "release", &by]);
+    wait_until("the delivery", SOON, || desk.sink.count() == 1);
+    let delivered = desk.sink.delivered().remove(0);
+    let sent = [head.as_bytes(), b"\xe9\r\nONE\r\n"].concat();
+    assert!(delivered.bytes.ends_with(&sent), "{:?}", String::from_utf8_lossy(&delivered.bytes));
 }

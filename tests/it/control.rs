@@ -1,13 +1,15 @@
 //! The control protocol, both ends over an in-memory stream.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mailtide::control::client::{CallError, Client};
 use mailtide::control::report::Status;
 use mailtide::control::server::{Handler, converse};
+use mailtide::control::wire::request_line;
 use mailtide::control::{Failure, Request};
-use mailtide::types::{EntryId, limits};
+use mailtide::types::{EntryId, SubmissionId, limits};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex};
 use tokio::sync::watch;
@@ -92,9 +94,46 @@ async fn every_line_is_answered_as_json_rpc_asks() {
 #[tokio::test]
 async fn a_line_without_end_is_not_kept() {
     let (mut peer, ours) = duplex(1024 * 1024);
-    peer.write_all(&vec![b'x'; limits::CONTROL_REQUEST_MAX_BYTES + 1]).await.expect("written");
-    let error = converse(ours, &Daemon::new()).await.expect_err("refused");
-    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    let line = vec![b'x'; limits::CONTROL_REQUEST_MAX_BYTES + 1];
+    let daemon = Daemon::new();
+    let (written, ended) = tokio::join!(peer.write_all(&line), converse(ours, &daemon));
+    written.expect("written");
+    assert_eq!(ended.expect_err("refused").kind(), std::io::ErrorKind::InvalidData);
+}
+
+/// Takes every edit, and notes in which order they began and ended.
+#[derive(Default)]
+struct Desk(Mutex<Vec<Request>>);
+
+impl Handler for Desk {
+    async fn call(&self, request: Request) -> Result<Value, Failure> {
+        let is_sent = matches!(request, Request::OutboxEdit { id } if id == SubmissionId::new(9));
+        self.0.lock().expect("held by none").push(request);
+        if is_sent { Err(Failure::not_possible("it has gone out already")) } else { Ok(Value::Null) }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+}
+
+#[tokio::test]
+async fn an_editor_is_closed_with_its_connection_however_that_ends() {
+    let [one, two, three, nine] = [1, 2, 3, 9].map(SubmissionId::new);
+    let edits = [one, two, three, nine].map(|id| Request::OutboxEdit { id });
+    let replace = Request::OutboxReplace { id: two, base64: String::new(), to: Vec::new(), author: None };
+    let asked: Vec<Request> = edits.into_iter().chain([Request::OutboxEditEnd { id: one }, replace]).collect();
+    for (end, is_clean) in [(&b""[..], true), (b"{ cut", true), (b"\xff\n", false)] {
+        let (mut peer, ours) = duplex(1024 * 1024);
+        let lines: String = asked.iter().map(|request| format!("{}\n", request_line(1, request))).collect();
+        peer.write_all(&[lines.as_bytes(), end].concat()).await.expect("written");
+        peer.shutdown().await.expect("closed");
+        let desk = Desk::default();
+        assert_eq!(converse(ours, &desk).await.is_ok(), is_clean);
+        let seen = desk.0.into_inner().expect("held by none");
+        assert_eq!(seen[..asked.len()], asked);
+        assert_eq!(seen[asked.len()..], [Request::OutboxEditEnd { id: three }], "of those it had open still");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,8 @@
 //! `syncctl outbox edit`: a message out of the outbox, changed in an editor and sent in its place.
 //!
-//! Rules: while it is edited it is put off, a while at a time, so that it goes out when it would have, whatever becomes of
-//! this program; the new one is durable in the outbox before the old one goes; whoever has it already does not get it
-//! again; what was written is never lost. It goes to whom it went before, but for those whose names were taken out of its
-//! header, and to those whose names were put in.
+//! Rules: it does not go out while it lies in the editor, which the daemon knows by this program's connection; the daemon puts
+//! the new one in its place in one step; what was written is never lost. It goes to whom it went before, but for those whose
+//! names were taken out of its header, and to those whose names were put in.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,68 +12,80 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::editor::{self, Draft};
+use super::lines;
 use crate::agent::Exit;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::sendmail::letter::Letter;
 use crate::cli::sendmail::no_address;
-use crate::cli::sendmail::submit::{self, Submission as Outgoing};
-use crate::control::Request;
-use crate::control::report::{ClientConfig, Source, Submission};
+use crate::control::outgoing::Replaced;
+use crate::control::report::{Source, Submission};
+use crate::control::{self, CallError, Client, Request};
 use crate::net::Clock;
 use crate::types::{SubmissionId, Timestamp};
 
-/// How far a message that is edited is put off. An editor that is suspended, with this program, may rest that long; after
-/// a kill the message waits no longer than that.
-const PUT_OFF_MS: i64 = 10 * 60_000;
-const PUT_OFF_AGAIN: Duration = Duration::from_secs(60);
+/// How often a daemon is looked for that went away.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(context: &mut Context, number: i64) -> Result<Exit, Failure> {
     let id = SubmissionId::new(number);
-    let submission: Submission = context.ask(&Request::OutboxShow { id }).await?;
-    if submission.state == "sending" {
-        return Err(said(format!("message {number} is being sent: try again in a moment"), Exit::TempFail));
-    }
-    if submission.state == "handed-over" {
-        return Err(said(format!("message {number} has gone out already"), Exit::Failed));
-    }
+    let mut daemon = context.daemon().await?;
+    let before: Submission = daemon.call(&Request::OutboxEdit { id }).await?;
     let old = source(context, id).await?;
     let editor = editor::of(["VISUAL", "EDITOR"].map(|name| std::env::var(name).ok()));
-    let failed = |cause: io::Error| said(format!("cannot edit with {editor}: {cause}"), Exit::Failed);
-    let draft = Draft::of(&old).map_err(failed)?;
-    put_off(context, id).await?;
-    let edited = edited(context, id, &draft, &editor).await;
-    let written = edited.and_then(|()| draft.bytes().map_err(failed)).and_then(|new| match new.trim_ascii() {
-        b"" => Err(said("nothing was written", Exit::Failed)),
-        _ => Ok(new),
-    });
-    let new = match written {
-        Ok(new) if new == old => {
-            put_back(context, &submission).await?;
-            context.screen.line("Nothing was changed.")?;
-            return Ok(Exit::Done);
+    let draft = Draft::of(&lines::to_editor(&old)).map_err(|cause| cannot_edit(&editor, &cause))?;
+    let written = edited(context, id, &mut daemon, &draft, &editor).await;
+    let written = written.and_then(|()| draft.bytes().map_err(|cause| cannot_edit(&editor, &cause)));
+    let outcome = match written.map(|written| lines::from_editor(&old, &written)) {
+        Ok(new) if new == old => Ok(None),
+        Ok(new) if new.trim_ascii().is_empty() => {
+            Err(said("nothing was written; the message stays as it was", Exit::Failed))
         }
-        Ok(new) => new,
+        Ok(new) => match replace(context, &before, &old, &new).await {
+            Ok(replaced) => Ok(Some(replaced)),
+            Err(failure) => Err(kept(&failure.message().unwrap_or_default(), draft, failure.exit())),
+        },
         Err(failure) => {
-            // Without a daemon it goes out when it was put off to.
-            let _ = put_back(context, &submission).await;
             let message = format!("{}; the message stays as it was", failure.message().unwrap_or_default());
-            let is_written_on = draft.bytes().is_ok_and(|new| new != old && !new.trim_ascii().is_empty());
-            return Err(said(if is_written_on { kept(&message, draft) } else { message }, failure.exit()));
+            let written = draft.bytes().map(|written| lines::from_editor(&old, &written));
+            let is_written_on = written.is_ok_and(|new| new != old && !new.trim_ascii().is_empty());
+            Err(if is_written_on { kept(&message, draft, failure.exit()) } else { said(message, failure.exit()) })
         }
     };
-    match replace(context, &submission, &old, &new).await {
-        Ok(()) => {
-            context.screen.line(&format!("Message {number} was replaced by what you wrote."))?;
-            Ok(Exit::Done)
-        }
-        Err(failure) => Err(said(kept(&failure.message().unwrap_or_default(), draft), failure.exit())),
+    if let Ok(Some(replaced)) = outcome {
+        context.done(&replaced, &told(number, &replaced, Clock::system().now()))?;
+        return Ok(Exit::Done);
     }
+    // Without a daemon it is closed with the connection.
+    let closed = daemon.call(&Request::OutboxEditEnd { id }).await.unwrap_or(before);
+    outcome?;
+    context.done(&closed, "Nothing was changed.")?;
+    Ok(Exit::Done)
 }
 
 /// The same, and where the draft is, which stays.
-fn kept(message: &str, draft: Draft) -> String {
-    format!("{message}; what you wrote is in {}", draft.keep().display())
+fn kept(message: &str, draft: Draft, exit: Exit) -> Failure {
+    said(format!("{message}; what you wrote is in {}", draft.keep().display()), exit)
+}
+
+fn cannot_edit(editor: &str, cause: &io::Error) -> Failure {
+    said(format!("cannot edit with {editor}: {cause}"), Exit::Failed)
+}
+
+/// What became of it.
+fn told(number: i64, replaced: &Replaced, now: Timestamp) -> String {
+    let Replaced { by, have_it } = replaced;
+    let next = by.next_attempt.as_deref().and_then(Timestamp::parse_rfc3339);
+    let when = match next.filter(|next| *next > now) {
+        _ if by.state == "held" => "; it is held until it is released".to_owned(),
+        Some(at) => format!(", not before {}", at.to_rfc3339()),
+        None => String::new(),
+    };
+    let note = match have_it.is_empty() {
+        true => String::new(),
+        false => format!(" It does not go to {}, who got it as it was.", have_it.join(", ")),
+    };
+    format!("Message {number} was replaced by message {}, which goes to {}{when}.{note}", by.id, by.open_addressees())
 }
 
 /// The message's bytes.
@@ -84,19 +95,17 @@ pub(super) async fn source(context: &mut Context, id: SubmissionId) -> Result<Ve
 }
 
 /// The user at work on the draft.
-async fn edited(context: &Context, id: SubmissionId, draft: &Draft, editor: &str) -> Result<(), Failure> {
-    let failed = |cause: io::Error| said(format!("cannot edit with {editor}: {cause}"), Exit::Failed);
-    let mut child = draft.open_in(editor).map_err(failed)?;
-    let putting_off = async {
-        loop {
-            tokio::time::sleep(PUT_OFF_AGAIN).await;
-            // A daemon that is away sends nothing.
-            let _ = put_off(context, id).await;
-        }
-    };
+async fn edited(
+    context: &Context,
+    id: SubmissionId,
+    daemon: &mut Client,
+    draft: &Draft,
+    editor: &str,
+) -> Result<(), Failure> {
+    let mut child = draft.open_in(editor).map_err(|cause| cannot_edit(editor, &cause))?;
     let status = tokio::select! {
         ended = editor::ended(&mut child) => ended?,
-        () = putting_off => return Ok(()),
+        () = stay(context, id, daemon) => return Ok(()),
     };
     match status.success() {
         true => Ok(()),
@@ -104,79 +113,40 @@ async fn edited(context: &Context, id: SubmissionId, draft: &Draft, editor: &str
     }
 }
 
-/// Has a message that would go out soon wait for the user. What is held, parked or settled does not go by itself.
-async fn put_off(context: &Context, id: SubmissionId) -> Result<(), Failure> {
-    let until = Clock::system().now().plus_ms(PUT_OFF_MS);
-    let submission: Submission = context.ask(&Request::OutboxShow { id }).await?;
-    let next = submission.next_attempt.as_deref().and_then(Timestamp::parse_rfc3339);
-    if submission.state == "queued" && next.is_none_or(|next| next < until) {
-        context.ask::<Submission>(&Request::OutboxSchedule { id, at: until.to_rfc3339() }).await?;
-    }
-    Ok(())
-}
-
-/// Has it go out when it would have, unless something else was said of it meanwhile.
-async fn put_back(context: &Context, before: &Submission) -> Result<(), Failure> {
-    let now: Submission = context.ask(&Request::OutboxShow { id: before.id }).await?;
-    match now.state.as_str() {
-        "queued" => due_as(context, before).await,
-        _ => Ok(()),
-    }
-}
-
-async fn due_as(context: &Context, before: &Submission) -> Result<(), Failure> {
-    if let Some(at) = before.next_attempt.clone() {
-        context.ask::<Submission>(&Request::OutboxSchedule { id: before.id, at }).await?;
-    }
-    Ok(())
-}
-
-/// Sends what was written in place of what was there. For the moment in which both are there, the old one is held: were
-/// this program killed then, it would not go out beside the new one.
-async fn replace(context: &Context, before: &Submission, old: &[u8], new: &[u8]) -> Result<(), Failure> {
-    let id = before.id;
-    let is_settled = ["handed-over", "failed"].contains(&before.state.as_str());
-    if before.state == "queued" {
-        context.ask::<Submission>(&Request::OutboxHold { id }).await?;
-    }
-    if let Err(failure) = submit(context, before, old, new).await {
-        due_as(context, before).await?;
-        return Err(failure);
-    }
-    if !is_settled {
-        context.ask::<Submission>(&Request::OutboxCancel { id }).await?;
-    }
-    Ok(())
-}
-
-async fn submit(context: &Context, before: &Submission, old: &[u8], new: &[u8]) -> Result<(), Failure> {
-    let (old, new) = (Letter::read(old, false), Letter::read(new, false));
-    let config: ClientConfig = context.ask(&Request::ClientConfig).await?;
-    let (user, from) = sender(&config, before, &old, &new)?;
-    let outgoing = Outgoing {
-        user,
-        from,
-        recipients: recipients(before, &old, &new)?,
-        notify: None,
-        ret: None,
-        envid: None,
-        bytes: new.into_bytes(),
-    };
-    submit::submit(&config, outgoing).await
-}
-
-/// Who logs in, and as whom it is sent: as it was, or as whom a new From names.
-fn sender(config: &ClientConfig, before: &Submission, old: &Letter, new: &Letter) -> Result<(String, String), Failure> {
-    match new.author().map_err(|word| said(no_address(&word), Exit::Usage))? {
-        Some(author) if old.author() != Ok(Some(author.clone())) => {
-            let user = submit::user_for(config, None, Some(&author))?;
-            Ok((user.user.clone(), author.to_string()))
+/// Says to each daemon that is started meanwhile that the message lies in an editor.
+async fn stay(context: &Context, id: SubmissionId, daemon: &mut Client) {
+    loop {
+        daemon.closed().await;
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let Ok(mut again) = context.daemon().await else { continue };
+            match again.call::<Submission>(&Request::OutboxEdit { id }).await {
+                Ok(_) => {
+                    *daemon = again;
+                    break;
+                }
+                // It was sent or taken back meanwhile: that is told once something was written.
+                Err(CallError::Failed(failure)) if failure.code != control::Failure::NOT_NOW => {
+                    return std::future::pending().await;
+                }
+                Err(_) => {}
+            }
         }
-        _ => Ok((before.account.clone(), before.from.clone())),
     }
 }
 
-/// Whom the new message goes to.
+/// Has what was written sent in place of what was there.
+async fn replace(context: &Context, before: &Submission, old: &[u8], new: &[u8]) -> Result<Replaced, Failure> {
+    let base64 = BASE64.encode(new);
+    let (old, new) = (Letter::of(old), Letter::of(new));
+    let author = new.author().map_err(|word| said(no_address(&word), Exit::Usage))?;
+    let author = author.filter(|author| old.author().as_ref() != Ok(&Some(author.clone())));
+    let to = recipients(before, &old, &new)?;
+    let author = author.map(|author| author.to_string());
+    context.ask(&Request::OutboxReplace { id: before.id, base64, to, author }).await
+}
+
+/// Whom the new message is for. Who has the old one the daemon knows.
 fn recipients(submission: &Submission, old: &Letter, new: &Letter) -> Result<Vec<String>, Failure> {
     let named = |letter: &Letter| {
         let words = letter.recipients().into_iter();
@@ -184,23 +154,18 @@ fn recipients(submission: &Submission, old: &Letter, new: &Letter) -> Result<Vec
     };
     let new = named(new).map_err(|word| said(no_address(&word), Exit::Usage))?;
     // What the old one has wrong does not matter any more.
-    let old: BTreeSet<String> = old.recipients().into_iter().flatten().map(|address| address.to_string()).collect();
-    let has_it =
-        |address: &String| submission.recipients.iter().any(|it| it.address == *address && it.state == "accepted");
-    let blind = submission.recipients.iter().map(|it| it.address.clone()).filter(|address| !old.contains(address));
+    let old = old.recipients().into_iter().flatten().map(|address| address.as_str().to_ascii_lowercase());
+    let old: BTreeSet<String> = old.collect();
+    let was_named = |address: &str| old.contains(&address.to_ascii_lowercase());
+    let went_to = submission.recipients.iter().map(|recipient| recipient.address.as_str());
+    let stays_named = |address: &str| new.iter().any(|named| named.eq_ignore_ascii_case(address));
+    let staying = went_to.clone().filter(|address| !was_named(address) || stays_named(address));
     // A header names people to whom the message never was to go: a list's other members, whoever was left out.
-    let goes_to = |address: &String| submission.recipients.iter().any(|it| it.address == *address);
-    let named = new.into_iter().filter(|address| goes_to(address) || !old.contains(address));
-    let mut recipients: Vec<String> = Vec::new();
-    for address in blind.chain(named) {
-        if !has_it(&address) && !recipients.contains(&address) {
-            recipients.push(address);
-        }
-    }
-    match recipients.is_empty() {
-        true => Err(said("nobody is left to send it to", Exit::Usage)),
-        false => Ok(recipients),
-    }
+    let added = new
+        .iter()
+        .map(String::as_str)
+        .filter(|address| !was_named(address) && !went_to.clone().any(|known| known.eq_ignore_ascii_case(address)));
+    Ok(staying.chain(added).map(str::to_owned).collect())
 }
 
 fn said(message: impl Into<String>, exit: Exit) -> Failure {
@@ -213,7 +178,7 @@ mod tests {
     use crate::control::report::Recipient;
 
     #[test]
-    fn blind_copies_stay_and_who_has_it_does_not_get_it_again() {
+    fn blind_copies_stay_and_nobody_is_added_but_whose_name_is_put_in() {
         let recipient = |address: &str, state: &str| Recipient {
             address: address.to_owned(),
             state: state.to_owned(),
@@ -237,16 +202,17 @@ mod tests {
             attempts: 0,
             next_attempt: None,
             last_error: None,
+            replaced_by: None,
         };
-        let letter = |text: &str| Letter::read(text.as_bytes(), false);
+        let letter = |text: &str| Letter::of(text.as_bytes());
         let old = letter("To: typo@x, has@x\n\n");
         let to = |text: &str| recipients(&submission, &old, &letter(text)).ok();
         let list = |addresses: &[&str]| Some(addresses.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
-        assert_eq!(to("To: right@x, has@x\n\n"), list(&["blind@x", "right@x"]));
-        assert_eq!(to("To: has@x\nBcc: blind@x\n\n"), list(&["blind@x"]));
+        assert_eq!(to("To: right@x, has@x\n\n"), list(&["has@x", "blind@x", "right@x"]));
+        assert_eq!(to("To: HAS@x\nBcc: blind@x\n\n"), list(&["has@x", "blind@x"]));
         assert_eq!(to("To: nonsense\n\n"), None);
         let old = letter("To: typo@x, list@x\nCc: other@x\n\n");
         let to = |text: &str| recipients(&submission, &old, &letter(text)).ok();
-        assert_eq!(to("To: typo@x, list@x\nCc: other@x\n\nanother body\n"), list(&["blind@x", "typo@x"]));
+        assert_eq!(to("To: typo@x, list@x\nCc: other@x\n\nanother body\n"), list(&["typo@x", "has@x", "blind@x"]));
     }
 }

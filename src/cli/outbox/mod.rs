@@ -2,6 +2,7 @@
 
 mod edit;
 mod editor;
+mod lines;
 
 use std::io;
 
@@ -67,7 +68,8 @@ pub(in crate::cli) enum Act {
         #[arg(required = true, value_name = "NUMBER")]
         numbers: Vec<i64>,
     },
-    /// Change a message in $VISUAL or $EDITOR, and send that in its place
+    /// Change a message in $VISUAL or $EDITOR, and send that in its place, when and as the old one was to go, to those who
+    /// do not have it
     Edit { number: i64 },
 }
 
@@ -195,7 +197,8 @@ fn table(screen: &mut Screen, submissions: Vec<Submission>) -> io::Result<()> {
     let row = |submission: Submission| {
         let (to, why) = (submission.addressees(), submission.why());
         let (number, next) = (submission.id.to_string(), goes(submission.next_attempt.as_deref(), now));
-        vec![number, submission.account, submission.state, submission.created, next, to, submission.subject, why]
+        let state = submission.state.replace('-', " ");
+        vec![number, submission.account, state, submission.created, next, to, submission.subject, why]
     };
     let rows: Vec<Vec<String>> = submissions.into_iter().map(row).collect();
     screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "GOES", "TO", "SUBJECT", "WHY"], &rows, &[0])
@@ -224,7 +227,10 @@ async fn show(context: &mut Context, number: i64) -> Result<Exit, Failure> {
     screen.line(&format!("from:        {}", submission.from))?;
     screen.line(&format!("subject:     {}", submission.subject))?;
     screen.line(&format!("size:        {} bytes", submission.size_bytes))?;
-    screen.line(&format!("state:       {}", submission.state))?;
+    screen.line(&format!("state:       {}", submission.state.replace('-', " ")))?;
+    if let Some(by) = submission.replaced_by {
+        screen.line(&format!("replaced by: {by}"))?;
+    }
     screen.line(&format!("in Sent:     {}", if submission.filed { "yes" } else { "not yet" }))?;
     screen.line(&format!("attempts:    {}", submission.attempts))?;
     if let Some(next) = &submission.next_attempt {

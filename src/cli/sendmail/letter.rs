@@ -43,6 +43,11 @@ impl Letter {
         Self { bytes }
     }
 
+    /// A message as it stands.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.to_vec() }
+    }
+
     /// As it is sent.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes

@@ -1,5 +1,6 @@
 //! The outbox engine against a server that answers by a script, killed wherever it can be.
 
+mod edit;
 pub mod office;
 
 use mailtide::outbox::engine::{Engine, SentCopy, Settings, World};

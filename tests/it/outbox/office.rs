@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -52,11 +52,18 @@ pub struct Script {
     pub taken: Taken,
     /// Our disk.
     pub is_full: Arc<AtomicBool>,
+    /// So many moments that decide what our files hold go by before we are killed at one.
+    pub moments_left: Arc<AtomicUsize>,
 }
 
 impl Script {
     pub fn new(acts: &[Act]) -> Self {
-        Self { acts: Arc::new(Mutex::new(acts.to_vec())), taken: Taken::default(), is_full: Arc::default() }
+        Self {
+            acts: Arc::new(Mutex::new(acts.to_vec())),
+            taken: Taken::default(),
+            is_full: Arc::default(),
+            moments_left: Arc::new(AtomicUsize::new(usize::MAX)),
+        }
     }
 
     fn next_act(&self) -> Act {
@@ -141,6 +148,7 @@ impl Office {
     /// Everything in memory is gone; what is on disk is there.
     pub fn restart(&mut self) {
         self.store = None;
+        self.script.moments_left.store(usize::MAX, Ordering::SeqCst);
         self.store = Some(open(&self.folder, &self.script));
     }
 
@@ -194,9 +202,13 @@ impl Office {
     }
 
     fn content(&self, message: &str) -> StoredContent {
+        self.upload(message).expect("room")
+    }
+
+    pub fn upload(&self, message: &str) -> Result<StoredContent, Error> {
         let mut upload = self.store().upload();
-        upload.write(message.as_bytes()).expect("room");
-        upload.finish().expect("room")
+        upload.write(message.as_bytes())?;
+        upload.finish()
     }
 
     /// Makes a mailbox with messages that came from upstream.
@@ -288,19 +300,27 @@ fn be_killed() -> ! {
 
 fn open(folder: &tempfile::TempDir, script: &Script) -> Store {
     let options = Options { executor: Executor::Inline, program: "tests".to_owned(), max_bytes: None };
-    let disk = Arc::new(Disk(Arc::clone(&script.is_full)));
+    let disk = Arc::new(Disk { is_full: Arc::clone(&script.is_full), moments_left: Arc::clone(&script.moments_left) });
     Store::open_under(folder.path(), &options, START, disk).expect("a store")
 }
 
-/// A disk that may be full.
-struct Disk(Arc<AtomicBool>);
+/// A disk that may be full, or the last that we see of this life.
+struct Disk {
+    is_full: Arc<AtomicBool>,
+    moments_left: Arc<AtomicUsize>,
+}
 
 impl Fate for Disk {
     fn at(&self, moment: Moment) -> Result<(), Error> {
-        match moment == Moment::BeforeCommit && self.0.load(Ordering::SeqCst) {
-            true => Err(Error::DISK_FULL),
-            false => Ok(()),
+        if moment == Moment::BeforeCommit && self.is_full.load(Ordering::SeqCst) {
+            return Err(Error::DISK_FULL);
         }
+        let left = self.moments_left.load(Ordering::SeqCst);
+        if left != usize::MAX {
+            // Whoever is killed sees nothing of what follows.
+            self.moments_left.store(left.saturating_sub(1), Ordering::SeqCst);
+        }
+        if left == 0 { Err(Error::Closed) } else { Ok(()) }
     }
 }
 
