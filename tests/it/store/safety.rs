@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mailtide::store::{
-    Arrival, Error, Executor, Fate, FlagChange, Inspected, Moment, NewMessage, Options, Origin, Store, With, check,
-    inspect,
+    Arrival, Error, Executor, Fate, FlagChange, Inspected, Moment, NewMessage, Options, Origin, RecipientState, Store,
+    With, check, inspect,
 };
-use mailtide::types::{InternalDate, LocalUid, MessageId, RemoteUid, Timestamp};
+use mailtide::types::{InternalDate, LocalUid, MessageId, RemoteUid, SubmissionId, Timestamp};
 
 use super::place::{Place, flags, message, name, now};
 
@@ -93,7 +93,7 @@ fn a_file_that_is_no_database_is_named_and_not_touched() {
 
 #[test]
 fn a_store_of_every_earlier_version_opens() {
-    const HOT: [&str; 8] = [
+    const HOT: [&str; 19] = [
         include_str!("../../../src/store/migrations/0001_first.sql"),
         include_str!("../../../src/store/migrations/0002_outbox.sql"),
         include_str!("../../../src/store/migrations/0003_object_id.sql"),
@@ -102,25 +102,49 @@ fn a_store_of_every_earlier_version_opens() {
         include_str!("../../../src/store/migrations/0006_waiting.sql"),
         include_str!("../../../src/store/migrations/0007_message_id.sql"),
         include_str!("../../../src/store/migrations/0008_keys.sql"),
+        include_str!("../../../src/store/migrations/0009_doubt.sql"),
+        include_str!("../../../src/store/migrations/0010_queue.sql"),
+        include_str!("../../../src/store/migrations/0011_retry.sql"),
+        include_str!("../../../src/store/migrations/0012_maildrop.sql"),
+        include_str!("../../../src/store/migrations/0013_outlines.sql"),
+        include_str!("../../../src/store/migrations/0014_rights.sql"),
+        include_str!("../../../src/store/migrations/0015_upstream_quota.sql"),
+        include_str!("../../../src/store/migrations/0016_ahead.sql"),
+        include_str!("../../../src/store/migrations/0017_tried.sql"),
+        include_str!("../../../src/store/migrations/0018_octets.sql"),
+        include_str!("../../../src/store/migrations/0019_edited.sql"),
     ];
     const CONTENT: &str = include_str!("../../../src/store/migrations/content_0001_first.sql");
-    // Rows as version 1 wrote them; one message without bytes, waiting to be fetched.
+    // Rows as version 1 wrote them; one message without bytes, waiting to be fetched, and one on its way out.
     const ROWS: &str = "
         INSERT INTO account (id, name, last_uid_validity) VALUES (1, 'me', 5);
         INSERT INTO mailbox (id, account_id, name, uid_validity, uid_next, highest_mod_seq) VALUES (1, 1, 'INBOX', 5, 2, 9);
         INSERT INTO message (id, account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s, internal_offset,
             size_bytes, saved_ms) VALUES (1, 1, 1, 1, 9, 1, 'work', 0, 0, 100, 0);
         INSERT INTO remote_mailbox (mailbox_id, account_id, name) VALUES (1, 1, 'INBOX');
-        INSERT INTO remote_message (message_id, mailbox_id, uid, system_flags, keywords) VALUES (1, 1, 7, 1, 'work');";
+        INSERT INTO remote_message (message_id, mailbox_id, uid, system_flags, keywords) VALUES (1, 1, 7, 1, 'work');
+        INSERT INTO content (id, hash, size_bytes, summary) VALUES (1, x'01', 1, x'');
+        INSERT INTO submission (id, account_id, created_ms, content_id, envelope, message_id, state, next_attempt_ms, handed_over_ms)
+            VALUES (1, 1, 0, 1, '{\"mail_from\":\"a@x\",\"recipients\":[{\"address\":\"b@x\"},{\"address\":\"c@x\"}],
+                \"eight_bit\":false,\"smtp_utf8\":false}', '<1@x>', 'queued', 0, 5);
+        INSERT INTO submission_recipient (submission_id, place, state, reply, told) VALUES (1, 0, 'accepted', NULL, 1),
+            (1, 1, 'waiting', '{\"code\":451,\"text\":\"later\"}', 0);";
+    const BYTES: &str = "INSERT INTO content (id, complete) VALUES (1, 1);
+        INSERT INTO chunk (content_id, start, bytes) VALUES (1, 0, x'78');";
     for version in 1..=HOT.len() {
         let place = Place::new();
         let hot = format!("{}{ROWS} PRAGMA user_version = {version};", HOT[..version].concat());
         place.make_database("mailtide.db", &hot);
-        place.make_database("content.db", &format!("{CONTENT} PRAGMA user_version = 1;"));
+        place.make_database("content.db", &format!("{CONTENT}{BYTES} PRAGMA user_version = 1;"));
         let store = place.open(Executor::Inline);
         let account = store.read(|reader| reader.account_named("me")).expect("a read").expect("an account").id;
         let inbox = place.inbox(&store, account);
         assert_eq!(store.read(|reader| reader.open(inbox)).expect("an open mailbox").uids, [LocalUid::new(1)]);
+        let submission =
+            store.read(|reader| reader.submission(SubmissionId::new(1))).expect("a read").expect("it waits");
+        let states: Vec<_> = submission.recipients.iter().map(|recipient| recipient.state).collect();
+        assert_eq!(states, [RecipientState::Accepted, RecipientState::Waiting]);
+        assert!(submission.recipients[1].reply.as_ref().is_some_and(|reply| reply.code == 451));
         sound(&store);
     }
 }
