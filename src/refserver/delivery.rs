@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::intake::{Bound, Bringer, Intake, full};
+use super::intake::{Bound, Bringer, Intake};
+use super::lack::Lack;
 use super::policy::{Policy, Sent};
 use super::post::{Notes, Seen};
 use super::senders::Senders;
@@ -24,7 +25,7 @@ use crate::smtp::reply::Refusal;
 use crate::smtp::server::Role;
 use crate::smtp::server::backend::{self, Backend, LoginError};
 use crate::smtp::trace::Trace;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::types::{AccountId, Timestamp};
 
 /// What every session shares.
@@ -42,15 +43,14 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Are so many octets too much for the mailbox of one of them?
-    pub(super) fn is_full(&self, accounts: &BTreeSet<AccountId>, size_bytes: u64) -> Result<bool, Refusal> {
+    /// What the mailbox of one of them lacks for so many octets.
+    pub(super) fn lack(&self, accounts: &BTreeSet<AccountId>, size_bytes: u64) -> store::Result<Option<Lack>> {
+        let mut lack = None;
         for account in accounts {
-            let quota = self.store.read(|reader| reader.quota(*account)).map_err(|error| refusal(&error))?;
-            if quota.is_over(size_bytes, 1) {
-                return Ok(true);
-            }
+            let quota = self.store.read(|reader| reader.quota(*account))?;
+            lack = lack.max(Lack::of(&quota, size_bytes));
         }
-        Ok(false)
+        Ok(lack)
     }
 }
 
@@ -144,13 +144,13 @@ impl Backend for DeliveryBackend {
         }
     }
 
-    /// A mailbox that is full takes no more; the sender tries again, and its owner makes room (RFC 9208).
+    /// A mailbox that is full takes no more (RFC 9208).
     fn recipient(&mut self, _: &Trace, from: &MailFrom, to: &RcptTo) -> Result<(), Refusal> {
         match (self.local(to), self.role) {
-            (Some(found), _) => match self.delivery.is_full(&found?, from.size.unwrap_or_default().max(1))? {
-                true => Err(full()),
-                false => Ok(()),
-            },
+            (Some(found), _) => {
+                let lack = self.delivery.lack(&found?, from.size.unwrap_or_default().max(1));
+                lack.map_err(|error| refusal(&error))?.map_or(Ok(()), |lack| Err(lack.refusal()))
+            }
             (None, Role::Submission { .. }) => Ok(()),
             (None, Role::Mx | Role::Lmtp) => Err(Refusal::relaying()),
         }

@@ -65,18 +65,16 @@ impl Home {
 
     /// Whose mailboxes a recipient means; or why they get nothing.
     fn accounts(&self, to: &Recipient, size_bytes: u64) -> Result<std::result::Result<BTreeSet<AccountId>, Outcome>> {
-        let Delivery { store, users, .. } = &*self.delivery;
         let address = Address::parse_recipient(&to.address);
-        let accounts = address.map(|address| users.recipients(&address.local_part())).unwrap_or_default();
+        let meant = address.map(|address| self.delivery.users.recipients(&address.local_part()));
+        let accounts = meant.unwrap_or_default();
         if accounts.is_empty() {
             return Ok(Err(Outcome::Failed(Reply::own(550, "5.1.1", "No such user here"))));
         }
-        for account in &accounts {
-            if store.read(|reader| reader.quota(*account))?.is_over(size_bytes, 1) {
-                return Ok(Err(Outcome::Deferred(Reply::own(452, "4.2.2", "The mailbox is full"))));
-            }
-        }
-        Ok(Ok(accounts))
+        Ok(match self.delivery.lack(&accounts, size_bytes)? {
+            Some(lack) => Err(lack.outcome()),
+            None => Ok(accounts),
+        })
     }
 
     fn stored(&self, envelope: &Envelope, bytes: &mut dyn ByteSource) -> Result<StoredContent> {

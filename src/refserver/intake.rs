@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::delivery::Delivery;
 use super::forged::{Cleaner, cleaned};
+use super::lack::Lack;
 use super::policy::Hops;
 use super::post::{Notes, Post, message_id, post};
 use super::receipts::Delivered;
@@ -159,19 +160,18 @@ impl Intake {
     }
 
     /// The recipients of ours for whose mailboxes this message is too much.
-    fn full_places(&self) -> Result<BTreeSet<usize>, Refusal> {
-        let mut places = BTreeSet::new();
+    fn full_places(&self) -> Result<BTreeMap<usize, Lack>, Refusal> {
+        let mut places = BTreeMap::new();
         for (place, accounts) in self.bound.mailboxes.iter().enumerate() {
-            if self.delivery.is_full(accounts, self.size_bytes)? {
-                places.insert(place);
-            }
+            let lack = self.delivery.lack(accounts, self.size_bytes).map_err(|error| refusal(&error))?;
+            places.extend(lack.map(|lack| (place, lack)));
         }
         Ok(places)
     }
 
     /// Whose INBOX it goes into.
-    fn accounts(&self, full_places: &BTreeSet<usize>) -> BTreeSet<AccountId> {
-        let mailboxes = self.bound.mailboxes.iter().enumerate().filter(|(place, _)| !full_places.contains(place));
+    fn accounts(&self, full_places: &BTreeMap<usize, Lack>) -> BTreeSet<AccountId> {
+        let mailboxes = self.bound.mailboxes.iter().enumerate().filter(|(place, _)| !full_places.contains_key(place));
         mailboxes.flat_map(|(_, accounts)| accounts).copied().collect()
     }
 
@@ -181,7 +181,7 @@ impl Intake {
         delivered: Option<&StoredContent>,
         queued: Option<StoredContent>,
         into: fn(AccountId, StoredContent) -> Post,
-        full_places: &BTreeSet<usize>,
+        full_places: &BTreeMap<usize, Lack>,
     ) -> Vec<Post> {
         let deliver = |content: &StoredContent| {
             self.accounts(full_places).into_iter().map(|account| into(account, content.clone())).collect::<Vec<_>>()
@@ -194,7 +194,7 @@ impl Intake {
     }
 
     /// Tells the sender what they are to hear of those who have it, and who have not.
-    fn report(&self, content: &StoredContent, full_places: &BTreeSet<usize>, id: &str, now: Timestamp) {
+    fn report(&self, content: &StoredContent, full_places: &BTreeMap<usize, Lack>, id: &str, now: Timestamp) {
         let Some(reporter) = self.bound.mailboxes.iter().flatten().next().copied() else { return };
         let delivered = Delivered {
             content,
@@ -229,8 +229,10 @@ impl backend::Upload for Intake {
             return Err(Refusal::permanent(554, "5.4.6", "Too many servers on the way: the message goes in circles"));
         }
         let full_places = self.full_places()?;
-        if self.to_relay.is_none() && !full_places.is_empty() && full_places.len() == self.bound.mailboxes.len() {
-            return Err(full());
+        if let (None, Some(lack)) = (&self.to_relay, full_places.values().min())
+            && full_places.len() == self.bound.mailboxes.len()
+        {
+            return Err(lack.refusal());
         }
         let is_checked = self.checked.is_some();
         let advice = self.check()?;
@@ -267,15 +269,10 @@ impl backend::Upload for Intake {
 
 impl Bound {
     /// The recipients that the client named who do not get it.
-    fn refused(&self, full_places: &BTreeSet<usize>) -> BTreeMap<usize, Refusal> {
+    fn refused(&self, full_places: &BTreeMap<usize, Lack>) -> BTreeMap<usize, Refusal> {
         let answers = self.answers.iter().enumerate();
-        answers.filter(|(_, place)| full_places.contains(place)).map(|(named, _)| (named, full())).collect()
+        answers.filter_map(|(named, place)| Some((named, full_places.get(place)?.refusal()))).collect()
     }
-}
-
-/// RFC 9208, and RFC 3463 section 3.3: there may be room later.
-pub(super) fn full() -> Refusal {
-    Refusal::temporary(452, "4.2.2", "The mailbox is full")
 }
 
 impl Bringer {

@@ -16,6 +16,7 @@ mod forged;
 mod hashing;
 pub mod home;
 pub mod intake;
+mod lack;
 pub mod lanes;
 pub mod options;
 pub mod policy;

@@ -1,9 +1,10 @@
 //! What a sender hears of the recipients of ours: the deliveries they asked to hear of (RFC 3461 section 5.2.2), and to whom
 //! it did not come (RFC 5321 section 6.1).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::delivery::Delivery;
+use super::lack::Lack;
 use super::post::{Post, message_id, post};
 use crate::outbox::dsn::{self, Action, Report, Told};
 use crate::outbox::sender::{Envelope, Recipient, Reply};
@@ -17,7 +18,7 @@ pub(super) struct Delivered<'a> {
     /// Of our recipients alone.
     pub envelope: &'a Envelope,
     /// Those whose mailboxes are full.
-    pub full_places: &'a BTreeSet<usize>,
+    pub full_places: &'a BTreeMap<usize, Lack>,
     /// The client was told by its answer who did not get it.
     pub failures_are_known: bool,
     /// Whose queue a report leaves by.
@@ -30,8 +31,8 @@ pub(super) struct Delivered<'a> {
 impl Delivered<'_> {
     /// Tells the sender.
     pub(super) fn report(&self, delivery: &Delivery, now: Timestamp) -> Result<(), Error> {
-        let full = Reply::own(552, "5.2.2", "The mailbox is full");
-        let told = self.told(&full);
+        let lacks = self.full_places.iter().map(|(place, lack)| (*place, lack.reply())).collect();
+        let told = self.told(&lacks);
         let (Some(sender), false) = (Address::parse(&self.envelope.mail_from), told.is_empty()) else { return Ok(()) };
         let is_ours = sender.domain().is_some_and(|domain| delivery.users.is_local(domain));
         let report = Report {
@@ -53,10 +54,10 @@ impl Delivered<'_> {
         post(&delivery.store, report.into_iter().collect(), None, &delivery.seen, now).map(drop)
     }
 
-    fn told<'r>(&self, full: &'r Reply) -> Vec<Told<'r>> {
-        let tell = |place| match self.full_places.contains(&place) {
-            true => Told { place, action: Action::Failed, reply: Some(full) },
-            false => Told { place, action: Action::Delivered, reply: None },
+    fn told<'r>(&self, lacks: &'r BTreeMap<usize, Reply>) -> Vec<Told<'r>> {
+        let tell = |place| match lacks.get(&place) {
+            lack @ Some(_) => Told { place, action: Action::Failed, reply: lack },
+            None => Told { place, action: Action::Delivered, reply: None },
         };
         (0..self.envelope.recipients.len())
             .map(tell)

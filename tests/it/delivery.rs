@@ -177,8 +177,10 @@ fn a_full_mailbox_takes_no_more_until_there_is_room() {
     let to_bob = "RCPT TO:<bob@here.example>\r\nDATA\r\n";
     let long = "Subject: x\r\n\r\nwhat is longer than there is room for it\r\n.\r\n";
     let said = talk(&mut session, &format!("{greeting}{to_bob}{long}"));
-    assert!(said.ends_with("\r\n452 4.2.2 The mailbox is full\r\n"), "nobody has it: {said}");
+    assert!(said.ends_with("\r\n552 5.2.3 The message is larger than all that the mailbox may hold\r\n"), "{said}");
     assert_eq!(post.inbox("bob").len(), 0);
+    let said = talk(&mut session, "MAIL FROM:<x@there.example> SIZE=41\r\nRCPT TO:<bob@here.example>\r\nRSET\r\n");
+    assert!(said.contains("\r\n552 5.2.3 "), "{said}");
     let sent = "Subject: x\r\n\r\nbody\r\n.\r\n";
     let said = talk(&mut session, &format!("MAIL FROM:<x@there.example>\r\n{to_bob}{sent}"));
     assert!(said.contains("\r\n250 2.0.0"), "this one fits: {said}");
@@ -188,6 +190,10 @@ fn a_full_mailbox_takes_no_more_until_there_is_room() {
     set(1000).expect("a limit");
     let said = talk(&mut session, &format!("MAIL FROM:<x@there.example>\r\n{to_bob}{sent}"));
     assert!(!said.contains("452"), "{said}");
+    assert_eq!(post.inbox("bob").len(), 2);
+    let long = format!("Subject: x\r\n\r\n{}.\r\n", "a line\r\n".repeat(110));
+    let said = talk(&mut session, &format!("MAIL FROM:<x@there.example>\r\n{to_bob}{long}"));
+    assert!(said.ends_with("\r\n452 4.2.2 The mailbox is full\r\n"), "nobody has it: {said}");
     assert_eq!(post.inbox("bob").len(), 2);
     assert!(check(store).expect("readable").is_empty());
 }
@@ -219,7 +225,7 @@ fn a_message_too_big_for_one_of_its_recipients_comes_to_the_others() {
             .collect();
         match role {
             Role::Lmtp => {
-                assert_eq!(codes(&said), ["250", "250", "452", "452"], "each recipient has an answer");
+                assert_eq!(codes(&said), ["250", "250", "552", "552"], "each recipient has an answer");
                 assert_eq!(reports, []);
             }
             _ => {
@@ -227,7 +233,7 @@ fn a_message_too_big_for_one_of_its_recipients_comes_to_the_others() {
                 assert_eq!(reports.len(), 1);
                 let (to, text) = &reports[0];
                 assert_eq!(to, "x@there.example");
-                let failed = "Final-Recipient: rfc822; bob@here.example\r\nAction: failed\r\nStatus: 5.2.2\r\n";
+                let failed = "Final-Recipient: rfc822; bob@here.example\r\nAction: failed\r\nStatus: 5.2.3\r\n";
                 assert!(text.contains(failed), "{text}");
             }
         }
