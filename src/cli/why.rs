@@ -67,7 +67,7 @@ fn show_copy(screen: &mut Screen, copy: &Copy) -> std::io::Result<()> {
 fn show_submission(screen: &mut Screen, submission: &Submission) -> std::io::Result<()> {
     let title = format!("{} outbox {}", submission.account, submission.id);
     let filed = if submission.filed { "" } else { ", not in Sent" };
-    let text = format!("  submitted {}: {}{filed}", submission.created, submission.state);
+    let text = format!("  submitted {}: {}{filed}", submission.created, submission.standing());
     screen.toned(&[(Tone::Bold, &title), (Tone::Plain, &text)])?;
     for recipient in &submission.recipients {
         let reply = recipient.reply.as_ref().map(|reply| format!(": {reply}")).unwrap_or_default();

@@ -26,6 +26,11 @@ pub struct Replaced {
 }
 
 impl Submission {
+    /// Where it stands, for people.
+    pub fn standing(&self) -> String {
+        self.state.replace('-', " ")
+    }
+
     /// Whom it is for: the first few of many.
     pub fn addressees(&self) -> String {
         some_of(self.recipients.iter())

@@ -15,6 +15,8 @@ pub enum Stays {
     BeingEdited,
     #[error("it has gone out already")]
     Sent,
+    #[error("it has gone out to some already, and was cancelled for the others")]
+    SentToSome,
     #[error("it was cancelled")]
     Cancelled,
     #[error("message {0} goes in its place")]
@@ -75,8 +77,9 @@ impl Stays {
         match submission.replaced_by {
             Some(by) => Some(Self::Replaced(by)),
             None if !submission.places(RecipientState::Failed).is_empty() => None,
-            None if submission.handed_over.is_some() => Some(Self::Sent),
-            None => Some(Self::Cancelled),
+            None if submission.handed_over.is_none() => Some(Self::Cancelled),
+            None if submission.places(RecipientState::Cancelled).is_empty() => Some(Self::Sent),
+            None => Some(Self::SentToSome),
         }
     }
 }

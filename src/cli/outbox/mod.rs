@@ -163,7 +163,13 @@ async fn steer(
             let is_scheduled = matches!(request, Request::OutboxSchedule { .. });
             let submission: Submission = context.ask(&request).await?;
             let some_went = submission.recipients.iter().any(|recipient| recipient.state == "accepted");
-            let note = if is_cancelled && some_went { "; some recipients have it already" } else { "" };
+            let note = match is_cancelled {
+                true if some_went => "; some recipients have it already",
+                false if submission.state == "being-edited" => {
+                    "; it is being edited, and does not go out before that is over"
+                }
+                _ => "",
+            };
             let when = submission.next_attempt.as_ref().filter(|_| is_scheduled).map(|at| format!(", at {at}"));
             let (to, when) = (submission.open_addressees(), when.unwrap_or_default());
             Ok(context.done(&submission, &format!("Message {} to {to} {what}{when}{note}.", submission.id))?)
@@ -197,7 +203,7 @@ fn table(screen: &mut Screen, submissions: Vec<Submission>) -> io::Result<()> {
     let row = |submission: Submission| {
         let (to, why) = (submission.addressees(), submission.why());
         let (number, next) = (submission.id.to_string(), goes(submission.next_attempt.as_deref(), now));
-        let state = submission.state.replace('-', " ");
+        let state = submission.standing();
         vec![number, submission.account, state, submission.created, next, to, submission.subject, why]
     };
     let rows: Vec<Vec<String>> = submissions.into_iter().map(row).collect();
@@ -227,7 +233,7 @@ async fn show(context: &mut Context, number: i64) -> Result<Exit, Failure> {
     screen.line(&format!("from:        {}", submission.from))?;
     screen.line(&format!("subject:     {}", submission.subject))?;
     screen.line(&format!("size:        {} bytes", submission.size_bytes))?;
-    screen.line(&format!("state:       {}", submission.state.replace('-', " ")))?;
+    screen.line(&format!("state:       {}", submission.standing()))?;
     if let Some(by) = submission.replaced_by {
         screen.line(&format!("replaced by: {by}"))?;
     }

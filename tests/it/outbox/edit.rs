@@ -144,7 +144,7 @@ fn a_new_message_that_is_cancelled_leaves_what_is_true_of_the_old_one() {
     let left = office.store().read(|reader| reader.submissions(office.account)).expect("readable");
     assert_eq!(left.iter().map(|it| it.id).collect::<Vec<_>>(), [partly], "nobody has anything of the others");
     let again = act(&office, move |txn| txn.requeue_submission(partly));
-    assert!(matches!(again, Err(Error::Stays(Stays::Sent))), "nobody failed: {again:?}");
+    assert!(matches!(again, Err(Error::Stays(Stays::SentToSome))), "nobody failed: {again:?}");
     office.pass(HOUR_MS);
     assert_eq!(office.run().reported, 0, "what the user took back is no failure");
     expect_sound(&office);
