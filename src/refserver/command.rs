@@ -16,7 +16,10 @@ pub fn run() -> Exit {
         Ok(options) => options,
         Err(exit) => return exit,
     };
-    if let Err(error) = log::begin(&options.log, None) {
+    // Who asks for something reads the answer, and no log.
+    if options.command.is_none()
+        && let Err(error) = log::begin(&options.log, None)
+    {
         return fail(&error, Exit::Usage);
     }
     let quirks = options.quirks.iter().any(|name| name == "list").then(Quirk::list);
@@ -103,7 +106,7 @@ fn exit_of_start(error: &StartError) -> Exit {
 
 pub(super) fn fail(error: &dyn std::error::Error, exit: Exit) -> Exit {
     tracing::error!("{error}");
-    // A bad --log leaves nobody to log to.
+    // Where nothing is served, or by a bad --log, there is nobody to log to.
     if !tracing::dispatcher::has_been_set() {
         let _ = writeln!(std::io::stderr(), "refserver: {error}");
     }
