@@ -1,8 +1,8 @@
 //! A message in the outbox that is written anew.
 
-use mailtide::outbox::sender::Envelope;
+use mailtide::outbox::sender::{Envelope, Recipient};
 use mailtide::store::{
-    Error, Origin, RecipientState, Replaced, Replacement, Result, Stays, SubmissionState, Txn, check,
+    Error, NewSubmission, Origin, RecipientState, Replaced, Replacement, Result, Stays, SubmissionState, Txn, check,
 };
 use mailtide::types::{SubmissionId, Timestamp, limits};
 
@@ -101,6 +101,34 @@ fn what_was_not_edited_stays_as_it_was_asked_for() {
     let new = office.submission(replaced.by);
     assert_eq!((new.state, new.not_before), (SubmissionState::Held, later));
     expect_sound(&office);
+}
+
+#[test]
+fn what_was_asked_of_reports_is_asked_of_the_new_one() {
+    let office = Office::new(&[Act::TakeAll]);
+    let recipient = |address: &str, notify: &str| Recipient {
+        address: address.to_owned(),
+        notify: Some(notify.to_owned()),
+        orcpt: Some(format!("rfc822;was-{address}")),
+    };
+    let envelope = Envelope {
+        mail_from: "me@here".to_owned(),
+        recipients: vec![recipient("a@x", "NEVER"), recipient("b@x", "SUCCESS")],
+        eight_bit: false,
+        smtp_utf8: false,
+        ret: Some("HDRS".to_owned()),
+        envid: Some("of+2Bme".to_owned()),
+    };
+    let (account, content) = (office.account, office.upload(OLD).expect("room"));
+    let message_id = "<1@here>".to_owned();
+    let old = NewSubmission { account, content, envelope: envelope.clone(), message_id, file: true, not_before: None };
+    let id = act(&office, move |txn| txn.enqueue(&old)).expect("room");
+    let by = replace(&office, id, &["a@x", "b@x"]).expect("queued").by;
+    assert_eq!(office.submission(by).envelope, envelope);
+    let again = replace(&office, by, &["b@x", "c@x"]).expect("queued").by;
+    let new = Recipient { address: "c@x".to_owned(), notify: None, orcpt: None };
+    let recipients = vec![envelope.recipients[1].clone(), new];
+    assert_eq!(office.submission(again).envelope, Envelope { recipients, ..envelope }, "each asked for something else");
 }
 
 #[test]
