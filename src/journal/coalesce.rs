@@ -1,9 +1,10 @@
-//! What is left to do once acts that cancel are gone. Pure: from the open entries, in order, to segments.
+//! What is left to do once acts that cancel are gone. Pure: from the open entries of a run, in order, to what became of
+//! each message.
 //!
-//! Acts on mailboxes are barriers: they are done in the order of the journal. Acts on messages between two barriers are
-//! one run, in which each message counts once, with what became of it: a flag set and unset again cancels, a move
-//! from A to B to C is one from A to C and back to A is none, an append or a copy that was expunged again never
-//! happened, flags set after an append ride on it.
+//! Acts on mailboxes are barriers ([`Op::is_barrier`]): they are done in the order of the journal. Acts on messages that
+//! follow each other without one are a run, in which each message counts once, with what became of it: a flag set and unset
+//! again cancels, a move from A to B to C is one from A to C and back to A is none, an append or a copy that was expunged
+//! again never happened, flags set after an append ride on it.
 //!
 //! Entries that are parked or in flight are not work. Where a message's place is decided anew, its parked acts about
 //! its place are obsolete, and are settled with the new one.
@@ -12,15 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Entry, Op, State};
 use crate::types::{EntryId, MailboxId, MessageId};
-
-/// A piece of the work; segments are done one after the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
-    /// What became of the messages acted on since the last barrier, by message.
-    Run(Vec<Net>),
-    /// An act on a mailbox or a subscription.
-    Folder(EntryId, Op),
-}
 
 /// What became of one message within a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,17 +54,13 @@ impl Net {
     }
 }
 
-/// Coalesces the open entries of one account, given in the order of their ids.
-pub fn coalesce(entries: &[Entry]) -> Vec<Segment> {
-    let mut segments = Vec::new();
+/// Coalesces the open entries of one run, given in the order of their ids, with those about its messages that are set aside.
+/// By message.
+pub fn coalesce<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Vec<Net> {
     let mut run = Run::default();
     let mut parked: BTreeMap<MessageId, Vec<EntryId>> = BTreeMap::new();
     for entry in entries {
         match &entry.state {
-            State::Pending if is_barrier(&entry.op) => {
-                run.close(&mut segments);
-                segments.push(Segment::Folder(entry.id, entry.op.clone()));
-            }
             State::Pending => run.add(entry, &mut parked),
             State::Parked { .. } if decides_place(&entry.op) => {
                 entry.open.iter().for_each(|message| parked.entry(*message).or_default().push(entry.id));
@@ -80,8 +68,7 @@ pub fn coalesce(entries: &[Entry]) -> Vec<Segment> {
             State::Parked { .. } | State::InFlight { .. } => {}
         }
     }
-    run.close(&mut segments);
-    segments
+    run.nets.into_values().map(|draft| draft.net).collect()
 }
 
 /// What became of `message` in all of `entries`, barriers or not, parked or not: what the user wants of it.
@@ -93,37 +80,35 @@ pub fn intent<'e>(entries: impl IntoIterator<Item = &'e Entry>, message: Message
     run.nets.into_values().next().map(|draft| draft.net)
 }
 
-/// Lets each message's last run that is about its place end where the message is now. Usually that is what its acts say;
-/// not after an entry was parked, overtaken by later acts and retried, nor for a message that went with its mailbox, nor
-/// where one that was moved away and back is elsewhere upstream.
-pub fn end_where_they_are(segments: &mut [Segment], place_of: impl Fn(MessageId) -> Option<MailboxId>) {
-    let mut seen = BTreeSet::new();
-    for segment in segments.iter_mut().rev() {
-        let Segment::Run(nets) = segment else { continue };
-        for net in nets.iter_mut().filter(|net| !net.place_entries.is_empty()) {
-            if seen.insert(net.message) {
-                net.place = place_of(net.message).map_or(Place::Gone, Place::In);
-            }
+/// Which acts come after a run that are to put a message somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Later {
+    None,
+    /// Only such as follow without a barrier.
+    SameRun,
+    AfterBarrier,
+}
+
+/// Lets a run end where its messages are now, `place_of`, as far as no act after a barrier puts them there. Usually that is
+/// what its acts say; not after an entry was parked, overtaken by later acts and retried, nor for a message that went with its
+/// mailbox, nor where one that was moved away and back is elsewhere upstream. One that is gone by a later act goes by that: it
+/// may be copied before.
+pub fn end_where_they_are(
+    nets: &mut [Net],
+    place_of: impl Fn(MessageId) -> Option<MailboxId>,
+    later: impl Fn(MessageId) -> Later,
+) {
+    for net in nets.iter_mut().filter(|net| !net.place_entries.is_empty()) {
+        match (later(net.message), place_of(net.message)) {
+            (Later::None | Later::SameRun, Some(place)) => net.place = Place::In(place),
+            (Later::None, None) => net.place = Place::Gone,
+            (Later::SameRun, None) | (Later::AfterBarrier, _) => {}
         }
     }
 }
 
-const fn is_barrier(op: &Op) -> bool {
-    match op {
-        Op::CreateMailbox { .. } | Op::RenameMailbox { .. } | Op::DeleteMailbox { .. } | Op::Subscribe { .. } => true,
-        Op::Flags { .. } | Op::Move { .. } | Op::Copy { .. } | Op::Append { .. } | Op::Expunge { .. } => false,
-    }
-}
-
 const fn decides_place(op: &Op) -> bool {
-    match op {
-        Op::Move { .. } | Op::Copy { .. } | Op::Append { .. } | Op::Expunge { .. } => true,
-        Op::Flags { .. }
-        | Op::CreateMailbox { .. }
-        | Op::RenameMailbox { .. }
-        | Op::DeleteMailbox { .. }
-        | Op::Subscribe { .. } => false,
-    }
+    !op.is_barrier() && !matches!(op, Op::Flags { .. })
 }
 
 /// A run in the making.
@@ -207,19 +192,12 @@ impl Run {
             first_place: None,
         })
     }
-
-    fn close(&mut self, segments: &mut Vec<Segment>) {
-        let nets: Vec<Net> = std::mem::take(&mut self.nets).into_values().map(|draft| draft.net).collect();
-        if !nets.is_empty() {
-            segments.push(Segment::Run(nets));
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{AccountId, Flags, MailboxName, Timestamp};
+    use crate::types::{AccountId, Flags, Timestamp};
 
     const A: MailboxId = MailboxId::new(1);
     const B: MailboxId = MailboxId::new(2);
@@ -236,9 +214,6 @@ mod tests {
     fn expunge(message: MessageId, from: MailboxId) -> Op {
         Op::Expunge { messages: vec![message], from }
     }
-    fn barrier() -> Op {
-        Op::CreateMailbox { mailbox: C, name: MailboxName::inbox() }
-    }
 
     fn entries(ops: Vec<Op>) -> Vec<Entry> {
         let entry = |(place, op): (usize, Op)| Entry {
@@ -254,10 +229,7 @@ mod tests {
     }
 
     fn only_net(ops: Vec<Op>) -> Net {
-        match coalesce(&entries(ops)).as_slice() {
-            [Segment::Run(nets)] => nets[0].clone(),
-            other => panic!("{other:?}"),
-        }
+        coalesce(&entries(ops)).swap_remove(0)
     }
 
     #[test]
@@ -287,23 +259,10 @@ mod tests {
     }
 
     #[test]
-    fn acts_on_mailboxes_part_the_runs() {
-        let segments = coalesce(&entries(vec![moved(A, B), barrier(), moved(B, A)]));
-        let places: Vec<Option<Place>> = segments
-            .iter()
-            .map(|segment| match segment {
-                Segment::Run(nets) => Some(nets[0].place),
-                Segment::Folder(..) => None,
-            })
-            .collect();
-        assert_eq!(places, [Some(Place::In(B)), None, Some(Place::In(A))]);
-    }
-
-    #[test]
     fn a_parked_act_on_the_place_is_settled_by_the_next_one() {
         let mut entries = entries(vec![moved(A, B), moved(B, C), flags(N)]);
         entries[0].state = State::Parked { why: "over quota".to_owned(), doubt: None, retry: None };
-        let Segment::Run(nets) = &coalesce(&entries)[0] else { panic!("a run") };
+        let nets = coalesce(&entries);
         assert_eq!(nets[0].place_entries, [EntryId::new(1), EntryId::new(2)]);
         assert_eq!(nets[0].place, Place::In(C));
     }
@@ -312,16 +271,23 @@ mod tests {
     fn the_parts_that_are_done_are_no_work() {
         let mut entries = entries(vec![Op::Flags { messages: vec![M, N], add: Flags::none(), remove: Flags::none() }]);
         entries[0].open = vec![N];
-        let Segment::Run(nets) = &coalesce(&entries)[0] else { panic!("a run") };
+        let nets = coalesce(&entries);
         assert_eq!(nets.iter().map(|net| net.message).collect::<Vec<_>>(), [N]);
     }
 
     #[test]
-    fn the_last_run_of_a_message_ends_where_it_is() {
-        let mut segments = coalesce(&entries(vec![moved(A, B), barrier(), moved(B, C)]));
-        end_where_they_are(&mut segments, |_| None);
-        let Segment::Run(first) = &segments[0] else { panic!("a run") };
-        let Segment::Run(last) = &segments[2] else { panic!("a run") };
-        assert_eq!((first[0].place, last[0].place), (Place::In(B), Place::Gone));
+    fn a_run_ends_where_its_messages_are_unless_later_acts_put_them_there() {
+        for (later, now, place) in [
+            (Later::None, Some(C), Place::In(C)),
+            (Later::None, None, Place::Gone),
+            (Later::SameRun, Some(C), Place::In(C)),
+            (Later::SameRun, None, Place::In(B)),
+            (Later::AfterBarrier, Some(C), Place::In(B)),
+            (Later::AfterBarrier, None, Place::In(B)),
+        ] {
+            let mut nets = coalesce(&entries(vec![moved(A, B)]));
+            end_where_they_are(&mut nets, |_| now, |_| later);
+            assert_eq!(nets[0].place, place, "{later:?} {now:?}");
+        }
     }
 }

@@ -5,6 +5,6 @@ pub mod coalesce;
 pub mod entry;
 pub mod op;
 
-pub use coalesce::{Made, Net, Place, Segment, coalesce, end_where_they_are, intent};
+pub use coalesce::{Later, Made, Net, Place, coalesce, end_where_they_are, intent};
 pub use entry::{Entry, Evidence, State};
 pub use op::Op;

@@ -30,6 +30,20 @@ pub enum Op {
 }
 
 impl Op {
+    /// Is it about mailboxes, or about one message after the other? The first are done in the order of the journal, and part
+    /// what is before them from what is after.
+    pub const fn is_barrier(&self) -> bool {
+        match self {
+            Self::CreateMailbox { .. }
+            | Self::RenameMailbox { .. }
+            | Self::DeleteMailbox { .. }
+            | Self::Subscribe { .. } => true,
+            Self::Flags { .. } | Self::Move { .. } | Self::Copy { .. } | Self::Append { .. } | Self::Expunge { .. } => {
+                false
+            }
+        }
+    }
+
     /// The messages the act is about; of a copy, the new ones.
     pub fn messages(&self) -> Vec<MessageId> {
         match self {

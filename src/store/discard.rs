@@ -21,7 +21,7 @@ impl Reader<'_> {
         let account = self.mailbox(mailbox)?.account;
         let Some(delimiter) = self.account(account)?.delimiter else { return Ok(Vec::new()) };
         let above = format!("{}{delimiter}", above.remote_name);
-        let entries = self.entries(account)?;
+        let entries = self.folder_entries(account)?;
         let is_made = |child: &Mailbox| {
             entries.iter().any(|entry| match &entry.op {
                 Op::CreateMailbox { mailbox, name } => *mailbox == child.id && name.is_below(to),

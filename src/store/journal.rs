@@ -1,20 +1,25 @@
 //! The journal as the sync engine uses it: what is to be done, what is under way, what is done.
 //!
-//! An entry goes with the last of its messages; one without messages when it is settled as a whole.
+//! An entry goes with the last of its messages; one without messages when it is settled as a whole. What is read here is as
+//! much as is asked for: a long journal costs nobody who does not want all of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Error, Reader, Result, Txn};
 use crate::journal::entry::retry_after_ms;
 use crate::journal::{Entry, Evidence, Op, State};
-use crate::types::{AccountId, EntryId, Flags, MessageId, Timestamp};
+use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId, Timestamp};
 
 const SELECT: &str =
-    "SELECT id, account_id, created_ms, op, state, coalesce(j.evidence, d.evidence) AS evidence, why, attempts,
-     retry_ms
+    "SELECT j.id, j.account_id, j.created_ms, j.op, j.state, coalesce(j.evidence, d.evidence) AS evidence, j.why, j.attempts,
+     j.retry_ms, (SELECT group_concat(message_id, ' ') FROM
+       (SELECT message_id FROM journal_message WHERE entry_id = j.id ORDER BY message_id)) AS open
    FROM journal AS j LEFT JOIN journal_doubt AS d ON d.entry_id = j.id";
+
+/// As the index `journal_folders` has it.
+const IS_ABOUT_A_MAILBOX: &str = "kind IN ('create-mailbox', 'rename-mailbox', 'delete-mailbox', 'subscribe')";
 
 /// What one entry changes of a message's flags.
 pub(in crate::store) struct OpenFlags {
@@ -27,27 +32,98 @@ pub(in crate::store) struct OpenFlags {
 impl Reader<'_> {
     /// Every entry of the account, oldest first.
     pub fn entries(&self, account: AccountId) -> Result<Vec<Entry>> {
-        let mut select = self.conn().prepare_cached(&format!("{SELECT} WHERE account_id = ?1 ORDER BY id"))?;
-        let mut rows = select.query([account.get()])?;
-        let mut open = self.open_messages(account)?;
-        let mut entries = Vec::new();
+        self.entries_where("j.account_id = ?1", [account.get()])
+    }
+
+    /// Those that are acts on mailboxes and subscriptions, oldest first.
+    pub fn folder_entries(&self, account: AccountId) -> Result<Vec<Entry>> {
+        self.entries_where(&format!("j.account_id = ?1 AND j.{IS_ABOUT_A_MAILBOX}"), [account.get()])
+    }
+
+    /// Those of which the message's part is not done, oldest first.
+    pub fn entries_about(&self, message: MessageId) -> Result<Vec<Entry>> {
+        self.entries_where("j.id IN (SELECT entry_id FROM journal_message WHERE message_id = ?1)", [message.get()])
+    }
+
+    /// The same, of those that are under way or set aside.
+    pub fn set_aside_about(&self, message: MessageId) -> Result<Vec<Entry>> {
+        self.entries_where(
+            "j.id IN (SELECT entry_id FROM journal_message WHERE message_id = ?1) AND j.state <> 'pending'",
+            [message.get()],
+        )
+    }
+
+    /// The oldest entries to be done after that one: an act on a mailbox, or up to `max` acts on messages before the next such.
+    pub fn next_entries(&self, account: AccountId, after: EntryId, max: usize) -> Result<Vec<Entry>> {
+        let mut select = self.conn().prepare_cached(&format!(
+            "{SELECT} WHERE j.account_id = ?1 AND j.id > ?2 AND j.state = 'pending' ORDER BY j.id LIMIT ?3"
+        ))?;
+        let mut rows = select.query(params![account.get(), after.get(), i64::try_from(max).unwrap_or(i64::MAX)])?;
+        let mut entries: Vec<Entry> = Vec::new();
         while let Some(row) = rows.next()? {
-            let id = EntryId::new(row.get("id")?);
-            entries.push(entry_from_row(row, open.remove(&id).unwrap_or_default())?);
+            let entry = entry_from_row(row)?;
+            if entry.op.is_barrier() && !entries.is_empty() {
+                break;
+            }
+            let is_alone = entry.op.is_barrier();
+            entries.push(entry);
+            if is_alone {
+                break;
+            }
         }
         Ok(entries)
     }
 
+    /// The first act on a mailbox to be done after that one.
+    pub fn next_barrier(&self, account: AccountId, after: EntryId) -> Result<Option<EntryId>> {
+        let mut select = self.conn().prepare_cached(&format!(
+            "SELECT min(id) AS id FROM journal WHERE account_id = ?1 AND id > ?2 AND state = 'pending' AND {IS_ABOUT_A_MAILBOX}"
+        ))?;
+        let id: Option<i64> = select.query_row(params![account.get(), after.get()], |row| row.get("id"))?;
+        Ok(id.map(EntryId::new))
+    }
+
+    /// The last act to be done that puts the message somewhere.
+    pub fn last_placing(&self, message: MessageId) -> Result<Option<EntryId>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT max(j.id) AS id FROM journal_message AS jm JOIN journal AS j ON j.id = jm.entry_id
+             WHERE jm.message_id = ?1 AND j.state = 'pending' AND j.kind <> 'flags'",
+        )?;
+        let id: Option<i64> = select.query_row([message.get()], |row| row.get("id"))?;
+        Ok(id.map(EntryId::new))
+    }
+
+    /// What was sent and of which it is not known whether it was done, oldest first.
+    pub fn unresolved(&self, account: AccountId) -> Result<Vec<(EntryId, Evidence)>> {
+        let set_aside = self.entries_where("j.account_id = ?1 AND j.state <> 'pending'", [account.get()])?.into_iter();
+        let evidence = set_aside.filter_map(|entry| match entry.state {
+            State::InFlight { evidence } | State::Parked { doubt: Some(evidence), .. } => Some((entry.id, evidence)),
+            State::Pending | State::Parked { doubt: None, .. } => None,
+        });
+        Ok(evidence.collect())
+    }
+
+    /// Is an open entry to append a message to the mailbox?
+    pub fn is_appended_to(&self, account: AccountId, mailbox: MailboxId) -> Result<bool> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT 1 AS one FROM journal WHERE account_id = ?1 AND kind = 'append' AND op ->> '$.mailbox' = ?2",
+        )?;
+        Ok(select.exists([account.get(), mailbox.get()])?)
+    }
+
     /// The entry.
     pub fn entry(&self, entry: EntryId) -> Result<Entry> {
-        let mut select = self
-            .conn()
-            .prepare_cached("SELECT message_id FROM journal_message WHERE entry_id = ?1 ORDER BY message_id")?;
-        let open = select.query_map([entry.get()], |row| row.get("message_id").map(MessageId::new))?;
-        let open = open.collect::<rusqlite::Result<Vec<_>>>()?;
-        let mut select = self.conn().prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
-        let mut rows = select.query([entry.get()])?;
-        entry_from_row(rows.next()?.ok_or(Error::NoSuchEntry)?, open)
+        self.entries_where("j.id = ?1", [entry.get()])?.pop().ok_or(Error::NoSuchEntry)
+    }
+
+    fn entries_where(&self, condition: &str, value: [i64; 1]) -> Result<Vec<Entry>> {
+        let mut select = self.conn().prepare_cached(&format!("{SELECT} WHERE {condition} ORDER BY j.id"))?;
+        let mut rows = select.query(value)?;
+        let mut entries = Vec::new();
+        while let Some(row) = rows.next()? {
+            entries.push(entry_from_row(row)?);
+        }
+        Ok(entries)
     }
 
     /// Is anything about the message still to be done upstream?
@@ -87,20 +163,6 @@ impl Reader<'_> {
             .prepare_cached("SELECT min(retry_ms) AS next FROM journal WHERE account_id = ?1 AND state = 'parked'")?;
         let next: Option<i64> = select.query_row([account.get()], |row| row.get("next"))?;
         Ok(next.map(Timestamp::from_unix_ms))
-    }
-
-    fn open_messages(&self, account: AccountId) -> Result<BTreeMap<EntryId, Vec<MessageId>>> {
-        let mut select = self.conn().prepare_cached(
-            "SELECT jm.entry_id, jm.message_id FROM journal AS j JOIN journal_message AS jm ON jm.entry_id = j.id
-             WHERE j.account_id = ?1 ORDER BY jm.entry_id, jm.message_id",
-        )?;
-        let mut open: BTreeMap<EntryId, Vec<MessageId>> = BTreeMap::new();
-        let mut rows = select.query([account.get()])?;
-        while let Some(row) = rows.next()? {
-            let entry = EntryId::new(row.get("entry_id")?);
-            open.entry(entry).or_default().push(MessageId::new(row.get("message_id")?));
-        }
-        Ok(open)
     }
 }
 
@@ -235,7 +297,10 @@ impl Reader<'_> {
     }
 }
 
-fn entry_from_row(row: &Row<'_>, open: Vec<MessageId>) -> Result<Entry> {
+fn entry_from_row(row: &Row<'_>) -> Result<Entry> {
+    let open: Option<String> = row.get("open")?;
+    let open =
+        open.iter().flat_map(|open| open.split(' ')).filter_map(|id| id.parse().ok()).map(MessageId::new).collect();
     let evidence: Option<String> = row.get("evidence")?;
     let evidence = evidence.as_deref().map(serde_json::from_str).transpose()?;
     let state = match (row.get_ref("state")?.as_str().map_err(rusqlite::Error::from)?, evidence) {

@@ -30,6 +30,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0017_tried.sql"),
     include_str!("migrations/0018_octets.sql"),
     include_str!("migrations/0019_edited.sql"),
+    include_str!("migrations/0020_long_journal.sql"),
 ];
 
 /// The search index's.

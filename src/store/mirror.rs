@@ -127,7 +127,7 @@ impl Txn<'_> {
         if select.exists([mailbox.id.get()])? {
             return Ok(true);
         }
-        let entries = self.reader().entries(mailbox.account)?;
+        let entries = self.reader().folder_entries(mailbox.account)?;
         Ok(entries.iter().any(|entry| match &entry.op {
             Op::CreateMailbox { mailbox: id, .. } | Op::DeleteMailbox { mailbox: id, .. } => *id == mailbox.id,
             Op::RenameMailbox { to, .. } => mailbox.name.as_ref().is_some_and(|name| name == to || name.is_below(to)),

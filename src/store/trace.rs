@@ -6,9 +6,8 @@ use super::conflicts::Conflict;
 use super::gone::Gone;
 use super::messages::summary_from_bytes;
 use super::{Reader, Result};
-use crate::journal::Entry;
 use crate::message::Summary;
-use crate::types::{AccountId, ContentId, EntryId, MessageId, SubmissionId};
+use crate::types::{AccountId, ContentId, MessageId, SubmissionId};
 
 impl Reader<'_> {
     /// Every message, in a mailbox or gone (not one that waits to be known), whose Message-ID is `message_id`.
@@ -51,16 +50,6 @@ impl Reader<'_> {
         )?;
         let names = select.query_map(params![account.get(), content.get()], |row| row.get("name"))?;
         Ok(names.collect::<rusqlite::Result<_>>()?)
-    }
-
-    /// The entries in which something about the message is still to be done, oldest first.
-    pub fn entries_about(&self, message: MessageId) -> Result<Vec<Entry>> {
-        let mut select = self
-            .conn()
-            .prepare_cached("SELECT entry_id FROM journal_message WHERE message_id = ?1 ORDER BY entry_id")?;
-        let ids = select.query_map([message.get()], |row| row.get("entry_id").map(EntryId::new))?;
-        let ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
-        ids.into_iter().map(|id| self.entry(id)).collect()
     }
 
     /// What was recorded about the message, dismissed or not, oldest first.

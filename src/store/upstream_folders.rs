@@ -23,17 +23,17 @@ impl Reader<'_> {
     /// Is an open entry to make the mailbox?
     pub fn is_to_be_made(&self, account: AccountId, mailbox: MailboxId) -> Result<bool> {
         let makes = |entry: &Entry| matches!(entry.op, Op::CreateMailbox { mailbox: id, .. } if id == mailbox);
-        Ok(self.entries(account)?.iter().any(makes))
+        Ok(self.folder_entries(account)?.iter().any(makes))
     }
 
     /// Did the user give the mailbox another name, or one above it, which upstream does not know yet?
     pub fn is_renamed_here(&self, account: AccountId, mailbox: MailboxId) -> Result<bool> {
-        self.is_given_a_name(mailbox, &self.entries(account)?)
+        self.is_given_a_name(mailbox, &self.folder_entries(account)?)
     }
 
     /// The same, and upstream has not refused it.
     pub fn is_to_be_renamed(&self, account: AccountId, mailbox: MailboxId) -> Result<bool> {
-        let mut entries = self.entries(account)?;
+        let mut entries = self.folder_entries(account)?;
         entries.retain(|entry| !matches!(entry.state, State::Parked { .. }));
         self.is_given_a_name(mailbox, &entries)
     }
@@ -179,7 +179,7 @@ impl Txn<'_> {
     /// Gives the mailbox called `name`, which the user renamed so, the first free name like it, so that another can have
     /// `name`. What is in the journal about it, and about those below it, follows. Returns the new name.
     pub(in crate::store) fn make_way(&mut self, account: AccountId, name: &MailboxName) -> Result<MailboxName> {
-        let entries = self.reader().entries(account)?;
+        let entries = self.reader().folder_entries(account)?;
         let gives = |entry: &&Entry| match &entry.op {
             Op::RenameMailbox { to, .. } => name == to || name.is_below(to),
             _ => false,
@@ -288,8 +288,13 @@ impl Txn<'_> {
     }
 
     fn settle_ops(&mut self, account: AccountId, is_done: impl Fn(&Op) -> bool) -> Result<()> {
-        let entries: Vec<EntryId> =
-            self.reader().entries(account)?.iter().filter(|entry| is_done(&entry.op)).map(|entry| entry.id).collect();
+        let entries: Vec<EntryId> = self
+            .reader()
+            .folder_entries(account)?
+            .iter()
+            .filter(|entry| is_done(&entry.op))
+            .map(|entry| entry.id)
+            .collect();
         entries.into_iter().try_for_each(|entry| self.settle_op(entry))
     }
 

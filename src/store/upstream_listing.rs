@@ -47,7 +47,7 @@ impl Txn<'_> {
     /// changed are mailboxes left out that are here already.
     pub fn take_listing(&mut self, account: AccountId, listed: &[ListedMailbox], choice: &str) -> Result<Listing> {
         let mut matching = Matching::new(self.reader().remote_mailboxes(account)?, listed);
-        let mut entries: Vec<Entry> = self.reader().entries(account)?;
+        let mut entries: Vec<Entry> = self.reader().folder_entries(account)?;
         let is_new_choice = self.is_new_choice(account, choice)?;
         let mut mirrored = Mirrored::default();
         let mut conflicts = 0;
@@ -59,13 +59,13 @@ impl Txn<'_> {
             if self.reader().mailbox_named(account, &listed[at].name)?.is_none() {
                 matching.link(mailbox, at);
                 conflicts += usize::from(self.follow_rename(account, mailbox, &listed[at], &entries)?);
-                entries = self.reader().entries(account)?;
+                entries = self.reader().folder_entries(account)?;
             }
         }
         for (at, listed) in listed.iter().enumerate() {
             if !matching.is_linked(at) && self.make_way_for(account, &listed.name, &matching, &entries)? {
                 conflicts += 1;
-                entries = self.reader().entries(account)?;
+                entries = self.reader().folder_entries(account)?;
             }
             if listed.is_wanted && !matching.is_linked(at) {
                 let (mailbox, is_conflict) = self.adopt(account, listed, &matching, &entries)?;
@@ -85,7 +85,7 @@ impl Txn<'_> {
         if mirrored.held.is_empty() {
             self.set_choice(account, choice)?;
         }
-        self.forget_emptied(account, &self.reader().entries(account)?)?;
+        self.forget_emptied(account, &self.reader().folder_entries(account)?)?;
         let gone = matching.missing();
         Ok(Listing { mailboxes: matching.mailboxes, gone, conflicts, mirrored })
     }

@@ -262,7 +262,7 @@ impl Txn<'_> {
     pub fn append_anew(&mut self, message: MessageId) -> Result<()> {
         self.unbind(message)?;
         let Some(here) = self.reader().message(message)? else { return Ok(()) };
-        let entries = self.reader().entries(here.account)?;
+        let entries = self.reader().entries_about(message)?;
         let is_placed = intent(&entries, message).is_some_and(|net| !net.place_entries.is_empty());
         if !is_placed {
             self.journal(here.account, &Op::Append { message, mailbox: here.mailbox })?;

@@ -12,7 +12,6 @@ use super::pass::from;
 use super::remote::{Fetched, MessageSink, Remote, RemoteError, RemoteName, Selected};
 use super::tour::{Brought, Errand, Guide, Stop};
 use super::{Engine, Result};
-use crate::journal::State;
 use crate::store::{self, Reader};
 use crate::types::{AccountId, MailboxId, MailboxName, RemoteUid, UidValidity};
 
@@ -83,8 +82,7 @@ fn known(reader: &Reader<'_>, account: AccountId, name: &RemoteName) -> store::R
     };
     let is_covered = row.cursor != store::Cursor::start(Some(uid_validity));
     let is_steady = reader.quarantine(row.mailbox)?.is_none();
-    let is_sent = |state: &State| matches!(state, State::InFlight { .. } | State::Parked { doubt: Some(_), .. });
-    let is_settled = !reader.entries(account)?.iter().any(|entry| is_sent(&entry.state));
+    let is_settled = reader.unresolved(account)?.is_empty();
     // What was caught before, or put there by us, is here.
     let after_last = reader.last_bound(row.mailbox)?.map(|last| RemoteUid::new(last.get().saturating_add(1)));
     let uid_next = after_last.map_or(row.cursor.uid_next, |after| after.max(row.cursor.uid_next));

@@ -13,10 +13,10 @@ use super::remote::{Fingerprinted, Known, Remote, RemoteName, Scanned, Selected}
 use super::survey::between;
 use super::vanish::Vanishing;
 use super::{Error, Result};
-use crate::journal::{Entry, State};
+use crate::journal::Evidence;
 use crate::store::{Bound, Cursor, RemoteMailbox, bound_uids};
 use crate::types::mutant::mutant;
-use crate::types::{Flags, MailboxId, MessageId, ModSeq, RemoteUid, UidSet, UidValidity};
+use crate::types::{EntryId, Flags, MailboxId, MessageId, ModSeq, RemoteUid, UidSet, UidValidity};
 
 /// A message up to this size is fetched again where only its bytes tell whether it is the one that is known.
 const RECOGNISE_MAX_BYTES: u64 = 1024 * 1024;
@@ -218,7 +218,7 @@ impl<R: Remote> Pass<'_, R> {
         let account = self.account;
         let sought = self.read(|reader| {
             let mut facts = reader.bound_facts(mailbox)?;
-            let taken = being_taken(&reader.entries(account)?);
+            let taken = being_taken(&reader.unresolved(account)?);
             // Of equal messages those that are wanted are found first, and one to be expunged last: as we may have marked it.
             facts.sort_by_key(|facts| {
                 (facts.place.is_none(), taken.contains(&facts.message), facts.place != Some(mailbox))
@@ -332,11 +332,8 @@ pub(super) fn telling(bound: &[Bound], cursor: &Cursor) -> Option<(RemoteUid, Me
 }
 
 /// Messages that a move is taking away that may have got as far as to mark them.
-fn being_taken(entries: &[Entry]) -> BTreeSet<MessageId> {
-    let evidence = entries.iter().filter_map(|entry| match &entry.state {
-        State::InFlight { evidence } | State::Parked { doubt: Some(evidence), .. } => Some(evidence),
-        _ => None,
-    });
+fn being_taken(unresolved: &[(EntryId, Evidence)]) -> BTreeSet<MessageId> {
+    let evidence = unresolved.iter().map(|(_, evidence)| evidence);
     let moves = evidence.filter(|evidence| evidence.source.as_ref().is_some_and(|source| source.moves));
     moves.flat_map(|evidence| &evidence.messages).map(|(message, ..)| *message).collect()
 }

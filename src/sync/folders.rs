@@ -266,7 +266,7 @@ impl<R: Remote> Pass<'_, R> {
     /// gave it that.
     fn name_after(&self, entry: EntryId, mailbox: Mailbox, name: &MailboxName) -> Result<MailboxName> {
         let Some(now) = mailbox.name else { return Ok(name.clone()) };
-        let entries = self.read(|reader| reader.entries(self.account))?;
+        let entries = self.read(|reader| reader.folder_entries(self.account))?;
         let is_renamed_later = entries.iter().filter(|later| later.id > entry).any(|later| match &later.op {
             Op::RenameMailbox { to, .. } => now == *to || now.is_below(to),
             _ => false,

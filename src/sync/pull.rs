@@ -283,7 +283,7 @@ impl<R: Remote> Pass<'_, R> {
     /// Mailboxes that the user deleted, and into which mail came upstream since: their deletion is off.
     async fn restore_refilled(&mut self) -> Result<Vec<Folder>> {
         let mut restored = Vec::new();
-        for entry in self.read(|reader| reader.entries(self.account))? {
+        for entry in self.read(|reader| reader.folder_entries(self.account))? {
             let (Op::DeleteMailbox { mailbox, name }, State::Pending) = (entry.op, entry.state) else { continue };
             let Some(known) = self.remote_mailbox(mailbox)? else { continue };
             let status = self.listed.get(&mailbox).copied();
@@ -309,7 +309,7 @@ impl<R: Remote> Pass<'_, R> {
     /// A mailbox that the user deleted is only looked into before it is deleted upstream.
     fn leave_out_deleted(&self, folders: &mut Vec<Folder>) -> Result<()> {
         let known = self.known()?;
-        let entries = self.read(|reader| reader.entries(self.account))?;
+        let entries = self.read(|reader| reader.folder_entries(self.account))?;
         let deleted = entries.iter().filter_map(|entry| match (&entry.op, &entry.state) {
             (Op::DeleteMailbox { mailbox, .. }, State::Pending) => Some(*mailbox),
             _ => None,

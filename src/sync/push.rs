@@ -1,7 +1,10 @@
-//! What the user did, done upstream: the journal, segment by segment.
+//! What the user did, done upstream: the journal, piece by piece.
 //!
-//! Each segment is planned on what the store holds at that moment, and done step by step; what is refused is set aside
-//! and does not keep the rest from being done.
+//! A piece is an act on a mailbox, or so many acts on messages before the next such. Each is planned on what the store holds
+//! at that moment, and done step by step; what is refused is set aside and does not keep the rest from being done.
+//!
+//! What a piece costs depends on the piece, not on how much waits behind it; and after a cut the first pieces are small, so
+//! that a line that never holds for long brings the journal on all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +13,34 @@ use super::pass::{Pass, Why, refusal};
 use super::plan::{Facts, Item, Keeps, Step, Upstream, View, plan, uids};
 use super::remote::Remote;
 use super::send::Did;
-use crate::journal::{Entry, Made, Net, Op, Segment, State, coalesce, end_where_they_are};
+use crate::journal::{Entry, Later, Made, Net, Op, State, coalesce, end_where_they_are};
 use crate::store::{self, Binding, Reader};
 use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet};
 
 /// Messages in one COPY or MOVE: bounds the evidence and what must be looked at after a cut.
 const TRANSFER_MAX: usize = 1000;
 
-/// Segments done in one push: a journal that never ends does not keep the pull away for ever.
-const SEGMENTS_MAX: usize = 10_000;
+/// Pieces done in one push: a journal that never ends does not keep the pull away for ever.
+const PIECES_MAX: usize = 10_000;
+
+/// Entries in one piece: bounds what is planned at one time, and what is on its way when the line is cut.
+const ENTRIES_MAX: usize = 2000;
+
+/// Entries in the first piece where the line was cut before an answer: what such a line carries is not known. Each that is
+/// answered makes room for one twice as large.
+const ENTRIES_AFTER_A_CUT: usize = 50;
 
 /// The next thing to do.
 enum Work {
     Steps(Vec<Step>),
     Folder(EntryId, Op),
+}
+
+/// A piece of the journal.
+struct Piece {
+    /// `None`: all of it waits for something.
+    work: Option<Work>,
+    last: EntryId,
 }
 
 impl<R: Remote> Pass<'_, R> {
@@ -34,16 +51,30 @@ impl<R: Remote> Pass<'_, R> {
         if self.read(|reader| reader.next_retry(account))?.is_some_and(|next| next <= self.now()) {
             self.write(move |txn| txn.retry_due(account))?;
         }
-        let (labels, mut waiting) = (self.remote.facts().labels, 0);
-        for _ in 0..SEGMENTS_MAX {
-            let Some(work) = self.read(|reader| next_work(reader, account, labels, waiting))? else { break };
-            let did = match work {
-                Work::Steps(steps) => self.perform(steps).await?,
-                Work::Folder(entry, op) => self.change_folder(entry, op).await?,
+        let (start, labels) = (EntryId::new(0), self.remote.facts().labels);
+        let mut entries_max = if self.report.recovered > 0 { ENTRIES_AFTER_A_CUT } else { ENTRIES_MAX };
+        // Pieces that wait are passed over. What is done after them may be what they wait for: they are tried again, at once
+        // where that was an act on a mailbox, else when the end is reached.
+        let (mut after, mut has_waiting, mut has_done) = (start, false, false);
+        for _ in 0..PIECES_MAX {
+            let Some(piece) = self.read(|reader| next_piece(reader, account, labels, after, entries_max))? else {
+                if !(has_waiting && has_done) {
+                    break;
+                }
+                (after, has_waiting, has_done) = (start, false, false);
+                continue;
             };
+            let is_folder = matches!(piece.work, Some(Work::Folder(..)));
+            let did = match piece.work {
+                Some(Work::Steps(steps)) => self.perform(steps).await?,
+                Some(Work::Folder(entry, op)) => self.change_folder(entry, op).await?,
+                None => Did::Nothing,
+            };
+            entries_max = ENTRIES_MAX.min(entries_max * 2);
             match did {
-                Did::Something => waiting = 0,
-                Did::Nothing => waiting += 1,
+                Did::Something if is_folder && has_waiting => (after, has_waiting, has_done) = (start, false, true),
+                Did::Something => has_done = true,
+                Did::Nothing => (after, has_waiting) = (piece.last, true),
             }
         }
         Ok(())
@@ -155,7 +186,7 @@ impl<R: Remote> Pass<'_, R> {
             self.write(move |txn| items.iter().try_for_each(|item| txn.settle_parts(item.message, &item.settles)))?;
             return Ok(Did::Something);
         }
-        let (parked, done) = self.read(|reader| flag_entries(reader, self.account, message, &refused))?;
+        let (parked, done) = self.read(|reader| flag_entries(reader, message, &refused))?;
         self.write(move |txn| txn.settle_parts(message, &done))?;
         match parked.is_empty() {
             // The flags of a copy, which no entry of its own asks for.
@@ -189,52 +220,46 @@ impl<R: Remote> Pass<'_, R> {
     }
 }
 
-/// The first segment for which there is anything to do, after `waiting` that wait.
-fn next_work(reader: &Reader<'_>, account: AccountId, labels: bool, waiting: usize) -> store::Result<Option<Work>> {
-    let entries = reader.entries(account)?;
-    let mut segments = coalesce(&entries);
-    let mut places: BTreeMap<MessageId, Option<MailboxId>> = BTreeMap::new();
-    for message in segments.iter().flat_map(messages_of) {
+/// The piece of the journal after that entry, of up to so many.
+fn next_piece(
+    reader: &Reader<'_>,
+    account: AccountId,
+    labels: bool,
+    after: EntryId,
+    entries_max: usize,
+) -> store::Result<Option<Piece>> {
+    let mut entries = reader.next_entries(account, after, entries_max)?;
+    let Some(last) = entries.last().map(|entry| entry.id) else { return Ok(None) };
+    if let Some(entry) = entries.pop_if(|entry| entry.op.is_barrier()) {
+        return Ok(Some(Piece { work: Some(Work::Folder(entry.id, entry.op)), last }));
+    }
+    let messages: BTreeSet<MessageId> = entries.iter().flat_map(|entry| entry.open.iter().copied()).collect();
+    let barrier = reader.next_barrier(account, last)?;
+    let (mut later, mut places, mut set_aside) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for message in messages {
+        let comes = match reader.last_placing(message)? {
+            Some(placing) if placing > last && barrier.is_some_and(|barrier| placing > barrier) => Later::AfterBarrier,
+            Some(placing) if placing > last => Later::SameRun,
+            Some(_) | None => Later::None,
+        };
+        later.insert(message, comes);
         places.insert(message, reader.message_facts(message)?.and_then(|facts| facts.place));
+        set_aside.extend(reader.set_aside_about(message)?.into_iter().map(|entry| (entry.id, entry)));
     }
-    end_where_they_are(&mut segments, |message| places.get(&message).copied().flatten());
-    let mut work = Vec::new();
-    for segment in segments {
-        match segment {
-            Segment::Folder(entry, op) => work.push(Work::Folder(entry, op)),
-            Segment::Run(nets) => {
-                let steps = plan(&nets, &view(reader, &nets, &entries, labels)?);
-                if !steps.is_empty() {
-                    work.push(Work::Steps(steps));
-                }
-            }
-        }
-        if work.len() > waiting {
-            return Ok(work.pop());
-        }
-    }
-    Ok(None)
-}
-
-fn messages_of(segment: &Segment) -> Vec<MessageId> {
-    match segment {
-        Segment::Run(nets) => nets.iter().map(|net| net.message).collect(),
-        Segment::Folder(..) => Vec::new(),
-    }
+    let mut all: Vec<&Entry> = entries.iter().chain(set_aside.values()).collect();
+    all.sort_by_key(|entry| entry.id);
+    let mut nets = coalesce(all);
+    end_where_they_are(
+        &mut nets,
+        |message| places.get(&message).copied().flatten(),
+        |message| later.get(&message).copied().unwrap_or(Later::None),
+    );
+    let steps = plan(&nets, &view(reader, &nets, labels)?);
+    Ok(Some(Piece { work: (!steps.is_empty()).then_some(Work::Steps(steps)), last }))
 }
 
 /// What the plan of a run looks at.
-fn view(reader: &Reader<'_>, nets: &[Net], entries: &[Entry], labels: bool) -> store::Result<View> {
-    let awaited: BTreeSet<MessageId> = entries
-        .iter()
-        .filter(|entry| entry.state != State::Pending && !matches!(entry.op, Op::Flags { .. }))
-        .flat_map(|entry| entry.open.iter().copied())
-        .collect();
-    let doubted: BTreeSet<MessageId> = entries
-        .iter()
-        .filter(|entry| matches!(entry.state, State::Parked { doubt: Some(_), .. }))
-        .flat_map(|entry| entry.open.iter().copied())
-        .collect();
+fn view(reader: &Reader<'_>, nets: &[Net], labels: bool) -> store::Result<View> {
     let sources = nets.iter().filter_map(|net| match net.made {
         Made::Copied { from } => Some(from),
         Made::Before | Made::Appended => None,
@@ -247,11 +272,13 @@ fn view(reader: &Reader<'_>, nets: &[Net], entries: &[Entry], labels: bool) -> s
         let is_missing = facts.upstream.as_ref().is_some_and(|binding| binding.uid.is_none());
         let upstream = facts.upstream.and_then(in_sight);
         let twin = if labels && upstream.is_none() { twin(reader, message)? } else { None };
-        if let Some(upstream) = &upstream {
+        if let Some(upstream) = upstream.as_ref().filter(|upstream| !view.keeps.contains_key(&upstream.mailbox)) {
             view.keeps.insert(upstream.mailbox, keeps(reader, upstream.mailbox)?);
         }
-        let is_awaited = awaited.contains(&message);
-        let is_in_doubt = is_missing || doubted.contains(&message);
+        let about = reader.set_aside_about(message)?;
+        let is_awaited = about.iter().any(|entry| !matches!(entry.op, Op::Flags { .. }));
+        let is_in_doubt =
+            is_missing || about.iter().any(|entry| matches!(entry.state, State::Parked { doubt: Some(_), .. }));
         view.messages
             .insert(message, Facts { place: facts.place, flags: facts.flags, upstream, twin, is_awaited, is_in_doubt });
     }
@@ -280,14 +307,8 @@ fn keeps(reader: &Reader<'_>, mailbox: MailboxId) -> store::Result<Keeps> {
 }
 
 /// The entries that change flags of the message: those about any of `flags`, and the others.
-fn flag_entries(
-    reader: &Reader<'_>,
-    account: AccountId,
-    message: MessageId,
-    flags: &Flags,
-) -> store::Result<(Vec<EntryId>, Vec<EntryId>)> {
-    let entries = reader.entries(account)?.into_iter().filter(|entry| entry.open.contains(&message));
-    let about = entries.filter_map(|entry| match entry.op {
+fn flag_entries(reader: &Reader<'_>, message: MessageId, flags: &Flags) -> store::Result<(Vec<EntryId>, Vec<EntryId>)> {
+    let about = reader.entries_about(message)?.into_iter().filter_map(|entry| match entry.op {
         Op::Flags { add, remove, .. } => Some((entry.id, flags.iter().any(|flag| add.union(&remove).contains(&flag)))),
         _ => None,
     });

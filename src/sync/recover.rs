@@ -19,11 +19,11 @@ use super::identity;
 use super::pass::{Pass, Refusal, from, refusal};
 use super::remote::{Fingerprinted, Remote, RemoteName, Scanned, Selected};
 use crate::journal::entry::EvidenceSource;
-use crate::journal::{Evidence, Place, State, intent};
+use crate::journal::{Evidence, Place, intent};
 use crate::store::{self, Landed, RemoteMailbox, Txn, bound_uids};
 use crate::types::mutant::mutant;
 use crate::types::{
-    AccountId, ContentHash, EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet, UidValidity,
+    ContentHash, EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet, UidValidity,
 };
 
 /// How often a mailbox in which must be looked is selected, if the server refuses (QUIRKS.md row 35).
@@ -55,15 +55,7 @@ pub(super) enum Entered {
 impl<R: Remote> Pass<'_, R> {
     /// Finds out what became of everything that was in flight.
     pub(super) async fn recover(&mut self) -> Result<()> {
-        let entries = self.read(|reader| reader.entries(self.account))?.into_iter();
-        let open: Vec<(EntryId, Evidence)> = entries
-            .filter_map(|entry| match entry.state {
-                State::InFlight { evidence } | State::Parked { doubt: Some(evidence), .. } => {
-                    Some((entry.id, evidence))
-                }
-                State::Pending | State::Parked { doubt: None, .. } => None,
-            })
-            .collect();
+        let open = self.read(|reader| reader.unresolved(self.account))?;
         if !open.is_empty() {
             // A mailbox may have another name by now, and another mailbox its own.
             self.take_listing().await?;
@@ -108,10 +100,10 @@ impl<R: Remote> Pass<'_, R> {
             self.unseen.insert(home, refused.clone());
             return self.give_up(flights, &refused).await;
         }
-        let (account, sent) = (self.account, evidence.clone());
+        let sent = evidence.clone();
         self.write(move |txn| match home == sent.target {
             true => txn.landed(home, &landed, &sent.settles),
-            false => landed.iter().try_for_each(|landed| landed_elsewhere(txn, account, home, landed, &sent)),
+            false => landed.iter().try_for_each(|landed| landed_elsewhere(txn, home, landed, &sent)),
         })?;
         if mutant!(AssumedDone) {
             let (all, settles) = (evidence.messages.clone(), evidence.settles.clone());
@@ -308,9 +300,9 @@ impl<R: Remote> Pass<'_, R> {
             };
             let found: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
             missing.retain(|(message, ..)| !found.contains(message));
-            let (account, evidence) = (self.account, evidence.clone());
+            let evidence = evidence.clone();
             self.write(move |txn| {
-                landed.iter().try_for_each(|landed| landed_elsewhere(txn, account, folder.mailbox, landed, &evidence))
+                landed.iter().try_for_each(|landed| landed_elsewhere(txn, folder.mailbox, landed, &evidence))
             })?;
         }
         Ok(Ok(()))
@@ -411,19 +403,13 @@ fn flags_of(scanned: Vec<Scanned>) -> BTreeMap<RemoteUid, Flags> {
 
 /// A new message that we sent to one mailbox was moved on by someone else: it follows, unless the user has put it
 /// elsewhere since.
-fn landed_elsewhere(
-    txn: &mut Txn<'_>,
-    account: AccountId,
-    mailbox: MailboxId,
-    landed: &Landed,
-    evidence: &Evidence,
-) -> store::Result<()> {
+fn landed_elsewhere(txn: &mut Txn<'_>, mailbox: MailboxId, landed: &Landed, evidence: &Evidence) -> store::Result<()> {
     let message = landed.message;
     txn.goes_ahead(mailbox)?;
     txn.bind(message, mailbox, landed.uid, &landed.sent)?;
     txn.observe_flags(message, &landed.shown)?;
     txn.settle_parts(message, &evidence.settles)?;
-    let entries = txn.reader().entries(account)?;
+    let entries = txn.reader().entries_about(message)?;
     let place = intent(&entries, message).map_or(Place::Unchanged, |net| net.place);
     match place {
         Place::Unchanged => txn.follow(message, mailbox),

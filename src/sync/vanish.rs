@@ -3,7 +3,7 @@
 //! All arrivals of the round are here by now: a message that vanished in one mailbox and arrived in another was moved.
 //! Everything is decided within the transaction that does it, on what the transaction sees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Result;
 use super::guard::is_mass;
@@ -82,7 +82,6 @@ struct Accounting<'t, 'c> {
     all: &'t BTreeSet<MessageId>,
     /// A message is one thing in several mailboxes ([`super::labels`]).
     labels: bool,
-    entries: Vec<Entry>,
     arrivals: Vec<MessageFacts>,
     outcome: Outcome,
 }
@@ -104,10 +103,9 @@ impl<'t, 'c> Accounting<'t, 'c> {
         all: &'t BTreeSet<MessageId>,
         labels: bool,
     ) -> store::Result<Self> {
-        let entries = txn.reader().entries(account)?;
         let mut arrivals = txn.reader().fresh_arrivals(account)?;
         arrivals.retain(|arrival| !all.contains(&arrival.message));
-        Ok(Self { txn, account, vanishing, all, labels, entries, arrivals, outcome: Outcome::default() })
+        Ok(Self { txn, account, vanishing, all, labels, arrivals, outcome: Outcome::default() })
     }
 
     fn run(mut self) -> store::Result<Outcome> {
@@ -167,10 +165,6 @@ impl<'t, 'c> Accounting<'t, 'c> {
 
     /// Each message that is still bound where it vanished from, with what the user did to it and what arrived for it.
     fn cases(&mut self) -> store::Result<Vec<Case>> {
-        let mut entries: BTreeMap<MessageId, Vec<&Entry>> = BTreeMap::new();
-        for entry in &self.entries {
-            entry.open.iter().for_each(|message| entries.entry(*message).or_default().push(entry));
-        }
         let mut vanished = Vec::new();
         for message in &self.vanishing.messages {
             vanished.extend(self.txn.reader().message_facts(*message)?);
@@ -195,13 +189,15 @@ impl<'t, 'c> Accounting<'t, 'c> {
                 }
             }
             let found = found.map(|at| self.arrivals.swap_remove(at));
-            let is_elsewhere = found.as_ref().is_some_and(|arrival| entries.contains_key(&arrival.message));
+            let is_elsewhere = match &found {
+                Some(arrival) => self.txn.reader().is_pending(arrival.message)?,
+                None => false,
+            };
             let arrival = found.filter(|_| !is_elsewhere);
-            let open = entries.get(message).map(Vec::as_slice).unwrap_or_default();
-            let net = intent(open.iter().copied(), *message);
+            let net = intent(&self.txn.reader().entries_about(*message)?, *message);
             let place = net.as_ref().map_or(Place::Unchanged, |net| net.place);
             let here = match (place, facts.place) {
-                (Place::Gone, _) | (_, None) if self.is_draft_replaced_here(&facts) => Here::DraftReplaced,
+                (Place::Gone, _) | (_, None) if self.is_draft_replaced_here(&facts)? => Here::DraftReplaced,
                 (Place::Gone, _) | (_, None) => Here::Deleted,
                 (Place::In(_), Some(_)) => Here::Moved,
                 (Place::Unchanged, Some(_)) if net.is_some() => Here::Flags,
@@ -299,16 +295,16 @@ impl<'t, 'c> Accounting<'t, 'c> {
 
     /// The message is where the user wants it, on both sides.
     fn settle_place(&mut self, message: MessageId) -> store::Result<()> {
-        let about_place = |entry: &&Entry| !matches!(entry.op, Op::Flags { .. }) && entry.open.contains(&message);
-        let entries: Vec<_> = self.entries.iter().filter(about_place).map(|entry| entry.id).collect();
+        let about_place = |entry: &Entry| !matches!(entry.op, Op::Flags { .. });
+        let about = self.txn.reader().entries_about(message)?.into_iter();
+        let entries: Vec<_> = about.filter(about_place).map(|entry| entry.id).collect();
         self.txn.settle_parts(message, &entries)
     }
 
     /// Was it a draft, and is another one to be appended to its mailbox?
-    fn is_draft_replaced_here(&self, facts: &MessageFacts) -> bool {
-        let appends =
-            |entry: &Entry| matches!(entry.op, Op::Append { mailbox, .. } if mailbox == self.vanishing.mailbox);
-        facts.flags.has(SystemFlag::Draft) && self.entries.iter().any(appends)
+    fn is_draft_replaced_here(&self, facts: &MessageFacts) -> store::Result<bool> {
+        Ok(facts.flags.has(SystemFlag::Draft)
+            && self.txn.reader().is_appended_to(self.account, self.vanishing.mailbox)?)
     }
 
     /// Was it a draft, and did another one arrive in its mailbox?

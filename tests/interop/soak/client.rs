@@ -15,6 +15,9 @@ use crate::support::snapshot::hash;
 /// There are about so many messages: more come only while there are fewer, and with more they are deleted.
 const MESSAGES: u64 = 400;
 
+/// There are at most so many folders: with more, none is made. What is made and deleted is a few, as with people.
+const FOLDERS_MAX: usize = 40;
+
 /// Acts on one connection, at most.
 const ACTS_MAX: u64 = 40;
 
@@ -72,7 +75,7 @@ impl<'a> Client<'a> {
         let is_full = self.side.ledger.messages() >= MESSAGES;
         match self.random.below(20) {
             0..5 if !is_full => return self.append(imap, folder),
-            5 if self.random.below(8) == 0 => return self.make_folder(imap),
+            5 if self.random.below(8) == 0 && folders.len() < FOLDERS_MAX => return self.make_folder(imap),
             6 if self.random.below(8) == 0 => return self.rename_folder(imap, folder),
             _ => {}
         }

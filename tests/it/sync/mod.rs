@@ -1,6 +1,7 @@
 //! The sync engine between a real store and a model of a server.
 
 mod appends;
+mod backlog;
 mod basics;
 mod bodies;
 mod catch;
