@@ -92,17 +92,22 @@ pub enum Later {
 /// Lets a run end where its messages are now, `place_of`, as far as no act after a barrier puts them there. Usually that is
 /// what its acts say; not after an entry was parked, overtaken by later acts and retried, nor for a message that went with its
 /// mailbox, nor where one that was moved away and back is elsewhere upstream. One that is gone by a later act goes by that: it
-/// may be copied before.
+/// may be copied before. A mailbox that is no more, which a message only passed through, is left out.
 pub fn end_where_they_are(
     nets: &mut [Net],
     place_of: impl Fn(MessageId) -> Option<MailboxId>,
     later: impl Fn(MessageId) -> Later,
+    is_here: impl Fn(MailboxId) -> bool,
 ) {
     for net in nets.iter_mut().filter(|net| !net.place_entries.is_empty()) {
         match (later(net.message), place_of(net.message)) {
             (Later::None | Later::SameRun, Some(place)) => net.place = Place::In(place),
             (Later::None, None) => net.place = Place::Gone,
-            (Later::SameRun, None) | (Later::AfterBarrier, _) => {}
+            (Later::SameRun, None) | (Later::AfterBarrier, _) => {
+                if matches!(net.place, Place::In(passed) if !is_here(passed)) {
+                    net.place = Place::Unchanged;
+                }
+            }
         }
     }
 }
@@ -286,8 +291,17 @@ mod tests {
             (Later::AfterBarrier, None, Place::In(B)),
         ] {
             let mut nets = coalesce(&entries(vec![moved(A, B)]));
-            end_where_they_are(&mut nets, |_| now, |_| later);
+            end_where_they_are(&mut nets, |_| now, |_| later, |_| true);
             assert_eq!(nets[0].place, place, "{later:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn a_mailbox_that_is_no_more_is_not_passed_through() {
+        for later in [Later::SameRun, Later::AfterBarrier] {
+            let mut nets = coalesce(&entries(vec![moved(A, B)]));
+            end_where_they_are(&mut nets, |_| None, |_| later, |mailbox| mailbox != B);
+            assert_eq!(nets[0].place, Place::Unchanged, "{later:?}");
         }
     }
 }

@@ -67,6 +67,12 @@ impl Reader<'_> {
         select.query_row([mailbox.get()], Mailbox::from_row).optional()?.ok_or(Error::NoSuchMailbox)
     }
 
+    /// Is there such a mailbox, be it only until upstream has heard that it was deleted?
+    pub fn has_mailbox(&self, mailbox: MailboxId) -> Result<bool> {
+        let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM mailbox WHERE id = ?1")?;
+        Ok(select.exists([mailbox.get()])?)
+    }
+
     /// Every subscribed name, sorted, whether or not such a mailbox exists.
     pub fn subscriptions(&self, account: AccountId) -> Result<Vec<MailboxName>> {
         let mut select =

@@ -13,7 +13,7 @@ use super::pass::{Pass, Why, refusal};
 use super::plan::{Facts, Item, Keeps, Step, Upstream, View, plan, uids};
 use super::remote::Remote;
 use super::send::Did;
-use crate::journal::{Entry, Later, Made, Net, Op, State, coalesce, end_where_they_are};
+use crate::journal::{Entry, Later, Made, Net, Op, Place, State, coalesce, end_where_they_are};
 use crate::store::{self, Binding, Reader};
 use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet};
 
@@ -249,10 +249,19 @@ fn next_piece(
     let mut all: Vec<&Entry> = entries.iter().chain(set_aside.values()).collect();
     all.sort_by_key(|entry| entry.id);
     let mut nets = coalesce(all);
+    let mut gone = BTreeSet::new();
+    for net in &nets {
+        if let Place::In(to) = net.place
+            && !reader.has_mailbox(to)?
+        {
+            gone.insert(to);
+        }
+    }
     end_where_they_are(
         &mut nets,
         |message| places.get(&message).copied().flatten(),
         |message| later.get(&message).copied().unwrap_or(Later::None),
+        |mailbox| !gone.contains(&mailbox),
     );
     let steps = plan(&nets, &view(reader, &nets, labels)?);
     Ok(Some(Piece { work: (!steps.is_empty()).then_some(Work::Steps(steps)), last }))

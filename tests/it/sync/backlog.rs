@@ -119,3 +119,27 @@ fn each_connection_brings_a_backlog_on_however_soon_it_is_cut() {
         world.assert_sound();
     }
 }
+
+#[test]
+fn a_message_that_only_passed_through_a_mailbox_that_is_no_more_goes_where_it_is() {
+    for traits in Traits::all() {
+        let world = World::new(traits);
+        (1..4).for_each(|nth| world.server.create(&folder(nth)));
+        world.server.deliver("INBOX", "moved", "");
+        world.server.deliver("INBOX", "copied", "");
+        world.settle();
+        world.move_message("INBOX", "moved", "F1");
+        world.copy("INBOX", "copied", "F1");
+        world.append("F1", "new", "\\Seen");
+        // What comes after it is another run.
+        world.create("Between");
+        ["moved", "copied", "new"].into_iter().for_each(|text| world.move_message("F1", text, "F2"));
+        world.create("After");
+        world.move_message("F2", "moved", "F3");
+        world.server.state().mailboxes.remove("F1");
+        world.settle();
+        assert_eq!((world.here(), world.journal()), (world.there(), Vec::new()));
+        assert!(world.here().contains("F2: copied new(\\Seen)\nF3: moved"), "{}", world.here());
+        world.assert_sound();
+    }
+}
