@@ -14,6 +14,7 @@ use super::lock::Lock;
 use super::readers::Readers;
 use super::search::Index;
 use super::settle::Log;
+use super::uid_lists::UidLists;
 use super::watch::{Wake, Watchers};
 use super::writer::{Pending, Writer};
 use super::{ContentSource, Origin, Reader, Result, Txn, Upload, Watch};
@@ -62,6 +63,7 @@ pub(super) struct Shared {
     pub(super) log: Log,
     pub(super) watchers: Arc<Watchers>,
     pub(super) index: Index,
+    pub(super) uid_lists: UidLists,
     /// Commits so far.
     pub(super) commits: AtomicU64,
     pub(super) fate: Arc<dyn Fate>,
@@ -92,6 +94,7 @@ impl Store {
             content: Readers::new(paths.content, files::CONTENT_READER_CACHE_KIB),
             watchers: Arc::new(Watchers::default()),
             index: Index::new(paths.search, options),
+            uid_lists: UidLists::default(),
             commits: AtomicU64::new(0),
             fate,
         });
@@ -125,7 +128,8 @@ impl Store {
 
     /// Runs `work` on the store as it is at one moment. Never waits for a writer.
     pub fn read<T>(&self, work: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
-        self.inner.shared.hot.read(|conn| work(&Reader::new(conn)))
+        let shared = &self.inner.shared;
+        shared.hot.read(|conn| work(&Reader::of_committed(conn, &shared.uid_lists)))
     }
 
     /// As [`Self::read`], for what a mail client is to be told: what `work` saw survives a power cut.

@@ -66,6 +66,7 @@ mod sweep;
 mod taken;
 mod trace;
 mod txn;
+mod uid_lists;
 mod upload;
 mod upstream_allowances;
 mod upstream_arrivals;

@@ -4,17 +4,24 @@
 use rusqlite::Connection;
 
 use super::Viewer;
+use super::uid_lists::UidLists;
 
 /// A read transaction, open (or the inside of a write transaction).
 #[derive(Clone, Copy)]
 pub struct Reader<'c> {
     conn: &'c Connection,
     viewer: Option<&'c Viewer>,
+    /// Only for what is committed.
+    lists: Option<&'c UidLists>,
 }
 
 impl<'c> Reader<'c> {
     pub(super) const fn new(conn: &'c Connection) -> Self {
-        Self { conn, viewer: None }
+        Self { conn, viewer: None, lists: None }
+    }
+
+    pub(super) const fn of_committed(conn: &'c Connection, lists: &'c UidLists) -> Self {
+        Self { conn, viewer: None, lists: Some(lists) }
     }
 
     /// The same with the eyes of a user: what they may not see is refused, and `\Seen` is what they have seen.
@@ -23,11 +30,15 @@ impl<'c> Reader<'c> {
     where
         'c: 'v,
     {
-        Reader { conn: self.conn, viewer: Some(viewer) }
+        Reader { conn: self.conn, viewer: Some(viewer), lists: self.lists }
     }
 
     pub(in crate::store) const fn conn(&self) -> &'c Connection {
         self.conn
+    }
+
+    pub(in crate::store) const fn lists(&self) -> Option<&'c UidLists> {
+        self.lists
     }
 
     pub(in crate::store) const fn viewer_if_any(&self) -> Option<&'c Viewer> {

@@ -4,6 +4,7 @@ use rusqlite::params;
 
 use super::messages::{OwnColumns, flags_from_row};
 use super::rights::Standing;
+use super::uid_lists::key_of;
 use super::{Error, Mailbox, Reader, Result, Txn};
 use crate::types::{AccountId, Flags, LocalUid, MailboxId, ModSeq, Right, Rights, UidValidity};
 
@@ -61,8 +62,7 @@ impl Reader<'_> {
     pub fn open(&self, mailbox: MailboxId) -> Result<Opened> {
         let (mailbox, Standing { rights, guest }) = self.open_mailbox(mailbox)?;
         let id = [mailbox.id.get()];
-        let mut select = self.conn().prepare_cached("SELECT uid FROM message WHERE mailbox_id = ?1 ORDER BY uid")?;
-        let uids = select.query_map(id, uid)?.collect::<rusqlite::Result<_>>()?;
+        let uids = self.uids_of(&mailbox)?;
         let unseen = match guest {
             None => "mailbox_id IS NOT NULL AND system_flags & 1 = 0".to_owned(),
             Some(guest) => format!(
@@ -81,6 +81,19 @@ impl Reader<'_> {
             keywords = keywords.union(&some?);
         }
         Ok(Opened { mailbox, uids, first_unseen, keywords, rights })
+    }
+
+    /// Every message of a mailbox.
+    fn uids_of(&self, mailbox: &Mailbox) -> Result<Vec<LocalUid>> {
+        if let Some(kept) = self.lists().and_then(|lists| lists.get(key_of(mailbox))) {
+            return Ok(kept.to_vec());
+        }
+        let mut select = self.conn().prepare_cached("SELECT uid FROM message WHERE mailbox_id = ?1 ORDER BY uid")?;
+        let uids = select.query_map([mailbox.id.get()], uid)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        if let Some(lists) = self.lists() {
+            lists.keep(key_of(mailbox), uids.as_slice().into());
+        }
+        Ok(uids)
     }
 
     /// Counts of a mailbox.

@@ -269,6 +269,7 @@ mod tests {
             content: Readers::new(paths.content, 1024),
             watchers: Arc::default(),
             index: Index::new(paths.search, &options),
+            uid_lists: super::super::uid_lists::UidLists::default(),
             commits: AtomicU64::new(0),
             fate: Arc::new(Fair),
         });
