@@ -205,7 +205,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_program_that_does_not_end_is_stopped() {
-        let hangs = Credential::Command(["sh", "-c", "sleep 1000"].map(str::to_owned).to_vec());
+        let hangs = Credential::Command(["sleep", "1000"].map(str::to_owned).to_vec());
         let error = resolve(&hangs, SecretKind::Password).await.expect_err("no password");
         assert!(matches!(error, PasswordError::Late { .. }));
         assert!(error.to_string().contains("run it by hand"), "{error}");
