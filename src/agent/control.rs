@@ -172,7 +172,8 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
         Request::OutboxEditEnd { id } => steer(agent, id, move |txn| txn.close_editor(id)),
         Request::OutboxReplace { id, base64, to, author } => {
             let replaced = editing::replace(agent, id, editing::Written { base64, to, author })?;
-            json(&outgoing::Replaced { by: submission(agent, replaced.by)?, have_it: replaced.have_it })
+            let store::Replaced { by, have_it, may_have_it } = replaced;
+            json(&outgoing::Replaced { by: submission(agent, by)?, have_it, may_have_it })
         }
         Request::Conflicts { account } => json(&conflicts(agent, account.as_deref())?),
         Request::DismissConflicts { id } => dismiss(agent, id),

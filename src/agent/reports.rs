@@ -11,7 +11,7 @@ use crate::store::{
     SubmissionState, Verdict,
 };
 use crate::sync::stock::Waiting;
-use crate::types::{AccountId, MessageId, QuotaUse, Timestamp};
+use crate::types::{AccountId, MessageId, QuotaUse, Timestamp, limits};
 
 /// An account at a glance.
 pub fn account(store: &Store, id: AccountId, live: &Live, waiting: &Waiting) -> Result<report::Account> {
@@ -144,12 +144,14 @@ pub fn submission(
     submission: &Submission,
     now: Timestamp,
 ) -> Result<report::Submission> {
-    let has_failed = || !submission.places(RecipientState::Failed).is_empty();
+    let has = |state| !submission.places(state).is_empty();
     let is_edited = submission.edited_until > now;
+    // Else it is let go then, unless its editor is heard of.
+    let is_open = submission.edited_until > now.plus_ms(limits::EDITOR_GRACE_MS);
     let state = match submission.state {
         SubmissionState::Settled if submission.replaced_by.is_some() => "replaced",
         SubmissionState::Settled if submission.handed_over.is_some() => "handed-over",
-        SubmissionState::Settled if has_failed() => "failed",
+        SubmissionState::Settled if has(RecipientState::Failed) => "failed",
         SubmissionState::Settled => "cancelled",
         _ if is_edited => "being-edited",
         state => state.as_str(),
@@ -174,9 +176,10 @@ pub fn submission(
             .collect(),
         size_bytes: summary.root.end,
         attempts: submission.attempts,
-        next_attempt: (submission.state == SubmissionState::Queued && !is_edited)
-            .then(|| submission.next_attempt.to_rfc3339()),
+        next_attempt: (submission.state == SubmissionState::Queued && !is_open)
+            .then(|| submission.next_attempt.max(submission.edited_until).to_rfc3339()),
         last_error: submission.last_error.clone(),
+        in_doubt: submission.in_doubt && (has(RecipientState::Waiting) || has(RecipientState::Cancelled)),
         replaced_by: submission.replaced_by,
     })
 }

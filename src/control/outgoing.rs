@@ -23,6 +23,9 @@ pub struct Replaced {
     pub by: Submission,
     /// Addresses that it would go to, had they not the old one already.
     pub have_it: Vec<String>,
+    /// Addresses that may have the old one: the answer to it was lost.
+    #[serde(default)]
+    pub may_have_it: Vec<String>,
 }
 
 impl Submission {
@@ -45,7 +48,16 @@ impl Submission {
     /// refused.
     pub fn why(&self) -> String {
         if let Some(by) = self.replaced_by {
-            return format!("message {by} goes in its place");
+            return format!(
+                "message {by} goes in its place{}",
+                if self.in_doubt { "; its answer was lost" } else { "" }
+            );
+        }
+        if self.in_doubt && self.state == "cancelled" {
+            return "its answer was lost: it may have gone out".to_owned();
+        }
+        if self.state == "being-edited" && self.next_attempt.is_some() {
+            return "its editor was lost, and has so long to come back".to_owned();
         }
         if self.recipients.iter().any(Recipient::is_open) {
             return self.last_error.clone().unwrap_or_default();
@@ -110,6 +122,7 @@ mod tests {
             attempts: 0,
             next_attempt: None,
             last_error: last_error.map(str::to_owned),
+            in_doubt: false,
             replaced_by: None,
         }
     }

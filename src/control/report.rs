@@ -265,6 +265,9 @@ pub struct Submission {
     pub attempts: u32,
     pub next_attempt: Option<String>,
     pub last_error: Option<String>,
+    /// The answer to an attempt was lost: those who wait for it, or waited when it was cancelled or replaced, may have it.
+    #[serde(default)]
+    pub in_doubt: bool,
     /// The message that goes in its place.
     #[serde(default)]
     pub replaced_by: Option<SubmissionId>,

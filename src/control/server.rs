@@ -86,7 +86,9 @@ pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, handler: &imp
     let mut open = BTreeSet::new();
     let ended = answer_all(stream, handler, &mut open).await;
     for id in open {
-        if let Err(failure) = handler.call(Request::OutboxEditEnd { id }).await {
+        if let Err(failure) = handler.call(Request::OutboxEditEnd { id }).await
+            && failure.code != Failure::NOT_FOUND
+        {
             tracing::warn!("message {id} waits for an editor that is closed, until syncd starts anew: {failure}");
         }
     }

@@ -29,6 +29,8 @@ pub struct Verdict {
     pub first_deferred: Option<Timestamp>,
     /// For people; none once nothing is left to send.
     pub last_error: Option<String>,
+    /// The answer to the message was lost: those who wait may have it.
+    pub in_doubt: bool,
 }
 
 /// When it is tried again.
@@ -69,6 +71,7 @@ pub fn after_attempt(
             },
             first_deferred: tried.first_deferred,
             last_error: Some(error.to_string()),
+            in_doubt: matches!(error, SendError::AnswerLost { .. }),
         },
     }
 }
@@ -98,7 +101,7 @@ fn after_answers(tried: Tried<'_>, outcomes: &[Outcome], now: Timestamp, chance:
         None => Next::Settled,
         Some(_) => Next::At(now.plus_ms(delay_ms(tried.attempts, chance))),
     };
-    Verdict { recipients, next, first_deferred, last_error }
+    Verdict { recipients, next, first_deferred, last_error, in_doubt: false }
 }
 
 /// Why those who wait do, each reason once; none where nobody waits.
@@ -218,6 +221,7 @@ mod tests {
         ] {
             let verdict = decide(None, &Err(error.clone()));
             assert_eq!((verdict.next, verdict.first_deferred.is_some()), (next, deferred), "{error}");
+            assert_eq!(verdict.in_doubt, matches!(error, SendError::AnswerLost { .. }), "{error}");
             assert!(verdict.last_error.is_some());
         }
     }

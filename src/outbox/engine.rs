@@ -391,6 +391,7 @@ fn outcome_of(verdict: Verdict, now: Timestamp) -> AttemptOutcome {
         next_attempt,
         first_deferred: verdict.first_deferred,
         last_error: verdict.last_error,
+        in_doubt: verdict.in_doubt,
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0018_octets.sql"),
     include_str!("migrations/0019_edited.sql"),
     include_str!("migrations/0020_long_journal.sql"),
+    include_str!("migrations/0021_in_doubt.sql"),
 ];
 
 /// The search index's.

@@ -33,6 +33,8 @@ pub struct Submission {
     /// When a server first said "not now".
     pub first_deferred: Option<Timestamp>,
     pub last_error: Option<String>,
+    /// The answer to the message was lost once: those who wait for it may have it.
+    pub in_doubt: bool,
     /// It lies in an editor, and does not go out before; the past where it does not.
     pub edited_until: Timestamp,
     /// What goes in its place.
@@ -148,6 +150,7 @@ impl Submission {
             next_attempt: Timestamp::from_unix_ms(row.get("next_attempt_ms")?),
             first_deferred: time("first_deferred_ms")?,
             last_error: row.get("last_error")?,
+            in_doubt: row.get("in_doubt")?,
             edited_until: Timestamp::from_unix_ms(row.get("edited_until_ms")?),
             replaced_by: row.get::<_, Option<i64>>("replaced_by")?.map(SubmissionId::new),
             recipients: Vec::new(),
@@ -157,7 +160,7 @@ impl Submission {
 
 const SELECT: &str =
     "SELECT id, account_id, created_ms, content_id, envelope, message_id, state, handed_over_ms, filed,
-    copy_id, not_before_ms, delay_told, attempts, next_attempt_ms, first_deferred_ms, last_error,
+    copy_id, not_before_ms, delay_told, attempts, next_attempt_ms, first_deferred_ms, last_error, in_doubt,
     edited_until_ms, replaced_by FROM submission";
 
 impl Reader<'_> {

@@ -31,6 +31,8 @@ pub struct AttemptOutcome {
     pub next_attempt: Timestamp,
     pub first_deferred: Option<Timestamp>,
     pub last_error: Option<String>,
+    /// The answer to the message was lost.
+    pub in_doubt: bool,
 }
 
 /// One recipient's part of it.
@@ -90,7 +92,7 @@ impl Txn<'_> {
         let accepted = outcome.recipients.iter().any(|recipient| recipient.state == RecipientState::Accepted);
         let mut update = self.conn().prepare_cached(
             "UPDATE submission SET state = ?2, next_attempt_ms = ?3, first_deferred_ms = ?4, last_error = ?5,
-               handed_over_ms = iif(?6, coalesce(handed_over_ms, ?7), handed_over_ms)
+               handed_over_ms = iif(?6, coalesce(handed_over_ms, ?7), handed_over_ms), in_doubt = max(in_doubt, ?8)
              WHERE id = ?1 AND state = 'sending' RETURNING account_id",
         )?;
         let account: Option<i64> = update
@@ -103,6 +105,7 @@ impl Txn<'_> {
                     outcome.last_error,
                     accepted,
                     self.now().unix_ms(),
+                    outcome.in_doubt,
                 ],
                 |row| row.get("account_id"),
             )
@@ -124,7 +127,8 @@ impl Txn<'_> {
     /// again with the same Message-ID.
     pub fn requeue_interrupted(&mut self, account: AccountId) -> Result<usize> {
         let mut update = self.conn().prepare_cached(
-            "UPDATE submission SET state = 'queued', next_attempt_ms = ?2 WHERE account_id = ?1 AND state = 'sending'",
+            "UPDATE submission SET state = 'queued', next_attempt_ms = ?2, in_doubt = 1
+             WHERE account_id = ?1 AND state = 'sending'",
         )?;
         Ok(update.execute([account.get(), self.now().unix_ms()])?)
     }
@@ -228,16 +232,16 @@ impl Txn<'_> {
     }
 
     /// The user takes it back: it is forgotten, and what it went in the place of. One that went out to some of its
-    /// recipients already is not sent to the others.
+    /// recipients already, or may have, is not sent to the others, and stays to tell of it.
     pub fn cancel_submission(&mut self, submission: SubmissionId) -> Result<()> {
         let found = self.submission_still_here(submission)?;
-        if found.handed_over.is_none() {
+        if found.handed_over.is_none() && !found.in_doubt {
             let mut delete = self.conn().prepare_cached(
                 "WITH RECURSIVE taken_back (id) AS (
                    VALUES (?1)
                    UNION
                    SELECT s.id FROM submission AS s JOIN taken_back AS t ON s.replaced_by = t.id
-                   WHERE NOT EXISTS (SELECT 1 FROM submission_recipient AS r
+                   WHERE s.in_doubt = 0 AND NOT EXISTS (SELECT 1 FROM submission_recipient AS r
                                      WHERE r.submission_id = s.id AND r.state <> 'cancelled'))
                  DELETE FROM submission WHERE id IN (SELECT id FROM taken_back)",
             )?;

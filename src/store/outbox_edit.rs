@@ -41,6 +41,8 @@ pub struct Replaced {
     pub by: SubmissionId,
     /// Who has the old one, and does not get the new one.
     pub have_it: Vec<String>,
+    /// Who may have the old one, for the answer to it was lost.
+    pub may_have_it: Vec<String>,
 }
 
 impl Txn<'_> {
@@ -80,6 +82,8 @@ impl Txn<'_> {
             return Err(stays.into());
         }
         let (envelope, have_it) = envelope(&found, new);
+        let open = if found.in_doubt { found.places(RecipientState::Waiting) } else { Vec::new() };
+        let may_have_it = open.into_iter().map(|place| found.envelope.recipients[place].address.clone()).collect();
         if envelope.recipients.is_empty() {
             return Err(Stays::NobodyLeft.into());
         }
@@ -98,7 +102,7 @@ impl Txn<'_> {
         let mut update = self.conn().prepare_cached("UPDATE submission SET replaced_by = ?2 WHERE id = ?1")?;
         update.execute([submission.get(), by.get()])?;
         self.touch(found.account);
-        Ok(Replaced { by, have_it })
+        Ok(Replaced { by, have_it, may_have_it })
     }
 
     fn edit_until(&mut self, found: &Submission, until: Timestamp) -> Result<()> {

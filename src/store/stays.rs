@@ -21,7 +21,9 @@ pub enum Stays {
     Cancelled,
     #[error("message {0} goes in its place")]
     Replaced(SubmissionId),
-    #[error("nobody is left to send it to")]
+    #[error(
+        "nobody is left to send it to: its header names only those who have it, or none; `syncctl outbox cancel` gives up the rest"
+    )]
     NobodyLeft,
     #[error("it was tried for everyone; `syncctl outbox requeue {0}` tries those again for whom it failed")]
     Failed(SubmissionId),

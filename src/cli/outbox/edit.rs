@@ -35,7 +35,7 @@ pub(super) async fn run(context: &mut Context, number: i64) -> Result<Exit, Fail
     let editor = editor::of(["VISUAL", "EDITOR"].map(|name| std::env::var(name).ok()));
     let draft = Draft::of(&lines::to_editor(&old)).map_err(|cause| cannot_edit(&editor, &cause))?;
     let written = edited(context, id, &mut daemon, &draft, &editor).await;
-    let written = written.and_then(|()| draft.bytes().map_err(|cause| cannot_edit(&editor, &cause)));
+    let written = written.and_then(|()| draft.bytes().map_err(|cause| cannot_read(&editor, &cause)));
     let outcome = match written.map(|written| lines::from_editor(&old, &written)) {
         Ok(new) if new == old => Ok(None),
         Ok(new) if new.trim_ascii().is_empty() => {
@@ -65,6 +65,7 @@ pub(super) async fn run(context: &mut Context, number: i64) -> Result<Exit, Fail
 
 /// The same, and where the draft is, which stays.
 fn kept(message: &str, draft: Draft, exit: Exit) -> Failure {
+    let message = message.trim_end_matches('.');
     said(format!("{message}; what you wrote is in {}", draft.keep().display()), exit)
 }
 
@@ -72,9 +73,13 @@ fn cannot_edit(editor: &str, cause: &io::Error) -> Failure {
     said(format!("cannot edit with {editor}: {cause}"), Exit::Failed)
 }
 
+fn cannot_read(editor: &str, cause: &io::Error) -> Failure {
+    said(format!("what {editor} was to write cannot be read: {cause}"), Exit::Failed)
+}
+
 /// What became of it.
 fn told(number: i64, replaced: &Replaced, now: Timestamp) -> String {
-    let Replaced { by, have_it } = replaced;
+    let Replaced { by, have_it, may_have_it } = replaced;
     let next = by.next_attempt.as_deref().and_then(Timestamp::parse_rfc3339);
     let when = match next.filter(|next| *next > now) {
         _ if by.state == "held" => "; it is held until it is released".to_owned(),
@@ -85,7 +90,15 @@ fn told(number: i64, replaced: &Replaced, now: Timestamp) -> String {
         true => String::new(),
         false => format!(" It does not go to {}, who got it as it was.", have_it.join(", ")),
     };
-    format!("Message {number} was replaced by message {}, which goes to {}{when}.{note}", by.id, by.open_addressees())
+    let doubt = match may_have_it.is_empty() {
+        true => String::new(),
+        false => format!(
+            " It was being sent before, and the answer was lost: {} may have it as it was.",
+            may_have_it.join(", ")
+        ),
+    };
+    let to = by.open_addressees();
+    format!("Message {number} was replaced by message {}, which goes to {to}{when}.{note}{doubt}", by.id)
 }
 
 /// The message's bytes.
@@ -202,6 +215,7 @@ mod tests {
             attempts: 0,
             next_attempt: None,
             last_error: None,
+            in_doubt: false,
             replaced_by: None,
         };
         let letter = |text: &str| Letter::of(text.as_bytes());

@@ -164,6 +164,7 @@ async fn steer(
             let submission: Submission = context.ask(&request).await?;
             let some_went = submission.recipients.iter().any(|recipient| recipient.state == "accepted");
             let note = match is_cancelled {
+                true if submission.in_doubt => "; it was being sent, and the answer was lost: they may have it",
                 true if some_went => "; some recipients have it already",
                 false if submission.state == "being-edited" => {
                     "; it is being edited, and does not go out before that is over"
@@ -244,6 +245,9 @@ async fn show(context: &mut Context, number: i64) -> Result<Exit, Failure> {
     }
     if let Some(error) = &submission.last_error {
         screen.line(&format!("last error:  {error}"))?;
+    }
+    if submission.in_doubt {
+        screen.line("in doubt:    the answer to an attempt was lost; who waits, or is cancelled, may have it")?;
     }
     for recipient in &submission.recipients {
         let reply = recipient.reply.as_ref().map(|reply| format!(": {reply}")).unwrap_or_default();

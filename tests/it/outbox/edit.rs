@@ -235,3 +235,30 @@ fn what_failed_can_be_written_anew_and_what_went_out_cannot() {
     assert_eq!(office.submission(ids[1]).edited_until, Timestamp::from_unix_ms(0));
     expect_sound(&office);
 }
+
+#[test]
+fn what_may_have_gone_out_is_told_when_it_is_replaced_or_taken_back() {
+    let doubted = || {
+        let office = Office::new(&[Act::TakeAndVanish]);
+        let id = office.submit(&["a@x"], OLD);
+        office.run();
+        assert!(office.submission(id).in_doubt);
+        (office, id)
+    };
+    let (office, id) = doubted();
+    let replaced = replace(&office, id, &["a@x"]).expect("replaced");
+    assert_eq!((replaced.have_it, replaced.may_have_it), (vec![], vec!["a@x".to_owned()]));
+    assert!(!office.submission(replaced.by).in_doubt);
+    expect_sound(&office);
+    let (office, id) = doubted();
+    act(&office, move |txn| txn.cancel_submission(id)).expect("cancelled");
+    assert_eq!(states(&office, id), [RecipientState::Cancelled], "it stays to tell of it");
+    expect_sound(&office);
+    // What was never sent is forgotten, and what was cut off by the end of the program may have gone.
+    let office = Office::new(&[]);
+    let id = office.submit(&["a@x"], OLD);
+    act(&office, move |txn| txn.begin_attempt(id)).expect("begun");
+    let account = office.account;
+    act(&office, move |txn| txn.requeue_interrupted(account)).expect("queued");
+    assert!(office.submission(id).in_doubt);
+}

@@ -93,7 +93,7 @@ fn a_file_that_is_no_database_is_named_and_not_touched() {
 
 #[test]
 fn a_store_of_every_earlier_version_opens() {
-    const HOT: [&str; 20] = [
+    const HOT: [&str; 21] = [
         include_str!("../../../src/store/migrations/0001_first.sql"),
         include_str!("../../../src/store/migrations/0002_outbox.sql"),
         include_str!("../../../src/store/migrations/0003_object_id.sql"),
@@ -114,6 +114,7 @@ fn a_store_of_every_earlier_version_opens() {
         include_str!("../../../src/store/migrations/0018_octets.sql"),
         include_str!("../../../src/store/migrations/0019_edited.sql"),
         include_str!("../../../src/store/migrations/0020_long_journal.sql"),
+        include_str!("../../../src/store/migrations/0021_in_doubt.sql"),
     ];
     const CONTENT: &str = include_str!("../../../src/store/migrations/content_0001_first.sql");
     // Rows as version 1 wrote them; one message without bytes, waiting to be fetched, and one on its way out.
