@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
@@ -81,15 +82,20 @@ fn is_owner(stream: &UnixStream, owner: Option<u32>) -> bool {
     peer.is_some_and(|peer| peer == 0 || Some(peer) == owner)
 }
 
+/// How soon it is tried again to let a message out of an editor that is closed.
+const CLOSE_AGAIN: Duration = Duration::from_secs(10);
+
 /// One client: requests are answered one after the other, in order. What it had in an editor is closed with it.
 pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, handler: &impl Handler) -> io::Result<()> {
     let mut open = BTreeSet::new();
     let ended = answer_all(stream, handler, &mut open).await;
     for id in open {
-        if let Err(failure) = handler.call(Request::OutboxEditEnd { id }).await
+        // A full disk has room again some time; one that was sent or cancelled waits for no editor.
+        while let Err(failure) = handler.call(Request::OutboxEditEnd { id }).await
             && failure.code != Failure::NOT_FOUND
         {
-            tracing::warn!("message {id} waits for an editor that is closed, until syncd starts anew: {failure}");
+            tracing::warn!("message {id} still waits for an editor that is closed: {failure}");
+            tokio::time::sleep(CLOSE_AGAIN).await;
         }
     }
     ended

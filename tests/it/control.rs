@@ -136,6 +136,36 @@ async fn an_editor_is_closed_with_its_connection_however_that_ends() {
     }
 }
 
+/// Has no room to close an editor the first two times.
+#[derive(Default)]
+struct FullDesk(Mutex<usize>);
+
+impl Handler for FullDesk {
+    async fn call(&self, request: Request) -> Result<Value, Failure> {
+        let mut closings = self.0.lock().expect("held by none");
+        *closings += usize::from(matches!(request, Request::OutboxEditEnd { .. }));
+        match request {
+            Request::OutboxEditEnd { .. } if *closings < 3 => Err(Failure::not_now("the disk is full")),
+            _ => Ok(Value::Null),
+        }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_editor_that_could_not_be_closed_is_closed_once_it_can_be() {
+    let (mut peer, ours) = duplex(1024);
+    let edit = request_line(1, &Request::OutboxEdit { id: SubmissionId::new(1) });
+    peer.write_all(format!("{edit}\n").as_bytes()).await.expect("written");
+    peer.shutdown().await.expect("closed");
+    let desk = FullDesk::default();
+    converse(ours, &desk).await.expect("a clean end");
+    assert_eq!(desk.0.into_inner().expect("held by none"), 3);
+}
+
 #[tokio::test]
 async fn a_follower_is_told_every_change() {
     let (peer, ours) = duplex(64 * 1024);
