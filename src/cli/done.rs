@@ -1,5 +1,6 @@
 //! Commands that change something: what is asked before, and the one line that is said after.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde::Serialize;
@@ -18,15 +19,15 @@ impl Context {
         }
     }
 
-    /// Does it for each number. What the daemon does not do for one is told and keeps no other from it. The program ends
+    /// Does it once for each number, in the order they are named. What the daemon does not do for one is told and keeps no other from it. The program ends
     /// as the first such says, but for those that the same command may do later: they decide where there is no other.
     pub(super) async fn each(
         &mut self,
         numbers: Vec<i64>,
         mut act: impl AsyncFnMut(&mut Self, i64) -> Result<(), Failure>,
     ) -> Result<Exit, Failure> {
-        let mut ends = None;
-        for number in numbers {
+        let (mut ends, mut named) = (None, BTreeSet::new());
+        for number in numbers.into_iter().filter(|number| named.insert(*number)) {
             match act(self, number).await {
                 Ok(()) => {}
                 Err(failure @ Failure::Daemon(CallError::Failed(_))) => {

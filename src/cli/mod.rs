@@ -80,6 +80,9 @@ enum Command {
     Outbox(Acts<outbox::Act>),
     /// Submit a message, as sendmail does
     Sendmail(sendmail::Arguments),
+    /// Show what is still to be sent, as mailq does
+    #[command(hide = true)]
+    Mailq(sendmail::MailqArguments),
     /// Show what was changed on both sides, and what came of it
     Conflicts(Acts<conflicts::Act>),
     /// Show what vanished, and put it back
@@ -115,15 +118,13 @@ struct Context {
     screen: Screen,
 }
 
-/// What the process was started with. Under the name `sendmail` (a link to syncctl) it is `syncctl sendmail`, under
-/// `mailq` it shows the queue.
+/// What the process was started with. Under the name `sendmail` or `mailq` (links to syncctl) it is the command of
+/// that name.
 pub fn command_line() -> Vec<OsString> {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let name = arguments.first().and_then(|path| Path::new(path).file_name()?.to_str().map(str::to_owned));
-    match name.as_deref() {
-        Some("sendmail") => drop(arguments.splice(1..1, ["sendmail".into()])),
-        Some("mailq") => drop(arguments.splice(1..1, ["sendmail".into(), "-bp".into()])),
-        _ => {}
+    if let Some(name @ ("sendmail" | "mailq")) = name.as_deref() {
+        arguments.insert(1, name.into());
     }
     arguments
 }
@@ -147,6 +148,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         Command::Journal(acts) => journal::run(&mut context, acts).await,
         Command::Outbox(acts) => outbox::run(&mut context, acts).await,
         Command::Sendmail(arguments) => sendmail::run(&mut context, arguments).await,
+        Command::Mailq(arguments) => sendmail::mailq(&mut context, arguments).await,
         Command::Conflicts(acts) => conflicts::run(&mut context, acts).await,
         Command::Recover(acts) => recover::run(&mut context, acts).await,
         Command::Why(arguments) => why::run(&mut context, arguments).await,

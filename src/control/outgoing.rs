@@ -1,11 +1,12 @@
 //! What lists say of an outgoing message, and of a queue that is tried at once.
 
 use serde::{Deserialize, Serialize};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::report::{Recipient, Submission};
 
-/// How wide a list of addresses gets: more are counted.
-const ADDRESSES_MAX_CHARACTERS: usize = 40;
+/// How wide a list of addresses gets, the count of those that are not named among it.
+const ADDRESSES_MAX_COLUMNS: usize = 40;
 
 /// What became of everything that waited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +35,30 @@ impl Submission {
         self.state.replace('-', " ")
     }
 
-    /// Whom it is for: the first few of many.
+    /// Whom it is for, in a column of a list: the first few of many, a long one shortened.
     pub fn addressees(&self) -> String {
-        some_of(self.recipients.iter())
+        let (names, rest) = some_of(self.recipients.iter());
+        shortened(names, ADDRESSES_MAX_COLUMNS.saturating_sub(rest.width())) + &rest
     }
 
     /// Who does not have it yet, and may: the first few of many.
     pub fn open_addressees(&self) -> String {
-        some_of(self.recipients.iter().filter(|recipient| recipient.is_open()))
+        let (names, rest) = some_of(self.recipients.iter().filter(|recipient| recipient.is_open()));
+        names + &rest
+    }
+
+    /// What it is once the user took it back: not sent to those who do not have it.
+    pub fn cancelled(mut self) -> Self {
+        self.state = if self.went_to_some() { "handed-over" } else { "cancelled" }.to_owned();
+        for recipient in self.recipients.iter_mut().filter(|recipient| recipient.is_open()) {
+            (recipient.state, recipient.reply) = ("cancelled".to_owned(), None);
+        }
+        Self { next_attempt: None, last_error: None, ..self }
+    }
+
+    /// Has it gone out to some?
+    pub fn went_to_some(&self) -> bool {
+        self.recipients.iter().any(|recipient| recipient.state == "accepted")
     }
 
     /// Why it is not where it should be: what went wrong last for those who wait, else what the server said to those it
@@ -79,22 +96,32 @@ impl Recipient {
     }
 }
 
-/// One address at least, whatever its length.
-fn some_of<'a>(recipients: impl Iterator<Item = &'a Recipient>) -> String {
-    let (mut text, mut more) = (String::new(), 0_usize);
-    for Recipient { address, .. } in recipients {
-        let is_first = text.is_empty();
-        let fits = text.chars().count() + address.chars().count() + 2 <= ADDRESSES_MAX_CHARACTERS;
-        match more == 0 && (is_first || fits) {
-            true if is_first => text.push_str(address),
-            true => text.extend([", ", address]),
-            false => more += 1,
+/// As many addresses as there is room for, one at least, and what is said of the others.
+fn some_of<'a>(recipients: impl Iterator<Item = &'a Recipient>) -> (String, String) {
+    let addresses: Vec<&str> = recipients.map(|recipient| recipient.address.as_str()).collect();
+    let told = |named: usize| match addresses.len() - named {
+        0 => (addresses.join(", "), String::new()),
+        more => (addresses[..named].join(", "), format!(" and {more} more")),
+    };
+    let fits = |(names, rest): &(String, String)| names.width() + rest.width() <= ADDRESSES_MAX_COLUMNS;
+    let most = addresses.len().min(ADDRESSES_MAX_COLUMNS);
+    (1..=most).rev().map(told).find(fits).unwrap_or_else(|| told(most.min(1)))
+}
+
+/// In so many columns, and seen to be shortened.
+fn shortened(text: String, columns: usize) -> String {
+    if text.width() <= columns {
+        return text;
+    }
+    let mut short = String::new();
+    for character in text.chars() {
+        short.push(character);
+        if short.width() >= columns {
+            short.pop();
+            break;
         }
     }
-    match more {
-        0 => text,
-        more => format!("{text} and {more} more"),
-    }
+    short + "…"
 }
 
 #[cfg(test)]
@@ -129,15 +156,21 @@ mod tests {
 
     #[test]
     fn of_many_addressees_some_are_named_and_the_rest_counted() {
-        let long = "somebody.with.a.long.name@department.of.a.company.example";
-        for (addresses, expected) in [
-            (vec!["a@x"], "a@x"),
-            (vec!["a@x", "b@x", "c@x", "d@x"], "a@x, b@x, c@x, d@x"),
-            (vec![long, "b@x"], &format!("{long} and 1 more")),
-            (vec!["a@x"; 1000], "a@x, a@x, a@x, a@x, a@x, a@x, a@x, a@x and 992 more"),
+        let (long, wide) =
+            ("somebody.with.a.long.name@department.of.a.company.example", "受信箱受信箱受信箱受信箱受信箱@例え.jp");
+        for (addresses, listed, told) in [
+            (vec![], "", ""),
+            (vec!["a@x"], "a@x", "a@x"),
+            (vec!["a@x", "b@x", "c@x", "d@x"], "a@x, b@x, c@x, d@x", "a@x, b@x, c@x, d@x"),
+            (vec![long], "somebody.with.a.long.name@department.of…", long),
+            (vec![long, "b@x"], "somebody.with.a.long.name@de… and 1 more", &format!("{long} and 1 more")),
+            (vec![wide], "受信箱受信箱受信箱受信箱受信箱@例え.jp", wide),
+            (vec!["a@x"; 1000], "a@x, a@x, a@x, a@x, a@x and 995 more", "a@x, a@x, a@x, a@x, a@x and 995 more"),
         ] {
             let all: Vec<_> = addresses.iter().map(|address| (*address, "waiting", None)).collect();
-            assert_eq!(submission(&all, None).addressees(), expected);
+            let submission = submission(&all, None);
+            assert_eq!((submission.addressees().as_str(), submission.open_addressees().as_str()), (listed, told));
+            assert!(listed.width() <= ADDRESSES_MAX_COLUMNS, "{listed}");
         }
         let some = [("a@x", "accepted", None), ("b@x", "waiting", None), ("c@x", "failed", None)];
         assert_eq!(submission(&some, None).open_addressees(), "b@x");
@@ -152,5 +185,21 @@ mod tests {
         assert_eq!(submission(&done, None).why(), "550 no such user");
         let twice = [done[0], ("d@x", "failed", Some("550 no such user")), ("e@x", "failed", Some("554 never"))];
         assert_eq!(submission(&twice, None).why(), "550 no such user; 554 never");
+    }
+
+    #[test]
+    fn what_is_taken_back_goes_to_nobody_else() {
+        let submission = submission(&[("a@x", "waiting", Some("451 later"))], Some("deferred: 451 later"));
+        let cancelled = submission.cancelled();
+        assert_eq!((cancelled.state.as_str(), cancelled.recipients[0].state.as_str()), ("cancelled", "cancelled"));
+        assert_eq!((cancelled.last_error, &cancelled.recipients[0].reply), (None, &None));
+    }
+
+    #[test]
+    fn what_some_have_is_not_sent_to_the_others() {
+        let some = [("a@x", "accepted", Some("250 ok")), ("b@x", "failed", Some("550 no")), ("c@x", "waiting", None)];
+        let cancelled = submission(&some, None).cancelled();
+        let states: Vec<&str> = cancelled.recipients.iter().map(|recipient| recipient.state.as_str()).collect();
+        assert_eq!((cancelled.state.as_str(), &states[..]), ("handed-over", &["accepted", "failed", "cancelled"][..]));
     }
 }

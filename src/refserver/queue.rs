@@ -2,7 +2,7 @@
 //!
 //! The running server holds the store, so it is asked: over a socket in its data folder, in the words of `syncctl outbox`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub enum Act {
     },
     /// Try everything now
     Flush,
-    /// Never send these messages
+    /// Never send these messages; their senders get no report
     Remove {
         #[arg(required = true, value_name = "NUMBER")]
         numbers: Vec<i64>,
@@ -101,8 +101,8 @@ async fn flush(client: &mut Client) -> Result<String, CallError> {
 
 /// What cannot be removed is told and keeps no other from it; the first such decides how the program ends.
 async fn remove(client: &mut Client, numbers: Vec<i64>) -> Result<Exit, CallError> {
-    let mut first = None;
-    for number in numbers {
+    let (mut first, mut named) = (None, BTreeSet::new());
+    for number in numbers.into_iter().filter(|number| named.insert(*number)) {
         let exit = match client.call::<Value>(&Request::OutboxCancel { id: SubmissionId::new(number) }).await {
             Ok(_) => print(format!("Message {number} is not sent any more.\n")),
             Err(error @ CallError::Failed(_)) => tell(&error),
@@ -164,9 +164,10 @@ impl QueueControl {
             Request::OutboxCancel { id } => {
                 let cancelled = self.store.write(Origin::Authority, now, move |txn| txn.cancel_submission(id));
                 cancelled.map(|()| Value::Null).map_err(|error| match error {
-                    store::Error::NoSuchRow(_) => Failure::not_found(format!(
-                        "nothing with the number {id} waits; `refserver queue list` shows what does"
-                    )),
+                    error @ (store::Error::NoSuchRow(_) | store::Error::Stays(_)) if !error.is_temporary() => {
+                        let told = "waits; `refserver queue list` shows what does";
+                        Failure::not_found(format!("nothing with the number {id} {told}"))
+                    }
                     error => failure(&error, format!("message {id}: {error}")),
                 })
             }

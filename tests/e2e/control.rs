@@ -122,8 +122,11 @@ fn a_message_in_the_outbox_is_held_released_and_cancelled() {
     let list = || agent.ctl_json(&["outbox", "list", "--json"]);
     let ids: Vec<String> = list().as_array().expect("a list").iter().map(|row| row["id"].to_string()).collect();
     assert_eq!(ids.len(), 2);
-    agent.ctl_ok(&["outbox", "hold", &ids[0]]);
-    agent.ctl_ok(&["outbox", "cancel", &ids[1]]);
+    let held = agent.ctl_ok(&["outbox", "hold", &ids[0], &ids[0]]);
+    assert_eq!(held.lines().count(), 1, "a number that is named twice is one: {held}");
+    let cancelled = agent.ctl_json(&["outbox", "cancel", &ids[1], &ids[1], "--json"]);
+    assert_eq!((&cancelled["id"].to_string(), &cancelled["state"]), (&ids[1], &"cancelled".into()));
+    assert_eq!(cancelled["recipients"][0]["state"], "cancelled");
     agent.ctl_ok(&["online"]);
     let said = agent.ctl(&["sync", "--wait", "--timeout", "60"]);
     assert!(said.code == 0 && said.out.contains("complete: 1 message is held back"), "{said:?}");

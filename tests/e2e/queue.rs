@@ -162,7 +162,7 @@ fn several_are_removed_at_once_and_what_cannot_be_is_named() {
     let listed: Vec<serde_json::Value> = serde_json::from_str(&queue(&["list", "--json"]).out).expect("JSON");
     let ids: Vec<String> = listed.iter().map(|waiting| waiting["id"].to_string()).collect();
     let [first, second, third] = &ids[..] else { panic!("three of them: {ids:?}") };
-    let removed = queue(&["remove", first, "99999", third]);
+    let removed = queue(&["remove", first, "99999", third, first]);
     assert_eq!(removed.code, 64, "{removed:?}");
     assert_eq!(removed.out, [first, third].map(|id| format!("Message {id} is not sent any more.\n")).concat());
     let told = "refserver: nothing with the number 99999 waits; `refserver queue list` shows what does\n";
@@ -174,4 +174,24 @@ fn several_are_removed_at_once_and_what_cannot_be_is_named() {
         assert_eq!(queue(wrong).code, 64, "{wrong:?}");
     }
     assert_eq!(queue(&["list"]).out, "Nothing waits.\n");
+}
+
+#[test]
+fn what_was_sent_is_no_more_in_the_queue_than_what_never_was() {
+    let sink = Sink::start();
+    let config = format!("[routes]\n\"far.example\" = \"{}\"\n", sink.address);
+    let mut server = RefServer::start(&Options { users: &["ada"], config, ..Options::default() });
+    stop(&mut server);
+    let store = open(&server);
+    fill(&store, 1);
+    let waiting = store.read(|reader| reader.submissions_waiting(SubmissionId::new(0), 1)).expect("readable");
+    release(&store);
+    drop(store);
+    server.restart();
+    wait_until("nothing to wait any more", SOON, || list(&server).0 == 0);
+    let (data, id) = (server.folder().join("data"), waiting[0].id.to_string());
+    let removed = refserver(&["--data", data.to_str().expect("a plain path"), "queue", "remove", &id]);
+    let told = format!("refserver: nothing with the number {id} waits; `refserver queue list` shows what does\n");
+    assert_eq!((removed.code, removed.out.as_str(), removed.err), (64, "", told));
+    assert_eq!(sink.count(), 1);
 }

@@ -176,7 +176,7 @@ fn sendmail_speaks_smtp_and_goes_by_other_names() {
     for name in ["sendmail", "mailq"] {
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_syncctl"), links.join(name)).expect("a link");
     }
-    // A link gets no options of syncctl's own: it finds the daemon where it usually is.
+    // Without options of syncctl's own it finds the daemon where it usually is.
     let by_link = |name: &str, arguments: &[&str], input: &str| {
         let mut command = Command::new("/bin/sh");
         let run = format!("cat > in; exec {}/{name} {} < in", links.display(), arguments.join(" "));
@@ -189,7 +189,13 @@ fn sendmail_speaks_smtp_and_goes_by_other_names() {
         String::from_utf8(output.stdout).expect("text")
     };
     assert_eq!(by_link("sendmail", &["-t", "-i"], LETTER), "");
-    assert_eq!(by_link("mailq", &[], "").matches("x@far.example").count(), 2);
+    assert_eq!(by_link("mailq", &["-v"], "").matches("x@far.example").count(), 2);
+    let mailq = |arguments: &[&str]| desk.run(&links.join("mailq"), arguments, "");
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&mailq(&["--json"]).out).expect("JSON");
+    assert_eq!(listed, desk.outbox(), "--config and --data are taken");
+    let help = mailq(&["--help"]);
+    assert!(help.code == 0 && help.out.contains("Usage: mailq [OPTION]..."), "{help:?}");
+    assert!(help.out.contains("--data <DIR>") && !help.out.contains("-bs"), "{help:?}");
 }
 
 #[test]
@@ -305,6 +311,9 @@ fn a_message_lies_in_its_editor_whatever_daemon_there_is_and_goes_out_as_it_was_
     wait_until("the editor", SOON, || show(&desk.agent, &id)["state"] == "being-edited");
     let second = || desk.edit(&id, "true").output().expect("a program");
     assert_eq!(second().status.code(), Some(75), "one editor at a time");
+    let moment = before["next_attempt"].as_str().expect("a moment");
+    let later = desk.agent.ctl_ok(&["outbox", "later", &id, moment]);
+    assert!(later.contains(&format!("is sent later, at {moment}; it is being edited, and ")), "{later}");
     desk.agent.kill();
     desk.agent.start();
     // While a daemon that was started anew does not know of the editor, it lets another one have it.

@@ -159,21 +159,30 @@ async fn steer(
     context
         .each(numbers, async |context, number| {
             let request = request(SubmissionId::new(number));
-            let is_cancelled = matches!(request, Request::OutboxCancel { .. });
-            let is_scheduled = matches!(request, Request::OutboxSchedule { .. });
             let submission: Submission = context.ask(&request).await?;
-            let some_went = submission.recipients.iter().any(|recipient| recipient.state == "accepted");
-            let note = match is_cancelled {
-                true if submission.in_doubt => "; it was being sent, and the answer was lost: they may have it",
-                true if some_went => "; some recipients have it already",
-                false if submission.state == "being-edited" => {
+            let note = match request {
+                Request::OutboxCancel { .. } if submission.in_doubt => {
+                    "; it was being sent, and the answer was lost: they may have it"
+                }
+                Request::OutboxCancel { .. } if submission.went_to_some() => "; some recipients have it already",
+                Request::OutboxCancel { .. } => "",
+                _ if submission.state == "being-edited" => {
                     "; it is being edited, and does not go out before that is over"
                 }
                 _ => "",
             };
-            let when = submission.next_attempt.as_ref().filter(|_| is_scheduled).map(|at| format!(", at {at}"));
-            let (to, when) = (submission.open_addressees(), when.unwrap_or_default());
-            Ok(context.done(&submission, &format!("Message {} to {to} {what}{when}{note}.", submission.id))?)
+            let next = submission.next_attempt.as_ref().filter(|_| submission.state != "being-edited");
+            let when = match &request {
+                Request::OutboxSchedule { at, .. } => format!(", at {}", next.unwrap_or(at)),
+                _ => String::new(),
+            };
+            let text = format!("Message {} to {} {what}{when}{note}.", submission.id, submission.open_addressees());
+            let now = match request {
+                // The daemon answers with what it was.
+                Request::OutboxCancel { .. } => submission.cancelled(),
+                _ => submission,
+            };
+            Ok(context.done(&now, &text)?)
         })
         .await
 }

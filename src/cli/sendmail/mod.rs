@@ -38,6 +38,19 @@ pub(super) struct Arguments {
     arguments: Vec<String>,
 }
 
+/// What a link called `mailq` is given: options of sendmail are taken, and the queue is shown.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "mailq [OPTION]...")]
+pub(super) struct MailqArguments {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<String>,
+}
+
+pub(super) async fn mailq(context: &mut Context, arguments: MailqArguments) -> Result<Exit, Failure> {
+    Options::parse(&arguments.arguments).map_err(|mistake| usage(mistake.to_string()))?;
+    super::outbox::list(context, None, true).await
+}
+
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
     let options = Options::parse(&arguments.arguments).map_err(|mistake| usage(mistake.to_string()))?;
     match options.mode {
