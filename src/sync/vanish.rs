@@ -184,8 +184,13 @@ impl<'t, 'c> Accounting<'t, 'c> {
             }
             let mut found = None;
             for (at, arrival) in self.arrivals.iter().enumerate() {
-                if found.is_none() && self.is_same(&facts, arrival)? {
+                // Of equal messages the one of the same day: what moves keeps its date (RFC 3501 section 6.4.7).
+                let is_of_that_day = arrival.internal_date.unix_seconds() == facts.internal_date.unix_seconds();
+                if (found.is_none() || is_of_that_day) && self.is_same(&facts, arrival)? {
                     found = Some(at);
+                    if is_of_that_day {
+                        break;
+                    }
                 }
             }
             let found = found.map(|at| self.arrivals.swap_remove(at));

@@ -1,6 +1,7 @@
 //! A message that upstream moves is one message, whenever the line is cut and whatever the user does meanwhile.
 
-use mailtide::store::Origin;
+use mailtide::store::{Origin, With};
+use mailtide::types::{InternalDate, LocalUid, UidSet};
 
 use super::model_remote::{Cut, Traits};
 use super::world::World;
@@ -214,6 +215,38 @@ fn a_message_that_comes_and_is_moved_upstream_in_the_midst_of_a_pull_is_one() {
         assert_eq!(world.here().matches('m').count(), 1, "before call {call}: {}", world.here());
         world.settle();
         assert_eq!(world.here(), world.there(), "before call {call}");
+        world.assert_sound();
+    }
+}
+
+/// Two messages with the same bytes are told apart by their dates, where both are moved: each keeps its own.
+#[test]
+fn equal_messages_moved_upstream_keep_their_own_dates() {
+    for traits in Traits::all() {
+        let world = World::new(traits.clone());
+        world.server.create("B");
+        let uids = [("\\Seen", 1_000), ("\\Flagged", 2_000)].map(|(flags, date)| {
+            let uid = world.server.deliver("INBOX", "m", flags);
+            let mut state = world.server.state();
+            let message = state.mailboxes.get_mut("INBOX").and_then(|inbox| inbox.messages.get_mut(&uid));
+            message.expect("it was just delivered").date = InternalDate::new(date, 0);
+            uid
+        });
+        world.settle();
+        // The later one first: the UIDs there are in the other order.
+        for uid in uids.into_iter().rev() {
+            world.server.move_message("INBOX", uid, "B");
+        }
+        world.settle();
+        let b = world.mailbox("B");
+        let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
+        let mut here: Vec<(String, i64)> = world
+            .read(|reader| reader.messages_in(b, &all, With::Columns))
+            .into_iter()
+            .map(|message| (message.flags.to_string(), message.internal_date.unix_seconds()))
+            .collect();
+        here.sort();
+        assert_eq!(here, [("\\Flagged".to_owned(), 2_000), ("\\Seen".to_owned(), 1_000)], "{traits:?}");
         world.assert_sound();
     }
 }
