@@ -235,8 +235,8 @@ impl<R: Remote> Pass<'_, R> {
         let hashes = self.hashes(&found.doubtful).await?;
         let is_found = |message: MessageId| pairs.binary_search_by_key(&message, |(found, _)| *found).is_ok();
         let left: Vec<_> = sought.iter().filter(|sought| !is_found(sought.message)).collect();
-        let left = left.into_iter().filter_map(|sought| Some((sought.message, sought.hash?)));
-        let by_hash = identity::by_hash(left, &hashes);
+        let left = left.into_iter().filter_map(|sought| Some((sought.message, sought.hash?, sought.internal_date)));
+        let by_hash = identity::by_hash(left, &hashes, &shown);
         pairs.extend(by_hash);
         match refused {
             // What is not shown may be what is not found.

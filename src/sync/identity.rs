@@ -121,17 +121,31 @@ pub fn by_fingerprint(sought: &[Sought], shown: &[Fingerprinted]) -> Found {
     Found { pairs, doubtful: doubtful.into_iter().collect() }
 }
 
-/// Matches by the bytes: each candidate is one message at most.
+/// Matches by the bytes: each candidate is one message at most. Of equal ones those of one internal date belong together.
 pub fn by_hash(
-    sought: impl IntoIterator<Item = (MessageId, ContentHash)>,
+    sought: impl IntoIterator<Item = (MessageId, ContentHash, InternalDate)>,
     hashes: &BTreeMap<RemoteUid, ContentHash>,
+    shown: &[Fingerprinted],
 ) -> Vec<(MessageId, RemoteUid)> {
-    let mut candidates: BTreeMap<ContentHash, VecDeque<RemoteUid>> = BTreeMap::new();
+    let dates: BTreeMap<RemoteUid, i64> =
+        shown.iter().filter_map(|shown| Some((shown.uid, shown.internal_date?.unix_seconds()))).collect();
+    let mut of_a_day: BTreeMap<(ContentHash, Option<i64>), VecDeque<RemoteUid>> = BTreeMap::new();
     for (uid, hash) in hashes {
-        candidates.entry(*hash).or_default().push_back(*uid);
+        of_a_day.entry((*hash, dates.get(uid).copied())).or_default().push_back(*uid);
     }
+    let (mut pairs, mut left) = (Vec::new(), Vec::new());
+    for (message, hash, date) in sought {
+        let same = of_a_day.get_mut(&(hash, Some(date.unix_seconds())));
+        match same.and_then(VecDeque::pop_front) {
+            Some(uid) => pairs.push((message, uid)),
+            None => left.push((message, hash)),
+        }
+    }
+    let mut candidates: BTreeMap<ContentHash, VecDeque<RemoteUid>> = BTreeMap::new();
+    of_a_day.into_iter().for_each(|((hash, _), uids)| candidates.entry(hash).or_default().extend(uids));
     let mut find = |(message, hash)| Some((message, candidates.get_mut(&hash)?.pop_front()?));
-    sought.into_iter().filter_map(&mut find).collect()
+    pairs.extend(left.into_iter().filter_map(&mut find));
+    pairs
 }
 
 /// A fingerprint. Seconds since 1970 suffice of the internal date: servers write the zone as they like.
@@ -226,8 +240,23 @@ mod tests {
         let found = by_fingerprint(&ours, &[shown(7, "<x>", None)]);
         assert_eq!((found.pairs.len(), found.doubtful.to_string()), (0, "7".to_owned()));
         let hashes = [(RemoteUid::new(7), ContentHash::of(b"b"))].into();
-        let wanted = ours.iter().filter_map(|sought| Some((sought.message, sought.hash?)));
-        assert_eq!(by_hash(wanted, &hashes), [(MessageId::new(2), RemoteUid::new(7))]);
+        let wanted = ours.iter().filter_map(|sought| Some((sought.message, sought.hash?, sought.internal_date)));
+        assert_eq!(by_hash(wanted, &hashes, &[]), [(MessageId::new(2), RemoteUid::new(7))]);
+    }
+
+    #[test]
+    fn of_equal_bytes_those_of_one_day_belong_together() {
+        let hash = ContentHash::of(b"a");
+        let ours = [(1, 300), (2, 200), (3, 100)];
+        let ours = ours.map(|(id, date)| (MessageId::new(id), hash, InternalDate::new(date, 0)));
+        let shown = [(7, 100), (8, 400), (9, 300)].map(|(uid, date)| Fingerprinted {
+            internal_date: Some(InternalDate::new(date, 0)),
+            ..shown(uid, "<x>", None)
+        });
+        let hashes = shown.iter().map(|shown| (shown.uid, hash)).collect();
+        let found: Vec<_> =
+            by_hash(ours, &hashes, &shown).into_iter().map(|(message, uid)| (message.get(), uid.get())).collect();
+        assert_eq!(found, [(1, 9), (3, 7), (2, 8)]);
     }
 
     #[test]

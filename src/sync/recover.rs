@@ -211,13 +211,20 @@ impl<R: Remote> Pass<'_, R> {
         };
         let mut hashed: UidSet<RemoteUid> = shown.iter().filter(is_alike).map(|shown| shown.uid).collect();
         let mut hashes = self.hashes(&hashed).await?;
-        let find = |hashes: &BTreeMap<RemoteUid, ContentHash>, alike: &[(MessageId, RemoteUid)]| {
-            let by_hash = sought.iter().filter_map(|(message, hash, _)| Some((*message, (*hash)?)));
-            let mut found = identity::by_hash(by_hash, hashes);
+        let dated = self.read(|reader| {
+            let mut dated = Vec::with_capacity(sought.len());
+            for (message, hash, _) in sought {
+                let date = reader.message_facts(*message)?.map(|facts| facts.internal_date);
+                dated.extend(hash.zip(date).map(|(hash, date)| (*message, hash, date)));
+            }
+            Ok(dated)
+        })?;
+        let find = |hashes: &BTreeMap<RemoteUid, ContentHash>, shown: &[Fingerprinted], alike: &[_]| {
+            let mut found = identity::by_hash(dated.iter().copied(), hashes, shown);
             found.extend(alike);
             found
         };
-        let mut found = find(&hashes, &alike);
+        let mut found = find(&hashes, &shown, &alike);
         if found.len() < sought.len() {
             // RFC822.SIZE may be a lie (QUIRKS.md row 14), and FETCH may leave messages out (row 19): all that SEARCH tells
             // of is asked for, and the bytes decide where they are here, lest it be sent again and again.
@@ -236,7 +243,7 @@ impl<R: Remote> Pass<'_, R> {
                 hashes.extend(self.hashes(&hashed).await?);
                 hashes.retain(|uid, _| !alike.iter().any(|(_, alike)| alike == uid));
             }
-            found = find(&hashes, &alike);
+            found = find(&hashes, &shown, &alike);
         }
         let is_same = known.is_some_and(|(uid_validity, _)| uid_validity == selected.uid_validity);
         let came = selected.uid_next.filter(|_| is_same).map_or(0, |next| next.get().saturating_sub(first.get()));
