@@ -152,9 +152,13 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
         Request::OutboxHold { id } => steer(agent, id, move |txn| txn.hold_submission(id)),
         Request::OutboxRelease { id } => steer(agent, id, move |txn| txn.release_submission(id)),
         Request::OutboxCancel { id } => {
-            let cancelled = submission(agent, id)?;
+            let before = submission(agent, id)?;
             write(agent, move |txn| txn.cancel_submission(id))?;
-            json(&cancelled)
+            match submission(agent, id) {
+                // It is forgotten with that.
+                Err(failure) if failure.code == Failure::NOT_FOUND => json(&before.cancelled()),
+                now => json(&now?),
+            }
         }
         Request::OutboxRequeue { id } => steer(agent, id, move |txn| txn.requeue_submission(id)),
         Request::OutboxSchedule { id, at } => {

@@ -41,15 +41,18 @@ impl Submission {
         shortened(names, ADDRESSES_MAX_COLUMNS.saturating_sub(rest.width())) + &rest
     }
 
-    /// Who does not have it yet, and may: the first few of many.
+    /// Who does not have it yet, and may; where nobody waits, from whom it was taken back: the first few of many.
     pub fn open_addressees(&self) -> String {
-        let (names, rest) = some_of(self.recipients.iter().filter(|recipient| recipient.is_open()));
+        let is_open = self.recipients.iter().any(Recipient::is_open);
+        let is_meant =
+            |recipient: &&Recipient| if is_open { recipient.is_open() } else { recipient.state == "cancelled" };
+        let (names, rest) = some_of(self.recipients.iter().filter(is_meant));
         names + &rest
     }
 
-    /// What it is once the user took it back: not sent to those who do not have it.
+    /// What one was that nobody has, and that was forgotten when the user took it back.
     pub fn cancelled(mut self) -> Self {
-        self.state = if self.went_to_some() { "handed-over" } else { "cancelled" }.to_owned();
+        "cancelled".clone_into(&mut self.state);
         for recipient in self.recipients.iter_mut().filter(|recipient| recipient.is_open()) {
             (recipient.state, recipient.reply) = ("cancelled".to_owned(), None);
         }
@@ -192,14 +195,7 @@ mod tests {
         let submission = submission(&[("a@x", "waiting", Some("451 later"))], Some("deferred: 451 later"));
         let cancelled = submission.cancelled();
         assert_eq!((cancelled.state.as_str(), cancelled.recipients[0].state.as_str()), ("cancelled", "cancelled"));
+        assert_eq!(cancelled.open_addressees(), "a@x");
         assert_eq!((cancelled.last_error, &cancelled.recipients[0].reply), (None, &None));
-    }
-
-    #[test]
-    fn what_some_have_is_not_sent_to_the_others() {
-        let some = [("a@x", "accepted", Some("250 ok")), ("b@x", "failed", Some("550 no")), ("c@x", "waiting", None)];
-        let cancelled = submission(&some, None).cancelled();
-        let states: Vec<&str> = cancelled.recipients.iter().map(|recipient| recipient.state.as_str()).collect();
-        assert_eq!((cancelled.state.as_str(), &states[..]), ("handed-over", &["accepted", "failed", "cancelled"][..]));
     }
 }

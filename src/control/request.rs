@@ -37,8 +37,7 @@ pub enum Request {
     },
     /// Answered by a [`super::report::Submission`].
     OutboxShow { id: SubmissionId },
-    /// Do not send for now. Answered, as the next two, by the [`super::report::Submission`]: before it was cancelled, else
-    /// after.
+    /// Do not send for now. Answered, as the next five, by the [`super::report::Submission`] as it is then.
     OutboxHold { id: SubmissionId },
     /// Send a held message, or try a parked one again.
     OutboxRelease { id: SubmissionId },

@@ -177,12 +177,7 @@ async fn steer(
                 _ => String::new(),
             };
             let text = format!("Message {} to {} {what}{when}{note}.", submission.id, submission.open_addressees());
-            let now = match request {
-                // The daemon answers with what it was.
-                Request::OutboxCancel { .. } => submission.cancelled(),
-                _ => submission,
-            };
-            Ok(context.done(&now, &text)?)
+            Ok(context.done(&submission, &text)?)
         })
         .await
 }
