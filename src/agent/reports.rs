@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::account::Live;
 use super::recovery;
 use crate::control::bodies::{Amount, Bodies, StoppedBy, Today};
-use crate::control::report;
+use crate::control::{outgoing, report};
 use crate::store::{
     AbsentCounts, Conflict, NotGiven, Overview, Postponed, Reader, RecipientState, Result, Store, Submission,
     SubmissionState, Verdict,
@@ -143,7 +143,7 @@ pub fn submission(
     account: &str,
     submission: &Submission,
     now: Timestamp,
-) -> Result<report::Submission> {
+) -> Result<outgoing::Submission> {
     let has = |state| !submission.places(state).is_empty();
     let is_edited = submission.edited_until > now;
     // Else it is let go then, unless its editor is heard of.
@@ -158,7 +158,7 @@ pub fn submission(
     };
     let recipients = submission.envelope.recipients.iter().zip(&submission.recipients);
     let summary = reader.summary(submission.content)?;
-    Ok(report::Submission {
+    Ok(outgoing::Submission {
         id: submission.id,
         account: account.to_owned(),
         created: submission.created.to_rfc3339(),
@@ -168,7 +168,7 @@ pub fn submission(
         subject: recovery::headline(&summary.envelope).1,
         from: submission.envelope.mail_from.clone(),
         recipients: recipients
-            .map(|(recipient, status)| report::Recipient {
+            .map(|(recipient, status)| outgoing::Recipient {
                 address: recipient.address.clone(),
                 state: status.state.as_str().to_owned(),
                 reply: status.reply.as_ref().map(|reply| format!("{} {}", reply.code, reply.text)),

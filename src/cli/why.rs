@@ -5,7 +5,8 @@ use super::failure::Failure;
 use super::screen::{Screen, Tone};
 use crate::agent::Exit;
 use crate::control::Request;
-use crate::control::report::{Copy, Life, Place, Submission};
+use crate::control::outgoing::Submission;
+use crate::control::report::{Copy, Life, Place};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

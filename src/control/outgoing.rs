@@ -1,12 +1,54 @@
-//! What lists say of an outgoing message, and of a queue that is tried at once.
+//! What is answered of outgoing messages, and what lists say of one.
 
 use serde::{Deserialize, Serialize};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::report::{Recipient, Submission};
+use crate::types::SubmissionId;
 
 /// How wide a list of addresses gets, the count of those that are not named among it.
 const ADDRESSES_MAX_COLUMNS: usize = 40;
+
+/// An outgoing message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submission {
+    pub id: SubmissionId,
+    pub account: String,
+    pub created: String,
+    /// `queued`, `sending`, `being-edited`, `handed-over`, `failed` (no recipient got it), `held`, `parked`, `replaced` or
+    /// `cancelled`.
+    pub state: String,
+    pub filed: bool,
+    pub message_id: String,
+    #[serde(default)]
+    pub subject: String,
+    pub from: String,
+    pub recipients: Vec<Recipient>,
+    pub size_bytes: u64,
+    pub attempts: u32,
+    pub next_attempt: Option<String>,
+    pub last_error: Option<String>,
+    /// The answer to an attempt was lost: those who wait for it, or waited when it was cancelled or replaced, may have it.
+    #[serde(default)]
+    pub in_doubt: bool,
+    /// The message that goes in its place.
+    #[serde(default)]
+    pub replaced_by: Option<SubmissionId>,
+}
+
+/// An outgoing message's bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub base64: String,
+}
+
+/// One recipient of a submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    pub address: String,
+    /// `waiting`, `accepted`, `failed` or `cancelled` (not sent there).
+    pub state: String,
+    pub reply: Option<String>,
+}
 
 /// What became of everything that waited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

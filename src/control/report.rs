@@ -6,7 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::bodies::Bodies;
-use crate::types::{ConflictId, EntryId, MessageId, SubmissionId};
+use super::outgoing::Submission;
+use crate::types::{ConflictId, EntryId, MessageId};
 
 /// The whole daemon at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,48 +245,6 @@ pub struct Entry {
     pub discarding: String,
     /// Giving it up takes mail out of a mailbox here.
     pub discarding_removes_mail: bool,
-}
-
-/// An outgoing message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Submission {
-    pub id: SubmissionId,
-    pub account: String,
-    pub created: String,
-    /// `queued`, `sending`, `being-edited`, `handed-over`, `failed` (no recipient got it), `held`, `parked`, `replaced` or
-    /// `cancelled`.
-    pub state: String,
-    pub filed: bool,
-    pub message_id: String,
-    #[serde(default)]
-    pub subject: String,
-    pub from: String,
-    pub recipients: Vec<Recipient>,
-    pub size_bytes: u64,
-    pub attempts: u32,
-    pub next_attempt: Option<String>,
-    pub last_error: Option<String>,
-    /// The answer to an attempt was lost: those who wait for it, or waited when it was cancelled or replaced, may have it.
-    #[serde(default)]
-    pub in_doubt: bool,
-    /// The message that goes in its place.
-    #[serde(default)]
-    pub replaced_by: Option<SubmissionId>,
-}
-
-/// An outgoing message's bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    pub base64: String,
-}
-
-/// One recipient of a submission.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recipient {
-    pub address: String,
-    /// `waiting`, `accepted`, `failed` or `cancelled` (not sent there).
-    pub state: String,
-    pub reply: Option<String>,
 }
 
 /// A recorded conflict.

@@ -26,7 +26,7 @@ pub enum Request {
     JournalRetry { id: Option<EntryId> },
     /// Give up an entry: what it would have done upstream is not done. Answered by the entry it was.
     JournalDiscard { id: EntryId },
-    /// Answered by a list of [`super::report::Submission`]: all of them, or those that are not settled; all at once, or at
+    /// Answered by a list of [`super::outgoing::Submission`]: all of them, or those that are not settled; all at once, or at
     /// most [`crate::types::limits::OUTBOX_PAGE`] with numbers above `after`.
     OutboxList {
         account: Option<String>,
@@ -35,9 +35,9 @@ pub enum Request {
         #[serde(default)]
         after: Option<SubmissionId>,
     },
-    /// Answered by a [`super::report::Submission`].
+    /// Answered by a [`super::outgoing::Submission`].
     OutboxShow { id: SubmissionId },
-    /// Do not send for now. Answered, as the next five, by the [`super::report::Submission`] as it is then.
+    /// Do not send for now. Answered, as the next five, by the [`super::outgoing::Submission`] as it is then.
     OutboxHold { id: SubmissionId },
     /// Send a held message, or try a parked one again.
     OutboxRelease { id: SubmissionId },
@@ -49,10 +49,10 @@ pub enum Request {
     OutboxSchedule { id: SubmissionId, at: String },
     /// Try everything now that waits for its next attempt. Answered by a [`super::outgoing::Flushed`].
     OutboxFlush { account: Option<String> },
-    /// Answered by a [`super::report::Source`].
+    /// Answered by a [`super::outgoing::Source`].
     OutboxSource { id: SubmissionId },
     /// It lies in an editor, and does not go out, until the next request says otherwise or this connection ends. Answered,
-    /// as that one, by the [`super::report::Submission`].
+    /// as that one, by the [`super::outgoing::Submission`].
     OutboxEdit { id: SubmissionId },
     /// Nothing comes of the edit: it goes out when it would have.
     OutboxEditEnd { id: SubmissionId },

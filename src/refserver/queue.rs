@@ -14,7 +14,7 @@ use super::command::{exit_of_options, fail};
 use super::options::{Arguments, data_folder};
 use super::users::Users;
 use crate::agent::{Exit, reports};
-use crate::control::report::Submission;
+use crate::control::outgoing::Submission;
 use crate::control::{CallError, Client, Failure, Handler, Request};
 use crate::net::Clock;
 use crate::store::{self, Origin, Store};

@@ -19,7 +19,7 @@ use crate::cli::failure::Failure;
 use crate::cli::sendmail::letter::Letter;
 use crate::cli::sendmail::no_address;
 use crate::control::outgoing::Replaced;
-use crate::control::report::{Source, Submission};
+use crate::control::outgoing::{Source, Submission};
 use crate::control::{self, CallError, Client, Request};
 use crate::net::Clock;
 use crate::types::{SubmissionId, Timestamp};
@@ -188,7 +188,7 @@ fn said(message: impl Into<String>, exit: Exit) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::report::Recipient;
+    use crate::control::outgoing::Recipient;
 
     #[test]
     fn blind_copies_stay_and_nobody_is_added_but_whose_name_is_put_in() {

@@ -15,7 +15,7 @@ use crate::cli::failure::Failure;
 use crate::cli::screen::Screen;
 use crate::control::Request;
 use crate::control::outgoing::Flushed;
-use crate::control::report::Submission;
+use crate::control::outgoing::Submission;
 use crate::net::Clock;
 use crate::types::{SubmissionId, Timestamp, limits};
 
