@@ -49,7 +49,12 @@ impl Meter {
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
+        let before = self.as_it_stands;
         self.as_it_stands.take(bytes);
+        if self.surrogate.is_in_body() {
+            // It goes as it is, and the line before it was the same.
+            return self.put.grow_as(before, self.as_it_stands);
+        }
         self.surrogate.write(bytes, &mut self.piece);
         self.put.take(&self.piece);
         self.piece.clear();
@@ -74,12 +79,19 @@ struct Lines {
 
 impl Lines {
     fn take(&mut self, bytes: &[u8]) {
-        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return };
-        let bare = |before: Option<u8>, byte: u8| u64::from(byte == b'\n' && before != Some(b'\r'));
-        let within = bytes.windows(2).map(|pair| bare(Some(pair[0]), pair[1])).sum::<u64>();
-        self.bare_feeds += bare(self.last, *first) + within;
+        let Some(last) = bytes.last() else { return };
+        let before = |at: usize| at.checked_sub(1).map_or(self.last, |at| Some(bytes[at]));
+        let bare = memchr::memchr_iter(b'\n', bytes).filter(|at| before(*at) != Some(b'\r')).count();
+        self.bare_feeds += bare as u64;
         self.bytes += bytes.len() as u64;
         self.last = Some(*last);
+    }
+
+    /// Takes what others took.
+    const fn grow_as(&mut self, before: Self, after: Self) {
+        self.bytes += after.bytes - before.bytes;
+        self.bare_feeds += after.bare_feeds - before.bare_feeds;
+        self.last = after.last;
     }
 
     fn octets(self) -> u64 {

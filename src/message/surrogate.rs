@@ -55,6 +55,11 @@ impl Surrogate {
         }
     }
 
+    /// What comes from here on stands for itself.
+    pub const fn is_in_body(&self) -> bool {
+        self.in_body
+    }
+
     /// The message is at its end.
     pub fn finish(mut self, out: &mut Vec<u8>) {
         self.put_line(out);
