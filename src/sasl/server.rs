@@ -180,8 +180,8 @@ impl Exchange {
             },
             Self::ScramProved(proved) if response.is_empty() => Progress::Proved(proved),
             Self::ScramProved(_) => Progress::Malformed,
-            Self::OAuthBearer => oauth_bearer(response).map_or(Progress::Malformed, Progress::Token),
-            Self::XOAuth2 => xoauth2(response).map_or(Progress::Malformed, Progress::Token),
+            Self::OAuthBearer => oauth_bearer(response).unwrap_or(Progress::Malformed),
+            Self::XOAuth2 => xoauth2(response).unwrap_or(Progress::Malformed),
             Self::TokenRefused => Progress::Refused,
         }
     }
@@ -199,7 +199,7 @@ fn plain(message: &[u8]) -> Option<Credentials> {
 }
 
 /// `client-resp = (gs2-header kvsep *kvpair kvsep)` (RFC 7628 section 3.1), with the user as authorization identity.
-fn oauth_bearer(message: &[u8]) -> Option<Credentials> {
+fn oauth_bearer(message: &[u8]) -> Option<Progress> {
     let message = text(message)?;
     let (header, pairs) = message.split_once('\u{1}')?;
     let user = header.strip_prefix("n,a=").or_else(|| header.strip_prefix("y,a="))?.strip_suffix(',')?;
@@ -207,18 +207,22 @@ fn oauth_bearer(message: &[u8]) -> Option<Credentials> {
 }
 
 /// `user=NAME ^A auth=Bearer TOKEN ^A ^A`
-fn xoauth2(message: &[u8]) -> Option<Credentials> {
+fn xoauth2(message: &[u8]) -> Option<Progress> {
     let message = text(message)?;
     let (user, pairs) = message.strip_prefix("user=")?.split_once('\u{1}')?;
     bearer(user.to_owned(), pairs)
 }
 
-/// The token among `kvpair = key "=" value kvsep`.
-fn bearer(user: String, pairs: &str) -> Option<Credentials> {
+/// The token among `kvpair = key "=" value kvsep`. An empty value "is how a client can query for the needed scope" (RFC 7628
+/// section 4.3).
+fn bearer(user: String, pairs: &str) -> Option<Progress> {
     let value = pairs.strip_suffix("\u{1}\u{1}")?.split('\u{1}').find_map(|pair| pair.strip_prefix("auth="))?;
+    if value.is_empty() {
+        return Some(Progress::token_refused());
+    }
     let (scheme, token) = value.split_once(' ')?;
     let fits = scheme.eq_ignore_ascii_case("Bearer") && !token.trim().is_empty() && !user.is_empty();
-    fits.then(|| Credentials { user, authorize_as: None, password: Secret::new(token.trim()) })
+    fits.then(|| Progress::Token(Credentials { user, authorize_as: None, password: Secret::new(token.trim()) }))
 }
 
 fn text(bytes: &[u8]) -> Option<String> {

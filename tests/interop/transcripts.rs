@@ -8,7 +8,7 @@ use crate::support::play::{Exchange, Stage, ask, transcripts};
 use crate::support::script::matches;
 
 /// Those of extensions that Dovecot has.
-const JUDGED: [&str; 28] = [
+const JUDGED: [&str; 29] = [
     "append",
     "catenate",
     "condstore",
@@ -22,6 +22,7 @@ const JUDGED: [&str; 28] = [
     "pipelining",
     "qresync",
     "rfc3501",
+    "rfc3691",
     "rfc4315",
     "rfc4469",
     "rfc4731",

@@ -101,21 +101,32 @@ impl Context {
 
     /// Tells how far a command is that takes its time (RFC 9585): how much is done, and of how much.
     pub fn tell_progress(&mut self, (done, goal): (usize, usize)) {
-        let due = self.progress_told.plus_ms(limits::IMAP_PROGRESS_MS) <= self.now;
         // A goal is no 0 (RFC 9585 section 6).
-        if due && goal > 0 && self.has(Capability::InProgress) {
-            self.progress_told = self.now;
-            let code = Code::InProgress { tag: self.tag.clone(), done, goal };
+        if goal > 0 && self.has(Capability::InProgress) && self.is_progress_due() {
+            let code = Code::InProgress { tag: self.tag.clone(), done_of: Some((done, goal)) };
             self.untagged_ok(&code, "Still at it");
         }
     }
 
-    /// Lets a client know that its command is waited for.
+    /// Lets a client know that its command is waited for, nobody knows how long.
     pub fn tell_holding(&mut self) {
-        if self.progress_told.plus_ms(limits::IMAP_PROGRESS_MS) <= self.now {
-            self.progress_told = self.now;
-            self.untagged("OK Still fetching from the server");
+        const TEXT: &str = "Still fetching from the server";
+        match self.is_progress_due() {
+            true if self.has(Capability::InProgress) => {
+                self.untagged_ok(&Code::InProgress { tag: self.tag.clone(), done_of: None }, TEXT);
+            }
+            true => self.untagged(format_args!("OK {TEXT}")),
+            false => {}
         }
+    }
+
+    /// Was nothing told of the command for so long that something is to be told now?
+    fn is_progress_due(&mut self) -> bool {
+        let due = self.progress_told.plus_ms(limits::IMAP_PROGRESS_MS) <= self.now;
+        if due {
+            self.progress_told = self.now;
+        }
+        due
     }
 
     /// Writes the tagged response.

@@ -1,4 +1,4 @@
-//! Response codes (RFC 3501 section 7.1; RFC 3516, 4315, 4469, 5530, 7162, 8474).
+//! Response codes (RFC 3501 section 7.1; RFC 3516, 4315, 4469, 5530, 7162, 8474, 9585, 9586).
 
 use std::fmt;
 
@@ -29,11 +29,10 @@ pub enum Code {
     ExpungeIssued,
     HasChildren,
     HighestModSeq(ModSeq),
-    /// How far the command with that tag is (RFC 9585).
+    /// The command with that tag goes on; and how much is done, of how much, where that is known (RFC 9585).
     InProgress {
         tag: String,
-        done: usize,
-        goal: usize,
+        done_of: Option<(usize, usize)>,
     },
     Limit,
     MailboxId(MailboxId),
@@ -96,7 +95,17 @@ impl fmt::Display for Code {
             Self::ExpungeIssued => f.write_str("EXPUNGEISSUED"),
             Self::HasChildren => f.write_str("HASCHILDREN"),
             Self::HighestModSeq(mod_seq) => write!(f, "HIGHESTMODSEQ {mod_seq}"),
-            Self::InProgress { tag, done, goal } => write!(f, "INPROGRESS (\"{tag}\" {done} {goal})"),
+            Self::InProgress { tag, done_of } => {
+                // A tag with the character that ends a response code is not told (RFC 9585 section 4).
+                match tag.contains(']') {
+                    true => f.write_str("INPROGRESS (NIL ")?,
+                    false => write!(f, "INPROGRESS (\"{tag}\" ")?,
+                }
+                match done_of {
+                    Some((done, goal)) => write!(f, "{done} {goal})"),
+                    None => f.write_str("NIL NIL)"),
+                }
+            }
             Self::Limit => f.write_str("LIMIT"),
             Self::MailboxId(id) => write!(f, "MAILBOXID ({})", ObjectId(*id)),
             Self::MetadataLongEntries(octets) => write!(f, "METADATA LONGENTRIES {octets}"),

@@ -212,17 +212,20 @@ fn a_few_compressed_bytes_that_swell_are_taken_in_pieces() {
 #[test]
 fn a_search_that_takes_its_time_tells_how_far_it_is() {
     let backend = MemoryBackend::new();
-    backend.fill_inbox(10_000, b"Subject: x\r\n\r\nbody\r\n");
+    // The example of RFC 9585, of which 447 and 735 are found, in 10,000 messages.
+    for (count, body) in [(446, "body"), (1, "stuff"), (287, "body"), (1, "stuff"), (9_265, "body")] {
+        backend.fill_inbox(count, format!("Subject: x\r\n\r\n{body} in one of a million messages\r\n").as_bytes());
+    }
     let mut session = session(&backend);
     converse(&mut session, b"a LOGIN alice secret\r\nb SELECT INBOX\r\n", NOW);
-    session.handle_input(b"c SEARCH RETURN (COUNT) BODY body\r\n", NOW);
+    session.handle_input(b"A001 SEARCH TEXT \"stuff in one of a million messages\"\r\n", NOW);
     let (mut now, mut said) = (NOW, Vec::new());
     while session.poll_output(now, &mut said) == Step::Continue {
         now = now.plus_ms(6_000);
     }
-    let expected = "* OK [INPROGRESS (\"c\" 6000 10000)] Still at it\r\n\
-                    * OK [INPROGRESS (\"c\" 10000 10000)] Still at it\r\n\
-                    * ESEARCH (TAG \"c\") COUNT 10000\r\nc OK Searched\r\n";
+    let expected = "* OK [INPROGRESS (\"A001\" 6000 10000)] Still at it\r\n\
+                    * OK [INPROGRESS (\"A001\" 10000 10000)] Still at it\r\n\
+                    * SEARCH 447 735\r\nA001 OK Searched\r\n";
     assert_eq!(String::from_utf8_lossy(&said), expected);
 }
 

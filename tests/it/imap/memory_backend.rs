@@ -150,6 +150,20 @@ impl Backend for MemoryBackend {
         let known = credentials.user == "alice" && credentials.password.matches("secret");
         if known { Ok(self.clone()) } else { Err(LoginError::Refused) }
     }
+
+    fn offers_tokens(&self) -> bool {
+        true
+    }
+
+    fn login_token(&mut self, credentials: &Credentials) -> Result<Self, LoginError> {
+        if holds_token(credentials) { Ok(self.clone()) } else { Err(LoginError::Refused) }
+    }
+}
+
+/// Is it the token, and the user, of RFC 7628 section 4.1?
+pub fn holds_token(credentials: &Credentials) -> bool {
+    let token = "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==";
+    credentials.user == "user@example.com" && credentials.password.matches(token)
 }
 
 impl World {

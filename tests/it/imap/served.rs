@@ -12,7 +12,7 @@ use mailtide::store::{Executor, Options, Origin, Store, Txn};
 use mailtide::types::{AccountId, Timestamp};
 
 use super::engine::{config, transcripts};
-use super::memory_backend::scram_keys;
+use super::memory_backend::{holds_token, scram_keys};
 use super::transcript::run;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
@@ -27,6 +27,14 @@ impl Users for Alice {
         }
         let known = credentials.user == "alice" && credentials.password.matches("secret");
         if known { Ok(self.0) } else { Err(Refused::Credentials) }
+    }
+
+    fn offers_tokens(&self) -> bool {
+        true
+    }
+
+    fn check_token(&self, credentials: &Credentials) -> Result<AccountId, Refused> {
+        if holds_token(credentials) { Ok(self.0) } else { Err(Refused::Credentials) }
     }
 
     fn offers_scram(&self) -> bool {

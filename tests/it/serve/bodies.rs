@@ -165,7 +165,7 @@ fn one_part_is_brought_while_the_client_waits_and_kept() {
     let kept = waited_for(&mut face);
     let mut talk = face.inbox();
     assert_eq!(talk.say("a UID FETCH 2:3 BODY[2]<0.5>\r\n"), "", "it waits");
-    assert!(talk.wait(10_000).contains("* OK Still fetching"));
+    assert!(talk.wait(10_000).contains("* OK [INPROGRESS (\"a\" NIL NIL)] Still fetching"));
     let wish = kept.take().pop().expect("a wish");
     assert_eq!(wish.wanted, Wanted::Section { name: "2".to_owned(), first_bytes: Some(5) });
     let mut upload = face.store.upload();
