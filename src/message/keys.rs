@@ -13,6 +13,14 @@ use super::subject::BaseSubject;
 use super::{Address, Envelope, header_value};
 use crate::types::{InternalDate, LocalUid, limits};
 
+/// What of the keys is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeysRead {
+    /// The sent date alone; the others are left empty.
+    SentDate,
+    All,
+}
+
 /// A message in a mailbox with its keys; of one whose bytes are not here they are empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyed {

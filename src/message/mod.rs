@@ -35,7 +35,7 @@ mod visible;
 
 pub use fingerprint::fingerprint;
 pub use fold::folded;
-pub use keys::{Keyed, Keys};
+pub use keys::{Keyed, Keys, KeysRead};
 pub use received::received_at;
 pub use scan::Scanner;
 pub use section::{Section, SectionText};

@@ -26,6 +26,13 @@ pub enum SortKey {
     DisplayTo,
 }
 
+impl SortKey {
+    /// Is it one of the texts of the header?
+    pub const fn is_text(self) -> bool {
+        !matches!(self, Self::Arrival | Self::Date | Self::Size)
+    }
+}
+
 /// A message to be sorted: of its keys only those that are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {

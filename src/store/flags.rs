@@ -9,9 +9,9 @@ use rusqlite::{OptionalExtension, params};
 
 use super::journal::OpenFlags;
 use super::message_acts::check_keywords;
-use super::messages::{With, flags_from_row};
+use super::messages::flags_from_row;
 use super::rights::Standing;
-use super::{Changed, Error, Message, Origin, Result, Txn};
+use super::{Changed, Error, Origin, Result, Txn};
 use crate::journal::Op;
 use crate::merge::FlagReplicas;
 use crate::types::{AccountId, Flags, LocalUid, MailboxId, MessageId, ModSeq, Right, Rights, SystemFlag};
@@ -87,7 +87,7 @@ impl Txn<'_> {
         let mut stored = Stored::default();
         let mut said: BTreeMap<String, (Delta, Vec<MessageId>)> = BTreeMap::new();
         let mut taken = None;
-        for message in self.eyes().messages(mailbox, uids, With::Columns)? {
+        for message in self.eyes().flags(mailbox, uids)? {
             if unchanged_since.is_some_and(|since| message.mod_seq > since) {
                 stored.modified.push(message.uid);
                 continue;
@@ -104,15 +104,15 @@ impl Txn<'_> {
                 };
                 match guest {
                     None => self.set_flags(message.id, &flags, mod_seq)?,
-                    Some(guest) => self.set_flags_of_guest(guest, &message, &flags, mod_seq)?,
+                    Some(guest) => self.set_flags_of_guest(guest, mailbox, &message, &flags, mod_seq)?,
                 }
             }
             if self.origin() == Origin::LocalUser && !(delta.0.is_empty() && delta.1.is_empty()) {
-                self.record_in_replicas(&message, &delta)?;
+                self.record_in_replicas(message.id, &message.flags, &delta)?;
                 let key = format!("+{} -{}", delta.0, delta.1);
                 said.entry(key).or_insert_with(|| (delta, Vec::new())).1.push(message.id);
             }
-            stored.now.push(Changed { uid: message.uid, flags, mod_seq });
+            stored.now.push(Changed { flags, mod_seq, ..message });
         }
         for ((add, remove), messages) in said.into_values() {
             self.journal(account, &Op::Flags { messages, add, remove })?;
@@ -128,7 +128,7 @@ impl Txn<'_> {
             let mod_seq = self.next_mod_seq(other.mailbox)?;
             self.set_flags(other.id, &flags, mod_seq)?;
             let delta = (add, remove);
-            self.record_in_replicas(&other, &delta)?;
+            self.record_in_replicas(other.id, &other.flags, &delta)?;
             let (add, remove) = delta;
             self.journal_for_user(other.account, &Op::Flags { messages: vec![other.id], add, remove })?;
         }
@@ -146,10 +146,17 @@ impl Txn<'_> {
     }
 
     /// Writes the flags that a guest gives a message: `\Seen` is not the owner's.
-    fn set_flags_of_guest(&self, guest: AccountId, message: &Message, flags: &Flags, mod_seq: ModSeq) -> Result<()> {
+    fn set_flags_of_guest(
+        &self,
+        guest: AccountId,
+        mailbox: MailboxId,
+        message: &Changed,
+        flags: &Flags,
+        mod_seq: ModSeq,
+    ) -> Result<()> {
         let seen = flags.has(SystemFlag::Seen);
         if seen != message.flags.has(SystemFlag::Seen) {
-            self.set_guest_seen(guest, (message.id, message.mailbox), seen, mod_seq)?;
+            self.set_guest_seen(guest, (message.id, mailbox), seen, mod_seq)?;
         }
         let others = |flags: &Flags| flags.difference(&[SystemFlag::Seen.into()].into_iter().collect());
         if others(flags) != others(&message.flags) {
@@ -181,26 +188,26 @@ impl Txn<'_> {
     }
 
     /// Of a message that upstream does not have yet nobody else can change the flags: they go along with it.
-    fn record_in_replicas(&self, message: &Message, (add, remove): &Delta) -> Result<()> {
-        let replicas = match self.replicas(message.id)? {
+    fn record_in_replicas(&self, message: MessageId, flags: &Flags, (add, remove): &Delta) -> Result<()> {
+        let replicas = match self.replicas(message)? {
             Some(replicas) => Some(replicas),
-            None => self.seed_replicas(message)?,
+            None => self.seed_replicas(message, flags)?,
         };
         if let Some(mut replicas) = replicas {
             replicas.set_local(add, remove);
-            self.set_replicas(message.id, &replicas)?;
+            self.set_replicas(message, &replicas)?;
         }
         Ok(())
     }
 
-    fn seed_replicas(&self, message: &Message) -> Result<Option<FlagReplicas>> {
+    fn seed_replicas(&self, message: MessageId, flags: &Flags) -> Result<Option<FlagReplicas>> {
         let mut select = self.conn().prepare_cached(
             "SELECT r.system_flags, r.keywords, s.generation FROM remote_message AS r, store_info AS s
              WHERE r.message_id = ?1",
         )?;
         let base = select
-            .query_row([message.id.get()], |row| Ok((flags_from_row(row)?, row.get::<_, i64>("generation")?)))
+            .query_row([message.get()], |row| Ok((flags_from_row(row)?, row.get::<_, i64>("generation")?)))
             .optional()?;
-        Ok(base.map(|(base, generation)| FlagReplicas::new(&base, &message.flags, generation)))
+        Ok(base.map(|(base, generation)| FlagReplicas::new(&base, flags, generation)))
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::messages::wide_ranges;
 use super::{Error, Reader, Result, source};
-use crate::message::{Keyed, Keys};
+use crate::message::{Keyed, Keys, KeysRead};
 use crate::types::{ContentId, InternalDate, LocalUid, MailboxId, UidSet, limits};
 
 /// Contents whose keys are made in one transaction, at an opening that has to make some.
@@ -12,7 +12,7 @@ const NOTED_AT_ONCE: usize = 1000;
 
 impl Reader<'_> {
     /// Those of `uids` (ascending) that exist, ascending. Call it in batches: the answer is held in memory.
-    pub fn keyed(&self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>> {
+    pub fn keyed(&self, mailbox: MailboxId, uids: &[LocalUid], read: KeysRead) -> Result<Vec<Keyed>> {
         self.guest_who_reads(mailbox)?;
         let mut select = self.conn().prepare_cached(
             "SELECT m.uid, m.internal_s, m.internal_offset, coalesce(m.told_bytes, m.size_bytes) AS size_bytes, k.keys
@@ -35,7 +35,7 @@ impl Reader<'_> {
                     uid,
                     internal_date: InternalDate::new(row.get(1)?, row.get(2)?),
                     size_bytes: row.get::<_, i64>(3)?.unsigned_abs(),
-                    keys: keys.map(from_bytes).transpose()?.unwrap_or_default(),
+                    keys: keys.map(|keys| from_bytes(keys, read)).transpose()?.unwrap_or_default(),
                 });
             }
         }
@@ -43,8 +43,13 @@ impl Reader<'_> {
     }
 }
 
-fn from_bytes(bytes: &[u8]) -> Result<Keys> {
-    postcard::from_bytes(bytes).map_err(|error| Error::Damaged(format!("unreadable sort keys: {error}")))
+fn from_bytes(bytes: &[u8], read: KeysRead) -> Result<Keys> {
+    let keys = match read {
+        KeysRead::All => postcard::from_bytes(bytes),
+        // It stands first.
+        KeysRead::SentDate => postcard::take_from_bytes(bytes).map(|(sent_s, _)| Keys { sent_s, ..Keys::default() }),
+    };
+    keys.map_err(|error| Error::Damaged(format!("unreadable sort keys: {error}")))
 }
 
 /// Keeps the keys of a content.
@@ -117,7 +122,9 @@ mod tests {
         let (flags, internal_date) = (Flags::none(), InternalDate::new(5, 0));
         let new = NewMessage { content: upload.finish().expect("room"), flags, internal_date, email_id: None };
         store.write(Origin::Authority, NOW, move |txn| txn.append(inbox, &[new])).expect("an append");
-        let keyed = |store: &Store| store.read(|reader| reader.keyed(inbox, &[LocalUid::new(1)])).expect("a read");
+        let keyed = |store: &Store| {
+            store.read(|reader| reader.keyed(inbox, &[LocalUid::new(1)], KeysRead::All)).expect("a read")
+        };
         let at_arrival = keyed(&store);
         assert_eq!((at_arrival[0].keys.subject.as_str(), at_arrival[0].keys.references.len()), ("X", 1));
         drop(store);

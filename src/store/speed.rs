@@ -12,6 +12,7 @@ use super::contents::Contents;
 use super::fate::Fair;
 use super::files::{self, Files};
 use super::{Executor, FlagChange, NewMessage, Options, Origin, Result, Sieve, Store, Txn, With};
+use crate::message::KeysRead;
 use crate::message::search::Query;
 use crate::types::{
     AccountId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SystemFlag, Timestamp, UidSet,
@@ -109,7 +110,8 @@ const CALLS: &[(&str, bool, Act)] = &[
     ("no changes", false, |txn, at| txn.reader().changes(at.inbox, at.since).map(drop)),
     ("some rows", false, |txn, at| txn.reader().messages(at.inbox, &some(), With::Columns).map(drop)),
     ("some summaries", false, |txn, at| txn.reader().messages(at.inbox, &some(), With::Summary).map(drop)),
-    ("some sort keys", false, |txn, at| txn.reader().keyed(at.inbox, &some()).map(drop)),
+    ("some messages' flags", false, |txn, at| txn.reader().flags(at.inbox, &some()).map(drop)),
+    ("some sort keys", false, |txn, at| txn.reader().keyed(at.inbox, &some(), KeysRead::All).map(drop)),
     ("a Message-ID", false, |txn, _| txn.reader().messages_with_message_id(b"<7@count.example>").map(drop)),
     ("the unseen, where few are", false, |txn, at| {
         let unseen = Query::Not(Box::new(Query::Has(SystemFlag::Seen.into())));

@@ -2,11 +2,11 @@
 
 use rusqlite::params;
 
-use super::messages::{OwnColumns, flags_from_row};
+use super::messages::{OwnColumns, flags_from_row, wide_ranges};
 use super::rights::Standing;
 use super::uid_lists::key_of;
 use super::{Error, Mailbox, Reader, Result, Txn};
-use crate::types::{AccountId, Flags, LocalUid, MailboxId, ModSeq, Right, Rights, UidValidity};
+use crate::types::{AccountId, Flags, LocalUid, MailboxId, MessageId, ModSeq, Right, Rights, UidSet, UidValidity};
 
 /// STATUS (RFC 3501 section 6.3.10, RFC 8438, RFC 7162).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +51,14 @@ pub struct Changes {
 /// A message with its flags now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
+    pub id: MessageId,
     pub uid: LocalUid,
     pub flags: Flags,
     pub mod_seq: ModSeq,
 }
+
+/// What [`Changed::from_row`] reads, and then [`OwnColumns`], by their places.
+const FLAGS: &str = "m.id, m.uid, m.keywords";
 
 impl Reader<'_> {
     /// Opens a mailbox. A session that claims the recent messages follows with [`Txn::claim_recent`] where
@@ -145,6 +149,26 @@ impl Reader<'_> {
         Ok(Changes { mailbox, changed, vanished, rights })
     }
 
+    /// The flags of those of `uids` (in any order) that exist, ascending. Call it in batches: the answer is held in memory.
+    pub fn flags(&self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Changed>> {
+        let uids: UidSet<LocalUid> = uids.iter().copied().collect();
+        let own = OwnColumns::of(self.guest_who_reads(mailbox)?);
+        let mut select = self.conn().prepare_cached(&format!(
+            "SELECT {FLAGS}, {} FROM message AS m {} WHERE m.mailbox_id = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid",
+            own.columns, own.join
+        ))?;
+        let mut found = Vec::new();
+        for (first, last) in wide_ranges(&uids) {
+            for row in select.query_map(params![mailbox.get(), first, last], Changed::from_row)? {
+                let row = row?;
+                if uids.contains(row.uid) {
+                    found.push(row);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     fn changed(&self, mailbox: MailboxId, since: ModSeq, guest: Option<AccountId>) -> Result<Vec<Changed>> {
         let later = "m.mailbox_id = ?1 AND m.mailbox_id IS NOT NULL AND m.mod_seq > ?2";
         let later = match guest {
@@ -156,7 +180,7 @@ impl Reader<'_> {
         };
         let own = OwnColumns::of(guest);
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT m.uid, m.keywords, {} FROM message AS m {} WHERE {later} ORDER BY m.uid",
+            "SELECT {FLAGS}, {} FROM message AS m {} WHERE {later} ORDER BY m.uid",
             own.columns, own.join
         ))?;
         let rows = select.query_map(params![mailbox.get(), since.get().cast_signed()], Changed::from_row)?;
@@ -201,11 +225,12 @@ impl Txn<'_> {
 }
 
 impl Changed {
-    pub(in crate::store) fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+    fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            uid: uid(row)?,
-            flags: flags_from_row(row)?,
-            mod_seq: ModSeq::new(row.get::<_, i64>("mod_seq")?.unsigned_abs()),
+            id: MessageId::new(row.get(0)?),
+            uid: LocalUid::new(row.get(1)?),
+            flags: Flags::from_columns(row.get(4)?, row.get_ref(2)?.as_str()?),
+            mod_seq: ModSeq::new(row.get::<_, i64>(3)?.unsigned_abs()),
         })
     }
 }

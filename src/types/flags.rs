@@ -216,6 +216,12 @@ impl Flags {
         system.chain(self.keywords.iter().cloned().map(Flag::Keyword))
     }
 
+    /// Their names as on the wire, in the same order.
+    pub fn names(&self) -> impl Iterator<Item = &str> + '_ {
+        let system = SystemFlag::ALL.into_iter().filter(|flag| self.has(*flag)).map(|flag| -> &str { flag.as_str() });
+        system.chain(self.keywords.iter().map(Keyword::as_str))
+    }
+
     /// The keywords set, in order.
     pub fn keywords(&self) -> impl Iterator<Item = &Keyword> {
         self.keywords.iter()
@@ -261,11 +267,11 @@ impl From<Flags> for Vec<Flag> {
 impl fmt::Display for Flags {
     /// Space-separated, as between the parentheses of a FLAGS list.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, flag) in self.iter().enumerate() {
+        for (index, name) in self.names().enumerate() {
             if index > 0 {
                 f.write_str(" ")?;
             }
-            f.write_str(flag.as_str())?;
+            f.write_str(name)?;
         }
         Ok(())
     }

@@ -61,6 +61,9 @@ pub const IMAP_FETCH_ITEMS_MAX: usize = 256;
 /// Rows of a mailbox that a session asks of its backend at once where only columns are wanted.
 pub const IMAP_ROWS_BATCH: usize = 500;
 
+/// Messages whose flags a STORE changes in one transaction: what is durable is written out once for all of them.
+pub const IMAP_STORE_BATCH: usize = 5_000;
+
 /// Rows at once where each brings its message's summary (some KB, at worst some hundred).
 pub const IMAP_SUMMARIES_BATCH: usize = 32;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::config::{Capabilities, Capability};
 use crate::message::outline::Wanted;
 use crate::message::search::Query;
-use crate::message::{Keyed, Summary};
+use crate::message::{Keyed, KeysRead, Summary};
 use crate::sasl::Credentials;
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::types::{
@@ -132,6 +132,8 @@ pub trait Account: Send + 'static {
     /// What changed in an open mailbox after `since`. Fails with `NoSuchMailbox` once it is deleted, with `NoPermission` once
     /// the user may not read it any more.
     fn changes(&mut self, mailbox: MailboxId, since: ModSeq, claim_recent: bool) -> Result<Changes, Error>;
+    /// The flags alone of those of `uids` (ascending) that exist, ascending. Call it in batches: the answer is held in memory.
+    fn flags(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Changed>, Error>;
     /// Those of `uids` (ascending) that exist, ascending. Call it in batches: the answer is held in memory.
     fn messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], with: With) -> Result<Vec<Message>, Error>;
     /// Which of the messages with UIDs in `among` match, ascending.
@@ -151,7 +153,7 @@ pub trait Account: Send + 'static {
     }
     /// The keys by which those of `uids` (ascending) that exist are sorted and threaded, ascending. Call it in batches: the
     /// answer is held in memory.
-    fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>, Error>;
+    fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid], read: KeysRead) -> Result<Vec<Keyed>, Error>;
     /// Brings what is wanted of a message that is not all here: finds it, or asks for it and wakes the session once it is
     /// here, or cannot be had. Asked again and again until then.
     fn bring(&mut self, _mailbox: MailboxId, _uid: LocalUid, _wanted: &Wanted) -> Result<Brought, Error> {

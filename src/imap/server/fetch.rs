@@ -9,6 +9,7 @@ use super::backend::{Account, Backend, Error, FlagChange, Message, With};
 use super::bringing::{self, Prepared};
 use super::config::Capability;
 use super::content::{ContentError, Source, Streaming};
+use super::fetch_flags::{FetchingFlags, is_known_with_flags};
 use super::fetch_item::{check_items, needs_summary, write_item};
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::select::enable_condstore;
@@ -65,6 +66,9 @@ pub fn fetch<B: Backend>(
         }
         let changed: Vec<LocalUid> = changes.changed.iter().map(|changed| changed.uid).collect();
         places = places.among(view, &changed);
+    }
+    if items.iter().all(is_known_with_flags) {
+        return Ok(Done::Run(Box::new(FetchingFlags::new(by, items, wanted.changed_since, places))));
     }
     let fetching = Fetching { changed_since: wanted.changed_since, ..Fetching::new(by, items, places, view) };
     Ok(Done::Run(Box::new(fetching)))
@@ -227,11 +231,7 @@ impl Fetching {
     }
 
     fn finish(&self) -> Result<Reply, Refusal> {
-        // A UID that names nothing is no error (RFC 3501 section 6.4.8); a sequence number the client holds named
-        // something (RFC 2180 section 4.1).
-        if self.missing && self.by == By::Sequence {
-            return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages no longer exist"));
-        }
+        gone_meanwhile(self.missing, self.by)?;
         match self.trouble {
             None => Ok(Reply::new("Fetched")),
             Some(ContentError::Unavailable) => Err(Refusal::no(
@@ -249,6 +249,15 @@ impl Fetching {
                 Err(Refusal::no(Code::UnknownCte, "Some parts are in an encoding this server does not know"))
             }
         }
+    }
+}
+
+/// A UID that names nothing is no error (RFC 3501 section 6.4.8); a sequence number the client holds named something (RFC
+/// 2180 section 4.1).
+pub(super) fn gone_meanwhile(missing: bool, by: By) -> Result<(), Refusal> {
+    match missing && by == By::Sequence {
+        true => Err(Refusal::no(Code::ExpungeIssued, "Some of the messages no longer exist")),
+        false => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::backend::{Account, With};
+use super::backend::Account;
 use super::query::resolve;
 use super::reply::{Context, Progress, Refusal};
 use super::select::enable_condstore;
@@ -11,8 +11,8 @@ use super::thread_id;
 use super::view::View;
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::search::SearchKey;
-use crate::message::Keyed;
 use crate::message::search::Query;
+use crate::message::{Keyed, KeysRead};
 use crate::types::{LocalUid, ModSeq, UidSet, limits};
 
 /// The charsets that RFC 5256 section 3 asks for; others are not.
@@ -131,21 +131,22 @@ impl Found {
 fn highest_of<A: Account>(account: &mut A, view: &View, uids: &[LocalUid], before: ModSeq) -> Result<ModSeq, Refusal> {
     let mut highest = before;
     for batch in uids.chunks(limits::IMAP_ROWS_BATCH) {
-        let messages = account.messages(view.mailbox, batch, With::Columns)?;
-        highest = messages.iter().map(|message| message.mod_seq).fold(highest, Ord::max);
+        let flags = account.flags(view.mailbox, batch)?;
+        highest = flags.iter().map(|changed| changed.mod_seq).fold(highest, Ord::max);
     }
     Ok(highest)
 }
 
 /// The keys of what was found, on their way.
 pub struct Keying<T> {
+    read: KeysRead,
     place: usize,
     rows: Vec<T>,
 }
 
 impl<T> Keying<T> {
-    pub const fn new() -> Self {
-        Self { place: 0, rows: Vec::new() }
+    pub const fn new(read: KeysRead) -> Self {
+        Self { read, place: 0, rows: Vec::new() }
     }
 
     /// Asks for the keys of a batch, of which `row` keeps what is needed; after the last one, gives all of it, in the order
@@ -163,7 +164,7 @@ impl<T> Keying<T> {
         if batch.is_empty() {
             return Ok(Some(std::mem::take(&mut self.rows)));
         }
-        self.rows.extend(account.keyed(view.mailbox, batch)?.into_iter().map(row));
+        self.rows.extend(account.keyed(view.mailbox, batch, self.read)?.into_iter().map(row));
         Ok(None)
     }
 }

@@ -33,6 +33,7 @@ mod copy;
 mod esearch;
 mod expunge;
 mod fetch;
+mod fetch_flags;
 mod fetch_item;
 mod filter;
 mod hunt;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 
 use super::backend::{Account, Error, LoginError};
 use super::config::{Capability, SessionConfig};
@@ -77,9 +78,14 @@ impl Context {
         name.ok_or_else(|| Refusal::no(Code::Cannot, "Not a mailbox name this server can have"))
     }
 
+    /// Writes a piece of a line.
+    pub fn write(&mut self, piece: fmt::Arguments<'_>) {
+        self.out.write_fmt(piece).expect("writing to memory does not fail");
+    }
+
     /// Writes `* <line>`.
     pub fn untagged(&mut self, line: impl fmt::Display) {
-        self.out.extend_from_slice(format!("* {line}\r\n").as_bytes());
+        self.write(format_args!("* {line}\r\n"));
     }
 
     /// Writes `* OK [code] text`.
@@ -91,11 +97,10 @@ impl Context {
     /// of the view's.
     pub fn begin_fetch(&mut self, view: &View, uid: LocalUid) -> bool {
         let Some(number) = view.number(uid) else { return false };
-        let head = match self.enabled.uid_only {
-            true => format!("* {uid} UIDFETCH ("),
-            false => format!("* {number} FETCH ("),
-        };
-        self.out.extend_from_slice(head.as_bytes());
+        match self.enabled.uid_only {
+            true => self.write(format_args!("* {uid} UIDFETCH (")),
+            false => self.write(format_args!("* {number} FETCH (")),
+        }
         true
     }
 

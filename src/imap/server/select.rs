@@ -91,7 +91,7 @@ fn resync_since<B: Backend>(
         context.untagged(format_args!("VANISHED (EARLIER) {vanished}"));
     }
     let flags = changes.changed.into_iter().filter(|changed| wanted(changed.uid)).collect();
-    Ok(Done::Run(Box::new(Resyncing { telling: Telling::flags_only(flags), reply })))
+    Ok(Done::Run(Box::new(Resyncing { telling: Telling::flags_only(flags, context), reply })))
 }
 
 struct Resyncing {

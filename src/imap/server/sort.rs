@@ -10,6 +10,7 @@ use super::table::Outcome;
 use super::view::{By, View};
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::search::SearchReturns;
+use crate::message::KeysRead;
 use crate::message::sort::{Criterion, Row, SortKey, sorted};
 use crate::types::LocalUid;
 
@@ -62,7 +63,9 @@ impl<A: Account> Task<A> for Sorting {
             Stage::Hunting(hunt) => {
                 let found = forget_saved_where_refused(view, self.returns, hunt.step(account, view))?;
                 let Some(found) = found else { return Ok(hunt.pause()) };
-                self.stage = Stage::Keying(found, Keying::new());
+                let is_text = self.criteria.iter().any(|criterion| criterion.key.is_text());
+                let read = if is_text { KeysRead::All } else { KeysRead::SentDate };
+                self.stage = Stage::Keying(found, Keying::new(read));
             }
             Stage::Keying(found, keying) => {
                 let rows = keying.step(account, view, &found.uids, |keyed| Row::new(keyed, &self.criteria));

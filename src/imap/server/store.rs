@@ -3,13 +3,14 @@
 use super::backend::{Account, Backend, FlagChange};
 use super::config::Capability;
 use super::expunge::refuse_read_only;
+use super::fetch_flags::{Responses, unasked_items};
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::select::enable_condstore;
 use super::table::Outcome;
 use super::view::{By, Places, View};
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::code::Code;
-use crate::imap::syntax::fetch::StoreAction;
+use crate::imap::syntax::fetch::{FetchItem, StoreAction};
 use crate::types::{LocalUid, ModSeq, UidSet, limits};
 
 pub fn store<B: Backend>(
@@ -43,6 +44,7 @@ pub fn store<B: Backend>(
         silent: wanted.silent,
         unchanged_since: wanted.unchanged_since,
         modified: Vec::new(),
+        responses: Responses::default(),
         missing: false,
     })))
 }
@@ -54,6 +56,8 @@ struct Storing {
     silent: bool,
     unchanged_since: Option<ModSeq>,
     modified: Vec<LocalUid>,
+    /// Those of the batch.
+    responses: Responses,
     /// A message went meanwhile.
     missing: bool,
 }
@@ -61,42 +65,26 @@ struct Storing {
 impl<A: Account> Task<A> for Storing {
     fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {
         let (account, view) = user.selected()?;
-        let uids = self.places.next_batch(view, limits::IMAP_ROWS_BATCH);
+        if self.responses.step(context, view) {
+            return Ok(Progress::More);
+        }
+        let uids = self.places.next_batch(view, limits::IMAP_STORE_BATCH);
         if uids.is_empty() {
             return self.finish(view).map(Progress::Done);
         }
-        let stored = account.store(view.mailbox, &uids, &self.change, self.unchanged_since)?;
+        let mut stored = account.store(view.mailbox, &uids, &self.change, self.unchanged_since)?;
         self.missing |= stored.now.len() + stored.modified.len() < uids.len();
         if !self.silent {
             view.announce_keywords(context, stored.now.iter().map(|changed| &changed.flags));
         }
+        // Left alone: the client did not change it and learns its flags by asking (RFC 7162 section 3.1.3).
+        stored.now.retain(|changed| stored.modified.binary_search(&changed.uid).is_err());
         for changed in &stored.now {
-            // Left alone: the client did not change it and learns its flags by asking (RFC 7162 section 3.1.3).
-            if stored.modified.binary_search(&changed.uid).is_ok() {
-                continue;
-            }
             view.told(changed.uid, changed.mod_seq);
-            // Even a silent STORE tells the new mod-sequence (RFC 7162 section 3.1.3).
-            if self.silent && !context.enabled.condstore {
-                continue;
-            }
-            if !context.begin_fetch(view, changed.uid) {
-                continue;
-            }
-            let mut items = Vec::new();
-            if (self.by == By::Uid && !context.enabled.uid_only) || context.enabled.tells_uids() {
-                items.push(format!("UID {}", changed.uid).into_bytes());
-            }
-            if !self.silent {
-                let mut flags = Vec::new();
-                view.write_message_flags(&mut flags, context.enabled, changed.uid, &changed.flags);
-                items.push(flags);
-            }
-            if context.enabled.condstore {
-                items.push(format!("MODSEQ ({})", changed.mod_seq).into_bytes());
-            }
-            context.out.extend_from_slice(&items.join(&b' '));
-            context.out.extend_from_slice(b")\r\n");
+        }
+        // Even a silent STORE tells the new mod-sequence (RFC 7162 section 3.1.3).
+        if !self.silent || context.enabled.condstore {
+            self.responses = Responses::new(self.items(context), stored.now);
         }
         self.modified.extend(stored.modified);
         Ok(Progress::More)
@@ -104,6 +92,16 @@ impl<A: Account> Task<A> for Storing {
 }
 
 impl Storing {
+    /// What is told of each message.
+    fn items(&self, context: &Context) -> Vec<FetchItem> {
+        let mut items = unasked_items(context);
+        items.retain(|item| !self.silent || *item != FetchItem::Flags);
+        if self.by == By::Uid && !context.enabled.uid_only && !items.contains(&FetchItem::Uid) {
+            items.insert(0, FetchItem::Uid);
+        }
+        items
+    }
+
     fn finish(&mut self, view: &View) -> Result<Reply, Refusal> {
         let named = self.modified.iter().filter_map(|uid| view.number_by(self.by, *uid));
         let set: UidSet<LocalUid> = named.map(LocalUid::new).collect();

@@ -3,6 +3,7 @@
 //! the end of every command and during IDLE.
 
 use super::backend::{Account, Changed, Error};
+use super::fetch_flags::{Responses, unasked_items};
 use super::reply::Context;
 use super::view::View;
 use crate::imap::syntax::code::Code;
@@ -28,8 +29,7 @@ pub struct Telling {
     exists: Option<(usize, usize)>,
     /// The messages that came and are others'.
     pub arrived: Vec<LocalUid>,
-    flags: Vec<Changed>,
-    flags_told: usize,
+    flags: Responses,
     /// Up to where a client that resynchronises may take itself to be up to date.
     safe_up_to: Option<ModSeq>,
 }
@@ -82,12 +82,13 @@ impl Telling {
         let exists = (!news.arrived.is_empty()).then(|| (view.uids().len(), view.recent_count()));
         let safe_up_to = safe_up_to.filter(|_| context.enabled.qresync);
         let arrived = view.of_others(news.arrived);
-        Ok(Self { expunged, expunges_told: 0, exists, arrived, flags: news.flags, flags_told: 0, safe_up_to })
+        let flags = Responses::new(unasked_items(context), news.flags);
+        Ok(Self { expunged, expunges_told: 0, exists, arrived, flags, safe_up_to })
     }
 
     /// Only the flags of some messages: for SELECT (QRESYNC ...).
-    pub fn flags_only(flags: Vec<Changed>) -> Self {
-        Self { flags, ..Self::default() }
+    pub fn flags_only(flags: Vec<Changed>, context: &Context) -> Self {
+        Self { flags: Responses::new(unasked_items(context), flags), ..Self::default() }
     }
 
     /// Writes the next piece; false at the end.
@@ -103,13 +104,7 @@ impl Telling {
             }
             return true;
         }
-        let rest = &self.flags[self.flags_told.min(self.flags.len())..];
-        let piece = &rest[..rest.len().min(STEP)];
-        for changed in piece {
-            write_flags(context, view, changed);
-        }
-        self.flags_told += piece.len();
-        if self.flags_told < self.flags.len() {
+        if self.flags.step(context, view) {
             return true;
         }
         // While VANISHED is held back, the mod-sequences of FETCH responses must not lead the client beyond it
@@ -138,22 +133,4 @@ impl Telling {
         }
         self.expunges_told = (self.expunges_told + STEP).min(self.expunged.len());
     }
-}
-
-/// A FETCH response that nobody asked for: flags, with the UID where it is wanted, and MODSEQ where the client knows
-/// mod-sequences.
-fn write_flags(context: &mut Context, view: &View, changed: &Changed) {
-    if !context.begin_fetch(view, changed.uid) {
-        return;
-    }
-    let mut line = Vec::new();
-    if context.enabled.tells_uids() {
-        line.extend_from_slice(format!("UID {} ", changed.uid).as_bytes());
-    }
-    view.write_message_flags(&mut line, context.enabled, changed.uid, &changed.flags);
-    if context.enabled.condstore {
-        line.extend_from_slice(format!(" MODSEQ ({})", changed.mod_seq).as_bytes());
-    }
-    context.out.extend_from_slice(&line);
-    context.out.extend_from_slice(b")\r\n");
 }

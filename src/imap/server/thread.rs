@@ -8,8 +8,8 @@ use super::table::Outcome;
 use super::view::{By, View};
 use crate::imap::syntax::Parser;
 use crate::imap::syntax::sort::ThreadAlgorithm;
-use crate::message::Keyed;
 use crate::message::thread::{Written, ordered_subject, references};
+use crate::message::{Keyed, KeysRead};
 use crate::types::LocalUid;
 
 pub fn thread<B: Backend>(
@@ -50,7 +50,7 @@ impl<A: Account> Task<A> for Threading {
         match &mut self.stage {
             Stage::Hunting(hunt) => {
                 let Some(found) = hunt.step(account, view)? else { return Ok(hunt.pause()) };
-                self.stage = Stage::Keying(found.uids, Keying::new());
+                self.stage = Stage::Keying(found.uids, Keying::new(KeysRead::All));
             }
             Stage::Keying(found, keying) => {
                 if let Some(messages) = keying.step(account, view, found, |keyed| keyed)? {

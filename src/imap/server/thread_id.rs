@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use super::backend::{Account, Message, With};
 use super::reply::Refusal;
 use crate::message::search::Query;
-use crate::message::{Keyed, Keys};
+use crate::message::{Keyed, Keys, KeysRead};
 use crate::types::{LocalUid, MailboxId};
 
 /// `"THREADID" SP ( "(" objectid ")" / nil )`: nothing is said of a message that is not here.
 pub fn write<A: Account>(message: &Message, mailbox: MailboxId, account: &mut A, text: &mut Vec<u8>) {
     let is_here = message.content.or(message.header).is_some();
-    let keyed = is_here.then(|| account.keyed(mailbox, &[message.uid]).ok()).flatten();
+    let keyed = is_here.then(|| account.keyed(mailbox, &[message.uid], KeysRead::All).ok()).flatten();
     match keyed.as_deref() {
         Some([Keyed { keys, .. }]) => {
             let id = root(keys).unwrap_or_else(|| of_none(&message.email_id));
@@ -52,7 +52,7 @@ pub fn resolved<A: Account>(
     mailbox: MailboxId,
     batch: &[LocalUid],
 ) -> Result<Query, Refusal> {
-    let keyed = account.keyed(mailbox, batch)?;
+    let keyed = account.keyed(mailbox, batch, KeysRead::All)?;
     let alone: Vec<LocalUid> = keyed.iter().filter(|one| root(&one.keys).is_none()).map(|one| one.uid).collect();
     let mut threads: BTreeSet<(String, LocalUid)> =
         keyed.iter().filter_map(|one| Some((root(&one.keys)?, one.uid))).collect();

@@ -305,7 +305,12 @@ impl View {
     /// Writes `FLAGS (...)`. To a client of IMAP4rev2 nothing is recent (RFC 9051 appendix E item 12).
     pub fn write_message_flags(&self, out: &mut Vec<u8>, enabled: Enabled, uid: LocalUid, flags: &Flags) {
         out.extend_from_slice(b"FLAGS (");
-        out.extend_from_slice(flags.to_string().as_bytes());
+        for (place, name) in flags.names().enumerate() {
+            if place > 0 {
+                out.push(b' ');
+            }
+            out.extend_from_slice(name.as_bytes());
+        }
         if !enabled.rev2 && self.is_recent(uid) {
             out.extend_from_slice(if flags.is_empty() { b"\\Recent" } else { b" \\Recent" });
         }

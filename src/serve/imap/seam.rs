@@ -8,9 +8,9 @@ use crate::imap::server::backend::{
     Account, Append, Appended, Brought, Changed, Changes, Copied, Error, FlagChange, Mailbox, Message, Opened, Quota,
     Status, Stored, With,
 };
-use crate::message::Keyed;
 use crate::message::outline::Wanted;
 use crate::message::search::Query;
+use crate::message::{Keyed, KeysRead};
 use crate::serve::bring::Outcome;
 use crate::serve::labels;
 use crate::serve::neighbours::Neighbours;
@@ -139,6 +139,11 @@ impl Account for MailAccount {
         })
     }
 
+    fn flags(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Changed>, Error> {
+        let flags = self.show(|reader| reader.flags(mailbox, uids))?;
+        Ok(flags.into_iter().map(Changed::from).collect())
+    }
+
     fn messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], with: With) -> Result<Vec<Message>, Error> {
         let with = match with {
             With::Columns => store::With::Columns,
@@ -177,8 +182,8 @@ impl Account for MailAccount {
         std::mem::take(&mut self.unsearched)
     }
 
-    fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>, Error> {
-        self.show(|reader| reader.keyed(mailbox, uids))
+    fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid], read: KeysRead) -> Result<Vec<Keyed>, Error> {
+        self.show(|reader| reader.keyed(mailbox, uids, read))
     }
 
     fn bring(&mut self, mailbox: MailboxId, uid: LocalUid, wanted: &Wanted) -> Result<Brought, Error> {

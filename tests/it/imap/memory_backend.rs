@@ -10,7 +10,7 @@ use mailtide::imap::server::backend::{
 use mailtide::imap::server::{Capabilities, Capability};
 use mailtide::message::scan::Scanner;
 use mailtide::message::search::{Candidate, Query, UNINDEXED};
-use mailtide::message::{Keyed, Keys, Summary};
+use mailtide::message::{Keyed, Keys, KeysRead, Summary};
 use mailtide::sasl::Credentials;
 use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use mailtide::types::{
@@ -428,6 +428,15 @@ impl Account for MemoryBackend {
         })
     }
 
+    fn flags(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Changed>, Error> {
+        let mut world = self.world();
+        let stand = world.stand(mailbox)?;
+        let kept = uids.iter().filter_map(|uid| Some((*uid, stand.messages.get(uid)?)));
+        let changed =
+            kept.map(|(uid, kept)| Changed { uid, flags: kept.flags.clone(), mod_seq: ModSeq::new(kept.mod_seq) });
+        Ok(changed.collect())
+    }
+
     fn messages(&mut self, mailbox: MailboxId, uids: &[LocalUid], _: With) -> Result<Vec<Message>, Error> {
         let mut world = self.world();
         let stand = world.stand(mailbox)?;
@@ -462,7 +471,7 @@ impl Account for MemoryBackend {
         Ok(kept.iter().filter(|one| matches(one)).map(|(uid, _)| *uid).collect())
     }
 
-    fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Keyed>, Error> {
+    fn keyed(&mut self, mailbox: MailboxId, uids: &[LocalUid], _: KeysRead) -> Result<Vec<Keyed>, Error> {
         let messages = self.messages(mailbox, uids, With::Columns)?;
         let mut world = self.world();
         let stand = world.stand(mailbox)?;
