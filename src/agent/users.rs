@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use crate::sasl::Credentials;
+use crate::sasl::prep::{prepared, prepared_password};
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::serve::submission::Senders;
 use crate::serve::{Refused, Users};
@@ -19,6 +20,15 @@ struct Table {
     password: Secret,
     undo_ms: i64,
     by_name: BTreeMap<String, User>,
+}
+
+impl Table {
+    /// The account of that name, however it is typed.
+    fn named(&self, name: &str) -> Option<&User> {
+        let name = prepared(name);
+        let as_typed = |(known, _): &(&String, &User)| prepared(known) == name;
+        self.by_name.iter().find(as_typed).map(|(_, user)| user)
+    }
 }
 
 /// One account.
@@ -59,8 +69,9 @@ impl LocalUsers {
 impl Users for LocalUsers {
     fn check(&self, credentials: &Credentials) -> Result<AccountId, Refused> {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let user = table.by_name.get(&credentials.user);
-        match user.filter(|_| table.password.matches(credentials.password.expose())) {
+        let user = table.named(&credentials.user);
+        let password = prepared_password(&credentials.password);
+        match user.filter(|_| prepared_password(&table.password).matches(password.expose())) {
             None => Err(Refused::Credentials),
             Some(_) if credentials.authorize_as.is_some() => Err(Refused::NotAuthorized),
             Some(user) => Ok(user.account),
@@ -80,7 +91,7 @@ impl Users for LocalUsers {
 
     fn proved(&self, proved: &ScramProved) -> Result<AccountId, Refused> {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        match table.by_name.get(&proved.user) {
+        match table.named(&proved.user) {
             None => Err(Refused::Credentials),
             Some(_) if proved.authorize_as.is_some() => Err(Refused::NotAuthorized),
             Some(user) => Ok(user.account),
@@ -196,6 +207,8 @@ mod tests {
     fn only_an_account_with_the_local_password_gets_in() {
         let users = LocalUsers::new(Secret::new("x"));
         let work = User { account: AccountId::new(7), address: "me@example.org".to_owned(), can_send: false };
+        users.replace(Secret::new("local"), 0, BTreeMap::from([("b\u{fc}ro".to_owned(), work.clone())]));
+        assert_eq!(users.check(&credentials("bu\u{308}ro", "local", None)), Ok(AccountId::new(7)));
         users.replace(Secret::new("local"), 0, BTreeMap::from([("work".to_owned(), work)]));
         assert_eq!(users.check(&credentials("work", "local", None)), Ok(AccountId::new(7)));
         assert_eq!(users.check(&credentials("work", "x", None)), Err(Refused::Credentials));

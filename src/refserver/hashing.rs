@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use argon2::password_hash::{Output, PasswordHash};
 use argon2::{Algorithm, Argon2, Block, Params, Version, password_hash};
 
+use crate::sasl::prep::prepared_password;
 use crate::types::Secret;
 
 /// Where passwords are hashed.
@@ -17,7 +18,7 @@ impl Hashing {
     pub(super) fn verify(&self, password: &Secret, hash: &str) -> bool {
         let Ok(hash) = PasswordHash::new(hash) else { return false };
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = hash_as(&hash, password.expose().as_bytes(), &mut memory);
+        let again = hash_as(&hash, prepared_password(password).expose().as_bytes(), &mut memory);
         memory.fill(Block::new());
         // Compared in constant time.
         again.is_ok_and(|again| hash.hash == Some(again))

@@ -14,6 +14,7 @@ use super::hashing::Hashing;
 use crate::config::server::SendAs;
 use crate::net::tls::write_private;
 use crate::sasl::Credentials;
+use crate::sasl::prep::{prepared, prepared_password};
 use crate::sasl::scram::{ScramHash, ScramKeys, ScramProved};
 use crate::serve::{self, Refused};
 use crate::smtp::address::Address;
@@ -277,7 +278,7 @@ impl Users {
             Some((name, domain)) if self.is_local(domain) => name,
             _ => login,
         };
-        self.users.get(&name.to_ascii_lowercase())
+        self.users.get(&prepared(name).to_ascii_lowercase())
     }
 
     /// Nobody acts as another; naming oneself twice is no other.
@@ -343,6 +344,7 @@ fn ensure_account(store: &Store, name: &str, now: Timestamp) -> crate::store::Re
 
 fn hash(password: &Secret, salt: [u8; 16]) -> Result<String, UsersError> {
     let salt = SaltString::encode_b64(&salt).map_err(UsersError::Hash)?;
+    let password = prepared_password(password);
     let hash = Argon2::default().hash_password(password.expose().as_bytes(), &salt);
     hash.map(|hash| hash.to_string()).map_err(UsersError::Hash)
 }
@@ -418,7 +420,7 @@ mod tests {
         let file = folder.path().join("users");
         let open = || Users::open(&file, "Example.org", &store, [1; 16], NOW).expect("readable users");
         let mut users = open();
-        for (name, password) in [("Alice", "pw-a"), ("bob", "pw:b"), ("alice", "pw-a")] {
+        for (name, password) in [("Alice", "pw-a"), ("bob", "pw:b"), ("alice", "pw-a"), ("dora", "scho\u{308}n")] {
             users.set_password(name, &Secret::new(password), &store, [2; 16], NOW).expect("a fine name");
         }
         for name in ["", "a b", "a:b", "a@b", ".a", "a..b"] {
@@ -433,6 +435,8 @@ mod tests {
             (credentials("alice", Some("bob"), "pw-a"), Err(Refused::NotAuthorized)),
             (credentials("alice@elsewhere", None, "pw-a"), Err(Refused::Credentials)),
             (credentials("alice", None, "pw:b"), Err(Refused::Credentials)),
+            // As another keyboard types it (RFC 4616 section 2).
+            (credentials("\u{ff44}ora", None, "sch\u{f6}n"), Ok(users.mailbox("dora").expect("dora has a mailbox"))),
             (credentials("nobody", None, "nobody"), Err(Refused::Credentials)),
         ] {
             assert_eq!(users.check(&given), expected, "{given:?}");

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod exchange;
+pub mod prep;
 pub mod scram;
 pub mod server;
 

@@ -1,7 +1,5 @@
 //! SCRAM (RFC 5802; SHA-256: RFC 7677), bound to the TLS connection (RFC 9266) or not: the password never travels, and what the server keeps of
 //! it cannot be used to log in. The server's side; the client's is in [`super::client`].
-//!
-//! Passwords are taken as they are given: what SASLprep would change of one is not changed.
 
 use std::num::NonZeroU32;
 
@@ -9,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac, pbkdf2};
 
+use super::prep::prepared;
 use crate::types::ChannelBinding;
 
 /// Rounds of hashing for keys made here, and the fewest that a server may ask for (RFC 7677 section 4: 4096 at least).
@@ -72,7 +71,7 @@ impl ScramHash {
             Self::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
         };
         let mut salted = vec![0; self.length()];
-        pbkdf2::derive(algorithm, iterations, salt, password.as_bytes(), &mut salted);
+        pbkdf2::derive(algorithm, iterations, salt, prepared(password).as_bytes(), &mut salted);
         salted
     }
 

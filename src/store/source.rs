@@ -56,27 +56,32 @@ impl Shared {
     }
 }
 
+/// A piece no larger comes with its row: to open it by itself takes longer than to read it.
+const SMALL_MAX_BYTES: usize = 64 * 1024;
+
 /// Bytes from the piece in which `offset` is; `None` without such a content.
 pub(super) fn read(conn: &Connection, content: ContentId, offset: u64, max: usize) -> Result<Option<Vec<u8>>> {
     let mut select = conn.prepare_cached(
-        "SELECT rowid AS row, start, length(bytes) AS length FROM chunk
-         WHERE content_id = ?1 AND start <= ?2 ORDER BY start DESC LIMIT 1",
+        "SELECT rowid AS row, start, length(bytes) AS length, CASE WHEN length(bytes) <= ?3 THEN bytes END AS small
+         FROM chunk WHERE content_id = ?1 AND start <= ?2 ORDER BY start DESC LIMIT 1",
     )?;
-    let piece: Option<(i64, i64, i64)> = select
-        .query_row(params![content.get(), i64::try_from(offset).unwrap_or(i64::MAX)], |row| {
-            Ok((row.get("row")?, row.get("start")?, row.get("length")?))
-        })
-        .optional()?;
-    let Some((row, start, length)) = piece else {
+    let mut rows =
+        select.query(params![content.get(), i64::try_from(offset).unwrap_or(i64::MAX), SMALL_MAX_BYTES as i64])?;
+    let Some(piece) = rows.next()? else {
         let mut select = conn.prepare_cached("SELECT 1 AS one FROM content WHERE id = ?1 AND complete = 1")?;
         return Ok(select.exists([content.get()])?.then(Vec::new));
     };
-    let skip = usize::try_from(offset - start.unsigned_abs()).unwrap_or(usize::MAX);
-    let length = usize::try_from(length).unwrap_or(0);
+    let skip = offset - piece.get::<_, i64>("start")?.unsigned_abs();
+    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+    if let Some(small) = piece.get_ref("small")?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+        let rest = small.get(skip..).unwrap_or_default();
+        return Ok(Some(rest[..rest.len().min(max)].to_vec()));
+    }
+    let length = usize::try_from(piece.get::<_, i64>("length")?).unwrap_or(0);
     let mut bytes = vec![0; length.saturating_sub(skip).min(max)];
     if !bytes.is_empty() {
         // Only the pages in question are read, however large the piece.
-        conn.blob_open(MAIN_DB, "chunk", "bytes", row, true)?.read_at_exact(&mut bytes, skip)?;
+        conn.blob_open(MAIN_DB, "chunk", "bytes", piece.get("row")?, true)?.read_at_exact(&mut bytes, skip)?;
     }
     Ok(Some(bytes))
 }
