@@ -82,7 +82,7 @@ pub(super) enum Work<A: Account> {
     Unasked(Box<dyn Task<A>>),
     /// News of the selected mailbox, then the tagged response.
     Telling {
-        telling: Telling,
+        telling: Box<Telling>,
         then: Option<Result<Reply, Refusal>>,
     },
 }
@@ -228,7 +228,7 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    fn step_telling(&mut self, mut telling: Telling, then: Option<Result<Reply, Refusal>>) {
+    fn step_telling(&mut self, mut telling: Box<Telling>, then: Option<Result<Reply, Refusal>>) {
         let view = self.user.as_ref().and_then(|user| user.selected.as_ref());
         if view.is_some_and(|view| telling.step(&mut self.context, view)) {
             self.work = Work::Telling { telling, then };
@@ -261,7 +261,7 @@ impl<B: Backend> Session<B> {
                 if let Some(notify) = notify.as_mut().filter(|_| fetches) {
                     notify.arrived.append(&mut telling.arrived);
                 }
-                self.work = Work::Telling { telling, then };
+                self.work = Work::Telling { telling: Box::new(telling), then };
             }
             Err(gone) => {
                 if let Some(result) = then {
