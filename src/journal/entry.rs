@@ -2,6 +2,8 @@
 //!
 //! An entry that is done is no entry any more: its row goes in the transaction that records the outcome.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::Op;
@@ -62,6 +64,9 @@ pub struct Evidence {
     pub flags: Vec<Flags>,
     /// The entries that are done, for those messages, once the step is.
     pub settles: Vec<EntryId>,
+    /// Messages of which no entry is done with the step: their flags are stored next.
+    #[serde(default)]
+    pub unfinished: BTreeSet<MessageId>,
 }
 
 impl Evidence {

@@ -17,6 +17,8 @@ pub struct Landed {
     pub sent: Flags,
     /// The flags that it has there; others may have changed them already.
     pub shown: Flags,
+    /// Whether the entries are done with that.
+    pub is_finished: bool,
 }
 
 impl Txn<'_> {
@@ -34,7 +36,9 @@ impl Txn<'_> {
             self.bind(message.message, mailbox, message.uid, &message.sent)?;
             self.observe_flags(message.message, &message.shown)?;
             self.unskip(mailbox, message.uid)?;
-            self.settle_parts(message.message, settles)?;
+            if message.is_finished {
+                self.settle_parts(message.message, settles)?;
+            }
         }
         Ok(())
     }

@@ -212,6 +212,7 @@ fn flights(target: &Target, letters: &[Letter]) -> BTreeMap<EntryId, Evidence> {
             messages: Vec::new(),
             flags: Vec::new(),
             settles: Vec::new(),
+            unfinished: BTreeSet::new(),
         });
         evidence.messages.push((letter.message, Some(letter.hash), letter.size_bytes));
         evidence.flags.push(letter.flags.clone());
@@ -243,7 +244,7 @@ fn outcome(
         let is_known = match told {
             Ok(Some(AppendUid { uid_validity, uid })) if uid_validity == target.uid_validity => {
                 let (sent, shown) = (letter.flags.clone(), letter.flags);
-                outcome.landed.push((Landed { message, uid, sent, shown }, letter.settles));
+                outcome.landed.push((Landed { message, uid, sent, shown, is_finished: true }, letter.settles));
                 true
             }
             Ok(_) => false,

@@ -250,7 +250,8 @@ impl<R: Remote> Pass<'_, R> {
         let has_holes = came as usize > flags.len();
         let landed = found.into_iter().map(|(message, uid)| {
             let shown = flags.get(&uid).cloned().unwrap_or_default();
-            Landed { message, uid, sent: sent_flags(evidence, message).unwrap_or_else(|| shown.clone()), shown }
+            let sent = sent_flags(evidence, message).unwrap_or_else(|| shown.clone());
+            Landed { message, uid, sent, shown, is_finished: !evidence.unfinished.contains(&message) }
         });
         Ok(Look::Seen { landed: landed.collect(), has_holes })
     }
@@ -400,6 +401,7 @@ fn together(flights: &[(EntryId, Evidence)]) -> Option<Evidence> {
         all.messages.extend_from_slice(&evidence.messages);
         all.flags.extend_from_slice(&evidence.flags);
         all.settles.extend_from_slice(&evidence.settles);
+        all.unfinished.extend(&evidence.unfinished);
     }
     Some(all)
 }
@@ -415,7 +417,9 @@ fn landed_elsewhere(txn: &mut Txn<'_>, mailbox: MailboxId, landed: &Landed, evid
     txn.goes_ahead(mailbox)?;
     txn.bind(message, mailbox, landed.uid, &landed.sent)?;
     txn.observe_flags(message, &landed.shown)?;
-    txn.settle_parts(message, &evidence.settles)?;
+    if landed.is_finished {
+        txn.settle_parts(message, &evidence.settles)?;
+    }
     let entries = txn.reader().entries_about(message)?;
     let place = intent(&entries, message).map_or(Place::Unchanged, |net| net.place);
     match place {

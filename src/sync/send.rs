@@ -268,7 +268,8 @@ impl<R: Remote> Pass<'_, R> {
         let landed = items.iter().filter_map(|item| {
             let uid = *told.uids.get(&item.uid)?;
             let base = bases.get(&item.message).map_or(&item.base, |base| base);
-            Some(Landed { message: item.message, uid, sent: base.clone(), shown: base.clone() })
+            let is_finished = !evidence.unfinished.contains(&item.message);
+            Some(Landed { message: item.message, uid, sent: base.clone(), shown: base.clone(), is_finished })
         });
         let landed: Vec<Landed> = landed.collect();
         let done: Vec<MessageId> = landed.iter().map(|landed| landed.message).collect();
@@ -314,6 +315,7 @@ impl<R: Remote> Pass<'_, R> {
             messages,
             flags,
             settles: settles.into_iter().collect(),
+            unfinished: items.iter().filter(|item| item.settles.is_empty()).map(|item| item.message).collect(),
         };
         Ok(Some(evidence))
     }

@@ -1,6 +1,8 @@
 //! The journal on messages and mailboxes that upstream has: merging flags, the life of an entry, taking acts back; and
 //! that `check` sees what is wrong.
 
+use std::collections::BTreeSet;
+
 use mailtide::journal::{Evidence, Op, State};
 use mailtide::store::{Error, Executor, FlagChange, Origin, Store, Txn, With, check};
 use mailtide::types::{
@@ -161,6 +163,7 @@ fn an_entry_lives_until_the_last_of_its_messages_is_done() {
         messages: vec![(ids[0], Some(ContentHash::of(b"x")), 1)],
         flags: Vec::new(),
         settles: Vec::new(),
+        unfinished: BTreeSet::new(),
     };
     let sent = evidence.clone();
     mirror.by(Origin::Upstream, move |txn| txn.mark_in_flight(&[entry], &sent)).expect("in flight");
@@ -286,6 +289,7 @@ fn what_is_being_sent_cannot_be_discarded() {
         messages: Vec::new(),
         flags: Vec::new(),
         settles: Vec::new(),
+        unfinished: BTreeSet::new(),
     };
     mirror.by(Origin::Upstream, move |txn| txn.mark_in_flight(&[entry], &evidence)).expect("in flight");
     assert!(matches!(mirror.by(Origin::Upstream, move |txn| txn.discard(entry)), Err(Error::Cannot(_))));

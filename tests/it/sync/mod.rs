@@ -6,6 +6,7 @@ mod basics;
 mod bodies;
 mod catch;
 mod chance;
+mod equals;
 mod folders;
 mod guard;
 mod labels;
