@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Error, Result, Txn};
-use crate::journal::{Evidence, State};
+use crate::journal::{Evidence, Op, State};
 use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId, RemoteUid};
 
 /// A message that reached its mailbox upstream.
@@ -56,17 +56,28 @@ impl Txn<'_> {
     pub fn flags_stored(&mut self, message: MessageId, add: &Flags, remove: &Flags, settles: &[EntryId]) -> Result<()> {
         let facts = self.reader().message_facts(message)?;
         if let Some(binding) = facts.and_then(|facts| facts.upstream) {
-            self.set_base(message, &binding.base.difference(remove).union(add))?;
+            let stored = binding.base.difference(remove).union(add);
+            match self.reader().is_pending(message)? {
+                true => self.set_base(message, &stored)?,
+                // The user took it back meanwhile: it is upstream's now.
+                false => drop(self.observe_flags(message, &stored)?),
+            }
             self.goes_ahead(binding.mailbox)?;
         }
         self.settle_parts(message, settles)
     }
 
-    /// Upstream expunged the message at the user's wish.
+    /// Upstream expunged the message at the user's wish. One that the user took back meanwhile is appended anew.
     pub fn expunged_upstream(&mut self, message: MessageId, settles: &[EntryId]) -> Result<()> {
         self.source_goes_ahead(message)?;
         self.unbind(message)?;
-        self.settle_parts(message, settles)
+        self.settle_parts(message, settles)?;
+        match self.reader().message(message)? {
+            Some(here) if !self.reader().is_pending(message)? => {
+                self.journal_for_user(here.account, &Op::Append { message, mailbox: here.mailbox }).map(drop)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The message left the mailbox where upstream had it.

@@ -131,7 +131,7 @@ impl<R: Remote> Pass<'_, R> {
             self.write(move |txn| txn.set_kept_flags(mailbox, &flags, any_keyword))?;
         }
         let read_only = selected.read_only;
-        if self.read(|reader| reader.mailbox(mailbox))?.read_only != read_only {
+        if self.local_mailbox(mailbox)?.is_some_and(|local| local.read_only != read_only) {
             self.write(move |txn| txn.set_read_only(mailbox, read_only))?;
         }
         if cursor.uid_validity == Some(selected.uid_validity)

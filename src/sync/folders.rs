@@ -9,7 +9,7 @@ use super::send::Did;
 use crate::journal::Op;
 use crate::merge::ConflictKind;
 use crate::merge::policy::{self, FolderDecision, FolderHere, FolderThere};
-use crate::store::{Mailbox, RemoteMailbox, Restored, bound_uids};
+use crate::store::{self, Mailbox, RemoteMailbox, Restored, Txn, bound_uids};
 use crate::types::{EntryId, MailboxId, MailboxName, RemoteUid};
 
 impl<R: Remote> Pass<'_, R> {
@@ -26,7 +26,7 @@ impl<R: Remote> Pass<'_, R> {
         match done {
             Ok(()) => {
                 self.report.folders += 1;
-                self.write(move |txn| txn.settle_op(entry))?;
+                self.write(move |txn| is_open(txn, entry)?.then(|| txn.settle_op(entry)).transpose())?;
                 Ok(Did::Something)
             }
             Err(refused) => self.park_folder(entry, refused),
@@ -43,7 +43,7 @@ impl<R: Remote> Pass<'_, R> {
             Ok(remote_name) => remote_name,
             Err(refused) => return Ok(Err(refused)),
         };
-        let special_use = self.read(|reader| reader.mailbox(mailbox))?.special_use;
+        let special_use = self.local_mailbox(mailbox)?.and_then(|local| local.special_use);
         let special_use = special_use.filter(|_| self.remote.facts().special_use);
         if let Err(refused) = refusal(self.remote.create(&remote_name, special_use).await)?
             && refused.code != Some(RefusalCode::AlreadyExists)
@@ -54,7 +54,11 @@ impl<R: Remote> Pass<'_, R> {
         let (account, stored) = (self.account, remote_name.0.clone());
         let known = self.read(|reader| reader.remote_mailboxes(account))?;
         match known.into_iter().find(|known| known.remote_name == stored && known.mailbox != mailbox) {
-            None => self.write(move |txn| txn.link_mailbox(account, mailbox, &stored))?,
+            // Where the user took it back meanwhile, the next listing shows it.
+            None => self.write(move |txn| match txn.reader().has_mailbox(mailbox)? {
+                true => txn.link_mailbox(account, mailbox, &stored),
+                false => Ok(()),
+            })?,
             Some(holder) if self.read(|reader| reader.is_renamed_here(account, holder.mailbox))? => {
                 let text = format!("{name} is still the name on the server of a mailbox that was renamed here");
                 return Ok(Err(Refusal { code: None, text }));
@@ -64,6 +68,9 @@ impl<R: Remote> Pass<'_, R> {
                 let told = name.clone();
                 self.report.conflicts += 1;
                 self.write(move |txn| {
+                    if !txn.reader().has_mailbox(mailbox)? || !txn.reader().has_mailbox(holder.mailbox)? {
+                        return Ok(());
+                    }
                     txn.merge_mailbox(holder.mailbox, mailbox)?;
                     txn.tell(account, ConflictKind::FolderMadeAgain, None, told.as_str())
                 })?;
@@ -145,7 +152,7 @@ impl<R: Remote> Pass<'_, R> {
     /// Deletes a mailbox upstream, if it holds no mail that was never here. What someone else puts into it in the moment
     /// between that look and DELETE goes with it, as with any program: IMAP knows no deletion of what is empty alone.
     async fn delete(&mut self, entry: EntryId, mailbox: MailboxId, name: &MailboxName) -> Result<Did> {
-        let Some(known) = self.remote_mailbox(mailbox)? else { return self.deleted(entry, mailbox, false) };
+        let Some(known) = self.remote_mailbox(mailbox)? else { return self.deleted(entry, mailbox, None) };
         let remote_name = RemoteName(known.remote_name.clone());
         match self.enter(&remote_name).await? {
             Entered::In(selected) => {
@@ -158,15 +165,15 @@ impl<R: Remote> Pass<'_, R> {
                 }
             }
             Entered::NameOnly => {}
-            Entered::Gone => return self.deleted(entry, mailbox, true),
+            Entered::Gone => return self.deleted(entry, mailbox, Some(remote_name)),
             Entered::Refused(refused) => {
                 let why = format!("it cannot be seen whether new mail came into it: {}", refused.text);
                 return self.park_folder(entry, why);
             }
         }
         match refusal(self.remote.delete(&remote_name).await)? {
-            Ok(()) => self.deleted(entry, mailbox, true),
-            Err(_) if self.look_up(&remote_name).await?.is_none() => self.deleted(entry, mailbox, true),
+            Ok(()) => self.deleted(entry, mailbox, Some(remote_name)),
+            Err(_) if self.look_up(&remote_name).await?.is_none() => self.deleted(entry, mailbox, Some(remote_name)),
             Err(refused) => self.park_folder(entry, refused),
         }
     }
@@ -181,43 +188,63 @@ impl<R: Remote> Pass<'_, R> {
         Ok(upstream.iter().any(|uid: RemoteUid| !ours.contains(uid) && !is_skipped(uid)))
     }
 
-    fn deleted(&mut self, entry: EntryId, mailbox: MailboxId, was_there: bool) -> Result<Did> {
-        self.report.folders += usize::from(was_there);
-        self.write(move |txn| {
-            txn.settle_op(entry)?;
-            match txn.reader().mailbox(mailbox) {
-                Ok(_) => txn.mailbox_deleted(mailbox),
-                Err(crate::store::Error::NoSuchMailbox) => Ok(()),
-                Err(error) => Err(error),
+    /// The mailbox is upstream no more; `was` is its name there, if it was there. One whose deletion the user took back
+    /// meanwhile is made there anew.
+    fn deleted(&mut self, entry: EntryId, mailbox: MailboxId, was: Option<RemoteName>) -> Result<Did> {
+        self.report.folders += usize::from(was.is_some());
+        let was_open = self.write(move |txn| {
+            let is_open = is_open(txn, entry)?;
+            if is_open {
+                txn.settle_op(entry)?;
+                if txn.reader().has_mailbox(mailbox)? {
+                    txn.mailbox_deleted(mailbox)?;
+                }
             }
+            Ok(is_open)
         })?;
+        if let Some(RemoteName(was)) = was.filter(|_| !was_open) {
+            let account = self.account;
+            self.write_durably(move |txn| {
+                let known = txn.reader().remote_mailboxes(account)?;
+                known.iter().filter(|known| known.remote_name == was).try_for_each(|known| txn.make_anew(known.mailbox))
+            })?;
+        }
         Ok(Did::Something)
     }
 
     /// New mail came into the mailbox upstream: it stays, and is back here. The deletion is off if the user has made the
-    /// mailbox again since, else it is parked.
-    pub(super) fn restore(&mut self, entry: EntryId, mailbox: MailboxId, name: &MailboxName) -> Result<Restored> {
+    /// mailbox again since, else it is parked. `None`: the user took it back meanwhile.
+    pub(super) fn restore(
+        &mut self,
+        entry: EntryId,
+        mailbox: MailboxId,
+        name: &MailboxName,
+    ) -> Result<Option<Restored>> {
         let (decision, conflict) = policy::folder(FolderHere::Deleted, FolderThere::NewMail);
         debug_assert_eq!(decision, FolderDecision::Restored);
         let (account, name) = (self.account, name.clone());
-        self.report.conflicts += usize::from(conflict.is_some());
-        let (restored, is_parked) = self.write(move |txn| {
+        let restored = self.write(move |txn| {
+            if !is_open(txn, entry)? {
+                return Ok(None);
+            }
             let was_made_again = txn.reader().is_to_be_made(account, mailbox)?;
             let restored = txn.restore_mailbox(mailbox, &name)?;
             if let Some(kind) = conflict {
                 txn.tell(account, kind, None, restored.name.as_str())?;
             }
             if restored.mailbox != mailbox {
-                return Ok((restored, false));
+                return Ok(Some((restored, false)));
             }
             match was_made_again {
                 true => txn.settle_op(entry)?,
                 false => txn.park(entry, "new mail came into it on the server; retry to delete it all the same")?,
             }
-            Ok((restored, !was_made_again))
+            Ok(Some((restored, !was_made_again)))
         })?;
+        let Some((restored, is_parked)) = restored else { return Ok(None) };
+        self.report.conflicts += usize::from(conflict.is_some());
         self.report.parked += usize::from(is_parked);
-        Ok(restored)
+        Ok(Some(restored))
     }
 
     /// Does upstream still have messages in it that the user put elsewhere?
@@ -251,14 +278,6 @@ impl<R: Remote> Pass<'_, R> {
             // What does not exist is not subscribed to.
             Ok(()) | Err(_) => Ok(Ok(())),
         }
-    }
-
-    fn local_mailbox(&self, mailbox: MailboxId) -> Result<Option<Mailbox>> {
-        self.read(|reader| match reader.mailbox(mailbox) {
-            Ok(mailbox) => Ok(Some(mailbox)),
-            Err(crate::store::Error::NoSuchMailbox) => Ok(None),
-            Err(error) => Err(error),
-        })
     }
 
     /// The name that a mailbox is to have upstream once `entry`, which gave it `name`, is done: the one it has here, for it
@@ -296,9 +315,21 @@ impl<R: Remote> Pass<'_, R> {
         let why = why.into();
         self.report.parked += 1;
         self.write(move |txn| {
+            if !is_open(txn, entry)? {
+                return Ok(());
+            }
             txn.park(entry, &why.text)?;
             if why.may_pass { txn.retry_later(entry) } else { Ok(()) }
         })?;
         Ok(Did::Something)
+    }
+}
+
+/// Is the entry still to be done? The user may have taken it back while the server was asked.
+fn is_open(txn: &Txn<'_>, entry: EntryId) -> store::Result<bool> {
+    match txn.reader().entry(entry) {
+        Ok(_) => Ok(true),
+        Err(store::Error::NoSuchEntry) => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -6,7 +6,7 @@ use super::engine::Clock;
 use super::names;
 use super::remote::{RefusalCode, Remote, RemoteError, RemoteName, Status};
 use super::{Error, Report, Result};
-use crate::store::{self, Origin, Reader, RemoteMailbox, Store, Txn};
+use crate::store::{self, Mailbox, Origin, Reader, RemoteMailbox, Store, Txn};
 use crate::types::{
     AccountId, BodyPolicy, FolderFilter, MailboxId, MailboxName, MessageId, RemoteUid, Timestamp, UidSet, UidValidity,
 };
@@ -78,6 +78,15 @@ impl<R: Remote> Pass<'_, R> {
         self.read(|reader| reader.remote_mailbox(mailbox))
     }
 
+    /// The mailbox here; `None`: the user has taken it back.
+    pub(super) fn local_mailbox(&self, mailbox: MailboxId) -> Result<Option<Mailbox>> {
+        self.read(|reader| match reader.mailbox(mailbox) {
+            Ok(mailbox) => Ok(Some(mailbox)),
+            Err(store::Error::NoSuchMailbox) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
     /// The UIDVALIDITY of a mailbox when it was last listed.
     pub(super) fn uid_validity_of(&self, mailbox: MailboxId) -> Option<UidValidity> {
         self.listed.get(&mailbox).map(|status| status.uid_validity)
@@ -85,7 +94,7 @@ impl<R: Remote> Pass<'_, R> {
 
     /// Are messages that arrive in the mailbox described first, and not fetched whole at once?
     pub(super) fn outlines(&self, mailbox: MailboxId) -> Result<bool> {
-        let name = self.read(|reader| reader.mailbox(mailbox))?.name;
+        let name = self.local_mailbox(mailbox)?.and_then(|local| local.name);
         let at_once = name.is_none_or(|name| self.bodies.fetches_at_once(&name));
         Ok(!at_once && self.remote.facts().outlines)
     }

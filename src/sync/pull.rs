@@ -299,8 +299,8 @@ impl<R: Remote> Pass<'_, R> {
             let name_upstream = RemoteName(known.remote_name.clone());
             let Entered::In(selected) = self.enter(&name_upstream).await? else { continue };
             if self.holds_unknown(&known, &selected).await? {
-                let mailbox = self.restore(entry.id, mailbox, &name)?.mailbox;
-                restored.push(Folder { mailbox, name: name_upstream, status });
+                let back = self.restore(entry.id, mailbox, &name)?;
+                restored.extend(back.map(|back| Folder { mailbox: back.mailbox, name: name_upstream, status }));
             }
         }
         Ok(restored)

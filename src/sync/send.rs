@@ -221,7 +221,8 @@ impl<R: Remote> Pass<'_, R> {
         let account = self.account;
         self.report.conflicts += 1;
         self.write(move |txn| {
-            let name = txn.reader().mailbox(source)?.name.map(String::from).unwrap_or_default();
+            let name =
+                txn.reader().remote_mailbox(source)?.and_then(|known| known.name).map(String::from).unwrap_or_default();
             txn.tell(account, ConflictKind::LeftMarkedDeleted, None, &name)
         })
     }
@@ -407,7 +408,7 @@ impl<R: Remote> Pass<'_, R> {
         if self.is_to_be_created(mailbox)? {
             return Ok(Ready::NotNow);
         }
-        let Some(name) = self.read(|reader| reader.mailbox(mailbox))?.name else { return Ok(Ready::NotNow) };
+        let Some(name) = self.local_mailbox(mailbox)?.and_then(|local| local.name) else { return Ok(Ready::NotNow) };
         match self.create_upstream(mailbox, &name).await? {
             Ok(name) => Ok(Ready::Yes(name)),
             Err(refused) => Ok(Ready::Refused(refused)),

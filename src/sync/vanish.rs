@@ -104,7 +104,9 @@ impl<'t, 'c> Accounting<'t, 'c> {
         labels: bool,
     ) -> store::Result<Self> {
         let mut arrivals = txn.reader().fresh_arrivals(account)?;
-        arrivals.retain(|arrival| !all.contains(&arrival.message));
+        // One whose mailbox was renumbered and that was not found again is nowhere.
+        let is_there = |arrival: &MessageFacts| arrival.upstream.as_ref().is_some_and(|binding| binding.uid.is_some());
+        arrivals.retain(|arrival| is_there(arrival) && !all.contains(&arrival.message));
         Ok(Self { txn, account, vanishing, all, labels, arrivals, outcome: Outcome::default() })
     }
 

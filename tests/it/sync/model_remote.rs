@@ -120,6 +120,8 @@ pub struct State {
     pub then: Option<(usize, &'static str, u32, &'static str)>,
     /// Before the n-th call someone renames a mailbox that is still there.
     pub renamed: Option<(usize, &'static str, &'static str)>,
+    /// Before the n-th call the user does something on the other side.
+    pub here: Option<(usize, Here)>,
     /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
     pub hides: BTreeMap<String, BTreeSet<u32>>,
     /// UIDs that a FETCH of several leaves out (QUIRKS.md row 19).
@@ -133,6 +135,15 @@ pub struct State {
     pub replaced: Option<String>,
     next_uid_validity: u32,
     next_email_id: u32,
+}
+
+/// What the user does while a sync waits for the server.
+pub struct Here(pub Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Here {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Here")
+    }
 }
 
 /// The server; clones share it.
@@ -253,6 +264,7 @@ impl Server {
             meanwhile: None,
             then: None,
             renamed: None,
+            here: None,
             hides: BTreeMap::new(),
             leaves_out: BTreeSet::new(),
             read_only: BTreeMap::new(),
@@ -293,6 +305,7 @@ impl Server {
             meanwhile: state.meanwhile,
             then: state.then,
             renamed: state.renamed,
+            here: None,
             hides: state.hides.clone(),
             leaves_out: state.leaves_out.clone(),
             read_only: state.read_only.clone(),
@@ -395,6 +408,9 @@ impl ModelRemote {
             && state.mailboxes.contains_key(from)
         {
             state.rename(from, to);
+        }
+        if let Some((_, Here(act))) = state.here.take_if(|(nth, _)| *nth == calls) {
+            act();
         }
         let moment = (state.commits.load(Ordering::SeqCst), state.telling.len(), state.entered);
         state.moments.push(moment);
