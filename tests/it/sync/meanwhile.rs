@@ -135,7 +135,7 @@ fn whatever_the_user_does_at_any_moment_of_a_sync_does_not_end_it() {
         let is_quick = traits.facts.r#move;
         for (what, origin, act) in ACTS {
             // What is taken back leaves most behind.
-            let step = if origin == Origin::Upstream && is_quick { 1 } else { 6 };
+            let step = if origin == Origin::Upstream && is_quick { 1 } else { 13 };
             for n in (1..).step_by(step) {
                 let world = start.fork();
                 let (store, account) = (world.store().clone(), world.account);
