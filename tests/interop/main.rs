@@ -22,6 +22,7 @@ mod soak;
 mod speed;
 mod storm;
 mod submitters;
+mod terminal;
 mod transcripts;
 mod upstream;
 mod world;
