@@ -249,3 +249,65 @@ fn run_to_end(command: &mut Command, name: &str, log: &Path) {
     let status = process.wait_end(SOON);
     assert!(status.success(), "{name} ended with {status}:\n{}", process.log());
 }
+
+#[test]
+fn imapfilter_finds_flags_copies_moves_deletes_and_waits_for_mail() {
+    let Some(program) = peers::find("imapfilter") else { return };
+    let Some(world) = world(8) else { return };
+    let arrives = |number: u64| drop(world.server().append("INBOX", &[], 2_000_000_000, &corpus::small(number)));
+    (4711..4715).for_each(arrives);
+    world.agent.sync();
+    let folder = world.agent.folder().join("imapfilter");
+    std::fs::create_dir_all(&folder).expect("a writable folder");
+    let config = folder.join("config.lua");
+    let text = format!(
+        r#"options.timeout, options.charset, options.create, options.subscribe = 60, "UTF-8", true, true
+        local home = IMAP {{ server = "{}", port = {}, username = "{USER}", password = "{LOCAL_PASSWORD}" }}
+        local folders = home:list_all()
+        table.sort(folders)
+        print(table.concat(folders, ","))
+        local inbox = home.INBOX
+        print(#inbox:contain_subject("4711"), #(inbox:contain_body("About the tide") * inbox:contain_field("Message-ID", "4711@far")))
+        print(#home["Größe"]:select_all() == #home["Größe"]:is_larger(1))
+        inbox:contain_subject("4711"):mark_flagged()
+        inbox:contain_subject("4711"):copy_messages(home["Größe"])
+        inbox:contain_subject("4712"):move_messages(home["Made here"])
+        inbox:contain_subject("4713"):delete_messages()
+        inbox:contain_subject("4714"):add_flags({{ "\\Seen", "$Filtered" }})
+        for _, message in ipairs(inbox:contain_subject("4714")) do
+            print(inbox[message[2]]:fetch_field("Subject"))
+        end
+        print("waiting")
+        io.stdout:flush()
+        inbox:enter_idle()
+        print("woken")
+        "#,
+        world.agent.imap.ip(),
+        world.agent.imap.port(),
+    );
+    std::fs::write(&config, text).expect("a writable folder");
+    let mut command = Command::new(&program);
+    command.arg("-c").arg(&config).env("HOME", &folder).env("LC_ALL", "C.UTF-8");
+    let mut process = Process::start(&mut command, "imapfilter", &folder.join("log"));
+    wait_until("imapfilter to wait for mail", SOON, || process.log().contains("waiting") || process.ended().is_some());
+    arrives(4716);
+    let status = process.wait_end(SOON);
+    let said = process.log();
+    assert!(status.success(), "{status}:\n{said}");
+    assert!(said.starts_with("Drafts,Größe,INBOX,Sent,With spaces two,") && said.contains("\n1\t1\ntrue\n"), "{said}");
+    assert!(said.contains("\nSubject: gull 4714\n"), "{said}");
+    assert!(said.ends_with("waiting\nwoken\n"), "{said}");
+    world.agent.sync();
+    world.await_equal();
+    let upstream = snapshot::take(&mut world.server());
+    let flags = |name: &str, number: u64| {
+        let hash = snapshot::hash(&corpus::small(number));
+        let entry = upstream[name].iter().find(|entry| entry.hash == hash);
+        entry.map(|entry| entry.flags.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
+    };
+    let flagged = Some("\\flagged".to_owned());
+    assert_eq!([flags("INBOX", 4711), flags("Größe", 4711)], [flagged.clone(), flagged]);
+    assert_eq!([flags("INBOX", 4712), flags("Made here", 4712)], [None, Some(String::new())]);
+    assert_eq!(flags("INBOX", 4713), None);
+    assert_eq!(flags("INBOX", 4714).as_deref(), Some("$filtered \\seen"));
+}

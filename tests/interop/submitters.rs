@@ -323,3 +323,42 @@ fn fetchmail_and_getmail_fetch_once_and_delete() {
         imap.ok("SEARCH ALL").found().is_empty()
     });
 }
+
+#[test]
+fn getmail_fetches_by_imap_and_deletes() {
+    let Some(getmail) = peers::find("getmail") else { return };
+    let office = Office::open();
+    let mut server = office.server.login("ada");
+    let letter = b"Message-ID: <one@x>\r\nSubject: one\r\n\r\n.\r\n..\r\nFrom me\r\n";
+    for number in 0..3 {
+        server.append("INBOX", &[], 1_000_000_000 + number, letter);
+    }
+    office.agent.sync();
+    let mail = office.folder.join("mail");
+    std::fs::create_dir(&mail).expect("a writable folder");
+    let mda = office.file("mda", &format!("#!/bin/sh\ncat > {}/$$\n", mail.display()));
+    let rc = office.file(
+        "getmailrc",
+        &format!(
+            "[retriever]\ntype = SimpleIMAPRetriever\nserver = {}\nport = {}\nusername = ada\n\
+             password = {LOCAL_PASSWORD}\nmailboxes = (\"INBOX\",)\n\n[destination]\ntype = MDA_external\npath = {}\nallow_root_commands = true\n\n\
+             [options]\nread_all = false\ndelete = true\ndelivered_to = false\nreceived = false\nverbose = 0\n",
+            office.agent.imap.ip(),
+            office.agent.imap.port(),
+            mda.display()
+        ),
+    );
+    office.run(Command::new(&getmail).arg("--getmaildir").arg(&office.folder).arg("--rcfile").arg(&rc));
+    let files: Vec<PathBuf> =
+        std::fs::read_dir(&mail).expect("a folder").map(|file| file.expect("a file").path()).collect();
+    assert_eq!(files.len(), 3);
+    for file in files {
+        let text = read_lossy(&file);
+        assert!(text.contains("\nSubject: one\n") && text.ends_with("\n\n.\n..\nFrom me\n"), "{text}");
+    }
+    wait_until("the deletions upstream", SOON, || {
+        let mut imap = office.server.login("ada");
+        imap.select("INBOX");
+        imap.ok("SEARCH ALL").found().is_empty()
+    });
+}
