@@ -1,7 +1,9 @@
 //! The engine of one account: a value that syncs it with whatever `Remote` it is given.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::covered::Covered;
 use super::pass::Pass;
 use super::remote::Remote;
 use super::{Report, Result};
@@ -22,12 +24,14 @@ pub struct Engine {
     account: AccountId,
     filter: FolderFilter,
     bodies: BodyPolicy,
+    /// What the last sync covered, if it was cut.
+    covered: Arc<Mutex<Covered>>,
 }
 
 impl Engine {
     /// The engine of an account that is in the store.
-    pub const fn new(store: Store, account: AccountId, filter: FolderFilter) -> Self {
-        Self { store, account, filter, bodies: BodyPolicy::ALL }
+    pub fn new(store: Store, account: AccountId, filter: FolderFilter) -> Self {
+        Self { store, account, filter, bodies: BodyPolicy::ALL, covered: Arc::default() }
     }
 
     /// Of which messages more than the header is mirrored; without this, of all.
@@ -68,11 +72,15 @@ impl Engine {
                 is_familiar: false,
                 recognises: nth == 0,
                 recognised: BTreeSet::new(),
+                covered: std::mem::take(&mut *self.covered()).lately(clock()),
                 went_back: false,
                 bursts: true,
             };
             let outcome = run(&mut pass).await;
             let went_back = pass.went_back;
+            if outcome.is_err() {
+                *self.covered() = pass.covered;
+            }
             if round.has_pushed() || went_back {
                 // What was done must not be forgotten: done again by UID, it may hit what a restored server gave that UID.
                 self.store.settle()?;
@@ -88,6 +96,10 @@ impl Engine {
         let open = quarantined.into_iter().filter(|quarantine| quarantine.verdict == Verdict::Open);
         report.blocked = open.filter_map(|quarantine| quarantine.name).map(String::from).collect();
         Ok(())
+    }
+
+    fn covered(&self) -> MutexGuard<'_, Covered> {
+        self.covered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The policy, and what the user has said of the line since.

@@ -20,6 +20,7 @@ mod burst;
 mod catch;
 mod compare;
 mod cover;
+mod covered;
 pub mod engine;
 mod fetch;
 mod folders;

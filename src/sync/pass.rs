@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::covered::Covered;
 use super::engine::Clock;
 use super::names;
 use super::remote::{RefusalCode, Remote, RemoteError, RemoteName, Status};
@@ -40,6 +41,8 @@ pub(super) struct Pass<'a, R> {
     pub(super) recognises: bool,
     /// Those that were, in this round.
     pub(super) recognised: BTreeSet<MailboxId>,
+    /// Those that the sync before this one covered, if it was cut, and those that this one did.
+    pub(super) covered: Covered,
     /// A mailbox was renumbered, or is what it was before: forgotten by a power cut, that could not be seen any more once as
     /// much has changed again.
     pub(super) went_back: bool,

@@ -41,7 +41,9 @@ impl<R: Remote> Pass<'_, R> {
         let mailboxes = self.read(|reader| reader.mailboxes(self.account))?;
         let fixed: BTreeSet<MailboxId> = mailboxes.iter().filter(|it| it.read_only).map(|it| it.id).collect();
         let is_quiet = |folder: &Folder| {
-            let is_covered = |known: &RemoteMailbox| is_unchanged(&known.cursor, folder);
+            let is_covered = |known: &RemoteMailbox| {
+                is_unchanged(&known.cursor, folder) || self.covered.has(folder.mailbox, folder.status)
+            };
             !fixed.contains(&folder.mailbox) && known.get(&folder.mailbox).is_some_and(is_covered)
         };
         let (restless, steady): (Vec<Folder>, Vec<Folder>) =
@@ -50,7 +52,12 @@ impl<R: Remote> Pass<'_, R> {
         let (vanished, left) = self.survey(changed).await?;
         vanishing.extend(vanished);
         for folder in left.into_iter().chain(restless) {
-            vanishing.extend(self.cover(folder.mailbox, &folder.name).await?);
+            let refused = self.report.refused.len();
+            match self.cover(folder.mailbox, &folder.name).await? {
+                Some(vanished) => vanishing.push(vanished),
+                None if self.report.refused.len() > refused => {}
+                None => self.covered.note(folder.mailbox, folder.status, self.now()),
+            }
         }
         if !vanishing.is_empty() {
             self.catch_up().await?;

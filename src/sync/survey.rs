@@ -98,7 +98,8 @@ impl<R: Remote> Pass<'_, R> {
         let is_over = |visit: &Visit| outcome.is_ok() || visit.seen.done == visit.plan.errands.len();
         for visit in surveyor.visits.into_iter().filter(is_over) {
             match self.take_visit(&visit)? {
-                Some(vanished) => vanishing.extend(vanished),
+                Some(Some(vanished)) => vanishing.push(vanished),
+                Some(None) => self.covered.note(visit.folder.mailbox, visit.folder.status, self.now()),
                 None => left.push(visit.folder),
             }
         }

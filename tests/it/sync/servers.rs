@@ -989,3 +989,37 @@ fn what_was_sent_to_a_mailbox_whose_uidvalidity_another_has_since_is_found_in_it
         }
     }
 }
+
+#[test]
+fn a_server_that_hangs_up_after_so_many_requests_is_got_through_sync_by_sync() {
+    const MAILBOXES: usize = 12;
+    const REQUESTS_OF_A_CONNECTION: usize = 20;
+    let world = with_mail(Traits::plain());
+    let names: Vec<String> = (0..MAILBOXES).map(|nth| format!("F{nth:02}")).collect();
+    for name in &names {
+        world.server.create(name);
+        world.server.deliver(name, &format!("old{name}"), "");
+        world.server.deliver(name, &format!("moved{name}"), "");
+    }
+    world.settle();
+    for (nth, name) in names.iter().enumerate() {
+        world.server.set_flags(name, 1, "\\Flagged");
+        world.server.deliver(name, &format!("new{name}"), "");
+        if nth + 1 == MAILBOXES {
+            world.server.move_message(name, 2, &names[0]);
+        }
+    }
+    let engine = world.engine();
+    let syncs = (1..=4 * MAILBOXES).find(|_| {
+        let cut = world.server.state().calls + REQUESTS_OF_A_CONNECTION;
+        world.server.state().cut = Cut::Before(cut);
+        world.sync_with(&engine, NOW_MS).is_ok()
+    });
+    world.server.state().cut = Cut::Never;
+    let syncs = syncs.expect("a sync comes to its end");
+    assert!(syncs > 1, "one was cut");
+    assert_eq!(world.here(), world.there());
+    world.settle();
+    assert_eq!(world.here(), world.there());
+    world.assert_sound();
+}

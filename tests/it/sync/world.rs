@@ -138,7 +138,11 @@ impl World {
 
     /// One sync at that time.
     pub fn sync_at(&self, unix_ms: i64) -> Result<Report, Error> {
-        let engine = self.engine();
+        self.sync_with(&self.engine(), unix_ms)
+    }
+
+    /// One sync by an engine that synced before.
+    pub fn sync_with(&self, engine: &Engine, unix_ms: i64) -> Result<Report, Error> {
         let mut report = Report::default();
         let mut remote = self.server.connect();
         let clock = move || Timestamp::from_unix_ms(unix_ms);
