@@ -94,7 +94,10 @@ impl Control {
             }
         })?;
         let waiting = to_wait_for.iter().map(|name| settled::wait(&self.0, name));
-        let accounts = futures_util::future::try_join_all(waiting).await?;
+        let mut accounts = futures_util::future::try_join_all(waiting).await?;
+        if wait && account.is_none() {
+            accounts.extend(unconfigured(&self.0)?.iter().map(report::Unconfigured::not_synced));
+        }
         Ok(Synced { begun, accounts })
     }
 }
@@ -122,7 +125,7 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
             agent.each(account.as_deref(), |running| running.nudge())?;
             json(&names)
         }
-        Request::JournalList { account } => json(&listed(agent, account.as_deref(), |reader, name, id| {
+        Request::JournalList { account } => json(&listed_of_any(agent, account.as_deref(), |reader, name, id| {
             let entries = reader.entries(id)?;
             Ok(entries.iter().map(|entry| acts::entry(reader, name, entry)).collect())
         })?),
@@ -141,7 +144,11 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
                 submissions.retain(|submission| !waiting || submission.state != SubmissionState::Settled);
                 submissions.iter().map(|submission| reports::submission(reader, name, submission, now)).collect()
             };
-            let mut submissions = listed(agent, account.as_deref(), all)?;
+            let mut submissions = listed_of_any(agent, account.as_deref(), all)?;
+            let configured = known(agent, None)?.1;
+            for submission in submissions.iter_mut().filter(|submission| !configured.contains(&submission.account)) {
+                submission.strand();
+            }
             if let Some(after) = after {
                 submissions.sort_by_key(|submission| submission.id);
                 submissions.retain(|submission| submission.id > after);
@@ -208,13 +215,17 @@ fn status(agent: &Agent) -> Result<Status, Failure> {
     agent.each(None, |running| {
         known.push((running.id, running.config.name.clone(), running.live(), running.engine().clone()));
     })?;
-    let names = known.iter().map(|(_, name, ..)| name.as_str());
-    let unconfigured = reports::unconfigured(&agent.common.store, names).map_err(failure)?;
+    let unconfigured = unconfigured(agent)?;
     let account = |(id, _, live, engine): &(AccountId, String, Live, Engine)| {
         reports::account(&agent.common.store, *id, live, &engine.waiting(now)?)
     };
     let accounts = known.iter().map(account).collect::<store::Result<_>>().map_err(failure)?;
     Ok(Status { version: STATUS_VERSION, accounts, unconfigured })
+}
+
+fn unconfigured(agent: &Agent) -> Result<Vec<report::Unconfigured>, Failure> {
+    let names = known(agent, None)?.1;
+    reports::unconfigured(&agent.common.store, names.iter().map(String::as_str)).map_err(failure)
 }
 
 fn entry(agent: &Agent, id: EntryId) -> Result<Entry, Failure> {
@@ -249,12 +260,31 @@ fn listed<T>(
     account: Option<&str>,
     list: impl Fn(&Reader<'_>, &str, AccountId) -> store::Result<Vec<T>>,
 ) -> Result<Vec<T>, Failure> {
-    let mut known = Vec::new();
-    agent.each(account, |running| known.push((running.config.name.clone(), running.id)))?;
+    let (ids, names) = known(agent, account)?;
     let all = read(&agent.common.store, |reader| {
-        known.iter().map(|(name, id)| list(reader, name, *id)).collect::<store::Result<Vec<_>>>()
+        names.iter().zip(ids).map(|(name, id)| list(reader, name, id)).collect::<store::Result<Vec<_>>>()
     })?;
     Ok(all.into_iter().flatten().collect())
+}
+
+/// As [`listed`], of accounts that the configuration does not name (any more) as well, these last.
+fn listed_of_any<T>(
+    agent: &Agent,
+    account: Option<&str>,
+    list: impl Fn(&Reader<'_>, &str, AccountId) -> store::Result<Vec<T>>,
+) -> Result<Vec<T>, Failure> {
+    let configured = known(agent, None)?.0;
+    let is_wanted = |one: &store::Account| account.is_none_or(|name| one.name == name);
+    let others = read(&agent.common.store, |reader| {
+        let others = reader.accounts()?.into_iter().filter(|one| is_wanted(one) && !configured.contains(&one.id));
+        others.map(|one| list(reader, &one.name, one.id)).collect::<store::Result<Vec<_>>>()
+    })?;
+    let mut all = match account {
+        Some(_) if !others.is_empty() => Vec::new(),
+        account => listed(agent, account, list)?,
+    };
+    all.extend(others.into_iter().flatten());
+    Ok(all)
 }
 
 fn retry(agent: &Agent, id: Option<EntryId>) -> Result<Value, Failure> {

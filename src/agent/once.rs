@@ -75,7 +75,15 @@ pub(super) async fn run(paths: &Paths, config: &Config) -> Exit {
             }
         }
     }
-    worst
+    let names = config.accounts.iter().map(|account| account.name.as_str());
+    match reports::unconfigured(&store, names) {
+        Ok(left) if left.is_empty() => worst,
+        Ok(left) => {
+            left.iter().for_each(|left| tracing::error!("not complete: {left}"));
+            if worst == Exit::Done { Exit::TempFail } else { worst }
+        }
+        Err(error) => fail_of_store(&error, &paths.data),
+    }
 }
 
 const fn severity(exit: Exit) -> u8 {

@@ -66,6 +66,10 @@ pub(super) async fn run(context: &mut Context) -> Result<Exit, Failure> {
         Some(status) => {
             findings.push(Finding::ok("daemon", "it answers"));
             findings.extend(status.accounts.iter().map(account));
+            findings.extend(status.unconfigured.iter().map(|left| {
+                let remedy = "put it back, or give up what waits: `syncctl outbox cancel`, `syncctl journal discard`";
+                Finding::wrong("account", left.to_string(), remedy, Exit::TempFail)
+            }));
             findings.push(served_store(context, &paths).await);
         }
         None => {

@@ -92,6 +92,13 @@ impl Submission {
         names + &rest
     }
 
+    /// Its account is not in the configuration (any more): nothing is sent of it.
+    pub fn strand(&mut self) {
+        if self.next_attempt.take().is_some() {
+            self.last_error = Some("its account is not in the configuration".to_owned());
+        }
+    }
+
     /// What one was that nobody has, and that was forgotten when the user took it back.
     pub fn cancelled(mut self) -> Self {
         "cancelled".clone_into(&mut self.state);

@@ -30,6 +30,14 @@ pub struct Unconfigured {
     pub messages: u64,
 }
 
+impl Unconfigured {
+    /// What a sync of everything leaves of it.
+    pub fn not_synced(&self) -> SyncedAccount {
+        let (name, error) = (self.name.clone(), Some(self.to_string()));
+        SyncedAccount { name, complete: false, state: State::Offline, error, left: Left::default() }
+    }
+}
+
 impl fmt::Display for Unconfigured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, changes, messages } = self;

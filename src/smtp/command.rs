@@ -150,14 +150,21 @@ impl Command {
             "QUIT" => alone(Self::Quit, "QUIT"),
             "NOOP" => Ok(Self::Noop),
             "HELP" => Ok(Self::Help),
-            "VRFY" if !rest.is_empty() => Ok(Self::Vrfy(rest.to_owned())),
-            "VRFY" => Err(CommandError::Syntax("VRFY string")),
-            "EXPN" if !rest.is_empty() => Ok(Self::Expn(rest.to_owned())),
-            "EXPN" => Err(CommandError::Syntax("EXPN string")),
+            "VRFY" => string(rest).map(Self::Vrfy).ok_or(CommandError::Syntax("VRFY string")),
+            "EXPN" => string(rest).map(Self::Expn).ok_or(CommandError::Syntax("EXPN string")),
             "GET" | "HEAD" | "POST" | "PUT" | "OPTIONS" | "CONNECT" => Err(CommandError::Web),
             _ => Err(CommandError::Unknown),
         }
     }
+}
+
+/// What VRFY and EXPN ask about. "SMTPUTF8" behind it (RFC 6531 section 3.7.4.2) changes nothing: the addresses here are ASCII.
+fn string(rest: &str) -> Option<String> {
+    let asked = match rest.rsplit_once(' ') {
+        Some((asked, parameter)) if parameter.eq_ignore_ascii_case("SMTPUTF8") => asked.trim_end(),
+        _ => rest,
+    };
+    (!asked.is_empty()).then(|| asked.to_owned())
 }
 
 /// The client's name. Real clients send names that are no domains (underscores, bare words, odd literals): anything

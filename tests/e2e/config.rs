@@ -160,10 +160,19 @@ fn what_waits_of_an_account_that_left_the_configuration_is_told() {
     agent.sync();
     agent.ctl_ok(&["offline"]);
     agent.login("ada").append("INBOX", &[], 0, b"Subject: waits\r\n\r\n");
+    let sent = agent.login_smtp("ada").send("ada@home.example", &["bob@home.example"], b"Subject: strayed\r\n\r\n");
+    assert_eq!(sent.expect("an answer").code, 250);
     agent.configure(&text("bob"));
     wait_until("the account to be missed", SOON, || agent.status()["unconfigured"][0]["name"] == "ada");
     assert_eq!(agent.status()["unconfigured"][0]["changes"], 1);
     assert!(agent.log().contains("\"ada\" is not in the configuration"), "{}", agent.log());
+    let outbox = agent.ctl_ok(&["outbox", "list"]);
+    assert!(outbox.contains("strayed") && outbox.contains("not in the configuration"), "{outbox}");
+    assert!(agent.ctl_ok(&["outbox", "list", "ada"]).contains("strayed"));
+    assert!(!agent.ctl_ok(&["outbox", "list", "bob"]).contains("strayed"));
+    assert!(agent.ctl_ok(&["journal", "list"]).contains("INBOX"));
+    assert_eq!(agent.ctl(&["sync", "--wait"]).code, 75);
+    assert_eq!(agent.ctl(&["doctor"]).code, 75);
     agent.configure(&text("ada"));
     wait_until("the account to be back", SOON, || agent.status()["unconfigured"] == serde_json::json!([]));
 }

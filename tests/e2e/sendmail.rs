@@ -1,6 +1,6 @@
 //! `syncctl sendmail` and `syncctl outbox` as programs and people use them.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
@@ -160,6 +160,37 @@ fn sendmail_tells_its_options_without_a_daemon() {
     for word in ["-t ", "-f SENDER", "-bs", "-q ", "-F NAME", "77", "RECIPIENT"] {
         assert!(said.out.contains(word), "no {word} in {}", said.out);
     }
+}
+
+#[test]
+fn sendmail_drops_no_message_and_tells_whose_mistake_it_is() {
+    let mut desk = Desk::offline("");
+    for (arguments, words) in [
+        (&["-t", "-q"][..], "-q, -bp and -bs take neither"),
+        (&["-q10m", "x@far.example"], "-q, -bp and -bs take neither"),
+        (&["-f", "bea", "-t"], "\"bea\" is no mail address"),
+        (&["-t", "--json"], "options of syncctl stand before sendmail's"),
+    ] {
+        let said = desk.sendmail(arguments, LETTER);
+        assert!(said.code == 64 && said.err.contains(words), "{arguments:?}: {said:?}");
+    }
+    assert_eq!(desk.sendmail(&["-f", "Bea <bea@home.example>", "-t"], LETTER).code, 0);
+    assert_eq!(desk.outbox().len(), 1);
+
+    let mut command = desk.agent.command(env!("CARGO_BIN_EXE_syncctl"));
+    command.args(["sendmail", "-bs"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("a program");
+    let mut input = child.stdin.take().expect("piped");
+    input
+        .write_all(b"EHLO c\r\nMAIL FROM:<bea@home.example>\r\nRCPT TO:<x@far.example>\r\nDATA\r\n")
+        .expect("it reads");
+    let mut replies = BufReader::new(child.stdout.take().expect("piped")).lines();
+    assert!(replies.any(|line| line.is_ok_and(|line| line.starts_with("354 "))), "it asks for the message");
+    desk.agent.kill();
+    let output = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(75) && told.contains("send it again"), "{output:?}");
+    drop(input);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::smtp::command::ENVID_MAX_BYTES;
 
 /// What is told of the options.
 pub(super) const HELP: &str = "\
-Options of sendmail:
+Options of sendmail, behind those of every command:
   -t           To, Cc and Bcc in the header name recipients, beside those of the command line
   -i           A line with nothing but a dot is a line like any other (also -oi); else the message ends there
   -f SENDER    The envelope's sender (also -r), which says which account the message goes out by; without it From does.
@@ -68,6 +68,10 @@ pub(super) enum Mistake {
     NoValue(String),
     #[error("{0} is no option of sendmail that is known here")]
     Unknown(String),
+    #[error("{0} is no option of sendmail; options of syncctl stand before sendmail's")]
+    Long(String),
+    #[error("-q, -bp and -bs take neither recipients nor -t, and no message")]
+    NoMessage,
     #[error("{0:?} cannot be: a DSN is wanted never, or on any of delay,failure,success")]
     Notify(String),
     #[error("{0:?} cannot be: a failed message comes back as full or as hdrs")]
@@ -100,6 +104,9 @@ impl Options {
                 options.recipients.extend(arguments.by_ref().cloned());
                 break;
             }
+            if letters.starts_with('-') {
+                return Err(Mistake::Long(argument.clone()));
+            }
             let mut rest = letters.chars();
             while let Some(letter) = rest.next() {
                 if letter == 'b' {
@@ -123,6 +130,13 @@ impl Options {
             }
         }
         Ok(options)
+    }
+
+    /// Where no message is taken, one that was meant to be sent must not be dropped.
+    pub fn check(self) -> Result<Self, Mistake> {
+        let is_message = self.mode == Mode::Message;
+        let names_any = self.recipients_in_header || !self.recipients.is_empty();
+        if names_any && !is_message { Err(Mistake::NoMessage) } else { Ok(self) }
     }
 
     fn set(&mut self, letter: char, value: String) -> Result<(), Mistake> {
@@ -237,9 +251,14 @@ mod tests {
             ("-tz", Mistake::Unknown("-tz".to_owned())),
             ("-N always", Mistake::Notify("always".to_owned())),
             ("-R some", Mistake::Ret("some".to_owned())),
+            ("-t --json", Mistake::Long("--json".to_owned())),
+            ("-t -q", Mistake::NoMessage),
+            ("-q10m a@y", Mistake::NoMessage),
+            ("-bp a@y", Mistake::NoMessage),
+            ("-bs -t", Mistake::NoMessage),
             ("-V grün", Mistake::Envid("grün".to_owned())),
         ] {
-            assert_eq!(parse(line), Err(mistake), "{line}");
+            assert_eq!(parse(line).and_then(Options::check), Err(mistake), "{line}");
         }
     }
 

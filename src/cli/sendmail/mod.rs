@@ -52,7 +52,8 @@ pub(super) async fn mailq(context: &mut Context, arguments: MailqArguments) -> R
 }
 
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
-    let options = Options::parse(&arguments.arguments).map_err(|mistake| usage(mistake.to_string()))?;
+    let options = Options::parse(&arguments.arguments).and_then(Options::check);
+    let options = options.map_err(|mistake| usage(mistake.to_string()))?;
     match options.mode {
         Mode::Message => message(context, options).await,
         Mode::Smtp => {
@@ -69,6 +70,7 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
 }
 
 async fn message(context: &mut Context, options: Options) -> Result<Exit, Failure> {
+    let sender = options.from.as_deref().map(sender).transpose()?;
     let config: ClientConfig = context.ask(&Request::ClientConfig).await?;
     let mut input = Vec::new();
     let read = std::io::stdin().lock().take(limits::MESSAGE_MAX_BYTES + 1).read_to_end(&mut input);
@@ -76,7 +78,7 @@ async fn message(context: &mut Context, options: Options) -> Result<Exit, Failur
     let mut letter = Letter::read(&input, !options.dot_is_text);
     drop(input);
     let author = letter.author().map_err(|word| usage(no_address(&word)))?;
-    let user = submit::user_for(&config, options.from.as_deref(), author.as_ref())?.clone();
+    let user = submit::user_for(&config, sender.as_deref(), author.as_ref())?.clone();
     if author.is_none() {
         letter.add_from(&user.address, options.full_name.as_deref());
     }
@@ -85,7 +87,7 @@ async fn message(context: &mut Context, options: Options) -> Result<Exit, Failur
     if options.recipients_in_header {
         recipients.extend(letter.recipients());
     }
-    let from = options.from.unwrap_or_else(|| author.map_or_else(|| user.address.clone(), |author| author.to_string()));
+    let from = sender.unwrap_or_else(|| author.map_or_else(|| user.address.clone(), |author| author.to_string()));
     let submission = Submission {
         user: user.user,
         from,
@@ -97,6 +99,15 @@ async fn message(context: &mut Context, options: Options) -> Result<Exit, Failur
     };
     submit::submit(&config, submission).await?;
     Ok(Exit::Done)
+}
+
+/// What `-f` says: an address, with or without a name; nothing is the null sender.
+fn sender(text: &str) -> Result<String, Failure> {
+    match &addressees::parse_list(text.as_bytes())[..] {
+        [] if text.is_empty() => Ok(String::new()),
+        [Ok(address)] => Ok(address.to_string()),
+        _ => Err(usage(no_address(text))),
+    }
 }
 
 /// Each recipient once; a word that is no address stops everything, before anyone gets anything.

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -41,12 +43,50 @@ fn relay(config: &ClientConfig, user: String) -> io::Result<()> {
     out.write_all(greeting.as_bytes())?;
     out.flush()?;
     let to_server = stream.try_clone()?;
+    let has_said_all = Arc::new(AtomicBool::new(false));
+    let says_all = Arc::clone(&has_said_all);
     std::thread::spawn(move || {
         // The reading side tells how it ended.
         let _ = pump(&mut io::stdin().lock(), &mut &to_server);
+        says_all.store(true, Ordering::SeqCst);
         let _ = to_server.shutdown(Shutdown::Write);
     });
-    pump(&mut server, &mut out)
+    let mut out = Replies { out, last: Vec::new(), is_over: true };
+    pump(&mut server, &mut out)?;
+    match &out.last[..] {
+        b"221" => Ok(()),
+        // Who stops in the middle has what was answered.
+        last if has_said_all.load(Ordering::SeqCst) && last != b"354" => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended before all was answered; send it again")),
+    }
+}
+
+/// What the server says, on its way to standard output.
+struct Replies<W> {
+    out: W,
+    /// The code of the line that came last.
+    last: Vec<u8>,
+    /// The line is.
+    is_over: bool,
+}
+
+impl<W: Write> Write for Replies<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        for byte in &bytes[..count] {
+            if std::mem::replace(&mut self.is_over, *byte == b'\n') {
+                self.last.clear();
+            }
+            if self.last.len() < 3 {
+                self.last.push(*byte);
+            }
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// A whole reply (RFC 5321 section 4.2.1).
