@@ -132,7 +132,11 @@ impl Step {
 
 /// The steps of a run. Messages that wait for something have none.
 pub fn plan(run: &[Net], view: &View) -> Vec<Step> {
-    let mut planner = Planner { run, view, steps: BTreeMap::new() };
+    let copied = run.iter().filter_map(|net| match net.made {
+        Made::Copied { from } => Some((net.message, from)),
+        Made::Before | Made::Appended => None,
+    });
+    let mut planner = Planner { run, view, copied: copied.collect(), steps: BTreeMap::new() };
     run.iter().for_each(|net| planner.add(net));
     planner.steps.into_iter().map(|(key, items)| key.into_step(items)).collect()
 }
@@ -175,10 +179,12 @@ impl Key {
 struct Planner<'a> {
     run: &'a [Net],
     view: &'a View,
+    /// Of what is copied in the run, its source.
+    copied: BTreeMap<MessageId, MessageId>,
     steps: BTreeMap<Key, Vec<Item>>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     fn add(&mut self, net: &Net) {
         let Some(facts) = self.view.messages.get(&net.message) else {
             return self.settle(net, net.entries());
@@ -211,7 +217,7 @@ impl Planner<'_> {
     fn make(&mut self, net: &Net, facts: &Facts, to: MailboxId) {
         let source = match net.made {
             Made::Copied { from } if self.view.labels && self.is_on_its_way(from) => return,
-            Made::Copied { from } => self.view.messages.get(&from).and_then(|source| source.upstream.as_ref()),
+            Made::Copied { from } => self.source(from),
             Made::Before | Made::Appended => None,
         };
         match source.or(facts.twin.as_ref()) {
@@ -229,6 +235,13 @@ impl Planner<'_> {
             }
             None => self.push(Key::Append(to), net, None, net.entries()),
         }
+    }
+
+    /// Where upstream has a message, or, of a copy that is not there yet, what it is a copy of.
+    fn source(&self, of: MessageId) -> Option<&'a Upstream> {
+        let sources = std::iter::successors(Some(of), |message| self.copied.get(message).copied());
+        let view = self.view;
+        sources.filter_map(|message| view.messages.get(&message)?.upstream.as_ref()).next()
     }
 
     /// Does this run bring the message upstream?

@@ -2,13 +2,16 @@
 //!
 //! What others do is done between two syncs of which no answer was lost: while one is, nobody can tell their copy from ours.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
 use proptest::prelude::*;
 
-use mailtide::store::{FlagChange, NewMessage, Origin};
-use mailtide::types::{InternalDate, LocalUid, MailboxId, UidSet};
+use mailtide::store::{self, FlagChange, NewMessage, Origin, Store, Txn, With};
+use mailtide::types::{AccountId, Bodies, BodyPolicy, InternalDate, LocalUid, MailboxId, Timestamp, UidSet};
 
-use super::model_remote::{Appends, Cut, Traits};
-use super::world::World;
+use super::model_remote::{Appends, Cut, Here, Traits};
+use super::world::{NOW_MS, World, name};
 use super::{flags, mail};
 
 /// Who makes a copy or a move may take several messages at once.
@@ -26,8 +29,14 @@ enum Act {
 enum Turn {
     Here(Act),
     There(Act),
-    Sync { cut: Option<(usize, bool)> },
-    Renumber { pick: usize },
+    /// The user may do something meanwhile, before the n-th call.
+    Sync {
+        cut: Option<(usize, bool)>,
+        meanwhile: Option<(usize, Act)>,
+    },
+    Renumber {
+        pick: usize,
+    },
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -46,7 +55,10 @@ fn turn() -> impl Strategy<Value = Turn> {
     prop_oneof![
         6 => act().prop_map(Turn::Here),
         3 => act().prop_map(Turn::There),
-        4 => proptest::option::weighted(0.8, (1..50_usize, any::<bool>())).prop_map(|cut| Turn::Sync { cut }),
+        4 => (
+            proptest::option::weighted(0.8, (1..50_usize, any::<bool>())),
+            proptest::option::weighted(0.5, (1..40_usize, act())),
+        ).prop_map(|(cut, meanwhile)| Turn::Sync { cut, meanwhile }),
         1 => (0..1000_usize).prop_map(|pick| Turn::Renumber { pick }),
     ]
 }
@@ -71,76 +83,77 @@ fn neighbours<T: Copy>(all: &[T], pick: usize, count: usize) -> Vec<T> {
     if all.is_empty() { Vec::new() } else { all.iter().skip(pick % all.len()).take(count).copied().collect() }
 }
 
-fn here(world: &World, tally: &mut Tally, act: &Act) {
-    let mailboxes: Vec<MailboxId> =
-        world.read(|reader| reader.mailboxes(world.account)).iter().map(|it| it.id).collect();
-    let all: UidSet<LocalUid> = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
-    let uids_in = |mailbox| -> Vec<LocalUid> {
-        world
-            .read(|reader| reader.messages_in(mailbox, &all, mailtide::store::With::Columns))
-            .iter()
-            .map(|it| it.uid)
-            .collect()
+/// Does what the user does. Returns how many messages there are more.
+fn here(store: &Store, account: AccountId, are_astray: bool, act: &Act, new_name: &str) -> isize {
+    let read = |mailbox: MailboxId| {
+        let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
+        let messages = store.read(|reader| reader.messages_in(mailbox, &all, With::Columns)).expect("a mailbox");
+        messages.iter().map(|message| message.uid).collect::<Vec<_>>()
     };
+    let mailboxes = store.read(|reader| reader.mailboxes(account)).expect("mailboxes");
     let picked = |pick: usize, count: usize| {
-        let from = mailboxes[pick % mailboxes.len()];
-        let uids = neighbours(&uids_in(from), pick / 7, count);
-        (!uids.is_empty()).then_some((from, uids))
+        let from = mailboxes[pick % mailboxes.len()].id;
+        Some((from, neighbours(&read(from), pick / 7, count))).filter(|(_, uids)| !uids.is_empty())
     };
-    let target = |to: usize| mailboxes[to % mailboxes.len()];
+    let target = |to: usize| mailboxes[to % mailboxes.len()].id;
     match *act {
         Act::Append { to, count } => {
             let new = (0..count).map(|nth| {
-                let mut upload = world.store().upload();
+                let mut upload = store.upload();
                 upload.write(&mail("m")).expect("an upload");
-                let internal_date = InternalDate::new(2_000_000 + nth as i64 % 2, 60);
+                let (content, nth) = (upload.finish().expect("an upload"), i64::try_from(nth).expect("a few"));
                 NewMessage {
-                    content: upload.finish().expect("an upload"),
+                    content,
                     flags: flags(""),
-                    internal_date,
+                    internal_date: InternalDate::new(2_000_000 + nth, 60),
                     email_id: None,
                 }
             });
             let (to, new) = (target(to), new.collect::<Vec<_>>());
-            world.write(Origin::LocalUser, move |txn| txn.append(to, &new).map(drop));
-            tally.messages += count;
+            write(store, move |txn| txn.append(to, &new).map(drop));
+            count.cast_signed()
         }
         Act::Flag { pick } => {
             if let Some((from, uids)) = picked(pick, 1) {
                 let change = FlagChange::Add(flags("\\Seen"));
-                world.write(Origin::LocalUser, move |txn| txn.store_flags(from, &uids, &change, None).map(drop));
+                write(store, move |txn| txn.store_flags(from, &uids, &change, None).map(drop));
             }
+            0
         }
         Act::Move { pick, count, to } => {
             if let Some((from, uids)) = picked(pick, count).filter(|(from, _)| *from != target(to)) {
                 let to = target(to);
-                world.write(Origin::LocalUser, move |txn| txn.move_messages(from, &uids, to).map(drop));
+                write(store, move |txn| txn.move_messages(from, &uids, to).map(drop));
             }
+            0
         }
         Act::Copy { pick, count, to } => {
-            if let Some((from, uids)) = picked(pick, count) {
-                let to = target(to);
-                tally.messages += uids.len();
-                world.write(Origin::LocalUser, move |txn| txn.copy(from, &uids, to).map(drop));
-            }
+            let Some((from, uids)) = picked(pick, count) else { return 0 };
+            let (to, more) = (target(to), uids.len().cast_signed());
+            write(store, move |txn| txn.copy(from, &uids, to).map(drop));
+            more
         }
         Act::Expunge { pick } => {
-            if let Some((from, uids)) = picked(pick, 1).filter(|_| !tally.are_astray) {
-                tally.messages -= 1;
-                world.write(Origin::LocalUser, move |txn| {
-                    txn.store_flags(from, &uids, &FlagChange::Add(flags("\\Deleted")), None)?;
-                    txn.expunge(from, Some(&uids.into_iter().collect())).map(drop)
-                });
-            }
+            let Some((from, uids)) = picked(pick, 1).filter(|_| !are_astray) else { return 0 };
+            write(store, move |txn| {
+                txn.store_flags(from, &uids, &FlagChange::Add(flags("\\Deleted")), None)?;
+                txn.expunge(from, Some(&uids.into_iter().collect())).map(drop)
+            });
+            -1
         }
         Act::Rename { pick } => {
-            let mailboxes = world.read(|reader| reader.mailboxes(world.account));
-            let name = mailboxes[pick % mailboxes.len()].name.as_ref().expect("it is in sight").to_string();
-            if name != "INBOX" {
-                world.rename(&name, &tally.name());
+            let from = mailboxes[pick % mailboxes.len()].name.clone().expect("it is in sight");
+            let to = name(new_name);
+            if !from.is_inbox() {
+                write(store, move |txn| txn.rename_mailbox(account, &from, &to));
             }
+            0
         }
     }
+}
+
+fn write(store: &Store, work: impl FnOnce(&mut Txn<'_>) -> store::Result<()> + Send + 'static) {
+    store.write(Origin::LocalUser, Timestamp::from_unix_ms(NOW_MS), work).expect("the user may do that");
 }
 
 /// Others copy and move no message that we have marked for EXPUNGE, and expunge none: where the user moves one that they expunge
@@ -207,8 +220,9 @@ fn count(told: &str) -> usize {
     told.split_whitespace().filter(is_message).count()
 }
 
-fn run(traits: Traits, turns: &[Turn]) {
+fn run(traits: Traits, bodies: &BodyPolicy, turns: &[Turn]) {
     let mut world = World::new(traits);
+    world.bodies = bodies.clone();
     let mut tally = Tally { messages: 5, names: 0, are_astray: false };
     world.server.create("B");
     world.server.create("C");
@@ -218,7 +232,11 @@ fn run(traits: Traits, turns: &[Turn]) {
     world.settle();
     for turn in turns {
         match turn {
-            Turn::Here(act) => here(&world, &mut tally, act),
+            Turn::Here(act) => {
+                let name = tally.name();
+                let more = here(world.store(), world.account, tally.are_astray, act, &name);
+                tally.messages = tally.messages.strict_add_signed(more);
+            }
             Turn::There(act) if !is_in_doubt(&world) => there(&world, &mut tally, act),
             Turn::Renumber { pick } if !is_expunged(&world) => {
                 tally.are_astray = true;
@@ -226,14 +244,23 @@ fn run(traits: Traits, turns: &[Turn]) {
                 world.server.renumber(&names[pick % names.len()]);
             }
             Turn::There(_) | Turn::Renumber { .. } => {}
-            Turn::Sync { cut } => {
+            Turn::Sync { cut, meanwhile } => {
                 let calls = world.server.state().calls;
+                let more = Arc::new(AtomicIsize::new(0));
+                if let Some((n, act)) = meanwhile.clone() {
+                    let (store, account, are_astray) = (world.store().clone(), world.account, tally.are_astray);
+                    let (name, more) = (tally.name(), more.clone());
+                    let act = move || more.store(here(&store, account, are_astray, &act, &name), Ordering::SeqCst);
+                    world.server.state().here = Some((calls + n, Here(Box::new(act))));
+                }
                 world.server.state().cut = match cut {
                     Some((n, true)) => Cut::Before(calls + n),
                     Some((n, false)) => Cut::After(calls + n),
                     None => Cut::Never,
                 };
                 tally.are_astray &= world.sync().is_err();
+                world.server.state().here = None;
+                tally.messages = tally.messages.strict_add_signed(more.load(Ordering::SeqCst));
                 world.reopen();
                 world.assert_sound();
             }
@@ -261,6 +288,10 @@ fn kinds() -> Vec<Traits> {
     kinds
 }
 
+fn headers() -> BodyPolicy {
+    BodyPolicy { default: Bodies::Headers, ..BodyPolicy::ALL }
+}
+
 /// A few each time; `MAILTIDE_CHANCE_CASES` asks for a longer run.
 fn cases() -> u32 {
     std::env::var("MAILTIDE_CHANCE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(6)
@@ -272,9 +303,11 @@ proptest! {
     #[test]
     fn equal_messages_stay_as_many_on_every_kind_of_server(
         kind in 0..5_usize,
+        whole in any::<bool>(),
         turns in proptest::collection::vec(turn(), 1..25),
     ) {
-        run(kinds().swap_remove(kind), &turns);
+        let bodies = if whole { BodyPolicy::ALL } else { headers() };
+        run(kinds().swap_remove(kind), &bodies, &turns);
     }
 }
 
@@ -283,8 +316,13 @@ fn what_chance_found_of_equal_messages_stays_right() {
     let found: &[&[Turn]] = &[
         // Of two messages copied together one was flagged: its copy's flags were never stored.
         &[Turn::Here(Act::Flag { pick: 333 }), Turn::Here(Act::Copy { pick: 84, count: 2, to: 0 })],
+        // A copy was copied before it was upstream, and its bytes were not here: it was to be appended.
+        &[Turn::Here(Act::Copy { pick: 16, count: 1, to: 2 }), Turn::Here(Act::Copy { pick: 2, count: 1, to: 1 })],
     ];
     for turns in found {
-        kinds().into_iter().for_each(|traits| run(traits, turns));
+        for traits in kinds() {
+            run(traits.clone(), &BodyPolicy::ALL, turns);
+            run(traits, &headers(), turns);
+        }
     }
 }
