@@ -40,7 +40,9 @@ impl<R: Remote> Pass<'_, R> {
         let quick = known.cursor.uid_validity.filter(|_| known.cursor.highest_mod_seq.get() > 0);
         let quick = quick.filter(|_| self.remote.facts().qresync);
         let since = quick.map(|uid_validity| Known { uid_validity, highest_mod_seq: known.cursor.highest_mod_seq });
+        self.shut.remove(&mailbox);
         let Some(selected) = self.select_to_read(name, since).await? else {
+            self.shut.insert(mailbox);
             let all: Vec<_> = self.read(|reader| reader.bound(mailbox))?.iter().map(|bound| bound.message).collect();
             let vanishing =
                 Vanishing { mailbox, held: all.len(), messages: all, cursor: Some(known.cursor), is_suspect: false };

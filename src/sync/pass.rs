@@ -30,6 +30,8 @@ pub(super) struct Pass<'a, R> {
     pub(super) unseen: BTreeMap<MailboxId, Refusal>,
     /// One of them was selected, and then something was refused: what vanished elsewhere may be there.
     pub(super) is_half_seen: bool,
+    /// Mailboxes that could not be selected when they were last to be covered.
+    pub(super) shut: BTreeSet<MailboxId>,
     /// The status of each mailbox when it was last listed.
     pub(super) listed: BTreeMap<MailboxId, Status>,
     /// INBOX has another UIDVALIDITY, and nothing that was in it: this may be another server than it was...

@@ -129,10 +129,25 @@ impl<R: Remote> Pass<'_, R> {
     /// Arrivals that still wait are copies, or messages that were moved after the mailbox that they left was covered:
     /// that mailbox tells.
     async fn look_again(&mut self) -> Result<Vec<Vanishing>> {
-        let mut vanishing = Vec::new();
+        let (mut vanishing, mut shut) = (Vec::new(), BTreeMap::new());
         for mailbox in self.read(|reader| reader.mailboxes_of_twins(self.account))? {
             if let Some(known) = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox)) {
-                vanishing.extend(self.cover(mailbox, &RemoteName(known.remote_name)).await?);
+                let name = RemoteName(known.remote_name);
+                vanishing.extend(self.cover(mailbox, &name).await?);
+                if self.shut.contains(&mailbox) {
+                    shut.insert(mailbox, name);
+                }
+            }
+        }
+        if shut.is_empty() {
+            return Ok(vanishing);
+        }
+        // Since it was listed it may have been deleted, after its messages were moved, or got another name.
+        let (folders, gone) = self.take_listing().await?;
+        vanishing.extend(gone.into_iter().filter(|gone| shut.contains_key(&gone.mailbox)));
+        for Folder { mailbox, name, .. } in folders {
+            if shut.get(&mailbox).is_some_and(|was| *was != name) {
+                vanishing.extend(self.cover(mailbox, &name).await?);
             }
         }
         Ok(vanishing)

@@ -151,7 +151,8 @@ impl<'t, 'c> Accounting<'t, 'c> {
         let (decision, conflict) = policy::folder(FolderHere::Renamed, FolderThere::Gone);
         debug_assert_eq!(decision, FolderDecision::MadeAnew);
         for case in cases {
-            if case.arrival.is_some() || case.facts.place != Some(self.vanishing.mailbox) {
+            let has_moved = case.arrival.is_some() || case.is_elsewhere;
+            if has_moved || case.facts.place != Some(self.vanishing.mailbox) {
                 self.decide(case)?;
             }
         }

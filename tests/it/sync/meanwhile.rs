@@ -190,3 +190,89 @@ fn what_arrived_and_was_lost_with_a_new_uidvalidity_is_no_message_that_vanished(
         }
     }
 }
+
+/// Found by the soak, seed 402.
+#[test]
+fn what_others_move_out_of_a_mailbox_that_they_delete_at_any_moment_of_a_sync_is_there_once() {
+    let acts: [fn(&World); 4] = [
+        |_| {},
+        |world| world.rename("Box", "Mine"),
+        |world| world.move_message("Box", "m", "C"),
+        |world| world.flag("Box", "m", "\\Seen", ""),
+    ];
+    let mut wrong = Vec::new();
+    for traits in Traits::all() {
+        for (which, act) in acts.iter().enumerate() {
+            let mut start = World::new(traits.clone());
+            for mailbox in ["Box", "C"] {
+                start.server.create(mailbox);
+            }
+            for text in ["m", "n"] {
+                start.server.deliver("Box", text, "");
+            }
+            start.settle();
+            act(&start);
+            start.server.deliver("INBOX", "new", "");
+            start.close();
+            for n in 1.. {
+                let world = start.fork();
+                world.server.state().emptied = Some((n, "Box"));
+                // The line is cut if it was just open.
+                let _ = world.sync();
+                if world.server.state().emptied.is_some() {
+                    break;
+                }
+                // Where MOVE is COPY and EXPUNGE, who moves a message between them moves another one.
+                let is_copied = !traits.facts.r#move && !world.server.state().mailboxes["C"].messages.is_empty();
+                world.settle();
+                world.assert_sound();
+                assert_eq!(world.here(), world.there(), "act {which}, before call {n}");
+                let count = |text: &str| world.there().split([' ', '\n', '(']).filter(|word| *word == text).count();
+                if (count("m"), count("n")) != (1, 1) && !(is_copied && count("n") == 1) {
+                    wrong.push(format!("act {which}, before call {n}:\n{}", world.there()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A message comes into a mailbox that has another name here, and others move it on while that is looked at; the user puts it
+/// elsewhere before it is known that both are one.
+#[test]
+fn what_the_user_puts_elsewhere_of_a_mailbox_that_is_made_anew_is_there_once() {
+    let mut seen = 0;
+    for traits in Traits::all() {
+        let mut start = World::new(traits);
+        for mailbox in ["Box", "Zed", "C"] {
+            start.server.create(mailbox);
+        }
+        start.settle();
+        start.rename("Box", "Mine");
+        start.server.deliver("Box", "m", "");
+        start.server.deliver("Zed", "n", "");
+        start.close();
+        for (moved, cut) in (1..16).flat_map(|moved| (1..10).map(move |more| (moved, moved + more))) {
+            let mut world = start.fork();
+            world.server.state().meanwhile = Some((moved, "Box", 1, "Zed"));
+            world.server.state().cut = Cut::Before(cut);
+            let _ = world.sync();
+            world.server.state().meanwhile = None;
+            world.reopen();
+            let account = world.account;
+            if world.uids("Zed", "m").is_empty() || world.read(|reader| reader.fresh_arrivals(account)).is_empty() {
+                continue;
+            }
+            seen += 1;
+            world.move_message("Zed", "m", "C");
+            world.server.state().mailboxes.retain(|name, mailbox| name != "Box" || !mailbox.messages.is_empty());
+            world.settle();
+            world.assert_sound();
+            let (here, there) = (world.here(), world.there());
+            assert_eq!(here, there, "moved before call {moved}, cut before {cut}");
+            let count = there.split([' ', '\n', '(']).filter(|word| *word == "m").count();
+            assert_eq!(count, 1, "moved before call {moved}, cut before {cut}:\n{there}");
+        }
+    }
+    assert!(seen > 0, "some cut is in time");
+}

@@ -120,6 +120,8 @@ pub struct State {
     pub then: Option<(usize, &'static str, u32, &'static str)>,
     /// Before the n-th call someone renames a mailbox that is still there.
     pub renamed: Option<(usize, &'static str, &'static str)>,
+    /// Before the n-th call someone moves all that is in a mailbox to INBOX, and deletes it.
+    pub emptied: Option<(usize, &'static str)>,
     /// Before the n-th call the user does something on the other side.
     pub here: Option<(usize, Here)>,
     /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
@@ -264,6 +266,7 @@ impl Server {
             meanwhile: None,
             then: None,
             renamed: None,
+            emptied: None,
             here: None,
             hides: BTreeMap::new(),
             leaves_out: BTreeSet::new(),
@@ -305,6 +308,7 @@ impl Server {
             meanwhile: state.meanwhile,
             then: state.then,
             renamed: state.renamed,
+            emptied: state.emptied,
             here: None,
             hides: state.hides.clone(),
             leaves_out: state.leaves_out.clone(),
@@ -400,7 +404,7 @@ impl ModelRemote {
             if !state.mailboxes.contains_key(to) {
                 state.create(to);
             }
-            if state.mailboxes[from].messages.contains_key(&uid) {
+            if state.mailboxes.get(from).is_some_and(|mailbox| mailbox.messages.contains_key(&uid)) {
                 state.move_message(from, uid, to);
             }
         }
@@ -408,6 +412,15 @@ impl ModelRemote {
             && state.mailboxes.contains_key(from)
         {
             state.rename(from, to);
+        }
+        if let Some((_, name)) = state.emptied.take_if(|(nth, _)| *nth == calls)
+            && let Some(mailbox) = state.mailboxes.get(name)
+        {
+            let uids: Vec<u32> = mailbox.messages.keys().copied().collect();
+            for uid in uids {
+                state.move_message(name, uid, "INBOX");
+            }
+            state.mailboxes.remove(name);
         }
         if let Some((_, Here(act))) = state.here.take_if(|(nth, _)| *nth == calls) {
             act();
