@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use mailtide::types::{Flags, SystemFlag};
+use mailtide::store::Verdict;
+use mailtide::types::{Flags, SystemFlag, Timestamp};
 
 use super::model_remote::{Cut, Traits};
-use super::world::World;
+use super::world::{NOW_MS, World};
 
 const FOLDERS: [&str; 3] = ["INBOX", "B", "C"];
 const FLAGS: [&str; 3] = ["\\Seen", "\\Flagged", "work"];
@@ -178,6 +179,17 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Where every mailbox was renumbered and nothing is found again, the user is asked whether that is the server it was.
+fn confirm(world: &World) {
+    world.server.state().cut = Cut::Never;
+    world.sync().expect("a sync");
+    let quarantined = world.read(|reader| reader.quarantined(world.account));
+    for mailbox in quarantined.into_iter().map(|quarantine| quarantine.mailbox) {
+        let now = Timestamp::from_unix_ms(NOW_MS);
+        world.engine().decide(mailbox, Verdict::Confirmed, now).expect("a decision");
+    }
+}
+
 fn run(traits: Traits, turns: &[Turn]) {
     let mut world = World::new(traits);
     let mut ledger = Ledger::default();
@@ -206,6 +218,7 @@ fn run(traits: Traits, turns: &[Turn]) {
             }
         }
     }
+    confirm(&world);
     world.settle();
     world.assert_sound();
     assert_eq!(world.here(), world.there());
@@ -303,6 +316,15 @@ fn what_chance_found_once_stays_right() {
             Turn::There(Act::Append { to: 0 }),
             Turn::There(Act::Copy { pick: 720, to: 0 }),
             Turn::Here(Act::Append { to: 0 }),
+        ],
+        &[
+            Turn::There(Act::Expunge { pick: 0 }),
+            Turn::There(Act::Expunge { pick: 0 }),
+            Turn::Renumber { folder: 0 },
+            Turn::Renumber { folder: 1 },
+            Turn::There(Act::Expunge { pick: 0 }),
+            Turn::There(Act::Expunge { pick: 0 }),
+            Turn::Renumber { folder: 2 },
         ],
         &[
             Turn::Here(Act::Expunge { pick: 705 }),
