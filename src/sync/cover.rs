@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use super::compare::{Difference, Sight};
 use super::identity::{self, Sought};
-use super::pass::{Pass, from, refusal};
-use super::remote::{Fingerprinted, Known, Remote, RemoteName, Scanned, Selected};
+use super::pass::{Pass, from, refusal, select};
+use super::remote::{Facts, Fingerprinted, Known, Remote, RemoteName, Scanned, Selected};
 use super::survey::between;
 use super::vanish::Vanishing;
 use super::{Error, Result};
@@ -115,7 +115,7 @@ impl<R: Remote> Pass<'_, R> {
     /// that it is gone (QUIRKS.md row 35).
     async fn select_to_read(&mut self, name: &RemoteName, known: Option<Known>) -> Result<Option<Selected>> {
         self.selected = None;
-        match refusal(self.remote.select(name, known).await)? {
+        match select(self.remote, name, known).await? {
             Ok(selected) => Ok(Some(selected)),
             Err(refused) => {
                 self.report.refused.push((name.0.clone(), refused.text));
@@ -264,7 +264,7 @@ impl<R: Remote> Pass<'_, R> {
         let newer = between(cursor.uid_next, selected.uid_next.unwrap_or(cursor.uid_next));
         let may_hide = !is_complete && selected.since.is_none() && {
             let listed = sight.scanned.iter().map(|scanned| scanned.uid).collect();
-            !newer.difference(&listed).is_empty()
+            leaves_untold(cursor, self.remote.facts()) || !newer.difference(&listed).is_empty()
         };
         if let Some(difference) = sight.difference().filter(|_| !may_hide) {
             return Ok(difference);
@@ -343,6 +343,12 @@ fn being_taken(unresolved: &[(EntryId, Evidence)]) -> BTreeSet<MessageId> {
 /// Is it the UIDVALIDITY of a server that has the same everywhere and always (DavMail, QUIRKS.md row 31)?
 pub(super) const fn tells_nothing(uid_validity: UidValidity) -> bool {
     uid_validity.get() == 1
+}
+
+/// Where mailboxes are labels of one message, it leaves one, or stays in it, by what is done in another; after acts of our own
+/// the count may be right by chance.
+pub(super) const fn leaves_untold(cursor: &Cursor, facts: &Facts) -> bool {
+    facts.labels && cursor.is_ahead
 }
 
 /// Can what happened since the cursor be told by mod-sequences? Not if the server has none, nor if they went back or

@@ -12,7 +12,7 @@ use std::io;
 
 use super::engine::{Clock, Engine};
 use super::landing::Landing;
-use super::pass::refusal;
+use super::pass::{refusal, select};
 use super::remote::{Excerpt, Fetched, MessageSink, Piece, Remote, RemoteName};
 use super::stock::Stocked;
 use super::{Error, Result};
@@ -79,12 +79,7 @@ impl<R: Remote> Hauler<'_, R> {
         self.selected = None;
         let Some(known) = self.store.read(|reader| reader.remote_mailbox(mailbox))? else { return Ok(None) };
         let name = RemoteName(known.remote_name);
-        let mut selected = refusal(self.remote.select(&name, None).await)?;
-        if selected.is_err() {
-            // Some servers say now and then that there is no such mailbox (QUIRKS.md row 35).
-            selected = refusal(self.remote.select(&name, None).await)?;
-        }
-        match selected {
+        match select(self.remote, &name, None).await? {
             Ok(selected) if known.cursor.uid_validity == Some(selected.uid_validity) => {
                 self.selected = Some((mailbox, selected.uid_validity));
                 Ok(Some(selected.uid_validity))

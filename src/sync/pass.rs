@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::covered::Covered;
 use super::engine::Clock;
 use super::names;
-use super::remote::{RefusalCode, Remote, RemoteError, RemoteName, Status};
+use super::remote::{Known, RefusalCode, Remote, RemoteError, RemoteName, Selected, Status};
 use super::{Error, Report, Result};
 use crate::store::{self, Mailbox, Origin, Reader, RemoteMailbox, Store, Txn};
 use crate::types::{
@@ -143,6 +143,18 @@ pub(super) fn from(first: RemoteUid) -> UidSet<RemoteUid> {
 /// What the server said when it refused this one request; any other failure ends the sync.
 pub(super) fn refusal<T>(answer: std::result::Result<T, RemoteError>) -> Result<std::result::Result<T, Refusal>> {
     Ok(Refusal::of(answer)?)
+}
+
+/// Selects a mailbox. Some servers say now and then that there is no such mailbox (QUIRKS.md row 35): they are asked again.
+pub(super) async fn select<R: Remote>(
+    remote: &mut R,
+    name: &RemoteName,
+    known: Option<Known>,
+) -> Result<std::result::Result<Selected, Refusal>> {
+    match refusal(remote.select(name, known).await)? {
+        Err(_) => refusal(remote.select(name, known).await),
+        selected => Ok(selected),
+    }
 }
 
 /// A request that the server refused.

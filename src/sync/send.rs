@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::cover::tells_nothing;
-use super::pass::{Pass, Refusal, Why, from, refusal};
+use super::pass::{Pass, Refusal, Why, from, refusal, select};
 use super::plan::{Item, uids};
 use super::recover::Entered;
 use super::remote::{CopyUid, RefusalCode, Remote, RemoteName};
@@ -201,7 +201,7 @@ impl<R: Remote> Pass<'_, R> {
         let known = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox));
         let Some(known) = known else { return Ok(Err(())) };
         let name = RemoteName(known.remote_name.clone());
-        let Ok(selected) = refusal(self.remote.select(&name, None).await)? else { return Ok(Err(())) };
+        let Ok(selected) = select(self.remote, &name, None).await? else { return Ok(Err(())) };
         if known.cursor.uid_validity != Some(selected.uid_validity) {
             return Ok(Err(()));
         }

@@ -9,7 +9,7 @@ use std::io;
 
 use super::Result;
 use super::compare::{Difference, Sight};
-use super::cover::{is_trusted, telling, tells_nothing};
+use super::cover::{is_trusted, leaves_untold, telling, tells_nothing};
 use super::fetch::ArrivalSink;
 use super::identity;
 use super::pass::{Pass, Refusal};
@@ -138,6 +138,8 @@ impl Plan {
         let Some(mut known) = reader.remote_mailbox(folder.mailbox)? else { return Ok(None) };
         if is_first_round {
             known.cursor = known.cursor.after_a_cut();
+        } else if leaves_untold(&known.cursor, facts) {
+            return Ok(None);
         }
         let Some((status, uid_next)) = folder.status.and_then(|status| Some((status, status.uid_next?))) else {
             return Ok(None);
