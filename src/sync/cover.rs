@@ -149,6 +149,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         self.is_familiar |= !found.is_empty();
         let uid_validity = selected.uid_validity;
+        self.renumbered.insert(mailbox);
         self.write(move |txn| txn.rematch(mailbox, uid_validity, &found))?;
         Ok(Cursor::start(Some(uid_validity)))
     }

@@ -75,6 +75,7 @@ impl Engine {
                 recognised: BTreeSet::new(),
                 covered: std::mem::take(&mut *self.covered()).lately(clock()),
                 went_back: false,
+                renumbered: BTreeSet::new(),
                 bursts: true,
             };
             let outcome = run(&mut pass).await;

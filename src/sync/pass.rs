@@ -48,6 +48,9 @@ pub(super) struct Pass<'a, R> {
     /// A mailbox was renumbered, or is what it was before: forgotten by a power cut, that could not be seen any more once as
     /// much has changed again.
     pub(super) went_back: bool,
+    /// Mailboxes whose messages were found again since the piece of the journal that is being done was planned: the UIDs in the
+    /// plan may be others' by now.
+    pub(super) renumbered: BTreeSet<MailboxId>,
     /// Whether a push may go in bursts: until something in one was refused.
     pub(super) bursts: bool,
 }

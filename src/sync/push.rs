@@ -57,6 +57,7 @@ impl<R: Remote> Pass<'_, R> {
         // where that was an act on a mailbox, else when the end is reached.
         let (mut after, mut has_waiting, mut has_done) = (start, false, false);
         for _ in 0..PIECES_MAX {
+            self.renumbered.clear();
             let Some(piece) = self.read(|reader| next_piece(reader, account, labels, after, entries_max))? else {
                 if !(has_waiting && has_done) {
                     break;

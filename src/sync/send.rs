@@ -193,6 +193,9 @@ impl<R: Remote> Pass<'_, R> {
 
     /// Selects a mailbox to change it. `Err`: not now, a pull comes first.
     pub(super) async fn select_source(&mut self, mailbox: MailboxId) -> Result<std::result::Result<(), ()>> {
+        if self.renumbered.contains(&mailbox) {
+            return Ok(Err(()));
+        }
         if self.selected == Some(mailbox) {
             return Ok(Ok(()));
         }
