@@ -1,5 +1,6 @@
 //! What people send with, at the agent's local server and at refserver's: swaks, msmtp, mutt, git send-email.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -272,6 +273,36 @@ fn git_sends_patches_by_smtp_and_by_our_sendmail() {
     }
 }
 
+/// Where getmail puts what it fetches, each message in a file.
+struct GetmailPost {
+    mail: PathBuf,
+    mda: PathBuf,
+    rc: PathBuf,
+}
+
+impl GetmailPost {
+    fn of(office: &Office, retriever: &str, server: SocketAddr, option: &str) -> Self {
+        let mail = office.folder.join("mail");
+        std::fs::create_dir(&mail).expect("a writable folder");
+        let mda = office.file("mda", &format!("#!/bin/sh\ncat > {}/$$\n", mail.display()));
+        let rc = format!(
+            "[retriever]\ntype = {retriever}\nserver = {}\nport = {}\nusername = ada\npassword = {LOCAL_PASSWORD}\n\n\
+             [destination]\ntype = MDA_external\npath = {}\nallow_root_commands = true\n\n\
+             [options]\n{option}\ndelivered_to = false\nreceived = false\nverbose = 0\n",
+            server.ip(),
+            server.port(),
+            mda.display()
+        );
+        Self { rc: office.file("getmailrc", &rc), mail, mda }
+    }
+
+    fn getmail(&self, office: &Office, getmail: &Path) -> Command {
+        let mut command = Command::new(getmail);
+        command.arg("--getmaildir").arg(&office.folder).arg("--rcfile").arg(&self.rc);
+        command
+    }
+}
+
 #[test]
 fn fetchmail_and_getmail_fetch_once_and_delete() {
     let (Some(fetchmail), Some(getmail)) = (peers::find("fetchmail"), peers::find("getmail")) else { return };
@@ -287,21 +318,11 @@ fn fetchmail_and_getmail_fetch_once_and_delete() {
     }
     office.agent.sync();
     let (host, port) = (office.agent.pop3.ip(), office.agent.pop3.port());
-    let mail = office.folder.join("mail");
-    std::fs::create_dir(&mail).expect("a writable folder");
-    let mda = office.file("mda", &format!("#!/bin/sh\ncat > {}/$$\n", mail.display()));
-    let rc = office.file(
-        "getmailrc",
-        &format!(
-            "[retriever]\ntype = SimplePOP3Retriever\nserver = {host}\nport = {port}\nusername = ada\n\
-             password = {LOCAL_PASSWORD}\n\n[destination]\ntype = MDA_external\npath = {}\nallow_root_commands = true\n\n\
-             [options]\nread_all = false\ndelivered_to = false\nreceived = false\nverbose = 0\n",
-            mda.display()
-        ),
-    );
-    let fetched = || std::fs::read_dir(&mail).expect("a folder").count();
+    let post = GetmailPost::of(&office, "SimplePOP3Retriever", office.agent.pop3, "read_all = false");
+    let (mail, mda) = (&post.mail, &post.mda);
+    let fetched = || std::fs::read_dir(mail).expect("a folder").count();
     for _ in 0..2 {
-        office.run(Command::new(&getmail).arg("--getmaildir").arg(&office.folder).arg("--rcfile").arg(&rc));
+        office.run(&mut post.getmail(&office, &getmail));
         assert_eq!(fetched(), 2, "each once, though none was deleted: their unique ids are known");
     }
     let rc = office.file(
@@ -334,23 +355,11 @@ fn getmail_fetches_by_imap_and_deletes() {
         server.append("INBOX", &[], 1_000_000_000 + number, letter);
     }
     office.agent.sync();
-    let mail = office.folder.join("mail");
-    std::fs::create_dir(&mail).expect("a writable folder");
-    let mda = office.file("mda", &format!("#!/bin/sh\ncat > {}/$$\n", mail.display()));
-    let rc = office.file(
-        "getmailrc",
-        &format!(
-            "[retriever]\ntype = SimpleIMAPRetriever\nserver = {}\nport = {}\nusername = ada\n\
-             password = {LOCAL_PASSWORD}\nmailboxes = (\"INBOX\",)\n\n[destination]\ntype = MDA_external\npath = {}\nallow_root_commands = true\n\n\
-             [options]\nread_all = false\ndelete = true\ndelivered_to = false\nreceived = false\nverbose = 0\n",
-            office.agent.imap.ip(),
-            office.agent.imap.port(),
-            mda.display()
-        ),
-    );
-    office.run(Command::new(&getmail).arg("--getmaildir").arg(&office.folder).arg("--rcfile").arg(&rc));
+    let retriever = "SimpleIMAPRetriever\nmailboxes = (\"INBOX\",)";
+    let post = GetmailPost::of(&office, retriever, office.agent.imap, "read_all = false\ndelete = true");
+    office.run(&mut post.getmail(&office, &getmail));
     let files: Vec<PathBuf> =
-        std::fs::read_dir(&mail).expect("a folder").map(|file| file.expect("a file").path()).collect();
+        std::fs::read_dir(&post.mail).expect("a folder").map(|file| file.expect("a file").path()).collect();
     assert_eq!(files.len(), 3);
     for file in files {
         let text = read_lossy(&file);
