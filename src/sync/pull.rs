@@ -95,7 +95,8 @@ impl<R: Remote> Pass<'_, R> {
     fn account_for_all(&mut self, mut vanishing: Vec<Vanishing>) -> Result<()> {
         let all = vanishing.iter().flat_map(|vanishing| vanishing.messages.iter().copied()).collect();
         self.suspect(&mut vanishing, &all)?;
-        vanishing.into_iter().try_for_each(|vanishing| self.account_for(vanishing, &all))
+        let mut lost = all.clone();
+        vanishing.into_iter().try_for_each(|vanishing| self.account_for(vanishing, &all, &mut lost))
     }
 
     /// What vanished from many mailboxes may be a mass though none of them lost many, and all that another server under the same

@@ -30,33 +30,43 @@ pub(super) struct Vanishing {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Outcome {
     gone: usize,
-    moved: usize,
+    /// Those that were found in another mailbox.
+    moved: Vec<MessageId>,
     conflicts: usize,
     is_blocked: bool,
 }
 
 impl<R: Remote> Pass<'_, R> {
     /// Accounts for what vanished from one mailbox, and moves its cursor. `all` is what vanished from any: it is no
-    /// arrival, though it may have been one before.
-    pub(super) fn account_for(&mut self, vanishing: Vanishing, all: &BTreeSet<MessageId>) -> Result<()> {
+    /// arrival, though it may have been one before. `lost` are those of it that were not found elsewhere (yet).
+    pub(super) fn account_for(
+        &mut self,
+        vanishing: Vanishing,
+        all: &BTreeSet<MessageId>,
+        lost: &mut BTreeSet<MessageId>,
+    ) -> Result<()> {
         let (account, mailbox) = (self.account, vanishing.mailbox);
         let quarantine = self.read(|reader| reader.quarantine(mailbox))?;
         if quarantine.is_some_and(|quarantine| quarantine.verdict == Verdict::Rejected) {
             let rejected = vanishing.clone();
             self.write_durably(move |txn| bring_back_upstream(txn, account, &rejected))?;
         }
-        let (all, labels) = (all.clone(), self.remote.facts().labels);
+        let (all, still_lost, labels) = (all.clone(), lost.clone(), self.remote.facts().labels);
         // What upstream did not let the user rename it would not let them make anew; and where access was only taken away it
         // would be there twice once that is given again.
         let is_anew = vanishing.cursor.is_none() && self.read(|reader| reader.is_to_be_renamed(account, mailbox))?;
-        let work = move |txn: &mut Txn<'_>| Accounting::new(txn, account, &vanishing, &all, labels)?.run();
+        let work =
+            move |txn: &mut Txn<'_>| Accounting::new(txn, account, &vanishing, (&all, &still_lost), labels)?.run();
         // What is made anew goes into the journal.
         let outcome = if is_anew { self.write_durably(work)? } else { self.write(work)? };
         self.report.gone += outcome.gone;
-        self.report.moved_in += outcome.moved;
+        self.report.moved_in += outcome.moved.len();
+        for message in &outcome.moved {
+            lost.remove(message);
+        }
         self.report.conflicts += outcome.conflicts;
         Ok(())
     }
@@ -78,8 +88,8 @@ struct Accounting<'t, 'c> {
     txn: &'t mut Txn<'c>,
     account: AccountId,
     vanishing: &'t Vanishing,
-    /// All that vanished, from any mailbox.
-    all: &'t BTreeSet<MessageId>,
+    /// What vanished, from any mailbox, and was not found elsewhere.
+    lost: &'t BTreeSet<MessageId>,
     /// A message is one thing in several mailboxes ([`super::labels`]).
     labels: bool,
     arrivals: Vec<MessageFacts>,
@@ -100,14 +110,14 @@ impl<'t, 'c> Accounting<'t, 'c> {
         txn: &'t mut Txn<'c>,
         account: AccountId,
         vanishing: &'t Vanishing,
-        all: &'t BTreeSet<MessageId>,
+        (all, lost): (&'t BTreeSet<MessageId>, &'t BTreeSet<MessageId>),
         labels: bool,
     ) -> store::Result<Self> {
         let mut arrivals = txn.reader().fresh_arrivals(account)?;
         // One whose mailbox was renumbered and that was not found again is nowhere.
         let is_there = |arrival: &MessageFacts| arrival.upstream.as_ref().is_some_and(|binding| binding.uid.is_some());
         arrivals.retain(|arrival| is_there(arrival) && !all.contains(&arrival.message));
-        Ok(Self { txn, account, vanishing, all, labels, arrivals, outcome: Outcome::default() })
+        Ok(Self { txn, account, vanishing, lost, labels, arrivals, outcome: Outcome::default() })
     }
 
     fn run(mut self) -> store::Result<Outcome> {
@@ -117,7 +127,7 @@ impl<'t, 'c> Accounting<'t, 'c> {
         }
         let mut lost = 0;
         for case in cases.iter().filter(|case| case.arrival.is_none() && case.facts.place.is_some()) {
-            let is_held = self.labels && self.txn.reader().is_held_elsewhere(case.facts.message, self.all)?;
+            let is_held = self.labels && self.txn.reader().is_held_elsewhere(case.facts.message, self.lost)?;
             lost += usize::from(!is_held);
         }
         let verdict = self.txn.reader().quarantine(self.vanishing.mailbox)?.map(|quarantine| quarantine.verdict);
@@ -242,7 +252,7 @@ impl<'t, 'c> Accounting<'t, 'c> {
             // Both put it there; or its mailbox got new UIDs, and it was not known again but by its bytes.
             self.txn.absorb_binding(message, arrival.message)?;
             self.settle_place(message)?;
-            self.outcome.moved += 1;
+            self.outcome.moved.push(message);
             return Ok(());
         }
         let (decision, conflict) = policy::message(case.here, There::Moved);
@@ -258,7 +268,7 @@ impl<'t, 'c> Accounting<'t, 'c> {
                 unreachable!("the policy never answers a move with {decision:?}")
             }
         }
-        self.outcome.moved += 1;
+        self.outcome.moved.push(message);
         self.tell(conflict, message)
     }
 
@@ -278,7 +288,7 @@ impl<'t, 'c> Accounting<'t, 'c> {
         let conflict = conflict.map(|kind| if has_bytes { kind } else { kind.without_bytes() });
         // What is elsewhere is one thing with it: only a label was taken off.
         let twins = if self.labels { self.txn.reader().twins_by_email_id(message)? } else { Vec::new() };
-        let twin = twins.into_iter().find(|twin| !self.all.contains(twin));
+        let twin = twins.into_iter().find(|twin| !self.lost.contains(twin));
         let conflict = conflict.filter(|_| twin.is_none());
         self.txn.unbind(message)?;
         if !is_anew {
