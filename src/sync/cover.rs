@@ -174,7 +174,7 @@ impl<R: Remote> Pass<'_, R> {
         let bound = self.read(|reader| reader.bound(mailbox))?;
         let sample = match tells_nothing {
             true => samples(&bound),
-            false => telling(&bound, &known.cursor).into_iter().collect(),
+            false => telling(&bound, &known.cursor, self.since),
         };
         if sample.is_empty() {
             return Ok(false);
@@ -327,11 +327,14 @@ fn samples(bound: &[Bound]) -> Vec<(RemoteUid, MessageId)> {
     places.iter().filter_map(|at| held.get(*at).copied()).collect()
 }
 
-/// The message by which a mailbox is recognised: the last one that was there when it was covered. If a server that was restored
-/// gave any UID out again, then that.
-pub(super) fn telling(bound: &[Bound], cursor: &Cursor) -> Option<(RemoteUid, MessageId)> {
-    let held = bound.iter().filter_map(|bound| Some((bound.uid?, bound.message)));
-    held.filter(|(uid, _)| *uid < cursor.uid_next).max()
+/// The messages by which a mailbox is recognised: the last one that was there when it was covered, and the last of those that we
+/// put there since; `since` is the newest message of before this round. If a server that was restored gave any UID out again, then
+/// one of these.
+pub(super) fn telling(bound: &[Bound], cursor: &Cursor, since: MessageId) -> Vec<(RemoteUid, MessageId)> {
+    let held = || bound.iter().filter_map(|bound| Some((bound.uid?, bound.message)));
+    let covered = held().filter(|(uid, _)| *uid < cursor.uid_next).max();
+    let put = held().filter(|(uid, message)| *uid >= cursor.uid_next && *message <= since).max();
+    covered.into_iter().chain(put).collect()
 }
 
 /// Messages that a move is taking away that may have got as far as to mark them.

@@ -31,8 +31,8 @@ struct Plan {
     errands: Vec<Errand>,
     /// Whether every message is scanned.
     is_whole: bool,
-    /// The message by which the mailbox is recognised.
-    telling: Option<(RemoteUid, MessageId)>,
+    /// The messages by which the mailbox is recognised.
+    telling: Vec<(RemoteUid, MessageId)>,
 }
 
 /// A mailbox on the tour.
@@ -49,8 +49,8 @@ struct Seen {
     selected: Option<Selected>,
     scanned: Vec<Scanned>,
     fetched: BTreeSet<RemoteUid>,
-    /// The message by which the mailbox is recognised.
-    shown: Option<Fingerprinted>,
+    /// The messages by which the mailbox is recognised.
+    shown: Vec<Fingerprinted>,
     /// Of those that may have come, those that are there.
     there: UidSet<RemoteUid>,
     /// How many errands were done, or refused.
@@ -69,7 +69,7 @@ impl<R: Remote> Pass<'_, R> {
             match self.read(|reader| Plan::of(reader, &folder, self.remote.facts(), outlines, self.recognises))? {
                 Some(mut plan) => {
                     if self.recognises {
-                        self.read(|reader| plan.recognise(reader, folder.mailbox))?;
+                        self.read(|reader| plan.recognise(reader, folder.mailbox, self.since))?;
                     }
                     visits.push(Visit { folder, plan, seen: Seen::default() });
                 }
@@ -110,12 +110,15 @@ impl<R: Remote> Pass<'_, R> {
     /// What was seen at a stop, taken in. `None`: it does not add up.
     fn take_visit(&mut self, visit: &Visit) -> Result<Option<Option<Vanishing>>> {
         let mailbox = visit.folder.mailbox;
-        if let (Some(shown), Some((uid, message))) = (&visit.seen.shown, visit.plan.telling)
-            && shown.uid == uid
-        {
-            if self.sought(message)?.is_some_and(|sought| identity::may_be_other(&sought, shown)) {
+        let mut is_recognised = false;
+        for (uid, message) in &visit.plan.telling {
+            let Some(shown) = visit.seen.shown.iter().find(|shown| shown.uid == *uid) else { continue };
+            if self.sought(*message)?.is_some_and(|sought| identity::may_be_other(&sought, shown)) {
                 return Ok(None);
             }
+            is_recognised = true;
+        }
+        if is_recognised {
             self.recognised.insert(mailbox);
         }
         let bound = self.read(|reader| reader.bound(mailbox))?;
@@ -146,7 +149,7 @@ impl Plan {
         };
         let bound = bound_uids(&reader.bound(folder.mailbox)?);
         let skipped = reader.skipped(folder.mailbox)?.into_iter().map(|(uid, _)| uid).collect();
-        let mut plan = Self { status, cursor: known.cursor, errands: Vec::new(), is_whole: false, telling: None };
+        let mut plan = Self { status, cursor: known.cursor, errands: Vec::new(), is_whole: false, telling: Vec::new() };
         let is_first = plan.is_first() && bound.is_empty();
         // Where UIDNEXT went back, UIDs that are known may name other messages.
         let goes_on = plan.cursor.uid_next <= uid_next && bound.last().is_none_or(|last| last < uid_next);
@@ -175,10 +178,11 @@ impl Plan {
         Ok(Some(plan))
     }
 
-    /// The message by which the mailbox is recognised is asked for as well.
-    fn recognise(&mut self, reader: &Reader<'_>, mailbox: MailboxId) -> store::Result<()> {
-        self.telling = telling(&reader.bound(mailbox)?, &self.cursor);
-        self.errands.extend(self.telling.map(|(uid, _)| Errand::Fingerprint(std::iter::once(uid).collect())));
+    /// The messages by which the mailbox is recognised are asked for as well.
+    fn recognise(&mut self, reader: &Reader<'_>, mailbox: MailboxId, since: MessageId) -> store::Result<()> {
+        self.telling = telling(&reader.bound(mailbox)?, &self.cursor, since);
+        let uids: UidSet<RemoteUid> = self.telling.iter().map(|(uid, _)| *uid).collect();
+        self.errands.extend((!uids.is_empty()).then_some(Errand::Fingerprint(uids)));
         Ok(())
     }
 
@@ -348,7 +352,7 @@ impl Guide for Surveyor {
         seen.done += 1;
         match brought {
             Ok(Brought::Scanned(scanned)) => seen.scanned.extend(scanned),
-            Ok(Brought::Fingerprinted(shown)) => seen.shown = shown.into_iter().next(),
+            Ok(Brought::Fingerprinted(shown)) => seen.shown = shown,
             Ok(Brought::Present(there)) => seen.there = there,
             Ok(Brought::Nothing | Brought::Placed(_)) => {}
             Err(_) => seen.is_unsteady = true,

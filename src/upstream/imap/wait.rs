@@ -47,8 +47,9 @@ pub(super) async fn notify(remote: &mut ImapRemote) -> Result<(), RemoteError> {
     remote.driver.notifies = true;
     let events = "(MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)";
     remote.plain(Command::new("NOTIFY", format!("NOTIFY SET STATUS (personal {events})"))).await?;
-    // How they are is no change of it.
+    // How they are is no change of it; and a status without anything in it (QUIRKS.md row 27) is nothing to be compared.
     remote.driver.take_touched();
+    remote.driver.drop_empty_news();
     Ok(())
 }
 

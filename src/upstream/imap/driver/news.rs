@@ -84,6 +84,11 @@ impl Driver {
         std::mem::take(&mut self.news)
     }
 
+    /// Forgets what was told of mailboxes without saying how they are.
+    pub(in crate::upstream::imap) fn drop_empty_news(&mut self) {
+        self.news.retain(|news| news.name.is_none() || news.messages.is_some() || news.uid_next.is_some());
+    }
+
     /// Keeps UIDs until they are asked for.
     pub(in crate::upstream::imap) fn vanish(&mut self, ranges: &[(u32, u32)]) -> Result<(), RemoteError> {
         self.vanished.extend_from_slice(ranges);
