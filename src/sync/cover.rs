@@ -58,7 +58,7 @@ impl<R: Remote> Pass<'_, R> {
         self.take_in(mailbox, &difference.new).await?;
         let after_last = |last: RemoteUid| RemoteUid::new(last.get().saturating_add(1));
         let seen = difference.last.map_or(cursor.uid_next, after_last);
-        let cursor = Cursor {
+        let covered = Cursor {
             uid_validity: Some(selected.uid_validity),
             uid_next: selected.uid_next.unwrap_or(seen),
             highest_mod_seq: selected
@@ -67,6 +67,9 @@ impl<R: Remote> Pass<'_, R> {
             messages: selected.exists,
             is_ahead: false,
         };
+        // What came into one that is out of sight was not taken in.
+        let is_in_sight = self.local_mailbox(mailbox)?.is_some_and(|local| local.name.is_some());
+        let cursor = if is_in_sight { covered } else { cursor };
         self.close(mailbox, cursor, difference.unskip, difference.vanished, bound.len())
     }
 
