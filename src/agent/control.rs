@@ -145,10 +145,7 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
                 submissions.iter().map(|submission| reports::submission(reader, name, submission, now)).collect()
             };
             let mut submissions = listed_of_any(agent, account.as_deref(), all)?;
-            let configured = known(agent, None)?.1;
-            for submission in submissions.iter_mut().filter(|submission| !configured.contains(&submission.account)) {
-                submission.strand();
-            }
+            strand(agent, &mut submissions)?;
             if let Some(after) = after {
                 submissions.sort_by_key(|submission| submission.id);
                 submissions.retain(|submission| submission.id > after);
@@ -237,11 +234,20 @@ fn entry(agent: &Agent, id: EntryId) -> Result<Entry, Failure> {
 }
 
 fn submission(agent: &Agent, id: SubmissionId) -> Result<Submission, Failure> {
-    read(&agent.common.store, |reader| {
+    let mut submission = read(&agent.common.store, |reader| {
         let submission = reader.submission(id)?.ok_or(store::Error::NoSuchRow("message in the outbox"))?;
         let name = reader.account(submission.account)?.name;
         reports::submission(reader, &name, &submission, agent.common.clock.now())
-    })
+    })?;
+    strand(agent, std::slice::from_mut(&mut submission))?;
+    Ok(submission)
+}
+
+/// Tells of those whose account is not in the configuration.
+fn strand(agent: &Agent, submissions: &mut [Submission]) -> Result<(), Failure> {
+    let configured = known(agent, None)?.1;
+    submissions.iter_mut().filter(|one| !configured.contains(&one.account)).for_each(Submission::strand);
+    Ok(())
 }
 
 /// Changes a message in the outbox, and tells what it is then.

@@ -43,7 +43,7 @@ pub(super) async fn search(
     wanted: Wanted,
 ) -> std::result::Result<report::Found, Failure> {
     let today = InternalDate::from(agent.common.clock.now()).day();
-    let query = asked::query(&text, today).map_err(|error| Failure::not_possible(error.to_string()))?;
+    let query = asked::query(&text, today).map_err(|error| Failure::wrong(error.to_string()))?;
     let limit = wanted.limit;
     let places = {
         let agent = Arc::clone(agent);

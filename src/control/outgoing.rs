@@ -71,6 +71,9 @@ pub struct Replaced {
     pub may_have_it: Vec<String>,
 }
 
+/// Why a message is not sent whose account is not in the configuration (any more).
+pub const STRANDED: &str = "its account is not in the configuration";
+
 impl Submission {
     /// Where it stands, for people.
     pub fn standing(&self) -> String {
@@ -95,7 +98,7 @@ impl Submission {
     /// Its account is not in the configuration (any more): nothing is sent of it.
     pub fn strand(&mut self) {
         if self.next_attempt.take().is_some() {
-            self.last_error = Some("its account is not in the configuration".to_owned());
+            self.last_error = Some(STRANDED.to_owned());
         }
     }
 

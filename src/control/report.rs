@@ -33,8 +33,9 @@ pub struct Unconfigured {
 impl Unconfigured {
     /// What a sync of everything leaves of it.
     pub fn not_synced(&self) -> SyncedAccount {
-        let (name, error) = (self.name.clone(), Some(self.to_string()));
-        SyncedAccount { name, complete: false, state: State::Offline, error, left: Left::default() }
+        let left = Left { journal_waiting: self.changes, outbox_waiting: self.messages, ..Left::default() };
+        let (name, error) = (self.name.clone(), Some("it is not in the configuration".to_owned()));
+        SyncedAccount { name, complete: false, state: State::Offline, error, left }
     }
 }
 

@@ -228,11 +228,16 @@ impl backend::Upload for Intake {
         if self.hops.too_many() {
             return Err(Refusal::permanent(554, "5.4.6", "Too many servers on the way: the message goes in circles"));
         }
-        let full_places = self.full_places()?;
+        let mut full_places = self.full_places()?;
         if let (None, Some(lack)) = (&self.to_relay, full_places.values().min())
             && full_places.len() == self.bound.mailboxes.len()
         {
             return Err(lack.refusal());
+        }
+        // One answer stands for all of them, so who was promised a place and is just full gets this one message more. LMTP
+        // answers for each.
+        if self.bringer.role != Role::Lmtp {
+            full_places.retain(|_, lack| *lack == Lack::Ever);
         }
         let is_checked = self.checked.is_some();
         let advice = self.check()?;

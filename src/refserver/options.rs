@@ -30,7 +30,7 @@ pub struct Arguments {
     /// Where mail, users and the certificate are kept
     #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// A file with the same settings, and more
+    /// A file with the same settings but --quota, and more
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// IMAP with STARTTLS (port 0 picks a free one)

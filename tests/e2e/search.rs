@@ -92,7 +92,7 @@ fn mail_is_found_without_the_index_with_it_and_without_a_connection() {
     assert!(shown.contains("carol@home.example") && shown.contains("The agenda: 会議の資料"), "{shown}");
     assert!(agent.ctl_ok(&["search", "absent"]).contains("Nothing found"));
     for (arguments, code, expected) in [
-        (&["search", "form:bob"][..], 1, "there is no key \"form\""),
+        (&["search", "form:bob"][..], 64, "there is no key \"form\""),
         (&["search"], 64, "QUERY"),
         (&["search", "--mailbox", "Nowhere", "x"], 64, "Nowhere"),
     ] {

@@ -195,6 +195,14 @@ fn a_full_mailbox_takes_no_more_until_there_is_room() {
     let said = talk(&mut session, &format!("MAIL FROM:<x@there.example>\r\n{to_bob}{long}"));
     assert!(said.ends_with("\r\n452 4.2.2 The mailbox is full\r\n"), "nobody has it: {said}");
     assert_eq!(post.inbox("bob").len(), 2);
+    // Of two one answer is all that can be said, even to a sender who takes no report: who was not full gets it once more.
+    let both = "RCPT TO:<alice@here.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n";
+    let said = talk(&mut session, &format!("MAIL FROM:<>\r\n{both}{long}"));
+    assert!(said.contains("\r\n250 2.0.0"), "{said}");
+    assert_eq!((post.inbox("alice").len(), post.inbox("bob").len()), (1, 3));
+    let said = talk(&mut session, &format!("MAIL FROM:<>\r\n{both}{sent}"));
+    assert!(said.contains("\r\n452 4.2.2 The mailbox is full\r\n"), "now it is: {said}");
+    assert_eq!((post.inbox("alice").len(), post.inbox("bob").len()), (2, 3));
     assert!(check(store).expect("readable").is_empty());
 }
 

@@ -14,8 +14,7 @@ use crate::cli::acts::Acts;
 use crate::cli::failure::Failure;
 use crate::cli::screen::Screen;
 use crate::control::Request;
-use crate::control::outgoing::Flushed;
-use crate::control::outgoing::Submission;
+use crate::control::outgoing::{Flushed, STRANDED, Submission};
 use crate::net::Clock;
 use crate::types::{SubmissionId, Timestamp, limits};
 
@@ -168,6 +167,9 @@ async fn steer(
                 Request::OutboxCancel { .. } => "",
                 _ if submission.state == "being-edited" => {
                     "; it is being edited, and does not go out before that is over"
+                }
+                _ if submission.last_error.as_deref() == Some(STRANDED) => {
+                    "; but its account is not in the configuration"
                 }
                 _ => "",
             };
