@@ -240,14 +240,15 @@ impl<R: Remote> Pass<'_, R> {
                     Brought::Placed(told) => told,
                     Brought::Nothing | Brought::Scanned(_) | Brought::Fingerprinted(_) | Brought::Present(_) => None,
                 };
-                let told = told.filter(|told| told.uid_validity == Some(evidence.target_uid_validity));
                 let done = match told {
-                    Some(told) => {
+                    Some(told) if told.uid_validity == Some(evidence.target_uid_validity) => {
                         self.refresh(&mut evidence, moves)?;
                         self.landed_as_told(carrier, &evidence, &told, &items, false).await?
                     }
                     // The line is cut: it is found out by the next sync.
-                    None if !is_over => return Ok((Did::Nothing, false)),
+                    _ if !is_over => return Ok((Did::Nothing, false)),
+                    // The target was numbered anew.
+                    Some(_) => self.resolve(carrier, &evidence).await?,
                     None => self.resolve_untold(carrier, &evidence).await?,
                 };
                 self.count(done.len(), moves);

@@ -10,8 +10,8 @@ use super::pass::{Pass, Refusal, Why, from, refusal, select};
 use super::plan::{Item, uids};
 use super::recover::Entered;
 use super::remote::{CopyUid, RefusalCode, Remote, RemoteName};
-use crate::journal::Evidence;
 use crate::journal::entry::EvidenceSource;
+use crate::journal::{Evidence, Made, intent};
 use crate::merge::ConflictKind;
 use crate::store::{self, Landed};
 use crate::types::mutant::mutant;
@@ -91,7 +91,9 @@ impl<R: Remote> Pass<'_, R> {
             Ok(Some(told)) if told.uid_validity == Some(target.uid_validity) => {
                 self.landed_as_told(carrier, &evidence, &told, items, by_copy).await?
             }
-            Ok(_) => self.resolve_untold(carrier, &evidence).await?,
+            // The target was numbered anew.
+            Ok(Some(_)) => self.resolve(carrier, &evidence).await?,
+            Ok(None) => self.resolve_untold(carrier, &evidence).await?,
             Err(refused) => {
                 // A MOVE may have got half way (RFC 6851 section 4.3 asks for all or nothing, of COPY and of MOVE each).
                 let done: BTreeSet<MessageId> = self.resolve(carrier, &evidence).await?.into_iter().collect();
@@ -123,7 +125,17 @@ impl<R: Remote> Pass<'_, R> {
             Err(()) => return self.resolve(carrier, evidence).await,
         };
         let mut copied = evidence.clone();
-        let is_there = |message: MessageId| uid_of.get(&message).is_some_and(|uid| there.contains(*uid));
+        let sources = self.read(|reader| {
+            let made =
+                |message| reader.entries_about(message).map(|about| Some((message, intent(&about, message)?.made)));
+            evidence.messages.iter().map(|(message, ..)| made(*message)).collect::<store::Result<Vec<_>>>()
+        })?;
+        let sources: BTreeMap<MessageId, Made> = sources.into_iter().flatten().collect();
+        // Of what a copy was made of; where that is not known any more it is looked for.
+        let is_there = |message: MessageId| match sources.get(&message) {
+            Some(Made::Copied { from }) => uid_of.get(from).is_none_or(|uid| there.contains(*uid)),
+            Some(Made::Before | Made::Appended) | None => true,
+        };
         copied.flags = evidence
             .messages
             .iter()
