@@ -156,7 +156,7 @@ fn who_connects_in_the_first_moment_is_let_in() {
 fn what_waits_of_an_account_that_left_the_configuration_is_told() {
     let server = RefServer::with_users(&["ada", "bob"]);
     let text = |user| Account::at(&server, user, server.address("imap")).text();
-    let agent = Agent::started(&text("ada"));
+    let mut agent = Agent::started(&text("ada"));
     agent.sync();
     agent.ctl_ok(&["offline"]);
     agent.login("ada").append("INBOX", &[], 0, b"Subject: waits\r\n\r\n");
@@ -173,6 +173,15 @@ fn what_waits_of_an_account_that_left_the_configuration_is_told() {
     assert!(agent.ctl_ok(&["journal", "list"]).contains("INBOX"));
     assert_eq!(agent.ctl(&["sync", "--wait"]).code, 75);
     assert_eq!(agent.ctl(&["doctor"]).code, 75);
+    let id = agent.ctl_json(&["outbox", "list", "--json"])[0]["id"].to_string();
+    for act in [&["outbox", "release", &id][..], &["outbox", "later", &id, "0s"]] {
+        let said = agent.ctl_ok(act);
+        assert!(said.contains("its account is not in the configuration"), "{said}");
+    }
+    agent.stop();
+    let once = agent.once();
+    assert!(once.code == 75 && once.err.contains("\"ada\" is not in the configuration"), "{once:?}");
+    agent.start();
     agent.configure(&text("ada"));
     wait_until("the account to be back", SOON, || agent.status()["unconfigured"] == serde_json::json!([]));
 }
