@@ -52,10 +52,9 @@ impl<R: Remote> Pass<'_, R> {
         let (vanished, left) = self.survey(changed).await?;
         vanishing.extend(vanished);
         for folder in left.into_iter().chain(restless) {
-            let refused = self.report.refused.len();
             match self.cover(folder.mailbox, &folder.name).await? {
                 Some(vanished) => vanishing.push(vanished),
-                None if self.report.refused.len() > refused => {}
+                None if self.shut.contains(&folder.mailbox) || self.unseen.contains_key(&folder.mailbox) => {}
                 None => self.covered.note(folder.mailbox, folder.status, self.now()),
             }
         }
