@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::compare::{Difference, Sight};
 use super::identity::{self, Sought};
-use super::pass::{Pass, from, refusal};
+use super::pass::{Pass, from, refusal, select};
 use super::remote::{Facts, Fingerprinted, Known, Remote, RemoteName, Scanned, Selected};
 use super::survey::between;
 use super::vanish::Vanishing;
@@ -118,7 +118,7 @@ impl<R: Remote> Pass<'_, R> {
     /// that it is gone (QUIRKS.md row 35).
     async fn select_to_read(&mut self, name: &RemoteName, known: Option<Known>) -> Result<Option<Selected>> {
         self.selected = None;
-        match refusal(self.remote.select(name, known).await)? {
+        match select(self.remote, name, known).await? {
             Ok(selected) => Ok(Some(selected)),
             Err(refused) => {
                 self.report.refused.push((name.0.clone(), refused.text));

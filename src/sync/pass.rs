@@ -8,6 +8,7 @@ use super::names;
 use super::remote::{Known, RefusalCode, Remote, RemoteError, RemoteName, Selected, Status};
 use super::{Error, Report, Result};
 use crate::store::{self, Mailbox, Origin, Reader, RemoteMailbox, Store, Txn};
+use crate::types::mutant::mutant;
 use crate::types::{
     AccountId, BodyPolicy, FolderFilter, MailboxId, MailboxName, MessageId, RemoteUid, Timestamp, UidSet, UidValidity,
 };
@@ -155,7 +156,7 @@ pub(super) async fn select<R: Remote>(
     known: Option<Known>,
 ) -> Result<std::result::Result<Selected, Refusal>> {
     match refusal(remote.select(name, known).await)? {
-        Err(_) => refusal(remote.select(name, known).await),
+        Err(_) if !mutant!(RefusedIsGone) => refusal(remote.select(name, known).await),
         selected => Ok(selected),
     }
 }

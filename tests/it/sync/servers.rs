@@ -534,6 +534,26 @@ fn a_mailbox_that_is_said_not_to_exist_while_an_act_is_looked_for_doubles_nothin
     }
 }
 
+/// Found by the simulator, seed 125761: the mailbox into which it had been moved upstream was the one that was refused.
+#[test]
+fn what_both_sides_moved_is_there_once_though_a_mailbox_is_said_not_to_exist() {
+    for traits in Traits::all() {
+        for selects in 0..8 {
+            let world = with_mail(traits.clone());
+            world.server.create("Old");
+            world.settle();
+            world.delete("Old");
+            world.move_message("INBOX", "m", "B");
+            world.server.move_message("INBOX", 2, "Old");
+            world.server.state().denies_after = Some(selects);
+            world.settle();
+            assert_eq!(world.there(), "B: m\nINBOX: x y\nOld:", "SELECT {selects} denied");
+            assert_eq!(world.here(), world.there(), "SELECT {selects} denied");
+            world.assert_sound();
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_looked_for_is_not_done_again() {
     let world = with_mail(Traits::plain());
