@@ -237,8 +237,8 @@ impl State {
     fn sync(&mut self) -> Result<()> {
         if self.is_unsynced {
             settle::sync(self.checkpoints.log())?;
-            self.is_unsynced = false;
             self.fate.at(Moment::AfterContent { durable: true })?;
+            self.is_unsynced = false;
         }
         Ok(())
     }

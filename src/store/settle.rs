@@ -54,8 +54,8 @@ impl Log {
         if *is_unsynced {
             contents.sync()?;
             sync(&self.path)?;
-            *is_unsynced = false;
             self.fate.at(Moment::Settled)?;
+            *is_unsynced = false;
         }
         Ok(())
     }

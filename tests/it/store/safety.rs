@@ -356,6 +356,32 @@ fn what_a_mail_client_was_shown_survives_a_power_cut() {
     }
 }
 
+/// Lets no sync of what was committed succeed.
+struct Unsettled;
+
+impl Fate for Unsettled {
+    fn at(&self, moment: Moment) -> Result<(), Error> {
+        match moment {
+            Moment::Settled | Moment::AfterContent { durable: true } => Err(Error::Closed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Found by the simulator, seed 119918: who asked once more after that was shown what the power cut took away.
+#[test]
+fn what_could_not_be_synced_is_shown_to_nobody_who_asks_again_either() {
+    let place = Place::new();
+    let store = Store::open_under(place.folder.path(), &Place::options(Executor::Inline), now(), Arc::new(Unsettled));
+    let store = store.expect("a store");
+    let account = place.account(&store, "me");
+    let inbox = place.inbox(&store, account);
+    place.append(&store, Origin::Upstream, inbox, &message(1, 1000), "");
+    for _ in 0..3 {
+        assert!(matches!(store.show(|reader| reader.open(inbox)), Err(Error::Closed)));
+    }
+}
+
 #[test]
 fn equal_bytes_are_stored_once() {
     let (place, store, _, inbox) = Place::with_inbox(Executor::Inline);
