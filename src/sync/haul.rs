@@ -97,7 +97,7 @@ impl<R: Remote> Hauler<'_, R> {
         let uids: UidSet<RemoteUid> = absent.iter().map(|absent| absent.uid).collect();
         let mut sink = Taking::new(self.store);
         let answer = self.remote.fetch(&uids, &mut sink).await;
-        let taken = std::mem::take(&mut sink.taken);
+        let taken = sink.into_taken();
         let came = |absent: &&Absent| taken.iter().any(|(uid, _)| *uid == absent.uid);
         let missing: Vec<Absent> = absent.iter().filter(|absent| !came(absent)).cloned().collect();
         if let Some(mailbox) = absent.first().map(|absent| absent.mailbox) {
@@ -195,7 +195,7 @@ impl<R: Remote> Hauler<'_, R> {
     ) -> Result<Vec<Option<StoredContent>>> {
         let mut sink = Taking::new(self.store);
         let answer = self.remote.excerpts(&excerpts(wanted), &mut sink).await;
-        let mut taken = std::mem::take(&mut sink.taken);
+        let mut taken = sink.into_taken();
         let mut came = Vec::new();
         for one in wanted {
             let place = taken.iter().position(|(uid, _)| *uid == one.absent.uid);
@@ -254,14 +254,18 @@ fn excerpts(wanted: &[SectionOf<'_>]) -> Vec<Excerpt> {
 }
 
 /// Takes in whole contents.
-struct Taking {
+pub(super) struct Taking {
     landing: Landing,
     taken: Vec<(RemoteUid, StoredContent)>,
 }
 
 impl Taking {
-    fn new(store: &Store) -> Self {
+    pub(super) fn new(store: &Store) -> Self {
         Self { landing: Landing::new(store), taken: Vec::new() }
+    }
+
+    pub(super) fn into_taken(self) -> Vec<(RemoteUid, StoredContent)> {
+        self.taken
     }
 }
 

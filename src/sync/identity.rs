@@ -58,6 +58,13 @@ pub fn is_alike(one: &Sought, other: &Sought) -> bool {
     Key::of_sought(one) == Key::of_sought(other) && one.fields.iter().any(|field| !field.is_empty())
 }
 
+/// Is it only the size that tells the two apart? Then the bytes decide: servers lie about sizes (QUIRKS.md row 14).
+pub fn differ_in_size_alone(one: &Sought, other: &Sought) -> bool {
+    let is_at_one_time = one.internal_date.unix_seconds() == other.internal_date.unix_seconds();
+    let is_alike = one.fields == other.fields && one.fields.iter().any(|field| !field.is_empty());
+    one.size_bytes != other.size_bytes && is_at_one_time && is_alike
+}
+
 /// Is what the server shows certainly another message? By Message-ID, or by Date and Subject where one has none.
 pub fn is_other(sought: &Sought, shown: &Fingerprinted) -> bool {
     let theirs = shown_fields(shown);

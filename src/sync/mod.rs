@@ -21,6 +21,7 @@ mod catch;
 mod compare;
 mod cover;
 mod covered;
+mod doubt;
 pub mod engine;
 mod fetch;
 mod folders;

@@ -60,6 +60,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         if !vanishing.is_empty() {
             self.catch_up().await?;
+            self.settle_doubts(&vanishing).await?;
         }
         if self.is_half_seen {
             // What vanished is accounted for when it is known what arrived.
@@ -70,6 +71,7 @@ impl<R: Remote> Pass<'_, R> {
             let vanished = self.look_again().await?;
             if !vanished.is_empty() {
                 self.catch_up().await?;
+                self.settle_doubts(&vanished).await?;
             }
             if self.is_half_seen {
                 break;

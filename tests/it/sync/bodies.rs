@@ -232,6 +232,22 @@ fn a_size_that_the_server_told_wrong_stays_as_it_was_told_and_the_bytes_have_the
     world.assert_sound();
 }
 
+/// Found by the simulator, seed 122889: by its size it was another, and was made anew.
+#[test]
+fn what_both_sides_moved_is_there_once_though_the_server_lies_about_its_size() {
+    let mut world = keeping(BodyPolicy::ALL);
+    world.bodies = only(Bodies::Headers);
+    world.server.create("C");
+    world.settle();
+    world.server.state().lies_about_sizes = true;
+    world.move_message("INBOX", "m", "B");
+    world.server.move_message("INBOX", 2, "C");
+    world.settle();
+    assert_eq!(world.there(), "B: m\nC:\nINBOX: x y");
+    assert_eq!(world.here(), world.there());
+    world.assert_sound();
+}
+
 #[test]
 fn what_is_over_the_budget_waits() {
     let mut world = keeping(only(Bodies::Headers));
