@@ -65,8 +65,12 @@ pub fn differ_in_size_alone(one: &Sought, other: &Sought) -> bool {
     one.size_bytes != other.size_bytes && is_at_one_time && is_alike
 }
 
-/// Is what the server shows certainly another message? By Message-ID, or by Date and Subject where one has none.
+/// Is what the server shows certainly another message, as far as can be told without its bytes? By EMAILID, or by Message-ID,
+/// or by Date and Subject where one has none.
 pub fn is_other(sought: &Sought, shown: &Fingerprinted) -> bool {
+    if let (Some(ours), Some(theirs)) = (&sought.email_id, &shown.email_id) {
+        return ours != theirs;
+    }
     let theirs = shown_fields(shown);
     let ours = &sought.fields;
     match (ours[0].is_empty(), theirs[0].is_empty()) {

@@ -4,7 +4,8 @@ use mailtide::store::{self, FlagChange, Origin, Txn};
 use mailtide::sync::remote::RefusalCode;
 use mailtide::types::{Flag, Flags, SystemFlag, Timestamp};
 
-use super::model_remote::{Cut, Traits};
+use super::mail;
+use super::model_remote::{Cut, Mailbox, Traits};
 use super::world::{NOW_MS, World};
 
 /// What someone does.
@@ -982,6 +983,41 @@ fn where_uidvalidity_is_always_1_a_mailbox_made_again_is_not_taken_for_the_one_b
         world.settle();
         assert_eq!(world.here(), world.there());
         assert!(world.there().contains("B: a b c"), "nothing was done to a stranger: {}", world.there());
+        world.assert_sound();
+    }
+}
+
+/// Found by the simulator, seed 126011: all messages had one Message-ID, and the UID of one was another's by then.
+#[test]
+fn where_uidvalidity_is_always_1_messages_of_one_message_id_are_told_apart_before_one_is_expunged() {
+    for object_id in [false, true] {
+        let mut traits = Traits::plain();
+        traits.facts.object_id = object_id;
+        let world = World::new(traits);
+        world.server.create("B");
+        for text in ["x", "y", "z"] {
+            world.server.deliver("B", text, "");
+        }
+        let fix = |then: &dyn Fn(&mut Mailbox)| {
+            let mut state = world.server.state();
+            let mailbox = state.mailboxes.get_mut("B").expect("a mailbox");
+            mailbox.uid_validity = 1;
+            then(mailbox);
+        };
+        let id = |text: &str| String::from_utf8(mail(text)).expect("ASCII").replace(&format!("<{text}@"), "<one@");
+        fix(&|mailbox| {
+            for (message, text) in mailbox.messages.values_mut().zip(["x", "y", "z"]) {
+                message.bytes = id(text).into_bytes();
+            }
+        });
+        world.settle();
+        world.expunge("B", "x");
+        world.server.renumber("B");
+        fix(&|_| {});
+        world.settle();
+        let there: Vec<_> = world.server.state().mailboxes["B"].messages.values().map(|it| it.bytes.clone()).collect();
+        assert_eq!(there, [id("z").into_bytes(), id("y").into_bytes()], "object_id {object_id}");
+        assert_eq!(world.journal(), Vec::<String>::new());
         world.assert_sound();
     }
 }
