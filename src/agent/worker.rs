@@ -104,13 +104,13 @@ impl<D: Dial + Clone> Worker<D> {
                 Ok(Interrupted::Done(())) => {
                     self.backoff.reset();
                     if let Err(error) = self.rest(&mut connection).await {
-                        connection = connection.filter(|_| error.asks_to_wait());
+                        connection = connection.filter(|remote| error.asks_to_wait() && !remote.is_ending());
                         self.tell_facts(connection.as_ref());
                         self.fail(&error).await;
                     }
                 }
                 Err(error) => {
-                    connection = connection.filter(|_| error.asks_to_wait());
+                    connection = connection.filter(|remote| error.asks_to_wait() && !remote.is_ending());
                     self.tell_facts(connection.as_ref());
                     self.fail(&error).await;
                 }

@@ -1,8 +1,8 @@
-//! Mailboxes that a sync had covered when it was cut: the next one goes on behind them.
+//! Mailboxes that a sync had covered when it, or what was fetched right after it, was cut: the next one goes on behind them.
 //!
 //! A server without mod-sequences tells of no mailbox that nothing changed in it, so that every sync looks into all of them. One
 //! that hangs up after so many requests (QUIRKS.md row 19) would let no sync of many mailboxes come to its end, were each begun
-//! anew.
+//! anew; and where a sync takes as many requests as are granted, what is fetched after it would never be.
 //!
 //! Rules: only a mailbox from which nothing vanished counts, and only while it is listed as it was then; what left it since shows
 //! there, and what came of it elsewhere is looked for in it like in any other that was left alone. Flags that others changed
@@ -16,14 +16,24 @@ use crate::types::{MailboxId, Timestamp};
 /// What was seen longer ago is looked at anew.
 const GOOD_FOR_MS: i64 = 10 * 60 * 1000;
 
-/// Those mailboxes, as they were listed then, and when that was.
+/// Those mailboxes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Covered(BTreeMap<MailboxId, (Status, Timestamp)>);
+pub(super) struct Covered {
+    /// As they were listed then, and when that was.
+    mailboxes: BTreeMap<MailboxId, (Status, Timestamp)>,
+    is_cut: bool,
+}
 
 impl Covered {
-    /// Those covered lately.
+    /// The line was cut.
+    pub const fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    /// Those covered lately: none of them where nothing was cut.
     pub fn lately(mut self, now: Timestamp) -> Self {
-        self.0.retain(|_, (_, at)| *at <= now && now < at.plus_ms(GOOD_FOR_MS));
+        let is_cut = std::mem::take(&mut self.is_cut);
+        self.mailboxes.retain(|_, (_, at)| is_cut && *at <= now && now < at.plus_ms(GOOD_FOR_MS));
         self
     }
 
@@ -31,13 +41,13 @@ impl Covered {
     /// of another would not show.
     pub fn note(&mut self, mailbox: MailboxId, listed: Option<Status>, now: Timestamp) {
         if let Some(listed) = listed.filter(|listed| listed.uid_next.is_some()) {
-            self.0.insert(mailbox, (listed, now));
+            self.mailboxes.insert(mailbox, (listed, now));
         }
     }
 
     /// Was it covered as it is listed now?
     pub fn has(&self, mailbox: MailboxId, listed: Option<Status>) -> bool {
-        self.0.get(&mailbox).is_some_and(|(was, _)| Some(*was) == listed)
+        self.mailboxes.get(&mailbox).is_some_and(|(was, _)| Some(*was) == listed)
     }
 }
 
@@ -59,6 +69,8 @@ mod tests {
         assert!(covered.has(mailbox, listed(2, Some(3))));
         assert!(!covered.has(mailbox, listed(1, Some(3))) && !covered.has(mailbox, listed(2, Some(4))));
         assert!(!covered.has(mailbox, None) && !covered.has(MailboxId::new(2), listed(2, None)));
+        assert!(!covered.clone().lately(now).has(mailbox, listed(2, Some(3))), "nothing was cut");
+        covered.cut();
         assert!(covered.clone().lately(now.plus_ms(GOOD_FOR_MS - 1)).has(mailbox, listed(2, Some(3))));
         assert!(!covered.clone().lately(now.plus_ms(GOOD_FOR_MS)).has(mailbox, listed(2, Some(3))));
         assert!(!covered.lately(now.plus_ms(-1)).has(mailbox, listed(2, Some(3))));

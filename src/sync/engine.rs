@@ -24,7 +24,7 @@ pub struct Engine {
     account: AccountId,
     filter: FolderFilter,
     bodies: BodyPolicy,
-    /// What the last sync covered, if it was cut.
+    /// What the last sync covered.
     covered: Arc<Mutex<Covered>>,
 }
 
@@ -81,8 +81,9 @@ impl Engine {
             let outcome = run(&mut pass).await;
             let went_back = pass.went_back;
             if outcome.is_err() {
-                *self.covered() = pass.covered;
+                pass.covered.cut();
             }
+            *self.covered() = pass.covered;
             if round.has_pushed() || went_back {
                 // What was done must not be forgotten: done again by UID, it may hit what a restored server gave that UID.
                 self.store.settle()?;
@@ -100,7 +101,7 @@ impl Engine {
         Ok(())
     }
 
-    fn covered(&self) -> MutexGuard<'_, Covered> {
+    pub(super) fn covered(&self) -> MutexGuard<'_, Covered> {
         self.covered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -52,7 +52,7 @@ impl Waiting {
 }
 
 impl Engine {
-    /// Fetches some of what the user or the configuration wants. Ends early where `is_urgent` says that something else has
+    /// Fetches some of what the user or the configuration wants, after a sync. Ends early where `is_urgent` says that something else has
     /// to be done.
     pub async fn stock<R: Remote>(
         &self,
@@ -61,8 +61,11 @@ impl Engine {
         is_urgent: &(dyn Fn() -> bool + Sync),
     ) -> Result<Stocked> {
         let mut hauler = self.hauler(remote, clock, false)?;
-        hauler.stock(is_urgent).await?;
-        Ok(hauler.hauled)
+        let outcome = hauler.stock(is_urgent).await;
+        if outcome.is_err() {
+            self.covered().cut();
+        }
+        outcome.map(|()| hauler.hauled)
     }
 
     /// What was fetched today.

@@ -84,6 +84,11 @@ impl ImapRemote {
         }
     }
 
+    /// Did the server say goodbye? What it answers before it hangs up may be no more than that it asks to wait (QUIRKS.md row 19).
+    pub const fn is_ending(&self) -> bool {
+        self.driver.is_ending()
+    }
+
     /// Has the server tell of every mailbox by itself, to whoever waits. Once on a connection.
     pub async fn notify(&mut self) -> Result<(), RemoteError> {
         wait::notify(self).await

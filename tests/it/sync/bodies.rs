@@ -13,7 +13,7 @@ use mailtide::types::{Bodies, BodyPolicy, LocalUid, Timestamp};
 use super::mail;
 use super::model_remote::{Cut, Traits};
 use super::policy;
-use super::world::{World, block_on};
+use super::world::{NOW_MS, World, block_on};
 
 fn clock() -> Timestamp {
     Timestamp::from_unix_ms(1_700_000_000_000)
@@ -99,6 +99,39 @@ fn a_mailbox_that_is_said_not_to_exist_when_its_bodies_are_wanted_is_asked_for_a
     world.bodies = BodyPolicy::ALL;
     world.server.state().denies_after = Some(0);
     assert_eq!(stock(&world).messages, 3);
+}
+
+/// Found by the simulator, seed 114493: a server that hangs up at every twentieth FETCH, of which each sync took nineteen.
+#[test]
+fn after_a_cut_of_the_bodies_alone_what_was_covered_is_not_looked_at_again() {
+    let mut world = World::new(Traits::plain());
+    world.bodies = only(Bodies::Headers);
+    world.server.create("B");
+    for mailbox in ["INBOX", "B"] {
+        world.server.deliver(mailbox, "m", "");
+    }
+    world.settle();
+    world.bodies = BodyPolicy::ALL;
+    let engine = world.engine();
+    let entered = |world: &World| world.server.state().entered;
+    let sync = |looks: bool| {
+        let before = entered(&world);
+        world.sync_with(&engine, NOW_MS).expect("a sync");
+        assert_eq!(entered(&world) > before, looks);
+    };
+    let stock = || {
+        let mut remote = world.server.connect();
+        block_on(engine.stock(&mut remote, &clock, &|| false))
+    };
+    sync(true);
+    let calls = world.server.state().calls;
+    world.server.state().cut = Cut::Before(calls + 2);
+    stock().expect_err("the FETCH is cut");
+    world.server.state().cut = Cut::Never;
+    sync(false);
+    assert_eq!(stock().expect("a turn").messages, 2);
+    sync(true);
+    world.assert_sound();
 }
 
 #[test]

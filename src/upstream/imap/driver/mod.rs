@@ -97,6 +97,11 @@ impl Driver {
         self.sent
     }
 
+    /// Did the server say goodbye?
+    pub(super) const fn is_ending(&self) -> bool {
+        self.goodbye.is_some()
+    }
+
     pub(super) fn host(&self) -> &str {
         &self.host
     }
