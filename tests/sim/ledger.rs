@@ -29,6 +29,8 @@ pub struct Entry {
     pub is_unwanted: bool,
     /// Someone moved it.
     pub is_moved: bool,
+    /// It may be made anew where it was moved.
+    pub is_made_anew: bool,
     /// Each change of a flag, in order.
     pub flags: BTreeMap<String, Vec<(Side, bool)>>,
     /// Something happened by which more than one outcome is right for its flags and its place.
@@ -75,6 +77,7 @@ impl Ledger {
             deleted: 0,
             is_unwanted: false,
             is_moved: false,
+            is_made_anew: false,
             flags: BTreeMap::new(),
             is_contested: false,
             must_be_recoverable: false,
@@ -116,6 +119,13 @@ impl Entry {
     pub fn may_be_one_more(&mut self) {
         self.most += 1;
         self.most_made += 1;
+    }
+
+    /// Once, however often that is seen.
+    pub fn may_be_made_anew(&mut self) {
+        if !std::mem::replace(&mut self.is_made_anew, true) {
+            self.may_be_one_more();
+        }
     }
 
     pub fn copied(&mut self, is_certain: bool) {

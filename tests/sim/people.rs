@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use mailtide::imap::server::Capability;
 use mailtide::journal::Op;
-use mailtide::refserver::faults::Quirk;
-use mailtide::types::{BodyPolicy, MailboxName};
+use mailtide::types::{FolderFilter, MailboxName};
 
 use super::client::{Answer, Client, Law};
 use super::ledger::Side;
@@ -242,6 +241,7 @@ impl World {
         if let Some(entry) = self.ledger.entry(picked.number).filter(|_| is_undone) {
             entry.may_be_one_more();
         }
+        self.allow_for_what_is_hidden(self.people[who].account);
         self.expect_again();
     }
 
@@ -255,6 +255,7 @@ impl World {
         }
         self.tell(who, &format!("copies message {} from {} to {to}", picked.number, self.selected(who)));
         let in_doubt = self.is_in_doubt(who) || (is_here && self.is_taken_away(who, picked.number));
+        let is_filed = to == "Sent" && self.is_to_be_filed(who, picked.number);
         let flags = self.flags_of(who, picked.uid);
         let answer = self.client(who, |client, now| client.command(now, &format!("UID COPY {} \"{to}\"", picked.uid)));
         let copied = match &answer {
@@ -269,7 +270,7 @@ impl World {
             // While an answer of the agent's is lost, nobody can tell another's copy from its own.
             match has_labels {
                 true => entry.is_contested = true,
-                false => entry.copied(copied && !in_doubt && !may_go),
+                false => entry.copied(copied && !in_doubt && !may_go && !is_filed),
             }
         }
         if let Answer::Ok(text) = answer
@@ -429,15 +430,47 @@ impl World {
         there.contains(&number) && !here.contains(&number)
     }
 
-    /// Does someone at the server move mail to where the agent does not know it again? To what is not mirrored, or, where the server
-    /// lies about sizes, to where only the header is fetched of what comes.
+    /// Was the message sent, and is its copy not in Sent yet? What comes there with its Message-ID is taken for that, since providers
+    /// write all else anew.
+    fn is_to_be_filed(&self, who: usize, number: u32) -> bool {
+        let is_sent = self.ledger.sent.iter().any(|sent| sent.number == number);
+        is_sent && {
+            let account = self.server.account(USERS[self.people[who].account]);
+            self.server.running.is_none() || !quiet::numbers_in(self.server.store(), account, "Sent").contains(&number)
+        }
+    }
+
+    /// What was put where the agent does not look is gone for it: where the user moved that here, it is made anew, as the policy
+    /// has it (moved here, expunged there). Then there is one more.
+    pub fn allow_for_what_is_hidden(&mut self, account: usize) {
+        let choice = self.agent.choice(account);
+        if choice.folders == FolderFilter::all() || self.server.running.is_none() {
+            return;
+        }
+        let (store, theirs) = (self.server.store(), self.server.account(USERS[account]));
+        let (mut seen, mut hidden) = (BTreeSet::new(), BTreeSet::new());
+        for mailbox in store.read(|reader| reader.mailboxes(theirs)).expect("mailboxes") {
+            let Some(name) = mailbox.name else { continue };
+            let numbers = quiet::numbers_in(store, theirs, name.as_str());
+            if choice.folders.includes(&name) { seen.extend(numbers) } else { hidden.extend(numbers) }
+        }
+        let life = self.agent.life.as_ref().filter(|_| !self.agent.is_dead());
+        let moved = life.map(|life| quiet::numbers_to_be_moved(&life.store, life.account(account)));
+        for number in hidden.difference(&seen) {
+            let Some(entry) = self.ledger.entry(*number) else { continue };
+            // Of an agent that does not run it is not known what it has still to do.
+            if moved.as_ref().map_or(entry.is_moved, |moved| moved.contains(number)) {
+                entry.may_be_made_anew();
+            }
+        }
+    }
+
+    /// Does someone at the server move mail to where the agent does not know it again, for it is not mirrored?
     fn is_out_of_sight(&self, who: usize, to: &str) -> bool {
         let person = &self.people[who];
         let choice = self.agent.choice(person.account);
-        let has_names = self.server.faults.capabilities(self.server.capabilities).has(Capability::ObjectId);
-        let is_header_known = self.server.faults.has(Quirk::SizeLies) && !has_names;
         let is_mirrored = MailboxName::parse(to).is_ok_and(|name| choice.folders.includes(&name));
-        person.side == Side::There && (!is_mirrored || (is_header_known && choice.bodies != BodyPolicy::ALL))
+        person.side == Side::There && !is_mirrored
     }
 
     /// Has someone at the server taken the message out of the folder in which this person still sees it? If it was put where a

@@ -225,6 +225,17 @@ pub fn numbers_in(store: &Store, account: AccountId, folder: &str) -> BTreeSet<u
     messages.filter_map(|message| mail::number_of(&bytes(store, message.content?))).collect()
 }
 
+/// The messages that the agent has still to move upstream.
+pub fn numbers_to_be_moved(store: &Store, account: AccountId) -> BTreeSet<u32> {
+    let entries = store.read(|reader| reader.entries(account)).expect("a journal");
+    let moves = entries.iter().filter(|entry| matches!(entry.op, Op::Move { .. }));
+    let contents = moves.flat_map(|entry| &entry.open).filter_map(|message| {
+        let facts = store.read(|reader| reader.message_facts(*message)).expect("a message");
+        facts?.content
+    });
+    contents.filter_map(|content| mail::number_of(&bytes(store, content))).collect()
+}
+
 /// The flags that both sides can have.
 fn kept(world: &World, flags: &Flags) -> String {
     match world.server.faults.has(Quirk::FewKeywords) {

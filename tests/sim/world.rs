@@ -440,6 +440,7 @@ impl World {
         folders.exclude =
             exclude.into_iter().flat_map(|name| [Glob::new(name), Glob::new(&format!("{name}/*"))]).collect();
         self.agent.choose(account, Choice { folders, ..self.agent.choice(account) }).await;
+        self.allow_for_what_is_hidden(account);
     }
 
     /// An account is taken out of the configuration, or back into it.
