@@ -256,6 +256,7 @@ impl World {
         self.tell(who, &format!("copies message {} from {} to {to}", picked.number, self.selected(who)));
         let in_doubt = self.is_in_doubt(who) || (is_here && self.is_taken_away(who, picked.number));
         let is_filed = to == "Sent" && self.is_to_be_filed(who, picked.number);
+        let goes_along = self.goes_along(who, picked.number);
         let flags = self.flags_of(who, picked.uid);
         let answer = self.client(who, |client, now| client.command(now, &format!("UID COPY {} \"{to}\"", picked.uid)));
         let copied = match &answer {
@@ -270,7 +271,7 @@ impl World {
             // While an answer of the agent's is lost, nobody can tell another's copy from its own.
             match has_labels {
                 true => entry.is_contested = true,
-                false => entry.copied(copied && !in_doubt && !may_go && !is_filed),
+                false => entry.copied(copied && !in_doubt && !may_go && !is_filed && !goes_along),
             }
         }
         if let Answer::Ok(text) = answer
@@ -438,6 +439,18 @@ impl World {
             let account = self.server.account(USERS[self.people[who].account]);
             self.server.running.is_none() || !quiet::numbers_in(self.server.store(), account, "Sent").contains(&number)
         }
+    }
+
+    /// Is the message marked to be expunged where someone at the server copies it? The copy is marked as well (RFC 3501 section 6.4.7).
+    /// Without UIDPLUS all that is marked goes by the EXPUNGE that follows, and between the last look at what is marked and that
+    /// nothing can be asked for: RFC 3501 has no EXPUNGE of some, nor one that depends on what is there.
+    fn goes_along(&self, who: usize, number: u32) -> bool {
+        let person = &self.people[who];
+        if self.tells_copies() || person.side == Side::Here || self.server.running.is_none() {
+            return false;
+        }
+        let account = self.server.account(USERS[person.account]);
+        quiet::numbers_marked_in(self.server.store(), account, &self.selected(who)).contains(&number)
     }
 
     /// What was put where the agent does not look is gone for it: where the user moved that here, it is made anew, as the policy

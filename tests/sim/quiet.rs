@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mailtide::journal::{Entry, Op, State};
 use mailtide::refserver::faults::Quirk;
 use mailtide::store::{Origin, Store, Verdict, With, check};
-use mailtide::types::{AccountId, Flags, LocalUid, MessageId, UidSet};
+use mailtide::types::{AccountId, Flags, LocalUid, MessageId, SystemFlag, UidSet};
 
 use super::ledger::Side;
 use super::mail;
@@ -215,6 +215,15 @@ fn snapshot(world: &World, store: &Store, account: AccountId) -> Snapshot {
 
 /// The messages in one mailbox.
 pub fn numbers_in(store: &Store, account: AccountId, folder: &str) -> BTreeSet<u32> {
+    numbers_of(store, account, folder, |_| true)
+}
+
+/// Those of them that are marked to be expunged.
+pub fn numbers_marked_in(store: &Store, account: AccountId, folder: &str) -> BTreeSet<u32> {
+    numbers_of(store, account, folder, |flags| flags.has(SystemFlag::Deleted))
+}
+
+fn numbers_of(store: &Store, account: AccountId, folder: &str, is_meant: impl Fn(&Flags) -> bool) -> BTreeSet<u32> {
     let mailboxes = store.read(|reader| reader.mailboxes(account)).expect("mailboxes");
     let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
     let is_it = |name: &mailtide::types::MailboxName| name.as_str() == folder;
@@ -222,6 +231,7 @@ pub fn numbers_in(store: &Store, account: AccountId, folder: &str) -> BTreeSet<u
     let messages = found.flat_map(|mailbox| {
         store.read(|reader| reader.messages_in(mailbox.id, &all, With::Columns)).expect("messages")
     });
+    let messages = messages.filter(|message| is_meant(&message.flags));
     messages.filter_map(|message| mail::number_of(&bytes(store, message.content?))).collect()
 }
 
