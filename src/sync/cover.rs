@@ -183,16 +183,35 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(false);
         }
         // What is not shown tells nothing.
-        let shown = refusal(self.remote.fingerprints(&sample.iter().map(|(uid, _)| *uid).collect()).await)?;
-        for shown in shown.iter().flatten() {
-            let message = sample.iter().find(|(uid, _)| *uid == shown.uid).map(|(_, message)| *message);
-            let Some(sought) = message.map(|message| self.sought(message)).transpose()?.flatten() else { continue };
-            if self.is_certainly_other(&sought, shown).await? {
+        let uids = sample.iter().map(|(uid, _)| *uid).collect();
+        let Ok(shown) = refusal(self.remote.fingerprints(&uids).await)? else {
+            return self.seems_another(&sample, &uids).await;
+        };
+        for shown in shown {
+            let Some(sought) = self.sampled(&sample, shown.uid)? else { continue };
+            if self.is_certainly_other(&sought, &shown).await? {
                 return Ok(true);
             }
         }
         self.recognised.insert(mailbox);
         Ok(false)
+    }
+
+    /// The same, where the server does not give the headers (QUIRKS.md row 19): a UID that it gave out again names what came at
+    /// another time.
+    async fn seems_another(&mut self, sample: &[(RemoteUid, MessageId)], uids: &UidSet<RemoteUid>) -> Result<bool> {
+        for told in refusal(self.remote.identify(uids).await)?.into_iter().flatten() {
+            let sought = self.sampled(sample, told.uid)?;
+            if sought.is_some_and(|sought| identity::seems_other(&sought, &told)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn sampled(&self, sample: &[(RemoteUid, MessageId)], uid: RemoteUid) -> Result<Option<Sought>> {
+        let message = sample.iter().find(|(sampled, _)| *sampled == uid).map(|(_, message)| *message);
+        Ok(message.map(|message| self.sought(message)).transpose()?.flatten())
     }
 
     /// Is it another message? By the bytes where they may be had for that.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::remote::Fingerprinted;
+use super::remote::{Fetched, Fingerprinted};
 use crate::message::Envelope;
 use crate::store::{self, MessageFacts, Reader};
 use crate::types::mutant::mutant;
@@ -85,6 +85,14 @@ pub fn may_be_other(sought: &Sought, shown: &Fingerprinted) -> bool {
     match (&sought.email_id, &shown.email_id) {
         (Some(ours), Some(theirs)) => ours != theirs,
         _ => sought.fields.iter().any(|field| !field.is_empty()) && sought.fields != shown_fields(shown),
+    }
+}
+
+/// Does it seem to be another message, where the server does not even give its header? By EMAILID, or by when it came.
+pub fn seems_other(sought: &Sought, told: &Fetched) -> bool {
+    match (&sought.email_id, &told.email_id) {
+        (Some(ours), Some(theirs)) => ours != theirs,
+        _ => told.internal_date.is_some_and(|date| date.unix_seconds() != sought.internal_date.unix_seconds()),
     }
 }
 

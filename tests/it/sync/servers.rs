@@ -656,6 +656,27 @@ fn a_mailbox_that_is_not_shown_for_now_is_left_as_it_is_and_the_others_are_synce
     }
 }
 
+/// Found by the simulator, seed 113779: what had the UID by then was not shown, and was taken for what had it before.
+#[test]
+fn a_uid_that_was_given_out_again_is_recognised_by_when_its_message_came_where_that_is_not_shown() {
+    for traits in Traits::all().into_iter().filter(|traits| traits.tells_uid_next) {
+        let world = with_mail(traits);
+        let backup = world.server.state().mailboxes.clone();
+        world.append("INBOX", "new", "");
+        world.settle();
+        world.server.state().mailboxes = backup;
+        let uid = world.server.deliver("INBOX", "other", "");
+        world.server.deliver("INBOX", "more", "");
+        world.server.state().refuses.push(("FINGERPRINTS", format!("INBOX {uid}."), Some(RefusalCode::Unavailable)));
+        world.sync().expect("a sync that goes on");
+        world.server.state().refuses.clear();
+        world.settle();
+        assert!(world.there().contains("INBOX: m more other x y"), "{}", world.there());
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
+}
+
 #[test]
 fn a_message_that_is_never_shown_does_not_keep_the_others_from_being_found_again() {
     for traits in Traits::all() {
