@@ -1,9 +1,12 @@
-//! Arrivals that may be what vanished, and of which only the bytes tell.
+//! Arrivals that are like something that vanished in all but the size.
 //!
-//! Where messages are described first, what moved upstream comes without its bytes, and is known again by its header, its date
-//! and its size. But a server may lie about sizes (QUIRKS.md row 14), and what it calls larger than what vanished may be that
-//! all the same: taken for another it would be made anew where the user put it, and be there twice. So the bytes of such are
-//! fetched before anything is decided. There are none of them where the server tells the truth.
+//! Where messages are described first, what moves upstream may come without its bytes, or have gone without them, and is known
+//! again by its header, its date and its size. But a server may lie about sizes (QUIRKS.md row 14), so that one size is what
+//! it tells and the other what the bytes have: taken for another message, it would be made anew where the user put it, and be
+//! there twice, or lose what the user did to it. So before anything is decided, the bytes of the arrival are fetched where
+//! those of the other are here; and where they are not, the server is asked for the size of the arrival.
+//!
+//! There are no such arrivals where the server tells the truth. Of what it does not give nothing more is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,63 +16,90 @@ use super::identity::{Sought, differ_in_size_alone};
 use super::pass::{Pass, refusal, select};
 use super::remote::{Remote, RemoteName};
 use super::vanish::Vanishing;
-use crate::store::{self, Reader};
-use crate::types::{AccountId, MailboxId, RemoteUid, UidSet};
+use crate::store::{self, MessageFacts, Reader};
+use crate::types::{AccountId, MailboxId, MessageId, RemoteUid, UidValidity};
 
-/// Arrivals by the mailboxes in which they are upstream.
-type Doubtful = BTreeMap<MailboxId, UidSet<RemoteUid>>;
+/// Arrivals by their UIDs upstream.
+type Arrivals = BTreeMap<RemoteUid, MessageId>;
+
+/// Those of one mailbox.
+#[derive(Default)]
+struct Doubtful {
+    without_bytes: Arrivals,
+    with_bytes: Arrivals,
+}
 
 impl<R: Remote> Pass<'_, R> {
-    /// Fetches the bytes of arrivals that are like something that vanished in all but the size.
+    /// Learns what tells doubtful arrivals from what vanished.
     pub(super) async fn settle_doubts(&mut self, vanishing: &[Vanishing]) -> Result<()> {
         let account = self.account;
-        for (mailbox, uids) in self.read(|reader| doubtful(reader, account, vanishing))? {
-            self.fetch_doubtful(mailbox, &uids).await?;
+        for (mailbox, Doubtful { without_bytes, with_bytes }) in
+            self.read(|reader| doubtful(reader, account, vanishing))?
+        {
+            let Some(uid_validity) = self.select_known(mailbox).await? else { continue };
+            if !without_bytes.is_empty() {
+                self.fill(mailbox, uid_validity, &without_bytes).await?;
+            }
+            let uids: Vec<RemoteUid> = with_bytes.keys().copied().collect();
+            let (shown, _) = self.show_each(&uids).await?;
+            let told = shown.iter().filter_map(|shown| Some((*with_bytes.get(&shown.uid)?, shown.size_bytes)));
+            self.told_sizes.extend(told);
         }
         Ok(())
     }
 
-    /// What the server does not give stays in doubt, and is taken for something else.
-    async fn fetch_doubtful(&mut self, mailbox: MailboxId, uids: &UidSet<RemoteUid>) -> Result<()> {
-        self.selected = None;
-        let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(()) };
-        let selected = match select(self.remote, &RemoteName(known.remote_name), None).await? {
-            Ok(selected) if known.cursor.uid_validity == Some(selected.uid_validity) => selected,
-            Ok(_) | Err(_) => return Ok(()),
-        };
+    async fn fill(&mut self, mailbox: MailboxId, uid_validity: UidValidity, arrivals: &Arrivals) -> Result<()> {
         let mut sink = Taking::new(self.store);
-        let answer = self.remote.fetch(uids, &mut sink).await;
-        let (taken, uid_validity) = (sink.into_taken(), selected.uid_validity);
+        let answer = self.remote.fetch(&arrivals.keys().copied().collect(), &mut sink).await;
+        let taken = sink.into_taken();
         self.write(move |txn| {
             taken.iter().try_for_each(|(uid, content)| txn.fill(mailbox, uid_validity, *uid, content).map(drop))
         })?;
         if let Err(refused) = refusal(answer)? {
-            tracing::warn!(uids = %uids, "the server does not give messages: {}", refused.text);
+            tracing::warn!(%mailbox, "the server does not give messages: {}", refused.text);
         }
         Ok(())
     }
+
+    /// Selects a mailbox if it is the one that the store knows.
+    async fn select_known(&mut self, mailbox: MailboxId) -> Result<Option<UidValidity>> {
+        self.selected = None;
+        let Some(known) = self.remote_mailbox(mailbox)? else { return Ok(None) };
+        let selected = select(self.remote, &RemoteName(known.remote_name), None).await?;
+        let uid_validity = selected.ok().map(|selected| selected.uid_validity);
+        Ok(uid_validity.filter(|_| uid_validity == known.cursor.uid_validity))
+    }
 }
 
-fn doubtful(reader: &Reader<'_>, account: AccountId, vanishing: &[Vanishing]) -> store::Result<Doubtful> {
-    let mut described = Vec::new();
-    for arrival in reader.fresh_arrivals(account)?.into_iter().filter(|arrival| arrival.content.is_none()) {
-        if let Some((mailbox, Some(uid))) = arrival.upstream.as_ref().map(|binding| (binding.mailbox, binding.uid)) {
-            described.push((mailbox, uid, Sought::of(reader, &arrival)?));
-        }
-    }
-    if described.is_empty() {
-        return Ok(Doubtful::new());
-    }
+fn doubtful(
+    reader: &Reader<'_>,
+    account: AccountId,
+    vanishing: &[Vanishing],
+) -> store::Result<BTreeMap<MailboxId, Doubtful>> {
+    let mut doubtful: BTreeMap<MailboxId, Doubtful> = BTreeMap::new();
+    let all: BTreeSet<MessageId> = vanishing.iter().flat_map(|vanishing| vanishing.messages.iter().copied()).collect();
+    let mut arrivals = reader.fresh_arrivals(account)?;
+    arrivals.retain(|arrival| !all.contains(&arrival.message));
     let mut gone = Vec::new();
-    for message in vanishing.iter().flat_map(|vanishing| &vanishing.messages) {
-        let facts = reader.message_facts(*message)?.filter(|facts| facts.content.is_some());
-        gone.extend(facts.map(|facts| Sought::of(reader, &facts)).transpose()?);
+    for message in all.iter().filter(|_| !arrivals.is_empty()) {
+        gone.extend(reader.message_facts(*message)?);
     }
-    let mut doubtful: BTreeMap<MailboxId, BTreeSet<RemoteUid>> = BTreeMap::new();
-    for (mailbox, uid, arrival) in described {
-        if gone.iter().any(|gone| differ_in_size_alone(gone, &arrival)) {
-            doubtful.entry(mailbox).or_default().insert(uid);
-        }
+    // Of two with bytes these decide, and of two without them the server told both sizes.
+    let is_other_kind = |one: &MessageFacts, other: &MessageFacts| one.content.is_some() != other.content.is_some();
+    if !arrivals.iter().any(|arrival| gone.iter().any(|gone| is_other_kind(arrival, gone))) {
+        return Ok(doubtful);
     }
-    Ok(doubtful.into_iter().map(|(mailbox, uids)| (mailbox, uids.into_iter().collect())).collect())
+    let gone = gone.iter().map(|gone| Ok((gone, Sought::of(reader, gone)?))).collect::<store::Result<Vec<_>>>()?;
+    for arrival in &arrivals {
+        let sought = Sought::of(reader, arrival)?;
+        let is_it = |(gone, known): &(&MessageFacts, Sought)| {
+            is_other_kind(arrival, gone) && differ_in_size_alone(known, &sought)
+        };
+        let binding = arrival.upstream.as_ref().and_then(|binding| Some((binding.mailbox, binding.uid?)));
+        let Some((mailbox, uid)) = binding.filter(|_| gone.iter().any(is_it)) else { continue };
+        let Doubtful { without_bytes, with_bytes } = doubtful.entry(mailbox).or_default();
+        let those = if arrival.content.is_some() { with_bytes } else { without_bytes };
+        those.insert(uid, arrival.message);
+    }
+    Ok(doubtful)
 }

@@ -67,6 +67,7 @@ impl Engine {
                 selected: None,
                 unseen: BTreeMap::new(),
                 is_half_seen: false,
+                told_sizes: BTreeMap::new(),
                 shut: BTreeSet::new(),
                 listed: BTreeMap::new(),
                 is_strange: false,

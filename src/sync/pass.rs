@@ -31,6 +31,8 @@ pub(super) struct Pass<'a, R> {
     pub(super) unseen: BTreeMap<MailboxId, Refusal>,
     /// One of them was selected, and then something was refused: what vanished elsewhere may be there.
     pub(super) is_half_seen: bool,
+    /// The sizes that the server tells of arrivals of which that may decide.
+    pub(super) told_sizes: BTreeMap<MessageId, u64>,
     /// Mailboxes that could not be selected when they were last to be covered.
     pub(super) shut: BTreeSet<MailboxId>,
     /// The status of each mailbox when it was last listed.

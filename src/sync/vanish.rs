@@ -3,7 +3,7 @@
 //! All arrivals of the round are here by now: a message that vanished in one mailbox and arrived in another was moved.
 //! Everything is decided within the transaction that does it, on what the transaction sees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::guard::is_mass;
@@ -55,11 +55,13 @@ impl<R: Remote> Pass<'_, R> {
             self.write_durably(move |txn| bring_back_upstream(txn, account, &rejected))?;
         }
         let (all, still_lost, labels) = (all.clone(), lost.clone(), self.remote.facts().labels);
+        let told_sizes = self.told_sizes.clone();
         // What upstream did not let the user rename it would not let them make anew; and where access was only taken away it
         // would be there twice once that is given again.
         let is_anew = vanishing.cursor.is_none() && self.read(|reader| reader.is_to_be_renamed(account, mailbox))?;
-        let work =
-            move |txn: &mut Txn<'_>| Accounting::new(txn, account, &vanishing, (&all, &still_lost), labels)?.run();
+        let work = move |txn: &mut Txn<'_>| {
+            Accounting::new(txn, account, &vanishing, (&all, &still_lost), labels, &told_sizes)?.run()
+        };
         // What is made anew goes into the journal.
         let outcome = if is_anew { self.write_durably(work)? } else { self.write(work)? };
         self.report.gone += outcome.gone;
@@ -92,6 +94,8 @@ struct Accounting<'t, 'c> {
     lost: &'t BTreeSet<MessageId>,
     /// A message is one thing in several mailboxes ([`super::labels`]).
     labels: bool,
+    /// The sizes that the server tells of arrivals whose bytes have another.
+    told_sizes: &'t BTreeMap<MessageId, u64>,
     arrivals: Vec<MessageFacts>,
     outcome: Outcome,
 }
@@ -112,12 +116,13 @@ impl<'t, 'c> Accounting<'t, 'c> {
         vanishing: &'t Vanishing,
         (all, lost): (&'t BTreeSet<MessageId>, &'t BTreeSet<MessageId>),
         labels: bool,
+        told_sizes: &'t BTreeMap<MessageId, u64>,
     ) -> store::Result<Self> {
         let mut arrivals = txn.reader().fresh_arrivals(account)?;
         // One whose mailbox was renumbered and that was not found again is nowhere.
         let is_there = |arrival: &MessageFacts| arrival.upstream.as_ref().is_some_and(|binding| binding.uid.is_some());
         arrivals.retain(|arrival| is_there(arrival) && !all.contains(&arrival.message));
-        Ok(Self { txn, account, vanishing, lost, labels, arrivals, outcome: Outcome::default() })
+        Ok(Self { txn, account, vanishing, lost, labels, told_sizes, arrivals, outcome: Outcome::default() })
     }
 
     fn run(mut self) -> store::Result<Outcome> {
@@ -236,10 +241,14 @@ impl<'t, 'c> Accounting<'t, 'c> {
         }
         match (arrival.content, facts.content) {
             (Some(one), Some(other)) => Ok(one == other),
-            _ if arrival.size_bytes != facts.size_bytes => Ok(false),
             _ => {
+                let size_bytes = self.told_sizes.get(&arrival.message).copied().unwrap_or(arrival.size_bytes);
+                if size_bytes != facts.size_bytes {
+                    return Ok(false);
+                }
                 let reader = self.txn.reader();
-                Ok(identity::is_alike(&Sought::of(&reader, arrival)?, &Sought::of(&reader, facts)?))
+                let arrived = Sought { size_bytes, ..Sought::of(&reader, arrival)? };
+                Ok(identity::is_alike(&arrived, &Sought::of(&reader, facts)?))
             }
         }
     }

@@ -8,7 +8,7 @@ use mailtide::store::{Origin, With};
 use mailtide::sync::bring::Brought;
 use mailtide::sync::haul::PIECE_BYTES;
 use mailtide::sync::stock::Stocked;
-use mailtide::types::{Bodies, BodyPolicy, LocalUid, Timestamp};
+use mailtide::types::{Bodies, BodyPolicy, Glob, LocalUid, Timestamp};
 
 use super::mail;
 use super::model_remote::{Cut, Traits};
@@ -278,6 +278,27 @@ fn what_both_sides_moved_is_there_once_though_the_server_lies_about_its_size() {
     world.settle();
     assert_eq!(world.there(), "B: m\nC:\nINBOX: x y");
     assert_eq!(world.here(), world.there());
+    world.assert_sound();
+}
+
+/// Found by the simulator, seed 135389: what had gone without its bytes came with them, in another size than was told.
+#[test]
+fn what_someone_moves_to_where_all_bodies_are_is_known_again_though_the_server_lies_about_its_size() {
+    let mut world = World::new(Traits::modern());
+    world.server.state().lies_about_sizes = true;
+    world.bodies = only(Bodies::Headers);
+    world.bodies.per_folder.push((Glob::new("C"), Bodies::All));
+    ["B", "C"].into_iter().for_each(|mailbox| world.server.create(mailbox));
+    for subject in ["x", "m", "y"] {
+        world.server.deliver("INBOX", subject, "");
+    }
+    world.settle();
+    world.move_message("INBOX", "m", "B");
+    world.flag("INBOX", "x", "\\Flagged", "");
+    world.server.move_message("INBOX", 2, "C");
+    world.server.move_message("INBOX", 1, "C");
+    world.settle();
+    assert_eq!(world.there(), "B: m\nC: x(\\Flagged)\nINBOX: y");
     world.assert_sound();
 }
 
