@@ -205,7 +205,7 @@ pub(super) fn fail_of_store(error: &store::Error, data: &Path) -> Exit {
 pub fn remedy_of_damage(data: &Path) -> String {
     format!(
         "keep a copy of {0}: what you did or wrote there and the servers do not have yet is nowhere else; then \
-         move all files called mailtide.db* and content.db* out of {0}: everything that the servers have is mirrored anew \
+         move all files called mailtide.db* and content* out of {0}: everything that the servers have is mirrored anew \
          at the next start",
         data.display()
     )

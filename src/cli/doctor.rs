@@ -26,7 +26,7 @@ const SPACE_MIN_BYTES: u64 = 256 * 1024 * 1024;
 /// File systems round times, and clocks are set now and then.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// How long the databases of a store are read that no daemon has open.
+/// How long the database of a store is read that no daemon has open.
 const STORE_MAX: Duration = Duration::from_secs(20);
 
 /// What one look found.
@@ -259,9 +259,9 @@ fn resting_store(paths: &Paths) -> Finding {
     let began = Instant::now();
     match store::inspect(&paths.data, move || began.elapsed() > STORE_MAX) {
         Ok(Inspected::Absent) => Finding::ok("store", "there is none yet"),
-        Ok(Inspected::Sound) => Finding::ok("store", "its databases hold together"),
+        Ok(Inspected::Sound) => Finding::ok("store", "its database holds together"),
         Ok(Inspected::SoundSoFar) => {
-            let text = format!("its databases hold together as far as {} s go", STORE_MAX.as_secs());
+            let text = format!("its database holds together as far as {} s go", STORE_MAX.as_secs());
             Finding::note("store", text, "`syncctl verify` reads all of it, once syncd runs")
         }
         Err(error) if error.is_damage() => {

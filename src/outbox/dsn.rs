@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use super::copy::copy;
 use super::sender::{Envelope, Reply};
-use crate::store::{Result, Store, StoredContent};
-use crate::types::{ByteSource, ContentId, Timestamp};
+use crate::message::Summary;
+use crate::store::{ContentSource, Result, Store, StoredContent};
+use crate::types::{ByteSource, Timestamp};
 
 /// A report to be made.
 #[derive(Debug)]
@@ -118,16 +119,20 @@ pub fn build(report: &Report<'_>) -> Dsn {
 }
 
 /// Builds the report on the message in `original` and stores its bytes.
-pub fn store(store: &Store, report: &Report<'_>, original: ContentId) -> Result<StoredContent> {
+pub fn store(
+    store: &Store,
+    report: &Report<'_>,
+    original: &mut ContentSource,
+    summary: &Summary,
+) -> Result<StoredContent> {
     let dsn = build(report);
-    let mut source = store.source(original)?;
     let bytes = match dsn.original {
-        Original::Whole => source.size(),
-        Original::Header => store.read(|reader| reader.summary(original))?.root.body_start,
+        Original::Whole => original.size(),
+        Original::Header => summary.root.body_start,
     };
     let mut upload = store.upload();
     upload.write(&dsn.head)?;
-    copy(&mut source, bytes, |piece| upload.write(piece))?;
+    copy(original, bytes, |piece| upload.write(piece))?;
     upload.write(&dsn.tail)?;
     upload.finish()
 }

@@ -310,7 +310,8 @@ impl<S: Sender> Engine<S> {
             recipients: &told,
             is_delivered: true,
         };
-        dsn::store(&self.store, &report, submission.content).map(Some)
+        let summary = self.store.read(|reader| reader.summary(submission.content))?;
+        dsn::store(&self.store, &report, &mut self.store.source(submission.content)?, &summary).map(Some)
     }
 
     /// Makes the copies in Sent of what was handed over before `before`.

@@ -246,7 +246,7 @@ pub const fn login_error(refused: Refused) -> LoginError {
 pub fn refusal(error: &Error) -> Refusal {
     match error {
         Error::TooBig { .. } => Refusal::permanent(552, "5.3.4", error.to_string()),
-        Error::DiskFull { .. } | Error::UploadLost | Error::OverQuota => Refusal::no_room(),
+        Error::DiskFull { .. } | Error::OverQuota => Refusal::no_room(),
         error => {
             tracing::error!(%error, "cannot take a message in");
             Refusal::local_trouble()

@@ -1,8 +1,8 @@
 //! The thorough check: every invariant, the databases' own structure, and every stored byte against its hash.
 
+use super::source::hash_of;
 use super::{Result, Store, check};
-use crate::types::limits::READ_BUFFER_BYTES;
-use crate::types::{ByteSource, ContentHash, ContentId};
+use crate::types::{ContentHash, ContentId};
 
 /// What an audit found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub fn audit(store: &Store) -> Result<Audit> {
     })?;
     let (mut read, mut damaged) = (0, Vec::new());
     for (id, hash) in contents {
-        match hash_of(store, id) {
+        match store.source(id).map_err(std::io::Error::other).and_then(|mut source| hash_of(&mut source)) {
             Ok(found) if found == ContentHash::from_bytes(hash) => read += 1,
             // Swept since the list was made.
             Err(_) if !is_listed(store, id)? => {}
@@ -42,29 +42,14 @@ pub fn audit(store: &Store) -> Result<Audit> {
     Ok(Audit { wrong, contents: read, damaged })
 }
 
-/// What SQLite finds wrong with its own files.
+/// What SQLite finds wrong with its own file.
 fn structure(store: &Store) -> Result<Vec<String>> {
-    store.read_both(|hot, content| {
-        let mut wrong = Vec::new();
-        for (file, conn) in [("mailtide.db", hot), ("content.db", content)] {
-            let mut select = conn.prepare("PRAGMA integrity_check")?;
-            let found = select.query_map([], |row| row.get::<_, String>(0))?;
-            let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
-            wrong.extend(found.into_iter().filter(|text| text != "ok").map(|text| format!("{file} is sound: {text}")));
-        }
-        Ok(wrong)
+    store.read(|reader| {
+        let mut select = reader.conn().prepare("PRAGMA integrity_check")?;
+        let found = select.query_map([], |row| row.get::<_, String>(0))?;
+        let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(found.into_iter().filter(|text| text != "ok").map(|text| format!("mailtide.db is sound: {text}")).collect())
     })
-}
-
-fn hash_of(store: &Store, content: ContentId) -> std::io::Result<ContentHash> {
-    let mut source = store.source(content).map_err(std::io::Error::other)?;
-    let (mut hasher, mut offset) = (blake3::Hasher::new(), 0);
-    while offset < source.size() {
-        let bytes = source.read_at(offset, READ_BUFFER_BYTES)?;
-        hasher.update(&bytes);
-        offset += bytes.len() as u64;
-    }
-    Ok(ContentHash::from_bytes(*hasher.finalize().as_bytes()))
 }
 
 fn is_listed(store: &Store, content: ContentId) -> Result<bool> {

@@ -1,18 +1,18 @@
 //! Every invariant of the data as a query. An empty answer is a sound store.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, Row};
 
 use super::messages::flags_from_row;
-use super::{Result, Store};
+use super::packs::Packs;
+use super::{Result, Store, contents};
 use crate::journal::{Evidence, Op};
 use crate::merge::FlagReplicas;
 use crate::types::{Flag, Flags, MailboxName};
 
 /// What is wrong with the store, one sentence each; nothing is wrong if it is empty.
 pub fn check(store: &Store) -> Result<Vec<String>> {
-    store.read_both(|hot, content| {
+    store.read(|reader| {
+        let (hot, packs) = (reader.conn(), store.contents().packs());
         let mut wrong = Vec::new();
         for (rule, sql) in RULES {
             let mut select = hot.prepare_cached(sql)?;
@@ -22,7 +22,7 @@ pub fn check(store: &Store) -> Result<Vec<String>> {
             }
         }
         check_names(hot, &mut wrong)?;
-        check_contents(hot, content, &mut wrong)?;
+        check_contents(hot, packs, &mut wrong)?;
         check_journal(hot, &mut wrong)?;
         check_replicas(hot, &mut wrong)?;
         check_flags_against_base(hot, &mut wrong)?;
@@ -198,24 +198,23 @@ fn check_names(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-fn check_contents(hot: &Connection, content: &Connection, wrong: &mut Vec<String>) -> Result<()> {
-    let mut stored = BTreeMap::new();
-    let mut select = content.prepare_cached(
-        "SELECT c.id, coalesce(sum(length(k.bytes)), 0) AS size, coalesce(max(k.start + length(k.bytes)), 0) AS end
-         FROM content AS c LEFT JOIN chunk AS k ON k.content_id = c.id WHERE c.complete = 1 GROUP BY c.id",
+fn check_contents(hot: &Connection, packs: &Packs, wrong: &mut Vec<String>) -> Result<()> {
+    let lengths = packs.lengths()?;
+    let mut select = hot.prepare_cached(
+        "SELECT c.id, c.size_bytes AS told_bytes, p.pack, p.start, p.size_bytes
+         FROM content AS c LEFT JOIN content_place AS p ON p.content_id = c.id",
     )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        stored.insert(row.get::<_, i64>("id")?, (row.get::<_, i64>("size")?, row.get::<_, i64>("end")?));
-    }
-    let mut select = hot.prepare_cached("SELECT id, size_bytes FROM content")?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        let (id, size): (i64, i64) = (row.get("id")?, row.get("size_bytes")?);
-        match stored.get(&id) {
-            Some(found) if *found == (size, size) => {}
-            Some(_) => wrong.push(format!("stored bytes are complete: content {id} has not {size} bytes")),
-            None => wrong.push(format!("stored bytes are complete: content {id} is missing")),
+        let (id, told): (i64, i64) = (row.get("id")?, row.get("told_bytes")?);
+        if row.get::<_, Option<i64>>("pack")?.is_none() {
+            wrong.push(format!("stored bytes are complete: content {id} is missing"));
+            continue;
+        }
+        let place = contents::place_from_row(row)?;
+        let is_there = lengths.get(&place.pack).is_some_and(|length| *length >= place.end());
+        if !is_there || place.size_bytes != told.unsigned_abs() {
+            wrong.push(format!("stored bytes are complete: content {id} has not {told} bytes"));
         }
     }
     Ok(())

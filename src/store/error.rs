@@ -63,9 +63,6 @@ pub enum Error {
     /// The disk (or the store's size limit) is full. Nothing was changed; free some space and do it again.
     #[error("the disk{} is full: free some space there", OfFolder(folder.as_deref()))]
     DiskFull { folder: Option<Arc<Path>> },
-    /// Bytes taken in earlier were lost when the disk was full: take them in again.
-    #[error("the uploaded bytes were lost when the disk was full")]
-    UploadLost,
     /// Another process has the store open.
     #[error("{} is in use by {holder}", path.display())]
     InUse { path: PathBuf, holder: String },
@@ -112,7 +109,7 @@ impl Error {
     /// Could the same call succeed later, without anyone changing the request?
     pub const fn is_temporary(&self) -> bool {
         match self {
-            Self::NotNow(_) | Self::DiskFull { .. } | Self::UploadLost | Self::InUse { .. } | Self::Io { .. } => true,
+            Self::NotNow(_) | Self::DiskFull { .. } | Self::InUse { .. } | Self::Io { .. } => true,
             Self::Stays(stays) => stays.is_temporary(),
             _ => false,
         }

@@ -6,9 +6,9 @@ use super::Result;
 /// A moment that decides what the files hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// Bytes of messages are about to be committed.
+    /// Bytes of a message are about to be written.
     BeforeContent,
-    /// They are committed; with `durable` they are synced as well.
+    /// Those of a message are written, all of them; with `durable`, all that were written are synced.
     AfterContent { durable: bool },
     /// A group of transactions is about to be committed.
     BeforeCommit,

@@ -11,7 +11,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrate::{self, CONTENT, HOT};
-use super::{Error, Options, Result, keys, room, settle, trace};
+use super::packs::Packs;
+use super::{Error, Options, Result, former, keys, room, settle, trace};
 
 /// Prepared statements kept by a connection: more than this room has.
 const STATEMENTS_MAX: usize = 256;
@@ -24,26 +25,22 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// moment the index grows (SIGBUS).
 pub(super) const VFS: &str = "unix-excl";
 
-/// Size of a page in databases that are made now. Bytes of messages are written in bulk, and what each page costs is paid
-/// less often with large ones.
+/// Size of a page in databases that are made now.
 pub(super) const PAGE_BYTES: u32 = 8 * 1024;
-const CONTENT_PAGE_BYTES: u32 = 16 * 1024;
 
 /// With less than this nothing can be opened: a page of each database, and what the file system writes beside it.
 const ROOM_BYTES: u64 = 64 * 1024;
 
-/// Page caches, in KiB. Each connection has its own, and they are most of the memory of an idle program; bytes of
-/// messages are read once and gain nothing from one.
+/// Page caches, in KiB. Each connection has its own, and they are most of the memory of an idle program.
 const HOT_CACHE_KIB: i64 = 8 * 1024;
-const CONTENT_CACHE_KIB: i64 = 2 * 1024;
 pub(super) const SEARCH_CACHE_KIB: i64 = 4 * 1024;
 pub(super) const HOT_READER_CACHE_KIB: i64 = 4 * 1024;
-pub(super) const CONTENT_READER_CACHE_KIB: i64 = 512;
 
 /// The files in a data folder.
 pub(super) struct Files {
     pub(super) hot: PathBuf,
-    pub(super) content: PathBuf,
+    /// Of a store from before there were packs.
+    pub(super) former: PathBuf,
     pub(super) search: PathBuf,
     pub(super) lock: PathBuf,
 }
@@ -52,7 +49,7 @@ impl Files {
     pub(super) fn of(folder: &Path) -> Self {
         Self {
             hot: folder.join("mailtide.db"),
-            content: folder.join("content.db"),
+            former: folder.join("content.db"),
             search: folder.join("search.db"),
             lock: folder.join("mailtide.lock"),
         }
@@ -74,21 +71,20 @@ pub(super) fn make_folder(folder: &Path) -> Result<()> {
     })
 }
 
-/// Opens both databases for writing, at the newest version. A store of a later version is refused before anything is
-/// written to either file.
-pub(super) fn open_writing(files: &Files, options: &Options) -> Result<(Connection, Connection)> {
+/// Opens the database for writing, at the newest version. A store of a later version is refused before anything is
+/// written to it.
+pub(super) fn open_writing(files: &Files, options: &Options, packs: &Arc<Packs>) -> Result<Connection> {
     let in_hot = |error| Error::open(&files.hot, error);
-    let in_content = |error| Error::open(&files.content, error);
+    let in_former = |error| Error::open(&files.former, error);
     migrate::refuse_newer(&files.hot, HOT).map_err(in_hot)?;
-    migrate::refuse_newer(&files.content, CONTENT).map_err(in_content)?;
+    migrate::refuse_newer(&files.former, CONTENT).map_err(in_former)?;
     let mut hot = open(&files.hot, options, PAGE_BYTES, HOT_CACHE_KIB).map_err(in_hot)?;
-    let mut content = open(&files.content, options, CONTENT_PAGE_BYTES, CONTENT_CACHE_KIB).map_err(in_content)?;
-    give_back_room(files, &hot, &content);
-    migrate::migrate(&mut content, CONTENT).map_err(in_content)?;
+    give_back_room(files, &hot, packs);
     migrate::migrate(&mut hot, HOT).map_err(in_hot)?;
+    former::move_in(&mut hot, packs, &files.former, options).map_err(in_former)?;
     trace::note_message_ids(&mut hot).map_err(in_hot)?;
-    keys::note_missing(&mut hot, &content).map_err(in_hot)?;
-    Ok((hot, content))
+    keys::note_missing(&mut hot, packs).map_err(in_hot)?;
+    Ok(hot)
 }
 
 /// Some file systems tell only when they are to keep what they took that they have no room for it, and SQLite calls that an
@@ -106,12 +102,11 @@ pub(super) fn room_bytes(folder: &Path) -> Option<u64> {
     rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// What the last run left in the logs is copied back, where a start would find no room; bytes of messages before what
+/// What the last run left in the log is copied back, where a start would find no room; bytes of messages before what
 /// refers to them.
-fn give_back_room(files: &Files, hot: &Connection, content: &Connection) {
-    let (hot_log, content_log) = (settle::path_of(&files.hot), settle::path_of(&files.content));
-    room::give_back(&content_log, || room::cut(content));
-    room::give_back(&hot_log, || settle::sync(&content_log).and_then(|()| room::cut(hot)));
+fn give_back_room(files: &Files, hot: &Connection, packs: &Arc<Packs>) {
+    let sync_all = || packs.lengths()?.keys().try_for_each(|pack| packs.sync_pack(*pack));
+    room::give_back(&settle::path_of(&files.hot), || sync_all().and_then(|()| room::cut(hot)));
 }
 
 /// Opens a database that nobody has open, to be looked at: with the log that it may have, and leaving both as they are.
@@ -174,5 +169,15 @@ fn keep_private(path: &Path) -> Result<()> {
             }
         }
         Err(error) => Err(io(error)),
+    }
+}
+
+/// Removes a database. Whoever has it open keeps it until he is done.
+pub(super) fn remove_database(path: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(end);
+        // What is not there need not go; what cannot go is told when it cannot be opened.
+        let _ = std::fs::remove_file(&file);
     }
 }

@@ -4,8 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rusqlite::Connection;
-
 use super::contents::Contents;
 use super::fate::{Fair, Fate};
 use super::files::{self, Files};
@@ -58,7 +56,6 @@ struct Inner {
 pub(super) struct Shared {
     pub(super) contents: Arc<Contents>,
     pub(super) hot: Readers,
-    pub(super) content: Readers,
     /// The hot database's.
     pub(super) log: Log,
     pub(super) watchers: Arc<Watchers>,
@@ -85,13 +82,13 @@ impl Store {
         files::make_folder(folder)?;
         let paths = Files::of(folder);
         let lock = Lock::take(&paths.lock, &options.program)?;
-        let (mut hot, mut content) = files::open_writing(&paths, options)?;
-        let healed = heal::heal(&mut hot, &mut content, &paths.content, now)?;
+        let contents = Contents::open(folder, options.max_bytes, Arc::clone(&fate))?;
+        let mut hot = files::open_writing(&paths, options, contents.packs())?;
+        let healed = heal::heal(&mut hot, contents.packs(), now)?;
         let shared = Arc::new(Shared {
-            contents: Arc::new(Contents::new(content, &paths.content, options.executor, Arc::clone(&fate))?),
+            contents: Arc::new(contents),
             log: Log::of(&paths.hot, Arc::clone(&fate)),
             hot: Readers::new(paths.hot, files::HOT_READER_CACHE_KIB),
-            content: Readers::new(paths.content, files::CONTENT_READER_CACHE_KIB),
             watchers: Arc::new(Watchers::default()),
             index: Index::new(paths.search, options),
             uid_lists: UidLists::default(),
@@ -158,19 +155,12 @@ impl Store {
 
     /// The bytes of a content, to be read in pieces.
     pub fn source(&self, content: ContentId) -> Result<ContentSource> {
-        ContentSource::open(self.clone(), content)
+        ContentSource::of(&self.inner.shared, content)
     }
 
     /// Calls `wake` after every commit that changed the account, in commit order, until the watch is dropped.
     pub fn watch(&self, account: AccountId, wake: Wake) -> Watch {
         self.inner.shared.watchers.watch(account, wake)
-    }
-
-    /// Runs `work` with both databases attached (`content.…` is the content database), for checks.
-    pub(super) fn read_both<T>(&self, work: impl FnOnce(&Connection, &Connection) -> Result<T>) -> Result<T> {
-        let shared = &self.inner.shared;
-        shared.contents.commit(false)?;
-        shared.hot.read(|hot| shared.content.read(|content| work(hot, content)))
     }
 
     /// How many commits were made since the store was opened: whether anybody is at work.
@@ -190,7 +180,6 @@ impl Store {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.hot.close();
-        self.shared.content.close();
         self.shared.index.close();
         self.writer.stop();
     }

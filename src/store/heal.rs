@@ -1,16 +1,19 @@
-//! What is done at opening when the last stop was not clean, or the file with the bytes is gone.
+//! What is done at opening when the last stop was not clean, or bytes of messages are gone.
 //!
-//! After a power cut commits by [`super::Origin::Upstream`] may be lost, in each database on its own: the hot one may
-//! refer to bytes that are not there. Such messages lose their bytes, not their place, and are fetched again; of one that is
-//! in no mailbox any more only its name is left. Bytes to which nothing refers (an upload cut short) are swept.
+//! After a power cut commits by [`super::Origin::Upstream`] may be lost, and bytes that were not synced: the database may
+//! refer to some that are not there, or are others. Such messages lose their bytes, not their place, and are fetched again;
+//! of one that is in no mailbox any more only its name is left. Bytes to which nothing refers (an upload cut short) are cut
+//! off.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{Result, outlines, settle};
+use super::packs::{PackId, Packs};
+use super::source::{ContentSource, hash_of};
+use super::{Error, Result, contents, outlines};
 use crate::types::Timestamp;
 
 /// What [`heal`] found and did.
@@ -20,8 +23,8 @@ pub struct Healed {
     pub was_needed: bool,
     /// Messages whose bytes will be fetched again.
     pub to_fetch_again: usize,
-    /// Contents to which nothing referred.
-    pub swept: usize,
+    /// Bytes to which nothing referred.
+    pub cut_off_bytes: u64,
     /// Contents that are missing and that upstream cannot give again: damage, which `store::check` tells in detail.
     pub lost: usize,
 }
@@ -29,9 +32,9 @@ pub struct Healed {
 impl fmt::Display for Healed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = [
-            (self.to_fetch_again, "messages are fetched again"),
-            (self.swept, "message bodies that nothing needed were removed"),
-            (self.lost, "message bodies are missing and cannot be fetched again (syncctl verify)"),
+            (self.to_fetch_again as u64, "messages are fetched again"),
+            (self.cut_off_bytes, "bytes that nothing needed were removed"),
+            (self.lost as u64, "message bodies are missing and cannot be fetched again (syncctl verify)"),
         ];
         let told = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
         let told = told.collect::<Vec<_>>().join(", ");
@@ -39,40 +42,78 @@ impl fmt::Display for Healed {
     }
 }
 
-/// Marks the store as in use; before that, if it was not stopped cleanly, makes the two databases agree.
-pub(super) fn heal(
-    hot: &mut Connection,
-    content: &mut Connection,
-    content_path: &Path,
-    now: Timestamp,
-) -> Result<Healed> {
+/// Marks the store as in use; before that, if it was not stopped cleanly, makes true what it says of bytes.
+pub(super) fn heal(hot: &mut Connection, packs: &Arc<Packs>, now: Timestamp) -> Result<Healed> {
     let clean: bool = hot.query_row("SELECT clean FROM store_info WHERE id = 1", [], |row| row.get("clean"))?;
-    let is_needed = !clean || has_lost_all(hot, content)?;
+    let (ends, lengths) = (ends(hot)?, packs.lengths()?);
+    let is_short = |(pack, end): (&PackId, &u64)| lengths.get(pack).is_none_or(|length| length < end);
+    let is_needed = !clean || ends.iter().any(is_short);
     let mut healed = Healed { was_needed: is_needed, ..Healed::default() };
     hot.pragma_update(None, "synchronous", "FULL")?;
     let transaction = hot.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if is_needed {
-        make_agree(&transaction, content, &mut healed)?;
-        // What the last life wrote of either is on disk only by chance, and the commit below syncs the hot one.
-        settle::sync(&settle::path_of(content_path))?;
+        forget_places(&transaction, packs, &lengths)?;
+        forget_missing(&transaction, &mut healed)?;
+        if healed.lost == 0 && healed.to_fetch_again == 0 {
+            // Else nothing is thrown away: the database may be of another day than the packs.
+            healed.cut_off_bytes = cut_off(packs, &lengths, &ends)?;
+        }
+        // What the last life wrote is on disk only by chance, and the commit below syncs what refers to it.
+        packs.lengths()?.keys().try_for_each(|pack| packs.sync_pack(*pack))?;
         tracing::warn!(at = %now.to_rfc3339(), "the store was not stopped cleanly; it was checked: {healed}");
     }
+    contents::note_synced(&transaction, contents::newest(&transaction)?)?;
     transaction.execute("UPDATE store_info SET clean = 0 WHERE id = 1", [])?;
     transaction.commit()?;
     Ok(healed)
 }
 
-/// Is there not one content where there are said to be some? Someone removed the file.
-fn has_lost_all(hot: &Connection, content: &Connection) -> Result<bool> {
-    let has_any = |conn: &Connection| conn.prepare("SELECT 1 AS one FROM content LIMIT 1")?.exists([]);
-    Ok(has_any(hot)? && !has_any(content)?)
+/// Up to where something refers to each pack.
+fn ends(hot: &Connection) -> Result<BTreeMap<PackId, u64>> {
+    let mut select = hot.prepare("SELECT pack, max(start + size_bytes) AS end FROM content_place GROUP BY pack")?;
+    let ends =
+        select.query_map([], |row| Ok((PackId::new(row.get("pack")?), row.get::<_, i64>("end")?.unsigned_abs())))?;
+    Ok(ends.collect::<rusqlite::Result<_>>()?)
 }
 
-fn make_agree(hot: &Connection, content: &mut Connection, healed: &mut Healed) -> Result<()> {
-    let complete = ids(content, "SELECT id FROM content WHERE complete = 1")?;
-    let referred = ids(hot, "SELECT id FROM content")?;
-    for missing in referred.difference(&complete) {
-        outlines::forget_content(hot, *missing)?;
+/// Forgets the places at which the bytes are not. Those that were synced are there if the pack is long enough; of the
+/// others each byte is looked at.
+fn forget_places(hot: &Connection, packs: &Arc<Packs>, lengths: &BTreeMap<PackId, u64>) -> Result<()> {
+    let mut forget = hot.prepare_cached("DELETE FROM content_place WHERE content_id = ?1")?;
+    let mut select = hot.prepare(
+        "SELECT p.content_id, p.pack, p.start, p.size_bytes, c.hash, p.content_id <= i.synced_content AS is_synced
+         FROM content_place AS p JOIN content AS c ON c.id = p.content_id JOIN store_info AS i ON i.id = 1
+         ORDER BY p.content_id",
+    )?;
+    let mut missing = Vec::new();
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let place = contents::place_from_row(row)?;
+        let is_long = lengths.get(&place.pack).is_some_and(|length| *length >= place.end());
+        let is_there = match (is_long, row.get("is_synced")?) {
+            (true, false) => {
+                let found = hash_of(&mut ContentSource::at(packs, place)?).map_err(Error::unreadable)?;
+                row.get_ref("hash")?.as_blob().is_ok_and(|hash| hash == found.as_bytes())
+            }
+            (is_long, _) => is_long,
+        };
+        if !is_there {
+            missing.push(row.get::<_, i64>("content_id")?);
+        }
+    }
+    for content in missing {
+        forget.execute([content])?;
+    }
+    Ok(())
+}
+
+/// What refers to contents whose bytes are nowhere does so no more, where they can be had again.
+fn forget_missing(hot: &Connection, healed: &mut Healed) -> Result<()> {
+    let mut select =
+        hot.prepare("SELECT id FROM content WHERE id NOT IN (SELECT content_id FROM content_place) ORDER BY id")?;
+    let missing = select.query_map([], |row| row.get("id"))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    for missing in missing {
+        outlines::forget_content(hot, missing)?;
         let mut forget = hot.prepare_cached(
             "UPDATE message SET content_id = NULL
              WHERE content_id = ?1 AND (EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = message.id)
@@ -90,23 +131,18 @@ fn make_agree(hot: &Connection, content: &mut Connection, healed: &mut Healed) -
         )?;
         healed.lost += usize::from(delete.execute([missing])? == 0);
     }
-    let all = ids(content, "SELECT id FROM content")?;
-    let transaction = content.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for orphan in all.difference(&referred) {
-        transaction.prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([orphan])?;
-        healed.swept += 1;
-    }
-    // Numbers given out before the power cut are not given out again.
-    let highest = referred.last().copied().unwrap_or(0);
-    let raised = "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'content'";
-    if transaction.execute(raised, [highest])? == 0 {
-        transaction.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('content', ?1)", [highest])?;
-    }
-    transaction.commit()?;
     Ok(())
 }
 
-fn ids(conn: &Connection, sql: &str) -> Result<BTreeSet<i64>> {
-    let mut select = conn.prepare(sql)?;
-    Ok(select.query_map([], |row| row.get("id"))?.collect::<rusqlite::Result<_>>()?)
+/// Cuts off what is behind the last bytes to which something refers. Returns how much that was.
+fn cut_off(packs: &Arc<Packs>, lengths: &BTreeMap<PackId, u64>, ends: &BTreeMap<PackId, u64>) -> Result<u64> {
+    let mut cut_bytes = 0;
+    for (pack, length) in lengths {
+        let end = ends.get(pack).copied().unwrap_or(0);
+        if end < *length {
+            packs.cut(*pack, end)?;
+            cut_bytes += length - end;
+        }
+    }
+    Ok(cut_bytes)
 }

@@ -1,4 +1,4 @@
-//! A look at a store that nobody has open: is it one that would open, and do its databases hold together? Writes nothing,
+//! A look at a store that nobody has open: is it one that would open, and does its database hold together? Writes nothing,
 //! and leaves no file that was not there.
 
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::files::{Files, open_looking};
-use super::migrate::{self, CONTENT, HOT};
+use super::migrate::{self, HOT};
 use super::{Error, Result};
 
 /// What a look found where nothing is wrong.
@@ -25,21 +25,17 @@ pub enum Inspected {
 const STEPS: i32 = 10_000;
 
 /// Looks at the store in `folder` until `is_over` says that there is no more time.
-pub fn inspect(folder: &Path, is_over: impl Fn() -> bool + Clone + Send + 'static) -> Result<Inspected> {
-    let files = Files::of(folder);
-    let mut inspected = Inspected::Absent;
-    for (path, migrations) in [(&files.hot, HOT), (&files.content, CONTENT)] {
-        let wrong = |error| Error::open(path, error);
-        if !path.try_exists().map_err(|error| Error::io(path, error))? {
-            continue;
-        }
-        migrate::refuse_newer(path, migrations).map_err(wrong)?;
-        inspected = match (inspected, holds_together(path, is_over.clone()).map_err(wrong)?) {
-            (Inspected::SoundSoFar, _) | (_, false) => Inspected::SoundSoFar,
-            (Inspected::Absent | Inspected::Sound, true) => Inspected::Sound,
-        };
+pub fn inspect(folder: &Path, is_over: impl FnMut() -> bool + Send + 'static) -> Result<Inspected> {
+    let path = Files::of(folder).hot;
+    let wrong = |error| Error::open(&path, error);
+    if !path.try_exists().map_err(|error| Error::io(&path, error))? {
+        return Ok(Inspected::Absent);
     }
-    Ok(inspected)
+    migrate::refuse_newer(&path, HOT).map_err(wrong)?;
+    Ok(match holds_together(&path, is_over).map_err(wrong)? {
+        true => Inspected::Sound,
+        false => Inspected::SoundSoFar,
+    })
 }
 
 /// False: there was no time to read all of it.

@@ -1,9 +1,13 @@
 //! By what messages are sorted and threaded: kept of each content apart from the rest (see [`Keys`]).
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, params};
 
 use super::messages::wide_ranges;
-use super::{Error, Reader, Result, source};
+use super::packs::Packs;
+use super::source::ContentSource;
+use super::{Error, Reader, Result, contents};
 use crate::message::{Keyed, Keys, KeysRead};
 use crate::types::{ContentId, InternalDate, LocalUid, MailboxId, UidSet, limits};
 
@@ -62,7 +66,7 @@ pub(super) fn note(hot: &Connection, content: ContentId, keys: &Keys) -> Result<
 }
 
 /// Makes the keys of contents that were stored before there were any.
-pub(super) fn note_missing(hot: &mut Connection, content: &Connection) -> Result<()> {
+pub(super) fn note_missing(hot: &mut Connection, packs: &Arc<Packs>) -> Result<()> {
     loop {
         let transaction = hot.transaction()?;
         let ids = {
@@ -73,7 +77,7 @@ pub(super) fn note_missing(hot: &mut Connection, content: &Connection) -> Result
         };
         for id in &ids {
             // One that cannot be read is for the audit to tell; the store opens all the same.
-            if let Ok(keys) = keys_of_stored(&transaction, content, ContentId::new(*id)) {
+            if let Ok(keys) = keys_of_stored(&transaction, packs, ContentId::new(*id)) {
                 note(&transaction, ContentId::new(*id), &keys)?;
             }
             transaction.prepare_cached("DELETE FROM content_unkeyed WHERE content_id = ?1")?.execute([id])?;
@@ -85,17 +89,11 @@ pub(super) fn note_missing(hot: &mut Connection, content: &Connection) -> Result
     }
 }
 
-fn keys_of_stored(hot: &Connection, content: &Connection, id: ContentId) -> Result<Keys> {
+fn keys_of_stored(hot: &Connection, packs: &Arc<Packs>, id: ContentId) -> Result<Keys> {
     let summary = Reader::new(hot).summary(id)?;
     let header_bytes = usize::try_from(summary.root.body_start).unwrap_or(usize::MAX).min(limits::HEADER_MAX_BYTES);
-    let mut header = Vec::new();
-    while header.len() < header_bytes {
-        let piece = source::read(content, id, header.len() as u64, header_bytes - header.len())?;
-        match piece.filter(|piece| !piece.is_empty()) {
-            Some(piece) => header.extend(piece),
-            None => break,
-        }
-    }
+    let place = contents::place(hot, id)?.ok_or(Error::NoContent)?;
+    let header = ContentSource::at(packs, place)?.read(0, header_bytes)?;
     Ok(Keys::of(&summary.envelope, &header))
 }
 

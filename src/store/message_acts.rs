@@ -5,13 +5,11 @@ use std::borrow::Cow;
 use rusqlite::params;
 
 use super::messages::With;
-use super::trace::message_id_hash;
-use super::{Error, Mailbox, Message, Origin, Outline, Result, StoredContent, Txn, contents, growth, keys};
+use super::{Error, Mailbox, Message, Origin, Outline, Result, StoredContent, Txn};
 use crate::journal::Op;
 use crate::types::mutant::mutant;
 use crate::types::{
-    ContentId, Flags, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, Right, SystemFlag, UidSet, UidValidity,
-    limits,
+    Flags, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, Right, SystemFlag, UidSet, UidValidity, limits,
 };
 
 /// A message to add.
@@ -337,26 +335,6 @@ impl Txn<'_> {
             self.conn().prepare_cached("INSERT INTO expunged (mailbox_id, mod_seq, uid) VALUES (?1, ?2, ?3)")?;
         insert.execute(params![mailbox.get(), mod_seq.get().cast_signed(), uid.get()])?;
         Ok(())
-    }
-
-    /// The hot row of an uploaded content: that of equal bytes if there is one, else a new one.
-    pub(in crate::store) fn link(&self, stored: &StoredContent) -> Result<ContentId> {
-        if let Some(same) = contents::find(self.conn(), &stored.hash)? {
-            return Ok(same);
-        }
-        if self.contents().holds().is_lost(stored.written()) {
-            return Err(Error::UploadLost);
-        }
-        let summary = postcard::to_stdvec(stored.summary.as_ref())
-            .map_err(|error| Error::Damaged(format!("a summary that cannot be written: {error}")))?;
-        let mut insert = self.conn().prepare_cached(
-            "INSERT INTO content (id, hash, size_bytes, summary, message_id_hash) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
-        let (size, message_id) = (stored.size_bytes.cast_signed(), message_id_hash(&stored.summary));
-        insert.execute(params![stored.content().get(), stored.hash.as_bytes(), size, summary, message_id])?;
-        keys::note(self.conn(), stored.content(), &stored.keys)?;
-        growth::note(self.conn(), stored.content(), stored.growth)?;
-        Ok(stored.content())
     }
 
     /// The mailbox, if its messages may be changed on this transaction's behalf.

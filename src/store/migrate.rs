@@ -32,12 +32,13 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0019_edited.sql"),
     include_str!("migrations/0020_long_journal.sql"),
     include_str!("migrations/0021_in_doubt.sql"),
+    include_str!("migrations/0022_packs.sql"),
 ];
 
 /// The search index's.
 pub(super) const SEARCH: &[&str] = &[include_str!("migrations/search_0001_first.sql")];
 
-/// The content database's.
+/// The former content database's ([`super::former`]).
 pub(super) const CONTENT: &[&str] = &[include_str!("migrations/content_0001_first.sql")];
 
 /// Fails if the database was written by a later version of this program, leaving every file as it is: one that was closed

@@ -1,16 +1,15 @@
 //! The one SQLite store: accounts, mailboxes, messages and their bytes, the remote map, journal, outbox, conflicts.
 //!
-//! Two databases in one folder: `mailtide.db` is small and hot, `content.db` holds the bytes of messages; a third,
-//! `search.db`, is an index that can be deleted ([`search`]). Every write
-//! names its [`Origin`] and goes through one writer that groups commits ([`writer`]); readers see one moment each and
+//! In one folder: `mailtide.db` holds all but the bytes of messages, which are in files beside it ([`packs`]), and
+//! `search.db` is an index that can be deleted ([`search`]). Every write names its [`Origin`] and goes through one writer that groups commits ([`writer`]); readers see one moment each and
 //! never wait for it ([`readers`]).
 //!
 //! Rules:
 //!
 //! - A call that returns `Ok` is durable (by [`Origin::Upstream`]: it may be lost in a power cut, never torn, until
 //!   a mail client was shown it ([`settle`]); it is fetched again). A call that fails changed nothing.
-//! - Bytes are durable in `content.db` before anything durable in `mailtide.db` refers to them ([`contents`]).
-//! - Locks, in the order in which they may be taken: writer, log, contents, reader pool, watchers; holds
+//! - Bytes are durable before anything durable in `mailtide.db` refers to them ([`contents`]).
+//! - Locks, in the order in which they may be taken: writer, log, packs, reader pool, watchers; holds
 //!   last. No closure given to
 //!   [`Store::write`] or [`Store::read`] may call back into `write`.
 //! - SQL stands beside the type it fills; columns by name.
@@ -19,13 +18,13 @@ mod accounts;
 mod annotations;
 mod audit;
 mod check;
-mod checkpoint;
 mod conflicts;
 mod contents;
 mod discard;
 mod fate;
 mod files;
 mod flags;
+mod former;
 mod gone;
 mod growth;
 mod handle;
@@ -49,9 +48,11 @@ mod outbox_acts;
 mod outbox_edit;
 mod outlines;
 mod overview;
+mod packs;
 mod quota;
 mod reader;
 mod readers;
+mod reclaim;
 mod rights;
 mod room;
 mod search;

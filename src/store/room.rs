@@ -6,6 +6,9 @@
 //! spare. Nothing is asked of the disk while the log is short. The last of the room is not for bytes of messages: whoever
 //! deletes some, or flags what is there, needs it.
 
+use std::fs::File;
+use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,9 +24,6 @@ const SPARED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What bytes of messages leave to what is done with them.
 const RESERVED_BYTES: u64 = 1024 * 1024;
-
-/// How much of the rest one transaction may take: its log must be copied back into what is left.
-const TRANSACTION_PART: u64 = 4;
 
 /// How long those who read from the log are waited for: they read little at once.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -45,9 +45,27 @@ pub(super) fn is_short(file: &Path, more_bytes: u64) -> bool {
     beside(file).is_some_and(|room| room < SPARED_BYTES.saturating_add(more_bytes))
 }
 
-/// How many bytes of messages one transaction may add to the database with that log; none where the disk is full.
-pub(super) fn transaction_max(log: &Path) -> u64 {
-    beside(log).map_or(u64::MAX, |room| room.saturating_sub(RESERVED_BYTES) / TRANSACTION_PART)
+/// How many bytes of messages the disk of the folder still takes.
+pub(super) fn for_messages(folder: &Path) -> u64 {
+    files::room_bytes(folder).map_or(u64::MAX, |room| room.saturating_sub(RESERVED_BYTES))
+}
+
+/// Gives back the blocks of a file within `unused`, where the file system can do that.
+#[cfg(target_os = "linux")]
+pub(super) fn punch(file: &File, unused: &Range<u64>) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match fallocate(file, flags, unused.start, unused.end - unused.start) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn punch(_: &File, _: &Range<u64>) -> io::Result<()> {
+    Ok(())
 }
 
 /// Copies the connection's log back and cuts it. What it refers to must be on disk. Not within a transaction.

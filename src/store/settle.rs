@@ -62,7 +62,6 @@ impl Log {
 
     /// To be called between two transactions of `conn`, the one that writes.
     pub(super) fn give_back_room(&self, conn: &Connection, contents: &Contents) {
-        contents.give_back_room();
         room::give_back(&self.path, || contents.sync().and_then(|()| room::cut(conn)));
     }
 

@@ -1,87 +1,86 @@
 //! Reading the bytes of a content.
 
+use std::fs::File;
 use std::io;
-
-use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use super::handle::Shared;
-use super::{Error, Result, Store};
-use crate::types::{ByteSource, ContentId};
+use super::packs::{Hold, Packs, Place};
+use super::{Error, Result, contents};
+use crate::types::limits::READ_BUFFER_BYTES;
+use crate::types::{ByteSource, ContentHash, ContentId};
 
-/// The bytes of a content, in pieces.
+/// The bytes of a content, in pieces. They stay there for as long as this does.
 pub struct ContentSource {
-    store: Store,
-    content: ContentId,
-    size_bytes: u64,
+    file: Arc<File>,
+    place: Place,
+    _hold: Hold,
 }
 
 impl ContentSource {
-    pub(super) fn open(store: Store, content: ContentId) -> Result<Self> {
-        let size_bytes = store.read(|reader| {
-            let mut select = reader.conn().prepare_cached("SELECT size_bytes FROM content WHERE id = ?1")?;
-            let size: Option<i64> = select.query_row([content.get()], |row| row.get("size_bytes")).optional()?;
-            size.map(i64::unsigned_abs).ok_or(Error::NoContent)
-        })?;
-        Ok(Self { store, content, size_bytes })
+    pub(super) fn of(shared: &Shared, content: ContentId) -> Result<Self> {
+        let packs = shared.contents.packs();
+        let mut known = None;
+        loop {
+            let _looking = packs.looking();
+            let place = shared.hot.read(|hot| contents::place(hot, content))?.ok_or(Error::NoContent)?;
+            match Self::at(packs, place) {
+                // It was moved since it was looked up.
+                Err(Error::NoContent) if known != Some(place) => known = Some(place),
+                found => return found,
+            }
+        }
+    }
+
+    pub(super) fn at(packs: &Arc<Packs>, place: Place) -> Result<Self> {
+        let hold = packs.hold(place.pack);
+        Ok(Self { file: packs.file(place.pack)?.ok_or(Error::NoContent)?, place, _hold: hold })
+    }
+
+    /// At most `max` bytes from `offset` on; empty only at the end.
+    pub fn read(&self, offset: u64, max: usize) -> Result<Vec<u8>> {
+        let left = self.place.size_bytes.saturating_sub(offset);
+        let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(max)];
+        if bytes.is_empty() {
+            return Ok(bytes);
+        }
+        match self.file.read_exact_at(&mut bytes, self.place.start + offset) {
+            Ok(()) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Error::NoContent),
+            Err(error) => Err(Error::io("the bytes of a message", error)),
+        }
     }
 }
 
 impl ByteSource for ContentSource {
     fn size(&self) -> u64 {
-        self.size_bytes
+        self.place.size_bytes
     }
 
     fn read_at(&mut self, offset: u64, max: usize) -> io::Result<Vec<u8>> {
-        let bytes = self.store.read_content(self.content, offset, max).map_err(io::Error::other)?;
-        match bytes.is_empty() && max > 0 && offset < self.size_bytes {
-            true => Err(io::Error::other(Error::NoContent)),
-            false => Ok(bytes),
-        }
+        self.read(offset, max).map_err(io::Error::other)
     }
 }
 
+/// The hash of all bytes.
+pub(super) fn hash_of(source: &mut ContentSource) -> io::Result<ContentHash> {
+    let (mut hasher, mut offset) = (blake3::Hasher::new(), 0);
+    while offset < source.size() {
+        let bytes = source.read_at(offset, READ_BUFFER_BYTES)?;
+        hasher.update(&bytes);
+        offset += bytes.len() as u64;
+    }
+    Ok(ContentHash::from_bytes(*hasher.finalize().as_bytes()))
+}
+
 impl Shared {
+    pub(super) fn read_content(&self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>> {
+        ContentSource::of(self, content)?.read(offset, max)
+    }
+
     /// An error of this store.
     pub(super) fn tell(&self, error: Error) -> Error {
         error.of_store_in(self.log.folder())
     }
-
-    pub(super) fn read_content(&self, content: ContentId, offset: u64, max: usize) -> Result<Vec<u8>> {
-        match self.content.read(|conn| read(conn, content, offset, max))? {
-            Some(bytes) if !bytes.is_empty() || max == 0 => return Ok(bytes),
-            // The end, or just uploaded and not committed yet.
-            Some(_) | None => self.contents.commit(false)?,
-        }
-        self.content.read(|conn| read(conn, content, offset, max))?.ok_or(Error::NoContent)
-    }
-}
-
-/// A piece no larger comes with its row: to open it by itself takes longer than to read it.
-const SMALL_MAX_BYTES: usize = 64 * 1024;
-
-/// Bytes from the piece in which `offset` is; `None` without such a content.
-pub(super) fn read(conn: &Connection, content: ContentId, offset: u64, max: usize) -> Result<Option<Vec<u8>>> {
-    let mut select = conn.prepare_cached(
-        "SELECT rowid AS row, start, length(bytes) AS length, CASE WHEN length(bytes) <= ?3 THEN bytes END AS small
-         FROM chunk WHERE content_id = ?1 AND start <= ?2 ORDER BY start DESC LIMIT 1",
-    )?;
-    let mut rows =
-        select.query(params![content.get(), i64::try_from(offset).unwrap_or(i64::MAX), SMALL_MAX_BYTES as i64])?;
-    let Some(piece) = rows.next()? else {
-        let mut select = conn.prepare_cached("SELECT 1 AS one FROM content WHERE id = ?1 AND complete = 1")?;
-        return Ok(select.exists([content.get()])?.then(Vec::new));
-    };
-    let skip = offset - piece.get::<_, i64>("start")?.unsigned_abs();
-    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-    if let Some(small) = piece.get_ref("small")?.as_blob_or_null().map_err(rusqlite::Error::from)? {
-        let rest = small.get(skip..).unwrap_or_default();
-        return Ok(Some(rest[..rest.len().min(max)].to_vec()));
-    }
-    let length = usize::try_from(piece.get::<_, i64>("length")?).unwrap_or(0);
-    let mut bytes = vec![0; length.saturating_sub(skip).min(max)];
-    if !bytes.is_empty() {
-        // Only the pages in question are read, however large the piece.
-        conn.blob_open(MAIN_DB, "chunk", "bytes", piece.get("row")?, true)?.read_at_exact(&mut bytes, skip)?;
-    }
-    Ok(Some(bytes))
 }

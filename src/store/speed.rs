@@ -48,7 +48,8 @@ impl Mail {
         let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
         let at = fill(&Store::open(folder.path(), &options, NOW).expect("a store"), messages);
         let files = Files::of(folder.path());
-        let (mut hot, content) = files::open_writing(&files, &options).expect("databases");
+        let contents = Contents::open(folder.path(), None, Arc::new(Fair)).expect("contents");
+        let mut hot = files::open_writing(&files, &options, contents.packs()).expect("a database");
         let steps = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&steps);
         let count = move || {
@@ -56,7 +57,6 @@ impl Mail {
             false
         };
         hot.progress_handler(1, Some(count)).expect("a handler");
-        let contents = Contents::new(content, &files.content, Executor::Inline, Arc::new(Fair)).expect("contents");
         Self { hot, contents, at, steps, _folder: folder }
     }
 

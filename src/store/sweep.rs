@@ -10,33 +10,28 @@ use crate::types::{ContentId, Timestamp};
 pub struct Swept {
     pub messages: usize,
     pub contents: usize,
+    /// Given back to the disk.
+    pub bytes: u64,
 }
 
 impl Store {
-    /// Forgets the messages that went before `before`, and every content to which nothing refers.
+    /// Forgets the messages that went before `before`, and every content to which nothing refers; gives back their room
+    /// where that is worth it.
     pub fn sweep(&self, before: Timestamp, now: Timestamp) -> Result<Swept> {
-        let unreferred = self.read_both(|_, content| {
-            let mut select = content.prepare_cached("SELECT id FROM content ORDER BY id")?;
-            Ok(select.query_map([], |row| row.get("id").map(ContentId::new))?.collect::<rusqlite::Result<Vec<_>>>()?)
-        })?;
         let (messages, contents) = self.remove_contents(now, move |txn, doomed| {
             let messages = txn.purge_gone(before)?;
-            let mut is_used = txn.conn().prepare_cached(
-                "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM message WHERE content_id = ?1)
-                                    OR EXISTS (SELECT 1 FROM submission WHERE content_id = ?1)
-                                    OR EXISTS (SELECT 1 FROM outline WHERE header_id = ?1)
-                                    OR EXISTS (SELECT 1 FROM section WHERE content_id = ?1)",
+            let mut unused = txn.conn().prepare_cached(
+                "SELECT c.id FROM content AS c
+                 WHERE NOT EXISTS (SELECT 1 FROM message WHERE content_id = c.id)
+                 AND NOT EXISTS (SELECT 1 FROM submission WHERE content_id = c.id)
+                 AND NOT EXISTS (SELECT 1 FROM outline WHERE header_id = c.id)
+                 AND NOT EXISTS (SELECT 1 FROM section WHERE content_id = c.id) ORDER BY c.id",
             )?;
-            let mut unused = Vec::new();
-            for id in unreferred {
-                if !is_used.exists([id.get()])? {
-                    unused.push(id);
-                }
-            }
-            *doomed = txn.contents().holds().doom(unused);
+            let unused = unused.query_map([], |row| row.get("id").map(ContentId::new))?;
+            *doomed = txn.contents().holds().doom(unused.collect::<rusqlite::Result<_>>()?);
             Ok(messages)
         })?;
-        Ok(Swept { messages, contents })
+        Ok(Swept { messages, contents, bytes: self.reclaim(now)? })
     }
 
     /// Removes contents: those that `work` names, which it has doomed and to which nothing refers when it is done. Returns
@@ -59,16 +54,9 @@ impl Store {
             Ok(value)
         });
         let doomed = std::mem::take(&mut *doomed.lock().unwrap_or_else(PoisonError::into_inner));
-        match done {
-            Ok(value) => {
-                self.shared().index.forget(&doomed);
-                self.contents().remove(&doomed)?;
-                Ok((value, doomed.len()))
-            }
-            Err(error) => {
-                self.contents().holds().spare(&doomed);
-                Err(error)
-            }
-        }
+        self.contents().holds().spare(&doomed);
+        let value = done?;
+        self.shared().index.forget(&doomed);
+        Ok((value, doomed.len()))
     }
 }

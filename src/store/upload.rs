@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::contents::Written;
+use super::contents;
 use super::handle::Shared;
-use super::{Error, Result};
+use super::packs::{Hold, Lane, Place};
+use super::{ContentSource, Error, Result};
 use crate::message::octets::{Growth, Meter};
 use crate::message::scan::Scanner;
 use crate::message::{Keys, Summary};
@@ -13,8 +14,8 @@ use crate::types::{ContentHash, ContentId, limits};
 /// Bytes on their way in. Dropped unfinished, nothing remains.
 pub struct Upload {
     shared: Arc<Shared>,
-    content: Option<ContentId>,
-    written: Written,
+    /// Where they are written, and where they begin.
+    lane: Option<(Lane, Place)>,
     /// What has not filled a piece yet.
     piece: Vec<u8>,
     stored_bytes: u64,
@@ -32,22 +33,27 @@ pub struct StoredContent {
     pub summary: Arc<Summary>,
     pub(super) keys: Arc<Keys>,
     pub(super) growth: Growth,
-    pin: Arc<Pin>,
+    kept: Arc<Kept>,
 }
 
-/// Keeps a sweep away.
-struct Pin {
+/// Keeps the bytes from being swept.
+struct Kept {
     shared: Arc<Shared>,
-    content: ContentId,
-    written: Written,
+    what: What,
+}
+
+enum What {
+    /// Bytes to which nothing refers yet.
+    New { place: Place, _hold: Hold },
+    /// A content that was there, with the same bytes.
+    Same(ContentId),
 }
 
 impl Upload {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            content: None,
-            written: Written::default(),
+            lane: None,
             piece: Vec::new(),
             stored_bytes: 0,
             hasher: blake3::Hasher::new(),
@@ -69,7 +75,7 @@ impl Upload {
             self.piece.extend_from_slice(now);
             bytes = later;
             if self.piece.len() == limits::CONTENT_CHUNK_BYTES {
-                self.store_piece()?;
+                self.store_piece().map_err(|error| self.shared.tell(error))?;
             }
         }
         Ok(())
@@ -82,31 +88,50 @@ impl Upload {
 
     /// All bytes came. Equal bytes that are in the store already are shared.
     pub fn finish(mut self) -> Result<StoredContent> {
-        self.store_piece()?;
-        let content = self.content.expect("storing a piece makes the content");
         let hash = ContentHash::from_bytes(*self.hasher.finalize().as_bytes());
         let shared = Arc::clone(&self.shared);
-        let completed = shared.contents.complete(content, &hash, &shared.hot, &mut self.written);
-        let content = completed.map_err(|error| shared.tell(error))?;
-        self.content = None;
+        let what = match self.same(&hash)? {
+            Some(same) => What::Same(same),
+            None => self.put_down().map_err(|error| shared.tell(error))?,
+        };
         let (summary, keys) = std::mem::take(&mut self.scanner).finish();
-        let growth = std::mem::take(&mut self.meter).finish();
-        let (summary, keys) = (Arc::new(summary), Arc::new(keys));
-        let pin = Arc::new(Pin { shared, content, written: self.written });
-        Ok(StoredContent { hash, size_bytes: self.stored_bytes, summary, keys, growth, pin })
+        Ok(StoredContent {
+            hash,
+            size_bytes: self.size_bytes(),
+            summary: Arc::new(summary),
+            keys: Arc::new(keys),
+            growth: std::mem::take(&mut self.meter).finish(),
+            kept: Arc::new(Kept { shared, what }),
+        })
+    }
+
+    /// A content with the same bytes, pinned.
+    fn same(&self, hash: &ContentHash) -> Result<Option<ContentId>> {
+        let holds = self.shared.contents.holds();
+        let same = self.shared.hot.read(|hot| contents::find(hot, hash))?;
+        Ok(same.map(|(content, _)| content).filter(|content| holds.pin_spared(*content)))
+    }
+
+    /// The bytes are complete.
+    fn put_down(&mut self) -> Result<What> {
+        self.store_piece()?;
+        let (lane, begin) = self.lane.take().expect("storing a piece takes a lane");
+        let hold = self.shared.contents.packs().finish(lane)?;
+        Ok(What::New { place: Place { size_bytes: self.stored_bytes, ..begin }, _hold: hold })
     }
 
     fn store_piece(&mut self) -> Result<()> {
-        self.try_store_piece().map_err(|error| self.shared.tell(error))
-    }
-
-    fn try_store_piece(&mut self) -> Result<()> {
-        let content = match self.content {
-            Some(content) => content,
-            None => *self.content.insert(self.shared.contents.begin(&mut self.written)?),
+        let packs = self.shared.contents.packs();
+        let lane = match &mut self.lane {
+            Some((lane, _)) => lane,
+            None => {
+                let lane = packs.lane()?;
+                let begin = lane.place(0);
+                &mut self.lane.insert((lane, begin)).0
+            }
         };
         if !self.piece.is_empty() {
-            self.shared.contents.add(content, self.stored_bytes, &self.piece, &mut self.written)?;
+            packs.add(lane, &self.piece)?;
             self.stored_bytes += self.piece.len() as u64;
             self.piece.clear();
         }
@@ -116,20 +141,27 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(content) = self.content {
-            self.shared.contents.abandon(content, &mut self.written);
+        if let Some((lane, begin)) = self.lane.take() {
+            self.shared.contents.packs().abandon(lane, begin.start);
         }
     }
 }
 
 impl StoredContent {
-    /// Where the bytes are.
-    pub fn content(&self) -> ContentId {
-        self.pin.content
+    /// The bytes, whether or not anything refers to them yet.
+    pub fn source(&self) -> Result<ContentSource> {
+        match self.kept.what {
+            What::New { place, .. } => ContentSource::at(self.kept.shared.contents.packs(), place),
+            What::Same(content) => ContentSource::of(&self.kept.shared, content),
+        }
     }
 
-    pub(super) fn written(&self) -> Written {
-        self.pin.written
+    /// Where the bytes are; `None`: where a content is that was there before.
+    pub(super) fn place(&self) -> Option<Place> {
+        match self.kept.what {
+            What::New { place, .. } => Some(place),
+            What::Same(_) => None,
+        }
     }
 }
 
@@ -139,8 +171,10 @@ impl std::fmt::Debug for StoredContent {
     }
 }
 
-impl Drop for Pin {
+impl Drop for Kept {
     fn drop(&mut self) {
-        self.shared.contents.holds().unpin(self.content);
+        if let What::Same(content) = self.what {
+            self.shared.contents.holds().unpin(content);
+        }
     }
 }

@@ -13,9 +13,9 @@ use rusqlite::Connection;
 
 use super::files::control;
 use super::handle::Shared;
-use super::{Error, Executor, Moment, Origin, Result, Txn, settle};
+use super::{Error, Executor, Moment, Origin, Result, Txn, contents, settle};
 use crate::types::mutant::mutant;
-use crate::types::{AccountId, Timestamp};
+use crate::types::{AccountId, ContentId, Timestamp};
 
 /// Transactions in one commit: bounds how long the first of them waits for the last.
 const GROUP_MAX: usize = 128;
@@ -29,7 +29,7 @@ pub(super) enum Writer {
 impl Writer {
     pub(super) fn start(mut conn: Connection, executor: Executor, shared: Arc<Shared>) -> Result<Self> {
         settle::checkpoint_after_contents(&mut conn, Arc::clone(&shared.contents))?;
-        let committer = Committer { conn, shared, is_durable: None };
+        let committer = Committer::new(conn, shared)?;
         match executor {
             Executor::Inline => Ok(Self::Inline(Mutex::new(Some(committer)))),
             Executor::Thread => {
@@ -149,30 +149,43 @@ pub(super) struct Committer {
     shared: Arc<Shared>,
     /// What `synchronous` was last set to.
     is_durable: Option<bool>,
+    /// The content up to which all are known to be on disk, as the database says.
+    synced: ContentId,
 }
 
 impl Committer {
+    fn new(conn: Connection, shared: Arc<Shared>) -> Result<Self> {
+        let synced = contents::newest(&conn)?;
+        Ok(Self { conn, shared, is_durable: None, synced })
+    }
+
     fn commit_group(&mut self, mut group: Vec<Box<dyn Job>>) {
         let is_meant = group.iter().any(|job| job.origin().is_durable());
         let durable = is_meant && !mutant!(AnsweredBeforeSync);
         let mut touched = BTreeSet::new();
         let mut outcomes = Vec::with_capacity(group.len());
-        let committed = self.begin(durable).and_then(|()| {
-            for job in &mut group {
-                let outcome = self.run_in_savepoint(job.as_mut(), &mut touched);
-                outcomes.push(outcome);
+        let committed = self.begin(durable).and_then(|synced| {
+            // What is alone is taken back with the whole transaction: a savepoint keeps a copy of each page that changes.
+            if let [job] = group.as_mut_slice() {
+                outcomes.push(Ok(self.run(job.as_mut(), &mut touched)?));
+            }
+            for job in group.iter_mut().skip(outcomes.len()) {
+                outcomes.push(self.run_in_savepoint(job.as_mut(), &mut touched));
                 if self.conn.is_autocommit() {
                     // SQLite took everything back (a full disk): the others' work with it.
                     return Err(outcomes.iter().find_map(|outcome| outcome.clone().err()).unwrap_or(Error::DISK_FULL));
                 }
             }
-            self.shared.contents.commit(durable && !mutant!(BytesNotSynced))?;
+            let newest = contents::newest(&self.conn)?;
+            let synced = if durable { self.sync_contents(newest)? } else { synced };
             self.shared.fate.at(Moment::BeforeCommit)?;
             let commit = || Ok(control(&self.conn, "COMMIT")?);
             match durable {
                 true => commit()?,
                 false => self.shared.log.commit_unsynced(commit)?,
             }
+            self.synced = synced;
+            self.shared.contents.note_committed(newest);
             self.shared.fate.at(Moment::AfterCommit { durable })
         });
         if let Err(error) = committed {
@@ -189,41 +202,58 @@ impl Committer {
         }
     }
 
-    fn begin(&mut self, durable: bool) -> Result<()> {
+    /// Begins a transaction. Returns up to which content all are known to be on disk, which is noted in it.
+    fn begin(&mut self, durable: bool) -> Result<ContentId> {
         if self.is_durable != Some(durable) {
             self.conn.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
             self.is_durable = Some(durable);
         }
         self.shared.log.give_back_room(&self.conn, &self.shared.contents);
-        Ok(control(&self.conn, "BEGIN IMMEDIATE")?)
+        control(&self.conn, "BEGIN IMMEDIATE")?;
+        self.note_synced(self.shared.contents.synced())
+    }
+
+    /// Has everything on disk to which a durable commit refers.
+    fn sync_contents(&self, newest: ContentId) -> Result<ContentId> {
+        if !mutant!(BytesNotSynced) {
+            self.shared.contents.sync()?;
+        }
+        self.note_synced(newest)
+    }
+
+    fn note_synced(&self, synced: ContentId) -> Result<ContentId> {
+        if synced > self.synced {
+            contents::note_synced(&self.conn, synced)?;
+        }
+        Ok(synced.max(self.synced))
     }
 
     fn run_in_savepoint(&self, job: &mut dyn Job, touched: &mut BTreeSet<AccountId>) -> Result<()> {
         control(&self.conn, "SAVEPOINT job")?;
-        let mut txn = Txn::new(&self.conn, &self.shared.contents, job.origin(), job.now());
-        let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut txn)))
-            .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
-        match outcome {
-            Ok(()) => {
-                control(&self.conn, "RELEASE job")?;
-                touched.extend(txn.into_touched());
-                Ok(())
+        let outcome = self.run(job, touched);
+        if !self.conn.is_autocommit() {
+            if outcome.is_err() {
+                control(&self.conn, "ROLLBACK TO job")?;
             }
-            Err(error) => {
-                if !self.conn.is_autocommit() {
-                    control(&self.conn, "ROLLBACK TO job")?;
-                    control(&self.conn, "RELEASE job")?;
-                }
-                Err(error)
-            }
+            control(&self.conn, "RELEASE job")?;
         }
+        outcome
+    }
+
+    fn run(&self, job: &mut dyn Job, touched: &mut BTreeSet<AccountId>) -> Result<()> {
+        let mut txn = Txn::new(&self.conn, &self.shared.contents, job.origin(), job.now());
+        catch_unwind(AssertUnwindSafe(|| job.run(&mut txn)))
+            .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))))?;
+        touched.extend(txn.into_touched());
+        Ok(())
     }
 
     /// Marks the store as cleanly stopped, if everything is on disk.
     fn close(self) {
         let marked = self.shared.fate.at(Moment::BeforeClose).and_then(|()| {
-            self.shared.contents.commit(true)?;
+            self.shared.contents.sync()?;
             self.conn.pragma_update(None, "synchronous", "FULL")?;
+            contents::note_synced(&self.conn, contents::newest(&self.conn)?)?;
             Ok(self.conn.execute("UPDATE store_info SET clean = 1 WHERE id = 1", [])?)
         });
         if let Err(error) = marked {
@@ -259,21 +289,20 @@ mod tests {
     fn committer(folder: &std::path::Path, max_bytes: Option<u64>) -> Committer {
         let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes };
         let paths = Files::of(folder);
-        let (mut hot, mut content) = files::open_writing(&paths, &options).expect("databases");
-        heal::heal(&mut hot, &mut content, &paths.content, NOW).expect("a clean store");
-        let contents = Contents::new(content, &paths.content, Executor::Inline, Arc::new(Fair)).expect("contents");
+        let contents = Contents::open(folder, max_bytes, Arc::new(Fair)).expect("contents");
+        let mut hot = files::open_writing(&paths, &options, contents.packs()).expect("a database");
+        heal::heal(&mut hot, contents.packs(), NOW).expect("a clean store");
         let shared = Arc::new(Shared {
             contents: Arc::new(contents),
             log: Log::of(&paths.hot, Arc::new(Fair)),
             hot: Readers::new(paths.hot, 1024),
-            content: Readers::new(paths.content, 1024),
             watchers: Arc::default(),
             index: Index::new(paths.search, &options),
             uid_lists: super::super::uid_lists::UidLists::default(),
             commits: AtomicU64::new(0),
             fate: Arc::new(Fair),
         });
-        Committer { conn: hot, shared, is_durable: None }
+        Committer::new(hot, shared).expect("a committer")
     }
 
     type Answer = Receiver<Result<()>>;

@@ -17,7 +17,7 @@ use super::remote::{Excerpt, Fetched, MessageSink, Piece, Remote, RemoteName};
 use super::stock::Stocked;
 use super::{Error, Result};
 use crate::store::{self, Absent, Origin, Store, StoredContent, Txn};
-use crate::types::{AccountId, BodyPolicy, MailboxId, MessageId, RemoteUid, UidSet, UidValidity, limits};
+use crate::types::{AccountId, BodyPolicy, ByteSource, MailboxId, MessageId, RemoteUid, UidSet, UidValidity, limits};
 
 /// Messages above this size come in pieces of it. A piece is a round trip, and what a cut costs.
 pub const PIECE_BYTES: u64 = 1024 * 1024;
@@ -139,13 +139,13 @@ impl<R: Remote> Hauler<'_, R> {
             let first = pieces.len() as u64 * PIECE_BYTES;
             let name = format!("<{first}.{PIECE_BYTES}>");
             let kept = self.store.read(|reader| reader.section(message, &name))?;
-            let (content, size) = match kept {
-                Some(kept) => kept,
+            let piece = match kept {
+                Some((content, _)) => self.store.source(content)?,
                 None => {
                     let piece = Some((first, PIECE_BYTES));
                     let wanted = SectionOf { absent, section: "", piece, kept_as: name };
                     match self.take_sections(&[wanted], uid_validity).await?.pop().flatten() {
-                        Some(taken) => (taken.content(), taken.size_bytes),
+                        Some(taken) => taken.source()?,
                         None => {
                             self.write(0, move |txn| txn.withheld(message))?;
                             return Ok(false);
@@ -153,6 +153,7 @@ impl<R: Remote> Hauler<'_, R> {
                     }
                 }
             };
+            let size = piece.size();
             if size > PIECE_BYTES || first + size > limits::MESSAGE_MAX_BYTES {
                 tracing::warn!(message = %message, "the server gives more than the piece of a message that was asked for");
                 self.write(0, move |txn| {
@@ -161,7 +162,7 @@ impl<R: Remote> Hauler<'_, R> {
                 })?;
                 return Ok(false);
             }
-            pieces.push((content, size));
+            pieces.push(piece);
             if size < PIECE_BYTES {
                 break;
             }
@@ -170,13 +171,10 @@ impl<R: Remote> Hauler<'_, R> {
             }
         }
         let mut upload = self.store.upload();
-        for (content, size) in pieces {
+        for piece in pieces {
             let mut at = 0;
-            while at < size {
-                let bytes = self.store.read_content(content, at, limits::CONTENT_CHUNK_BYTES)?;
-                if bytes.is_empty() {
-                    return Err(store::Error::NoContent.into());
-                }
+            while at < piece.size() {
+                let bytes = piece.read(at, limits::CONTENT_CHUNK_BYTES)?;
                 at += bytes.len() as u64;
                 upload.write(&bytes)?;
             }

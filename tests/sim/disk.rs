@@ -1,11 +1,12 @@
 //! The agent's disk: a store that dies, or is full, at the moment the script names, and what a power cut leaves of it.
 //!
 //! The files are real, in memory where the machine has such a place. SQLite's write-ahead log is what a commit
-//! appends to, so a power cut is modelled there: up to the last sync it is safe, behind that it is kept, lost or torn
-//! at any byte. A checkpoint syncs the log before it copies pages into the database and the database after it; where the
+//! appends to, and a pack what bytes of messages are, so a power cut is modelled there: up to the last sync they are safe,
+//! behind that they are kept, lost or torn at any byte. A checkpoint syncs the log before it copies pages into the database and the database after it; where the
 //! log was begun anew since the last sync (other salts), nothing of the new one is safe. Process ids and times of files
 //! are nothing the store looks at.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -30,8 +31,8 @@ pub enum Power {
     CutTearing,
 }
 
-/// The two databases of a store.
-const DATABASES: [&str; 2] = ["mailtide.db", "content.db"];
+/// All of a store but the bytes of messages and what can be made anew.
+const DATABASE: &str = "mailtide.db";
 
 /// One life of the agent's store.
 pub struct Disk {
@@ -48,16 +49,37 @@ struct State {
     /// Dies at the moment that brings this to nothing.
     moments_left: Option<u32>,
     commits: u64,
-    /// How far the log of each database was synced.
-    synced: [Log; 2],
+    /// How far the database's log was synced.
+    synced: Log,
+    /// Up to where each pack holds what was synced.
+    safe_packs: BTreeMap<PathBuf, u64>,
     /// Looks at the store after every commit.
     check: Option<Check>,
 }
 
 impl State {
-    fn follow(&mut self, folder: &Path, which: usize) {
-        self.synced[which] = self.synced[which].followed(&folder.join(DATABASES[which])).unwrap_or_default();
+    fn follow(&mut self, folder: &Path) {
+        self.synced = self.synced.followed(&folder.join(DATABASE)).unwrap_or_default();
     }
+
+    /// The packs are on disk as they are.
+    fn follow_packs(&mut self, folder: &Path) {
+        self.safe_packs = packs(folder);
+    }
+
+    /// What was cut off is not safe any more, whatever is written in its place.
+    fn see_packs_cut(&mut self, folder: &Path) {
+        for (path, length) in packs(folder) {
+            self.safe_packs.entry(path).and_modify(|safe| *safe = length.min(*safe));
+        }
+    }
+}
+
+/// The files with the bytes of messages, and how long they are; none where the folder is gone already.
+fn packs(folder: &Path) -> BTreeMap<PathBuf, u64> {
+    let files = fs::read_dir(folder).into_iter().flatten().map(|file| file.expect("a file").path());
+    let packs = files.filter(|path| path.extension().is_some_and(|extension| extension == "pack"));
+    packs.map(|path| (path.clone(), path.metadata().expect("a file").len())).collect()
 }
 
 pub type Check = Arc<dyn Fn() + Send + Sync>;
@@ -103,39 +125,47 @@ impl Disk {
 
     /// The store was just opened: what opening wrote is synced.
     pub fn opened(&self) {
-        self.lock().synced = DATABASES.map(|name| Log::of(&self.folder.join(name)));
+        let mut state = self.lock();
+        state.synced = Log::of(&self.folder.join(DATABASE));
+        state.follow_packs(&self.folder);
     }
 
     /// Copies what is left after the crash into `to`.
     pub fn leave(&self, power: Power, random: &mut Random, to: &Path) -> io::Result<()> {
         let state = self.lock();
-        for (name, synced) in DATABASES.iter().zip(&state.synced) {
-            let from = self.folder.join(name);
-            fs::copy(&from, to.join(name))?;
-            let (from_log, to_log) = (log_path(&from), log_path(&to.join(name)));
-            if !from_log.exists() {
-                continue;
-            }
-            let mut bytes = fs::read(&from_log)?;
-            let safe = Log::of(&from).safe_since(synced);
-            match power {
-                Power::Stays => {}
-                Power::CutLosing => bytes.truncate(safe),
-                Power::CutTearing if bytes.len() > safe => {
-                    let kept = safe + random.index(bytes.len() - safe + 1);
-                    bytes.truncate(kept);
-                    if kept > safe && random.percent(50) {
-                        // A block that was never written holds what was there before, or nothing.
-                        let torn = safe + random.index(kept - safe);
-                        bytes[torn..].fill(0);
-                    }
-                }
-                Power::CutTearing => {}
-            }
-            fs::write(&to_log, bytes)?;
+        let (from, to_database) = (self.folder.join(DATABASE), to.join(DATABASE));
+        fs::copy(&from, &to_database)?;
+        let log = log_path(&from);
+        if log.exists() {
+            let bytes = left(fs::read(&log)?, Log::of(&from).safe_since(&state.synced), power, random);
+            fs::write(log_path(&to_database), bytes)?;
+        }
+        for pack in packs(&self.folder).into_keys() {
+            let safe = state.safe_packs.get(&pack).copied().unwrap_or(0);
+            let bytes = left(fs::read(&pack)?, usize::try_from(safe).expect("a small file"), power, random);
+            fs::write(to.join(pack.file_name().expect("a file")), bytes)?;
         }
         Ok(())
     }
+}
+
+/// What is left of a file, of which the beginning is safe.
+fn left(mut bytes: Vec<u8>, safe: usize, power: Power, random: &mut Random) -> Vec<u8> {
+    match power {
+        Power::Stays => {}
+        Power::CutLosing => bytes.truncate(safe),
+        Power::CutTearing if bytes.len() > safe => {
+            let kept = safe + random.index(bytes.len() - safe + 1);
+            bytes.truncate(kept);
+            if kept > safe && random.percent(50) {
+                // A block that was never written holds what was there before, or nothing.
+                let torn = safe + random.index(kept - safe);
+                bytes[torn..].fill(0);
+            }
+        }
+        Power::CutTearing => {}
+    }
+    bytes
 }
 
 impl Fate for Disk {
@@ -146,11 +176,12 @@ impl Fate for Disk {
         let mut state = self.lock();
         state.commits += u64::from(matches!(moment, Moment::AfterCommit { .. }));
         self.trace.event("disk", format!("{moment:?}").as_bytes());
+        state.see_packs_cut(&self.folder);
         match moment {
             Moment::AfterCommit { durable: true } | Moment::Settled => {
-                state.follow(&self.folder, 0);
+                state.follow(&self.folder);
             }
-            Moment::AfterContent { durable: true } => state.follow(&self.folder, 1),
+            Moment::AfterContent { durable: true } => state.follow_packs(&self.folder),
             Moment::BeforeCommit | Moment::BeforeContent if state.is_full => return Err(Error::DISK_FULL),
             _ => {}
         }

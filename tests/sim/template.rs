@@ -41,12 +41,12 @@ pub fn folder() -> tempfile::TempDir {
         .expect("a folder")
 }
 
-/// Copies the databases in `from` into the empty folder `to`.
+/// Copies the store in `from` into the empty folder `to`.
 pub fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
-        if entry.file_name().to_string_lossy().contains(".db") && !entry.file_name().to_string_lossy().ends_with("-shm")
-        {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.contains(".db") || name.ends_with(".pack") {
             fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
         }
     }

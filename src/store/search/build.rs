@@ -79,7 +79,7 @@ impl Builder {
             // One of a later version, too: it is no more than an index.
             error => {
                 tracing::warn!("the search index is made anew: {error}");
-                remove_files(&index.path);
+                files::remove_database(&index.path);
                 agreeing()
             }
         })
@@ -203,14 +203,4 @@ fn open(path: &Path, options: &Options) -> Result<Connection> {
     let mut conn = files::open(path, options, files::PAGE_BYTES, files::SEARCH_CACHE_KIB)?;
     migrate::migrate(&mut conn, migrate::SEARCH)?;
     Ok(conn)
-}
-
-/// Removes the index. A reader that has it open keeps it until it is done.
-pub(super) fn remove_files(path: &Path) {
-    for end in ["", "-wal", "-shm"] {
-        let mut file = path.as_os_str().to_owned();
-        file.push(end);
-        // What is not there need not go; what cannot go is told when it cannot be opened.
-        let _ = std::fs::remove_file(&file);
-    }
 }

@@ -20,8 +20,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use build::Builder;
 pub use lookup::Findings;
 
-use super::Options;
 use super::readers::Readers;
+use super::{Options, files};
 use crate::types::ContentId;
 
 /// Page cache of a reader, in KiB: texts are read once.
@@ -71,7 +71,7 @@ impl Index {
         if builder.take().is_some() {
             tracing::warn!("the search index is made anew: {error}");
             self.readers.close();
-            build::remove_files(&self.path);
+            files::remove_database(&self.path);
         }
     }
 }

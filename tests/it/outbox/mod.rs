@@ -443,9 +443,8 @@ fn a_message_whose_bytes_cannot_be_read_parks_and_holds_up_no_other() {
     // What cannot happen by this program's own doing, and happens to disks.
     let lost = office.submission(ids[0]).content;
     drop(office.store().clone());
-    let database = office.folder().join("content.db");
-    let conn = rusqlite::Connection::open(database).expect("a database");
-    conn.execute("DELETE FROM chunk WHERE content_id = ?1", [lost.get()]).expect("valid SQL");
+    let conn = rusqlite::Connection::open(office.folder().join("mailtide.db")).expect("a database");
+    conn.execute("DELETE FROM content_place WHERE content_id = ?1", [lost.get()]).expect("valid SQL");
     let progress = office.run();
     assert_eq!((progress.sent, progress.waiting), (1, 1));
     assert_eq!(office.submission(ids[0]).state, SubmissionState::Parked);

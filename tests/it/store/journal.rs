@@ -314,8 +314,8 @@ fn a_check_finds_what_is_wrong() {
         ("DELETE FROM journal_message", "an entry about messages has some left"),
         ("UPDATE journal SET op = '{}'", "a journal entry can be read"),
         ("UPDATE journal SET kind = 'move'", "a journal entry's kind is its act's"),
-        ("DELETE FROM content.chunk", "stored bytes are complete"),
-        ("UPDATE content.content SET complete = 0", "stored bytes are complete"),
+        ("DELETE FROM content_place", "stored bytes are complete"),
+        ("UPDATE content_place SET size_bytes = 1", "stored bytes are complete"),
     ] {
         let mirror = Mirror::new();
         let inbox = mirror.inbox;
@@ -323,8 +323,6 @@ fn a_check_finds_what_is_wrong() {
         let Mirror { place, store, .. } = mirror;
         drop(store);
         let conn = rusqlite::Connection::open(place.folder.path().join("mailtide.db")).expect("a database");
-        let content = place.folder.path().join("content.db");
-        conn.execute("ATTACH ?1 AS content", [content.to_str().expect("a readable path")]).expect("attached");
         conn.execute_batch(&format!("PRAGMA foreign_keys = OFF; {damage}")).expect(damage);
         drop(conn);
         let found = check(&place.open(Executor::Inline)).expect("a check");

@@ -3,6 +3,7 @@
 mod acts;
 mod journal;
 mod model;
+mod packs;
 mod place;
 mod safety;
 

@@ -1,6 +1,8 @@
 //! A store in a temporary folder, and short words for tests.
 
-use mailtide::store::{Executor, NewMessage, Options, Origin, Store, StoredContent};
+use std::path::PathBuf;
+
+use mailtide::store::{ContentSource, Executor, NewMessage, Options, Origin, Store, StoredContent};
 use mailtide::types::{
     AccountId, ByteSource, ContentId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, Timestamp,
 };
@@ -86,21 +88,17 @@ impl Place {
     }
 
     pub fn bytes(&self, store: &Store, content: ContentId) -> Vec<u8> {
-        let mut source = store.source(content).expect("a content");
-        let mut bytes = Vec::new();
-        while (bytes.len() as u64) < source.size() {
-            bytes.extend(source.read_at(bytes.len() as u64, 100_000).expect("bytes"));
-        }
-        bytes
+        all(&store.source(content).expect("a content"))
     }
 
-    /// The bytes of an upload that nothing refers to: `source` asks the hot database, which does not know it.
-    pub fn bytes_of(&self, store: &Store, stored: &StoredContent) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        while (bytes.len() as u64) < stored.size_bytes {
-            bytes.extend(store.read_content(stored.content(), bytes.len() as u64, 100_000).expect("bytes"));
-        }
-        bytes
+    /// The bytes of an upload, to which nothing need refer.
+    pub fn bytes_of(&self, stored: &StoredContent) -> Vec<u8> {
+        all(&stored.source().expect("a content"))
+    }
+
+    /// The first file with bytes of messages.
+    pub fn pack(&self) -> PathBuf {
+        self.folder.path().join("content-1.pack")
     }
 
     /// A database of the store, made by `sql`.
@@ -108,4 +106,12 @@ impl Place {
         let conn = rusqlite::Connection::open(self.folder.path().join(file)).expect("a new database");
         conn.execute_batch(sql).expect("valid SQL");
     }
+}
+
+fn all(source: &ContentSource) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < source.size() {
+        bytes.extend(source.read(bytes.len() as u64, 100_000).expect("bytes"));
+    }
+    bytes
 }
