@@ -45,10 +45,26 @@ const RULES: &[(&str, &str)] = &[
     (
         "a mod-sequence is not above its mailbox's highest",
         "SELECT 'message ' || m.id || ' in mailbox ' || b.id AS what
-         FROM message AS m JOIN mailbox AS b ON b.id = m.mailbox_id WHERE m.mod_seq > b.highest_mod_seq OR m.mod_seq < 1
+         FROM message AS m JOIN message_flags AS f ON f.message_id = m.id JOIN mailbox AS b ON b.id = m.mailbox_id
+         WHERE f.mod_seq > b.highest_mod_seq OR f.mod_seq < 1
          UNION ALL
          SELECT 'expunged UID ' || e.uid || ' of mailbox ' || b.id AS what
-         FROM expunged AS e JOIN mailbox AS b ON b.id = e.mailbox_id WHERE e.mod_seq > b.highest_mod_seq",
+         FROM expunged AS e JOIN mailbox AS b ON b.id = e.mailbox_id WHERE e.mod_seq > b.highest_mod_seq
+         UNION ALL
+         SELECT 'block ' || u.block || ' of mailbox ' || b.id AS what
+         FROM uid_block AS u JOIN mailbox AS b ON b.id = u.mailbox_id WHERE u.mod_seq > b.highest_mod_seq",
+    ),
+    (
+        "a message has flags, in its place",
+        "SELECT 'message ' || m.id AS what FROM message AS m LEFT JOIN message_flags AS f ON f.message_id = m.id
+         WHERE f.message_id IS NULL OR f.mailbox_id IS NOT m.mailbox_id OR f.uid IS NOT m.uid",
+    ),
+    (
+        "a change is found where its message is",
+        "SELECT 'message ' || f.message_id AS what FROM message_flags AS f
+         LEFT JOIN guest_seen AS g ON g.message_id = f.message_id
+         LEFT JOIN uid_block AS u ON u.mailbox_id = f.mailbox_id AND u.block = f.uid / 64
+         WHERE f.mailbox_id IS NOT NULL AND max(f.mod_seq, coalesce(g.mod_seq, 0)) > coalesce(u.mod_seq, 0)",
     ),
     (
         "an expunged UID names no message",
@@ -256,8 +272,8 @@ fn check_journal(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
 
 fn check_replicas(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
     let mut select = hot.prepare_cached(
-        "SELECT m.id, m.system_flags, m.keywords, f.replicas
-         FROM flag_merge AS f JOIN message AS m ON m.id = f.message_id",
+        "SELECT f.message_id AS id, f.system_flags, f.keywords, r.replicas
+         FROM flag_merge AS r JOIN message_flags AS f ON f.message_id = r.message_id",
     )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
@@ -278,12 +294,12 @@ fn check_replicas(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
 /// A local change of flags is in the journal, but for flags that the server does not keep.
 fn check_flags_against_base(hot: &Connection, wrong: &mut Vec<String>) -> Result<()> {
     let mut select = hot.prepare_cached(
-        "SELECT m.id, m.system_flags, m.keywords, r.system_flags AS base_system, r.keywords AS base_keywords,
-           b.permanent_flags, b.any_keyword
-         FROM remote_message AS r JOIN message AS m ON m.id = r.message_id
+        "SELECT f.message_id AS id, f.system_flags, f.keywords, r.system_flags AS base_system,
+           r.keywords AS base_keywords, b.permanent_flags, b.any_keyword
+         FROM remote_message AS r JOIN message_flags AS f ON f.message_id = r.message_id
          JOIN remote_mailbox AS b ON b.mailbox_id = r.mailbox_id
-         WHERE m.mailbox_id IS NOT NULL AND (m.system_flags <> r.system_flags OR m.keywords <> r.keywords)
-         AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = m.id)",
+         WHERE f.mailbox_id IS NOT NULL AND (f.system_flags <> r.system_flags OR f.keywords <> r.keywords)
+         AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = f.message_id)",
     )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {

@@ -123,8 +123,9 @@ impl Txn<'_> {
             }
             None => self.bring_back(id, target.id)?,
         }
+        let place = self.reader().message(id)?.map(|message| (message.mailbox, message.uid));
         let mod_seq = self.next_mod_seq(target.id)?;
-        self.set_flags(id, &base.flags, mod_seq)?;
+        self.set_flags(id, place, &base.flags, mod_seq)?;
         self.conn().prepare_cached("DELETE FROM flag_merge WHERE message_id = ?1")?.execute([id.get()])?;
         Ok(())
     }

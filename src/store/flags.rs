@@ -14,7 +14,9 @@ use super::rights::Standing;
 use super::{Changed, Error, Origin, Result, Txn};
 use crate::journal::Op;
 use crate::merge::FlagReplicas;
-use crate::types::{AccountId, Flags, LocalUid, MailboxId, MessageId, ModSeq, Right, Rights, SystemFlag};
+use crate::types::{
+    AccountId, Flag, Flags, Keyword, LocalUid, MailboxId, MessageId, ModSeq, Right, Rights, SystemFlag,
+};
 
 /// STORE's three forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Stored {
     pub now: Vec<Changed>,
     /// Messages left alone because of `unchanged_since`, ascending.
     pub modified: Vec<LocalUid>,
+    /// The mod-sequence of those that changed, if any did; the mailbox's highest was the one before.
+    pub taken: Option<ModSeq>,
 }
 
 /// What a change means for one message: (flags it sets, flags it unsets).
@@ -56,6 +60,14 @@ impl FlagChange {
             Self::Add(flags) => (flags.clone(), Flags::none()),
             Self::Remove(flags) => (Flags::none(), flags.difference(&flags.difference(before))),
             Self::Replace(flags) => (flags.difference(before), before.difference(flags)),
+        }
+    }
+
+    /// The system flags that are the same on every message afterwards.
+    fn mask(&self, rights: Rights) -> u8 {
+        match self {
+            Self::Add(flags) | Self::Remove(flags) => rights.allowed(flags).system_bits(),
+            Self::Replace(_) => rights.allowed(&SystemFlag::ALL.into_iter().map(Flag::from).collect()).system_bits(),
         }
     }
 }
@@ -85,8 +97,7 @@ impl Txn<'_> {
         }
         let account = target.account;
         let mut stored = Stored::default();
-        let mut said: BTreeMap<String, (Delta, Vec<MessageId>)> = BTreeMap::new();
-        let mut taken = None;
+        let mut said: BTreeMap<Delta, Vec<MessageId>> = BTreeMap::new();
         for message in self.eyes().flags(mailbox, uids)? {
             if unchanged_since.is_some_and(|since| message.mod_seq > since) {
                 stored.modified.push(message.uid);
@@ -98,23 +109,24 @@ impl Txn<'_> {
             let mut mod_seq = message.mod_seq;
             if flags != message.flags {
                 check_keywords(&flags)?;
-                mod_seq = match taken {
+                mod_seq = match stored.taken {
                     Some(mod_seq) => mod_seq,
-                    None => *taken.insert(self.next_mod_seq(mailbox)?),
+                    None => *stored.taken.insert(self.next_mod_seq(mailbox)?),
                 };
-                match guest {
-                    None => self.set_flags(message.id, &flags, mod_seq)?,
-                    Some(guest) => self.set_flags_of_guest(guest, mailbox, &message, &flags, mod_seq)?,
+                if let Some(guest) = guest {
+                    self.set_flags_of_guest(guest, mailbox, &message, &flags, mod_seq)?;
                 }
             }
             if self.origin() == Origin::LocalUser && !(delta.0.is_empty() && delta.1.is_empty()) {
                 self.record_in_replicas(message.id, &message.flags, &delta)?;
-                let key = format!("+{} -{}", delta.0, delta.1);
-                said.entry(key).or_insert_with(|| (delta, Vec::new())).1.push(message.id);
+                said.entry(delta).or_default().push(message.id);
             }
             stored.now.push(Changed { flags, mod_seq, ..message });
         }
-        for ((add, remove), messages) in said.into_values() {
+        if let Some(mod_seq) = stored.taken.filter(|_| guest.is_none()) {
+            self.set_flags_in_runs(mailbox, &stored.now, change.mask(rights), mod_seq)?;
+        }
+        for ((add, remove), messages) in said {
             self.journal(account, &Op::Flags { messages, add, remove })?;
         }
         Ok(stored)
@@ -126,7 +138,7 @@ impl Txn<'_> {
             let Some(other) = self.reader().message(other)? else { continue };
             let flags = other.flags.difference(&remove).union(&add);
             let mod_seq = self.next_mod_seq(other.mailbox)?;
-            self.set_flags(other.id, &flags, mod_seq)?;
+            self.set_flags(other.id, Some((other.mailbox, other.uid)), &flags, mod_seq)?;
             let delta = (add, remove);
             self.record_in_replicas(other.id, &other.flags, &delta)?;
             let (add, remove) = delta;
@@ -135,19 +147,25 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Writes the flags of a message.
-    pub(in crate::store) fn set_flags(&self, message: MessageId, flags: &Flags, mod_seq: ModSeq) -> Result<()> {
-        let mut update = self
-            .conn()
-            .prepare_cached("UPDATE message SET system_flags = ?2, keywords = ?3, mod_seq = ?4 WHERE id = ?1")?;
-        let mod_seq = mod_seq.get().cast_signed();
-        update.execute(params![message.get(), flags.system_bits(), flags.keywords_text(), mod_seq])?;
+    /// Writes the flags that messages have now, those with that mod-sequence: one statement for all in a row whose keywords are
+    /// alike, since a row alone costs as much as several at once.
+    fn set_flags_in_runs(&mut self, mailbox: MailboxId, now: &[Changed], mask: u8, mod_seq: ModSeq) -> Result<()> {
+        for run in now.chunk_by(|one, next| next.id.get() == one.id.get() + 1 && has_keywords_of(next, one)) {
+            if let [first, ..] = run
+                && let [.., last] = run
+            {
+                self.change_flags((first.id, last.id), (mask, &first.flags), mod_seq)?;
+            }
+            for changed in run.iter().filter(|changed| changed.mod_seq == mod_seq) {
+                self.note_change(Some((mailbox, changed.uid)), mod_seq)?;
+            }
+        }
         Ok(())
     }
 
     /// Writes the flags that a guest gives a message: `\Seen` is not the owner's.
     fn set_flags_of_guest(
-        &self,
+        &mut self,
         guest: AccountId,
         mailbox: MailboxId,
         message: &Changed,
@@ -158,15 +176,8 @@ impl Txn<'_> {
         if seen != message.flags.has(SystemFlag::Seen) {
             self.set_guest_seen(guest, (message.id, mailbox), seen, mod_seq)?;
         }
-        let others = |flags: &Flags| flags.difference(&[SystemFlag::Seen.into()].into_iter().collect());
-        if others(flags) != others(&message.flags) {
-            let mut update = self.conn().prepare_cached(
-                "UPDATE message SET system_flags = (system_flags & 1) | ?2, keywords = ?3, mod_seq = ?4 WHERE id = ?1",
-            )?;
-            let (bits, mod_seq) = (others(flags).system_bits(), mod_seq.get().cast_signed());
-            update.execute(params![message.id.get(), bits, flags.keywords_text(), mod_seq])?;
-        }
-        Ok(())
+        self.change_flags((message.id, message.id), (!(SystemFlag::Seen as u8), flags), mod_seq)?;
+        self.note_change(Some((mailbox, message.uid)), mod_seq)
     }
 
     /// The two replicas of a message's flags, while anything about them is unsettled.
@@ -210,4 +221,9 @@ impl Txn<'_> {
             .optional()?;
         Ok(base.map(|(base, generation)| FlagReplicas::new(&base, flags, generation)))
     }
+}
+
+/// To the letter: keywords are equal in any case, and each message keeps its own.
+fn has_keywords_of(one: &Changed, other: &Changed) -> bool {
+    one.flags.keywords().map(Keyword::as_str).eq(other.flags.keywords().map(Keyword::as_str))
 }

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::messages::flags_from_row;
 use super::{Appended, Error, Reader, Result, Txn};
 use crate::journal::Op;
-use crate::types::{AccountId, ContentId, Flags, InternalDate, LocalUid, MailboxId, MessageId, Timestamp};
+use crate::types::{AccountId, ContentId, Flags, InternalDate, LocalUid, MailboxId, MessageId, SystemFlag, Timestamp};
 
 /// A message that went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub struct Gone {
     pub content: Option<ContentId>,
 }
 
-const SELECT: &str = "SELECT id, account_id, gone_ms, gone_from, gone_why, system_flags, keywords, internal_s,
-    internal_offset, size_bytes, content_id FROM message";
+const SELECT: &str = "SELECT id, account_id, gone_ms, gone_from, gone_why, f.system_flags, f.keywords, internal_s,
+    internal_offset, size_bytes, content_id FROM message JOIN message_flags AS f ON f.message_id = message.id";
 
 impl Gone {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -69,15 +69,17 @@ impl Txn<'_> {
         let mod_seq = self.next_mod_seq(to)?;
         let uid = self.take_uids(to, 1)?;
         let mut insert = self.conn().prepare_cached(
-            "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
+            "INSERT INTO message (account_id, mailbox_id, uid, internal_s,
                internal_offset, size_bytes, content_id, saved_ms, object_id)
-             SELECT ?2, ?3, ?4, ?5, system_flags & ~8, keywords, internal_s, internal_offset, size_bytes, content_id, ?6,
-               object_id
+             SELECT ?2, ?3, ?4, internal_s, internal_offset, size_bytes, content_id, ?5, object_id
              FROM message WHERE id = ?1",
         )?;
-        let (account, mod_seq) = (target.account.get(), mod_seq.get().cast_signed());
-        insert.execute(params![message.get(), account, to.get(), uid.get(), mod_seq, self.now().unix_ms()])?;
+        let account = target.account.get();
+        insert.execute(params![message.get(), account, to.get(), uid.get(), self.now().unix_ms()])?;
         let restored = MessageId::new(self.conn().last_insert_rowid());
+        let mut flags = gone.flags;
+        flags.remove(&SystemFlag::Deleted.into());
+        self.insert_flags(restored, Some((to, uid)), &flags, mod_seq)?;
         self.journal(target.account, &Op::Append { message: restored, mailbox: to })?;
         Ok(Appended { uid_validity: target.uid_validity, messages: vec![(restored, LocalUid::new(uid.get()))] })
     }

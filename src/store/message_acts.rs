@@ -90,18 +90,15 @@ impl Txn<'_> {
             Some(outline) => (None, Some(self.insert_outline(&message.content, outline)?.get())),
         };
         let mut insert = self.conn().prepare_cached(
-            "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
+            "INSERT INTO message (account_id, mailbox_id, uid, internal_s,
                internal_offset, size_bytes, content_id, email_id, saved_ms, object_id, gone_ms, outline_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?;
         let now = self.now().unix_ms();
         insert.execute(params![
             target.account.get(),
             place.map(|_| target.id.get()),
             place.map(|(uid, _)| uid.get()),
-            place.map_or(1, |(_, mod_seq)| mod_seq.get().cast_signed()),
-            message.flags.system_bits(),
-            message.flags.keywords_text(),
             message.internal_date.unix_seconds(),
             message.internal_date.offset_minutes(),
             outline.map_or(message.content.size_bytes, |outline| outline.size_bytes).cast_signed(),
@@ -112,23 +109,27 @@ impl Txn<'_> {
             place.is_none().then_some(now),
             outlined,
         ])?;
-        let id = self.conn().last_insert_rowid();
+        let id = MessageId::new(self.conn().last_insert_rowid());
         if outline.is_some() {
             // Messages with one header may have several bodies.
-            self.conn().prepare_cached("UPDATE message SET object_id = 'L' || id WHERE id = ?1")?.execute([id])?;
+            self.conn()
+                .prepare_cached("UPDATE message SET object_id = 'L' || id WHERE id = ?1")?
+                .execute([id.get()])?;
         }
-        Ok(MessageId::new(id))
+        let mod_seq = place.map_or(ModSeq::new(1), |(_, mod_seq)| mod_seq);
+        self.insert_flags(id, place.map(|(uid, _)| (target.id, uid)), &message.flags, mod_seq)?;
+        Ok(id)
     }
 
     /// The message is in the mailbox from now on, with a UID that was taken for it, wherever it was.
     pub(in crate::store) fn put(&mut self, message: MessageId, mailbox: MailboxId, uid: LocalUid) -> Result<()> {
-        let mod_seq = self.next_mod_seq(mailbox)?.get().cast_signed();
+        let mod_seq = self.next_mod_seq(mailbox)?;
         let mut update = self.conn().prepare_cached(
-            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5, gone_ms = NULL,
+            "UPDATE message SET mailbox_id = ?2, uid = ?3, saved_ms = ?4, gone_ms = NULL,
                gone_from = NULL, gone_why = NULL, told_bytes = NULL WHERE id = ?1",
         )?;
-        update.execute(params![message.get(), mailbox.get(), uid.get(), mod_seq, self.now().unix_ms()])?;
-        Ok(())
+        update.execute(params![message.get(), mailbox.get(), uid.get(), self.now().unix_ms()])?;
+        self.move_flags(message, Some((mailbox, uid)), mod_seq)
     }
 
     /// Copies messages; flags and INTERNALDATE go along. UIDs without a message are passed over.
@@ -142,35 +143,25 @@ impl Txn<'_> {
         let mod_seq = self.next_mod_seq(to)?;
         let first = self.take_uids(to, sources.len())?;
         let mut copy = self.conn().prepare_cached(
-            "INSERT INTO message (account_id, mailbox_id, uid, mod_seq, system_flags, keywords, internal_s,
+            "INSERT INTO message (account_id, mailbox_id, uid, internal_s,
                internal_offset, size_bytes, content_id, email_id, saved_ms, object_id, outline_id)
-             SELECT ?6, ?2, ?3, ?4, ?7, ?8, internal_s,
-               internal_offset, size_bytes, content_id, email_id, ?5, object_id, outline_id
+             SELECT ?5, ?2, ?3, internal_s,
+               internal_offset, size_bytes, content_id, email_id, ?4, object_id, outline_id
              FROM message WHERE id = ?1",
         )?;
         let (mut copies, mut uids) = (Vec::with_capacity(sources.len()), Vec::with_capacity(sources.len()));
         for (source, uid) in sources.iter().zip(first.get()..) {
             let now = self.now().unix_ms();
             let (flags, seen_by) = standing.kept(&source.flags);
-            copy.execute(params![
-                source.id.get(),
-                to.get(),
-                uid,
-                mod_seq.get().cast_signed(),
-                now,
-                target.account.get(),
-                flags.system_bits(),
-                flags.keywords_text()
-            ])?;
-            let id = self.conn().last_insert_rowid();
+            let flags = if mutant!(CopyWithoutFlags) { Flags::none() } else { flags };
+            copy.execute(params![source.id.get(), to.get(), uid, now, target.account.get()])?;
+            let (id, uid) = (MessageId::new(self.conn().last_insert_rowid()), LocalUid::new(uid));
+            self.insert_flags(id, Some((to, uid)), &flags, mod_seq)?;
             if let Some(guest) = seen_by {
-                self.set_guest_seen(guest, (MessageId::new(id), to), true, mod_seq)?;
+                self.set_guest_seen(guest, (id, to), true, mod_seq)?;
             }
-            if mutant!(CopyWithoutFlags) {
-                self.conn().execute("UPDATE message SET system_flags = 0, keywords = '' WHERE id = ?1", [id])?;
-            }
-            copies.push((source.id, MessageId::new(id)));
-            uids.push((source.uid, LocalUid::new(uid)));
+            copies.push((source.id, id));
+            uids.push((source.uid, uid));
         }
         self.journal(target.account, &Op::Copy { copies, from, to })?;
         Ok(Copied { uid_validity: target.uid_validity, uids })
@@ -222,8 +213,7 @@ impl Txn<'_> {
         let source = self.writable(mailbox)?;
         self.eyes().admit(&source, &[Right::Read, Right::Expunge])?;
         let mut select = self.conn().prepare_cached(
-            "SELECT uid FROM message
-             WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0 ORDER BY uid",
+            "SELECT uid FROM message_flags WHERE mailbox_id = ?1 AND system_flags & 8 <> 0 ORDER BY uid",
         )?;
         let deleted = select.query_map([mailbox.get()], |row| row.get("uid").map(LocalUid::new))?;
         let mut deleted = deleted.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -279,19 +269,12 @@ impl Txn<'_> {
                 self.conn().prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([message.id.get()])?;
             } else {
                 let mut update = self.conn().prepare_cached(
-                    "UPDATE message SET mailbox_id = NULL, uid = NULL, mod_seq = ?2, gone_ms = ?3, 
-                       gone_from = coalesce(?4, (SELECT hidden_name FROM mailbox WHERE id = ?6)), gone_why = ?5
+                    "UPDATE message SET mailbox_id = NULL, uid = NULL, gone_ms = ?2,
+                       gone_from = coalesce(?3, (SELECT hidden_name FROM mailbox WHERE id = ?5)), gone_why = ?4
                      WHERE id = ?1",
                 )?;
-                let mod_seq = mod_seq.get().cast_signed();
-                update.execute(params![
-                    message.id.get(),
-                    mod_seq,
-                    self.now().unix_ms(),
-                    name,
-                    why,
-                    mailbox.id.get()
-                ])?;
+                update.execute(params![message.id.get(), self.now().unix_ms(), name, why, mailbox.id.get()])?;
+                self.move_flags(message.id, None, mod_seq)?;
                 self.hand_on_popped(message.id)?;
             }
             self.vanish(mailbox.id, mod_seq, message.uid)?;
@@ -313,14 +296,16 @@ impl Txn<'_> {
         let came = if from == target.id { left } else { self.next_mod_seq(target.id)? };
         let first = self.take_uids(target.id, messages.len())?;
         let mut update = self.conn().prepare_cached(
-            "UPDATE message SET mailbox_id = ?2, uid = ?3, mod_seq = ?4, saved_ms = ?5, told_bytes = NULL WHERE id = ?1",
+            "UPDATE message SET mailbox_id = ?2, uid = ?3, saved_ms = ?4, told_bytes = NULL WHERE id = ?1",
         )?;
         let mut uids = Vec::with_capacity(messages.len());
         for (message, uid) in messages.iter().zip(first.get()..) {
             let now = self.now().unix_ms();
-            update.execute(params![message.id.get(), target.id.get(), uid, came.get().cast_signed(), now])?;
+            update.execute(params![message.id.get(), target.id.get(), uid, now])?;
+            let uid = LocalUid::new(uid);
+            self.move_flags(message.id, Some((target.id, uid)), came)?;
             self.vanish(from, left, message.uid)?;
-            uids.push((message.uid, LocalUid::new(uid)));
+            uids.push((message.uid, uid));
         }
         if from != target.id {
             let messages = messages.iter().map(|message| message.id).collect();

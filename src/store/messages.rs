@@ -51,7 +51,7 @@ pub struct Message {
 
 /// What [`Message::from_row`] reads, and then [`OwnColumns`]: by their places, since to look names up for every row takes half the
 /// time of telling the flags of a large mailbox.
-const COLUMNS: &str = "m.id, m.account_id, m.mailbox_id, m.uid, m.keywords, m.internal_s, m.internal_offset,
+const COLUMNS: &str = "m.id, m.account_id, m.mailbox_id, m.uid, f.keywords, m.internal_s, m.internal_offset,
     m.size_bytes, m.content_id, m.email_id, m.saved_ms, m.object_id, m.told_bytes";
 
 /// Where among them the UID is, and behind all of them what [`With::Summary`] adds.
@@ -59,7 +59,7 @@ const UID: usize = 3;
 const SUMMARY: usize = 15;
 const HEADER_ID: usize = 16;
 
-/// What is each viewer's own of `message AS m`: the mod-sequence, and `\Seen` among the flags.
+/// What is each viewer's own of `message_flags AS f`: the mod-sequence, and `\Seen` among the flags.
 pub(in crate::store) struct OwnColumns {
     pub columns: &'static str,
     pub join: String,
@@ -68,11 +68,11 @@ pub(in crate::store) struct OwnColumns {
 impl OwnColumns {
     pub fn of(guest: Option<AccountId>) -> Self {
         match guest {
-            None => Self { columns: "m.mod_seq, m.system_flags", join: String::new() },
+            None => Self { columns: "f.mod_seq, f.system_flags", join: String::new() },
             Some(guest) => Self {
-                columns: "max(m.mod_seq, coalesce(g.mod_seq, 0)) AS mod_seq,
-                    (m.system_flags & ~1) | coalesce(g.seen, 0) AS system_flags",
-                join: format!("LEFT JOIN guest_seen AS g ON g.message_id = m.id AND g.account_id = {guest}"),
+                columns: "max(f.mod_seq, coalesce(g.mod_seq, 0)) AS mod_seq,
+                    (f.system_flags & ~1) | coalesce(g.seen, 0) AS system_flags",
+                join: format!("LEFT JOIN guest_seen AS g ON g.message_id = f.message_id AND g.account_id = {guest}"),
             },
         }
     }
@@ -177,7 +177,7 @@ impl Reader<'_> {
         };
         let own = OwnColumns::of(self.guest_who_reads(mailbox)?);
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT {COLUMNS}, {}, {summary} FROM message AS m {join} {}
+            "SELECT {COLUMNS}, {}, {summary} FROM message AS m JOIN message_flags AS f ON f.message_id = m.id {join} {}
              WHERE m.mailbox_id = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid",
             own.columns, own.join
         ))?;
@@ -204,7 +204,8 @@ impl Reader<'_> {
     /// The message, if it is in a mailbox.
     pub fn message(&self, message: MessageId) -> Result<Option<Message>> {
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT {COLUMNS}, m.mod_seq, m.system_flags FROM message AS m WHERE m.id = ?1 AND m.mailbox_id IS NOT NULL"
+            "SELECT {COLUMNS}, f.mod_seq, f.system_flags FROM message AS m JOIN message_flags AS f ON f.message_id = m.id
+             WHERE m.id = ?1 AND m.mailbox_id IS NOT NULL"
         ))?;
         Ok(select.query_row([message.get()], Message::from_row).optional()?)
     }

@@ -33,6 +33,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0020_long_journal.sql"),
     include_str!("migrations/0021_in_doubt.sql"),
     include_str!("migrations/0022_packs.sql"),
+    include_str!("migrations/0023_flags.sql"),
 ];
 
 /// The search index's.

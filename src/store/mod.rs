@@ -23,6 +23,7 @@ mod contents;
 mod discard;
 mod fate;
 mod files;
+mod flag_rows;
 mod flags;
 mod former;
 mod gone;

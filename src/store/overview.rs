@@ -79,8 +79,8 @@ impl Reader<'_> {
         let mut select = self.conn().prepare_cached(
             "SELECT b.id, b.name, b.uid_validity, coalesce(p.pending, 0) AS pending,
                (SELECT count(*) FROM message AS m WHERE m.mailbox_id = b.id) AS messages,
-               (SELECT count(*) FROM message AS m
-                WHERE m.mailbox_id = b.id AND m.mailbox_id IS NOT NULL AND m.system_flags & 1 = 0) AS unseen
+               (SELECT count(*) FROM message_flags AS f
+                WHERE f.mailbox_id = b.id AND f.system_flags & 1 = 0) AS unseen
              FROM mailbox AS b LEFT JOIN (
                SELECT m.mailbox_id, count(DISTINCT jm.message_id) AS pending
                FROM journal AS j JOIN journal_message AS jm ON jm.entry_id = j.id JOIN message AS m ON m.id = jm.message_id

@@ -56,12 +56,14 @@ fn condition(key: &Query) -> Option<String> {
 impl Reader<'_> {
     /// Those messages whose UIDs are in the set and whose flags are such, ascending.
     pub fn sifted(&self, mailbox: MailboxId, uids: &UidSet<LocalUid>, sieve: &Sieve) -> Result<Vec<LocalUid>> {
-        let place = "m.mailbox_id = ?1 AND m.mailbox_id IS NOT NULL AND m.uid BETWEEN ?2 AND ?3";
+        let place = "f.mailbox_id = ?1 AND f.uid BETWEEN ?2 AND ?3";
         let guest = self.guest_who_reads(mailbox)?;
         let own = OwnColumns::of(guest);
         let flags = match guest {
-            None => format!("message AS m WHERE {place} AND"),
-            Some(_) => format!("(SELECT m.uid, {} FROM message AS m {} WHERE {place}) WHERE", own.columns, own.join),
+            None => format!("message_flags AS f WHERE {place} AND"),
+            Some(_) => {
+                format!("(SELECT f.uid, {} FROM message_flags AS f {} WHERE {place}) WHERE", own.columns, own.join)
+            }
         };
         let sql = format!("SELECT uid FROM {flags} {} ORDER BY uid", sieve.condition);
         let mut select = self.conn().prepare_cached(&sql)?;

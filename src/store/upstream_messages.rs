@@ -11,8 +11,8 @@ use crate::journal::{Op, intent};
 use crate::merge::FlagReplicas;
 use crate::types::mutant::mutant;
 use crate::types::{
-    AccountId, ContentHash, ContentId, Flag, Flags, InternalDate, MailboxId, MessageId, ModSeq, OutlineId, RemoteUid,
-    SystemFlag, Timestamp, UidSet, UidValidity,
+    AccountId, ContentHash, ContentId, Flag, Flags, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, OutlineId,
+    RemoteUid, SystemFlag, Timestamp, UidSet, UidValidity,
 };
 
 /// A message that upstream has.
@@ -34,6 +34,8 @@ pub struct MessageFacts {
     pub message: MessageId,
     /// Where it is here; `None` if it is gone.
     pub place: Option<MailboxId>,
+    /// Under which UID.
+    pub uid: Option<LocalUid>,
     pub flags: Flags,
     pub internal_date: InternalDate,
     pub size_bytes: u64,
@@ -57,10 +59,10 @@ pub struct Binding {
 }
 
 pub(super) const FACTS: &str =
-    "SELECT m.id, m.mailbox_id, m.system_flags, m.keywords, m.internal_s, m.internal_offset, m.size_bytes,
+    "SELECT m.id, m.mailbox_id, m.uid, f.system_flags, f.keywords, m.internal_s, m.internal_offset, m.size_bytes,
     m.content_id, m.outline_id, c.hash, m.email_id, r.mailbox_id AS bound_to, r.uid AS bound_uid, r.system_flags AS base_flags,
     r.keywords AS base_keywords, coalesce(a.waits, 0) AS waits
-    FROM message AS m LEFT JOIN remote_message AS r ON r.message_id = m.id LEFT JOIN content AS c ON c.id = m.content_id
+    FROM message AS m JOIN message_flags AS f ON f.message_id = m.id LEFT JOIN remote_message AS r ON r.message_id = m.id LEFT JOIN content AS c ON c.id = m.content_id
     LEFT JOIN remote_arrival AS a ON a.message_id = m.id";
 
 impl MessageFacts {
@@ -76,6 +78,7 @@ impl MessageFacts {
         Ok(Self {
             message: MessageId::new(row.get("id")?),
             place: row.get::<_, Option<i64>>("mailbox_id")?.map(MailboxId::new),
+            uid: row.get::<_, Option<u32>>("uid")?.map(LocalUid::new),
             flags: flags_from_row(row)?,
             internal_date: InternalDate::new(row.get("internal_s")?, row.get("internal_offset")?),
             size_bytes: row.get::<_, i64>("size_bytes")?.unsigned_abs(),
@@ -198,7 +201,7 @@ impl Txn<'_> {
         if merged != facts.flags {
             // A message that is gone is in no mailbox whose mod-sequence could grow.
             let mod_seq = facts.place.map_or(Ok(ModSeq::new(1)), |place| self.next_mod_seq(place))?;
-            self.set_flags(message, &merged, mod_seq)?;
+            self.set_flags(message, facts.place.zip(facts.uid), &merged, mod_seq)?;
         }
         self.set_base(message, now)?;
         Ok(true)
@@ -231,7 +234,8 @@ impl Txn<'_> {
         let deleted: Flags = std::iter::once(Flag::from(SystemFlag::Deleted)).collect();
         if facts.flags.has(SystemFlag::Deleted) && !binding.base.has(SystemFlag::Deleted) {
             let mod_seq = self.next_mod_seq(place)?;
-            self.set_flags(message, &facts.flags.difference(&deleted), mod_seq)?;
+            let flags = facts.flags.difference(&deleted);
+            self.set_flags(message, Some(place).zip(facts.uid), &flags, mod_seq)?;
         }
         self.rebuild_replicas(message)
     }

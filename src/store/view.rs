@@ -58,7 +58,7 @@ pub struct Changed {
 }
 
 /// What [`Changed::from_row`] reads, and then [`OwnColumns`], by their places.
-const FLAGS: &str = "m.id, m.uid, m.keywords";
+const FLAGS: &str = "f.message_id, f.uid, f.keywords";
 
 impl Reader<'_> {
     /// Opens a mailbox. A session that claims the recent messages follows with [`Txn::claim_recent`] where
@@ -68,17 +68,17 @@ impl Reader<'_> {
         let id = [mailbox.id.get()];
         let uids = self.uids_of(&mailbox)?;
         let unseen = match guest {
-            None => "mailbox_id IS NOT NULL AND system_flags & 1 = 0".to_owned(),
+            None => "system_flags & 1 = 0".to_owned(),
             Some(guest) => format!(
-                "NOT EXISTS (SELECT 1 FROM guest_seen AS g WHERE g.message_id = m.id AND g.account_id = {guest} AND g.seen)"
+                "NOT EXISTS (SELECT 1 FROM guest_seen AS g
+                   WHERE g.message_id = f.message_id AND g.account_id = {guest} AND g.seen)"
             ),
         };
-        let first = format!("SELECT min(uid) AS uid FROM message AS m WHERE mailbox_id = ?1 AND {unseen}");
+        let first = format!("SELECT min(uid) AS uid FROM message_flags AS f WHERE mailbox_id = ?1 AND {unseen}");
         let mut select = self.conn().prepare_cached(&first)?;
         let first_unseen = select.query_row(id, |row| row.get::<_, Option<u32>>("uid"))?.map(LocalUid::new);
         let mut select = self.conn().prepare_cached(
-            "SELECT DISTINCT 0 AS system_flags, keywords FROM message
-             WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND keywords <> ''",
+            "SELECT DISTINCT 0 AS system_flags, keywords FROM message_flags WHERE mailbox_id = ?1 AND keywords <> ''",
         )?;
         let mut keywords = Flags::none();
         for some in select.query_map(id, flags_from_row)? {
@@ -106,9 +106,10 @@ impl Reader<'_> {
         let mut select = self.conn().prepare_cached(
             "SELECT count(*) AS messages, total(coalesce(told_bytes, size_bytes)) AS size,
                (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND uid >= ?2) AS recent,
-               (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 1 = 0) AS unseen,
-               (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0) AS deleted,
-               (SELECT total(coalesce(told_bytes, size_bytes)) FROM message WHERE mailbox_id = ?1 AND mailbox_id IS NOT NULL AND system_flags & 8 <> 0) AS deleted_size
+               (SELECT count(*) FROM message_flags WHERE mailbox_id = ?1 AND system_flags & 1 = 0) AS unseen,
+               (SELECT count(*) FROM message_flags WHERE mailbox_id = ?1 AND system_flags & 8 <> 0) AS deleted,
+               (SELECT total(coalesce(told_bytes, size_bytes)) FROM message_flags AS f CROSS JOIN message AS m ON m.id = f.message_id
+                WHERE f.mailbox_id = ?1 AND f.system_flags & 8 <> 0) AS deleted_size
              FROM message WHERE mailbox_id = ?1",
         )?;
         let seen = guest.map(|guest| self.seen_by_guest(mailbox.id, guest)).transpose()?;
@@ -140,7 +141,7 @@ impl Reader<'_> {
     /// What changed in an open mailbox after `since`. Fails with `NoSuchMailbox` once it is deleted.
     pub fn changes(&self, mailbox: MailboxId, since: ModSeq) -> Result<Changes> {
         let (mailbox, Standing { rights, guest }) = self.open_mailbox(mailbox)?;
-        let changed = self.changed(mailbox.id, since, guest)?;
+        let changed = self.flags_among(mailbox.id, &self.blocks_changed(mailbox.id, since)?, since, guest)?;
         let after = params![mailbox.id.get(), since.get().cast_signed()];
         let mut select = self
             .conn()
@@ -151,40 +152,31 @@ impl Reader<'_> {
 
     /// The flags of those of `uids` (in any order) that exist, ascending. Call it in batches: the answer is held in memory.
     pub fn flags(&self, mailbox: MailboxId, uids: &[LocalUid]) -> Result<Vec<Changed>> {
-        let uids: UidSet<LocalUid> = uids.iter().copied().collect();
-        let own = OwnColumns::of(self.guest_who_reads(mailbox)?);
+        let guest = self.guest_who_reads(mailbox)?;
+        self.flags_among(mailbox, &uids.iter().copied().collect(), ModSeq::new(0), guest)
+    }
+
+    /// The flags of those messages that changed after `since`.
+    fn flags_among(
+        &self,
+        mailbox: MailboxId,
+        uids: &UidSet<LocalUid>,
+        since: ModSeq,
+        guest: Option<AccountId>,
+    ) -> Result<Vec<Changed>> {
+        let own = OwnColumns::of(guest);
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT {FLAGS}, {} FROM message AS m {} WHERE m.mailbox_id = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid",
+            "SELECT {FLAGS}, {} FROM message_flags AS f {}
+             WHERE f.mailbox_id = ?1 AND f.uid BETWEEN ?2 AND ?3 ORDER BY f.uid",
             own.columns, own.join
         ))?;
         let mut found = Vec::new();
-        for (first, last) in wide_ranges(&uids) {
+        for (first, last) in wide_ranges(uids) {
             for row in select.query_map(params![mailbox.get(), first, last], Changed::from_row)? {
-                let row = row?;
-                if uids.contains(row.uid) {
-                    found.push(row);
-                }
+                found.extend(Some(row?).filter(|row| row.mod_seq > since && uids.contains(row.uid)));
             }
         }
         Ok(found)
-    }
-
-    fn changed(&self, mailbox: MailboxId, since: ModSeq, guest: Option<AccountId>) -> Result<Vec<Changed>> {
-        let later = "m.mailbox_id = ?1 AND m.mailbox_id IS NOT NULL AND m.mod_seq > ?2";
-        let later = match guest {
-            None => later.to_owned(),
-            Some(guest) => format!(
-                "m.id IN (SELECT m.id FROM message AS m WHERE {later} UNION SELECT message_id FROM guest_seen
-                   WHERE account_id = {guest} AND mailbox_id = ?1 AND mod_seq > ?2)"
-            ),
-        };
-        let own = OwnColumns::of(guest);
-        let mut select = self.conn().prepare_cached(&format!(
-            "SELECT {FLAGS}, {} FROM message AS m {} WHERE {later} ORDER BY m.uid",
-            own.columns, own.join
-        ))?;
-        let rows = select.query_map(params![mailbox.get(), since.get().cast_signed()], Changed::from_row)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     fn seen_by_guest(&self, mailbox: MailboxId, guest: AccountId) -> Result<u32> {

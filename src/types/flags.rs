@@ -144,7 +144,7 @@ impl From<Flag> for String {
 }
 
 /// The flags of a message.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Vec<Flag>", into = "Vec<Flag>")]
 pub struct Flags {
     system: u8,

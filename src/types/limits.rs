@@ -62,7 +62,7 @@ pub const IMAP_FETCH_ITEMS_MAX: usize = 256;
 pub const IMAP_ROWS_BATCH: usize = 500;
 
 /// Messages whose flags a STORE changes in one transaction: what is durable is written out once for all of them.
-pub const IMAP_STORE_BATCH: usize = 5_000;
+pub const IMAP_STORE_BATCH: usize = 10_000;
 
 /// Rows at once where each brings its message's summary (some KB, at worst some hundred).
 pub const IMAP_SUMMARIES_BATCH: usize = 32;

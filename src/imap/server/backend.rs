@@ -379,6 +379,8 @@ pub struct Stored {
     pub now: Vec<Changed>,
     /// Messages left alone because of `unchanged_since`, ascending.
     pub modified: Vec<LocalUid>,
+    /// The mod-sequence of those that changed, if any did; the mailbox's highest was the one before.
+    pub taken: Option<ModSeq>,
 }
 
 /// COPYUID (RFC 4315 section 3).

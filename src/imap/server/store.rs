@@ -79,8 +79,10 @@ impl<A: Account> Task<A> for Storing {
         }
         // Left alone: the client did not change it and learns its flags by asking (RFC 7162 section 3.1.3).
         stored.now.retain(|changed| stored.modified.binary_search(&changed.uid).is_err());
-        for changed in &stored.now {
-            view.told(changed.uid, changed.mod_seq);
+        if !stored.taken.is_some_and(|taken| view.follows(taken)) {
+            for changed in &stored.now {
+                view.told(changed.uid, changed.mod_seq);
+            }
         }
         // Even a silent STORE tells the new mod-sequence (RFC 7162 section 3.1.3).
         if !self.silent || context.enabled.condstore {

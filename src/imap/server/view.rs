@@ -260,6 +260,14 @@ impl View {
         (numbered, stands)
     }
 
+    /// The session itself made the change that took this mod-sequence, and the client knows of it; true if the view stood right
+    /// before it, and is up to date with it.
+    pub fn follows(&mut self, taken: ModSeq) -> bool {
+        let is_next = taken.get() == self.mod_seq.get() + 1;
+        self.mod_seq = if is_next { taken } else { self.mod_seq };
+        is_next
+    }
+
     /// Remembers that the client knows the flags this message had at that mod-sequence.
     pub fn told(&mut self, uid: LocalUid, mod_seq: ModSeq) {
         if mod_seq > self.mod_seq {

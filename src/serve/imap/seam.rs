@@ -227,7 +227,11 @@ impl Account for MailAccount {
             }
             Ok(stored)
         })?;
-        Ok(Stored { now: stored.now.into_iter().map(Changed::from).collect(), modified: stored.modified })
+        Ok(Stored {
+            now: stored.now.into_iter().map(Changed::from).collect(),
+            modified: stored.modified,
+            taken: stored.taken,
+        })
     }
 
     fn expunge(&mut self, mailbox: MailboxId, uids: Option<&UidSet<LocalUid>>) -> Result<Vec<LocalUid>, Error> {

@@ -515,6 +515,7 @@ impl Account for MemoryBackend {
                 };
                 if flags != kept.flags {
                     (kept.flags, kept.mod_seq, stand.mod_seq) = (flags, next, next);
+                    stored.taken = Some(ModSeq::new(next));
                 }
             }
             let (flags, mod_seq) = (kept.flags.clone(), ModSeq::new(kept.mod_seq));

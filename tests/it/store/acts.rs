@@ -255,6 +255,67 @@ fn a_change_takes_a_mod_sequence_and_what_is_later_than_unchanged_since_is_left_
     assert_eq!(changes.mailbox.highest_mod_seq, ModSeq::new(before.get() + 2));
 }
 
+/// Many flags are written at once, by the ids of the messages in a row: whatever stands between them is none of them.
+#[test]
+fn a_change_of_many_flags_changes_those_messages_alone() {
+    let scene = Scene::new(Origin::Authority);
+    let (inbox, work) = (scene.inbox, scene.create("Work"));
+    for (number, flags) in
+        ["", "\\Seen", "Red", "red", "\\Flagged Red", "\\Draft", "", "\\Answered"].into_iter().enumerate()
+    {
+        scene.append(inbox, number, flags);
+        if number == 5 {
+            scene.append(work, 100, "\\Draft");
+        }
+    }
+    let mod_seqs = |mailbox| -> Vec<u64> {
+        let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
+        let messages = scene.store.read(|reader| reader.messages_in(mailbox, &all, With::Columns)).expect("messages");
+        messages.iter().map(|message| message.mod_seq.get()).collect()
+    };
+    let change = |named: &'static [u32], change: FlagChange| {
+        let before =
+            (mod_seqs(inbox), scene.store.read(|reader| reader.mailbox(inbox)).expect("INBOX").highest_mod_seq);
+        let stored = scene.write(move |txn| txn.store_flags(inbox, &uids(named), &change, None)).expect("ok");
+        let changed: Vec<usize> = (1..=8).filter(|uid| mod_seqs(inbox)[uid - 1] != before.0[uid - 1]).collect();
+        assert_eq!(stored.taken.map(ModSeq::get), (!changed.is_empty()).then_some(before.1.get() + 1));
+        assert_eq!(
+            stored.now.iter().map(|now| format!("{} {}", now.uid, now.flags).trim().to_owned()).collect::<Vec<_>>(),
+            scene
+                .messages(inbox)
+                .into_iter()
+                .enumerate()
+                .filter_map(|(place, told)| {
+                    named.contains(&(u32::try_from(place).expect("few") + 1)).then_some(told)
+                })
+                .collect::<Vec<_>>(),
+        );
+        let (of_work, since) = (scene.messages(work), ModSeq::new(before.1.get()));
+        assert_eq!(of_work, ["1 \\Draft"]);
+        let changes = scene.store.read(|reader| reader.changes(inbox, since)).expect("changes").changed;
+        let found: Vec<usize> = changes.iter().map(|changed| changed.uid.get() as usize).collect();
+        assert_eq!(found, changed);
+        changed
+    };
+    assert_eq!(change(&[1, 2, 3, 4, 5, 7, 8], FlagChange::Add(flags("\\Flagged"))), [1, 2, 3, 4, 7, 8]);
+    assert_eq!(change(&[1, 2, 3, 4, 5, 6], FlagChange::Add(flags("RED"))), [1, 2, 6]);
+    assert_eq!(change(&[1, 2, 3, 4, 5, 6, 7, 8], FlagChange::Remove(flags("\\Answered \\Draft"))), [6, 8]);
+    let all = [
+        "1 \\Flagged RED",
+        "2 \\Flagged \\Seen RED",
+        "3 \\Flagged Red",
+        "4 \\Flagged red",
+        "5 \\Flagged Red",
+        "6 RED",
+        "7 \\Flagged",
+        "8 \\Flagged",
+    ];
+    assert_eq!(scene.messages(inbox), all);
+    assert_eq!(change(&[2, 3, 6, 7, 8], FlagChange::Replace(flags("\\Flagged"))), [2, 3, 6]);
+    assert_eq!(change(&[1, 4, 5, 7], FlagChange::Replace(flags("\\Seen Red"))), [1, 4, 5, 7]);
+    assert_eq!(change(&[1, 4, 5, 7], FlagChange::Replace(flags("\\Seen Red"))), [0; 0]);
+}
+
 #[test]
 fn an_expunge_of_some_uids_leaves_the_other_deleted_ones() {
     let scene = Scene::new(Origin::LocalUser);

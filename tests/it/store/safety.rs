@@ -11,7 +11,7 @@ use mailtide::store::{
     Arrival, Error, Executor, Fate, FlagChange, Inspected, Moment, NewMessage, Options, Origin, RecipientState, Store,
     With, audit, check, inspect,
 };
-use mailtide::types::{InternalDate, LocalUid, MessageId, RemoteUid, SubmissionId, Timestamp};
+use mailtide::types::{InternalDate, LocalUid, MessageId, ModSeq, RemoteUid, SubmissionId, Timestamp};
 
 use super::place::{Place, flags, message, name, now};
 
@@ -144,6 +144,12 @@ fn a_store_of_every_earlier_version_opens() {
         let account = store.read(|reader| reader.account_named("me")).expect("a read").expect("an account").id;
         let inbox = place.inbox(&store, account);
         assert_eq!(store.read(|reader| reader.open(inbox)).expect("an open mailbox").uids, [LocalUid::new(1)]);
+        for since in [8, 9] {
+            let changes = store.read(|reader| reader.changes(inbox, ModSeq::new(since))).expect("changes");
+            let changed = changes.changed.iter().map(|changed| (changed.mod_seq.get(), changed.flags.to_string()));
+            let changed: Vec<_> = changed.collect();
+            assert_eq!(changed, if since < 9 { vec![(9, "\\Seen work".to_owned())] } else { vec![] });
+        }
         let submission =
             store.read(|reader| reader.submission(SubmissionId::new(1))).expect("a read").expect("it waits");
         let states: Vec<_> = submission.recipients.iter().map(|recipient| recipient.state).collect();
