@@ -21,11 +21,11 @@ pub(super) type Key = (MailboxId, UidValidity, ModSeq);
 
 /// The lists, the one last used in front.
 #[derive(Default)]
-pub(super) struct UidLists(Mutex<VecDeque<(Key, Arc<[LocalUid]>)>>);
+pub(super) struct UidLists(Mutex<VecDeque<(Key, Arc<Vec<LocalUid>>)>>);
 
 impl UidLists {
     /// The list of the mailbox as it is, if it is here.
-    pub(super) fn get(&self, of: Key) -> Option<Arc<[LocalUid]>> {
+    pub(super) fn get(&self, of: Key) -> Option<Arc<Vec<LocalUid>>> {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = lists.iter().position(|(key, _)| *key == of)?;
         let found = lists.remove(place)?;
@@ -35,7 +35,7 @@ impl UidLists {
     }
 
     /// Keeps the list in the place of an older one, and of those that were not used for the longest time.
-    pub(super) fn keep(&self, of: Key, uids: Arc<[LocalUid]>) {
+    pub(super) fn keep(&self, of: Key, uids: Arc<Vec<LocalUid>>) {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lists.retain(|((mailbox, ..), _)| *mailbox != of.0);
         lists.push_front((of, uids));
@@ -62,8 +62,8 @@ mod tests {
         (MailboxId::new(mailbox), UidValidity::new(1), ModSeq::new(mod_seq))
     }
 
-    fn uids(count: u32) -> Arc<[LocalUid]> {
-        (1..=count).map(LocalUid::new).collect()
+    fn uids(count: u32) -> Arc<Vec<LocalUid>> {
+        Arc::new((1..=count).map(LocalUid::new).collect())
     }
 
     #[test]

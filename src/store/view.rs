@@ -1,5 +1,7 @@
 //! A mailbox as a mail client's session sees it: opened, counted, and what changed since.
 
+use std::sync::Arc;
+
 use rusqlite::params;
 
 use super::messages::{OwnColumns, flags_from_row, wide_ranges};
@@ -27,7 +29,7 @@ pub struct Status {
 pub struct Opened {
     pub mailbox: Mailbox,
     /// All messages, ascending. Their places are the sequence numbers.
-    pub uids: Vec<LocalUid>,
+    pub uids: Arc<Vec<LocalUid>>,
     /// The first message without `\Seen`.
     pub first_unseen: Option<LocalUid>,
     /// Keywords in use.
@@ -88,14 +90,15 @@ impl Reader<'_> {
     }
 
     /// Every message of a mailbox.
-    fn uids_of(&self, mailbox: &Mailbox) -> Result<Vec<LocalUid>> {
+    fn uids_of(&self, mailbox: &Mailbox) -> Result<Arc<Vec<LocalUid>>> {
         if let Some(kept) = self.lists().and_then(|lists| lists.get(key_of(mailbox))) {
-            return Ok(kept.to_vec());
+            return Ok(kept);
         }
         let mut select = self.conn().prepare_cached("SELECT uid FROM message WHERE mailbox_id = ?1 ORDER BY uid")?;
-        let uids = select.query_map([mailbox.id.get()], uid)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let uids = select.query_map([mailbox.id.get()], uid)?.collect::<rusqlite::Result<_>>()?;
+        let uids = Arc::new(uids);
         if let Some(lists) = self.lists() {
-            lists.keep(key_of(mailbox), uids.as_slice().into());
+            lists.keep(key_of(mailbox), Arc::clone(&uids));
         }
         Ok(uids)
     }

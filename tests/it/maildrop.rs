@@ -44,7 +44,7 @@ impl Home {
     fn uids(&self) -> Vec<u32> {
         let inbox = self.face.mailbox("INBOX");
         let opened = self.face.store.read(|reader| reader.open(inbox)).expect("readable");
-        opened.uids.into_iter().map(LocalUid::get).collect()
+        opened.uids.iter().map(|uid| uid.get()).collect()
     }
 }
 

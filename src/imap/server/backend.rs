@@ -294,8 +294,9 @@ pub struct Quota {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
     pub id: MailboxId,
-    /// All messages, ascending. Their places are the sequence numbers.
-    pub uids: Vec<LocalUid>,
+    /// All messages, ascending. Their places are the sequence numbers. As long as nothing comes or goes, all who have the
+    /// mailbox open can share the list.
+    pub uids: Arc<Vec<LocalUid>>,
     /// The first message without `\Seen`.
     pub first_unseen: Option<LocalUid>,
     pub uid_next: LocalUid,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::backend::{Changed, Changes, Opened};
 use super::config::Capability;
@@ -31,7 +32,7 @@ pub struct View {
     rights: Rights,
     /// The messages that no session has seen become this session's recent ones.
     pub claim_recent: bool,
-    uids: Vec<LocalUid>,
+    uids: Arc<Vec<LocalUid>>,
     recent: UidSet<LocalUid>,
     keywords: Flags,
     mod_seq: ModSeq,
@@ -220,7 +221,7 @@ impl View {
         }
         for changed in changes.changed {
             if self.uids.last().is_none_or(|last| changed.uid > *last) {
-                self.uids.push(changed.uid);
+                Arc::make_mut(&mut self.uids).push(changed.uid);
                 news.arrived.push(changed.uid);
             } else if self.uids.binary_search(&changed.uid).is_ok()
                 && self.told.get(&changed.uid).is_none_or(|told| *told < changed.mod_seq)
@@ -255,7 +256,7 @@ impl View {
         let gone = std::mem::take(&mut self.gone);
         let numbered = gone.iter().filter_map(|uid| Some((self.number(*uid)?, *uid))).collect();
         if !gone.is_empty() {
-            self.uids.retain(|uid| gone.binary_search(uid).is_err());
+            Arc::make_mut(&mut self.uids).retain(|uid| gone.binary_search(uid).is_err());
         }
         (numbered, stands)
     }

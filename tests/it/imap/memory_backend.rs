@@ -394,7 +394,7 @@ impl Account for MemoryBackend {
         let keywords = stand.messages.values().fold(Flags::none(), |all, kept| all.union(&kept.flags));
         Ok(Opened {
             id: stand.id,
-            uids: stand.messages.keys().copied().collect(),
+            uids: Arc::new(stand.messages.keys().copied().collect()),
             first_unseen: unseen.map(|(uid, _)| *uid),
             uid_next: LocalUid::new(stand.uid_next),
             uid_validity: stand.uid_validity,

@@ -358,7 +358,7 @@ fn an_open_mailbox_and_its_counts_are_of_one_moment() {
         scene.append(inbox, number, flags);
     });
     let opened = scene.store.read(|reader| reader.open(inbox)).expect("an open mailbox");
-    assert_eq!(opened.uids, uids(&[1, 2, 3, 4]));
+    assert_eq!(*opened.uids, uids(&[1, 2, 3, 4]));
     assert_eq!(opened.first_unseen, Some(LocalUid::new(2)));
     assert_eq!(opened.keywords, flags("a b"));
     let next = opened.mailbox.uid_next;

@@ -143,7 +143,7 @@ fn a_store_of_every_earlier_version_opens() {
         let store = place.open(Executor::Inline);
         let account = store.read(|reader| reader.account_named("me")).expect("a read").expect("an account").id;
         let inbox = place.inbox(&store, account);
-        assert_eq!(store.read(|reader| reader.open(inbox)).expect("an open mailbox").uids, [LocalUid::new(1)]);
+        assert_eq!(*store.read(|reader| reader.open(inbox)).expect("an open mailbox").uids, [LocalUid::new(1)]);
         for since in [8, 9] {
             let changes = store.read(|reader| reader.changes(inbox, ModSeq::new(since))).expect("changes");
             let changed = changes.changed.iter().map(|changed| (changed.mod_seq.get(), changed.flags.to_string()));
