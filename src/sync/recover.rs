@@ -63,18 +63,24 @@ impl<R: Remote> Pass<'_, R> {
         self.report.recovered += open.len();
         // What was appended at one time is looked for at one time.
         for flights in open.chunk_by(|(_, one), (_, next)| one.is_beside(next)) {
-            self.resolve_all(flights).await?;
+            self.resolve_all(flights, true).await?;
         }
         Ok(())
     }
 
-    /// Finds out what became of one step, and records it. Returns the messages for which it is done.
+    /// Finds out what became of one step that was answered, and records it. Returns the messages for which it is done. What was
+    /// to be moved and was not is not marked yet.
     pub(super) async fn resolve(&mut self, carrier: EntryId, evidence: &Evidence) -> Result<Vec<MessageId>> {
-        self.resolve_all(&[(carrier, evidence.clone())]).await
+        self.resolve_all(&[(carrier, evidence.clone())], false).await
     }
 
-    /// The same of several entries whose messages went to one place at one time.
-    pub(super) async fn resolve_all(&mut self, flights: &[(EntryId, Evidence)]) -> Result<Vec<MessageId>> {
+    /// The same of several entries whose messages went to one place at one time. `may_be_marked`: the line was cut, maybe behind
+    /// the mark.
+    pub(super) async fn resolve_all(
+        &mut self,
+        flights: &[(EntryId, Evidence)],
+        may_be_marked: bool,
+    ) -> Result<Vec<MessageId>> {
         let Some(evidence) = &together(flights) else { return Ok(Vec::new()) };
         let known = Some((evidence.target_uid_validity, evidence.target_uid_next));
         let mut home = self.home(evidence);
@@ -87,7 +93,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         let (landed, has_holes) = match look {
             Look::Seen { landed, has_holes } => (landed, has_holes),
-            Look::Refused(refused) => return self.give_up(flights, &refused).await,
+            Look::Refused(refused) => return self.give_up(flights, &refused, may_be_marked).await,
         };
         let landed = if mutant!(AssumedNotDone) { Vec::new() } else { landed };
         let mut done: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
@@ -98,7 +104,7 @@ impl<R: Remote> Pass<'_, R> {
             && let Err(refused) = self.finish_move(source.mailbox, &done).await?
         {
             self.unseen.insert(home, refused.clone());
-            return self.give_up(flights, &refused).await;
+            return self.give_up(flights, &refused, may_be_marked).await;
         }
         let sent = evidence.clone();
         self.write(move |txn| match home == sent.target {
@@ -112,10 +118,11 @@ impl<R: Remote> Pass<'_, R> {
         let missing: Vec<Sought> =
             evidence.messages.iter().filter(|(message, ..)| !done.contains(message)).copied().collect();
         match evidence.source.as_ref().filter(|source| source.moves) {
-            Some(source) => self.unmark(source, evidence, &missing).await?,
+            Some(source) if may_be_marked => self.unmark(source, evidence, &missing).await?,
+            Some(_) => {}
             None if has_holes && !missing.is_empty() => {
                 if let Err(refused) = self.look_elsewhere(evidence, home, missing).await? {
-                    return self.give_up(flights, &refused).await;
+                    return self.give_up(flights, &refused, may_be_marked).await;
                 }
             }
             None => {}
@@ -141,10 +148,15 @@ impl<R: Remote> Pass<'_, R> {
 
     /// What cannot be seen is set aside. A mark for expunging that was ours comes off meanwhile, lest the pull take it for
     /// another's.
-    async fn give_up(&mut self, flights: &[(EntryId, Evidence)], refused: &Refusal) -> Result<Vec<MessageId>> {
+    async fn give_up(
+        &mut self,
+        flights: &[(EntryId, Evidence)],
+        refused: &Refusal,
+        may_be_marked: bool,
+    ) -> Result<Vec<MessageId>> {
         let why = format!("it cannot be seen whether the server did it: {}", refused.text);
         for (carrier, evidence) in flights.iter().cloned() {
-            if let Some(source) = evidence.source.as_ref().filter(|source| source.moves) {
+            if let Some(source) = evidence.source.as_ref().filter(|source| source.moves && may_be_marked) {
                 self.unmark(source, &evidence, &evidence.messages).await?;
             }
             self.report.parked += 1;

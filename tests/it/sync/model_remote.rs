@@ -122,6 +122,8 @@ pub struct State {
     pub renamed: Option<(usize, &'static str, &'static str)>,
     /// Before the n-th call someone moves all that is in a mailbox to INBOX, and deletes it.
     pub emptied: Option<(usize, &'static str)>,
+    /// Before the n-th call someone marks a message to be expunged: its mailbox, its UID.
+    pub marked: Option<(usize, &'static str, u32)>,
     /// Before the n-th call the user does something on the other side.
     pub here: Option<(usize, Here)>,
     /// UIDs that UID SEARCH and FETCH leave out by mistake, of the named mailbox.
@@ -267,6 +269,7 @@ impl Server {
             then: None,
             renamed: None,
             emptied: None,
+            marked: None,
             here: None,
             hides: BTreeMap::new(),
             leaves_out: BTreeSet::new(),
@@ -309,6 +312,7 @@ impl Server {
             then: state.then,
             renamed: state.renamed,
             emptied: state.emptied,
+            marked: state.marked,
             here: None,
             hides: state.hides.clone(),
             leaves_out: state.leaves_out.clone(),
@@ -421,6 +425,12 @@ impl ModelRemote {
                 state.move_message(name, uid, "INBOX");
             }
             state.mailboxes.remove(name);
+        }
+        if let Some((_, name, uid)) = state.marked.take_if(|(nth, ..)| *nth == calls) {
+            let mailbox = state.mailboxes.get_mut(name).expect("a mailbox");
+            let mod_seq = mailbox.touch();
+            let message = mailbox.messages.get_mut(&uid).expect("a message");
+            (message.flags, message.mod_seq) = (super::flags("\\Deleted"), mod_seq);
         }
         if let Some((_, Here(act))) = state.here.take_if(|(nth, _)| *nth == calls) {
             act();

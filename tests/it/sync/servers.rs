@@ -555,6 +555,26 @@ fn what_both_sides_moved_is_there_once_though_a_mailbox_is_said_not_to_exist() {
     }
 }
 
+/// Found by the simulator, seed 144668: a copy that the server refused was taken for one that may have got as far as to the mark.
+#[test]
+fn a_mark_that_someone_sets_on_what_cannot_be_moved_stays() {
+    let mut traits = Traits::plain();
+    (traits.facts.uid_plus, traits.facts.r#move) = (false, false);
+    for call in 1.. {
+        let world = with_mail(traits.clone());
+        world.server.state().refuses.push(("COPY", "B".to_owned(), Some(RefusalCode::OverQuota)));
+        world.move_message("INBOX", "m", "B");
+        let calls = world.server.state().calls;
+        world.server.state().marked = Some((calls + call, "INBOX", 2));
+        world.sync().expect("a sync");
+        if world.server.state().marked.take().is_some() {
+            break;
+        }
+        assert_eq!(world.there(), "B:\nINBOX: m(\\Deleted) x y", "marked before call {call}");
+        world.assert_sound();
+    }
+}
+
 #[test]
 fn what_cannot_be_looked_for_is_not_done_again() {
     let world = with_mail(Traits::plain());
