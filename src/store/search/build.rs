@@ -1,6 +1,7 @@
 //! Making the index: which contents are missing, and what they say.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -85,43 +86,58 @@ impl Builder {
         })
     }
 
-    /// Forgets the rows that belong to no content, and finds the contents that have none.
+    /// Forgets the rows that belong to no content, and finds up to where each content has one. Row by row: of a large store
+    /// not even the numbers are held in memory.
     fn agree(&mut self, store: &Store) -> Result<()> {
-        let mut there: BTreeMap<i64, Hash> = store.read(|reader| {
-            let mut select = reader.conn().prepare_cached("SELECT id, hash FROM content")?;
-            Ok(select.query_map([], id_and_hash)?.collect::<rusqlite::Result<_>>()?)
-        })?;
-        self.looked_to = there.last_key_value().map_or(0, |(id, _)| *id);
         let mut stray = Vec::new();
-        {
-            let mut select = self.conn.prepare("SELECT id, hash FROM entry")?;
-            for row in select.query_map([], id_and_hash)? {
-                let (id, hash) = row?;
-                match there.get(&id) {
-                    Some(known) if *known == hash => drop(there.remove(&id)),
-                    _ => stray.push(ContentId::new(id)),
+        self.looked_to = store.read(|reader| {
+            let mut there = reader.conn().prepare_cached("SELECT id, hash FROM content ORDER BY id")?;
+            let mut there = there.query_map([], id_and_hash)?;
+            let mut known = self.conn.prepare("SELECT id, hash FROM entry ORDER BY id")?;
+            let mut known = known.query_map([], id_and_hash)?;
+            let (mut content, mut entry) = (there.next().transpose()?, known.next().transpose()?);
+            let (mut last, mut first_missing) = (0, None);
+            while content.is_some() || entry.is_some() {
+                let order = match (content, entry) {
+                    (Some((id, _)), Some((entry, _))) => id.cmp(&entry),
+                    (None, _) => Ordering::Greater,
+                    (_, None) => Ordering::Less,
+                };
+                if entry != content && order.is_ge() {
+                    stray.extend(entry.map(|(id, _)| ContentId::new(id)));
+                }
+                if let Some((id, _)) = content.filter(|_| order.is_le()) {
+                    last = id;
+                    first_missing = first_missing.or(Some(id).filter(|_| entry != content));
+                    content = there.next().transpose()?;
+                }
+                if order.is_ge() {
+                    entry = known.next().transpose()?;
                 }
             }
-        }
-        self.forget(&stray)?;
-        self.missing = there.into_iter().collect();
-        Ok(())
+            Ok(first_missing.map_or(last, |id| id - 1))
+        })?;
+        self.forget(&stray)
     }
 
     /// Finds what came since.
     fn look(&mut self, store: &Store) -> Result<()> {
-        let after = self.looked_to - LOOK_BACK;
-        let there: Vec<(i64, Hash)> = store.read(|reader| {
-            let mut select =
-                reader.conn().prepare_cached("SELECT id, hash FROM content WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-            let rows = select.query_map(params![after, LOOK_BACK + LOOK as i64], id_and_hash)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })?;
         let mut is_known = self.conn.prepare_cached("SELECT 1 AS one FROM entry WHERE id = ?1")?;
-        for (id, hash) in there {
-            self.looked_to = self.looked_to.max(id);
-            if !is_known.exists([id])? {
-                self.missing.push_back((id, hash));
+        let mut is_over = false;
+        while self.missing.is_empty() && !is_over {
+            let after = self.looked_to - LOOK_BACK;
+            let there: Vec<(i64, Hash)> = store.read(|reader| {
+                let mut select =
+                    reader.conn().prepare_cached("SELECT id, hash FROM content WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+                let rows = select.query_map(params![after, LOOK_BACK + LOOK as i64], id_and_hash)?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            })?;
+            is_over = there.last().is_none_or(|(id, _)| *id <= self.looked_to);
+            for (id, hash) in there {
+                self.looked_to = self.looked_to.max(id);
+                if !is_known.exists([id])? {
+                    self.missing.push_back((id, hash));
+                }
             }
         }
         Ok(())
