@@ -10,8 +10,8 @@ use crate::types::{
     AccountId, ContentId, Flags, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, Timestamp, UidSet,
 };
 
-/// Gaps between wanted UIDs up to this wide are read through rather than looked up around.
-const GAP_MAX: u32 = 64;
+/// UIDs between two that are wanted which are read along with them: to look a place up takes as long as some rows do.
+const GAP_MAX: u32 = 4;
 
 /// What to read beside the cheap columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
