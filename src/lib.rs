@@ -18,7 +18,7 @@
 //! - [`journal`]: offline actions as values.
 //! - [`merge`]: what becomes of one message when both sides changed it.
 //! - [`store`]: the one SQLite store, every write with its origin, and with the eyes of who may do what (`rights`); beside
-//!   it the index of what messages say.
+//!   it the bytes of messages (`packs`) and the index of what they say.
 //! - [`sync`]: recover, pull, push, guard, over its `Remote` seam; `maildrop` for POP3; `stock` for bodies fetched later.
 //! - [`outbox`]: what to send next and when, over its `Sender` seam.
 //! - [`upstream`]: the servers we are a client of; implements those seams, and asks by HTTP.
