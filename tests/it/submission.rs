@@ -248,7 +248,7 @@ fn a_connection_that_breaks_before_the_end_leaves_nothing() {
 
 #[test]
 fn a_full_disk_is_a_temporary_refusal_and_the_session_goes_on() {
-    let place = Place::limited(Some(680_000));
+    let place = Place::limited(Some(800_000));
     let mut session = place.session();
     talk(&mut session, "EHLO c\r\nMAIL FROM:<work@here>\r\nRCPT TO:<a@x>\r\nDATA\r\nSubject: x\r\n\r\n");
     let line = "0123456789".repeat(90) + "\r\n";
