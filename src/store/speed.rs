@@ -106,6 +106,7 @@ type Act = fn(&mut Txn<'_>, Place) -> Result<()>;
 const CALLS: &[(&str, bool, Act)] = &[
     ("open", true, |txn, at| txn.reader().open(at.inbox).map(drop)),
     ("status", true, |txn, at| txn.reader().status(at.inbox).map(drop)),
+    ("sizes", true, |txn, at| txn.reader().sizes(at.inbox).map(drop)),
     ("overview", true, |txn, at| txn.reader().overview(at.account).map(drop)),
     ("no changes", false, |txn, at| txn.reader().changes(at.inbox, at.since).map(drop)),
     ("some rows", false, |txn, at| txn.reader().messages(at.inbox, &some(), With::Columns).map(drop)),

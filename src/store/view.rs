@@ -17,11 +17,17 @@ pub struct Status {
     pub recent: u32,
     pub unseen: u32,
     pub deleted: u32,
-    pub deleted_bytes: u64,
-    pub size_bytes: u64,
     pub uid_next: LocalUid,
     pub uid_validity: UidValidity,
     pub highest_mod_seq: ModSeq,
+}
+
+/// How many bytes the messages of a mailbox have, by what is told of each (RFC 8438; RFC 9208 section 4.1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    pub all_bytes: u64,
+    /// Those with `\Deleted`.
+    pub deleted_bytes: u64,
 }
 
 /// A mailbox just opened: everything of one moment.
@@ -107,12 +113,10 @@ impl Reader<'_> {
     pub fn status(&self, mailbox: MailboxId) -> Result<Status> {
         let (mailbox, Standing { guest, .. }) = self.open_mailbox(mailbox)?;
         let mut select = self.conn().prepare_cached(
-            "SELECT count(*) AS messages, total(coalesce(told_bytes, size_bytes)) AS size,
+            "SELECT count(*) AS messages,
                (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND uid >= ?2) AS recent,
                (SELECT count(*) FROM message_flags WHERE mailbox_id = ?1 AND system_flags & 1 = 0) AS unseen,
-               (SELECT count(*) FROM message_flags WHERE mailbox_id = ?1 AND system_flags & 8 <> 0) AS deleted,
-               (SELECT total(coalesce(told_bytes, size_bytes)) FROM message_flags AS f CROSS JOIN message AS m ON m.id = f.message_id
-                WHERE f.mailbox_id = ?1 AND f.system_flags & 8 <> 0) AS deleted_size
+               (SELECT count(*) FROM message_flags WHERE mailbox_id = ?1 AND system_flags & 8 <> 0) AS deleted
              FROM message WHERE mailbox_id = ?1",
         )?;
         let seen = guest.map(|guest| self.seen_by_guest(mailbox.id, guest)).transpose()?;
@@ -126,11 +130,25 @@ impl Reader<'_> {
                     None => row.get("unseen")?,
                 },
                 deleted: row.get("deleted")?,
-                deleted_bytes: row.get::<_, f64>("deleted_size")? as u64,
-                size_bytes: row.get::<_, f64>("size")? as u64,
                 uid_next: mailbox.uid_next,
                 uid_validity: mailbox.uid_validity,
                 highest_mod_seq: mailbox.highest_mod_seq,
+            })
+        })?)
+    }
+
+    /// The sizes of all messages of a mailbox, which takes a look at each.
+    pub fn sizes(&self, mailbox: MailboxId) -> Result<Sizes> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT total(coalesce(told_bytes, size_bytes)) AS size,
+               (SELECT total(coalesce(told_bytes, size_bytes)) FROM message_flags AS f CROSS JOIN message AS m ON m.id = f.message_id
+                WHERE f.mailbox_id = ?1 AND f.system_flags & 8 <> 0) AS deleted_size
+             FROM message WHERE mailbox_id = ?1",
+        )?;
+        Ok(select.query_row([mailbox.get()], |row| {
+            Ok(Sizes {
+                all_bytes: row.get::<_, f64>("size")? as u64,
+                deleted_bytes: row.get::<_, f64>("deleted_size")? as u64,
             })
         })?)
     }

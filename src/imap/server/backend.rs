@@ -100,7 +100,7 @@ pub trait Account: Send + 'static {
     fn delete(&mut self, name: &MailboxName) -> Result<(), Error>;
     /// Renames with everything below. Renaming INBOX moves its messages and leaves INBOX empty (RFC 3501 section 6.3.5).
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error>;
-    fn status(&mut self, name: &MailboxName) -> Result<Status, Error>;
+    fn status(&mut self, name: &MailboxName, summed: Summed) -> Result<Status, Error>;
 
     /// Every annotation of a mailbox, or of the account, by its name in lower case (RFC 5464). Asked only where the
     /// backend has METADATA.
@@ -266,6 +266,20 @@ pub enum Brought {
     Coming,
 }
 
+/// How many bytes the messages of a mailbox have (RFC 8438), and those of them with `\Deleted` (RFC 9208 section 4.1.3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sizes {
+    pub all_bytes: u64,
+    pub deleted_bytes: u64,
+}
+
+/// Are the sizes of all messages to be summed up? That takes a look at each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Summed {
+    Sizes,
+    Nothing,
+}
+
 /// STATUS (RFC 3501 section 6.3.10, RFC 8438, RFC 7162, RFC 8474).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -274,8 +288,8 @@ pub struct Status {
     pub recent: u32,
     pub unseen: u32,
     pub deleted: u32,
-    pub deleted_size: u64,
-    pub size: u64,
+    /// If they were asked for.
+    pub sizes: Option<Sizes>,
     pub uid_next: LocalUid,
     pub uid_validity: UidValidity,
     pub highest_mod_seq: ModSeq,

@@ -1,6 +1,6 @@
 //! The parts of a message that are other messages of the account, or pieces of them (RFC 4469).
 
-use super::backend::{Account, With};
+use super::backend::{Account, Summed, With};
 use super::content::for_each_chunk;
 use super::reply::Refusal;
 use crate::imap::syntax::code::Code;
@@ -21,7 +21,7 @@ pub fn catenate<A: Account>(
     let mailbox = match &wanted.mailbox {
         None => selected.ok_or_else(|| bad("No mailbox is selected"))?,
         Some(name) => {
-            let status = account.status(name).map_err(|_| bad("No such mailbox"))?;
+            let status = account.status(name, Summed::Nothing).map_err(|_| bad("No such mailbox"))?;
             if wanted.uid_validity.is_some_and(|validity| validity != status.uid_validity) {
                 return Err(bad("UIDVALIDITY is another"));
             }

@@ -7,7 +7,7 @@ use super::backend::{Account, Backend, Mailbox};
 use super::config::Capability;
 use super::metadata::write_named;
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
-use super::status::{check_items, write_status};
+use super::status::{check_items, summed, write_status};
 use super::table::Outcome;
 use crate::imap::syntax::mailbox::{List, ListForms, ListReturn, StatusItem};
 use crate::imap::syntax::metadata::EntryName;
@@ -136,7 +136,7 @@ impl<A: Account> Task<A> for Listing {
         // "If the server runs into unexpected problems while trying to look up the STATUS information, it MAY drop the
         // corresponding STATUS reply" (RFC 5819 section 2).
         if let Some(name) = line.status_of.filter(|_| !self.status.is_empty())
-            && let Ok(status) = user.account.status(&name)
+            && let Ok(status) = user.account.status(&name, summed(&self.status))
         {
             write_status(context, &name, &self.status, &status);
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::backend::{Account, Error, Mailbox, Status};
+use super::backend::{Account, Error, Mailbox, Status, Summed};
 use super::config::Capability;
 use super::list::Names;
 use super::metadata::write_changed;
@@ -253,7 +253,7 @@ fn look_at_mailbox<A: Account>(
     if !events.message_new || (unchanged && !is_first) {
         return Ok(());
     }
-    let status = match user.account.status(&mailbox.name) {
+    let status = match user.account.status(&mailbox.name, Summed::Nothing) {
         Ok(status) => status,
         Err(Error::NoSuchMailbox | Error::NotSelectable | Error::NoPermission) => return Ok(()),
         Err(error) => return Err(error.into()),

@@ -1,6 +1,6 @@
 //! STATUS (RFC 3501 section 6.3.10; RFC 7162 section 3.1.7; RFC 8438, 8474; RFC 9051 section 6.3.11).
 
-use super::backend::{Account, Backend, Status};
+use super::backend::{Account, Backend, Status, Summed};
 use super::config::Capability;
 use super::reply::{Context, Done, Refusal, User};
 use super::select::enable_condstore;
@@ -15,9 +15,17 @@ pub fn status<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
     let (mailbox, items) = args.status()?;
     check_items(context, user, &items)?;
     let name = context.mailbox_name(&mailbox)?;
-    let status = user.account.status(&name)?;
+    let status = user.account.status(&name, summed(&items))?;
     write_status(context, &name, &items, &status);
     Done::ok("Status told")
+}
+
+/// What must be summed up for these items.
+pub fn summed(items: &[StatusItem]) -> Summed {
+    match items.iter().any(|item| matches!(item, StatusItem::Size | StatusItem::DeletedStorage)) {
+        true => Summed::Sizes,
+        false => Summed::Nothing,
+    }
 }
 
 /// Items whose capability is off are unknown; asking for HIGHESTMODSEQ enables CONDSTORE.
@@ -44,6 +52,7 @@ pub fn check_items<A>(context: &mut Context, user: &User<A>, items: &[StatusItem
 pub fn write_status(context: &mut Context, name: &MailboxName, items: &[StatusItem], status: &Status) {
     context.out.extend_from_slice(b"* STATUS ");
     write_mailbox(&mut context.out, name, context.enabled.name_form());
+    let sizes = status.sizes.unwrap_or_default();
     let values = items.iter().map(|item| {
         let value = match item {
             StatusItem::MailboxId => return format!("MAILBOXID ({})", ObjectId(status.id)),
@@ -53,9 +62,9 @@ pub fn write_status(context: &mut Context, name: &MailboxName, items: &[StatusIt
             StatusItem::UidValidity => u64::from(status.uid_validity.get()),
             StatusItem::Unseen => u64::from(status.unseen),
             StatusItem::HighestModSeq => status.highest_mod_seq.get(),
-            StatusItem::Size => status.size,
+            StatusItem::Size => sizes.all_bytes,
             StatusItem::AppendLimit => limits::MESSAGE_MAX_BYTES,
-            StatusItem::DeletedStorage => status.deleted_size,
+            StatusItem::DeletedStorage => sizes.deleted_bytes,
             StatusItem::Deleted => u64::from(status.deleted),
         };
         format!("{} {value}", item.as_str())

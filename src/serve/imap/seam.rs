@@ -6,7 +6,7 @@ use super::account::MailAccount;
 use super::upload::MailUpload;
 use crate::imap::server::backend::{
     Account, Append, Appended, Brought, Changed, Changes, Copied, Error, FlagChange, Mailbox, Message, Opened, Quota,
-    Status, Stored, With,
+    Sizes, Status, Stored, Summed, With,
 };
 use crate::message::outline::Wanted;
 use crate::message::search::Query;
@@ -87,18 +87,20 @@ impl Account for MailAccount {
         self.quota_at(root)
     }
 
-    fn status(&mut self, name: &MailboxName) -> Result<Status, Error> {
+    fn status(&mut self, name: &MailboxName, summed: Summed) -> Result<Status, Error> {
         self.settle_labels()?;
         let mailbox = self.mailbox(name)?;
-        let status = self.show(|reader| reader.status(mailbox))?;
+        let (status, sizes) = self.show(|reader| {
+            let sizes = (summed == Summed::Sizes).then(|| reader.sizes(mailbox)).transpose()?;
+            Ok((reader.status(mailbox)?, sizes))
+        })?;
         Ok(Status {
             id: mailbox,
             messages: status.messages,
             recent: status.recent,
             unseen: status.unseen,
             deleted: status.deleted,
-            deleted_size: status.deleted_bytes,
-            size: status.size_bytes,
+            sizes: sizes.map(|sizes| Sizes { all_bytes: sizes.all_bytes, deleted_bytes: sizes.deleted_bytes }),
             uid_next: status.uid_next,
             uid_validity: status.uid_validity,
             highest_mod_seq: status.highest_mod_seq,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mailtide::imap::server::backend::{
     Account, Append, Appended, Backend, Changed, Changes, Copied, Error, FlagChange, LoginError, Mailbox, Message,
-    Opened, Quota, Status, Stored, Upload, With,
+    Opened, Quota, Sizes, Status, Stored, Summed, Upload, With,
 };
 use mailtide::imap::server::{Capabilities, Capability};
 use mailtide::message::scan::Scanner;
@@ -356,7 +356,7 @@ impl Account for MemoryBackend {
         Ok(None)
     }
 
-    fn status(&mut self, name: &MailboxName) -> Result<Status, Error> {
+    fn status(&mut self, name: &MailboxName, summed: Summed) -> Result<Status, Error> {
         let mut world = self.world();
         let stand = world.named(name)?;
         let count = |wanted: &dyn Fn(&LocalUid, &Kept) -> bool| {
@@ -371,20 +371,9 @@ impl Account for MemoryBackend {
         let (id, uid_next, uid_validity) = (stand.id, LocalUid::new(stand.uid_next), stand.uid_validity);
         let highest_mod_seq = ModSeq::new(stand.mod_seq);
         let contents: Vec<usize> = stand.messages.values().map(|kept| kept.content).collect();
-        let deleted_size = gone.into_iter().map(|content| world.contents[content].bytes.len() as u64).sum();
-        let size = contents.into_iter().map(|content| world.contents[content].bytes.len() as u64).sum();
-        Ok(Status {
-            id,
-            messages,
-            recent,
-            unseen,
-            deleted,
-            deleted_size,
-            size,
-            uid_next,
-            uid_validity,
-            highest_mod_seq,
-        })
+        let sum = |contents: Vec<usize>| contents.into_iter().map(|at| world.contents[at].bytes.len() as u64).sum();
+        let sizes = (summed == Summed::Sizes).then(|| Sizes { all_bytes: sum(contents), deleted_bytes: sum(gone) });
+        Ok(Status { id, messages, recent, unseen, deleted, sizes, uid_next, uid_validity, highest_mod_seq })
     }
 
     fn open(&mut self, name: &MailboxName, claim_recent: bool) -> Result<Opened, Error> {

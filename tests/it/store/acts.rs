@@ -366,6 +366,8 @@ fn an_open_mailbox_and_its_counts_are_of_one_moment() {
     scene.append(inbox, 9, "");
     let status = scene.store.read(|reader| reader.status(inbox)).expect("counts");
     assert_eq!((status.messages, status.recent, status.unseen, status.deleted), (5, 1, 4, 1));
+    let sizes = scene.store.read(|reader| reader.sizes(inbox)).expect("sizes");
+    assert_eq!(sizes.all_bytes, 5 * sizes.deleted_bytes, "of messages of one size, one is marked");
     let overview = scene.store.read(|reader| reader.overview(scene.account)).expect("an overview");
     assert_eq!((overview.mailboxes[0].messages, overview.mailboxes[0].pending, overview.journal.pending), (5, 5, 5));
 }
