@@ -61,15 +61,11 @@ impl Contents {
 }
 
 /// The content with that hash whose bytes are here.
-pub(super) fn find(hot: &Connection, hash: &ContentHash) -> Result<Option<(ContentId, Place)>> {
+pub(super) fn find(hot: &Connection, hash: &ContentHash) -> Result<Option<ContentId>> {
     let mut select = hot.prepare_cached(
-        "SELECT p.content_id, p.pack, p.start, p.size_bytes
-         FROM content AS c JOIN content_place AS p ON p.content_id = c.id WHERE c.hash = ?1",
+        "SELECT c.id FROM content AS c JOIN content_place AS p ON p.content_id = c.id WHERE c.hash = ?1",
     )?;
-    let found = select
-        .query_row([hash.as_bytes()], |row| Ok((ContentId::new(row.get("content_id")?), place_from_row(row)?)))
-        .optional()?;
-    Ok(found)
+    Ok(select.query_row([hash.as_bytes()], |row| row.get("id").map(ContentId::new)).optional()?)
 }
 
 /// Where the bytes of a content are; `None`: they are not here.
@@ -120,8 +116,11 @@ impl Txn<'_> {
             .optional()?;
         match known {
             Some((same, true)) => return Ok(same),
-            // A power cut took its bytes, and here they are again.
-            Some((same, false)) => return note_place(self.conn(), Some(same), stored.place().ok_or(Error::NoContent)?),
+            // A power cut took its bytes, and here they are again. What is said to be synced goes by the number.
+            Some((same, false)) => {
+                self.contents().packs().sync()?;
+                return note_place(self.conn(), Some(same), stored.place().ok_or(Error::NoContent)?);
+            }
             None => {}
         }
         let content = note_place(self.conn(), None, stored.place().ok_or(Error::NoContent)?)?;

@@ -384,6 +384,12 @@ impl Packs {
         synced.map_err(|error| Error::io(&self.folder, error))
     }
 
+    /// How many bytes more there is room for.
+    pub(super) fn room_bytes(&self) -> u64 {
+        let total_bytes = self.lock().total_bytes;
+        room::for_messages(&self.folder).min(self.max_bytes.map_or(u64::MAX, |max| max.saturating_sub(total_bytes)))
+    }
+
     /// Is there room for so many bytes more?
     fn take_room(&self, bytes: u64) -> Result<()> {
         let mut state = self.lock();

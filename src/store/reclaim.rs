@@ -1,6 +1,6 @@
 //! Giving back the room of bytes that are of no use. A pack of which they are the greater part is moved together: what is
-//! of use in it goes elsewhere, and the file is removed. In the others they are given back where they are, which needs no
-//! room, but not every file system can do it, and the file is as long as before.
+//! of use in it goes elsewhere, and the file is removed. In the others, and where the disk has little room left, they are
+//! given back where they are, which needs none, but not every file system can do it, and the file is as long as before.
 
 use std::collections::BTreeMap;
 
@@ -29,10 +29,12 @@ impl Store {
         for (pack, length) in lengths {
             let used = used.get(&pack).copied().unwrap_or(0);
             let unused = length.saturating_sub(used);
-            let done = match (unused > used, packs.held_bytes(pack)?.saturating_sub(used)) {
-                (_, 0..UNUSED_MIN_BYTES) => continue,
-                (true, held) => self.remove_pack(pack, now).map(|is_done| if is_done { held } else { 0 }),
-                (false, _) => self.punch_pack(pack, length, now),
+            let held = packs.held_bytes(pack)?.saturating_sub(used);
+            let done = match held {
+                0..UNUSED_MIN_BYTES => continue,
+                // What does not end well must not take the last room there is.
+                _ if unused > used && packs.room_bytes() / 2 >= used => self.remove_pack(pack, held, now),
+                _ => self.punch_pack(pack, length, now),
             };
             match done {
                 Ok(bytes) => given_back += bytes,
@@ -63,16 +65,16 @@ impl Store {
         punched
     }
 
-    /// Moves what is of use elsewhere and removes the pack, unless somebody needs it.
-    fn remove_pack(&self, pack: PackId, now: Timestamp) -> Result<bool> {
+    /// Moves what is of use elsewhere and removes the pack, unless somebody needs it. `held`: what the rest takes.
+    fn remove_pack(&self, pack: PackId, held: u64, now: Timestamp) -> Result<u64> {
         let packs = self.contents().packs();
         if !packs.close(pack) {
-            return Ok(false);
+            return Ok(0);
         }
         self.empty(pack, now)?;
         self.settle()?;
         packs.remove(pack)?;
-        Ok(true)
+        Ok(held)
     }
 
     fn empty(&self, pack: PackId, now: Timestamp) -> Result<()> {

@@ -107,9 +107,15 @@ impl Upload {
 
     /// A content with the same bytes, pinned.
     fn same(&self, hash: &ContentHash) -> Result<Option<ContentId>> {
+        let find = || self.shared.hot.read(|hot| contents::find(hot, hash));
         let holds = self.shared.contents.holds();
-        let same = self.shared.hot.read(|hot| contents::find(hot, hash))?;
-        Ok(same.map(|(content, _)| content).filter(|content| holds.pin_spared(*content)))
+        let Some(same) = find()?.filter(|same| holds.pin_spared(*same)) else { return Ok(None) };
+        // It may have been swept between the look and the pin; from now on it stays.
+        let is_there = find().is_ok_and(|found| found == Some(same));
+        if !is_there {
+            holds.unpin(same);
+        }
+        Ok(Some(same).filter(|_| is_there))
     }
 
     /// The bytes are complete.

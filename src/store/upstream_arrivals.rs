@@ -115,7 +115,7 @@ impl Txn<'_> {
 
     /// Did upstream have a message with the same bytes (as far as they are here), no newer than `since`?
     fn has_twin(&self, target: &Mailbox, arrival: &Arrival, since: MessageId) -> Result<bool> {
-        let Some((content, _)) = contents::find(self.conn(), &arrival.message.content.hash)? else { return Ok(false) };
+        let Some(content) = contents::find(self.conn(), &arrival.message.content.hash)? else { return Ok(false) };
         let mut select = self.conn().prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM message AS m JOIN remote_message AS r ON r.message_id = m.id
                WHERE m.account_id = ?2 AND m.id <= ?3 AND iif(?4 IS NULL, m.content_id = ?1,

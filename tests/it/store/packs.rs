@@ -1,6 +1,6 @@
 //! The files with the bytes of messages.
 
-use mailtide::store::{Executor, NewMessage, Origin, Store, With, audit};
+use mailtide::store::{Executor, NewMessage, Options, Origin, Store, With, audit};
 use mailtide::types::{ContentId, InternalDate, LocalUid, MailboxId, Timestamp};
 
 use super::place::{Place, flags, message, now};
@@ -113,6 +113,46 @@ fn what_is_between_bytes_of_use_is_given_back_where_it_is() {
     let texts = contents(&store, inbox).into_iter().map(|content| place.bytes(&store, content));
     assert!(texts.eq([1, 2, 4, 5, 7, 8, 10, 11].map(|number| message(number, 40_000))));
     assert_eq!(packs(&place), ["content-1.pack"]);
+    sound(&store);
+}
+
+#[test]
+fn where_little_room_is_left_a_pack_is_not_moved() {
+    let place = Place::new();
+    let options = Options { max_bytes: Some(1024 * 1024), ..Place::options(Executor::Inline) };
+    let store = Store::open(place.folder.path(), &options, now()).expect("a store");
+    let inbox = place.inbox(&store, place.account(&store, "me"));
+    for number in 1..=9 {
+        let flags = if number <= 6 { "\\Deleted" } else { "" };
+        place.append(&store, Origin::Authority, inbox, &message(number, 100_000), flags);
+    }
+    store.write(Origin::Authority, now(), move |txn| txn.expunge(inbox, None)).expect("an expunge");
+    let sweep = || store.sweep(now().plus_ms(1), now()).expect("a sweep").bytes;
+    assert!(sweep() >= 590_000);
+    assert_eq!(packs(&place), ["content-1.pack"], "what the six held is given back in its place");
+    place.append(&store, Origin::Authority, inbox, &message(10, 100_000), "");
+    assert_eq!((sweep(), packs(&place)), (0, vec!["content-1.pack".to_owned()]));
+    let texts = contents(&store, inbox).into_iter().map(|content| place.bytes(&store, content));
+    assert!(texts.eq([7, 8, 9, 10].map(|number| message(number, 100_000))));
+    sound(&store);
+}
+
+#[test]
+fn equal_bytes_are_taken_in_while_the_others_are_swept() {
+    let (place, store, _, inbox) = Place::with_inbox(Executor::Thread);
+    std::thread::scope(|scope| {
+        let sweeping = scope.spawn(|| {
+            for _ in 0..200 {
+                store.sweep(now().plus_ms(1), now()).expect("a sweep");
+            }
+        });
+        while !sweeping.is_finished() {
+            place.append(&store, Origin::Authority, inbox, &message(1, 2_000), "\\Deleted");
+            store.write(Origin::Authority, now(), move |txn| txn.expunge(inbox, None)).expect("an expunge");
+        }
+    });
+    place.append(&store, Origin::Authority, inbox, &message(1, 2_000), "");
+    assert_eq!(place.bytes(&store, contents(&store, inbox)[0]), message(1, 2_000));
     sound(&store);
 }
 
