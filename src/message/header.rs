@@ -61,9 +61,20 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// Where the header ends that begins with `bytes`, or goes on there at the beginning of a line: behind its empty line.
+pub(super) fn end(bytes: &[u8]) -> Option<usize> {
+    let mut line_starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', bytes).map(|at| at + 1));
+    line_starts.find_map(|start| empty_line(&bytes[start..]).map(|line| start + line.len()))
+}
+
+/// The line break that is all of the first line.
+fn empty_line(bytes: &[u8]) -> Option<&[u8]> {
+    [&b"\n"[..], b"\r\n"].into_iter().find(|line| bytes.starts_with(line))
+}
+
 /// The first line with its line break.
 fn first_line(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |place| place + 1);
+    let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |place| place + 1);
     &bytes[..end]
 }
 

@@ -5,6 +5,7 @@
 //! form one that is nobody's, behind a name that shows it. Bytes that are no UTF-8 are no such header: they are older than
 //! it, and go as they are. So does the body, and with it the fields of its parts.
 
+use super::header;
 use crate::types::encoded_words;
 
 /// Longer lines are none of mail (RFC 5322 section 2.1.1 allows 998 octets), and are not looked at.
@@ -39,11 +40,13 @@ enum Kind {
 impl Surrogate {
     /// Appends what stands for the next bytes.
     pub fn write(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+        let is_at_line_start = self.line.is_empty() && !self.passes;
+        self.in_body |= is_at_line_start && header::end(bytes).is_some_and(|end| bytes[..end].is_ascii());
         while !bytes.is_empty() {
             if self.in_body {
                 return out.extend_from_slice(bytes);
             }
-            let end = bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+            let end = memchr::memchr(b'\n', bytes).map(|at| at + 1);
             let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
             self.line.extend_from_slice(piece);
             self.passes |= self.line.len() > LINE_MAX_BYTES;

@@ -15,7 +15,7 @@ use super::layer::Layer;
 use super::outward::Outward;
 
 /// How much is read from the stream at once.
-const READ_BYTES: usize = 32 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 /// See the module.
 pub(super) struct WireShim<T> {
