@@ -1,9 +1,10 @@
 //! Against programs of others: Debian's Dovecot, Cyrus and Courier as the server; imaplib, poplib, smtplib, mbsync,
-//! OfflineIMAP, NeoMutt, aerc, imapfilter, swaks, msmtp, mutt, git send-email, getmail and fetchmail as clients. A missing
+//! OfflineIMAP, interimap, NeoMutt, aerc, imapfilter, swaks, msmtp, mutt, git send-email, getmail and fetchmail as clients. A missing
 //! peer is a printed SKIP; with MAILTIDE_REQUIRE_INTEROP=1 it is a failure.
 
 mod acl;
 mod clients;
+mod contest;
 mod folders;
 mod judge;
 mod keyring;

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::certificate::{self, Validity};
 use super::imap::Imap;
@@ -43,12 +44,15 @@ pub struct Options {
     pub shares: bool,
     /// It is listed only to who asks for it by its prefix.
     pub hides_shares: bool,
+    /// Of what it writes: `never`, or `optimized` as Dovecot has it by itself.
+    pub fsync: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (acl, shares, hides_shares) = (false, false, false);
-        Self { delimiter: '/', without: &[], mechanisms: "plain", acl, password: PASSWORD, shares, hides_shares }
+        let (mechanisms, fsync) = ("plain", "never");
+        Self { delimiter: '/', without: &[], mechanisms, acl, password: PASSWORD, shares, hides_shares, fsync }
     }
 }
 
@@ -91,6 +95,11 @@ impl Dovecot {
         assert_eq!(reply.status, "OK", "{}; {}", reply.text, self.process.log());
         imap
     }
+
+    /// Of all its processes.
+    pub fn processor_time(&self) -> Duration {
+        self.process.family_processor_time()
+    }
 }
 
 impl Drop for Dovecot {
@@ -118,7 +127,7 @@ fn configuration(folder: &Path, [imap, imaps, pop3]: [SocketAddr; 3], options: &
         )
     };
     let capability = if options.without.is_empty() { String::new() } else { capability_without(options.without) };
-    let Options { delimiter, mechanisms, password, acl, shares, hides_shares, .. } = options;
+    let Options { delimiter, mechanisms, password, acl, shares, hides_shares, fsync, .. } = options;
     let acl = if *acl { acl_settings(&folder.to_string()) } else { String::new() };
     let shares = if *shares { share_settings(&folder.to_string(), *delimiter, !hides_shares) } else { String::new() };
     let (imap_address, imap_port) = (imap.ip(), imap.port());
@@ -136,7 +145,7 @@ disable_plaintext_auth = no
 auth_mechanisms = {mechanisms}
 default_vsz_limit = 0
 {users}mail_location = mdbox:~/mdbox
-mail_fsync = never
+mail_fsync = {fsync}
 mail_max_userip_connections = 200
 mail_plugins = listescape
 {capability}

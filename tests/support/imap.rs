@@ -291,7 +291,8 @@ impl Imap {
         self.try_fetch("UID FLAGS INTERNALDATE").expect("a connection that holds")
     }
 
-    fn try_fetch(&mut self, items: &str) -> io::Result<Vec<Fetched>> {
+    /// The items must be UID and FLAGS at least; a literal among them is the body.
+    pub fn try_fetch(&mut self, items: &str) -> io::Result<Vec<Fetched>> {
         let reply = self.try_command(&format!("UID FETCH 1:* ({items})"))?;
         if reply.status != "OK" {
             return Err(io::Error::other(reply.text));

@@ -1,5 +1,6 @@
 //! A child process that dies with its value and whose output is kept for the panic message.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -73,22 +74,66 @@ impl Process {
         assert!(status.expect("kill(1) is there").success(), "{} is gone already", self.name);
     }
 
+    /// It has ended, and was not asked how ([`Self::ended`]): until then it can be asked what it has used.
+    pub fn is_over(&self) -> bool {
+        // The first thread may have ended before the others.
+        Stat::of(self.id()).is_none_or(|stat| stat.state == "Z" && stat.threads <= 1)
+    }
+
     /// Processor time used so far, its own and the kernel's for it.
-    pub fn processor_time(&self) -> std::time::Duration {
-        let stat = read_lossy(&Path::new("/proc").join(self.id().to_string()).join("stat"));
-        // The name, in parentheses, may hold spaces; utime and stime are fields 14 and 15, in hundredths of a second.
-        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let fields = after_name.split_ascii_whitespace().skip(11).take(2);
-        let ticks: u64 = fields.map(|field| field.parse::<u64>().expect("a number")).sum();
-        std::time::Duration::from_millis(ticks * 10)
+    pub fn processor_time(&self) -> Duration {
+        Stat::of(self.id()).expect("a process that was not waited for").own
+    }
+
+    /// The same of it and all processes that it has started and they have, also those that have ended.
+    pub fn family_processor_time(&self) -> Duration {
+        let processes = std::fs::read_dir("/proc").expect("Linux").filter_map(|entry| {
+            let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            Some((id, Stat::of(id)?))
+        });
+        let processes: BTreeMap<u32, Stat> = processes.collect();
+        let is_family = |id: u32| {
+            let parent = |id: &u32| Some(processes.get(id)?.parent);
+            std::iter::successors(Some(id), parent).any(|ancestor| ancestor == self.id())
+        };
+        let family = processes.iter().filter(|(id, _)| is_family(**id));
+        family.map(|(_, stat)| stat.own + stat.of_ended_children).sum()
     }
 
     /// A line of /proc/PID/status in KiB: `VmRSS` (now) or `VmHWM` (peak).
     pub fn memory_kib(&self, line: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a living process");
-        let value = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'));
-        let number = value.and_then(|text| text.split_whitespace().next());
-        number.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {line} in {status}"))
+        self.try_memory_kib(line).unwrap_or_else(|| panic!("no {line} of {}", self.name))
+    }
+
+    /// `None` of a process that has ended.
+    pub fn try_memory_kib(&self, line: &str) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let value = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'))?;
+        value.split_whitespace().next()?.parse().ok()
+    }
+}
+
+/// What /proc/PID/stat says.
+struct Stat {
+    state: String,
+    parent: u32,
+    own: Duration,
+    of_ended_children: Duration,
+    threads: u32,
+}
+
+impl Stat {
+    fn of(id: u32) -> Option<Self> {
+        let text = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The name, in parentheses, may hold spaces; the state is field 3, the parent 4, utime and stime are 14 and 15, the
+        // children's 16 and 17, in hundredths of a second; the threads are 20.
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        let time = |first: usize| {
+            let ticks = fields[first - 3..first - 1].iter().map(|field| field.parse::<u64>().expect("a number"));
+            Duration::from_millis(ticks.sum::<u64>() * 10)
+        };
+        let (parent, threads) = (fields[1].parse().expect("a number"), fields[17].parse().expect("a number"));
+        Some(Self { state: fields[0].to_owned(), parent, own: time(14), of_ended_children: time(16), threads })
     }
 }
 
