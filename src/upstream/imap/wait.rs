@@ -121,11 +121,12 @@ async fn poll(remote: &mut ImapRemote, deadline: Instant, interrupt: &mut Interr
     remote.plain(Command::new("NOOP", "NOOP")).await.map(|()| false)
 }
 
-/// LOGOUT, whatever the server says to it.
+/// LOGOUT, and the last of this connection. What the server says to it changes nothing, and is a round trip away: it is
+/// not waited for. A client has to say it before it closes, and no more (RFC 9051 section 3.4).
 pub(super) async fn logout(remote: &mut ImapRemote) {
-    let goodbye = remote.plain(Command::new("LOGOUT", "LOGOUT"));
-    let answered = timeout(Duration::from_millis(limits::UPSTREAM_LOGOUT_TIMEOUT_MS), goodbye).await;
-    if !matches!(answered, Ok(Ok(()))) {
-        tracing::debug!(host = remote.driver.host(), "the server did not answer LOGOUT");
+    let goodbye = remote.driver.take_leave(Command::new("LOGOUT", "LOGOUT"));
+    let said = timeout(Duration::from_millis(limits::UPSTREAM_LOGOUT_TIMEOUT_MS), goodbye).await;
+    if !matches!(said, Ok(Ok(()))) {
+        tracing::debug!(host = remote.driver.host(), "LOGOUT could not be said to the server");
     }
 }

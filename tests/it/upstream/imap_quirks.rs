@@ -84,18 +84,15 @@ async fn a_compressed_session_never_stands_still_even_a_byte_at_a_time() {
         for _ in 0..50 {
             assert_eq!(remote.uids().await.expect("SEARCH").to_string(), "7");
         }
-        remote.logout().await;
-        dial.assert_followed();
+        dial.assert_followed_to_logout(remote).await;
     }
 }
 
 #[tokio::test]
 async fn news_right_behind_the_answer_to_compress_are_inflated() {
-    let script =
-        logged_in("COMPRESS=DEFLATE", "C: COMPRESS DEFLATE\nS: $ OK\nZ:\nS: * OK [ALERT] hello\nC: LOGOUT\nS: $ OK\n");
-    let (mut remote, dial) = connect(&script).await;
-    remote.logout().await;
-    dial.assert_followed();
+    let script = logged_in("COMPRESS=DEFLATE", "C: COMPRESS DEFLATE\nS: $ OK\nZ:\nS: * OK [ALERT] hello\nC: LOGOUT\n");
+    let (remote, dial) = connect(&script).await;
+    dial.assert_followed_to_logout(remote).await;
 }
 
 #[tokio::test]

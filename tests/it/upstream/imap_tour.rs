@@ -121,8 +121,7 @@ async fn tours(script: &str, tours: &[&[Stop]]) -> Vec<(Vec<String>, Result<(), 
             }
         }
         if ended.is_ok() {
-            remote.logout().await;
-            server.assert_followed();
+            server.assert_followed_to_logout(remote).await;
         }
         told.push((diary.0, ended));
     }

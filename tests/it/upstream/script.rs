@@ -10,10 +10,13 @@ use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use mailtide::sync::remote::Remote;
 use mailtide::types::{Quirks, Secret, SecretKind};
 use mailtide::upstream::dial::BoxedStream;
+use mailtide::upstream::imap::ImapRemote;
 use mailtide::upstream::{ClientTls, Connector, Dial, Endpoint, Timeouts, TlsMode};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
+use tokio::task::JoinHandle;
 
 /// How the server's bytes reach the client.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,6 +32,7 @@ pub struct Line {
 pub struct Scripted {
     scripts: Arc<Mutex<VecDeque<String>>>,
     line: Line,
+    servers: Arc<Mutex<Vec<JoinHandle<()>>>>,
     /// What went wrong, and how many bytes the servers sent.
     pub report: Arc<Mutex<Report>>,
 }
@@ -46,13 +50,23 @@ pub struct Report {
 impl Scripted {
     pub fn new(scripts: &[&str], line: Line) -> Self {
         let scripts = Arc::new(Mutex::new(scripts.iter().map(|script| (*script).to_owned()).collect()));
-        Self { scripts, line, report: Arc::default() }
+        Self { scripts, line, servers: Arc::default(), report: Arc::default() }
     }
 
     /// Fails the test if the client said what the script does not hold, or not all that it holds.
     pub fn assert_followed(&self) {
         let report = self.report.lock().expect("no panic while locked");
         assert!(report.surprises.is_empty() && report.left == 0, "{report:#?}");
+    }
+
+    /// Says goodbye, lets the server hear it, and see [`Self::assert_followed`].
+    pub async fn assert_followed_to_logout(&self, mut remote: ImapRemote) {
+        remote.logout().await;
+        let servers = std::mem::take(&mut *self.servers.lock().expect("no panic while locked"));
+        for server in servers {
+            server.await.expect("a server that does not panic");
+        }
+        self.assert_followed();
     }
 }
 
@@ -62,7 +76,8 @@ impl Dial for Scripted {
         let script = self.scripts.lock().expect("no panic while locked").pop_front();
         let script = script.ok_or(io::ErrorKind::ConnectionRefused)?;
         let (client, server) = tokio::io::duplex(64 * 1024);
-        tokio::spawn(serve(server, script, self.line, self.report.clone()));
+        let serving = tokio::spawn(serve(server, script, self.line, self.report.clone()));
+        self.servers.lock().expect("no panic while locked").push(serving);
         Ok(Box::new(client))
     }
 }

@@ -13,6 +13,7 @@ mod sending;
 use std::collections::VecDeque;
 
 use async_imap::Session;
+use tokio::io::AsyncWriteExt;
 
 pub(super) use self::patient::asked_wait_ms;
 
@@ -216,6 +217,14 @@ impl Driver {
     /// COMPRESS was answered OK, and nothing is running.
     pub(super) fn compress(&mut self) {
         self.session.get_mut().compress();
+    }
+
+    /// Sends the last command of this connection, whose answer nobody reads, and closes it for writing.
+    pub(super) async fn take_leave(&mut self, command: Command<'_>) -> Result<(), RemoteError> {
+        self.begin(command.request)?;
+        let (line, _) = Sending::start(command.into_segments(self.non_sync));
+        self.submit(line).await?;
+        self.session.get_mut().shutdown().await.map_err(|error| self.lost(&error.to_string()))
     }
 
     /// Sends bytes outside a command line.
