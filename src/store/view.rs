@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
-use super::messages::{OwnColumns, flags_from_row, wide_ranges};
+use super::messages::{OwnColumns, wide_ranges};
 use super::rights::Standing;
 use super::uid_lists::key_of;
 use super::{Error, Mailbox, Reader, Result, Txn};
@@ -85,12 +85,9 @@ impl Reader<'_> {
         let first = format!("SELECT min(uid) AS uid FROM message_flags AS f WHERE mailbox_id = ?1 AND {unseen}");
         let mut select = self.conn().prepare_cached(&first)?;
         let first_unseen = select.query_row(id, |row| row.get::<_, Option<u32>>("uid"))?.map(LocalUid::new);
-        let mut select = self.conn().prepare_cached(
-            "SELECT DISTINCT 0 AS system_flags, keywords FROM message_flags WHERE mailbox_id = ?1 AND keywords <> ''",
-        )?;
         let mut keywords = Flags::none();
-        for some in select.query_map(id, flags_from_row)? {
-            keywords = keywords.union(&some?);
+        for (_, some) in self.keyword_texts(mailbox.id)? {
+            keywords = keywords.union(&some);
         }
         Ok(Opened { mailbox, uids, first_unseen, keywords, rights })
     }

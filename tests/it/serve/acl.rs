@@ -423,6 +423,10 @@ fn each_reader_has_seen_what_they_have_seen() {
     assert!(ok(&mut ben, "FETCH 3 (FLAGS)").contains("\\Seen"), "what alice has not seen ben has");
     assert!(ok(&mut ben, "SEARCH UNSEEN").starts_with("* SEARCH 2\r\n"));
     assert!(ok(&mut alice, "SEARCH UNSEEN").starts_with("* SEARCH 1 2 3\r\n"));
+    ok(&mut alice, "STORE 2:3 +FLAGS.SILENT (work)");
+    assert!(ok(&mut ben, "SEARCH UNSEEN KEYWORD Work").starts_with("* SEARCH 2\r\n"));
+    assert!(ok(&mut ben, "SEARCH SEEN UNKEYWORD work").starts_with("* SEARCH 1\r\n"));
+    ok(&mut alice, "STORE 2:3 -FLAGS.SILENT (work)");
     // Mod-sequences tell each what changed for them.
     let mod_seq = |talk: &mut Talk, name: &str| -> u64 {
         let said = ok(talk, &format!("STATUS {name} (HIGHESTMODSEQ)"));

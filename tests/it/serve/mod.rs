@@ -256,6 +256,29 @@ fn search_finds_what_a_reader_sees_in_any_mailbox_size() {
 }
 
 #[test]
+fn keywords_are_searched_for_whatever_others_a_message_has() {
+    let face = Face::new(Origin::LocalUser);
+    for flags in ["", "work", "WORK other", "works", "it's \\Seen", "a,\u{22}b work \\Seen"] {
+        face.give(b"Subject: x\r\n\r\n", flags);
+    }
+    let mut talk = face.inbox();
+    for (query, expected) in [
+        ("KEYWORD Work", "* SEARCH 2 3 6"),
+        ("KEYWORD work UNSEEN", "* SEARCH 2 3"),
+        ("KEYWORD work KEYWORD other", "* SEARCH 3"),
+        ("KEYWORD it's", "* SEARCH 5"),
+        ("KEYWORD none", "* SEARCH"),
+        ("UNKEYWORD work", "* SEARCH 1 4 5"),
+        ("UNKEYWORD none SEEN", "* SEARCH 5 6"),
+        ("OR KEYWORD works UNKEYWORD work", "* SEARCH 1 4 5"),
+        ("3:* KEYWORD work SUBJECT x", "* SEARCH 3 6"),
+    ] {
+        let said = talk.say(&format!("a SEARCH {query}\r\n"));
+        assert_eq!(said.lines().next(), Some(expected), "{query}: {said}");
+    }
+}
+
+#[test]
 fn a_large_message_passes_through_in_small_pieces() {
     const SIZE: usize = 50 * 1024 * 1024;
     let face = Face::new(Origin::LocalUser);
