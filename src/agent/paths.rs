@@ -55,12 +55,10 @@ impl Paths {
         self.data.join("control.sock")
     }
 
-    /// Where syncctl looks for the daemon.
-    pub fn client_socket(&self) -> PathBuf {
-        match (&self.runtime_socket, self.data_is_named) {
-            (Some(socket), false) => socket.clone(),
-            _ => self.data_socket(),
-        }
+    /// Where syncctl looks for a daemon where none has these data, unless they were named: at its well-known place may be
+    /// one with others.
+    pub fn well_known_socket(&self) -> Option<PathBuf> {
+        self.runtime_socket.clone().filter(|_| !self.data_is_named)
     }
 
     /// The password of the local servers, where the configuration names none.
@@ -88,10 +86,10 @@ mod tests {
             runtime_socket: Some(PathBuf::from("/run/user/1/mailtide/control.sock")),
             data_is_named: data.is_some(),
         };
-        assert_eq!(named(None).client_socket(), Path::new("/run/user/1/mailtide/control.sock"));
-        assert_eq!(named(Some("/d")).client_socket(), Path::new("/d/control.sock"));
-        let without = Paths { runtime_socket: None, ..named(None) };
-        assert_eq!(without.client_socket(), Path::new("/home/me/.local/share/mailtide/control.sock"));
+        assert_eq!(named(None).data_socket(), Path::new("/home/me/.local/share/mailtide/control.sock"));
+        assert_eq!(named(None).well_known_socket().as_deref(), Some(Path::new("/run/user/1/mailtide/control.sock")));
+        assert_eq!(named(Some("/d")).data_socket(), Path::new("/d/control.sock"));
+        assert_eq!(named(Some("/d")).well_known_socket(), None);
     }
 
     #[test]

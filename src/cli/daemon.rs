@@ -1,7 +1,5 @@
 //! Reaching the daemon.
 
-use std::path::PathBuf;
-
 use serde::de::DeserializeOwned;
 
 use super::Context;
@@ -17,18 +15,18 @@ impl Context {
 
     /// Connects to the daemon.
     pub(super) async fn daemon(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(&self.socket_path()?).await?)
+        if let Some(socket) = &self.socket {
+            return Ok(Client::connect(socket).await?);
+        }
+        let paths = self.paths()?;
+        match (Client::connect(&paths.data_socket()).await, paths.well_known_socket()) {
+            (Err(_), Some(socket)) => Ok(Client::connect(&socket).await?),
+            (connected, _) => Ok(connected?),
+        }
     }
 
     /// Asks the daemon one thing.
     pub(super) async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, Failure> {
         Ok(self.daemon().await?.call(request).await?)
-    }
-
-    fn socket_path(&self) -> Result<PathBuf, Failure> {
-        match &self.socket {
-            Some(socket) => Ok(socket.clone()),
-            None => Ok(self.paths()?.client_socket()),
-        }
     }
 }

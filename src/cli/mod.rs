@@ -50,7 +50,7 @@ pub struct Arguments {
     /// The folder with the daemon's data [default: ~/.local/share/mailtide]
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The daemon's control socket [default: $XDG_RUNTIME_DIR/mailtide/control.sock]
+    /// The daemon's control socket [default: control.sock in the data folder, else in $XDG_RUNTIME_DIR/mailtide]
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
     socket: Option<PathBuf>,
     /// Print JSON, for scripts

@@ -280,6 +280,23 @@ fn a_sync_that_cannot_be_done_ends_with_75() {
 }
 
 #[test]
+fn the_daemon_with_the_users_own_data_is_asked_before_one_that_took_its_well_known_place() {
+    let server = server();
+    let other = agent(&server);
+    let account = Account { name: "own", ..Account::at(&server, USER, server.address("imap")) };
+    let mut own = Agent::new(&account.text());
+    own.data = other.folder().join(".local/share/mailtide");
+    let asked = || {
+        let mut command = other.bare_command(env!("CARGO_BIN_EXE_syncctl"));
+        let output = command.args(["status", "--json"]).output().expect("syncctl runs");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(asked().contains("\"ada\""), "the only one there is");
+    own.start();
+    assert!(asked().contains("\"own\""), "{}", asked());
+}
+
+#[test]
 fn accounts_are_listed_and_tested() {
     let server = server();
     let agent = agent(&server);
