@@ -13,8 +13,8 @@ use super::remote::Remote;
 use crate::journal::{Entry, Op, Place, intent};
 use crate::merge::ConflictKind;
 use crate::merge::policy::{self, Decision, FolderDecision, FolderHere, FolderThere, Here, There};
-use crate::store::{self, Cursor, MessageFacts, Origin, Txn, Verdict};
-use crate::types::{AccountId, MailboxId, MailboxName, MessageId, SystemFlag};
+use crate::store::{self, Cursor, FlagChange, MessageFacts, Origin, Txn, Verdict};
+use crate::types::{AccountId, Flag, MailboxId, MailboxName, MessageId, SystemFlag};
 
 /// Messages that one mailbox had upstream and has no more.
 #[derive(Debug, Clone)]
@@ -74,12 +74,20 @@ impl<R: Remote> Pass<'_, R> {
     }
 }
 
-/// The user wants the messages back upstream.
+/// The user wants the messages back upstream, and not to go with the next EXPUNGE: what marked them for it is taken off.
 fn bring_back_upstream(txn: &mut Txn<'_>, account: AccountId, vanishing: &Vanishing) -> store::Result<()> {
+    let deleted: Flag = SystemFlag::Deleted.into();
+    let mut marked = Vec::new();
     for message in &vanishing.messages {
-        let facts = txn.reader().message_facts(*message)?;
-        if facts.is_some_and(|facts| facts.place.is_some() && facts.content.is_some()) {
-            txn.append_anew(*message)?;
+        let Some(here) = txn.reader().message(*message)?.filter(|here| here.content.is_some()) else { continue };
+        txn.append_anew(*message)?;
+        marked.extend(here.flags.contains(&deleted).then_some((here.mailbox, here.uid)));
+    }
+    for (mailbox, uid) in marked {
+        match txn.store_flags(mailbox, &[uid], &FlagChange::Remove([deleted.clone()].into_iter().collect()), None) {
+            // What may not be changed there may not be put there either, and that is told where it is refused.
+            Ok(_) | Err(store::Error::ReadOnly | store::Error::NoPermission) => {}
+            Err(error) => return Err(error),
         }
     }
     txn.lift_quarantine(account, vanishing.mailbox)
