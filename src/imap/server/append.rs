@@ -16,6 +16,7 @@ use super::table::Outcome;
 use super::view::{By, View};
 use crate::imap::syntax::append::{AppendPlace, AppendStep, LiteralForm};
 use crate::imap::syntax::code::Code;
+use crate::imap::syntax::sequence::SequenceSet;
 use crate::imap::syntax::{NameForm, ParseError, Parser};
 use crate::types::{Flags, InternalDate, LocalUid, MailboxId, MailboxName, limits};
 
@@ -128,11 +129,11 @@ fn begin_with<A: Account>(
     args: &mut Parser<'_>,
     tag: String,
 ) -> Result<Begun<Appending<A>>, Refusal> {
+    args.sp()?;
     let replaces = match replaces {
         None => None,
         Some((view, by)) => Some((view.mailbox, replaced(view, by, args)?)),
     };
-    args.sp()?;
     let Some(target) = unless_argument(args.mailbox(), args)? else { return Ok(Begun::Argument) };
     let Some((steps, place)) = unless_argument(args.append_piece(AppendPlace::First), args)? else {
         return Ok(Begun::Argument);
@@ -153,16 +154,14 @@ fn unless_argument<T>(parsed: Result<T, ParseError>, args: &Parser<'_>) -> Resul
     }
 }
 
-/// `SP seq-number` (RFC 8508 section 5): the message to be replaced.
+/// `seq-number SP` (RFC 8508 section 5): the message to be replaced.
 fn replaced(view: &View, by: By, args: &mut Parser<'_>) -> Result<LocalUid, Refusal> {
+    let number = args.seq_number()?;
     args.sp()?;
-    let set = args.sequence_set()?;
     refuse_read_only(view)?;
-    match view.select(&set, by)?.all(view)[..] {
-        [only] => Ok(only),
-        [] => Err(Refusal::no(Code::NonExistent, "There is no such message to be replaced")),
-        _ => Err(Refusal::bad("One message is replaced at a time")),
-    }
+    let found = view.select(&SequenceSet::Ranges(vec![(number, number)]), by)?.all(view);
+    let only = found.first().copied();
+    only.ok_or_else(|| Refusal::no(Code::NonExistent, "There is no such message to be replaced"))
 }
 
 impl<A: Account> Appending<A> {

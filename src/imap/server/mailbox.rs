@@ -39,6 +39,11 @@ fn new_name(context: &Context, MailboxArgument(mut wire): MailboxArgument) -> Re
     if context.enabled.name_form() == NameForm::Utf8 && !is_nfc(name.as_str()) {
         return Err(Refusal::no(Code::Cannot, "A mailbox name is in Unicode's form NFC"));
     }
+    // Programs that keep mailboxes as folders on disk take these for the way out of theirs: mbsync then refuses the whole
+    // account.
+    if name.components().any(|component| matches!(component, "." | "..")) {
+        return Err(Refusal::no(Code::Cannot, "No part of a mailbox name can be \".\" or \"..\""));
+    }
     Ok(name)
 }
 

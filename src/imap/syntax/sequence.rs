@@ -117,7 +117,7 @@ impl Parser<'_> {
     }
 
     /// `seq-number = nz-number / "*"`
-    fn seq_number(&mut self) -> Parsed<SeqNumber> {
+    pub fn seq_number(&mut self) -> Parsed<SeqNumber> {
         if self.skip(b'*') { Ok(SeqNumber::Largest) } else { self.nz_number().map(SeqNumber::Number) }
     }
 

@@ -67,7 +67,10 @@ fn a_mailbox_that_lost_everything_is_filled_again_if_the_user_rejects_that() {
         let report = world.settle();
         assert_eq!(report.appended, MANY as usize);
         let there = world.there();
-        assert!(there.contains("\\Seen") && !there.contains("\\Deleted"), "the next EXPUNGE takes none of them: {there}");
+        assert!(
+            there.contains("\\Seen") && !there.contains("\\Deleted"),
+            "the next EXPUNGE takes none of them: {there}"
+        );
         assert_eq!(count(&world.there()), MANY as usize);
         assert_eq!(world.here(), world.there());
         world.assert_sound();
