@@ -29,6 +29,29 @@ impl Reader<'_> {
         Ok(select.query_map([account.get()], MessageFacts::from_row)?.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// How many those are.
+    pub fn count_fresh_arrivals(&self, account: AccountId) -> Result<usize> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT count(*) AS arrivals FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
+             WHERE m.account_id = ?1 AND EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = a.message_id)",
+        )?;
+        let arrivals: u32 = select.query_row([account.get()], |row| row.get("arrivals"))?;
+        Ok(arrivals as usize)
+    }
+
+    /// Those of them that wait, and the mailbox that each came to, ascending.
+    fn waiting_arrivals(&self, account: AccountId) -> Result<Vec<(MailboxId, MessageId)>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT r.mailbox_id, a.message_id FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
+             JOIN remote_message AS r ON r.message_id = a.message_id
+             WHERE m.account_id = ?1 AND a.waits = 1 ORDER BY a.message_id",
+        )?;
+        let waiting = select.query_map([account.get()], |row| {
+            Ok((MailboxId::new(row.get("mailbox_id")?), MessageId::new(row.get("message_id")?)))
+        })?;
+        Ok(waiting.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// The mailboxes upstream of the messages that those that wait may be.
     pub fn mailboxes_of_twins(&self, account: AccountId) -> Result<Vec<MailboxId>> {
         let mut select = self.conn().prepare_cached(
@@ -175,10 +198,8 @@ impl Txn<'_> {
     /// waited is a message of its own.
     pub fn close_round(&mut self, account: AccountId) -> Result<()> {
         let mut waited: BTreeMap<MailboxId, Vec<MessageId>> = BTreeMap::new();
-        for facts in self.reader().fresh_arrivals(account)?.into_iter().filter(|facts| facts.waits) {
-            if let Some(binding) = facts.upstream {
-                waited.entry(binding.mailbox).or_default().push(facts.message);
-            }
+        for (mailbox, message) in self.reader().waiting_arrivals(account)? {
+            waited.entry(mailbox).or_default().push(message);
         }
         for (mailbox, messages) in waited {
             let first = self.take_uids(mailbox, messages.len())?;

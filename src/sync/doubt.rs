@@ -78,6 +78,9 @@ fn doubtful(
 ) -> store::Result<BTreeMap<MailboxId, Doubtful>> {
     let mut doubtful: BTreeMap<MailboxId, Doubtful> = BTreeMap::new();
     let all: BTreeSet<MessageId> = vanishing.iter().flat_map(|vanishing| vanishing.messages.iter().copied()).collect();
+    if all.is_empty() {
+        return Ok(doubtful);
+    }
     let mut arrivals = reader.fresh_arrivals(account)?;
     arrivals.retain(|arrival| !all.contains(&arrival.message));
     let mut gone = Vec::new();
@@ -86,7 +89,8 @@ fn doubtful(
     }
     // Of two with bytes these decide, and of two without them the server told both sizes.
     let is_other_kind = |one: &MessageFacts, other: &MessageFacts| one.content.is_some() != other.content.is_some();
-    if !arrivals.iter().any(|arrival| gone.iter().any(|gone| is_other_kind(arrival, gone))) {
+    let some = |facts: &[MessageFacts], has_bytes| facts.iter().any(|one| one.content.is_some() == has_bytes);
+    if ![true, false].iter().any(|kind| some(&arrivals, *kind) && some(&gone, !kind)) {
         return Ok(doubtful);
     }
     let gone = gone.iter().map(|gone| Ok((gone, Sought::of(reader, gone)?))).collect::<store::Result<Vec<_>>>()?;

@@ -87,7 +87,7 @@ impl<R: Remote> Pass<'_, R> {
 
     fn close_round(&self) -> Result<()> {
         let account = self.account;
-        if !self.read(|reader| reader.fresh_arrivals(account))?.is_empty() {
+        if self.read(|reader| reader.count_fresh_arrivals(account))? > 0 {
             self.write(move |txn| txn.close_round(account))?;
         }
         Ok(())
@@ -107,7 +107,7 @@ impl<R: Remote> Pass<'_, R> {
         let account = self.account;
         let (quarantined, arrived, held) = self.read(|reader| {
             let quarantined = reader.quarantined(account)?;
-            Ok((quarantined, reader.fresh_arrivals(account)?.len(), reader.count_bound(account)?))
+            Ok((quarantined, reader.count_fresh_arrivals(account)?, reader.count_bound(account)?))
         })?;
         let verdict_of = |mailbox| quarantined.iter().find(|one| one.mailbox == mailbox).map(|one| one.verdict);
         let (mut lost, mut mailboxes) = (0, 0);

@@ -126,7 +126,10 @@ impl<'t, 'c> Accounting<'t, 'c> {
         labels: bool,
         told_sizes: &'t BTreeMap<MessageId, u64>,
     ) -> store::Result<Self> {
-        let mut arrivals = txn.reader().fresh_arrivals(account)?;
+        let mut arrivals = match vanishing.messages.is_empty() {
+            true => Vec::new(),
+            false => txn.reader().fresh_arrivals(account)?,
+        };
         // One whose mailbox was renumbered and that was not found again is nowhere.
         let is_there = |arrival: &MessageFacts| arrival.upstream.as_ref().is_some_and(|binding| binding.uid.is_some());
         arrivals.retain(|arrival| is_there(arrival) && !all.contains(&arrival.message));
