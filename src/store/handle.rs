@@ -85,6 +85,10 @@ impl Store {
         let contents = Contents::open(folder, options.max_bytes, Arc::clone(&fate))?;
         let mut hot = files::open_writing(&paths, options, contents.packs())?;
         let healed = heal::heal(&mut hot, contents.packs(), now)?;
+        if contents.packs().room_bytes() == 0 {
+            let folder = folder.display();
+            tracing::warn!("the disk of {folder} has no room for mail: it is refused until some space is freed there");
+        }
         let shared = Arc::new(Shared {
             contents: Arc::new(contents),
             log: Log::of(&paths.hot, Arc::clone(&fate)),

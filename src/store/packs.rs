@@ -27,8 +27,10 @@ const PACK_MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// Files that are kept open to be read: a process may have a thousand.
 const OPEN_MAX: usize = 64;
 
-/// After so many bytes the disk is asked again what room it has.
+/// After so many bytes the disk is asked again what room it has, where there is plenty: what else is written meanwhile does
+/// not matter then.
 const ROOM_ASKED_BYTES: u64 = 4 * 1024 * 1024;
+const PLENTY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The unit in which file systems tell what a file holds (POSIX `st_blocks`, as all that matter have it).
 const BLOCK_BYTES: u64 = 512;
@@ -386,8 +388,9 @@ impl Packs {
 
     /// How many bytes more there is room for.
     pub(super) fn room_bytes(&self) -> u64 {
-        let total_bytes = self.lock().total_bytes;
-        room::for_messages(&self.folder).min(self.max_bytes.map_or(u64::MAX, |max| max.saturating_sub(total_bytes)))
+        let state = self.lock();
+        let total_bytes = state.total_bytes;
+        self.disk_bytes(&state).min(self.max_bytes.map_or(u64::MAX, |max| max.saturating_sub(total_bytes)))
     }
 
     /// Is there room for so many bytes more?
@@ -397,14 +400,20 @@ impl Packs {
             return Err(Error::DISK_FULL);
         }
         if state.room_bytes < bytes {
-            state.room_bytes = room::for_messages(&self.folder).min(bytes.max(ROOM_ASKED_BYTES));
-            if state.room_bytes < bytes {
+            let room_bytes = self.disk_bytes(&state);
+            if room_bytes < bytes {
                 return Err(Error::DISK_FULL);
             }
+            state.room_bytes = if room_bytes < PLENTY_BYTES { bytes } else { bytes.max(ROOM_ASKED_BYTES) };
         }
         state.room_bytes -= bytes;
         state.total_bytes += bytes;
         Ok(())
+    }
+
+    /// What the disk takes. Whoever holds a pack has a message on the way, or reads one: so many are no more than that.
+    fn disk_bytes(&self, state: &State) -> u64 {
+        room::for_messages(&self.folder, state.holders.values().sum::<usize>() as u64)
     }
 
     pub(super) fn path(&self, pack: PackId) -> PathBuf {

@@ -208,6 +208,7 @@ impl Committer {
             self.conn.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
             self.is_durable = Some(durable);
         }
+        self.shared.index.give_back_room();
         self.shared.log.give_back_room(&self.conn, &self.shared.contents);
         control(&self.conn, "BEGIN IMMEDIATE")?;
         self.note_synced(self.shared.contents.synced())

@@ -4,6 +4,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use mailtide::store::{Error, Executor, FlagChange, NewMessage, Options, Origin, Store, check};
+use mailtide::types::{Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, Timestamp};
+
 use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
 use crate::support::peers;
@@ -43,6 +46,11 @@ impl SmallDisk {
         }
         peers::skip("a file system in a file cannot be mounted here");
         None
+    }
+
+    fn room_bytes(&self) -> u64 {
+        let disk = rustix::fs::statvfs(&self.folder).expect("what is mounted can be asked");
+        disk.f_bavail * disk.f_frsize
     }
 
     fn grow(&self, size: &str) {
@@ -119,6 +127,18 @@ fn a_start_on_a_disk_without_a_free_byte_is_refused_for_now_and_names_the_folder
     disk.grow("200M");
     let said = agent.once();
     assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[test]
+fn a_start_where_there_is_no_room_for_mail_says_so() {
+    let server = RefServer::with_users(&["ada"]);
+    let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
+    let Some(_disk) = SmallDisk::mount(&agent.data, "2M") else { return };
+    agent.start();
+    let word = format!("the disk of {} has no room for mail", agent.data.display());
+    assert!(agent.log().contains(&word), "{}", agent.log());
+    let reply = agent.login("ada").try_append("INBOX", &[], 1_000_000_000, &corpus::small(1)).expect("syncd serves");
+    assert_eq!(reply.status, "NO", "{}", reply.text);
 }
 
 #[test]
@@ -217,6 +237,84 @@ fn a_disk_that_is_full_of_mail_is_not_full_of_logs_and_takes_small_acts() {
     agent.ctl_ok(&["online"]);
     agent.sync();
     assert_eq!(snapshot::take(&mut agent.login("ada")), snapshot::take(&mut server.login("ada")));
+}
+
+const NOW: Timestamp = Timestamp::from_unix_ms(1_790_000_000_000);
+
+/// A message of 120 KB, all of whose words are others than those of the next.
+fn wordy(number: u64) -> Vec<u8> {
+    let mut text = format!("Subject: {number}\r\n\r\n");
+    let mut word = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    while text.len() < 120_000 {
+        word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.push_str(&format!("{:x}\r\n", word >> 20));
+    }
+    text.into_bytes()
+}
+
+fn append(store: &Store, inbox: MailboxId, number: u64) -> Result<LocalUid, Error> {
+    let mut upload = store.upload();
+    upload.write(&wordy(number))?;
+    let (flags, internal_date) = (Flags::none(), InternalDate::new(1_000_000_000, 0));
+    let new = NewMessage { content: upload.finish()?, flags, internal_date, email_id: None };
+    Ok(store.write(Origin::LocalUser, NOW, move |txn| txn.append(inbox, &[new]))?.messages[0].1)
+}
+
+#[test]
+fn the_last_megabyte_takes_neither_mail_nor_an_index_and_is_there_for_small_acts() {
+    for size in ["5M", "8M", "12M"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let Some(disk) = SmallDisk::mount(&folder.path().join("data"), size) else { return };
+        let options = Options { executor: Executor::Thread, program: "tests".to_owned(), max_bytes: None };
+        let store = Store::open(&disk.folder, &options, NOW).expect("a store");
+        let account = store.write(Origin::Authority, NOW, |txn| txn.ensure_account("ada")).expect("an account");
+        let inbox = MailboxName::parse("INBOX").expect("a name");
+        let inbox = store.read(|reader| reader.mailbox_named(account, &inbox)).expect("a read").expect("an INBOX").id;
+        let is_kept = |when: &str| {
+            let room = disk.room_bytes();
+            assert!(room >= 1024 * 1024, "{size}, {when}: {room}");
+        };
+        let mut uids = Vec::new();
+        let full = loop {
+            match append(&store, inbox, uids.len() as u64) {
+                Ok(uid) => uids.push(uid),
+                Err(error) => break error,
+            }
+            is_kept("a message was taken");
+            // As at rest: once while there is room, once while there is little.
+            if uids.len() % 17 == 0 {
+                let _ = store.index_more();
+                is_kept("an index was made");
+            }
+        };
+        assert!(matches!(full, Error::DiskFull { .. }) && uids.len() > 15, "{size}: {full}, {}", uids.len());
+        let refused = store.index_more().expect_err("there is no room for it");
+        assert!(matches!(refused, Error::DiskFull { .. }), "{refused}");
+        is_kept("no index was made");
+
+        for turn in 0..400 {
+            if turn == 300 {
+                // Others have files there as well.
+                let filling = vec![1; (disk.room_bytes() - 256 * 1024) as usize];
+                std::fs::write(disk.folder.join("filling"), filling).expect("room enough");
+            }
+            let flag: Flags = [Flag::parse("\\Flagged").expect("a flag")].into_iter().collect();
+            let change = if turn % 2 == 0 { FlagChange::Add(flag) } else { FlagChange::Remove(flag) };
+            let one = [uids[turn % uids.len()]];
+            let acted = store.write(Origin::LocalUser, NOW, move |txn| txn.store_flags(inbox, &one, &change, None));
+            assert!(acted.is_ok(), "{size}, turn {turn}: {acted:?}, {} left", disk.room_bytes());
+        }
+        std::fs::remove_file(disk.folder.join("filling")).expect("it is there");
+        let deleted: Flags = [Flag::parse("\\Deleted").expect("a flag")].into_iter().collect();
+        let (some, change) = (uids[..uids.len() / 2].to_vec(), FlagChange::Add(deleted));
+        store.write(Origin::LocalUser, NOW, move |txn| txn.store_flags(inbox, &some, &change, None)).expect("flags");
+        store.write(Origin::LocalUser, NOW, move |txn| txn.expunge(inbox, None)).expect("an expunge");
+        assert_eq!(check(&store).expect("a check"), Vec::<String>::new());
+        drop(store);
+        let logs =
+            ["mailtide.db-wal", "search.db-wal"].map(|log| disk.folder.join(log).metadata().map_or(0, |log| log.len()));
+        assert_eq!(logs, [0, 0], "{size}: a stop gives them back");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::super::{Error, Options, Result, Store, files, migrate, room, settle};
+use super::super::{Error, Options, Result, Store, files, migrate, room};
 use super::{Index, grams};
 use crate::message::searched::Texts;
 use crate::types::{ContentId, limits};
@@ -15,6 +15,10 @@ use crate::types::{ContentId, limits};
 /// A batch ends after so much text, or so much time.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 const BATCH_TIME: Duration = Duration::from_millis(100);
+
+/// How many times as much room as a text has bytes its rows may take for a moment: in the log, with what is merged, and in
+/// the database.
+const ROOM_FACTOR: u64 = 4;
 
 /// Contents that are looked for at once, and how far back from the newest one known: one may be referred to later than
 /// another that was begun after it.
@@ -43,27 +47,29 @@ impl Store {
         let mut builder = index.lock();
         let more = self.batch(index, &mut builder);
         match &more {
-            Ok(_) | Err(Error::DiskFull { .. }) => {}
+            Ok(_) | Err(Error::DiskFull { .. }) => index.give_back_from(&mut builder),
             Err(error) => index.throw_away(&mut builder, error),
         }
         more.map_err(|error| self.shared().tell(error))
     }
 
     fn batch(&self, index: &Index, builder: &mut Option<Builder>) -> Result<bool> {
+        // Less than that is for the mail.
+        let is_short = || room::to_spare(&index.path) == 0;
         let builder = match builder {
             Some(builder) => builder,
+            // One that is there may have a log to give back.
+            None if is_short() && !index.path.exists() => return Err(Error::DISK_FULL),
             None => builder.insert(Builder::open(index, self)?),
         };
-        room::give_back(&settle::path_of(&index.path), || room::cut(&builder.conn));
-        if room::is_short(&index.path, 0) {
-            // It is for the mail.
+        if is_short() {
             return Err(Error::DISK_FULL);
         }
         index.is_ready.store(true, std::sync::atomic::Ordering::Release);
         if builder.missing.is_empty() {
             builder.look(self)?;
         }
-        builder.take_in(self)?;
+        builder.take_in(self, room::to_spare(&index.path))?;
         Ok(!builder.missing.is_empty())
     }
 }
@@ -143,8 +149,13 @@ impl Builder {
         Ok(())
     }
 
-    /// Takes in a batch of what is missing.
-    fn take_in(&mut self, store: &Store) -> Result<()> {
+    /// Copies the log back and cuts it.
+    pub(super) fn cut_log(&self) -> Result<()> {
+        room::cut(&self.conn)
+    }
+
+    /// Takes in a batch of what is missing, no more than there is room for.
+    fn take_in(&mut self, store: &Store, room_bytes: u64) -> Result<()> {
         let began = Instant::now();
         let transaction = self.conn.transaction()?;
         let (mut bytes, mut taken) = (0, 0);
@@ -152,15 +163,19 @@ impl Builder {
             if bytes >= BATCH_BYTES || (taken > 0 && began.elapsed() >= BATCH_TIME) {
                 break;
             }
-            taken += 1;
             match texts(store, ContentId::new(*id)) {
                 Ok(texts) => {
                     bytes += texts.as_ref().map_or(0, |texts| texts.headers.len() + texts.body.len());
-                    add(&transaction, *id, hash, texts.as_ref())?;
+                    match (bytes as u64).saturating_mul(ROOM_FACTOR) <= room_bytes {
+                        true => add(&transaction, *id, hash, texts.as_ref())?,
+                        false if taken > 0 => break,
+                        false => return Err(Error::DISK_FULL),
+                    }
                 }
                 // It went meanwhile, or cannot be read: whoever searches it is told.
                 Err(error) => tracing::debug!(%error, content = id, "not taken into the search index"),
             }
+            taken += 1;
         }
         transaction.commit()?;
         self.missing.drain(..taken);

@@ -8,6 +8,8 @@
 //!   nobody asks the index before those that belong to no content any more are gone, as after a power cut ([`build`]).
 //! - It is made in the background by whoever calls [`super::Store::index_more`], in batches so small that nobody waits
 //!   for one, and without syncing anything. A store whose owner never calls it has no index, and no such file.
+//! - It takes no room that mail needs ([`super::room`]): where room is short it does not grow and keeps no log, and where
+//!   there is none to copy its log back it goes altogether.
 
 mod build;
 mod grams;
@@ -15,13 +17,14 @@ mod lookup;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use build::Builder;
 pub use lookup::Findings;
 
 use super::readers::Readers;
-use super::{Options, files};
+use super::room::Advice;
+use super::{Error, Options, files, room, settle};
 use crate::types::ContentId;
 
 /// Page cache of a reader, in KiB: texts are read once.
@@ -52,9 +55,35 @@ impl Index {
         }
     }
 
+    /// Gives back its log, where room is short. Nobody waits for a batch that is being made: it does so itself.
+    pub(super) fn give_back_room(&self) {
+        match self.builder.try_lock() {
+            Ok(mut builder) => self.give_back_from(&mut builder),
+            Err(TryLockError::Poisoned(poisoned)) => self.give_back_from(&mut poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    fn give_back_from(&self, builder: &mut Option<Builder>) {
+        let Some(open) = builder else { return };
+        let cut = match room::advice(&settle::path_of(&self.path)) {
+            Advice::Keep => return,
+            Advice::Cut => open.cut_log(),
+            Advice::TooLate => Err(Error::DISK_FULL),
+        };
+        match cut {
+            Err(error @ Error::DiskFull { .. }) => self.throw_away(builder, &error),
+            Err(error) => tracing::debug!(%error, "room is short, and the log of the search index could not be cut"),
+            Ok(()) => {}
+        }
+    }
+
+    /// What closes it copies its log back.
     pub(super) fn close(&self) {
         self.readers.close();
-        *self.lock() = None;
+        let mut builder = self.lock();
+        self.give_back_from(&mut builder);
+        *builder = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Builder>> {
@@ -66,10 +95,13 @@ impl Index {
     }
 
     /// It cannot be used: the next batch makes it anew.
-    fn throw_away(&self, builder: &mut Option<Builder>, error: &super::Error) {
+    fn throw_away(&self, builder: &mut Option<Builder>, error: &Error) {
         self.is_ready.store(false, Ordering::Release);
         if builder.take().is_some() {
-            tracing::warn!("the search index is made anew: {error}");
+            match error {
+                Error::DiskFull { .. } => tracing::warn!("the search index is removed for its room: {error}"),
+                error => tracing::warn!("the search index is made anew: {error}"),
+            }
             self.readers.close();
             files::remove_database(&self.path);
         }
