@@ -223,8 +223,12 @@ pub enum Error {
     Cannot(&'static str),
     #[error("the message is larger than {limit_bytes} bytes")]
     TooBig { limit_bytes: u64 },
-    #[error("over quota, or the disk is full")]
+    /// The account would hold more than it may (RFC 9208 section 4.3.1: OVERQUOTA).
+    #[error("over quota")]
     OverQuota,
+    /// No quota of the user's is to blame, and it passes (RFC 5530: UNAVAILABLE).
+    #[error("the disk is full; this is possible once there is space on it")]
+    DiskFull,
     /// The message's bytes are not here and cannot be had now (RFC 5530: UNAVAILABLE).
     #[error("the message is not here, and cannot be fetched while there is no connection")]
     Unavailable,

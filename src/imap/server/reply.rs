@@ -280,7 +280,7 @@ impl From<Error> for Refusal {
             Error::ReadOnly | Error::NoPermission => Code::NoPerm,
             Error::TooBig { .. } => Code::TooBig,
             Error::OverQuota => Code::OverQuota,
-            Error::Unavailable | Error::Withheld | Error::OverBudget => Code::Unavailable,
+            Error::DiskFull | Error::Unavailable | Error::Withheld | Error::OverBudget => Code::Unavailable,
             Error::Limit(_) => Code::Limit,
             Error::Store(cause) => {
                 tracing::error!(error = %cause, "the mail store failed");

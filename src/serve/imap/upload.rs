@@ -49,7 +49,8 @@ impl From<store::Error> for Error {
             store::Error::Cannot(why) => Self::Cannot(why),
             store::Error::Limit(why) => Self::Limit(why),
             store::Error::TooBig { limit_bytes } => Self::TooBig { limit_bytes },
-            store::Error::DiskFull { .. } | store::Error::OverQuota => Self::OverQuota,
+            store::Error::OverQuota => Self::OverQuota,
+            store::Error::DiskFull { .. } => Self::DiskFull,
             store::Error::NoContent => Self::Unavailable,
             other => Self::Store(Box::new(other)),
         }

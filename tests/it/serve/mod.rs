@@ -188,7 +188,7 @@ fn a_full_disk_is_told_and_what_was_there_stays() {
     let mut talk = face.inbox();
     let large = "x".repeat(3_000_000);
     let said = talk.say(&format!("a APPEND INBOX {{{}+}}\r\n{large}\r\n", large.len()));
-    assert!(said.contains("a NO [OVERQUOTA]"), "{said}");
+    assert!(said.contains("a NO [UNAVAILABLE] The disk is full"), "no quota is to blame: {said}");
     assert_eq!(journal(&face), Vec::<String>::new());
     assert!(talk.say("b FETCH 1 BODY.PEEK[TEXT]\r\n").contains("Hello"));
     assert_eq!(check(&face.store).expect("a check"), Vec::<String>::new());
