@@ -31,7 +31,7 @@ mod why;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::agent::Exit;
 use acts::Acts;
@@ -126,7 +126,24 @@ pub fn command_line() -> Vec<OsString> {
     if let Some(name @ ("sendmail" | "mailq")) = name.as_deref() {
         arguments.insert(1, name.into());
     }
+    if let Some(at) = place_of_command(&arguments).filter(|at| arguments[*at] == "search") {
+        search::spare_dashes(&mut arguments[at..]);
+    }
     arguments
+}
+
+/// Where the command's name stands: options, some with a value behind them, may stand before it.
+fn place_of_command(arguments: &[OsString]) -> Option<usize> {
+    let command = Arguments::command();
+    let takes_next = |word: &str| {
+        let mut options = command.get_arguments().filter(|option| option.get_action().takes_values());
+        options.any(|option| option.get_long().is_some_and(|long| word.strip_prefix("--") == Some(long)))
+    };
+    let mut at = 1;
+    while let Some(word) = arguments.get(at)?.to_str().filter(|word| word.starts_with('-')) {
+        at += if takes_next(word) { 2 } else { 1 };
+    }
+    Some(at)
 }
 
 /// Runs the command and says how it ended.

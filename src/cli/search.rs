@@ -1,5 +1,6 @@
 //! `syncctl search`.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 
 use super::Context;
@@ -13,7 +14,7 @@ use crate::message::asked::KEYS;
 #[derive(Debug, clap::Args)]
 #[command(after_help = keys())]
 pub(super) struct Arguments {
-    /// What to look for; all of it must be there. In quotes for the shell, or behind -- where it begins with a -
+    /// What to look for; all of it must be there
     #[arg(required = true, value_name = "QUERY")]
     query: Vec<String>,
     /// Only in this account
@@ -38,6 +39,17 @@ fn keys() -> String {
     text
 }
 
+/// A word of the query that begins with a - is no option: of one letter there are only these two. With a blank before it, it
+/// is not taken for one.
+pub(super) fn spare_dashes(words: &mut [OsString]) {
+    let is_meant = |word: &str| word.starts_with('-') && !word.starts_with("--") && !["-", "-h", "-V"].contains(&word);
+    for word in words.iter_mut().take_while(|word| *word != "--") {
+        if let Some(meant) = word.to_str().filter(|word| is_meant(word)) {
+            *word = format!(" {meant}").into();
+        }
+    }
+}
+
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { query, account, mailbox, limit } = arguments;
     let request = Request::Search { query: joined(&query), account, mailbox, limit };
@@ -53,16 +65,18 @@ pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<E
 fn joined(arguments: &[String]) -> String {
     match arguments {
         [one] => one.clone(),
-        several => several.iter().map(|one| phrase(one)).collect::<Vec<_>>().join(" "),
+        several => several.iter().map(|one| phrase(one.trim())).collect::<Vec<_>>().join(" "),
     }
 }
 
 fn phrase(argument: &str) -> String {
-    let is_phrase = argument.contains(char::is_whitespace) && !argument.contains('"');
-    match argument.split_once(':').filter(|(key, _)| key.chars().all(|letter| letter.is_ascii_alphabetic())) {
-        Some((key, text)) if is_phrase => format!("{key}:\"{text}\""),
-        None if is_phrase => format!("\"{argument}\""),
-        _ => argument.to_owned(),
+    if !argument.contains(char::is_whitespace) || argument.contains('"') {
+        return argument.to_owned();
+    }
+    let (not, what) = argument.strip_prefix('-').map_or(("", argument), |what| ("-", what));
+    match what.split_once(':').filter(|(key, _)| key.chars().all(|letter| letter.is_ascii_alphabetic())) {
+        Some((key, text)) => format!("{not}{key}:\"{text}\""),
+        None => format!("{not}\"{what}\""),
     }
 }
 
@@ -108,6 +122,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_word_that_is_not_wanted_is_no_option() {
+        let mut words =
+            ["search", "-subject:a", "-hello", "-x", "-h", "-", "--json", "b", "--", "-c"].map(OsString::from);
+        spare_dashes(&mut words);
+        assert_eq!(words, ["search", " -subject:a", " -hello", " -x", "-h", "-", "--json", "b", "--", "-c"]);
+    }
+
+    #[test]
     fn what_the_shell_took_as_one_is_one() {
         for (arguments, expected) in [
             (&["one two"][..], "one two"),
@@ -115,6 +137,7 @@ mod tests {
             (&["one", "two three"][..], "one \"two three\""),
             (&["subject:a b", "-c"][..], "subject:\"a b\" -c"),
             (&["\"a b\"", "c"][..], "\"a b\" c"),
+            (&[" -subject:a b", " -c d"][..], "-subject:\"a b\" -\"c d\""),
         ] {
             let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
             assert_eq!(joined(&arguments), expected);

@@ -34,7 +34,7 @@ pub const KEYS: &[(&str, &str)] = &[
 /// Why something that was typed cannot be looked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskedError {
-    #[error("nothing is asked for")]
+    #[error("nothing is asked for: write a word, a \"phrase\", or a key with what it is to be, as in from:bob")]
     Nothing,
     #[error("more than {} words", limits::SEARCH_WORDS_MAX)]
     TooMany,
@@ -44,6 +44,8 @@ pub enum AskedError {
     LonelyOr,
     #[error("there is no key {0:?}; there are {keys}. Put it in quotes if it is a text", keys = names_of_keys())]
     UnknownKey(String),
+    #[error("nothing stands behind {0}:, which takes {1}, with no blank between")]
+    NoValue(String, &'static str),
     #[error("{0}: takes {takes}, not {1:?}", takes = taken_by(.0))]
     BadValue(String, String),
 }
@@ -127,6 +129,14 @@ impl Term {
     }
 
     fn query(&self, today: NaiveDate) -> Result<Query, AskedError> {
+        // Every text holds the empty one, and every message has a text.
+        let is_known = |key: &String| KEYS.iter().any(|(known, _)| known == key);
+        match &self.key {
+            _ if !self.text.is_empty() => {}
+            None => return Err(AskedError::Nothing),
+            Some(key) if is_known(key) => return Err(AskedError::NoValue(key.clone(), taken_by(key))),
+            Some(_) => {}
+        }
         let text = self.text.clone();
         let bad = || AskedError::BadValue(self.key.clone().unwrap_or_default(), self.text.clone());
         let header = |name: &str| Query::Header { name: name.to_owned(), value: text.clone() };
@@ -250,6 +260,13 @@ mod tests {
             ("larger:99999999999999G", "larger: takes bytes"),
             ("is:great", "is: takes read, unread"),
             ("has:wings", "has: takes attachment"),
+            ("\"\"", "nothing is asked for"),
+            ("word -\"\"", "nothing is asked for"),
+            ("from:", "nothing stands behind from:, which takes text"),
+            ("word -to: bob", "nothing stands behind to:, which takes text, in To or Cc"),
+            ("subject:\"\"", "nothing stands behind subject:"),
+            ("since: today", "nothing stands behind since:, which takes a day"),
+            ("form:", "there is no key \"form\""),
         ] {
             let error = asked(typed).expect_err(typed).to_string();
             assert!(error.starts_with(expected), "{typed}: {error}");

@@ -32,6 +32,8 @@ const MAIL: &[(&str, &str, &str)] = &[
 const SEARCHES: &[(&[&str], &[&str])] = &[
     (&["meet"], &["Report", "Lunch"]),
     (&["MEET from:bob -is:flagged"], &["Lunch"]),
+    (&["meet", "-is:flagged"], &["Lunch"]),
+    (&["-has:attachment", "-hello", "meet", "-from:nobody at all"], &["Lunch"]),
     (&["strasse"], &["Lunch"]),
     (&["agenda"], &["会議"]),
     (&["資料"], &["会議"]),
@@ -94,6 +96,8 @@ fn mail_is_found_without_the_index_with_it_and_without_a_connection() {
     for (arguments, code, expected) in [
         (&["search", "form:bob"][..], 64, "there is no key \"form\""),
         (&["search"], 64, "QUERY"),
+        (&["search", ""], 64, "nothing is asked for"),
+        (&["search", "from:"], 64, "nothing stands behind from:"),
         (&["search", "--mailbox", "Nowhere", "x"], 64, "Nowhere"),
     ] {
         let said = agent.ctl(arguments);
