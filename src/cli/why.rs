@@ -16,18 +16,17 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(context: &mut Context, arguments: Arguments) -> Result<Exit, Failure> {
     let life: Life = context.ask(&Request::Why { message_id: arguments.message_id }).await?;
-    let is_known = !life.copies.is_empty() || !life.submissions.is_empty();
-    match (context.json, is_known) {
-        (true, _) => context.screen.json(&life)?,
-        (false, false) => {
-            context.screen.line(&format!("There is no message with the Message-ID {}.", life.message_id))?
-        }
-        (false, true) => {
-            life.copies.iter().try_for_each(|copy| show_copy(&mut context.screen, copy))?;
-            life.submissions.iter().try_for_each(|one| show_submission(&mut context.screen, one))?;
-        }
+    if life.copies.is_empty() && life.submissions.is_empty() {
+        let message = format!("there is no message with the Message-ID {}", life.message_id);
+        return Err(Failure::Said { message, exit: Exit::Usage });
     }
-    Ok(if is_known { Exit::Done } else { Exit::Failed })
+    if context.json {
+        context.screen.json(&life)?;
+        return Ok(Exit::Done);
+    }
+    life.copies.iter().try_for_each(|copy| show_copy(&mut context.screen, copy))?;
+    life.submissions.iter().try_for_each(|one| show_submission(&mut context.screen, one))?;
+    Ok(Exit::Done)
 }
 
 fn show_copy(screen: &mut Screen, copy: &Copy) -> std::io::Result<()> {

@@ -211,7 +211,10 @@ fn discarding_an_append_asks_first_and_what_it_removes_can_be_put_back() {
     assert_eq!(copies.len(), 2, "the one that went and the one put back: {why}");
     assert_eq!(copies[1]["pending"].as_array().map(Vec::len), Some(1), "{why}");
     assert!(agent.ctl_ok(&["why", "<1@far.example>"]).contains("journal entry"));
-    assert_eq!(agent.ctl(&["why", "unknown@far.example"]).code, 1);
+    for form in [&["why", "unknown@far.example"][..], &["why", "unknown@far.example", "--json"]] {
+        let said = agent.ctl(form);
+        assert!(said.code == 64 && said.err.contains("<unknown@far.example>") && said.out.is_empty(), "{said:?}");
+    }
     agent.ctl_ok(&["online"]);
     agent.sync();
     assert_eq!(server.login(USER).select("INBOX").exists(), 1, "it went up");
