@@ -47,6 +47,7 @@ async fn main(paths: Paths, is_once: bool) -> Exit {
         Err(error) => return fail(&error, Exit::Config),
     };
     warn_of_readers(&paths.config, &config);
+    warn_of_visitors(&paths.data);
     match is_once {
         true => once::run(&paths, &config).await,
         false => serve(paths, config).await,
@@ -81,6 +82,15 @@ pub fn load(file: &Path) -> Result<Config, LoadError> {
 fn warn_of_readers(file: &Path, config: &Config) {
     if is_readable_by_others(file, config) {
         tracing::warn!("{} holds a password and others can read it: chmod 600 {0}", file.display());
+    }
+}
+
+/// A data folder that was there before is left as it is: it may be one that is not ours alone, and what is in it is its
+/// owner's alone in any case.
+fn warn_of_visitors(data: &Path) {
+    let mode = std::fs::metadata(data).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
+    if mode & 0o077 != 0 {
+        tracing::warn!("others can look into {}: chmod 700 {0}", data.display());
     }
 }
 

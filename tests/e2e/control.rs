@@ -355,6 +355,23 @@ fn the_doctor_says_what_is_wrong_and_what_helps() {
 }
 
 #[test]
+fn a_data_folder_that_others_can_look_into_is_told_at_the_start_and_left_as_it_is() {
+    let server = server();
+    let mut agent = Agent::new(&Account::at(&server, USER, server.address("imap")).text());
+    std::fs::create_dir_all(&agent.data).expect("a folder");
+    for (mode, is_told) in [(0o700, false), (0o755, true)] {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&agent.data, permissions).expect("it is ours");
+        agent.start();
+        agent.stop();
+        let word = format!("others can look into {}: chmod 700", agent.data.display());
+        assert_eq!(agent.log().contains(&word), is_told, "{}", agent.log());
+        let found = std::fs::metadata(&agent.data).expect("a folder").permissions().mode();
+        assert_eq!(found & 0o777, mode, "it may not be ours alone");
+    }
+}
+
+#[test]
 fn a_store_that_is_damaged_is_told_with_what_helps_and_what_must_be_kept() {
     let server = server();
     server.login(USER).append("INBOX", &["\\Seen"], 1_000_000_000, &corpus::small(1));
