@@ -53,7 +53,8 @@ impl Engine {
     /// recorded, and counted in `report`.
     pub async fn sync_once<R: Remote>(&self, remote: &mut R, clock: Clock<'_>, report: &mut Report) -> Result<()> {
         let bodies = self.bodies_now()?;
-        for nth in 0..ROUNDS_MAX {
+        let mut recognises = true;
+        for _ in 0..ROUNDS_MAX {
             let mut round = Report::default();
             let mut pass = Pass {
                 store: &self.store,
@@ -72,7 +73,7 @@ impl Engine {
                 listed: BTreeMap::new(),
                 is_strange: false,
                 is_familiar: false,
-                recognises: nth == 0,
+                recognises,
                 recognised: BTreeSet::new(),
                 covered: std::mem::take(&mut *self.covered()).lately(clock()),
                 went_back: false,
@@ -81,6 +82,8 @@ impl Engine {
             };
             let outcome = run(&mut pass).await;
             let went_back = pass.went_back;
+            // What could not be looked into was not recognised either.
+            recognises = !pass.unseen.is_empty();
             if outcome.is_err() {
                 pass.covered.cut();
             }

@@ -42,7 +42,7 @@ pub(super) struct Pass<'a, R> {
     /// ... unless some mailbox is as it was.
     pub(super) is_familiar: bool,
     /// Mailboxes to be recognised by a message that is known of them, before what is there is believed to be what is known: none
-    /// in a round that only follows another.
+    /// in a round that only follows another, which could look into all of them.
     pub(super) recognises: bool,
     /// Those that were, in this round.
     pub(super) recognised: BTreeSet<MailboxId>,

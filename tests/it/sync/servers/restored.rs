@@ -82,6 +82,36 @@ fn a_server_restored_from_a_backup_is_recognised_however_much_came_since() {
     }
 }
 
+/// Found by the simulator, seed 175228: the next round believed the mailbox, and another message was expunged.
+#[test]
+fn a_restored_server_that_does_not_show_all_is_not_believed_by_the_round_that_follows_either() {
+    for traits in Traits::all().into_iter().filter(|traits| traits.tells_uid_next) {
+        let world = with_mail(traits);
+        let backup = world.server.state().mailboxes.clone();
+        for text in ["p", "q", "r"] {
+            world.server.deliver("INBOX", text, "");
+        }
+        world.settle();
+        world.expunge("INBOX", "r");
+        world.append("B", "new", "");
+        world.server.state().mailboxes = backup;
+        for text in ["s", "t", "u", "v"] {
+            world.server.deliver("INBOX", text, "");
+        }
+        world.server.state().refuses.push(("FINGERPRINTS", "INBOX 2.".to_owned(), None));
+        let report = world.sync().expect("a sync");
+        assert_eq!(report.appended, 1, "a round follows the one that sends it");
+        world.server.state().refuses.clear();
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        let there = world.there();
+        for text in ["x", "m", "y", "s", "t", "u", "v"] {
+            assert!(there.contains(&format!(" {text}")) && !there.contains('('), "{text} is as it was: {there}");
+        }
+        world.assert_sound();
+    }
+}
+
 /// Found by the simulator, seed 3256: what was sent, or taken in, behind the cursor was believed though the server had it no
 /// more, since it was as the cursor had it.
 #[test]
