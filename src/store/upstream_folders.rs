@@ -92,14 +92,18 @@ impl Txn<'_> {
     }
 
     /// Upstream has the mailbox no more, but the user renamed it: it is made there anew, with the messages in it. The
-    /// rename stays in the journal for those below it. By [`super::Origin::LocalUser`].
+    /// rename stays in the journal for those below it, and so do moves of what upstream has elsewhere. By
+    /// [`super::Origin::LocalUser`].
     pub fn make_anew(&mut self, mailbox: MailboxId) -> Result<()> {
         let local = self.reader().mailbox(mailbox)?;
         let Some(name) = local.name else { return Ok(()) };
         self.unlink_mailbox(mailbox)?;
         self.journal(local.account, &Op::CreateMailbox { mailbox, name })?;
         for message in self.reader().messages_in(mailbox, &super::message_acts::everything(), super::With::Columns)? {
-            self.append_anew(message.id)?;
+            let bound = self.reader().message_facts(message.id)?.and_then(|facts| facts.upstream);
+            if bound.is_none_or(|bound| bound.mailbox == mailbox || bound.uid.is_none()) {
+                self.append_anew(message.id)?;
+            }
         }
         Ok(())
     }

@@ -167,6 +167,20 @@ const ROWS: &[Row] = &[
         conflicts: &["folder-renamed-gone", "moved-expunged"],
         parked: 0,
     },
+    // Found by the simulator, seed 176186: the message stayed in INBOX there as well.
+    Row {
+        name: "a folder renamed here with what was moved into it, deleted there: made anew, and the move is done",
+        before: two_folders,
+        here: |world| {
+            world.move_message("INBOX", "m", "B");
+            world.copy("INBOX", "x", "B");
+            world.rename("B", "Mine");
+        },
+        there: |server| drop(server.state().mailboxes.remove("B")),
+        end: "C:\nINBOX: x y(\\Seen)\nMine: m(\\Flagged) x",
+        conflicts: &["folder-renamed-gone"],
+        parked: 0,
+    },
     Row {
         name: "a folder renamed here, deleted there with all below it: made anew, told",
         before: a_tree,
