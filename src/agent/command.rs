@@ -10,7 +10,7 @@ use super::faces::FacesError;
 use super::options::Arguments;
 use super::paths::Paths;
 use super::reload::Watched;
-use super::{log, once, paths, systemd};
+use super::{log, once, paths, place, systemd};
 use crate::config::{Config, ConfigError, Credential};
 use crate::control::report::State;
 use crate::net::shutdown;
@@ -127,15 +127,17 @@ async fn serve(paths: Paths, config: Config) -> Exit {
     let watchdog = systemd::watchdog();
     // Each of these is gone on with after another one was first: a change half seen must not be forgotten.
     let changed = next_change(watched.as_ref());
-    tokio::pin!(signal, watchdog, changed);
+    let gone = place::gone(daemon.agent().common.store.clone());
+    tokio::pin!(signal, watchdog, changed, gone);
     let mut changes = daemon.agent().common.changes.subscribe();
     let mut told = String::new();
-    loop {
+    let exit = loop {
         tokio::select! {
             name = &mut signal => {
                 tracing::info!("stopping: {name}");
-                break;
+                break Exit::Done;
             }
+            error = &mut gone => break fail_of_store(&error, &data),
             () = &mut watchdog => {}
             () = &mut changed => {
                 changed.set(next_change(watched.as_ref()));
@@ -143,10 +145,10 @@ async fn serve(paths: Paths, config: Config) -> Exit {
             }
             _ = changes.changed() => tell_systemd(&daemon, &mut told),
         }
-    }
+    };
     systemd::stopping();
     daemon.stop().await;
-    Exit::Done
+    exit
 }
 
 async fn next_change(watched: Option<&Watched>) {
@@ -205,6 +207,10 @@ pub(super) fn fail_of_store(error: &store::Error, data: &Path) -> Exit {
         store::Error::InUse { .. } => {
             tracing::error!("{error}: stop that one first, or say --data DIR for another place")
         }
+        store::Error::Gone { .. } => tracing::error!(
+            "{error}; stopping. What was moved away is used again once it is back at its place; else everything that the \
+             servers have is mirrored anew at the next start"
+        ),
         error if error.is_damage() => tracing::error!("{error}; {}", remedy_of_damage(data)),
         error => tracing::error!("{error}"),
     }

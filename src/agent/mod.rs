@@ -4,7 +4,7 @@
 //! [`command`] is the program; [`daemon`] the running whole, [`once`] the single sync. An [`account`] has a thread of
 //! its own, on which its [`worker`] syncs, its [`lookout`]s watch and its [`outbox`] sends, with the [`servers`] its configuration names. [`faces`] are what mail clients
 //! connect to, [`users`] who may. [`control`] answers syncctl out of [`reports`]; [`reload`] sees the configuration
-//! change; [`indexing`] makes the search index. [`paths`], [`password`], [`log`], [`systemd`] and [`exit`] are the program's ties to its surroundings.
+//! change, [`place`] that the data folder went; [`indexing`] makes the search index. [`paths`], [`password`], [`log`], [`systemd`] and [`exit`] are the program's ties to its surroundings.
 
 pub mod account;
 mod acts;
@@ -28,6 +28,7 @@ mod outbox;
 pub mod password;
 pub mod paths;
 mod pinning;
+mod place;
 mod recovery;
 mod reload;
 pub mod reports;

@@ -81,6 +81,9 @@ pub enum Error {
     /// A file of the store is no database of SQLite, or cannot be opened as one.
     #[error("cannot open {} as a database: {cause}", path.display())]
     Open { path: PathBuf, cause: Arc<rusqlite::Error> },
+    /// A file of the open store was removed, or moved away.
+    #[error("{} is there no more: it was removed or moved away while it was in use", path.display())]
+    Gone { path: PathBuf },
     /// What is stored cannot be what this program stored.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -109,7 +112,7 @@ impl Error {
     /// Could the same call succeed later, without anyone changing the request?
     pub const fn is_temporary(&self) -> bool {
         match self {
-            Self::NotNow(_) | Self::DiskFull { .. } | Self::InUse { .. } | Self::Io { .. } => true,
+            Self::NotNow(_) | Self::DiskFull { .. } | Self::InUse { .. } | Self::Io { .. } | Self::Gone { .. } => true,
             Self::Stays(stays) => stays.is_temporary(),
             _ => false,
         }

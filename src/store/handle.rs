@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::anchor::Anchor;
 use super::contents::Contents;
 use super::fate::{Fair, Fate};
 use super::files::{self, Files};
@@ -54,6 +55,7 @@ struct Inner {
 
 /// What the writer and the callers share.
 pub(super) struct Shared {
+    pub(super) anchor: Anchor,
     pub(super) contents: Arc<Contents>,
     pub(super) hot: Readers,
     /// The hot database's.
@@ -90,6 +92,7 @@ impl Store {
             tracing::warn!("the disk of {folder} has no room for mail: it is refused until some space is freed there");
         }
         let shared = Arc::new(Shared {
+            anchor: Anchor::at([&paths.hot, &paths.lock])?,
             contents: Arc::new(contents),
             log: Log::of(&paths.hot, Arc::clone(&fate)),
             hot: Readers::new(paths.hot, files::HOT_READER_CACHE_KIB),
@@ -165,6 +168,11 @@ impl Store {
     /// Calls `wake` after every commit that changed the account, in commit order, until the watch is dropped.
     pub fn watch(&self, account: AccountId, wake: Wake) -> Watch {
         self.inner.shared.watchers.watch(account, wake)
+    }
+
+    /// An error if the store's files are not where they were opened.
+    pub fn is_in_place(&self) -> Result<()> {
+        self.inner.shared.anchor.holds()
     }
 
     /// How many commits were made since the store was opened: whether anybody is at work.

@@ -15,6 +15,7 @@
 //! - SQL stands beside the type it fills; columns by name.
 
 mod accounts;
+mod anchor;
 mod annotations;
 mod audit;
 mod check;

@@ -204,6 +204,9 @@ impl Committer {
 
     /// Begins a transaction. Returns up to which content all are known to be on disk, which is noted in it.
     fn begin(&mut self, durable: bool) -> Result<ContentId> {
+        if durable {
+            self.shared.anchor.holds()?;
+        }
         if self.is_durable != Some(durable) {
             self.conn.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
             self.is_durable = Some(durable);
@@ -274,6 +277,7 @@ mod tests {
     use std::sync::mpsc::Receiver;
 
     use super::*;
+    use crate::store::anchor::Anchor;
     use crate::store::contents::Contents;
     use crate::store::fate::Fair;
     use crate::store::files::{self, Files};
@@ -294,6 +298,7 @@ mod tests {
         let mut hot = files::open_writing(&paths, &options, contents.packs()).expect("a database");
         heal::heal(&mut hot, contents.packs(), NOW).expect("a clean store");
         let shared = Arc::new(Shared {
+            anchor: Anchor::at([&paths.hot]).expect("a database"),
             contents: Arc::new(contents),
             log: Log::of(&paths.hot, Arc::new(Fair)),
             hot: Readers::new(paths.hot, 1024),

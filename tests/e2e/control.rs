@@ -372,6 +372,37 @@ fn a_data_folder_that_others_can_look_into_is_told_at_the_start_and_left_as_it_i
 }
 
 #[test]
+fn a_data_folder_that_goes_under_the_running_daemon_ends_it_and_nothing_is_taken_that_would_be_lost() {
+    let server = server();
+    server.login(USER).append("INBOX", &[], 1_000_000_000, &corpus::small(1));
+    let mut agent = agent(&server);
+    let aside = agent.data.with_extension("aside");
+    for is_moved in [true, false] {
+        let mut local = agent.login(USER);
+        local.select("INBOX");
+        match is_moved {
+            true => std::fs::rename(&agent.data, &aside).expect("it can be moved"),
+            false => std::fs::remove_dir_all(&agent.data).expect("it can be removed"),
+        }
+        // It may have ended meanwhile.
+        let answers = [
+            local.try_command("STORE 1 +FLAGS (\\Flagged)"),
+            local.try_append("INBOX", &[], 1_000_000_000, &corpus::small(2)),
+        ];
+        assert!(!answers.iter().flatten().any(|reply| reply.status == "OK"), "{answers:?}");
+        assert_eq!(agent.process().wait_end(SOON).code(), Some(75), "{}", agent.log());
+        let said = format!("{} is there no more", agent.data.join("mailtide.db").display());
+        assert!(agent.log().contains(&said), "{}", agent.log());
+        if is_moved {
+            std::fs::rename(&aside, &agent.data).expect("it can be moved back");
+        }
+        agent.start();
+        agent.sync();
+        assert_eq!(agent.login(USER).select("INBOX").exists(), 1);
+    }
+}
+
+#[test]
 fn a_store_that_is_damaged_is_told_with_what_helps_and_what_must_be_kept() {
     let server = server();
     server.login(USER).append("INBOX", &["\\Seen"], 1_000_000_000, &corpus::small(1));
