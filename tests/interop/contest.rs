@@ -195,17 +195,23 @@ fn report(field: &Field, costs: &[(&'static str, [Vec<Cost>; PASSES.len()])]) {
                 values[values.len() / 2]
             };
             println!(
-                "| {name} | {program} | {:.2} | {:.2} | {:.0} | {} | {} | {:.1} | {:.1} |",
+                "| {name} | {program} | {:.2} | {:.2} | {:.0} | {} | {} | {} | {} |",
                 median(|cost| cost.wall.as_secs_f64()),
                 median(|cost| cost.processor.as_secs_f64()),
                 median(|cost| cost.memory_kib as f64 / 1024.0),
                 median(|cost| cost.traffic.waits as f64),
                 median(|cost| cost.traffic.commands as f64),
-                median(|cost| cost.traffic.bytes_up as f64 / 1e3),
-                median(|cost| cost.traffic.bytes_down as f64 / 1e3),
+                kilobytes(median(|cost| cost.traffic.bytes_up as f64)),
+                kilobytes(median(|cost| cost.traffic.bytes_down as f64)),
             );
         }
     }
+}
+
+/// Three digits tell enough.
+fn kilobytes(bytes: f64) -> String {
+    let digits = if bytes < 100_000.0 { 1 } else { 0 };
+    format!("{:.digits$}", bytes / 1e3)
 }
 
 #[test]

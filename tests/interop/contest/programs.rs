@@ -162,6 +162,7 @@ pub fn mbsync(upstream: Upstream<'_>) -> Option<Box<dyn Program + '_>> {
     Some(Box::new(Filing::new("mbsync", "-a", config)?))
 }
 
+/// Its manual advises two or three connections. Without a word on them it opens one folder anew for each message.
 pub fn offlineimap(upstream: Upstream<'_>) -> Option<Box<dyn Program + '_>> {
     let Upstream { address, user, .. } = upstream;
     let config = |folder: &Path| {
@@ -170,7 +171,7 @@ pub fn offlineimap(upstream: Upstream<'_>) -> Option<Box<dyn Program + '_>> {
              [Account all]\nlocalrepository = files\nremoterepository = server\n\n\
              [Repository files]\ntype = Maildir\nlocalfolders = {folder}/mail\nsep = /\n\n\
              [Repository server]\ntype = IMAP\nremotehost = {}\nremoteport = {}\nremoteuser = {user}\n\
-             remotepass = {}\nssl = no\nstarttls = no\nauth_mechanisms = LOGIN\n",
+             remotepass = {}\nssl = no\nstarttls = no\nauth_mechanisms = LOGIN\nmaxconnections = 3\n",
             address.ip(),
             address.port(),
             dovecot::PASSWORD,
