@@ -310,6 +310,12 @@ impl<'t, 'c> Accounting<'t, 'c> {
         let twins = if self.labels { self.txn.reader().twins_by_email_id(message)? } else { Vec::new() };
         let twin = twins.into_iter().find(|twin| !self.lost.contains(twin));
         let conflict = conflict.filter(|_| twin.is_none());
+        if let (Some(twin), Some(was)) = (twin.filter(|_| is_anew), &case.facts.upstream)
+            && let Some(is) = self.txn.reader().message_facts(twin)?.and_then(|facts| facts.upstream)
+        {
+            // And so flags that were set on it may have been seen on the other.
+            self.txn.observe_flags(message, &was.base.union(&is.base))?;
+        }
         self.txn.unbind(message)?;
         if !is_anew {
             if let Some(twin) = twin.filter(|_| case.here == Here::Flags) {

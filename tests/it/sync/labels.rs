@@ -156,3 +156,26 @@ fn flags_set_here_on_what_lost_its_label_there_are_set_where_it_still_is() {
         assert_equal(&world, "A: m y\nAll: m x(\\Flagged) y\nB: y\nINBOX: m\nTrash:");
     }
 }
+
+/// Found by the simulator, seed 179646: what was seen of it in the trash was seen of another, and it was put there anew without.
+#[test]
+fn flags_that_were_set_there_on_what_was_moved_on_both_sides_are_on_it_where_it_was_moved_here() {
+    for onto in EACH {
+        for lister in ["All", "INBOX"] {
+            let world = world(onto);
+            let x = *world.server.state().mailboxes["INBOX"].messages.keys().next().expect("x");
+            world.move_message("INBOX", "x", "B");
+            for name in [lister, "INBOX"] {
+                let uid = *world.server.state().mailboxes[name].messages.keys().next().expect("x");
+                world.server.set_flags(name, uid, "work");
+            }
+            // With news INBOX is looked at first, and again, last.
+            world.server.deliver("INBOX", "z", "");
+            world.server.move_message("INBOX", x, "Trash");
+            world.settle();
+            assert_eq!(world.here(), world.there());
+            assert!(world.here().contains("B: x(work) y"), "{}", world.here());
+            world.assert_sound();
+        }
+    }
+}
