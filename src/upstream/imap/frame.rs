@@ -3,6 +3,8 @@
 //! The literal of a message or of a section of one (`BODY[]`, `BODY[HEADER]`, `BODY[2]<0>`) is handed over while it arrives and never kept. Everything else is bounded
 //! by the `UPSTREAM_*` limits; what is over them ends the connection, since there is no way to skip it safely.
 
+use bytes::{Buf, Bytes, BytesMut};
+
 use super::token::{STREAMED, number};
 use crate::types::limits;
 
@@ -12,7 +14,7 @@ pub(super) enum Piece {
     /// The literal of a message begins; so many bytes follow.
     BodyBegins(u64),
     /// Some of them.
-    Body(Vec<u8>),
+    Body(Bytes),
     /// All of them came.
     BodyEnds,
     /// A whole response, without its final line end. Literals stand in it as they came, with CRLF after the brace.
@@ -65,7 +67,7 @@ impl Framer {
 
     /// Takes bytes off the front of `input` until something is found; `None`: all of `input` was taken, and more is
     /// needed.
-    pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Piece>, FrameError> {
+    pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, FrameError> {
         loop {
             match self.state {
                 State::Body { left: 0 } => {
@@ -73,15 +75,16 @@ impl Framer {
                     return Ok(Some(Piece::BodyEnds));
                 }
                 State::Body { left } if !input.is_empty() => {
-                    let bytes = take(input, usize::try_from(left).unwrap_or(usize::MAX));
+                    let bytes = input.split_to(input.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
                     self.state = State::Body { left: left - bytes.len() as u64 };
-                    return Ok(Some(Piece::Body(bytes.to_vec())));
+                    return Ok(Some(Piece::Body(bytes.freeze())));
                 }
                 State::Literal { left: 0 } => self.state = State::Line { start: self.response.len() },
                 State::Literal { left } if !input.is_empty() => {
-                    let bytes = take(input, left);
-                    self.response.extend_from_slice(bytes);
-                    self.state = State::Literal { left: left - bytes.len() };
+                    let taken = input.len().min(left);
+                    self.response.extend_from_slice(&input[..taken]);
+                    input.advance(taken);
+                    self.state = State::Literal { left: left - taken };
                 }
                 State::Line { start } if !input.is_empty() => {
                     if let Some(piece) = self.line(start, input)? {
@@ -94,11 +97,12 @@ impl Framer {
     }
 
     /// Goes on in a line that began at `start`.
-    fn line(&mut self, start: usize, input: &mut &[u8]) -> Result<Option<Piece>, FrameError> {
-        let end = input.iter().position(|byte| *byte == b'\n');
-        let bytes = take(input, end.map_or(input.len(), |end| end + 1));
+    fn line(&mut self, start: usize, input: &mut BytesMut) -> Result<Option<Piece>, FrameError> {
+        let end = memchr::memchr(b'\n', input);
+        let taken = end.map_or(input.len(), |end| end + 1);
         // A NUL is never legal here, and marks a streamed literal in what we hand on.
-        self.response.extend(bytes.iter().map(|byte| if *byte == STREAMED { b'?' } else { *byte }));
+        self.response.extend(input[..taken].iter().map(|byte| if *byte == STREAMED { b'?' } else { *byte }));
+        input.advance(taken);
         if self.response.len() - start > limits::UPSTREAM_LINE_MAX_BYTES {
             return Err(FrameError::LineTooLong);
         }
@@ -166,12 +170,6 @@ impl Framer {
     }
 }
 
-fn take<'a>(input: &mut &'a [u8], at_most: usize) -> &'a [u8] {
-    let (taken, rest) = input.split_at(at_most.min(input.len()));
-    *input = rest;
-    taken
-}
-
 /// Whether a response is one that ends in text for people: `resp-text` holds no literal (RFC 3501 section 9).
 fn has_free_text(response: &[u8]) -> bool {
     let Some(rest) = response.strip_prefix(b"* ") else { return true };
@@ -211,10 +209,10 @@ mod tests {
         let mut framer = Framer::new();
         let mut found: Vec<Piece> = Vec::new();
         for chunk in stream.chunks(step) {
-            let mut input = chunk;
+            let mut input = BytesMut::from(chunk);
             while let Some(piece) = framer.next(&mut input)? {
                 match (piece, found.last_mut()) {
-                    (Piece::Body(more), Some(Piece::Body(bytes))) => bytes.extend(more),
+                    (Piece::Body(more), Some(Piece::Body(bytes))) => *bytes = [&bytes[..], &more].concat().into(),
                     (piece, _) => found.push(piece),
                 }
             }
@@ -233,7 +231,7 @@ mod tests {
             response(b"* OK hello {3}"),
             response(b"* LIST () \"/\" {3}\r\na\r\n"),
             Piece::BodyBegins(6),
-            Piece::Body(b"ab\r\ncd".to_vec()),
+            Piece::Body(Bytes::from_static(b"ab\r\ncd")),
             Piece::BodyEnds,
             response(b"* 1 FETCH (UID 7 BODY[] \0 FLAGS ())"),
             Piece::BodyBegins(0),

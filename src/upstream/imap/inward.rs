@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Buf, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::code::{Condition, StatusLine, printable, uid_ranges};
 use super::fetch;
@@ -28,7 +28,7 @@ pub(super) enum Told {
     /// `+`, with its text.
     Continue(String),
     BodyBegins(u64),
-    Body(Vec<u8>),
+    Body(Bytes),
     BodyEnds,
     /// BODYSTRUCTURE of the message whose FETCH async-imap reads next.
     Structure(Box<Part>),
@@ -128,12 +128,7 @@ impl Inward {
     /// Works on what was read until async-imap has something to read, the queue is full, or more is needed.
     pub(super) fn digest(&mut self) -> Result<(), Fault> {
         while self.ready.is_empty() && self.told.len() < TOLD_MAX && self.told_bytes < TOLD_MAX_BYTES {
-            let mut input = &self.raw[..];
-            let before = input.len();
-            let piece = self.framer.next(&mut input)?;
-            let taken = before - input.len();
-            self.raw.advance(taken);
-            match piece {
+            match self.framer.next(&mut self.raw)? {
                 None => return Ok(()),
                 Some(Piece::BodyBegins(size)) => self.tell(Told::BodyBegins(size)),
                 Some(Piece::Body(bytes)) => self.tell(Told::Body(bytes)),
@@ -189,7 +184,7 @@ impl Inward {
                 Ok(rewritten) => {
                     if let Some(bytes) = rewritten.inline_body {
                         self.tell(Told::BodyBegins(bytes.len() as u64));
-                        self.tell(Told::Body(bytes));
+                        self.tell(Told::Body(bytes.into()));
                         self.tell(Told::BodyEnds);
                     }
                     if let Some(structure) = rewritten.structure {

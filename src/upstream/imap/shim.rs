@@ -3,12 +3,13 @@
 //! wait for each other.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::inward::{Fault, Inward};
 use super::layer::Layer;
@@ -97,13 +98,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WireShim<T> {
     /// Reads more; false at the end of the stream.
     fn poll_in(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let raw = self.inward.raw();
-        let held = raw.len();
-        raw.resize(held + READ_BYTES, 0);
-        let mut buf = ReadBuf::new(&mut raw[held..]);
-        let polled = Pin::new(&mut self.inner).poll_read(cx, &mut buf);
-        let count = buf.filled().len();
-        raw.truncate(held + count);
-        ready!(polled)?;
+        raw.reserve(READ_BYTES);
+        let count = ready!(pin!(self.inner.read_buf(raw)).poll(cx))?;
         self.moved_bytes += count as u64;
         Poll::Ready(Ok(count > 0))
     }

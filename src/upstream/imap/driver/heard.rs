@@ -1,5 +1,7 @@
 //! What is heard on a connection.
 
+use bytes::Bytes;
+
 use crate::message::Part;
 use crate::sync::remote::RemoteError;
 use crate::upstream::imap::code::StatusLine;
@@ -14,7 +16,7 @@ pub(in crate::upstream::imap) enum Heard {
     /// Kept for [`Driver::take_vanished`] as well.
     Vanished(Vec<(u32, u32)>),
     BodyBegins(u64),
-    Body(Vec<u8>),
+    Body(Bytes),
     BodyEnds,
     /// BODYSTRUCTURE of the message told of next.
     Structure(Box<Part>),
