@@ -1,5 +1,5 @@
 //! A seam for simulations of crashes and of full disks: whoever opens the store can have a say at the moments that decide
-//! what its files hold. In production nobody has.
+//! what its files hold, those of its opening among them. In production nobody has.
 
 use super::Result;
 
@@ -16,6 +16,10 @@ pub enum Moment {
     AfterCommit { durable: bool },
     /// What was committed without a sync is synced: a mail client is about to be told of it.
     Settled,
+    /// Bytes to which nothing refers are about to be removed: the end of a pack, something within it, or all of it.
+    BeforeRemoval,
+    /// They are removed; no sync was made since.
+    AfterRemoval,
     /// The store is about to be marked as cleanly stopped.
     BeforeClose,
 }

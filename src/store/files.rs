@@ -105,8 +105,7 @@ pub(super) fn room_bytes(folder: &Path) -> Option<u64> {
 /// What the last run left in the log is copied back, where a start would find no room; bytes of messages before what
 /// refers to them.
 fn give_back_room(files: &Files, hot: &Connection, packs: &Arc<Packs>) {
-    let sync_all = || packs.lengths()?.keys().try_for_each(|pack| packs.sync_pack(*pack));
-    room::give_back(&settle::path_of(&files.hot), || sync_all().and_then(|()| room::cut(hot)));
+    room::give_back(&settle::path_of(&files.hot), || packs.sync_all().and_then(|()| room::cut(hot)));
 }
 
 /// Opens a database that nobody has open, to be looked at: with the log that it may have, and leaving both as they are.

@@ -86,7 +86,7 @@ impl Store {
         let lock = Lock::take(&paths.lock, &options.program)?;
         let contents = Contents::open(folder, options.max_bytes, Arc::clone(&fate))?;
         let mut hot = files::open_writing(&paths, options, contents.packs())?;
-        let healed = heal::heal(&mut hot, contents.packs(), now)?;
+        let healed = heal::heal(&mut hot, contents.packs(), fate.as_ref(), now)?;
         if contents.packs().room_bytes() == 0 {
             let folder = folder.display();
             tracing::warn!("the disk of {folder} has no room for mail: it is refused until some space is freed there");

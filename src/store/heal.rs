@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::fate::{Fate, Moment};
 use super::packs::{PackId, Packs};
 use super::source::{ContentSource, hash_of};
 use super::{Error, Result, contents, outlines};
 use crate::types::Timestamp;
+use crate::types::mutant::mutant;
 
 /// What [`heal`] found and did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,7 +45,7 @@ impl fmt::Display for Healed {
 }
 
 /// Marks the store as in use; before that, if it was not stopped cleanly, makes true what it says of bytes.
-pub(super) fn heal(hot: &mut Connection, packs: &Arc<Packs>, now: Timestamp) -> Result<Healed> {
+pub(super) fn heal(hot: &mut Connection, packs: &Arc<Packs>, fate: &dyn Fate, now: Timestamp) -> Result<Healed> {
     let clean: bool = hot.query_row("SELECT clean FROM store_info WHERE id = 1", [], |row| row.get("clean"))?;
     let (ends, lengths) = (ends(hot)?, packs.lengths()?);
     let is_short = |(pack, end): (&PackId, &u64)| lengths.get(pack).is_none_or(|length| length < end);
@@ -52,19 +54,29 @@ pub(super) fn heal(hot: &mut Connection, packs: &Arc<Packs>, now: Timestamp) -> 
     hot.pragma_update(None, "synchronous", "FULL")?;
     let transaction = hot.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if is_needed {
-        forget_places(&transaction, packs, &lengths)?;
+        let gone = places_gone(&transaction, packs, &lengths)?;
+        if mutant!(NotedBeforeForgotten) {
+            contents::note_synced(&transaction, contents::newest(&transaction)?)?;
+            transaction.execute_batch("COMMIT; BEGIN IMMEDIATE")?;
+            fate.at(Moment::AfterCommit { durable: true })?;
+        }
+        forget_places(&transaction, &gone)?;
         forget_missing(&transaction, &mut healed)?;
         if healed.lost == 0 && healed.to_fetch_again == 0 {
             // Else nothing is thrown away: the database may be of another day than the packs.
             healed.cut_off_bytes = cut_off(packs, &lengths, &ends)?;
         }
         // What the last life wrote is on disk only by chance, and the commit below syncs what refers to it.
-        packs.lengths()?.keys().try_for_each(|pack| packs.sync_pack(*pack))?;
+        if !mutant!(HealedNotSynced) {
+            packs.sync_all()?;
+        }
         tracing::warn!(at = %now.to_rfc3339(), "the store was not stopped cleanly; it was checked: {healed}");
     }
     contents::note_synced(&transaction, contents::newest(&transaction)?)?;
     transaction.execute("UPDATE store_info SET clean = 0 WHERE id = 1", [])?;
+    fate.at(Moment::BeforeCommit)?;
     transaction.commit()?;
+    fate.at(Moment::AfterCommit { durable: true })?;
     Ok(healed)
 }
 
@@ -76,16 +88,15 @@ fn ends(hot: &Connection) -> Result<BTreeMap<PackId, u64>> {
     Ok(ends.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Forgets the places at which the bytes are not. Those that were synced are there if the pack is long enough; of the
+/// The contents whose bytes are not at their places. Those that were synced are there if the pack is long enough; of the
 /// others each byte is looked at.
-fn forget_places(hot: &Connection, packs: &Arc<Packs>, lengths: &BTreeMap<PackId, u64>) -> Result<()> {
-    let mut forget = hot.prepare_cached("DELETE FROM content_place WHERE content_id = ?1")?;
+fn places_gone(hot: &Connection, packs: &Arc<Packs>, lengths: &BTreeMap<PackId, u64>) -> Result<Vec<i64>> {
     let mut select = hot.prepare(
         "SELECT p.content_id, p.pack, p.start, p.size_bytes, c.hash, p.content_id <= i.synced_content AS is_synced
          FROM content_place AS p JOIN content AS c ON c.id = p.content_id JOIN store_info AS i ON i.id = 1
          ORDER BY p.content_id",
     )?;
-    let mut missing = Vec::new();
+    let mut gone = Vec::new();
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let place = contents::place_from_row(row)?;
@@ -98,12 +109,15 @@ fn forget_places(hot: &Connection, packs: &Arc<Packs>, lengths: &BTreeMap<PackId
             (is_long, _) => is_long,
         };
         if !is_there {
-            missing.push(row.get::<_, i64>("content_id")?);
+            gone.push(row.get("content_id")?);
         }
     }
-    for content in missing {
-        forget.execute([content])?;
-    }
+    Ok(gone)
+}
+
+fn forget_places(hot: &Connection, gone: &[i64]) -> Result<()> {
+    let mut forget = hot.prepare_cached("DELETE FROM content_place WHERE content_id = ?1")?;
+    gone.iter().try_for_each(|content| forget.execute([content]).map(drop))?;
     Ok(())
 }
 

@@ -286,6 +286,7 @@ impl Packs {
             return Ok(0);
         }
         let file = self.opened(&mut state, pack)?;
+        self.fate.at(Moment::BeforeRemoval)?;
         let held = || file.metadata().map(|file| file.blocks() * BLOCK_BYTES);
         let punched = held().and_then(|before| {
             unused.iter().try_for_each(|unused| room::punch(&file, unused))?;
@@ -293,6 +294,7 @@ impl Packs {
         });
         let punched = punched.map_err(|error| Error::io(self.path(pack), error))?;
         state.total_bytes = state.total_bytes.saturating_sub(punched);
+        self.fate.at(Moment::AfterRemoval)?;
         Ok(punched)
     }
 
@@ -306,6 +308,7 @@ impl Packs {
     pub(super) fn remove(&self, pack: PackId) -> Result<()> {
         let path = self.path(pack);
         let length = path.metadata().map_or(0, |file| file.len());
+        self.fate.at(Moment::BeforeRemoval)?;
         match std::fs::remove_file(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -315,18 +318,19 @@ impl Packs {
         state.open.remove(&pack);
         state.unsynced.remove(&pack);
         state.total_bytes = state.total_bytes.saturating_sub(length);
-        Ok(())
+        self.fate.at(Moment::AfterRemoval)
     }
 
     /// Cuts off what is behind `end`, which nothing refers to, before anybody writes.
     pub(super) fn cut(&self, pack: PackId, end: u64) -> Result<()> {
         let mut state = self.lock();
         let file = self.opened(&mut state, pack)?;
+        self.fate.at(Moment::BeforeRemoval)?;
         let length = file.metadata().and_then(|found| file.set_len(end).map(|()| found.len()));
         let length = length.map_err(|error| Error::io(self.path(pack), error))?;
         state.total_bytes = state.total_bytes.saturating_sub(length.saturating_sub(end));
         state.resting.iter_mut().filter(|(resting, _)| *resting == pack).for_each(|(_, length)| *length = end);
-        Ok(())
+        self.fate.at(Moment::AfterRemoval)
     }
 
     /// The file of a pack, to be read; `None`: there is none.
@@ -372,8 +376,14 @@ impl Packs {
         told
     }
 
-    /// One pack survives a power cut, whoever wrote to it.
-    pub(super) fn sync_pack(&self, pack: PackId) -> Result<()> {
+    /// Every pack survives a power cut, whoever wrote to it or made it.
+    pub(super) fn sync_all(&self) -> Result<()> {
+        self.lengths()?.keys().try_for_each(|pack| self.sync_pack(*pack))?;
+        self.sync_folder()?;
+        self.fate.at(Moment::AfterContent { durable: true })
+    }
+
+    fn sync_pack(&self, pack: PackId) -> Result<()> {
         match self.file(pack)? {
             Some(file) => file.sync_data().map_err(|error| Error::io(self.path(pack), error)),
             // It was moved together meanwhile, and that was synced.

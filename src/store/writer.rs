@@ -296,7 +296,7 @@ mod tests {
         let paths = Files::of(folder);
         let contents = Contents::open(folder, max_bytes, Arc::new(Fair)).expect("contents");
         let mut hot = files::open_writing(&paths, &options, contents.packs()).expect("a database");
-        heal::heal(&mut hot, contents.packs(), NOW).expect("a clean store");
+        heal::heal(&mut hot, contents.packs(), &Fair, NOW).expect("a clean store");
         let shared = Arc::new(Shared {
             anchor: Anchor::at([&paths.hot]).expect("a database"),
             contents: Arc::new(contents),

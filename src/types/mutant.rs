@@ -80,6 +80,10 @@ mod switch {
         ShownBeforeSync,
         /// the commit is on disk before the bytes it refers to
         BytesNotSynced,
+        /// at opening, bytes that are found whole are not synced before that is noted
+        HealedNotSynced,
+        /// at opening, all bytes are noted as synced before those that are not there are forgotten
+        NotedBeforeForgotten,
         /// a UID is given out again once its message is gone
         UidGivenAgain,
         /// EXPUNGE is told at the end of FETCH, STORE and SEARCH

@@ -1,5 +1,6 @@
 //! The agent: its production code on a simulated line and disk, one life after another on the same files.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +22,7 @@ use mailtide::types::{AccountId, BodyPolicy, Conversation, FolderFilter, Keep, M
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::disk::{Disk, Power};
+use super::disk::{Disk, Power, Safe};
 use super::network::Network;
 use super::presence::Presence;
 use super::random::Random;
@@ -45,6 +46,11 @@ pub struct Agent {
     network: Network,
     random: Random,
     folder: tempfile::TempDir,
+    /// What of the folder is on disk.
+    safe: Safe,
+    has_all_moments: bool,
+    /// At which moment the next openings of the store come to an end, and how.
+    pub doomed_openings: VecDeque<(u32, Power)>,
     pub life: Option<Life>,
     /// The store is looked at after every commit.
     pub checks_each_commit: bool,
@@ -89,6 +95,7 @@ impl Agent {
         let folder = template::folder();
         template::copy(&template::template().agent, folder.path());
         let mut random = Random::stream(seed, "agent");
+        let safe = Safe::all(folder.path());
         Self {
             accounts: setup.accounts,
             poll_seconds: *random.pick(&[300, 900, 1800]),
@@ -96,6 +103,9 @@ impl Agent {
             trace,
             network,
             folder,
+            safe,
+            has_all_moments: setup.has_all_moments,
+            doomed_openings: VecDeque::new(),
             life: None,
             checks_each_commit: setup.checks_each_commit,
             choices: vec![Choice { bodies: setup.bodies.clone(), ..Choice::everything() }; setup.accounts],
@@ -107,15 +117,18 @@ impl Agent {
         }
     }
 
-    /// Starts the agent on its files.
-    pub fn start(&mut self) {
+    /// Starts the agent on its files. Returns whether the power failed on the way.
+    pub fn start(&mut self) -> bool {
         assert!(self.life.is_none(), "it runs already");
-        self.trace.tell("the agent starts");
-        let folder: PathBuf = self.folder.path().to_owned();
-        let disk = Disk::new(folder.clone(), self.trace.clone());
-        let opened = Store::open_under(&folder, &template::options("syncd"), self.clock.now(), disk.clone());
-        let store = opened.unwrap_or_else(|error| panic!("the store cannot be opened: {error}"));
-        disk.opened();
+        let mut has_lost_power = false;
+        let (store, disk) = loop {
+            self.trace.tell("the agent starts");
+            let doom = self.doomed_openings.pop_front();
+            match self.open(doom) {
+                Some(opened) => break opened,
+                None => has_lost_power |= doom.is_some_and(|(_, power)| power != Power::Stays),
+            }
+        };
         if self.checks_each_commit {
             self.check_each_commit(&store, &disk);
         }
@@ -146,6 +159,25 @@ impl Agent {
         }
         self.life = Some(life);
         self.let_users_in();
+        has_lost_power
+    }
+
+    /// Opens the store. `None`: the agent died over it.
+    fn open(&mut self, doom: Option<(u32, Power)>) -> Option<(Store, Arc<Disk>)> {
+        let folder: PathBuf = self.folder.path().to_owned();
+        let disk = Disk::new(folder.clone(), self.trace.clone(), self.safe.clone(), self.has_all_moments);
+        if let Some((moments, power)) = doom {
+            disk.die_opening(moments, power, Random::new(self.random.next()));
+        }
+        let opened = Store::open_under(&folder, &template::options("syncd"), self.clock.now(), disk.clone());
+        if let Some(remains) = disk.take_remains() {
+            assert!(opened.is_err(), "who died opened the store");
+            (self.folder, self.safe) = remains;
+            return None;
+        }
+        let store = opened.unwrap_or_else(|error| panic!("the store cannot be opened: {error}"));
+        disk.opened();
+        Some((store, disk))
     }
 
     /// The accounts of the configuration may log in at the local servers, and nobody else.
@@ -265,7 +297,7 @@ impl Agent {
         self.network.drop_all();
         life.tasks.iter().for_each(JoinHandle::abort);
         let folder = template::folder();
-        life.disk.leave(power, &mut self.random, folder.path()).expect("files that can be copied");
+        self.safe = life.disk.leave(power, &mut self.random, folder.path()).expect("files that can be copied");
         drop(life);
         // The old files are not needed any more; whoever of the old life still holds them writes into nothing.
         self.folder = folder;

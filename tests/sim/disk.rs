@@ -2,9 +2,13 @@
 //!
 //! The files are real, in memory where the machine has such a place. SQLite's write-ahead log is what a commit
 //! appends to, and a pack what bytes of messages are, so a power cut is modelled there: up to the last sync they are safe,
-//! behind that they are kept, lost or torn at any byte. A checkpoint syncs the log before it copies pages into the database and the database after it; where the
-//! log was begun anew since the last sync (other salts), nothing of the new one is safe. Process ids and times of files
-//! are nothing the store looks at.
+//! behind that they are kept, lost or torn at any byte. A checkpoint syncs the log before it copies pages into the database
+//! and the database after it; where the log was begun anew since the last sync (other salts), nothing of the new one is
+//! safe. What was removed of a pack and not synced may be there again. Process ids and times of files are nothing the store
+//! looks at.
+//!
+//! What is safe outlasts a life: whoever opens the store after a process that was killed finds bytes that a power cut still
+//! takes, until they are synced.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,9 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mailtide::store::{Error, Fate, Moment};
+use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::random::Random;
+use super::template;
 use super::trace::Trace;
 
 /// What a crash leaves of what was not synced.
@@ -38,56 +44,127 @@ const DATABASE: &str = "mailtide.db";
 pub struct Disk {
     folder: PathBuf,
     trace: Trace,
+    /// Are openings and removals moments as well?
+    has_all_moments: bool,
     pub is_alive: Arc<AtomicBool>,
     pub died: Arc<Notify>,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     is_full: bool,
+    /// The store is not open yet.
+    is_opening: bool,
     /// Dies at the moment that brings this to nothing.
     moments_left: Option<u32>,
+    /// Dies before it is open.
+    death: Option<(Power, Random)>,
+    /// What that left: whoever opens the store closes its files on the way out, and changes them.
+    remains: Option<(TempDir, Safe)>,
     commits: u64,
-    /// How far the database's log was synced.
-    synced: Log,
-    /// Up to where each pack holds what was synced.
-    safe_packs: BTreeMap<PathBuf, u64>,
+    safe: Safe,
     /// Looks at the store after every commit.
     check: Option<Check>,
 }
 
-impl State {
-    fn follow(&mut self, folder: &Path) {
-        self.synced = self.synced.followed(&folder.join(DATABASE)).unwrap_or_default();
+/// What a power cut leaves.
+#[derive(Debug, Clone, Default)]
+pub struct Safe {
+    /// How far the database's log was synced.
+    log: Log,
+    /// Up to where each pack holds what was synced.
+    packs: BTreeMap<String, u64>,
+    /// What each pack was, and up to where that was safe, before something of them was removed that is not synced yet.
+    removed: BTreeMap<String, (Vec<u8>, u64)>,
+}
+
+impl Safe {
+    /// All that is in the folder is on disk.
+    pub fn all(folder: &Path) -> Self {
+        Self { log: Log::of(&folder.join(DATABASE)), packs: packs(folder), removed: BTreeMap::new() }
+    }
+
+    fn follow_log(&mut self, folder: &Path) {
+        self.log = self.log.followed(&folder.join(DATABASE)).unwrap_or_default();
     }
 
     /// The packs are on disk as they are.
     fn follow_packs(&mut self, folder: &Path) {
-        self.safe_packs = packs(folder);
+        self.packs = packs(folder);
+        self.removed.clear();
     }
 
     /// What was cut off is not safe any more, whatever is written in its place.
     fn see_packs_cut(&mut self, folder: &Path) {
-        for (path, length) in packs(folder) {
-            self.safe_packs.entry(path).and_modify(|safe| *safe = length.min(*safe));
+        for (name, length) in packs(folder) {
+            self.packs.entry(name).and_modify(|safe| *safe = length.min(*safe));
         }
+    }
+
+    /// Something of the packs is about to be removed.
+    fn remember_packs(&mut self, folder: &Path) {
+        for name in packs(folder).into_keys() {
+            let safe = self.packs.get(&name).copied().unwrap_or(0);
+            let bytes = fs::read(folder.join(&name)).expect("a file");
+            self.removed.entry(name).or_insert((bytes, safe));
+        }
+    }
+
+    /// Copies what is left after the crash into `to`. Returns what of that is safe.
+    fn leave(&self, folder: &Path, power: Power, random: &mut Random, to: &Path) -> io::Result<Self> {
+        let (from, to_database) = (folder.join(DATABASE), to.join(DATABASE));
+        fs::copy(&from, &to_database)?;
+        let log = log_path(&from);
+        if log.exists() {
+            let bytes = left(fs::read(&log)?, Log::of(&from).safe_since(&self.log), power, random);
+            fs::write(log_path(&to_database), bytes)?;
+        }
+        for name in packs(folder).into_keys() {
+            let safe = self.packs.get(&name).copied().unwrap_or(0);
+            let bytes = left(fs::read(folder.join(&name))?, safe_length(safe), power, random);
+            fs::write(to.join(name), bytes)?;
+        }
+        if power == Power::Stays {
+            return Ok(self.clone());
+        }
+        for (name, (bytes, safe)) in &self.removed {
+            if power == Power::CutLosing || random.percent(50) {
+                fs::write(to.join(name), left(bytes.clone(), safe_length(*safe), power, random))?;
+            }
+        }
+        Ok(Self::all(to))
     }
 }
 
-/// The files with the bytes of messages, and how long they are; none where the folder is gone already.
-fn packs(folder: &Path) -> BTreeMap<PathBuf, u64> {
-    let files = fs::read_dir(folder).into_iter().flatten().map(|file| file.expect("a file").path());
-    let packs = files.filter(|path| path.extension().is_some_and(|extension| extension == "pack"));
-    packs.map(|path| (path.clone(), path.metadata().expect("a file").len())).collect()
+fn safe_length(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("a small file")
+}
+
+/// The names of the files with the bytes of messages, and how long they are; none where the folder is gone already.
+fn packs(folder: &Path) -> BTreeMap<String, u64> {
+    let files = fs::read_dir(folder).into_iter().flatten().map(|file| file.expect("a file"));
+    let named = files.map(|file| (file.file_name().into_string().expect("a name"), file));
+    let packs = named.filter(|(name, _)| name.ends_with(".pack"));
+    packs.map(|(name, file)| (name, file.metadata().expect("a file").len())).collect()
 }
 
 pub type Check = Arc<dyn Fn() + Send + Sync>;
 
 impl Disk {
-    pub fn new(folder: PathBuf, trace: Trace) -> Arc<Self> {
+    /// The disk of a store that is about to be opened.
+    pub fn new(folder: PathBuf, trace: Trace, safe: Safe, has_all_moments: bool) -> Arc<Self> {
         let is_alive = Arc::new(AtomicBool::new(true));
-        Arc::new(Self { folder, trace, is_alive, died: Arc::default(), state: Mutex::default() })
+        let state = State {
+            is_full: false,
+            is_opening: true,
+            moments_left: None,
+            death: None,
+            remains: None,
+            commits: 0,
+            safe,
+            check: None,
+        };
+        Arc::new(Self { folder, trace, has_all_moments, is_alive, died: Arc::default(), state: Mutex::new(state) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -123,29 +200,32 @@ impl Disk {
         }
     }
 
-    /// The store was just opened: what opening wrote is synced.
-    pub fn opened(&self) {
+    /// The process dies at the `moments`-th moment from now, if the store is not open by then.
+    pub fn die_opening(&self, moments: u32, power: Power, random: Random) {
         let mut state = self.lock();
-        state.synced = Log::of(&self.folder.join(DATABASE));
-        state.follow_packs(&self.folder);
+        (state.moments_left, state.death) = (Some(moments), Some((power, random)));
     }
 
-    /// Copies what is left after the crash into `to`.
-    pub fn leave(&self, power: Power, random: &mut Random, to: &Path) -> io::Result<()> {
-        let state = self.lock();
-        let (from, to_database) = (self.folder.join(DATABASE), to.join(DATABASE));
-        fs::copy(&from, &to_database)?;
-        let log = log_path(&from);
-        if log.exists() {
-            let bytes = left(fs::read(&log)?, Log::of(&from).safe_since(&state.synced), power, random);
-            fs::write(log_path(&to_database), bytes)?;
-        }
-        for pack in packs(&self.folder).into_keys() {
-            let safe = state.safe_packs.get(&pack).copied().unwrap_or(0);
-            let bytes = left(fs::read(&pack)?, usize::try_from(safe).expect("a small file"), power, random);
-            fs::write(to.join(pack.file_name().expect("a file")), bytes)?;
-        }
-        Ok(())
+    /// The store is open. What of a death on the way was still to come does not come.
+    pub fn opened(&self) {
+        let mut state = self.lock();
+        (state.is_opening, state.moments_left, state.death) = (false, None, None);
+    }
+
+    /// What a death on the way left.
+    pub fn take_remains(&self) -> Option<(TempDir, Safe)> {
+        self.lock().remains.take()
+    }
+
+    /// Copies what is left after the crash into `to`. Returns what of that is safe.
+    pub fn leave(&self, power: Power, random: &mut Random, to: &Path) -> io::Result<Safe> {
+        self.lock().safe.leave(&self.folder, power, random, to)
+    }
+
+    /// Is that a moment at which a world has something to happen?
+    fn counts(&self, state: &State, moment: Moment) -> bool {
+        let is_removal = matches!(moment, Moment::BeforeRemoval | Moment::AfterRemoval);
+        self.has_all_moments || !(state.is_opening || is_removal)
     }
 }
 
@@ -174,14 +254,19 @@ impl Fate for Disk {
             return Err(Error::Closed);
         }
         let mut state = self.lock();
+        state.safe.see_packs_cut(&self.folder);
+        match moment {
+            Moment::AfterCommit { durable: true } | Moment::Settled => state.safe.follow_log(&self.folder),
+            Moment::AfterContent { durable: true } => state.safe.follow_packs(&self.folder),
+            _ => {}
+        }
+        if !self.counts(&state, moment) {
+            return Ok(());
+        }
         state.commits += u64::from(matches!(moment, Moment::AfterCommit { .. }));
         self.trace.event("disk", format!("{moment:?}").as_bytes());
-        state.see_packs_cut(&self.folder);
         match moment {
-            Moment::AfterCommit { durable: true } | Moment::Settled => {
-                state.follow(&self.folder);
-            }
-            Moment::AfterContent { durable: true } => state.follow_packs(&self.folder),
+            Moment::BeforeRemoval => state.safe.remember_packs(&self.folder),
             Moment::BeforeCommit | Moment::BeforeContent if state.is_full => return Err(Error::DISK_FULL),
             _ => {}
         }
@@ -189,8 +274,14 @@ impl Fate for Disk {
             *left = left.saturating_sub(1);
             if *left == 0 {
                 state.moments_left = None;
+                let how = state.death.take().map(|(power, mut random)| {
+                    let folder = template::folder();
+                    let safe = state.safe.leave(&self.folder, power, &mut random, folder.path());
+                    state.remains = Some((folder, safe.expect("files that can be copied")));
+                    format!(", opening its store: {power:?}")
+                });
                 drop(state);
-                self.trace.tell(&format!("the agent dies at {moment:?}"));
+                self.trace.tell(&format!("the agent dies at {moment:?}{}", how.unwrap_or_default()));
                 self.die();
                 return Err(Error::Closed);
             }

@@ -42,6 +42,10 @@ pub struct Setup {
     pub connections: usize,
     /// The account's mail is taken from a maildrop.
     pub maildrop: Option<Keep>,
+    /// The agent may die over the opening of its store and over the removal of bytes as well.
+    pub has_all_moments: bool,
+    /// Some of the mail that comes in is long.
+    pub has_long_mail: bool,
     /// The provider whose server it is, as `refserver --profile` takes it.
     pub provider: Option<&'static str>,
 }
@@ -117,8 +121,14 @@ pub enum Act {
         account: usize,
         pick: usize,
     },
-    /// What nobody needs any more is swept.
-    Sweep,
+    /// The next times that the agent opens its store it dies over it, each time at a moment of its own.
+    DoomOpenings {
+        deaths: Vec<(u32, Power)>,
+    },
+    /// What nobody needs any more is swept; `is_late`: what went a moment ago as well.
+    Sweep {
+        is_late: bool,
+    },
     ClockJump {
         ms: i64,
     },
@@ -198,6 +208,9 @@ pub const FOURTH_EDITION: u64 = 20_000;
 /// As [`SECOND_EDITION`].
 pub const FIFTH_EDITION: u64 = 60_000;
 
+/// As [`SECOND_EDITION`].
+pub const SIXTH_EDITION: u64 = 400_000;
+
 const FLAGS: [&str; 7] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1", "\\Deleted"];
 const FOLDERS: [&str; 6] = ["Work", "Home", "Work/Old", "Lists", "Gr&APw-n", "Archive/2026"];
 
@@ -228,6 +241,9 @@ impl Script {
         }
         if seed >= FIFTH_EDITION {
             script.add_servers(&mut Random::stream(seed, "fifth"));
+        }
+        if seed >= SIXTH_EDITION {
+            script.add_openings(&mut Random::stream(seed, "sixth"));
         }
         script
     }
@@ -329,6 +345,52 @@ impl Script {
             self.take_from_a_maildrop(random);
         } else if random.percent(25) {
             self.move_to_a_provider(random);
+        }
+    }
+
+    /// What only worlds from [`SIXTH_EDITION`] on have: death while the store is opened, and while room is given back.
+    fn add_openings(&mut self, random: &mut Random) {
+        self.setup.has_all_moments = true;
+        if random.percent(60) {
+            self.add_doomed_openings(random);
+        }
+        if random.percent(30) {
+            self.add_removals(random);
+        }
+    }
+
+    /// The agent dies, and then again, some times in a row, each time over the opening of its store; as people go on before,
+    /// so that something is not synced yet.
+    fn add_doomed_openings(&mut self, random: &mut Random) {
+        for _ in 0..random.between(1, 3) {
+            let at = random.index(self.steps.len() + 1);
+            let deaths = (0..random.between(1, 4)).map(|_| (moments(random, 6), power(random))).collect();
+            let death = match random.percent(50) {
+                true => Act::Crash { power: power(random) },
+                false => Act::Doom { moments: moments(random, 40), power: power(random) },
+            };
+            let acts =
+                [Act::DoomOpenings { deaths }, Act::Deliver { account: random.index(self.setup.accounts) }, death];
+            let steps = acts.map(|act| Step { after_ms: random.below(5 * SECOND), act });
+            self.steps.splice(at..at, steps);
+        }
+    }
+
+    /// Long messages come and are deleted, and the agent dies as it gives back their room.
+    fn add_removals(&mut self, random: &mut Random) {
+        self.setup.has_long_mail = true;
+        self.setup.mail += 3;
+        for _ in 0..random.between(1, 3) {
+            let at = random.index(self.steps.len() + 1);
+            let who = random.index(self.setup.here);
+            let delete = |pick| Act::Mail { who, doing: Doing::Delete { pick, plain_expunge: false } };
+            let mut acts = vec![Act::Mail { who, doing: Doing::Open { folder: 0 } }];
+            acts.extend((0..random.between(1, 4)).map(|_| delete(random.index(1000))));
+            acts.push(Act::Doom { moments: moments(random, 25), power: power(random) });
+            let mut steps: Vec<Step> =
+                acts.into_iter().map(|act| Step { after_ms: random.below(20 * SECOND), act }).collect();
+            steps.push(Step { after_ms: 0, act: Act::Sweep { is_late: true } });
+            self.steps.splice(at..at, steps);
         }
     }
 
@@ -441,7 +503,7 @@ impl Script {
         let weeks = [
             Step { after_ms: 0, act: Act::LineDown { how: Break::Cut } },
             Step { after_ms: random.between(5, 50) * DAY, act: Act::LineUp },
-            Step { after_ms: random.below(MINUTE), act: Act::Sweep },
+            Step { after_ms: random.below(MINUTE), act: Act::Sweep { is_late: false } },
         ];
         let later = (at + random.index(6)).min(self.steps.len());
         self.steps.splice(later..later, weeks[1..].to_vec());
@@ -468,6 +530,8 @@ fn setup(random: &mut Random) -> Setup {
         bodies: BodyPolicy::ALL,
         connections: 2,
         maildrop: None,
+        has_all_moments: false,
+        has_long_mail: false,
         provider: None,
     }
 }
@@ -477,6 +541,15 @@ impl Setup {
     pub fn is_partial(&self) -> bool {
         self.bodies != BodyPolicy::ALL
     }
+}
+
+fn power(random: &mut Random) -> Power {
+    *random.pick(&[Power::Stays, Power::CutLosing, Power::CutTearing])
+}
+
+/// From the first of those that come to the one at that place.
+fn moments(random: &mut Random, most: u64) -> u32 {
+    u32::try_from(random.between(1, most)).expect("a small number")
 }
 
 fn bodies(random: &mut Random) -> Bodies {

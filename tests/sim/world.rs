@@ -30,6 +30,9 @@ use super::template::{DOMAIN, EPOCH_MS, PASSWORD, USERS};
 use super::trace::Trace;
 use super::{mail, provider, quiet};
 
+/// Lines of a long message: some blocks of a file system.
+const LONG_LINES: usize = 200;
+
 /// What passes in less is no long time.
 const LONG_MS: u64 = 3_600_000;
 
@@ -51,6 +54,8 @@ pub struct World {
     at_server: Presence,
     /// Messages of one world may all have the same Message-ID.
     pub same_ids: bool,
+    /// Some of the mail that comes in is long.
+    has_long_mail: bool,
     /// Not all bodies were at the agent at all times: of what someone deleted there may be nothing left to put back.
     pub is_partial: bool,
     /// The account's mail is taken from a maildrop.
@@ -132,6 +137,7 @@ impl World {
             full: BTreeSet::new(),
             at_server: Presence::default(),
             same_ids: setup.same_ids,
+            has_long_mail: setup.has_long_mail,
             is_partial: setup.is_partial(),
             maildrop: setup.maildrop,
             awaited: Vec::new(),
@@ -218,7 +224,9 @@ impl World {
         }
         if self.agent.life.is_none() && self.revival.is_some_and(|revival| revival <= Instant::now()) {
             self.revival = None;
-            self.agent.start();
+            if self.agent.start() {
+                self.lose_power();
+            }
             if std::mem::take(&mut self.lost_power) {
                 self.expect_again();
             }
@@ -228,13 +236,17 @@ impl World {
     fn crash(&mut self, power: Power) {
         self.agent.crash(power);
         if power != Power::Stays {
-            self.lost_power = true;
-            // What was fetched a moment ago may have gone with it.
-            self.ledger.messages.values_mut().for_each(|entry| entry.must_be_recoverable = false);
+            self.lose_power();
         }
         self.disconnect(Side::Here);
         let pause = self.random.below(20_000);
         self.revival = Some(Instant::now() + Duration::from_millis(pause));
+    }
+
+    fn lose_power(&mut self) {
+        self.lost_power = true;
+        // What was fetched a moment ago may have gone with it.
+        self.ledger.messages.values_mut().for_each(|entry| entry.must_be_recoverable = false);
     }
 
     pub fn disconnect(&mut self, side: Side) {
@@ -268,6 +280,7 @@ impl World {
                     life.disk.die_after(*moments);
                 }
             }
+            Act::DoomOpenings { deaths } => self.agent.doomed_openings = deaths.iter().copied().collect(),
             Act::RestartServer { pause_ms } => {
                 self.server.stop();
                 self.disconnect(Side::There);
@@ -284,7 +297,7 @@ impl World {
             Act::Configure { account, is_in } => self.configure(*account, *is_in).await,
             Act::Bodies { account, bodies } => self.choose_bodies(*account, *bodies).await,
             Act::Bring { account, pick } => self.bring(*account, *pick),
-            Act::Sweep => self.sweep(),
+            Act::Sweep { is_late } => self.sweep(*is_late),
             Act::Clash { here, there, ours, theirs } => self.clash(*here, *there, ours, theirs),
             Act::Quota { account, is_full } => self.set_quota(*account, *is_full),
             Act::ClockJump { ms } => {
@@ -490,12 +503,13 @@ impl World {
         }
     }
 
-    /// What nobody needs any more is swept, as the daemon does it now and then.
-    fn sweep(&mut self) {
+    /// What nobody needs any more is swept, as the daemon does it now and then; `is_late`: when the time for which what went
+    /// is kept is over.
+    fn sweep(&mut self, is_late: bool) {
         let Some(life) = self.agent.life.as_ref().filter(|_| !self.agent.is_dead()) else { return };
         self.trace.tell("the agent sweeps");
         let (now, accounts) = (self.clock.now(), life.accounts());
-        let before = now.plus_ms(-limits::RECOVERY_MS);
+        let before = if is_late { now } else { now.plus_ms(-limits::RECOVERY_MS) };
         let swept = life
             .store
             .write(Origin::Upstream, now, move |txn| {
@@ -525,6 +539,9 @@ impl World {
     fn plain(&self, number: u32) -> Vec<u8> {
         let mut bytes = mail::message(number, &mut Random::new(7), self.same_ids);
         bytes.extend_from_slice(b"Sent by mail.\r\n");
+        if self.has_long_mail && number.is_multiple_of(2) {
+            bytes.extend_from_slice(&b"Longer than what a file system gives back at once.\r\n".repeat(LONG_LINES));
+        }
         bytes
     }
 

@@ -1,6 +1,7 @@
 //! The store: acts by origin, bytes, reopening, locks, limits; and against a model.
 
 mod acts;
+mod deaths;
 mod journal;
 mod model;
 mod packs;
