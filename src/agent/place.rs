@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::store::{Error, Store};
 
 /// What is to be durable looks by itself; this finds out where nobody writes.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Returns once the files of the store are not where they were opened.
 pub(super) async fn gone(store: Store) -> Error {
