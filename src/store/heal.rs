@@ -3,7 +3,8 @@
 //! After a power cut commits by [`super::Origin::Upstream`] may be lost, and bytes that were not synced: the database may
 //! refer to some that are not there, or are others. Such messages lose their bytes, not their place, and are fetched again;
 //! of one that is in no mailbox any more only its name is left. Bytes to which nothing refers (an upload cut short) are cut
-//! off.
+//! off. What upstream's mailboxes count says little then: what was forgotten here may be undone there as well, and as much
+//! have come in its place. So each is looked into, however quiet it seems.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -62,6 +63,7 @@ pub(super) fn heal(hot: &mut Connection, packs: &Arc<Packs>, fate: &dyn Fate, no
         }
         forget_places(&transaction, &gone)?;
         forget_missing(&transaction, &mut healed)?;
+        transaction.execute("UPDATE remote_mailbox SET is_ahead = 1", [])?;
         if healed.lost == 0 && healed.to_fetch_again == 0 {
             // Else nothing is thrown away: the database may be of another day than the packs.
             healed.cut_off_bytes = cut_off(packs, &lengths, &ends)?;

@@ -17,8 +17,9 @@ pub struct Cursor {
     pub highest_mod_seq: ModSeq,
     /// How many messages upstream had.
     pub messages: u32,
-    /// More is known of the mailbox than that: from the answers to what was sent, or by a look that was cut short. If nothing
-    /// seems to have happened since the cursor, all that is undone (the server was restored from a backup).
+    /// More is known of the mailbox than that: from the answers to what was sent, or by a look that was cut short; or more
+    /// was known, before a stop that was not clean. If nothing seems to have happened since the cursor, all that is undone
+    /// (the server was restored from a backup).
     pub is_ahead: bool,
 }
 

@@ -70,6 +70,15 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 
+fn copy_of(from: &std::path::Path) -> tempfile::TempDir {
+    let folder = folder();
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
+    }
+    folder
+}
+
 pub fn name(text: &str) -> MailboxName {
     MailboxName::parse(text).expect("a mailbox name")
 }
@@ -93,6 +102,23 @@ impl World {
         self.store = Some(open(self.folder.path(), &self.server.state().commits));
     }
 
+    /// What is on the disk at this moment, and would be found after a power cut.
+    pub fn disk(&mut self) -> tempfile::TempDir {
+        self.store = None;
+        let disk = copy_of(self.folder.path());
+        let conn = rusqlite::Connection::open(disk.path().join("mailtide.db")).expect("a database");
+        conn.execute("UPDATE store_info SET clean = 0", []).expect("a store in use");
+        self.reopen();
+        disk
+    }
+
+    /// The power fails, and the disk has forgotten all since then.
+    pub fn fall_back_to(&mut self, disk: tempfile::TempDir) {
+        self.store = None;
+        self.folder = disk;
+        self.reopen();
+    }
+
     /// As a store is that was made before choices of mailboxes were noted.
     pub fn forget_choice(&mut self) {
         self.store = None;
@@ -110,11 +136,7 @@ impl World {
     /// A copy of a closed world that goes its own way.
     pub fn fork(&self) -> Self {
         assert!(self.store.is_none(), "an open store cannot be copied");
-        let folder = folder();
-        for entry in std::fs::read_dir(self.folder.path()).expect("a folder") {
-            let entry = entry.expect("an entry");
-            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
-        }
+        let folder = copy_of(self.folder.path());
         let server = self.server.fork();
         let store = open(folder.path(), &server.state().commits);
         Self {

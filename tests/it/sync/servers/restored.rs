@@ -82,6 +82,28 @@ fn a_server_restored_from_a_backup_is_recognised_however_much_came_since() {
     }
 }
 
+/// Found by the simulator, seed 408169: every count was the same again, and nobody asked.
+#[test]
+fn after_a_power_cut_a_restored_server_is_recognised_however_alike_it_seems() {
+    for traits in Traits::all().into_iter().filter(|traits| traits.tells_uid_next) {
+        let mut world = with_mail(traits);
+        let backup = world.server.state().mailboxes.clone();
+        world.server.deliver("INBOX", "p", "");
+        world.settle();
+        let disk = world.disk();
+        world.server.deliver("INBOX", "q", "");
+        world.settle();
+        world.server.state().mailboxes = backup;
+        world.server.deliver("INBOX", "s", "");
+        world.fall_back_to(disk);
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        let gone = world.read(|reader| reader.gone(world.account));
+        assert_eq!(gone.iter().filter(|gone| gone.content.is_some()).count(), 1, "what was undone is recoverable");
+        world.assert_sound();
+    }
+}
+
 /// Found by the simulator, seed 175228: the next round believed the mailbox, and another message was expunged.
 #[test]
 fn a_restored_server_that_does_not_show_all_is_not_believed_by_the_round_that_follows_either() {
