@@ -182,18 +182,25 @@ impl<R: Remote> Pass<'_, R> {
         if sample.is_empty() {
             return Ok(false);
         }
-        // What is not shown tells nothing.
+        let is_another = self.shows_another(&sample).await?;
+        if !is_another {
+            self.recognised.insert(mailbox);
+        }
+        Ok(is_another)
+    }
+
+    /// Does the selected mailbox have other messages under these UIDs? What is not shown tells nothing.
+    pub(super) async fn shows_another(&mut self, sample: &[(RemoteUid, MessageId)]) -> Result<bool> {
         let uids = sample.iter().map(|(uid, _)| *uid).collect();
         let Ok(shown) = refusal(self.remote.fingerprints(&uids).await)? else {
-            return self.seems_another(&sample, &uids).await;
+            return self.seems_another(sample, &uids).await;
         };
         for shown in shown {
-            let Some(sought) = self.sampled(&sample, shown.uid)? else { continue };
+            let Some(sought) = self.sampled(sample, shown.uid)? else { continue };
             if self.is_certainly_other(&sought, &shown).await? {
                 return Ok(true);
             }
         }
-        self.recognised.insert(mailbox);
         Ok(false)
     }
 

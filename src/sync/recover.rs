@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
+use super::cover::telling;
 use super::identity;
 use super::pass::{Pass, Refusal, from, refusal};
 use super::remote::{Fingerprinted, Remote, RemoteName, Scanned, Selected};
@@ -83,18 +84,19 @@ impl<R: Remote> Pass<'_, R> {
     ) -> Result<Vec<MessageId>> {
         let Some(evidence) = &together(flights) else { return Ok(Vec::new()) };
         let known = Some((evidence.target_uid_validity, evidence.target_uid_next));
-        let mut home = self.home(evidence);
-        let mut look = self.look_in(home, known, evidence, &evidence.messages).await?;
-        if home != evidence.target && matches!(&look, Look::Seen { landed, .. } if landed.is_empty()) {
-            // Two mailboxes may have one UIDVALIDITY (RFC 3501 section 2.3.1.1): the target may be numbered anew, and the
-            // other never have been it.
-            home = evidence.target;
-            look = self.look_in(home, known, evidence, &evidence.messages).await?;
+        let (mut home, mut landed, mut has_holes) = (evidence.target, Vec::new(), false);
+        // Two mailboxes may have one UIDVALIDITY (RFC 3501 section 2.3.1.1), and the first that has it never have been the
+        // target.
+        for mailbox in self.homes(evidence) {
+            if !landed.is_empty() {
+                break;
+            }
+            home = mailbox;
+            (landed, has_holes) = match self.look_in(home, known, evidence, &evidence.messages).await? {
+                Look::Seen { landed, has_holes: more } => (landed, has_holes || more),
+                Look::Refused(refused) => return self.give_up(flights, &refused, may_be_marked).await,
+            };
         }
-        let (landed, has_holes) = match look {
-            Look::Seen { landed, has_holes } => (landed, has_holes),
-            Look::Refused(refused) => return self.give_up(flights, &refused, may_be_marked).await,
-        };
         let landed = if mutant!(AssumedNotDone) { Vec::new() } else { landed };
         let mut done: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
         if mutant!(AssumedDone) {
@@ -137,13 +139,24 @@ impl<R: Remote> Pass<'_, R> {
         Ok(done.into_iter().collect())
     }
 
-    /// Where messages went, most likely: to the target, unless another has its name by now, and it another name.
-    fn home(&self, evidence: &Evidence) -> MailboxId {
+    /// Where messages may have gone: to the target, or, if that is not what it was, to what has its UIDVALIDITY now: the
+    /// target may have another name, and another mailbox its own.
+    fn homes(&self, evidence: &Evidence) -> Vec<MailboxId> {
+        let target = evidence.target;
         let is_it = |mailbox: &MailboxId| self.uid_validity_of(*mailbox) == Some(evidence.target_uid_validity);
-        match self.listed.contains_key(&evidence.target) && !is_it(&evidence.target) {
-            true => self.listed.keys().copied().find(is_it).unwrap_or(evidence.target),
-            false => evidence.target,
+        let others = self.listed.keys().copied().filter(|mailbox| is_it(mailbox) && *mailbox != target);
+        match self.uid_validity_of(target) {
+            Some(_) if is_it(&target) => vec![target],
+            Some(_) => others.chain([target]).collect(),
+            None => [target].into_iter().chain(others).collect(),
         }
+    }
+
+    /// Is the mailbox that is selected another one than the target of a step was?
+    async fn is_not_target(&mut self, mailbox: MailboxId, target: MailboxId) -> Result<bool> {
+        let Some(known) = self.remote_mailbox(target)?.filter(|_| mailbox != target) else { return Ok(false) };
+        let sample = telling(&self.read(|reader| reader.bound(target))?, &known.cursor, self.since);
+        Ok(!sample.is_empty() && self.shows_another(&sample).await?)
     }
 
     /// What cannot be seen is set aside. A mark for expunging that was ours comes off meanwhile, lest the pull take it for
@@ -187,6 +200,9 @@ impl<R: Remote> Pass<'_, R> {
                 return Ok(Look::Refused(refused));
             }
         };
+        if known.is_some() && self.is_not_target(mailbox, evidence.target).await? {
+            return Ok(NOTHING);
+        }
         let looked = self.look_among(&row, &selected, known, evidence, sought).await;
         Ok(self.unless_refused(mailbox, looked)?.unwrap_or_else(Look::Refused))
     }

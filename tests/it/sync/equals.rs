@@ -332,3 +332,48 @@ fn what_chance_found_of_equal_messages_stays_right() {
         }
     }
 }
+
+/// Two mailboxes may have one UIDVALIDITY (RFC 3501 section 2.3.1.1), and when both have other names nobody can tell which is
+/// which but by what is in them.
+#[test]
+fn what_was_sent_to_one_of_two_mailboxes_alike_is_found_when_both_have_other_names() {
+    type Act = fn(&World);
+    let acts: [(&str, Act); 3] = [
+        ("copied", |world| world.copy("INBOX", "m", "B")),
+        ("moved", |world| world.move_message("INBOX", "m", "B")),
+        ("appended", |world| world.append("B", "n", "")),
+    ];
+    let cases = Traits::all().into_iter().flat_map(|traits| [false, true].map(|has_twin| (traits.clone(), has_twin)));
+    for (traits, has_twin) in cases {
+        for (what, act) in acts {
+            for call in 1.. {
+                let mut world = World::new(traits.clone());
+                ["B", "C"].into_iter().for_each(|name| world.server.create(name));
+                let uid_validity = world.server.state().mailboxes["B"].uid_validity;
+                world.server.state().mailboxes.get_mut("C").expect("a mailbox").uid_validity = uid_validity;
+                world.server.deliver("INBOX", "m", "");
+                if has_twin {
+                    for (mailbox, text) in [("B", "b"), ("C", "c"), ("C", "m")] {
+                        world.server.deliver(mailbox, text, "");
+                    }
+                }
+                world.settle();
+                act(&world);
+                let expected = count(&world.here());
+                let calls = world.server.state().calls;
+                world.server.state().cut = Cut::After(calls + call);
+                if world.sync().is_ok() {
+                    assert!(call > 2, "{what}: every moment is tried");
+                    break;
+                }
+                world.reopen();
+                world.server.rename("B", "D");
+                world.server.rename("C", "E");
+                world.settle();
+                world.assert_sound();
+                assert_eq!(world.here(), world.there(), "{what}, cut {call}");
+                assert_eq!(count(&world.there()), expected, "{what}, cut {call}, {has_twin}: {}", world.there());
+            }
+        }
+    }
+}
