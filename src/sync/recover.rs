@@ -30,6 +30,9 @@ use crate::types::{
 /// How often a mailbox in which must be looked is selected, if the server refuses (QUIRKS.md row 35).
 const SELECTS_MAX: usize = 3;
 
+/// How often it is looked for a mailbox that somebody may be giving other names.
+const LOOKS_MAX: usize = 3;
+
 /// A message that is looked for: its bytes' hash, where they are here, and its size.
 type Sought = (MessageId, Option<ContentHash>, u64);
 
@@ -40,7 +43,16 @@ enum Look {
         /// Something came since the recorded UIDNEXT, and is there no more.
         has_holes: bool,
     },
+    /// It has not this name any more.
+    Gone,
     Refused(Refusal),
+}
+
+impl Look {
+    /// Is nothing there that was looked for?
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Seen { landed, .. } if landed.is_empty())
+    }
 }
 
 /// What came of selecting a mailbox to look in it.
@@ -83,20 +95,12 @@ impl<R: Remote> Pass<'_, R> {
         may_be_marked: bool,
     ) -> Result<Vec<MessageId>> {
         let Some(evidence) = &together(flights) else { return Ok(Vec::new()) };
-        let known = Some((evidence.target_uid_validity, evidence.target_uid_next));
-        let (mut home, mut landed, mut has_holes) = (evidence.target, Vec::new(), false);
-        // Two mailboxes may have one UIDVALIDITY (RFC 3501 section 2.3.1.1), and the first that has it never have been the
-        // target.
-        for mailbox in self.homes(evidence) {
-            if !landed.is_empty() {
-                break;
-            }
-            home = mailbox;
-            (landed, has_holes) = match self.look_in(home, known, evidence, &evidence.messages).await? {
-                Look::Seen { landed, has_holes: more } => (landed, has_holes || more),
-                Look::Refused(refused) => return self.give_up(flights, &refused, may_be_marked).await,
-            };
-        }
+        let (home, look) = self.look_in_homes(evidence).await?;
+        let (landed, has_holes) = match look {
+            Look::Seen { landed, has_holes } => (landed, has_holes),
+            Look::Gone => (Vec::new(), false),
+            Look::Refused(refused) => return self.give_up(flights, &refused, may_be_marked).await,
+        };
         let landed = if mutant!(AssumedNotDone) { Vec::new() } else { landed };
         let mut done: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
         if mutant!(AssumedDone) {
@@ -137,6 +141,27 @@ impl<R: Remote> Pass<'_, R> {
         let carriers: Vec<EntryId> = flights.iter().map(|(carrier, _)| *carrier).collect();
         self.write(move |txn| carriers.iter().try_for_each(|carrier| txn.not_in_flight(*carrier)))?;
         Ok(done.into_iter().collect())
+    }
+
+    /// Looks where messages may have gone, and returns where they are, or where it was looked last.
+    async fn look_in_homes(&mut self, evidence: &Evidence) -> Result<(MailboxId, Look)> {
+        let known = Some((evidence.target_uid_validity, evidence.target_uid_next));
+        for _ in 0..LOOKS_MAX {
+            let (mut home, mut last, mut is_gone) = (evidence.target, Look::Gone, false);
+            for mailbox in self.homes(evidence) {
+                match self.look_in(mailbox, known, evidence, &evidence.messages).await? {
+                    Look::Gone => is_gone = true,
+                    seen @ Look::Seen { .. } if seen.is_empty() => (home, last) = (mailbox, seen),
+                    found => return Ok((mailbox, found)),
+                }
+            }
+            if !is_gone {
+                return Ok((home, last));
+            }
+            // Somebody gave it another name, under which it is known again.
+            self.take_listing().await?;
+        }
+        Ok((evidence.target, Look::Gone))
     }
 
     /// Where messages may have gone: to the target, or, if that is not what it was, to what has its UIDVALIDITY now: the
@@ -194,7 +219,8 @@ impl<R: Remote> Pass<'_, R> {
         }
         let selected = match self.enter(&RemoteName(row.remote_name.clone())).await? {
             Entered::In(selected) => selected,
-            Entered::Gone | Entered::NameOnly => return Ok(NOTHING),
+            Entered::Gone => return Ok(Look::Gone),
+            Entered::NameOnly => return Ok(NOTHING),
             Entered::Refused(refused) => {
                 self.unseen.insert(mailbox, refused.clone());
                 return Ok(Look::Refused(refused));
@@ -332,6 +358,7 @@ impl<R: Remote> Pass<'_, R> {
             }
             let landed = match self.look_in(folder.mailbox, None, evidence, &missing).await? {
                 Look::Seen { landed, .. } => landed,
+                Look::Gone => continue,
                 Look::Refused(refused) => return Ok(Err(refused)),
             };
             let found: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();

@@ -377,3 +377,38 @@ fn what_was_sent_to_one_of_two_mailboxes_alike_is_found_when_both_have_other_nam
         }
     }
 }
+
+/// Found by the simulator, seed 424776: the server told no UID, and where it was looked for by its old name it was not.
+#[test]
+fn what_is_sent_to_a_mailbox_that_gets_another_name_at_any_moment_is_sent_once() {
+    type Act = fn(&World);
+    let acts: [(&str, Act); 3] = [
+        ("copied", |world| world.copy("INBOX", "m", "B")),
+        ("moved", |world| world.move_message("INBOX", "m", "B")),
+        ("appended", |world| world.append("B", "n", "")),
+    ];
+    for traits in kinds() {
+        for (what, act) in acts {
+            for call in 1.. {
+                let world = World::new(traits.clone());
+                world.server.create("B");
+                world.server.deliver("INBOX", "m", "");
+                world.settle();
+                act(&world);
+                let expected = count(&world.here());
+                let calls = world.server.state().calls;
+                world.server.state().renamed = Some((calls + call, "B", "D"));
+                // Where it was selected, the line is lost.
+                let _ = world.sync();
+                if world.server.state().renamed.is_some() {
+                    assert!(call > 2, "{what}: every moment is tried");
+                    break;
+                }
+                world.settle();
+                world.assert_sound();
+                assert_eq!(world.here(), world.there(), "{what}, before call {call}");
+                assert_eq!(count(&world.there()), expected, "{what}, before call {call}: {}", world.there());
+            }
+        }
+    }
+}
