@@ -186,6 +186,7 @@ impl World {
         let (number, folder) = (picked.number, self.selected(who));
         self.tell(who, &format!("{} {flag} on message {number} in {folder}", if set { "sets" } else { "clears" }));
         let sign = if set { '+' } else { '-' };
+        let goes_along = set && flag == "\\Deleted" && !self.marked_for_all(who).is_empty();
         let answer = self.client(who, |client, now| {
             // What it hears at the end of its IDLE may change the number.
             client.set_idle(now, false);
@@ -208,6 +209,9 @@ impl World {
         let is_left_behind = self.is_in_doubt(who) && !self.server.capabilities.has(Capability::Move);
         if let Some(entry) = self.ledger.entry(number).filter(|_| !matches!(answer, Answer::No(_))) {
             entry.flagged(side, flag, set, answer.is_ok() && is_there && !is_left_behind);
+            if goes_along {
+                entry.deleted(false);
+            }
         }
     }
 
@@ -442,15 +446,20 @@ impl World {
     }
 
     /// Is the message marked to be expunged where someone at the server copies it? The copy is marked as well (RFC 3501 section 6.4.7).
-    /// Without UIDPLUS all that is marked goes by the EXPUNGE that follows, and between the last look at what is marked and that
-    /// nothing can be asked for: RFC 3501 has no EXPUNGE of some, nor one that depends on what is there.
     fn goes_along(&self, who: usize, number: u32) -> bool {
+        self.marked_for_all(who).contains(&number)
+    }
+
+    /// What is marked to be expunged where someone at the server acts. Without UIDPLUS all that is marked goes by the EXPUNGE that
+    /// follows, and between the last look at what is marked and that nothing can be asked for: RFC 3501 has no EXPUNGE of some,
+    /// nor one that depends on what is there. It may be on its way.
+    fn marked_for_all(&self, who: usize) -> BTreeSet<u32> {
         let person = &self.people[who];
         if self.tells_copies() || person.side == Side::Here || self.server.running.is_none() {
-            return false;
+            return BTreeSet::new();
         }
         let account = self.server.account(USERS[person.account]);
-        quiet::numbers_marked_in(self.server.store(), account, &self.selected(who)).contains(&number)
+        quiet::numbers_marked_in(self.server.store(), account, &self.selected(who))
     }
 
     /// What was put where the agent does not look is gone for it: where the user moved that here, it is made anew, as the policy
