@@ -32,7 +32,7 @@ pub(super) const PAGE_BYTES: u32 = 8 * 1024;
 const ROOM_BYTES: u64 = 64 * 1024;
 
 /// Page caches, in KiB. Each connection has its own, and they are most of the memory of an idle program.
-const HOT_CACHE_KIB: i64 = 8 * 1024;
+const HOT_CACHE_KIB: i64 = 16 * 1024;
 pub(super) const SEARCH_CACHE_KIB: i64 = 4 * 1024;
 pub(super) const HOT_READER_CACHE_KIB: i64 = 4 * 1024;
 

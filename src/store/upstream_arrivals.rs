@@ -9,7 +9,7 @@ use rusqlite::params;
 
 use super::upstream_messages::FACTS;
 use super::{Error, Mailbox, MessageFacts, NewMessage, Outline, Reader, Result, Txn, contents};
-use crate::types::{AccountId, LocalUid, MailboxId, MessageId, RemoteUid};
+use crate::types::{AccountId, LocalUid, MailboxId, MessageId, RemoteUid, UidSet};
 
 /// A message that arrived upstream.
 #[derive(Debug, Clone)]
@@ -98,10 +98,12 @@ impl Txn<'_> {
     /// taken; one that may be a message up to `since`, moved, waits. Returns how many are new.
     pub fn arrive(&mut self, mailbox: MailboxId, arrivals: &[Arrival], since: MessageId) -> Result<usize> {
         let target = self.writable(mailbox)?;
+        let uids: UidSet<RemoteUid> = arrivals.iter().map(|arrival| arrival.uid).collect();
+        let mut bound = self.bound_among(mailbox, &uids)?;
         let mut came = 0;
         let mut seen = Vec::new();
         for arrival in arrivals {
-            if let Some(message) = self.bound_at(mailbox, arrival.uid)? {
+            if let Some(&message) = bound.get(&arrival.uid) {
                 match &arrival.outline {
                     None => drop(self.refill(message, &arrival.message.content)?),
                     Some(outline) => self.outline_anew(message, &arrival.message.content, outline)?,
@@ -113,6 +115,7 @@ impl Txn<'_> {
                 true => {
                     let message = self.insert(&target, None, &arrival.message, arrival.outline.as_ref())?;
                     self.arrived(message, mailbox, arrival, true)?;
+                    bound.insert(arrival.uid, message);
                 }
                 false => seen.push(arrival),
             }
@@ -124,8 +127,26 @@ impl Txn<'_> {
                 self.arrived(*message, mailbox, arrival, false)?;
             }
         }
+        self.unskip(mailbox, &uids)?;
         self.goes_ahead(mailbox)?;
         Ok(came)
+    }
+
+    /// The messages that are bound to some of these UIDs.
+    fn bound_among(&self, mailbox: MailboxId, uids: &UidSet<RemoteUid>) -> Result<BTreeMap<RemoteUid, MessageId>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT uid, message_id FROM remote_message WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3",
+        )?;
+        let mut found = BTreeMap::new();
+        for (first, last) in uids.ranges() {
+            let bound = select.query_map(params![mailbox.get(), first, last], |row| {
+                Ok((RemoteUid::new(row.get("uid")?), MessageId::new(row.get("message_id")?)))
+            })?;
+            for bound in bound {
+                found.extend(Some(bound?));
+            }
+        }
+        Ok(found)
     }
 
     fn arrived(&mut self, message: MessageId, mailbox: MailboxId, arrival: &Arrival, waits: bool) -> Result<()> {
@@ -133,11 +154,15 @@ impl Txn<'_> {
         let mut insert =
             self.conn().prepare_cached("INSERT INTO remote_arrival (message_id, waits) VALUES (?1, ?2)")?;
         insert.execute(params![message.get(), waits])?;
-        self.unskip(mailbox, arrival.uid)
+        Ok(())
     }
 
     /// Did upstream have a message with the same bytes (as far as they are here), no newer than `since`?
     fn has_twin(&self, target: &Mailbox, arrival: &Arrival, since: MessageId) -> Result<bool> {
+        // Upstream had none.
+        if since == MessageId::new(0) {
+            return Ok(false);
+        }
         let Some(content) = contents::find(self.conn(), &arrival.message.content.hash)? else { return Ok(false) };
         let mut select = self.conn().prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM message AS m JOIN remote_message AS r ON r.message_id = m.id

@@ -35,7 +35,7 @@ impl Txn<'_> {
             }
             self.bind(message.message, mailbox, message.uid, &message.sent)?;
             self.observe_flags(message.message, &message.shown)?;
-            self.unskip(mailbox, message.uid)?;
+            self.unskip(mailbox, &std::iter::once(message.uid).collect())?;
             if message.is_finished {
                 self.settle_parts(message.message, settles)?;
             }

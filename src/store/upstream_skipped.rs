@@ -6,7 +6,7 @@
 use rusqlite::params;
 
 use super::{Reader, Result, Txn};
-use crate::types::{AccountId, MailboxId, RemoteUid, Timestamp};
+use crate::types::{AccountId, MailboxId, RemoteUid, Timestamp, UidSet};
 
 /// How often in a row each sync asks.
 const ATTEMPTS_AT_ONCE: u32 = 5;
@@ -92,10 +92,13 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// The message with this UID is mirrored now, or upstream has it no more.
-    pub fn unskip(&mut self, mailbox: MailboxId, uid: RemoteUid) -> Result<()> {
-        let mut delete = self.conn().prepare_cached("DELETE FROM remote_skipped WHERE mailbox_id = ?1 AND uid = ?2")?;
-        delete.execute(params![mailbox.get(), uid.get()])?;
+    /// The messages with these UIDs are mirrored now, or upstream has them no more.
+    pub fn unskip(&mut self, mailbox: MailboxId, uids: &UidSet<RemoteUid>) -> Result<()> {
+        let mut delete =
+            self.conn().prepare_cached("DELETE FROM remote_skipped WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3")?;
+        for (first, last) in uids.ranges() {
+            delete.execute(params![mailbox.get(), first, last])?;
+        }
         Ok(())
     }
 }

@@ -85,7 +85,7 @@ impl<R: Remote> Pass<'_, R> {
         let is_quarantined = self.read(|reader| reader.quarantine(mailbox))?.is_some();
         let is_open = !vanished.is_empty() || is_quarantined;
         self.write(move |txn| {
-            unskip.iter().try_for_each(|uid| txn.unskip(mailbox, *uid))?;
+            txn.unskip(mailbox, &unskip.into_iter().collect())?;
             if is_open { Ok(()) } else { txn.set_cursor(mailbox, &cursor) }
         })?;
         let vanishing = Vanishing { mailbox, messages: vanished, held, cursor: Some(cursor), is_suspect: false };

@@ -6,7 +6,7 @@ use crate::store::{self, Store, StoredContent, Upload};
 
 /// Each commit writes some pages of every index anew, whatever it holds: so much makes that small. The end of the program
 /// costs what came since the last but one.
-const COMMIT_MAX_MESSAGES: usize = 200;
+const COMMIT_MAX_MESSAGES: usize = 500;
 const COMMIT_MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Is a batch of so much to be committed?
