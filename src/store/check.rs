@@ -52,18 +52,32 @@ const RULES: &[(&str, &str)] = &[
          FROM expunged AS e JOIN mailbox AS b ON b.id = e.mailbox_id WHERE e.mod_seq > b.highest_mod_seq
          UNION ALL
          SELECT 'block ' || u.block || ' of mailbox ' || b.id AS what
-         FROM uid_block AS u JOIN mailbox AS b ON b.id = u.mailbox_id WHERE u.mod_seq > b.highest_mod_seq",
+         FROM flag_block AS u JOIN mailbox AS b ON b.id = u.mailbox_id
+         WHERE max(u.mod_seq, u.base_mod_seq) > b.highest_mod_seq",
     ),
     (
         "a message has flags, in its place",
-        "SELECT 'message ' || m.id AS what FROM message AS m LEFT JOIN message_flags AS f ON f.message_id = m.id
-         WHERE f.message_id IS NULL OR f.mailbox_id IS NOT m.mailbox_id OR f.uid IS NOT m.uid",
+        "SELECT 'message ' || m.id AS what FROM message AS m
+         LEFT JOIN flag_block AS b ON b.mailbox_id = m.mailbox_id AND b.block = m.uid >> 6
+         WHERE m.mailbox_id IS NOT NULL
+         AND (coalesce(b.present >> (m.uid & 63) & 1, 0) = 0 OR m.apart_flags <> 0 OR m.apart_keywords <> '')",
+    ),
+    (
+        "flags are of a message",
+        "WITH RECURSIVE bit (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM bit WHERE n < 63)
+         SELECT 'UID ' || (b.block * 64 + bit.n) || ' of mailbox ' || b.mailbox_id AS what
+         FROM flag_block AS b CROSS JOIN bit LEFT JOIN message AS m ON m.mailbox_id = b.mailbox_id AND m.uid = b.block * 64 + bit.n
+         WHERE (b.present | b.seen | b.answered | b.flagged | b.deleted | b.draft) >> bit.n & 1 AND m.id IS NULL
+         UNION ALL
+         SELECT 'UID ' || q.uid || ' of mailbox ' || q.mailbox_id AS what
+         FROM (SELECT mailbox_id, uid FROM message_mod_seq UNION ALL SELECT mailbox_id, uid FROM message_keywords) AS q
+         LEFT JOIN message AS m ON m.mailbox_id = q.mailbox_id AND m.uid = q.uid WHERE m.id IS NULL",
     ),
     (
         "a change is found where its message is",
         "SELECT 'message ' || f.message_id AS what FROM message_flags AS f
          LEFT JOIN guest_seen AS g ON g.message_id = f.message_id
-         LEFT JOIN uid_block AS u ON u.mailbox_id = f.mailbox_id AND u.block = f.uid / 64
+         LEFT JOIN flag_block AS u ON u.mailbox_id = f.mailbox_id AND u.block = f.uid >> 6
          WHERE f.mailbox_id IS NOT NULL AND max(f.mod_seq, coalesce(g.mod_seq, 0)) > coalesce(u.mod_seq, 0)",
     ),
     (

@@ -1,56 +1,61 @@
-//! The rows of flags and mod-sequences, beside those of the messages, and what changed since a moment.
+//! Writing flags and mod-sequences: those of all messages of a block ([`super::flag_blocks`]) that change at once with one
+//! statement.
 //!
-//! A mod-sequence has no index of its own: it would have to be written with every flag. Instead the highest one among some
-//! UIDs in a row is kept, which is the same for all that change at once, and is written once for them.
+//! A mod-sequence is that of the block, or the message's own where others in the block have another: when all that are in the
+//! block change together nothing else is written.
 
 use rusqlite::params;
 
-use super::{Reader, Result, Txn};
-use crate::types::{Flags, LocalUid, MailboxId, MessageId, ModSeq, UidSet};
-
-/// UIDs in a block, as the table has it: so many rows are read for one that changed.
-const BLOCK_UIDS: u32 = 64;
+use super::flag_blocks::{Bits, SYSTEM_FLAGS, bit_of, block_of, range_of, uids_of};
+use super::messages::flags_from_row;
+use super::{Result, Txn};
+use crate::types::{Flags, LocalUid, MailboxId, MessageId, ModSeq, SystemFlag};
 
 /// Where a message is.
 pub(in crate::store) type Place = (MailboxId, LocalUid);
 
-impl Reader<'_> {
-    /// The UIDs among which are all that changed after `since`, those that came included.
-    pub(in crate::store) fn blocks_changed(&self, mailbox: MailboxId, since: ModSeq) -> Result<UidSet<LocalUid>> {
-        let mut select =
-            self.conn().prepare_cached("SELECT block FROM uid_block WHERE mailbox_id = ?1 AND mod_seq > ?2")?;
-        let first = |row: &rusqlite::Row<'_>| Ok(row.get::<_, u32>("block")? * BLOCK_UIDS);
-        let firsts = select.query_map(params![mailbox.get(), since.get().cast_signed()], first)?;
-        let firsts = firsts.collect::<rusqlite::Result<Vec<_>>>()?;
-        let ranges = firsts.into_iter().map(|first| (first.max(1), first + (BLOCK_UIDS - 1)));
-        Ok(UidSet::from_ranges(ranges))
+/// The system flags that messages of a mailbox have from now on.
+#[derive(Default)]
+pub(in crate::store) struct Marks(Vec<(u32, Mark)>);
+
+/// The same, of a block.
+#[derive(Default)]
+struct Mark {
+    of: Bits,
+    /// For each flag those of them that it is said of, and those that have it.
+    said: [Bits; SYSTEM_FLAGS.len()],
+    set: [Bits; SYSTEM_FLAGS.len()],
+}
+
+impl Marks {
+    /// Those of one message.
+    pub fn one(uid: LocalUid, system_bits: u8) -> Self {
+        let mut marks = Self::default();
+        marks.add(uid, system_bits);
+        marks
+    }
+
+    /// Of one message more. Called for ascending UIDs.
+    pub fn add(&mut self, uid: LocalUid, system_bits: u8) {
+        self.add_some(uid, u8::MAX, system_bits);
+    }
+
+    /// The same, of those flags alone whose bits are in `said`.
+    fn add_some(&mut self, uid: LocalUid, said: u8, system_bits: u8) {
+        if self.0.last().is_none_or(|(block, _)| *block != block_of(uid)) {
+            self.0.push((block_of(uid), Mark::default()));
+        }
+        let Some((_, mark)) = self.0.last_mut() else { return };
+        let bit = bit_of(uid);
+        mark.of |= bit;
+        for (place, flag) in SYSTEM_FLAGS.into_iter().enumerate() {
+            mark.said[place] |= if said & flag as u8 != 0 { bit } else { 0 };
+            mark.set[place] |= if said & system_bits & flag as u8 != 0 { bit } else { 0 };
+        }
     }
 }
 
 impl Txn<'_> {
-    /// The flags of a new message.
-    pub(in crate::store) fn insert_flags(
-        &mut self,
-        message: MessageId,
-        place: Option<Place>,
-        flags: &Flags,
-        mod_seq: ModSeq,
-    ) -> Result<()> {
-        let mut insert = self.conn().prepare_cached(
-            "INSERT INTO message_flags (message_id, mailbox_id, uid, mod_seq, system_flags, keywords)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?;
-        insert.execute(params![
-            message.get(),
-            place.map(|(mailbox, _)| mailbox.get()),
-            place.map(|(_, uid)| uid.get()),
-            mod_seq.get().cast_signed(),
-            flags.system_bits(),
-            flags.keywords_text()
-        ])?;
-        self.note_change(place, mod_seq)
-    }
-
     /// The message has these flags from now on.
     pub(in crate::store) fn set_flags(
         &mut self,
@@ -59,54 +64,126 @@ impl Txn<'_> {
         flags: &Flags,
         mod_seq: ModSeq,
     ) -> Result<()> {
-        self.change_flags((message, message), (u8::MAX, flags), mod_seq)?;
-        self.note_change(place, mod_seq)
+        match place {
+            Some((mailbox, uid)) => {
+                self.mark(mailbox, &Marks::one(uid, flags.system_bits()), mod_seq)?;
+                self.set_keywords(mailbox, (uid, uid), flags)
+            }
+            None => self.set_apart(message, flags),
+        }
     }
 
-    /// The messages with the ids from `first` to `last`, all of them, have these keywords from now on, and of the system flags
-    /// in `mask` these. Those that have them keep their mod-sequence.
-    pub(in crate::store) fn change_flags(
-        &self,
-        (first, last): (MessageId, MessageId),
-        (mask, flags): (u8, &Flags),
+    /// The same of what is in that place, but for the owner's `\Seen`.
+    pub(in crate::store) fn set_flags_but_seen(
+        &mut self,
+        (mailbox, uid): Place,
+        flags: &Flags,
         mod_seq: ModSeq,
     ) -> Result<()> {
-        let mut update = self.conn().prepare_cached(
-            "UPDATE message_flags SET system_flags = (system_flags & ~?3) | ?4, keywords = ?5, mod_seq = ?6
-             WHERE message_id BETWEEN ?1 AND ?2 AND ((system_flags & ?3) <> ?4 OR keywords <> ?5)",
-        )?;
-        let (bits, keywords) = (flags.system_bits() & mask, flags.keywords_text());
-        update.execute(params![first.get(), last.get(), mask, bits, keywords, mod_seq.get().cast_signed()])?;
-        Ok(())
+        let mut marks = Marks::default();
+        marks.add_some(uid, !(SystemFlag::Seen as u8), flags.system_bits());
+        self.mark(mailbox, &marks, mod_seq)?;
+        self.set_keywords(mailbox, (uid, uid), flags)
     }
 
-    /// The message's flags are in that place from now on, as the message is.
+    /// The message's flags are in that place from now on, as the message is: it had none, or left it.
     pub(in crate::store) fn move_flags(
         &mut self,
         message: MessageId,
-        place: Option<Place>,
+        (mailbox, uid): Place,
         mod_seq: ModSeq,
     ) -> Result<()> {
-        let mut update = self
-            .conn()
-            .prepare_cached("UPDATE message_flags SET mailbox_id = ?2, uid = ?3, mod_seq = ?4 WHERE message_id = ?1")?;
-        let (mailbox, uid) = place.map(|(mailbox, uid)| (mailbox.get(), uid.get())).unzip();
-        update.execute(params![message.get(), mailbox, uid, mod_seq.get().cast_signed()])?;
-        self.note_change(place, mod_seq)
+        let mut select = self.conn().prepare_cached(
+            "SELECT apart_flags AS system_flags, apart_keywords AS keywords FROM message WHERE id = ?1",
+        )?;
+        let flags = select.query_row([message.get()], flags_from_row)?;
+        self.set_apart(message, &Flags::none())?;
+        self.mark(mailbox, &Marks::one(uid, flags.system_bits()), mod_seq)?;
+        self.insert_keywords((mailbox, uid), &flags)
     }
 
-    /// What is in that place has that mod-sequence, for whoever sees it.
-    pub(in crate::store) fn note_change(&mut self, place: Option<Place>, mod_seq: ModSeq) -> Result<()> {
-        let Some((mailbox, uid)) = place else { return Ok(()) };
-        let block = (mailbox, uid.get() / BLOCK_UIDS, mod_seq);
-        if self.noted_last != Some(block) {
-            let mut insert = self.conn().prepare_cached(
-                "INSERT INTO uid_block (mailbox_id, block, mod_seq) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET mod_seq = excluded.mod_seq",
-            )?;
-            insert.execute(params![mailbox.get(), block.1, mod_seq.get().cast_signed()])?;
-            self.noted_last = Some(block);
+    /// Messages of the mailbox have these system flags from now on, with that mod-sequence.
+    pub(in crate::store) fn mark(&self, mailbox: MailboxId, marks: &Marks, mod_seq: ModSeq) -> Result<()> {
+        let mut upsert = self.conn().prepare_cached(
+            "INSERT INTO flag_block (mailbox_id, block, mod_seq, base_mod_seq, present, seen, answered, flagged, deleted, draft)
+             VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT DO UPDATE SET mod_seq = ?3, base_mod_seq = iif(present & ~?4 = 0, ?3, base_mod_seq),
+               present = present | ?4, seen = seen & ~?10 | ?5, answered = answered & ~?11 | ?6,
+               flagged = flagged & ~?12 | ?7, deleted = deleted & ~?13 | ?8, draft = draft & ~?14 | ?9
+             RETURNING present & ~?4 AS others",
+        )?;
+        let mut same = self
+            .conn()
+            .prepare_cached("DELETE FROM message_mod_seq WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3")?;
+        let mut own = self.conn().prepare_cached(
+            "INSERT INTO message_mod_seq (mailbox_id, uid, mod_seq) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET mod_seq = excluded.mod_seq",
+        )?;
+        let (id, at) = (mailbox.get(), mod_seq.get().cast_signed());
+        for (block, Mark { of, said, set }) in &marks.0 {
+            let [of, a, b, c, d, e] = [*of, set[0], set[1], set[2], set[3], set[4]].map(u64::cast_signed);
+            let [v, w, x, y, z] = said.map(u64::cast_signed);
+            let values = params![id, block, at, of, a, b, c, d, e, v, w, x, y, z];
+            let others: i64 = upsert.query_row(values, |row| row.get("others"))?;
+            if others == 0 {
+                let (first, last) = range_of(*block);
+                same.execute(params![id, first, last])?;
+            } else {
+                for uid in uids_of(*block, of.cast_unsigned()) {
+                    own.execute(params![id, uid.get(), at])?;
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// What is in that place changed for somebody.
+    pub(in crate::store) fn note_change(&self, (mailbox, uid): Place, mod_seq: ModSeq) -> Result<()> {
+        let mut update =
+            self.conn().prepare_cached("UPDATE flag_block SET mod_seq = ?3 WHERE mailbox_id = ?1 AND block = ?2")?;
+        update.execute(params![mailbox.get(), block_of(uid), mod_seq.get().cast_signed()])?;
+        Ok(())
+    }
+
+    /// The keywords of what is new in that place.
+    pub(in crate::store) fn insert_keywords(&self, (mailbox, uid): Place, flags: &Flags) -> Result<()> {
+        match flags.keywords().next() {
+            Some(_) => self.set_keywords(mailbox, (uid, uid), flags),
+            None => Ok(()),
+        }
+    }
+
+    /// The messages with UIDs from `first` to `last` have these keywords from now on, and those alone.
+    pub(in crate::store) fn set_keywords(
+        &self,
+        mailbox: MailboxId,
+        (first, last): (LocalUid, LocalUid),
+        flags: &Flags,
+    ) -> Result<()> {
+        let (keywords, range) = (flags.keywords_text(), (first.get(), last.get()));
+        if keywords.is_empty() {
+            let mut delete = self
+                .conn()
+                .prepare_cached("DELETE FROM message_keywords WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3")?;
+            delete.execute(params![mailbox.get(), range.0, range.1])?;
+        } else {
+            let mut upsert = self.conn().prepare_cached(
+                "INSERT INTO message_keywords (mailbox_id, uid, keywords)
+                 SELECT mailbox_id, uid, ?4 FROM message WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3
+                 ON CONFLICT DO UPDATE SET keywords = excluded.keywords",
+            )?;
+            upsert.execute(params![mailbox.get(), range.0, range.1, keywords])?;
+        }
+        Ok(())
+    }
+
+    /// The message, which is in no mailbox, has these flags from now on.
+    pub(in crate::store) fn set_apart(&self, message: MessageId, flags: &Flags) -> Result<()> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE message SET apart_flags = ?2, apart_keywords = ?3
+             WHERE id = ?1 AND (apart_flags <> ?2 OR apart_keywords <> ?3)",
+        )?;
+        update.execute(params![message.get(), flags.system_bits(), flags.keywords_text()])?;
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, params};
 
+use super::flag_rows::Marks;
 use super::journal::OpenFlags;
 use super::message_acts::check_keywords;
 use super::messages::flags_from_row;
@@ -14,9 +15,7 @@ use super::rights::Standing;
 use super::{Changed, Error, Origin, Result, Txn};
 use crate::journal::Op;
 use crate::merge::FlagReplicas;
-use crate::types::{
-    AccountId, Flag, Flags, Keyword, LocalUid, MailboxId, MessageId, ModSeq, Right, Rights, SystemFlag,
-};
+use crate::types::{AccountId, Flags, Keyword, LocalUid, MailboxId, MessageId, ModSeq, Right, Rights, SystemFlag};
 
 /// STORE's three forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +61,6 @@ impl FlagChange {
             Self::Replace(flags) => (flags.difference(before), before.difference(flags)),
         }
     }
-
-    /// The system flags that are the same on every message afterwards.
-    fn mask(&self, rights: Rights) -> u8 {
-        match self {
-            Self::Add(flags) | Self::Remove(flags) => rights.allowed(flags).system_bits(),
-            Self::Replace(_) => rights.allowed(&SystemFlag::ALL.into_iter().map(Flag::from).collect()).system_bits(),
-        }
-    }
 }
 
 impl Txn<'_> {
@@ -98,7 +89,17 @@ impl Txn<'_> {
         let account = target.account;
         let mut stored = Stored::default();
         let mut said: BTreeMap<Delta, Vec<MessageId>> = BTreeMap::new();
-        for message in self.eyes().flags(mailbox, uids)? {
+        let found = self.eyes().flags(mailbox, uids)?;
+        let is_user = self.origin() == Origin::LocalUser;
+        let ids = match is_user || guest.is_some() {
+            true => self.reader().ids_of(mailbox, &found.iter().map(|message| message.uid).collect())?,
+            false => Vec::new(),
+        };
+        let mut ids = ids.into_iter();
+        stored.now.reserve(found.len());
+        let (mut marks, mut worded) = (Marks::default(), Vec::new());
+        for message in found {
+            let id = ids.next();
             if unchanged_since.is_some_and(|since| message.mod_seq > since) {
                 stored.modified.push(message.uid);
                 continue;
@@ -113,18 +114,33 @@ impl Txn<'_> {
                     Some(mod_seq) => mod_seq,
                     None => *stored.taken.insert(self.next_mod_seq(mailbox)?),
                 };
-                if let Some(guest) = guest {
-                    self.set_flags_of_guest(guest, mailbox, &message, &flags, mod_seq)?;
+                match guest.zip(id) {
+                    Some((guest, id)) => self.set_flags_of_guest(guest, (id, mailbox), &message, &flags, mod_seq)?,
+                    None => {
+                        marks.add(message.uid, flags.system_bits());
+                        worded.extend((!has_keywords_of(&flags, &message.flags)).then_some(message.uid));
+                    }
                 }
             }
-            if self.origin() == Origin::LocalUser && !(delta.0.is_empty() && delta.1.is_empty()) {
-                self.record_in_replicas(message.id, &message.flags, &delta)?;
-                said.entry(delta).or_default().push(message.id);
+            if let Some(id) = id.filter(|_| is_user && !(delta.0.is_empty() && delta.1.is_empty())) {
+                self.record_in_replicas(id, &message.flags, &delta)?;
+                said.entry(delta).or_default().push(id);
             }
             stored.now.push(Changed { flags, mod_seq, ..message });
         }
-        if let Some(mod_seq) = stored.taken.filter(|_| guest.is_none()) {
-            self.set_flags_in_runs(mailbox, &stored.now, change.mask(rights), mod_seq)?;
+        if let Some(mod_seq) = stored.taken {
+            self.mark(mailbox, &marks, mod_seq)?;
+        }
+        let follows = |one: &&Changed, next: &&Changed| {
+            next.uid.get() == one.uid.get() + 1 && has_keywords_of(&next.flags, &one.flags)
+        };
+        let worded = stored.now.iter().filter(|changed| worded.binary_search(&changed.uid).is_ok());
+        for run in worded.collect::<Vec<_>>().chunk_by(follows) {
+            if let [first, ..] = run
+                && let [.., last] = run
+            {
+                self.set_keywords(mailbox, (first.uid, last.uid), &first.flags)?;
+            }
         }
         for ((add, remove), messages) in said {
             self.journal(account, &Op::Flags { messages, add, remove })?;
@@ -147,37 +163,25 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Writes the flags that messages have now, those with that mod-sequence: one statement for all in a row whose keywords are
-    /// alike, since a row alone costs as much as several at once.
-    fn set_flags_in_runs(&mut self, mailbox: MailboxId, now: &[Changed], mask: u8, mod_seq: ModSeq) -> Result<()> {
-        for run in now.chunk_by(|one, next| next.id.get() == one.id.get() + 1 && has_keywords_of(next, one)) {
-            if let [first, ..] = run
-                && let [.., last] = run
-            {
-                self.change_flags((first.id, last.id), (mask, &first.flags), mod_seq)?;
-            }
-            for changed in run.iter().filter(|changed| changed.mod_seq == mod_seq) {
-                self.note_change(Some((mailbox, changed.uid)), mod_seq)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Writes the flags that a guest gives a message: `\Seen` is not the owner's.
     fn set_flags_of_guest(
         &mut self,
         guest: AccountId,
-        mailbox: MailboxId,
+        (id, mailbox): (MessageId, MailboxId),
         message: &Changed,
         flags: &Flags,
         mod_seq: ModSeq,
     ) -> Result<()> {
         let seen = flags.has(SystemFlag::Seen);
         if seen != message.flags.has(SystemFlag::Seen) {
-            self.set_guest_seen(guest, (message.id, mailbox), seen, mod_seq)?;
+            self.set_guest_seen(guest, (id, mailbox), seen, mod_seq)?;
         }
-        self.change_flags((message.id, message.id), (!(SystemFlag::Seen as u8), flags), mod_seq)?;
-        self.note_change(Some((mailbox, message.uid)), mod_seq)
+        let others = |flags: &Flags| flags.system_bits() & !(SystemFlag::Seen as u8);
+        let place = (mailbox, message.uid);
+        if others(flags) == others(&message.flags) && has_keywords_of(flags, &message.flags) {
+            return self.note_change(place, mod_seq);
+        }
+        self.set_flags_but_seen(place, flags, mod_seq)
     }
 
     /// The two replicas of a message's flags, while anything about them is unsettled.
@@ -224,6 +228,6 @@ impl Txn<'_> {
 }
 
 /// To the letter: keywords are equal in any case, and each message keeps its own.
-fn has_keywords_of(one: &Changed, other: &Changed) -> bool {
-    one.flags.keywords().map(Keyword::as_str).eq(other.flags.keywords().map(Keyword::as_str))
+fn has_keywords_of(one: &Flags, other: &Flags) -> bool {
+    one.keywords().map(Keyword::as_str).eq(other.keywords().map(Keyword::as_str))
 }

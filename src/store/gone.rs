@@ -79,7 +79,7 @@ impl Txn<'_> {
         let restored = MessageId::new(self.conn().last_insert_rowid());
         let mut flags = gone.flags;
         flags.remove(&SystemFlag::Deleted.into());
-        self.insert_flags(restored, Some((to, uid)), &flags, mod_seq)?;
+        self.set_flags(restored, Some((to, uid)), &flags, mod_seq)?;
         self.journal(target.account, &Op::Append { message: restored, mailbox: to })?;
         Ok(Appended { uid_validity: target.uid_validity, messages: vec![(restored, LocalUid::new(uid.get()))] })
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use rusqlite::params;
 
+use super::flag_rows::Marks;
 use super::messages::With;
 use super::{Error, Mailbox, Message, Origin, Outline, Result, StoredContent, Txn};
 use crate::journal::Op;
@@ -58,29 +59,31 @@ impl Txn<'_> {
         let standing = self.eyes().admit(&target, &[Right::Insert])?;
         let mod_seq = self.next_mod_seq(mailbox)?;
         let first = self.take_uids(mailbox, messages.len())?;
-        let mut placed = Vec::with_capacity(messages.len());
+        let (mut placed, mut marks) = (Vec::with_capacity(messages.len()), Marks::default());
         for ((message, outline), uid) in messages.iter().zip(first.get()..) {
             let (flags, seen_by) = standing.kept(&message.flags);
             let message = match flags == message.flags {
                 true => Cow::Borrowed(*message),
                 false => Cow::Owned(NewMessage { flags, ..(*message).clone() }),
             };
-            let id = self.insert(&target, Some((LocalUid::new(uid), mod_seq)), &message, *outline)?;
+            let id = self.insert(&target, Some(LocalUid::new(uid)), &message, *outline)?;
+            marks.add(LocalUid::new(uid), message.flags.system_bits());
             if let Some(guest) = seen_by {
                 self.set_guest_seen(guest, (id, mailbox), true, mod_seq)?;
             }
             self.journal(target.account, &Op::Append { message: id, mailbox })?;
             placed.push((id, LocalUid::new(uid)));
         }
+        self.mark(mailbox, &marks, mod_seq)?;
         Ok(Appended { uid_validity: target.uid_validity, messages: placed })
     }
 
-    /// The row of a new message: in the mailbox, or (without a place) in none yet. With an outline its content is the header
-    /// alone.
+    /// The row of a new message: in the mailbox, where its system flags are still to be marked, or (without a UID) in none yet.
+    /// With an outline its content is the header alone.
     pub(in crate::store) fn insert(
         &mut self,
         target: &Mailbox,
-        place: Option<(LocalUid, ModSeq)>,
+        uid: Option<LocalUid>,
         message: &NewMessage,
         outline: Option<&Outline>,
     ) -> Result<MessageId> {
@@ -97,8 +100,8 @@ impl Txn<'_> {
         let now = self.now().unix_ms();
         insert.execute(params![
             target.account.get(),
-            place.map(|_| target.id.get()),
-            place.map(|(uid, _)| uid.get()),
+            uid.map(|_| target.id.get()),
+            uid.map(LocalUid::get),
             message.internal_date.unix_seconds(),
             message.internal_date.offset_minutes(),
             outline.map_or(message.content.size_bytes, |outline| outline.size_bytes).cast_signed(),
@@ -106,7 +109,7 @@ impl Txn<'_> {
             message.email_id,
             now,
             object_id(&message.content),
-            place.is_none().then_some(now),
+            uid.is_none().then_some(now),
             outlined,
         ])?;
         let id = MessageId::new(self.conn().last_insert_rowid());
@@ -116,8 +119,10 @@ impl Txn<'_> {
                 .prepare_cached("UPDATE message SET object_id = 'L' || id WHERE id = ?1")?
                 .execute([id.get()])?;
         }
-        let mod_seq = place.map_or(ModSeq::new(1), |(_, mod_seq)| mod_seq);
-        self.insert_flags(id, place.map(|(uid, _)| (target.id, uid)), &message.flags, mod_seq)?;
+        match uid {
+            Some(uid) => self.insert_keywords((target.id, uid), &message.flags)?,
+            None => self.set_apart(id, &message.flags)?,
+        }
         Ok(id)
     }
 
@@ -129,7 +134,7 @@ impl Txn<'_> {
                gone_from = NULL, gone_why = NULL, told_bytes = NULL WHERE id = ?1",
         )?;
         update.execute(params![message.get(), mailbox.get(), uid.get(), self.now().unix_ms()])?;
-        self.move_flags(message, Some((mailbox, uid)), mod_seq)
+        self.move_flags(message, (mailbox, uid), mod_seq)
     }
 
     /// Copies messages; flags and INTERNALDATE go along. UIDs without a message are passed over.
@@ -150,19 +155,22 @@ impl Txn<'_> {
              FROM message WHERE id = ?1",
         )?;
         let (mut copies, mut uids) = (Vec::with_capacity(sources.len()), Vec::with_capacity(sources.len()));
+        let mut marks = Marks::default();
         for (source, uid) in sources.iter().zip(first.get()..) {
             let now = self.now().unix_ms();
             let (flags, seen_by) = standing.kept(&source.flags);
             let flags = if mutant!(CopyWithoutFlags) { Flags::none() } else { flags };
             copy.execute(params![source.id.get(), to.get(), uid, now, target.account.get()])?;
             let (id, uid) = (MessageId::new(self.conn().last_insert_rowid()), LocalUid::new(uid));
-            self.insert_flags(id, Some((to, uid)), &flags, mod_seq)?;
+            marks.add(uid, flags.system_bits());
+            self.insert_keywords((to, uid), &flags)?;
             if let Some(guest) = seen_by {
                 self.set_guest_seen(guest, (id, to), true, mod_seq)?;
             }
             copies.push((source.id, id));
             uids.push((source.uid, uid));
         }
+        self.mark(to, &marks, mod_seq)?;
         self.journal(target.account, &Op::Copy { copies, from, to })?;
         Ok(Copied { uid_validity: target.uid_validity, uids })
     }
@@ -212,11 +220,7 @@ impl Txn<'_> {
     pub fn expunge(&mut self, mailbox: MailboxId, uids: Option<&UidSet<LocalUid>>) -> Result<Vec<LocalUid>> {
         let source = self.writable(mailbox)?;
         self.eyes().admit(&source, &[Right::Read, Right::Expunge])?;
-        let mut select = self.conn().prepare_cached(
-            "SELECT uid FROM message_flags WHERE mailbox_id = ?1 AND system_flags & 8 <> 0 ORDER BY uid",
-        )?;
-        let deleted = select.query_map([mailbox.get()], |row| row.get("uid").map(LocalUid::new))?;
-        let mut deleted = deleted.collect::<rusqlite::Result<Vec<_>>>()?;
+        let mut deleted = self.reader().deleted(mailbox)?;
         deleted.retain(|uid| uids.is_none_or(|uids| uids.contains(*uid)));
         let messages = self.reader().messages(mailbox, &deleted, With::Columns)?;
         debug_assert!(messages.iter().all(|message| message.flags.has(SystemFlag::Deleted)));
@@ -274,7 +278,6 @@ impl Txn<'_> {
                      WHERE id = ?1",
                 )?;
                 update.execute(params![message.id.get(), self.now().unix_ms(), name, why, mailbox.id.get()])?;
-                self.move_flags(message.id, None, mod_seq)?;
                 self.hand_on_popped(message.id)?;
             }
             self.vanish(mailbox.id, mod_seq, message.uid)?;
@@ -303,7 +306,7 @@ impl Txn<'_> {
             let now = self.now().unix_ms();
             update.execute(params![message.id.get(), target.id.get(), uid, now])?;
             let uid = LocalUid::new(uid);
-            self.move_flags(message.id, Some((target.id, uid)), came)?;
+            self.move_flags(message.id, (target.id, uid), came)?;
             self.vanish(from, left, message.uid)?;
             uids.push((message.uid, uid));
         }

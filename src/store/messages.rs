@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Error, Reader, Result};
+use super::{Changed, Error, Reader, Result};
 use crate::message::Summary;
 use crate::types::{
     AccountId, ContentId, Flags, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, Timestamp, UidSet,
@@ -49,52 +49,53 @@ pub struct Message {
     pub summary: Option<Arc<Summary>>,
 }
 
-/// What [`Message::from_row`] reads, and then [`OwnColumns`]: by their places, since to look names up for every row takes half the
-/// time of telling the flags of a large mailbox.
-const COLUMNS: &str = "m.id, m.account_id, m.mailbox_id, m.uid, f.keywords, m.internal_s, m.internal_offset,
-    m.size_bytes, m.content_id, m.email_id, m.saved_ms, m.object_id, m.told_bytes";
+/// What [`Message::from_row`] reads, by their places: to look names up for every row takes half the time of telling the flags of
+/// a large mailbox.
+const COLUMNS: &str =
+    "m.id, m.account_id, m.mailbox_id, m.uid, m.internal_s, m.internal_offset, m.size_bytes, m.content_id,
+    m.email_id, m.saved_ms, m.object_id, m.told_bytes";
 
 /// Where among them the UID is, and behind all of them what [`With::Summary`] adds.
 const UID: usize = 3;
-const SUMMARY: usize = 15;
-const HEADER_ID: usize = 16;
+const SUMMARY: usize = 12;
+const HEADER_ID: usize = 13;
 
-/// What is each viewer's own of `message_flags AS f`: the mod-sequence, and `\Seen` among the flags.
-pub(in crate::store) struct OwnColumns {
+/// UIDs of which the flags are read at once.
+const FLAGS_MAX: u32 = 4096;
+
+/// What is a guest's own of `message_flags AS f`: the mod-sequence, and `\Seen` among the flags.
+pub(in crate::store) struct GuestColumns {
     pub columns: &'static str,
     pub join: String,
 }
 
-impl OwnColumns {
-    pub fn of(guest: Option<AccountId>) -> Self {
-        match guest {
-            None => Self { columns: "f.mod_seq, f.system_flags", join: String::new() },
-            Some(guest) => Self {
-                columns: "max(f.mod_seq, coalesce(g.mod_seq, 0)) AS mod_seq,
-                    (f.system_flags & ~1) | coalesce(g.seen, 0) AS system_flags",
-                join: format!("LEFT JOIN guest_seen AS g ON g.message_id = f.message_id AND g.account_id = {guest}"),
-            },
+impl GuestColumns {
+    pub fn of(guest: AccountId) -> Self {
+        Self {
+            columns: "max(f.mod_seq, coalesce(g.mod_seq, 0)) AS mod_seq,
+                (f.system_flags & ~1) | coalesce(g.seen, 0) AS system_flags",
+            join: format!("LEFT JOIN guest_seen AS g ON g.message_id = f.message_id AND g.account_id = {guest}"),
         }
     }
 }
 
 impl Message {
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn from_row(row: &Row<'_>, flags: Changed) -> rusqlite::Result<Self> {
         Ok(Self {
             id: MessageId::new(row.get(0)?),
             account: AccountId::new(row.get(1)?),
             mailbox: MailboxId::new(row.get(2)?),
-            uid: LocalUid::new(row.get(UID)?),
-            mod_seq: ModSeq::new(row.get::<_, i64>(13)?.unsigned_abs()),
-            flags: Flags::from_columns(row.get(14)?, row.get_ref(4)?.as_str()?),
-            internal_date: InternalDate::new(row.get(5)?, row.get(6)?),
-            size_bytes: row.get::<_, i64>(7)?.unsigned_abs(),
-            told_bytes: row.get::<_, Option<i64>>(12)?.map(i64::unsigned_abs),
-            content: row.get::<_, Option<i64>>(8)?.map(ContentId::new),
+            uid: flags.uid,
+            mod_seq: flags.mod_seq,
+            flags: flags.flags,
+            internal_date: InternalDate::new(row.get(4)?, row.get(5)?),
+            size_bytes: row.get::<_, i64>(6)?.unsigned_abs(),
+            told_bytes: row.get::<_, Option<i64>>(11)?.map(i64::unsigned_abs),
+            content: row.get::<_, Option<i64>>(7)?.map(ContentId::new),
             header: None,
-            email_id: row.get(9)?,
-            object_id: row.get(11)?,
-            saved: Timestamp::from_unix_ms(row.get(10)?),
+            email_id: row.get(8)?,
+            object_id: row.get(10)?,
+            saved: Timestamp::from_unix_ms(row.get(9)?),
             summary: None,
         })
     }
@@ -150,6 +151,23 @@ impl Reader<'_> {
         Ok(found)
     }
 
+    /// The messages with these UIDs, all of which exist, by their UIDs.
+    pub(in crate::store) fn ids_of(&self, mailbox: MailboxId, uids: &UidSet<LocalUid>) -> Result<Vec<MessageId>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT uid, id FROM message WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid",
+        )?;
+        let mut ids = Vec::new();
+        for (first, last) in wide_ranges(uids) {
+            let mut rows = select.query(params![mailbox.get(), first, last])?;
+            while let Some(row) = rows.next()? {
+                if uids.contains(LocalUid::new(row.get(0)?)) {
+                    ids.push(MessageId::new(row.get(1)?));
+                }
+            }
+        }
+        Ok(ids)
+    }
+
     /// The UIDs of messages that came into the mailbox before that moment, ascending, at most `max`.
     pub fn kept_since_before(&self, mailbox: MailboxId, before: Timestamp, max: usize) -> Result<Vec<LocalUid>> {
         let mut select = self
@@ -175,19 +193,26 @@ impl Reader<'_> {
                 "LEFT JOIN content AS c ON c.id = m.content_id LEFT JOIN outline AS o ON o.id = m.outline_id",
             ),
         };
-        let own = OwnColumns::of(self.guest_who_reads(mailbox)?);
+        let guest = self.guest_who_reads(mailbox)?;
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT {COLUMNS}, {}, {summary} FROM message AS m JOIN message_flags AS f ON f.message_id = m.id {join} {}
-             WHERE m.mailbox_id = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid",
-            own.columns, own.join
+            "SELECT {COLUMNS}, {summary} FROM message AS m {join}
+             WHERE m.mailbox_id = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid"
         ))?;
+        let (mut flags, mut known_to) = (Vec::new().into_iter(), 0);
         for (first, last) in wide_ranges(uids) {
             let mut rows = select.query(params![mailbox.get(), first, last])?;
             while let Some(row) = rows.next()? {
-                if !uids.contains(LocalUid::new(row.get(UID)?)) {
+                let uid = LocalUid::new(row.get(UID)?);
+                if !uids.contains(uid) {
                     continue;
                 }
-                let mut message = Message::from_row(row)?;
+                if uid.get() > known_to {
+                    known_to = uid.get().saturating_add(FLAGS_MAX - 1);
+                    let next = uids.intersection(&UidSet::range(uid, LocalUid::new(known_to)));
+                    flags = self.flags_among(mailbox, &next, ModSeq::new(0), guest)?.into_iter();
+                }
+                let unmarked = || Error::Damaged(format!("no flags of UID {uid} in mailbox {mailbox}"));
+                let mut message = Message::from_row(row, flags.find(|flags| flags.uid == uid).ok_or_else(unmarked)?)?;
                 message.header = row.get::<_, Option<i64>>(HEADER_ID)?.map(ContentId::new);
                 message.summary = row
                     .get_ref(SUMMARY)?
@@ -204,10 +229,11 @@ impl Reader<'_> {
     /// The message, if it is in a mailbox.
     pub fn message(&self, message: MessageId) -> Result<Option<Message>> {
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT {COLUMNS}, f.mod_seq, f.system_flags FROM message AS m JOIN message_flags AS f ON f.message_id = m.id
+            "SELECT {COLUMNS}, f.mod_seq, f.system_flags, f.keywords
+             FROM message AS m JOIN message_flags AS f ON f.message_id = m.id
              WHERE m.id = ?1 AND m.mailbox_id IS NOT NULL"
         ))?;
-        Ok(select.query_row([message.get()], Message::from_row).optional()?)
+        Ok(select.query_row([message.get()], |row| Message::from_row(row, Changed::from_row(row)?)).optional()?)
     }
 
     /// The summary of a content.
@@ -220,10 +246,15 @@ impl Reader<'_> {
 
 /// The set's ranges, those with small gaps between them joined.
 pub(super) fn wide_ranges(uids: &UidSet<LocalUid>) -> Vec<(u32, u32)> {
+    joined_ranges(uids, GAP_MAX)
+}
+
+/// The set's ranges, those joined between which no more than `gap_max` UIDs are.
+pub(super) fn joined_ranges(uids: &UidSet<LocalUid>, gap_max: u32) -> Vec<(u32, u32)> {
     let mut wide: Vec<(u32, u32)> = Vec::new();
     for (first, last) in uids.ranges() {
         match wide.last_mut() {
-            Some(before) if first - before.1 <= GAP_MAX => before.1 = *last,
+            Some(before) if first - before.1 <= gap_max => before.1 = *last,
             _ => wide.push((*first, *last)),
         }
     }

@@ -34,6 +34,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0021_in_doubt.sql"),
     include_str!("migrations/0022_packs.sql"),
     include_str!("migrations/0023_flags.sql"),
+    include_str!("migrations/0024_flag_bits.sql"),
 ];
 
 /// The search index's.

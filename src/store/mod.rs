@@ -24,6 +24,7 @@ mod contents;
 mod discard;
 mod fate;
 mod files;
+mod flag_blocks;
 mod flag_rows;
 mod flags;
 mod former;

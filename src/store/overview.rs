@@ -78,9 +78,7 @@ impl Reader<'_> {
     fn mailbox_counts(&self, account: AccountId) -> Result<Vec<MailboxCounts>> {
         let mut select = self.conn().prepare_cached(
             "SELECT b.id, b.name, b.uid_validity, coalesce(p.pending, 0) AS pending,
-               (SELECT count(*) FROM message AS m WHERE m.mailbox_id = b.id) AS messages,
-               (SELECT count(*) FROM message_flags AS f
-                WHERE f.mailbox_id = b.id AND f.system_flags & 1 = 0) AS unseen
+               (SELECT count(*) FROM message AS m WHERE m.mailbox_id = b.id) AS messages
              FROM mailbox AS b LEFT JOIN (
                SELECT m.mailbox_id, count(DISTINCT jm.message_id) AS pending
                FROM journal AS j JOIN journal_message AS jm ON jm.entry_id = j.id JOIN message AS m ON m.id = jm.message_id
@@ -93,12 +91,16 @@ impl Reader<'_> {
                 id: MailboxId::new(row.get("id")?),
                 name: row.get("name")?,
                 messages: row.get("messages")?,
-                unseen: row.get("unseen")?,
+                unseen: 0,
                 uid_validity: UidValidity::new(row.get("uid_validity")?),
                 pending: row.get("pending")?,
             })
         })?;
-        Ok(counts.collect::<rusqlite::Result<_>>()?)
+        let mut counts = counts.collect::<rusqlite::Result<Vec<_>>>()?;
+        for of in &mut counts {
+            of.unseen = self.count_unseen(of.id)?;
+        }
+        Ok(counts)
     }
 
     fn count_by_state(&self, table: &'static str, account: AccountId, state: &str) -> Result<u32> {

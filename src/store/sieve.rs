@@ -1,13 +1,16 @@
 //! Which messages have what flags, decided by SQLite alone: a search for unseen mail reads no message that is seen, and of
 //! those it finds only the UIDs.
 
-use rusqlite::params_from_iter;
-use rusqlite::types::Value;
+use std::collections::BTreeMap;
 
-use super::messages::{OwnColumns, wide_ranges};
+use rusqlite::types::Value;
+use rusqlite::{params, params_from_iter};
+
+use super::flag_blocks::{Bits, Which, bit_of, bits_among, block_of, uids_of};
+use super::messages::{GuestColumns, wide_ranges};
 use super::{Reader, Result};
 use crate::message::search::Query;
-use crate::types::{Flag, Flags, LocalUid, MailboxId, UidSet};
+use crate::types::{AccountId, Flag, Flags, LocalUid, MailboxId, SystemFlag, UidSet};
 
 /// Keys of a search that are asked in SQL at most: SQLite takes an expression of some depth and no more.
 const KEYS_MAX: usize = 50;
@@ -44,6 +47,16 @@ impl Sieve {
         }
         (!keys.is_empty()).then(|| (Self { keys }, (!rest.is_empty()).then_some(Query::And(rest))))
     }
+
+    /// The blocks in which some message may be such.
+    fn which(&self) -> Which {
+        let asks = |flag: SystemFlag, is_set| self.keys.contains(&Key { flag: flag.into(), is_set });
+        match (asks(SystemFlag::Deleted, true), asks(SystemFlag::Seen, false)) {
+            (true, _) => Which::Deleted,
+            (false, true) => Which::Unseen,
+            (false, false) => Which::All,
+        }
+    }
 }
 
 impl Key {
@@ -59,7 +72,7 @@ impl Key {
         }
     }
 
-    /// It in SQL, as the indexes have it. A keyword is one of several in a text: those that hold it are in the parameter.
+    /// It in SQL. A keyword is one of several in a text: those that hold it are in the parameter.
     fn condition(&self, parameter: usize) -> String {
         match (&self.flag, self.is_set) {
             (Flag::System(flag), true) => format!("system_flags & {} <> 0", *flag as u8),
@@ -83,24 +96,80 @@ impl Key {
 impl Reader<'_> {
     /// Those messages whose UIDs are in the set and whose flags are such, ascending.
     pub fn sifted(&self, mailbox: MailboxId, uids: &UidSet<LocalUid>, sieve: &Sieve) -> Result<Vec<LocalUid>> {
-        let place = "f.mailbox_id = ?1 AND f.uid BETWEEN ?2 AND ?3";
         let guest = self.guest_who_reads(mailbox)?;
-        let own = OwnColumns::of(guest);
-        let flags = match guest {
-            None => format!("message_flags AS f WHERE {place} AND"),
-            Some(_) => {
-                let columns = format!("f.uid, f.keywords, {}", own.columns);
-                format!("(SELECT {columns} FROM message_flags AS f {} WHERE {place}) WHERE", own.join)
-            }
-        };
         let asks_keywords = sieve.keys.iter().any(|key| matches!(key.flag, Flag::Keyword(_)));
         let texts = if asks_keywords { self.keyword_texts(mailbox)? } else { Vec::new() };
+        match guest {
+            None => self.sifted_by_blocks(mailbox, uids, sieve, &texts),
+            Some(guest) => self.sifted_for(guest, mailbox, uids, sieve, &texts),
+        }
+    }
+
+    fn sifted_by_blocks(
+        &self,
+        mailbox: MailboxId,
+        uids: &UidSet<LocalUid>,
+        sieve: &Sieve,
+        texts: &[(String, Flags)],
+    ) -> Result<Vec<LocalUid>> {
+        let (Some((first, _)), Some((_, last))) = (uids.ranges().first(), uids.ranges().last()) else {
+            return Ok(Vec::new());
+        };
+        let mut worded = Vec::new();
+        for key in &sieve.keys {
+            worded.push(key.parameter(texts).map(|texts| self.worded(mailbox, &texts)).transpose()?);
+        }
+        let mut found = Vec::new();
+        for block in self.blocks(mailbox, (*first, *last), sieve.which())? {
+            let mut left = block.present & bits_among(block.number, uids);
+            for (key, worded) in sieve.keys.iter().zip(&worded) {
+                let set = match (&key.flag, worded) {
+                    (Flag::System(flag), _) => block.having(*flag),
+                    (Flag::Keyword(_), worded) => {
+                        worded.as_ref().and_then(|worded| worded.get(&block.number)).copied().unwrap_or(0)
+                    }
+                };
+                left &= if key.is_set { set } else { !set };
+            }
+            found.extend(uids_of(block.number, left));
+        }
+        Ok(found)
+    }
+
+    /// The messages whose keywords are one of those texts, by their blocks.
+    fn worded(&self, mailbox: MailboxId, texts: &Value) -> Result<BTreeMap<u32, Bits>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT uid FROM message_keywords WHERE mailbox_id = ?1 AND keywords IN (SELECT value FROM json_each(?2))",
+        )?;
+        let mut worded = BTreeMap::new();
+        for uid in select.query_map(params![mailbox.get(), texts], |row| row.get("uid").map(LocalUid::new))? {
+            let uid = uid?;
+            *worded.entry(block_of(uid)).or_insert(0) |= bit_of(uid);
+        }
+        Ok(worded)
+    }
+
+    fn sifted_for(
+        &self,
+        guest: AccountId,
+        mailbox: MailboxId,
+        uids: &UidSet<LocalUid>,
+        sieve: &Sieve,
+        texts: &[(String, Flags)],
+    ) -> Result<Vec<LocalUid>> {
+        let own = GuestColumns::of(guest);
         let (mut conditions, mut holding) = (Vec::new(), Vec::new());
         for key in &sieve.keys {
-            holding.extend(key.parameter(&texts));
+            holding.extend(key.parameter(texts));
             conditions.push(key.condition(PLACE_PARAMETERS + holding.len()));
         }
-        let sql = format!("SELECT uid FROM {flags} {} ORDER BY uid", conditions.join(" AND "));
+        let sql = format!(
+            "SELECT uid FROM (SELECT f.uid, f.keywords, {} FROM message_flags AS f {}
+               WHERE f.mailbox_id = ?1 AND f.uid BETWEEN ?2 AND ?3) WHERE {} ORDER BY uid",
+            own.columns,
+            own.join,
+            conditions.join(" AND ")
+        );
         let mut select = self.conn().prepare_cached(&sql)?;
         let mut found = Vec::new();
         for (first, last) in wide_ranges(uids) {
@@ -111,18 +180,6 @@ impl Reader<'_> {
             }
         }
         Ok(found)
-    }
-
-    /// The keywords that messages of a mailbox have, in each combination that there is.
-    pub(in crate::store) fn keyword_texts(&self, mailbox: MailboxId) -> Result<Vec<(String, Flags)>> {
-        let mut select = self
-            .conn()
-            .prepare_cached("SELECT DISTINCT keywords FROM message_flags WHERE mailbox_id = ?1 AND keywords <> ''")?;
-        let texts = select.query_map([mailbox.get()], |row| {
-            let text: String = row.get("keywords")?;
-            Ok((text.clone(), Flags::from_columns(0, &text)))
-        })?;
-        Ok(texts.collect::<rusqlite::Result<_>>()?)
     }
 }
 

@@ -21,14 +21,12 @@ pub struct Txn<'c> {
     origin: Origin,
     now: Timestamp,
     touched: BTreeSet<AccountId>,
-    /// The block of UIDs, and its mod-sequence, that was last noted ([`super::flag_rows`]).
-    pub(in crate::store) noted_last: Option<(MailboxId, u32, ModSeq)>,
     actor: Option<Viewer>,
 }
 
 impl<'c> Txn<'c> {
     pub(super) const fn new(conn: &'c Connection, contents: &'c Contents, origin: Origin, now: Timestamp) -> Self {
-        Self { conn, contents, origin, now, touched: BTreeSet::new(), noted_last: None, actor: None }
+        Self { conn, contents, origin, now, touched: BTreeSet::new(), actor: None }
     }
 
     /// From here on only what this user may do is done; the rest is refused.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
-use super::messages::{OwnColumns, wide_ranges};
+use super::flag_blocks::{Which, bits_among, uids_of};
+use super::messages::{GuestColumns, flags_from_row, joined_ranges, wide_ranges};
 use super::rights::Standing;
 use super::uid_lists::key_of;
 use super::{Error, Mailbox, Reader, Result, Txn};
-use crate::types::{AccountId, Flags, LocalUid, MailboxId, MessageId, ModSeq, Right, Rights, UidSet, UidValidity};
+use crate::types::{AccountId, Flags, LocalUid, MailboxId, ModSeq, Right, Rights, UidSet, UidValidity};
 
 /// STATUS (RFC 3501 section 6.3.10, RFC 8438, RFC 7162).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,37 +60,39 @@ pub struct Changes {
 /// A message with its flags now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
-    pub id: MessageId,
     pub uid: LocalUid,
     pub flags: Flags,
     pub mod_seq: ModSeq,
 }
 
-/// What [`Changed::from_row`] reads, and then [`OwnColumns`], by their places.
-const FLAGS: &str = "f.message_id, f.uid, f.keywords";
+/// UIDs between two that are wanted whose flags are read along: to look a place up takes as long as some blocks do.
+const GAP_MAX_UIDS: u32 = 1024;
 
 impl Reader<'_> {
     /// Opens a mailbox. A session that claims the recent messages follows with [`Txn::claim_recent`] where
     /// `recent_from < uid_next`.
     pub fn open(&self, mailbox: MailboxId) -> Result<Opened> {
         let (mailbox, Standing { rights, guest }) = self.open_mailbox(mailbox)?;
-        let id = [mailbox.id.get()];
         let uids = self.uids_of(&mailbox)?;
-        let unseen = match guest {
-            None => "system_flags & 1 = 0".to_owned(),
-            Some(guest) => format!(
-                "NOT EXISTS (SELECT 1 FROM guest_seen AS g
-                   WHERE g.message_id = f.message_id AND g.account_id = {guest} AND g.seen)"
-            ),
+        let first_unseen = match guest {
+            None => self.first_unseen(mailbox.id)?,
+            Some(guest) => self.first_unseen_by(guest, mailbox.id)?,
         };
-        let first = format!("SELECT min(uid) AS uid FROM message_flags AS f WHERE mailbox_id = ?1 AND {unseen}");
-        let mut select = self.conn().prepare_cached(&first)?;
-        let first_unseen = select.query_row(id, |row| row.get::<_, Option<u32>>("uid"))?.map(LocalUid::new);
         let mut keywords = Flags::none();
         for (_, some) in self.keyword_texts(mailbox.id)? {
             keywords = keywords.union(&some);
         }
         Ok(Opened { mailbox, uids, first_unseen, keywords, rights })
+    }
+
+    /// The first message that a guest has not seen.
+    fn first_unseen_by(&self, guest: AccountId, mailbox: MailboxId) -> Result<Option<LocalUid>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT min(m.uid) AS uid FROM message AS m WHERE m.mailbox_id = ?1 AND NOT EXISTS (SELECT 1 FROM guest_seen AS g
+               WHERE g.message_id = m.id AND g.account_id = ?2 AND g.seen)",
+        )?;
+        let first: Option<u32> = select.query_row([mailbox.get(), guest.get()], |row| row.get("uid"))?;
+        Ok(first.map(LocalUid::new))
     }
 
     /// Every message of a mailbox.
@@ -111,12 +114,11 @@ impl Reader<'_> {
         let (mailbox, Standing { guest, .. }) = self.open_mailbox(mailbox)?;
         let mut select = self.conn().prepare_cached(
             "SELECT count(*) AS messages,
-               (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND uid >= ?2) AS recent,
-               (SELECT count(*) FROM message_flags WHERE mailbox_id = ?1 AND system_flags & 1 = 0) AS unseen,
-               (SELECT count(*) FROM message_flags WHERE mailbox_id = ?1 AND system_flags & 8 <> 0) AS deleted
+               (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND uid >= ?2) AS recent
              FROM message WHERE mailbox_id = ?1",
         )?;
         let seen = guest.map(|guest| self.seen_by_guest(mailbox.id, guest)).transpose()?;
+        let (unseen, deleted) = (self.count_unseen(mailbox.id)?, self.count_deleted(mailbox.id)?);
         Ok(select.query_row(params![mailbox.id.get(), mailbox.recent_from.get()], |row| {
             let messages: u32 = row.get("messages")?;
             Ok(Status {
@@ -124,9 +126,9 @@ impl Reader<'_> {
                 recent: row.get("recent")?,
                 unseen: match seen {
                     Some(seen) => messages.saturating_sub(seen),
-                    None => row.get("unseen")?,
+                    None => unseen,
                 },
-                deleted: row.get("deleted")?,
+                deleted,
                 uid_next: mailbox.uid_next,
                 uid_validity: mailbox.uid_validity,
                 highest_mod_seq: mailbox.highest_mod_seq,
@@ -138,8 +140,9 @@ impl Reader<'_> {
     pub fn sizes(&self, mailbox: MailboxId) -> Result<Sizes> {
         let mut select = self.conn().prepare_cached(
             "SELECT total(coalesce(told_bytes, size_bytes)) AS size,
-               (SELECT total(coalesce(told_bytes, size_bytes)) FROM message_flags AS f CROSS JOIN message AS m ON m.id = f.message_id
-                WHERE f.mailbox_id = ?1 AND f.system_flags & 8 <> 0) AS deleted_size
+               (SELECT total(coalesce(m.told_bytes, m.size_bytes)) FROM flag_block AS b
+                  CROSS JOIN message AS m ON m.mailbox_id = b.mailbox_id AND m.uid BETWEEN b.block * 64 AND b.block * 64 + 63
+                WHERE b.mailbox_id = ?1 AND b.deleted <> 0 AND b.deleted >> (m.uid & 63) & 1) AS deleted_size
              FROM message WHERE mailbox_id = ?1",
         )?;
         Ok(select.query_row([mailbox.get()], |row| {
@@ -175,26 +178,61 @@ impl Reader<'_> {
     }
 
     /// The flags of those messages that changed after `since`.
-    fn flags_among(
+    pub(in crate::store) fn flags_among(
         &self,
         mailbox: MailboxId,
         uids: &UidSet<LocalUid>,
         since: ModSeq,
         guest: Option<AccountId>,
     ) -> Result<Vec<Changed>> {
-        let own = OwnColumns::of(guest);
-        let mut select = self.conn().prepare_cached(&format!(
-            "SELECT {FLAGS}, {} FROM message_flags AS f {}
-             WHERE f.mailbox_id = ?1 AND f.uid BETWEEN ?2 AND ?3 ORDER BY f.uid",
-            own.columns, own.join
-        ))?;
         let mut found = Vec::new();
-        for (first, last) in wide_ranges(uids) {
-            for row in select.query_map(params![mailbox.get(), first, last], Changed::from_row)? {
-                found.extend(Some(row?).filter(|row| row.mod_seq > since && uids.contains(row.uid)));
+        let is_meant = |changed: &Changed| changed.mod_seq > since && uids.contains(changed.uid);
+        match guest {
+            None => self.each_owners_flags(mailbox, uids, |changed| {
+                found.extend(Some(changed).filter(|changed| changed.mod_seq > since));
+            })?,
+            Some(guest) => {
+                for range in wide_ranges(uids) {
+                    found.extend(self.guests_flags(guest, mailbox, range)?.into_iter().filter(is_meant));
+                }
             }
         }
         Ok(found)
+    }
+
+    /// Shows `visit` the flags of each of those messages as their owner sees them, ascending.
+    fn each_owners_flags(
+        &self,
+        mailbox: MailboxId,
+        uids: &UidSet<LocalUid>,
+        mut visit: impl FnMut(Changed),
+    ) -> Result<()> {
+        for range in joined_ranges(uids, GAP_MAX_UIDS) {
+            let mut own = self.own_mod_seqs(mailbox, range)?.into_iter().peekable();
+            let mut words = self.keywords_at(mailbox, range)?.into_iter().peekable();
+            for block in self.blocks(mailbox, range, Which::All)? {
+                for uid in uids_of(block.number, block.present & bits_among(block.number, uids)) {
+                    while own.next_if(|(of, _)| *of < uid).is_some() {}
+                    while words.next_if(|(of, _)| *of < uid).is_some() {}
+                    let mod_seq = own.next_if(|(of, _)| *of == uid).map_or(block.base_mod_seq, |(_, own)| own);
+                    let keywords = words.next_if(|(of, _)| *of == uid).map(|(_, text)| text).unwrap_or_default();
+                    visit(Changed { uid, flags: Flags::from_columns(block.system_bits(uid), &keywords), mod_seq });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same as a guest sees them.
+    fn guests_flags(&self, guest: AccountId, mailbox: MailboxId, (first, last): (u32, u32)) -> Result<Vec<Changed>> {
+        let own = GuestColumns::of(guest);
+        let mut select = self.conn().prepare_cached(&format!(
+            "SELECT f.uid, f.keywords, {} FROM message_flags AS f {}
+             WHERE f.mailbox_id = ?1 AND f.uid BETWEEN ?2 AND ?3 ORDER BY f.uid",
+            own.columns, own.join
+        ))?;
+        let flags = select.query_map(params![mailbox.get(), first, last], Changed::from_row)?;
+        Ok(flags.collect::<rusqlite::Result<_>>()?)
     }
 
     fn seen_by_guest(&self, mailbox: MailboxId, guest: AccountId) -> Result<u32> {
@@ -235,12 +273,12 @@ impl Txn<'_> {
 }
 
 impl Changed {
-    fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+    /// From the columns of `message_flags`, or a guest's.
+    pub(in crate::store) fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            id: MessageId::new(row.get(0)?),
-            uid: LocalUid::new(row.get(1)?),
-            flags: Flags::from_columns(row.get(4)?, row.get_ref(2)?.as_str()?),
-            mod_seq: ModSeq::new(row.get::<_, i64>(3)?.unsigned_abs()),
+            uid: LocalUid::new(row.get("uid")?),
+            flags: flags_from_row(row)?,
+            mod_seq: ModSeq::new(row.get::<_, i64>("mod_seq")?.unsigned_abs()),
         })
     }
 }

@@ -160,7 +160,11 @@ impl Flags {
     /// Rebuilds what [`Self::system_bits`] and [`Self::keywords_text`] gave; unknown bits and words are dropped.
     pub fn from_columns(system_bits: u8, keywords_text: &str) -> Self {
         let known = SystemFlag::ALL.into_iter().fold(0, |bits, flag| bits | flag as u8);
-        Self { system: system_bits & known, keywords: keywords_text.split(' ').filter_map(Keyword::new).collect() }
+        let keywords = match keywords_text.is_empty() {
+            true => BTreeSet::new(),
+            false => keywords_text.split(' ').filter_map(Keyword::new).collect(),
+        };
+        Self { system: system_bits & known, keywords }
     }
 
     /// The system flags as bits, see [`SystemFlag`].
@@ -234,15 +238,22 @@ impl Flags {
 
     /// The flags of `self` that are not in `other`.
     pub fn difference(&self, other: &Self) -> Self {
-        Self {
-            system: self.system & !other.system,
-            keywords: self.keywords.difference(&other.keywords).cloned().collect(),
-        }
+        // Few messages have keywords, and many are looked at.
+        let keywords = match self.keywords.is_empty() {
+            true => BTreeSet::new(),
+            false => self.keywords.difference(&other.keywords).cloned().collect(),
+        };
+        Self { system: self.system & !other.system, keywords }
     }
 
     /// The flags of either.
     pub fn union(&self, other: &Self) -> Self {
-        Self { system: self.system | other.system, keywords: self.keywords.union(&other.keywords).cloned().collect() }
+        let keywords = match (self.keywords.is_empty(), other.keywords.is_empty()) {
+            (_, true) => self.keywords.clone(),
+            (true, false) => other.keywords.clone(),
+            (false, false) => self.keywords.union(&other.keywords).cloned().collect(),
+        };
+        Self { system: self.system | other.system, keywords }
     }
 }
 
