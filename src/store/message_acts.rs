@@ -75,10 +75,12 @@ impl Txn<'_> {
             placed.push((id, LocalUid::new(uid)));
         }
         self.mark(mailbox, &marks, mod_seq)?;
+        let sizes = messages.iter().map(|(message, outline)| size_bytes(message, *outline));
+        self.count_in(target.account, placed.len(), sizes.sum())?;
         Ok(Appended { uid_validity: target.uid_validity, messages: placed })
     }
 
-    /// The row of a new message: in the mailbox, where its system flags are still to be marked, or (without a UID) in none yet.
+    /// The row of a new message: in the mailbox, where its system flags are still to be marked and it is to be counted, or (without a UID) in none yet.
     /// With an outline its content is the header alone.
     pub(in crate::store) fn insert(
         &mut self,
@@ -104,7 +106,7 @@ impl Txn<'_> {
             uid.map(LocalUid::get),
             message.internal_date.unix_seconds(),
             message.internal_date.offset_minutes(),
-            outline.map_or(message.content.size_bytes, |outline| outline.size_bytes).cast_signed(),
+            size_bytes(message, outline).cast_signed(),
             content,
             message.email_id,
             now,
@@ -171,6 +173,7 @@ impl Txn<'_> {
             uids.push((source.uid, uid));
         }
         self.mark(to, &marks, mod_seq)?;
+        self.count_in(target.account, sources.len(), sources.iter().map(|source| source.size_bytes).sum())?;
         self.journal(target.account, &Op::Copy { copies, from, to })?;
         Ok(Copied { uid_validity: target.uid_validity, uids })
     }
@@ -340,6 +343,11 @@ impl Txn<'_> {
             (true, false) => Ok(mailbox),
         }
     }
+}
+
+/// RFC822.SIZE of a new message.
+fn size_bytes(message: &NewMessage, outline: Option<&Outline>) -> u64 {
+    outline.map_or(message.content.size_bytes, |outline| outline.size_bytes)
 }
 
 pub(in crate::store) fn check_keywords(flags: &Flags) -> Result<()> {

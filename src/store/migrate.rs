@@ -35,6 +35,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0022_packs.sql"),
     include_str!("migrations/0023_flags.sql"),
     include_str!("migrations/0024_flag_bits.sql"),
+    include_str!("migrations/0025_counted_together.sql"),
 ];
 
 /// The search index's.

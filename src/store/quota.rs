@@ -53,6 +53,15 @@ impl Txn<'_> {
         Ok(())
     }
 
+    /// So many messages came into the account's mailboxes, of so many bytes. What goes the database counts itself.
+    pub(in crate::store) fn count_in(&self, account: AccountId, messages: usize, bytes: u64) -> Result<()> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE account SET used_bytes = used_bytes + ?2, used_messages = used_messages + ?3 WHERE id = ?1",
+        )?;
+        update.execute(params![account.get(), bytes.cast_signed(), messages as i64])?;
+        Ok(())
+    }
+
     /// Fails where the mailbox's owner now holds more than they may: what this transaction added goes with it. Whoever adds
     /// messages at a person's wish asks this behind the act.
     pub fn refuse_full(&self, mailbox: MailboxId) -> Result<()> {

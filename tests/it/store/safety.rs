@@ -94,7 +94,7 @@ fn a_file_that_is_no_database_is_named_and_not_touched() {
 
 #[test]
 fn a_store_of_every_earlier_version_opens() {
-    const HOT: [&str; 23] = [
+    const HOT: [&str; 24] = [
         include_str!("../../../src/store/migrations/0001_first.sql"),
         include_str!("../../../src/store/migrations/0002_outbox.sql"),
         include_str!("../../../src/store/migrations/0003_object_id.sql"),
@@ -118,6 +118,7 @@ fn a_store_of_every_earlier_version_opens() {
         include_str!("../../../src/store/migrations/0021_in_doubt.sql"),
         include_str!("../../../src/store/migrations/0022_packs.sql"),
         include_str!("../../../src/store/migrations/0023_flags.sql"),
+        include_str!("../../../src/store/migrations/0024_flag_bits.sql"),
     ];
     const CONTENT: &str = include_str!("../../../src/store/migrations/content_0001_first.sql");
     const LAST_WITH_SUCH_ROWS: usize = 22;
