@@ -618,9 +618,8 @@ impl World {
         }
         // Under its new UID it cannot be told from a copy that was to be made of it; and the original of one that is moved by
         // copying is another message.
-        let has_in_flight = self.has_in_flight(account);
-        let in_doubt = has_in_flight && !self.tells_copies();
-        let may_be_both = has_in_flight && !self.server.capabilities.has(Capability::Move);
+        let in_doubt = self.has_in_flight(account);
+        let may_be_both = in_doubt && !self.server.capabilities.has(Capability::Move);
         for number in numbers {
             if let Some(entry) = self.ledger.entry(number) {
                 entry.is_contested = true;
