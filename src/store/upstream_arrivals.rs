@@ -69,6 +69,22 @@ impl Reader<'_> {
         Ok(ids.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// The mailboxes upstream of messages that came in this round, and before another that is like them came elsewhere: that may
+    /// be one of them, moved on behind our back.
+    pub fn mailboxes_of_late_twins(&self, account: AccountId) -> Result<Vec<MailboxId>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT DISTINCT r.mailbox_id FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
+             JOIN message AS twin ON twin.content_id = m.content_id AND twin.account_id = m.account_id AND twin.id < m.id
+             JOIN remote_arrival AS fresh ON fresh.message_id = twin.id
+             JOIN remote_message AS r ON r.message_id = twin.id
+             JOIN remote_message AS its ON its.message_id = m.id
+             WHERE m.account_id = ?1 AND r.mailbox_id <> its.mailbox_id
+             ORDER BY r.mailbox_id",
+        )?;
+        let ids = select.query_map([account.get()], |row| row.get("mailbox_id").map(MailboxId::new))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// The greatest UID upstream of the messages of a mailbox; `None`: no message has one (any more).
     pub fn last_bound(&self, mailbox: MailboxId) -> Result<Option<RemoteUid>> {
         let mut select = self

@@ -129,10 +129,16 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     /// Arrivals that still wait are copies, or messages that were moved after the mailbox that they left was covered:
-    /// that mailbox tells.
+    /// that mailbox tells. So are those that are like another that came in this round; but where mailboxes are labels, that is
+    /// how mail comes.
     async fn look_again(&mut self) -> Result<Vec<Vanishing>> {
         let (mut vanishing, mut shut) = (Vec::new(), BTreeMap::new());
-        for mailbox in self.read(|reader| reader.mailboxes_of_twins(self.account))? {
+        let (account, labels) = (self.account, self.remote.facts().labels);
+        let left: BTreeSet<MailboxId> = self.read(|reader| {
+            let late = if labels { Vec::new() } else { reader.mailboxes_of_late_twins(account)? };
+            Ok(reader.mailboxes_of_twins(account)?.into_iter().chain(late).collect())
+        })?;
+        for mailbox in left {
             if let Some(known) = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox)) {
                 let name = RemoteName(known.remote_name);
                 vanishing.extend(self.cover(mailbox, &name).await?);

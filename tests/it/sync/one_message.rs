@@ -99,6 +99,44 @@ fn a_message_moved_upstream_in_the_midst_of_a_pull_is_still_one() {
     }
 }
 
+/// Found by the simulator, seed 438544: what the user did to it where it had come went with it, or was done beside it.
+#[test]
+fn a_message_that_comes_and_is_moved_on_in_the_midst_of_one_pull_is_one_whatever_the_user_does_to_it() {
+    for traits in Traits::all() {
+        for (is_first, (what, act)) in [true, false].into_iter().flat_map(|is_first| ACTS.map(|act| (is_first, act))) {
+            for call in 1.. {
+                let world = World::new(traits.clone());
+                ["B", "D"].into_iter().for_each(|name| world.server.create(name));
+                if !is_first {
+                    world.settle();
+                }
+                let uid = world.server.deliver("INBOX", "m", "");
+                world.server.deliver("B", "other", "");
+                let calls = world.server.state().calls;
+                world.server.state().meanwhile = Some((calls + call, "INBOX", uid, "B"));
+                world.sync().expect("a sync");
+                if world.server.state().meanwhile.take().is_some() {
+                    break;
+                }
+                let shown = if world.uids("INBOX", "m").is_empty() { "B" } else { "INBOX" };
+                act(&world, shown);
+                world.settle();
+                let what = format!("{what} in {shown}, moved before call {call}");
+                assert_eq!(world.here(), world.there(), "{what}");
+                let there = world.there();
+                match what.split_once(' ') {
+                    Some(("flagged", _)) => assert!(there.contains("m(\\Flagged)"), "{what}: {there}"),
+                    Some(("expunged", _)) if shown == "B" => {
+                        assert_eq!(there.matches('m').count(), 0, "{what}: {there}")
+                    }
+                    _ => assert_eq!(there.matches('m').count(), 1, "{what}: {there}"),
+                }
+                world.assert_sound();
+            }
+        }
+    }
+}
+
 /// Found by the simulator, seed 3115: a mailbox that is deleted here was not looked into before what vanished was made anew.
 #[test]
 fn a_message_moved_at_both_ends_is_one_wherever_the_other_end_put_it() {
