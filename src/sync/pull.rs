@@ -68,7 +68,12 @@ impl<R: Remote> Pass<'_, R> {
         }
         self.account_for_all(vanishing)?;
         for _ in 0..LOOKS_MAX {
-            let vanished = self.look_again().await?;
+            let left = self.left_lately()?;
+            if left.is_empty() {
+                return self.close_round();
+            }
+            let arrived = self.count_fresh_arrivals()?;
+            let vanished = self.look_again(left).await?;
             if !vanished.is_empty() {
                 self.catch_up().await?;
                 self.settle_doubts(&vanished).await?;
@@ -76,7 +81,8 @@ impl<R: Remote> Pass<'_, R> {
             if self.is_half_seen {
                 break;
             }
-            if vanished.is_empty() {
+            // What came while it was looked may be what left a mailbox that was looked at before.
+            if vanished.is_empty() && self.count_fresh_arrivals()? == arrived {
                 return self.close_round();
             }
             self.account_for_all(vanished)?;
@@ -87,10 +93,14 @@ impl<R: Remote> Pass<'_, R> {
 
     fn close_round(&self) -> Result<()> {
         let account = self.account;
-        if self.read(|reader| reader.count_fresh_arrivals(account))? > 0 {
+        if self.count_fresh_arrivals()? > 0 {
             self.write(move |txn| txn.close_round(account))?;
         }
         Ok(())
+    }
+
+    fn count_fresh_arrivals(&self) -> Result<usize> {
+        self.read(|reader| reader.count_fresh_arrivals(self.account))
     }
 
     fn account_for_all(&mut self, mut vanishing: Vec<Vanishing>) -> Result<()> {
@@ -131,13 +141,16 @@ impl<R: Remote> Pass<'_, R> {
     /// Arrivals that still wait are copies, or messages that were moved after the mailbox that they left was covered:
     /// that mailbox tells. So are those that are like another that came in this round; but where mailboxes are labels, that is
     /// how mail comes.
-    async fn look_again(&mut self) -> Result<Vec<Vanishing>> {
-        let (mut vanishing, mut shut) = (Vec::new(), BTreeMap::new());
+    fn left_lately(&self) -> Result<BTreeSet<MailboxId>> {
         let (account, labels) = (self.account, self.remote.facts().labels);
-        let left: BTreeSet<MailboxId> = self.read(|reader| {
+        self.read(|reader| {
             let late = if labels { Vec::new() } else { reader.mailboxes_of_late_twins(account)? };
             Ok(reader.mailboxes_of_twins(account)?.into_iter().chain(late).collect())
-        })?;
+        })
+    }
+
+    async fn look_again(&mut self, left: BTreeSet<MailboxId>) -> Result<Vec<Vanishing>> {
+        let (mut vanishing, mut shut) = (Vec::new(), BTreeMap::new());
         for mailbox in left {
             if let Some(known) = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox)) {
                 let name = RemoteName(known.remote_name);
