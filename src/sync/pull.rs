@@ -138,9 +138,8 @@ impl<R: Remote> Pass<'_, R> {
         Ok(())
     }
 
-    /// Arrivals that still wait are copies, or messages that were moved after the mailbox that they left was covered:
-    /// that mailbox tells. So are those that are like another that came in this round; but where mailboxes are labels, that is
-    /// how mail comes.
+    /// The mailboxes that messages may have left since they were covered. Arrivals that still wait are copies, or such messages;
+    /// and so are those that are like another that came in this round, but where mailboxes are labels, that is how mail comes.
     fn left_lately(&self) -> Result<BTreeSet<MailboxId>> {
         let (account, labels) = (self.account, self.remote.facts().labels);
         self.read(|reader| {
@@ -149,6 +148,7 @@ impl<R: Remote> Pass<'_, R> {
         })
     }
 
+    /// Covers those once more: they tell.
     async fn look_again(&mut self, left: BTreeSet<MailboxId>) -> Result<Vec<Vanishing>> {
         let (mut vanishing, mut shut) = (Vec::new(), BTreeMap::new());
         for mailbox in left {
