@@ -158,9 +158,10 @@ impl Reader<'_> {
 
     /// When the first of the parked entries is to be tried again by itself.
     pub fn next_retry(&self, account: AccountId) -> Result<Option<Timestamp>> {
-        let mut select = self
-            .conn()
-            .prepare_cached("SELECT min(retry_ms) AS next FROM journal WHERE account_id = ?1 AND state = 'parked'")?;
+        // The second condition is what the index has.
+        let mut select = self.conn().prepare_cached(
+            "SELECT min(retry_ms) AS next FROM journal WHERE account_id = ?1 AND state = 'parked' AND state <> 'pending'",
+        )?;
         let next: Option<i64> = select.query_row([account.get()], |row| row.get("next"))?;
         Ok(next.map(Timestamp::from_unix_ms))
     }
@@ -219,7 +220,7 @@ impl Txn<'_> {
     pub fn retry_due(&mut self, account: AccountId) -> Result<()> {
         let mut update = self.conn().prepare_cached(
             "UPDATE journal SET state = 'pending', why = NULL, retry_ms = NULL, attempts = attempts + 1
-             WHERE account_id = ?1 AND state = 'parked' AND retry_ms <= ?2",
+             WHERE account_id = ?1 AND state = 'parked' AND state <> 'pending' AND retry_ms <= ?2",
         )?;
         update.execute(params![account.get(), self.now().unix_ms()])?;
         self.touch(account);

@@ -24,14 +24,28 @@ impl Matching {
         Self { mailboxes, unmatched: unmatched.map(|known| (known.mailbox, known)).collect() }
     }
 
-    /// Mailboxes that have upstream one of the names that an open RENAME gives them: its answer was lost.
+    /// Mailboxes that have upstream one of the names that an open RENAME gives them: its answer was lost. Several may have been
+    /// to get one name, one after the other: the one of that UIDVALIDITY has it first.
     pub(super) fn renamed_by_us(&self, listed: &[ListedMailbox], entries: &[Entry]) -> Vec<(MailboxId, usize)> {
-        let find = |known: &RemoteMailbox| {
-            let names = names_given(known.mailbox, known.name.as_ref(), entries);
-            let mut free = listed.iter().enumerate().filter(|(at, _)| !self.is_linked(*at));
-            free.find(|(_, listed)| names.contains(&listed.name)).map(|(at, _)| (known.mailbox, at))
-        };
-        self.unmatched.values().filter_map(find).collect()
+        let named: Vec<(&RemoteMailbox, Vec<MailboxName>)> = self
+            .unmatched
+            .values()
+            .map(|known| (known, names_given(known.mailbox, known.name.as_ref(), entries)))
+            .collect();
+        let mut pairs: Vec<(MailboxId, usize)> = Vec::new();
+        for is_certain in [true, false] {
+            for (known, names) in &named {
+                let is_it = |at: &usize| {
+                    names.contains(&listed[*at].name)
+                        && !self.is_linked(*at)
+                        && !pairs.iter().any(|(mailbox, taken)| *mailbox == known.mailbox || taken == at)
+                        && (!is_certain || listed[*at].uid_validity == known.cursor.uid_validity)
+                };
+                let found = (0..listed.len()).find(is_it);
+                pairs.extend(found.map(|at| (known.mailbox, at)));
+            }
+        }
+        pairs
     }
 
     /// Mailboxes missing under their name while exactly one new name has the same UIDVALIDITY, and may hold as much.
@@ -117,7 +131,8 @@ pub(super) fn is_named_by_entries(id: MailboxId, name: &MailboxName, entries: &[
 mod tests {
     use super::*;
     use crate::journal::State;
-    use crate::types::{AccountId, EntryId, Timestamp};
+    use crate::store::Cursor;
+    use crate::types::{AccountId, EntryId, Flags, Timestamp, UidValidity};
 
     fn name(text: &str) -> MailboxName {
         MailboxName::parse(text).expect("a name")
@@ -159,5 +174,33 @@ mod tests {
         ]);
         assert_eq!(names_given(id, Some(&name("Mine/a")), &open), [name("Mine/a"), name("B/a")]);
         assert_eq!(names_given(id, Some(&name("Other")), &open), []);
+    }
+    #[test]
+    fn of_two_mailboxes_that_were_to_get_a_name_one_has_it_and_that_of_its_uidvalidity_first() {
+        let open = entries(vec![rename(1, "A", "X"), rename(1, "X", "Y"), rename(2, "B", "X")]);
+        let known = |id: i64, remote_name: &str, here: &str, uid_validity: u32| RemoteMailbox {
+            mailbox: MailboxId::new(id),
+            remote_name: remote_name.to_owned(),
+            name: Some(name(here)),
+            selectable: true,
+            cursor: Cursor::start(Some(UidValidity::new(uid_validity))),
+            permanent_flags: Flags::none(),
+            any_keyword: false,
+        };
+        for (uid_validity, expected) in [(7, 1), (8, 2), (9, 1)] {
+            let listed = [ListedMailbox {
+                remote_name: "X".to_owned(),
+                name: name("X"),
+                special_use: None,
+                selectable: true,
+                subscribed: true,
+                uid_validity: Some(UidValidity::new(uid_validity)),
+                uid_next: None,
+                is_wanted: true,
+                rights: None,
+            }];
+            let matching = Matching::new(vec![known(1, "A", "Y", 7), known(2, "B", "X", 8)], &listed);
+            assert_eq!(matching.renamed_by_us(&listed, &open), [(MailboxId::new(expected), 0)], "{uid_validity}");
+        }
     }
 }
