@@ -30,7 +30,7 @@ pub fn catenate<A: Account>(
     };
     let found = account.messages(mailbox, &[wanted.uid], With::Summary)?;
     let message = found.first().ok_or_else(|| bad("No such message"))?;
-    match for_each_chunk(account, message, &wanted.section, write)? {
+    match for_each_chunk(account, message, &wanted, write)? {
         Some(()) => Ok(()),
         None => Err(bad("No such part, or it is not available offline")),
     }

@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::backend::{Account, Error, Message};
 use super::reply::{Context, Refusal};
 use crate::imap::syntax::fetch::{Content, ContentName};
+use crate::imap::syntax::url::MessageUrl;
 use crate::message::outline::{Wanted, wanted};
 use crate::message::section::{part_at, resolve, select_fields};
 use crate::message::transfer::Transfer;
@@ -156,14 +157,13 @@ pub fn begin_content<A: Account>(
     }
     if let SectionText::HeaderFields { not, names } = &content.section.text {
         let fields = select_fields(&read_all(account, id, range)?, names, *not);
-        let wanted = partial(content, 0..fields.len() as u64);
-        let wanted = usize::try_from(wanted.start).unwrap_or(0)..usize::try_from(wanted.end).unwrap_or(0);
+        let wanted = piece(&fields, content.partial);
         content.write_name(text);
         text.extend_from_slice(format!(" {{{}}}\r\n", wanted.len()).as_bytes());
-        text.extend_from_slice(&fields[wanted]);
+        text.extend_from_slice(wanted);
         return Ok(None);
     }
-    let range = partial(content, range);
+    let range = partial(content.partial, range);
     let length = range.end - range.start;
     let streaming = Streaming::begin(account, id, range, Transfer::Identity, 0..length)?;
     content.write_name(text);
@@ -183,7 +183,7 @@ fn begin_binary<A: Account>(
 ) -> Result<Streaming, ContentError> {
     let transfer = transfer_of(summary, &content.section.part)?;
     let measure = measure(account, id, encoded.clone(), transfer.clone())?;
-    let wanted = partial(content, 0..measure.size_bytes);
+    let wanted = partial(content.partial, 0..measure.size_bytes);
     let length = wanted.end - wanted.start;
     let streaming = Streaming::begin(account, id, encoded, transfer, wanted)?;
     content.write_name(text);
@@ -241,25 +241,33 @@ fn measure<A: Account>(
 }
 
 /// The part of `range` that `<origin.length>` names; empty where it begins behind the end (RFC 3501 section 6.4.5).
-fn partial(content: &Content, range: Range<u64>) -> Range<u64> {
-    let Some((origin, length)) = content.partial else { return range };
+fn partial(wanted: Option<(u32, u32)>, range: Range<u64>) -> Range<u64> {
+    let Some((origin, length)) = wanted else { return range };
     let start = range.start.saturating_add(u64::from(origin)).min(range.end);
     start..start.saturating_add(u64::from(length)).min(range.end)
 }
 
-/// Hands the bytes of a section to `write`; `None` where the message has no such section, or its bytes are not here.
+/// The same of bytes that are here.
+fn piece(bytes: &[u8], wanted: Option<(u32, u32)>) -> &[u8] {
+    let range = partial(wanted, 0..bytes.len() as u64);
+    &bytes[usize::try_from(range.start).unwrap_or(0)..usize::try_from(range.end).unwrap_or(0)]
+}
+
+/// Hands the bytes that the URL names to `write`; `None` where the message has no such section, or its bytes are not here.
 pub fn for_each_chunk<A: Account>(
     account: &mut A,
     message: &Message,
-    section: &Section,
+    url: &MessageUrl,
     mut write: impl FnMut(&[u8]) -> Result<(), Refusal>,
 ) -> Result<Option<()>, Refusal> {
     let (Some(id), Some(summary)) = (message.content, message.summary.as_deref()) else { return Ok(None) };
-    let Some(mut range) = resolve(summary, section) else { return Ok(None) };
-    if let SectionText::HeaderFields { not, names } = &section.text {
+    let Some(range) = resolve(summary, &url.section) else { return Ok(None) };
+    if let SectionText::HeaderFields { not, names } = &url.section.text {
         let Ok(header) = read_all(account, id, range) else { return Ok(None) };
-        return write(&select_fields(&header, names, *not)).map(Some);
+        let fields = select_fields(&header, names, *not);
+        return write(piece(&fields, url.partial)).map(Some);
     }
+    let mut range = partial(url.partial, range);
     while !range.is_empty() {
         let Ok(chunk) = read_chunk(account, id, &range) else { return Ok(None) };
         range.start += chunk.len() as u64;

@@ -1,4 +1,4 @@
-//! URLs that name a message of this session, or a part of one (RFC 2192 section 9, in the relative forms of RFC 4469
+//! URLs that name a message of this session, or a part of one (RFC 5092 section 11, in the relative forms of RFC 4469
 //! section 3): `/Drafts;UIDVALIDITY=385759045/;UID=20/;SECTION=1.MIME`, or `;UID=20/;SECTION=1.MIME` of the selected mailbox.
 
 use super::parser::Parser;
@@ -13,15 +13,21 @@ pub struct MessageUrl {
     pub uid_validity: Option<UidValidity>,
     pub uid: LocalUid,
     pub section: Section,
+    /// Of that, where it begins and how long it is at most.
+    pub partial: Option<(u32, u32)>,
 }
 
 impl MessageUrl {
-    /// `["/" enc-mailbox [";UIDVALIDITY=" nz-number] "/"] ";UID=" nz-number ["/;SECTION=" enc-section]`, names in any case;
-    /// `None` for every other URL.
+    /// `["/" enc-mailbox [";UIDVALIDITY=" nz-number] "/"] ";UID=" nz-number ["/;SECTION=" enc-section]
+    /// ["/;PARTIAL=" partial-range]`, names in any case; `None` for every other URL.
     pub fn parse(text: &str) -> Option<Self> {
         let (mailbox, rest) = match text.strip_prefix('/') {
             Some(rest) => split_at(rest, "/;UID=").map(|(mailbox, rest)| (Some(mailbox), rest))?,
             None => split_at(text, ";UID=").filter(|(before, _)| before.is_empty()).map(|(_, rest)| (None, rest))?,
+        };
+        let (rest, partial) = match split_at(rest, "/;PARTIAL=") {
+            Some((rest, range)) => (rest, Some(partial_range(range)?)),
+            None => (rest, None),
         };
         let (uid, section) = match split_at(rest, "/;SECTION=") {
             Some((uid, section)) => (uid, section_spec(&decoded(section)?)?),
@@ -35,7 +41,7 @@ impl MessageUrl {
             Some(mailbox) => Some(MailboxName::parse(&String::from_utf8(decoded(mailbox)?).ok()?).ok()?),
             None => None,
         };
-        Some(Self { mailbox, uid_validity, uid: LocalUid::new(nz_number(uid)?), section })
+        Some(Self { mailbox, uid_validity, uid: LocalUid::new(nz_number(uid)?), section, partial })
     }
 }
 
@@ -50,13 +56,21 @@ fn nz_number(text: &str) -> Option<u32> {
     parser.nz_number().ok().filter(|_| parser.end().is_ok())
 }
 
+/// `number ["." nz-number]`: without a length it goes to the end, and no message is so long that the greatest length ended it.
+fn partial_range(text: &str) -> Option<(u32, u32)> {
+    let mut parser = Parser::new(text.as_bytes());
+    let origin = parser.number().ok()?;
+    let length = if parser.skip(b'.') { parser.nz_number().ok()? } else { u32::MAX };
+    parser.end().is_ok().then_some((origin, length))
+}
+
 fn section_spec(text: &[u8]) -> Option<Section> {
     let bracketed = [b"[", text, b"]"].concat();
     let mut parser = Parser::new(&bracketed);
     parser.section().ok().filter(|_| parser.end().is_ok())
 }
 
-/// `%xx` stands for a byte (RFC 2192 section 9, encode).
+/// `%xx` stands for a byte (RFC 5092 section 11, pct-encoded).
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -93,6 +107,9 @@ mod tests {
         assert_eq!(url("/a/;UID=1/;section=1.5.9").section.part, [1, 5, 9]);
         let fields = url("/a/;UID=1/;section=HEADER.FIELDS%20(From%20To)");
         assert!(matches!(fields.section.text, SectionText::HeaderFields { not: false, .. }));
+        assert_eq!((whole.partial, url("/a/;UID=1/;partial=0.1024").partial), (None, Some((0, 1024))));
+        let piece = url(";UID=1/;SECTION=TEXT/;PARTIAL=7");
+        assert_eq!((piece.section.text, piece.partial), (SectionText::Text, Some((7, u32::MAX))));
     }
 
     #[test]
@@ -110,6 +127,9 @@ mod tests {
             "/INBOX;UIDVALIDITY=x/;UID=1",
             "/INBOX/;UID=1/;section=NONSENSE",
             "/INBOX/;UID=1/;section=1]x[2",
+            "/INBOX/;UID=1/;PARTIAL=",
+            "/INBOX/;UID=1/;PARTIAL=1.0",
+            "/INBOX/;UID=1/;PARTIAL=0.1/;SECTION=1",
             "/a%/;UID=1",
             "/a%zz/;UID=1",
             "/%00/;UID=1",
