@@ -11,7 +11,6 @@ use chrono::NaiveDate;
 
 use super::fold::folded;
 use super::header::fields;
-use super::text::header_value;
 use super::{Body, Part, Summary, searched};
 use crate::types::{ByteSource, Flag, Flags, InternalDate, LocalUid, ModSeq, Timestamp, UidSet};
 
@@ -244,9 +243,8 @@ impl Search<'_, '_> {
             (None, Some(bytes)) => searched::header(&summary.root, *bytes)?,
             (None, None) => return Ok(false),
         };
-        let is_found = fields(&header).any(|field| {
-            field.is(name) && (value.is_empty() || folded(&header_value(&field.unfolded())).contains(value))
-        });
+        let is_found = fields(&header)
+            .any(|field| field.is(name) && (value.is_empty() || searched::value(&field).contains(value)));
         self.header = Some(header);
         Ok(is_found)
     }
@@ -310,7 +308,11 @@ mod tests {
     );
 
     fn matches(query: &Query) -> bool {
-        let summary = Scanner::scan(MESSAGE.as_bytes());
+        found_in(MESSAGE.as_bytes(), query)
+    }
+
+    fn found_in(message: &[u8], query: &Query) -> bool {
+        let summary = Scanner::scan(message);
         let mut flags = Flags::none();
         flags.insert(Flag::System(SystemFlag::Seen));
         let mut candidate = Candidate {
@@ -322,7 +324,7 @@ mod tests {
             size_bytes: 1000,
             email_id: "M1",
             summary: Some(&summary),
-            bytes: Some(&mut MESSAGE.as_bytes().to_vec()),
+            bytes: Some(&mut message.to_vec()),
             indexed: UNINDEXED,
         };
         query.matches(&mut candidate).expect("memory can be read")
@@ -395,24 +397,35 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_found_as_envelope_has_it_and_as_it_is_written() {
+        let message = concat!(
+            "From: \"a \\\"b\\\" c\" <\"first..last\" (at) @ (a) example . org>\r\n",
+            "To: friends: \"x\"@one.example, y (=?utf-8?Q?gr=C3=BCn?=)@two.example;\r\n",
+            "Subject: \"z\"@three.example\r\n",
+            "\r\n",
+        );
+        for (name, value, expected) in [
+            ("From", "first..last@EXAMPLE.org", true),
+            ("From", "a \"b\" c", true),
+            ("From", "last\" (at) @ (a)", true),
+            ("From", "c <first", false),
+            ("To", "x@one.example", true),
+            ("To", "y@two.example", true),
+            ("To", "friends: \"x", true),
+            ("To", "x@one.example, y", false),
+            ("Subject", "z@three.example", false),
+        ] {
+            let is_found = found_in(message.as_bytes(), &header(name, value));
+            assert_eq!(is_found, expected, "{value} in {name}");
+            assert!(!is_found || found_in(message.as_bytes(), &Query::Text(value.into())), "{value}");
+        }
+    }
+
+    #[test]
     fn a_multipart_without_parts_is_searched_as_it_stands() {
         let message = b"Content-Type: multipart/mixed; boundary=b\r\n\r\nNever divided\r\n";
-        let summary = Scanner::scan(message);
-        let part = &summary.root;
-        assert!(matches!(&part.body, Body::Multipart(parts) if parts.is_empty()));
-        let mut candidate = Candidate {
-            uid: LocalUid::new(1),
-            flags: &Flags::none(),
-            mod_seq: ModSeq::new(1),
-            internal_date: InternalDate::new(0, 0),
-            saved: Timestamp::from_unix_ms(0),
-            size_bytes: message.len() as u64,
-            email_id: "M1",
-            summary: Some(&summary),
-            bytes: Some(&mut message.to_vec()),
-            indexed: UNINDEXED,
-        };
-        assert!(Query::Body("never DIVIDED".into()).matches(&mut candidate).expect("memory can be read"));
+        assert!(matches!(&Scanner::scan(message).root.body, Body::Multipart(parts) if parts.is_empty()));
+        assert!(found_in(message, &Query::Body("never DIVIDED".into())));
     }
 
     #[test]

@@ -1,20 +1,29 @@
-//! What of a message is searched: every header field of every part as one line, and the text of every text part as a
-//! reader sees it. Whoever searches a message and whoever makes an index of it are told the same by [`read`].
+//! What of a message is searched: every header field of every part as one line, its addresses also as ENVELOPE has them, and
+//! the text of every text part as a reader sees it. Whoever searches a message and whoever makes an index of it are told the same by [`read`].
 
 use std::io;
 use std::ops::ControlFlow;
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 
+use super::address::parse_list;
 use super::fold::folded;
 use super::header::{Field, fields};
 use super::text::{Decoder, header_value, window};
 use super::visible::Visible;
-use super::{Body, Part, Summary};
+use super::{Address, Body, Part, Summary};
 use crate::types::ByteSource;
+use crate::types::limits::ENVELOPE_ADDRESSES_MAX;
 
 /// Divides the pieces of [`Texts`]: a noncharacter, which a text worth searching for does not hold.
 pub const DIVIDER: char = '\u{10FFFF}';
+
+/// The fields whose addresses ENVELOPE tells (RFC 3501 section 7.4.2).
+const ADDRESS_FIELDS: [&str; 6] = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
+
+/// So far from the address before one is looked for as it is written. Without an end to that, a long list would be read as
+/// many times as it has addresses; what is missed is told twice.
+const NEAR_BYTES: usize = 1024;
 
 /// What is told of a message, in its order, [`folded`].
 pub(super) enum Piece<'a> {
@@ -62,7 +71,30 @@ pub(super) fn read(
 
 /// A field as it is searched.
 fn line(field: &Field<'_>) -> String {
-    folded(&format!("{}: {}", String::from_utf8_lossy(field.name), header_value(&field.unfolded())))
+    folded(&String::from_utf8_lossy(field.name)) + ": " + &value(field)
+}
+
+/// What is searched of a field's value, [`folded`]: how it is written, and behind that what its addresses say otherwise in
+/// "the envelope structure's FROM field" (RFC 3501 section 6.4.4), where no quotes and comments are. [`DIVIDER`]s stand between.
+pub(super) fn value(field: &Field<'_>) -> String {
+    let unfolded = field.unfolded();
+    let mut value = folded(&header_value(&unfolded));
+    if !ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
+        return value;
+    }
+    let (written, mut at) = (value.len(), 0);
+    for Address { name, mailbox, host, .. } in parse_list(&unfolded, &mut { ENVELOPE_ADDRESSES_MAX }) {
+        let at_host = host.filter(|host| !host.is_empty()).map(|host| [b"@", host.as_slice()].concat());
+        let address = [mailbox.unwrap_or_default(), at_host.unwrap_or_default()].concat();
+        let near = at..written.min(at + NEAR_BYTES);
+        for said in [name.unwrap_or_default(), address].map(|said| folded(&header_value(&said))) {
+            match memmem::find(&value.as_bytes()[near.clone()], said.as_bytes()) {
+                Some(place) => at = at.max(near.start + place + said.len()),
+                None => value.extend([DIVIDER.to_string(), said]),
+            }
+        }
+    }
+    value
 }
 
 /// At most [`crate::types::limits::HEADER_MAX_BYTES`], by the way the scanner ends a header.

@@ -39,7 +39,8 @@ pub(super) const HOT: &[&str] = &[
 ];
 
 /// The search index's.
-pub(super) const SEARCH: &[&str] = &[include_str!("migrations/search_0001_first.sql")];
+pub(super) const SEARCH: &[&str] =
+    &[include_str!("migrations/search_0001_first.sql"), include_str!("migrations/search_0002_addresses.sql")];
 
 /// The former content database's ([`super::former`]).
 pub(super) const CONTENT: &[&str] = &[include_str!("migrations/content_0001_first.sql")];

@@ -99,7 +99,7 @@ fn quoted_printable(text: &str) -> Vec<u8> {
 fn message() -> impl Strategy<Value = Vec<u8>> {
     (words(5), prop::collection::vec(part(), 0..4), any::<bool>()).prop_map(|(subject, parts, nested)| {
         let subject = subject.replace(['\r', '\n'], "");
-        let mut message = format!("Subject: {subject}\r\n").into_bytes();
+        let mut message = format!("Subject: {subject}\r\nFrom: \"{subject}\" ({subject}) <a (b)@c.d>\r\n").into_bytes();
         match parts.as_slice() {
             [] => message.extend(b"\r\n"),
             [part] if nested => {
@@ -120,11 +120,12 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
 
 fn query() -> impl Strategy<Value = Query> {
     let text = prop_oneof![3 => prop::sample::select(WORDS).prop_map(str::to_owned), 2 => words(3), 1 => ".{0,3}"];
-    let leaf = (0..5, text).prop_map(|(kind, text)| match kind {
+    let leaf = (0..6, text).prop_map(|(kind, text)| match kind {
         0 => Query::Body(text),
         1 => Query::Text(text),
         2 => Query::Header { name: "Subject".to_owned(), value: text },
         3 => Query::Text(format!("{text}:")),
+        4 => Query::Header { name: "From".to_owned(), value: text },
         _ => Query::Larger(300),
     });
     leaf.prop_recursive(3, 8, 3, |inner| {
@@ -183,6 +184,25 @@ fn what_the_index_cannot_hold_is_read() {
     let mut account = account(&face);
     assert_eq!(found(&face, &mut account, &Query::Body("NEEDLE".to_owned())), [1, 2]);
     assert_eq!(found(&face, &mut account, &Query::Not(Box::new(Query::Text("large".to_owned())))), [2]);
+}
+
+#[test]
+fn an_index_of_before_addresses_were_told_apart_is_made_anew() {
+    let mut face = Face::new(Origin::Authority);
+    face.give(b"From: \"one\"@far.example\r\n\r\nneedle\r\n", "");
+    index(&face);
+    face.reopen_after(|folder| {
+        let index = rusqlite::Connection::open(folder.join("search.db")).expect("an index");
+        let former: &[u8] = b"FROM: \"ONE\"@FAR.EXAMPLE\xf4\x8f\xbf\xbf";
+        index.execute("UPDATE header_text SET text = ?1", [former]).expect("a row");
+        index.pragma_update(None, "user_version", 1).expect("a version");
+    });
+    index(&face);
+    let mut account = account(&face);
+    let from = Query::Header { name: "From".to_owned(), value: "one@far.example".to_owned() };
+    assert_eq!(found(&face, &mut account, &from), [1]);
+    assert_eq!(found(&face, &mut account, &Query::Body("needle".to_owned())), [1]);
+    assert_eq!(found(&face, &mut account, &Query::Body("hay".to_owned())), [] as [u32; 0]);
 }
 
 /// What becomes of a file.
