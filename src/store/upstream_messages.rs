@@ -98,6 +98,16 @@ fn uid_from(column: i64) -> Option<RemoteUid> {
 }
 
 impl Reader<'_> {
+    /// Is a copy of the message, of which only the header is here, still to be made upstream?
+    pub fn is_to_be_copied(&self, message: MessageId) -> Result<bool> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM message AS m JOIN message AS copy ON copy.outline_id = m.outline_id
+               WHERE m.id = ?1 AND copy.id <> m.id AND copy.mailbox_id IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = copy.id)) AS found",
+        )?;
+        Ok(select.query_row([message.get()], |row| row.get("found"))?)
+    }
+
     /// The messages that upstream has in the mailbox, by their UIDs there; those without first.
     pub fn bound(&self, mailbox: MailboxId) -> Result<Vec<Bound>> {
         let mut select = self.conn().prepare_cached(

@@ -163,6 +163,9 @@ impl<R: Remote> Pass<'_, R> {
                 if self.holds_what_is_elsewhere(mailbox)? {
                     return self.park_folder(entry, "messages in it are still to be moved out of it".to_owned());
                 }
+                if self.holds_what_is_needed(mailbox)? {
+                    return self.park_folder(entry, "messages in it are still to be copied out of it".to_owned());
+                }
             }
             Entered::NameOnly => {}
             Entered::Gone => return self.deleted(entry, mailbox, Some(remote_name)),
@@ -182,10 +185,9 @@ impl<R: Remote> Pass<'_, R> {
     pub(super) async fn holds_unknown(&mut self, known: &RemoteMailbox, selected: &Selected) -> Result<bool> {
         self.cursor_for(known, selected).await?;
         let upstream = self.remote.uids().await?;
-        let (bound, skipped) =
-            self.read(|reader| Ok((reader.bound(known.mailbox)?, reader.skipped(known.mailbox)?)))?;
-        let (ours, is_skipped) = (bound_uids(&bound), |uid| skipped.iter().any(|(skipped, _)| *skipped == uid));
-        Ok(upstream.iter().any(|uid: RemoteUid| !ours.contains(uid) && !is_skipped(uid)))
+        // What the server names and does not give was never here either.
+        let ours = bound_uids(&self.read(|reader| reader.bound(known.mailbox))?);
+        Ok(upstream.iter().any(|uid: RemoteUid| !ours.contains(uid)))
     }
 
     /// The mailbox is upstream no more; `was` is its name there, if it was there. One whose deletion the user took back
@@ -253,6 +255,19 @@ impl<R: Remote> Pass<'_, R> {
             for bound in reader.bound(mailbox)?.iter().filter(|bound| bound.is_here) {
                 let facts = reader.message_facts(bound.message)?;
                 if facts.is_some_and(|facts| facts.place.is_some_and(|place| place != mailbox)) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    /// Does upstream have messages in it of which the bytes are not here, and of which copies are still to be made?
+    fn holds_what_is_needed(&self, mailbox: MailboxId) -> Result<bool> {
+        self.read(|reader| {
+            for bound in reader.bound(mailbox)? {
+                let facts = reader.message_facts(bound.message)?;
+                if facts.is_some_and(|facts| facts.content.is_none()) && reader.is_to_be_copied(bound.message)? {
                     return Ok(true);
                 }
             }

@@ -25,6 +25,8 @@ pub struct Facts {
     pub is_awaited: bool,
     /// Nobody could see whether it was sent, or where it is: nothing is done with it before that is seen.
     pub is_in_doubt: bool,
+    /// Its bytes are not here, and a copy of it is still to be made upstream: it can be made of nothing else.
+    pub is_needed: bool,
 }
 
 /// Where upstream has a message.
@@ -191,6 +193,7 @@ impl<'a> Planner<'a> {
         };
         match (&facts.upstream, net.place) {
             _ if facts.is_in_doubt => {}
+            (Some(_), Place::Gone) if facts.is_needed => {}
             (Some(upstream), Place::Gone) => {
                 self.push(Key::On(upstream.mailbox, Act::Expunge), net, Some(upstream), net.entries());
             }

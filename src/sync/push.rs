@@ -289,8 +289,10 @@ fn view(reader: &Reader<'_>, nets: &[Net], labels: bool) -> store::Result<View> 
         let is_awaited = about.iter().any(|entry| !matches!(entry.op, Op::Flags { .. }));
         let is_in_doubt =
             is_missing || about.iter().any(|entry| matches!(entry.state, State::Parked { doubt: Some(_), .. }));
-        view.messages
-            .insert(message, Facts { place: facts.place, flags: facts.flags, upstream, twin, is_awaited, is_in_doubt });
+        let is_needed = facts.content.is_none() && reader.is_to_be_copied(message)?;
+        let facts =
+            Facts { place: facts.place, flags: facts.flags, upstream, twin, is_awaited, is_in_doubt, is_needed };
+        view.messages.insert(message, facts);
     }
     Ok(view)
 }

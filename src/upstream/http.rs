@@ -91,17 +91,38 @@ fn written(host: &str, port: u16, request: Request<'_>) -> String {
 
 /// The answer in `bytes`, once it is complete; `ended`: nothing comes any more.
 fn parse(bytes: &[u8], ended: bool) -> Result<Option<Response>, &'static str> {
+    let mut rest = bytes;
+    while bytes.len() - rest.len() <= limits::HTTP_HEAD_MAX_BYTES {
+        match parse_one(rest, ended)? {
+            Answer::Interim { after } => rest = after,
+            Answer::Incomplete => return Ok(None),
+            Answer::Final(response) => return Ok(Some(response)),
+        }
+    }
+    Err("its interim answers never end")
+}
+
+enum Answer<'a> {
+    /// One that the final answer follows (RFC 9110 section 15.2).
+    Interim {
+        after: &'a [u8],
+    },
+    Incomplete,
+    Final(Response),
+}
+
+fn parse_one(bytes: &[u8], ended: bool) -> Result<Answer<'_>, &'static str> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return match bytes.len() > limits::HTTP_HEAD_MAX_BYTES {
             true => Err("its header never ends"),
             false if ended => Err("it ends within its header"),
-            false => Ok(None),
+            false => Ok(Answer::Incomplete),
         };
     };
     let (head, rest) = (std::str::from_utf8(&bytes[..end]).map_err(|_| "its header is no text")?, &bytes[end + 4..]);
     let status = status(head).ok_or("its first line")?;
     if (100..200).contains(&status) {
-        return parse(rest, ended);
+        return Ok(Answer::Interim { after: rest });
     }
     if rest.len() > limits::HTTP_BODY_MAX_BYTES {
         return Err("it is too long");
@@ -120,9 +141,9 @@ fn parse(bytes: &[u8], ended: bool) -> Result<Option<Response>, &'static str> {
         (None, None) => ended.then(|| rest.to_vec()),
     };
     match body {
-        Some(body) => Ok(Some(Response { status, media_type, body })),
+        Some(body) => Ok(Answer::Final(Response { status, media_type, body })),
         None if ended => Err("it is not complete"),
-        None => Ok(None),
+        None => Ok(Answer::Incomplete),
     }
 }
 
@@ -194,6 +215,7 @@ mod tests {
             (format!("{typed}Transfer-Encoding: chunked\r\n\r\n2\r\nhi!!"), false, Err("the end of a chunk")),
             (format!("{typed}Transfer-Encoding: chunked\r\n\r\n-2\r\n"), false, Err("the size of a chunk")),
             (format!("{typed}Transfer-Encoding: gzip\r\n\r\n"), true, Err("its transfer encoding")),
+            ("HTTP/1.1 100\r\n\r\n".repeat(100_000), false, Err("its interim answers never end")),
             (
                 format!("{typed}Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n"),
                 true,

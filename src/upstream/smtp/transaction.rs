@@ -48,6 +48,10 @@ pub(super) async fn run(
             && pipelining
             && let Some(refused) = mail_reply(conversation, envelope).await?
         {
+            // Each command has its reply (RFC 2920 section 3.1): one that is left is taken for the next command's.
+            for _ in batch {
+                conversation.reply().await?;
+            }
             return Ok(refused);
         }
         for place in batch {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use mailtide::journal::State;
 use mailtide::message::outline::Wanted;
 use mailtide::message::search::Query;
 use mailtide::store::{Origin, With};
 use mailtide::sync::bring::Brought;
 use mailtide::sync::haul::PIECE_BYTES;
+use mailtide::sync::remote::RefusalCode;
 use mailtide::sync::stock::Stocked;
 use mailtide::types::{Bodies, BodyPolicy, Glob, LocalUid, Timestamp};
 
@@ -349,6 +351,46 @@ fn a_cut_while_headers_come_leaves_both_sides_sound() {
         let _ = world.sync();
         world.reopen();
         world.settle();
+        assert_eq!(world.here(), world.there());
+        world.assert_sound();
+    }
+}
+
+/// Where only headers are here, a message upstream is the only one there is until its copy is made.
+#[test]
+fn what_is_copied_is_not_expunged_before_its_copy_is_there() {
+    type Act = fn(&World);
+    let ends: [Act; 2] = [|world| world.expunge("A", "m"), |world| world.delete("A")];
+    for (refused, end) in
+        [("COPY", "B"), ("CREATE", "New")].into_iter().flat_map(|refused| ends.map(|end| (refused, end)))
+    {
+        let mut world = World::new(Traits::modern());
+        world.bodies = only(Bodies::Headers);
+        ["A", "B"].into_iter().for_each(|mailbox| world.server.create(mailbox));
+        world.server.deliver("A", "m", "");
+        world.settle();
+        let (call, to) = refused;
+        if to == "New" {
+            world.create(to);
+        }
+        world.copy("A", "m", to);
+        end(&world);
+        world.server.state().refuses.push((call, to.to_owned(), Some(RefusalCode::OverQuota)));
+        world.sync().expect("a sync");
+        world.sync().expect("a sync");
+        assert!(world.there().contains("A: m"), "{call}: {}", world.there());
+        world.server.state().refuses.clear();
+        // What waited for the copy is set aside as well where it was a folder's deletion.
+        for _ in 0..2 {
+            for entry in world.read(|reader| reader.entries(world.account)) {
+                if matches!(entry.state, State::Parked { .. }) {
+                    world.write(Origin::LocalUser, move |txn| txn.retry(entry.id));
+                }
+            }
+            world.settle();
+        }
+        assert!(world.there().contains(&format!("{to}: m")), "{call}: {}", world.there());
+        assert!(!world.there().contains("A: m"), "{call}: {}", world.there());
         assert_eq!(world.here(), world.there());
         world.assert_sound();
     }

@@ -165,6 +165,15 @@ async fn no_server_is_sent_more_at_once_than_it_says_it_takes() {
         (vec![format!("{}{two}{data}{one}{data}{quit}", offered("RCPTMAX=2"))], "+250 +250 +250"),
         (vec![format!("{}{at_x}{data}{at_y}{data}{quit}", offered("RCPTDOMAINMAX=1"))], "+250 +250 +250"),
         (vec![format!("{}{refused}{one}{data}{quit}", offered("RCPTMAX=2"))], "-550 -550 +250"),
+        // What follows a MAIL that is refused is answered all the same.
+        (
+            vec![format!(
+                "{}C: MAIL..\nC: RCPT..\nC: RCPT..\nS: 552 no\nS: 503 MAIL first\nS: 503 MAIL first\nC: RSET\nS: 250\n\
+                 C: MAIL..\nC: RCPT..\nS: 250\nS: 250\n{data}{quit}",
+                offered("RCPTMAX=2").replace("S: 250-mx\n", "S: 250-mx\nS: 250-PIPELINING\n")
+            )],
+            "-552 -552 +250",
+        ),
         (
             vec![
                 format!("{}{two}{data}{quit}", offered("MAILMAX=1 RCPTMAX=2")),
