@@ -2,7 +2,7 @@
 
 use super::backend::{Account, Backend, Changes, Copied};
 use super::config::Capability;
-use super::expunge::refuse_read_only;
+use super::expunge::{mod_seq_after, refuse_read_only};
 use super::reply::{Context, Done, Refusal, Reply};
 use super::table::Outcome;
 use super::view::{By, View};
@@ -42,10 +42,14 @@ pub fn move_messages<B: Backend>(
     refuse_gone(account, view, &uids, by)?;
     let moved = account.move_messages(view.mailbox, &uids, &target).map_err(Refusal::target)?;
     view.note_own(moved.target, moved.uids.iter().map(|(_, target)| *target));
+    let moved_some = !moved.uids.is_empty();
     if let Some(code) = copy_uid(context, moved) {
         context.untagged_ok(&code, "Moved");
     }
-    Done::ok("Moved")
+    // "If at least one message was moved, the server MUST send the updated per-mailbox modification sequence" (RFC 6851 section
+    // 4.4); where VANISHED tells of them, that comes with it.
+    let code = if moved_some && !context.enabled.qresync { mod_seq_after(context, account, view)? } else { None };
+    Ok(Done::Reply(Reply { code, text: "Moved".into() }))
 }
 
 /// A number names what the client sees, which must all be copied or nothing (RFC 2180 section 4.4); a UID that names nothing

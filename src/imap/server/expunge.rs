@@ -31,6 +31,8 @@ pub fn close<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mu
             // "If the server is unable to expunge the mailbox because the user doesn't have the "e" right, the server MUST ignore
             // the expunge request" (RFC 4314 section 4).
             Ok(_) | Err(Error::NoPermission) => {}
+            // Deleted meanwhile: there is nothing to expunge.
+            Err(Error::NoSuchMailbox | Error::NotSelectable) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -58,7 +58,7 @@ pub fn fetch<B: Backend>(
     if let Some(since) = wanted.changed_since {
         let changes = account.changes(view.mailbox, since, false)?;
         if wanted.vanished {
-            let among = view.uids_of_uids(&wanted.set);
+            let among = view.uids_ever_named(&wanted.set, changes.uid_next);
             let vanished: UidSet<LocalUid> = changes.vanished.into_iter().filter(|uid| among.contains(*uid)).collect();
             if !vanished.is_empty() {
                 context.untagged(format_args!("VANISHED (EARLIER) {vanished}"));

@@ -14,6 +14,10 @@ use crate::imap::syntax::code::Code;
 use crate::imap::syntax::deflate::NotDeflate;
 use crate::types::limits;
 
+/// What is told with a command that is refused before all of it was there: it may be one during which no EXPUNGE is told (RFC
+/// 3501 section 7.4.1), and those the client sent behind it count on that. The next command tells.
+const REFUSED_UNREAD_TELLS: Tells = Tells::AllButExpunge;
+
 impl<B: Backend> Session<B> {
     /// Looks at the next piece of input; false where there is none.
     pub(super) fn take_frame(&mut self) -> bool {
@@ -29,10 +33,8 @@ impl<B: Backend> Session<B> {
                     | Awaiting::Idle { tag, .. } => tag,
                     _ => Parser::new(&beginning).tag().unwrap_or_default(),
                 };
-                self.finish(
-                    Tells::All,
-                    Err(Refusal { code: Some(Code::TooBig), ..Refusal::bad("The line is too long") }),
-                );
+                let refusal = Refusal { code: Some(Code::TooBig), ..Refusal::bad("The line is too long") };
+                self.finish(REFUSED_UNREAD_TELLS, Err(refusal));
             }
             Frame::Refused => self.end_refused(),
         }
@@ -184,7 +186,7 @@ impl<B: Backend> Session<B> {
     fn end_refused(&mut self) {
         if let Awaiting::Refused { tag, refusal } = std::mem::replace(&mut self.awaiting, Awaiting::Command) {
             self.context.tag = tag;
-            self.finish(Tells::All, Err(refusal));
+            self.finish(REFUSED_UNREAD_TELLS, Err(refusal));
         }
     }
 

@@ -57,7 +57,7 @@ pub fn delete<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
     // A client that deletes what it has selected has nothing selected any more.
     let deleted = user.selected.as_ref().is_some_and(|view| {
         let changes = user.account.changes(view.mailbox, ModSeq::new(i64::MAX as u64), false);
-        matches!(changes, Err(Error::NoSuchMailbox))
+        matches!(changes, Err(Error::NoSuchMailbox | Error::NotSelectable))
     });
     if deleted {
         user.selected = None;

@@ -4,7 +4,7 @@ use super::backend::{Account, Backend, Error};
 use super::esearch::{Answer, Correlator, significant};
 use super::filter::Filter;
 use super::hunt::{Hunt, check_charset};
-use super::query::{asks_mod_seq, names_of_view};
+use super::query::{asks_mod_seq, names_numbers, names_of_view};
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::search::check_returns;
 use super::select::enable_condstore;
@@ -42,7 +42,8 @@ pub fn esearch<B: Backend>(context: &mut Context, user: &mut User<B::Account>, a
         enable_condstore(context, user.selected.as_ref());
     }
     let rest = meant(context, user, &filters)?.into_iter();
-    Ok(Done::Run(Box::new(Searching { rest, key: wanted.key, returns, saves: returns.save, stage: Stage::Next })))
+    let names_numbers = names_numbers(&wanted.key);
+    Ok(Done::Run(Box::new(Searching { rest, key: wanted.key, names_numbers, returns, stage: Stage::Next })))
 }
 
 /// The mailboxes that are meant, each once, in the order of their names.
@@ -65,8 +66,8 @@ fn meant<A: Account>(
 struct Searching {
     rest: std::vec::IntoIter<MailboxName>,
     key: SearchKey,
+    names_numbers: bool,
     returns: SearchReturns,
-    saves: bool,
     stage: Stage,
 }
 
@@ -90,6 +91,10 @@ impl<A: Account> Task<A> for Searching {
         }
     }
 
+    fn uses_numbers(&self) -> bool {
+        self.names_numbers
+    }
+
     fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {
         match &mut self.stage {
             Stage::Next => {
@@ -100,7 +105,7 @@ impl<A: Account> Task<A> for Searching {
                 let Some(found) = hunt.step(&mut user.account, view)? else { return Ok(hunt.pause()) };
                 let told = significant(&self.returns, &found.uids);
                 let highest = found.highest_of_told(&mut user.account, view, &told)?;
-                if let Some(selected) = user.selected.as_mut().filter(|_| self.saves) {
+                if let Some(selected) = user.selected.as_mut().filter(|_| self.returns.save) {
                     selected.save(told.into_iter().collect());
                 }
                 // Nothing is told of a mailbox in which nothing was found.

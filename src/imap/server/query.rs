@@ -89,6 +89,12 @@ pub fn names_of_view(key: &SearchKey) -> bool {
     holds(key, &|key| matches!(key, SearchKey::Sequence(_) | SearchKey::Uid(SequenceSet::Saved)))
 }
 
+/// Does it name messages by their numbers? "A VANISHED response MUST NOT be sent ... during a UID SEARCH command that contains
+/// message numbers in the search criteria" (RFC 7162 section 3.2.10.2): they would mean others.
+pub fn names_numbers(key: &SearchKey) -> bool {
+    holds(key, &|key| matches!(key, SearchKey::Sequence(SequenceSet::Ranges(_))))
+}
+
 /// Is any key in it of that kind? Recursion is bounded by the parser.
 fn holds(key: &SearchKey, kind: &dyn Fn(&SearchKey) -> bool) -> bool {
     match key {

@@ -215,6 +215,11 @@ pub trait Task<A: Account>: Send {
         None
     }
 
+    /// Does it name messages by numbers that must stay as they are until it ends?
+    fn uses_numbers(&self) -> bool {
+        false
+    }
+
     /// Writes the next piece: about one message, batch or chunk.
     fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal>;
 }

@@ -4,6 +4,7 @@ use super::backend::{Account, Backend};
 use super::config::Capability;
 use super::esearch::{Answer, Correlator, significant};
 use super::hunt::{Found, Hunt, check_charset};
+use super::query::names_numbers;
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::table::Outcome;
 use super::view::{By, View};
@@ -30,8 +31,9 @@ pub fn search<B: Backend>(
     };
     let checked = wanted.charset.as_deref().map_or(Ok(()), check_charset);
     forget_saved_where_refused(view, returns, checked)?;
+    let names_numbers = names_numbers(&wanted.key);
     let hunt = Hunt::new(wanted.key, context, view)?;
-    Ok(Done::Run(Box::new(Searching { by, returns, stage: Stage::Hunting(hunt) })))
+    Ok(Done::Run(Box::new(Searching { by, returns, names_numbers, stage: Stage::Hunting(hunt) })))
 }
 
 /// Options whose capability is off are unknown.
@@ -59,6 +61,7 @@ pub fn forget_saved_where_refused<T>(
 struct Searching {
     by: By,
     returns: Option<SearchReturns>,
+    names_numbers: bool,
     stage: Stage,
 }
 
@@ -73,6 +76,10 @@ impl<A: Account> Task<A> for Searching {
             Stage::Hunting(hunt) => Some(hunt.progress()),
             Stage::Answering(_) => None,
         }
+    }
+
+    fn uses_numbers(&self) -> bool {
+        self.names_numbers
     }
 
     fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {

@@ -201,6 +201,7 @@ impl<B: Backend> Session<B> {
 
     fn step_command(&mut self, tells: Tells, mut task: Box<dyn Task<B::Account>>) {
         let Some(user) = &mut self.user else { return };
+        let tells = if task.uses_numbers() { Tells::AllButExpunge } else { tells };
         match task.step(&mut self.context, user) {
             Ok(Progress::More) => {
                 if let Some(done) = task.progress() {

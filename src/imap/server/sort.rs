@@ -4,6 +4,7 @@ use super::backend::{Account, Backend};
 use super::config::Capability;
 use super::esearch::{Answer, Correlator, significant};
 use super::hunt::{Found, Hunt, Keying, check_charset};
+use super::query::names_numbers;
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::search::{check_returns, forget_saved_where_refused};
 use super::table::Outcome;
@@ -31,15 +32,17 @@ pub fn sort<B: Backend>(
         return Err(Refusal::bad("Unknown sort key"));
     }
     forget_saved_where_refused(view, wanted.returns, check_charset(&wanted.charset))?;
+    let names_numbers = names_numbers(&wanted.key);
     let hunt = Hunt::for_keys(wanted.key, context, view)?;
     let (criteria, returns) = (wanted.criteria, wanted.returns);
-    Ok(Done::Run(Box::new(Sorting { by, criteria, returns, stage: Stage::Hunting(hunt) })))
+    Ok(Done::Run(Box::new(Sorting { by, criteria, returns, names_numbers, stage: Stage::Hunting(hunt) })))
 }
 
 struct Sorting {
     by: By,
     criteria: Vec<Criterion>,
     returns: Option<SearchReturns>,
+    names_numbers: bool,
     stage: Stage,
 }
 
@@ -55,6 +58,10 @@ impl<A: Account> Task<A> for Sorting {
             Stage::Hunting(hunt) => Some(hunt.progress()),
             Stage::Keying(..) | Stage::Answering(_) => None,
         }
+    }
+
+    fn uses_numbers(&self) -> bool {
+        self.names_numbers
     }
 
     fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {

@@ -57,7 +57,8 @@ impl Telling {
     ) -> Result<Self, MailboxGone> {
         let changes = match account.changes(view.mailbox, view.mod_seq(), view.claim_recent) {
             Ok(changes) => changes,
-            Err(Error::NoSuchMailbox) => return Err(MailboxGone::Deleted),
+            // One with others below it stays as a name that cannot be selected (RFC 3501 section 6.3.4).
+            Err(Error::NoSuchMailbox | Error::NotSelectable) => return Err(MailboxGone::Deleted),
             Err(Error::NoPermission) => return Err(MailboxGone::Closed),
             Err(error) => {
                 // The command itself was done. What is new is told when it can be read again.

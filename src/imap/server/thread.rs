@@ -3,6 +3,7 @@
 use super::backend::{Account, Backend};
 use super::esearch::Answer;
 use super::hunt::{Hunt, Keying, check_charset};
+use super::query::names_numbers;
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::table::Outcome;
 use super::view::{By, View};
@@ -21,13 +22,15 @@ pub fn thread<B: Backend>(
 ) -> Outcome<B> {
     let wanted = args.thread()?;
     check_charset(&wanted.charset)?;
-    let hunt = Hunt::for_keys(wanted.key, context, view)?;
-    Ok(Done::Run(Box::new(Threading { by, algorithm: wanted.algorithm, stage: Stage::Hunting(hunt) })))
+    let names_numbers = names_numbers(&wanted.key);
+    let stage = Stage::Hunting(Hunt::for_keys(wanted.key, context, view)?);
+    Ok(Done::Run(Box::new(Threading { by, algorithm: wanted.algorithm, names_numbers, stage })))
 }
 
 struct Threading {
     by: By,
     algorithm: ThreadAlgorithm,
+    names_numbers: bool,
     stage: Stage,
 }
 
@@ -43,6 +46,10 @@ impl<A: Account> Task<A> for Threading {
             Stage::Hunting(hunt) => Some(hunt.progress()),
             Stage::Keying(..) | Stage::Answering(_) => None,
         }
+    }
+
+    fn uses_numbers(&self) -> bool {
+        self.names_numbers
     }
 
     fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {

@@ -203,6 +203,14 @@ impl View {
         set.resolve(self.uids.last().map_or(0, |uid| uid.get())).or_else(|| self.saved.clone()).unwrap_or_default()
     }
 
+    /// The UIDs a set of UIDs names, those of messages that went among them: `*` is the last one that was given. In an empty
+    /// mailbox it is none that any message has (RFC 9051 section 9, seq-number); in any other, a client that asks for `1:*`
+    /// means to hear of those at the end as well.
+    pub fn uids_ever_named(&self, set: &SequenceSet, uid_next: LocalUid) -> UidSet<LocalUid> {
+        let last = self.uids.last().map_or(0, |uid| uid.get()).max(uid_next.get().saturating_sub(1));
+        set.resolve(last).or_else(|| self.saved.clone()).unwrap_or_default()
+    }
+
     fn places_between(&self, low: u32, high: u32) -> Range<usize> {
         let first = self.uids.partition_point(|uid| uid.get() < low);
         let end = self.uids.partition_point(|uid| uid.get() <= high);

@@ -190,7 +190,11 @@ impl World {
     }
 
     fn stand(&mut self, id: MailboxId) -> Result<&mut Stand, Error> {
-        self.mailboxes.values_mut().find(|stand| stand.id == id && stand.selectable).ok_or(Error::NoSuchMailbox)
+        match self.mailboxes.values_mut().find(|stand| stand.id == id) {
+            None => Err(Error::NoSuchMailbox),
+            Some(stand) if !stand.selectable => Err(Error::NotSelectable),
+            Some(stand) => Ok(stand),
+        }
     }
 
     fn named(&mut self, name: &MailboxName) -> Result<&mut Stand, Error> {
