@@ -26,21 +26,20 @@ impl Txn<'_> {
         if let Some(hidden) = self.hidden_named(account, name)?.filter(|_| existing.is_none()) {
             // Upstream has it.
             self.show(hidden, name)?;
+            self.designate(hidden, special_use)?;
             return Ok(hidden);
         }
         let mailbox = match existing {
             Some(mailbox) => {
                 self.set_selectable(mailbox.id, true)?;
+                self.designate(mailbox.id, special_use)?;
                 mailbox.id
             }
-            None => {
-                let mailbox = self.insert_mailbox(account, name, special_use)?;
-                if let Some(above) = self.nearest_above(account, name)? {
-                    self.inherit_rights(above.id, mailbox)?;
-                }
-                mailbox
-            }
+            None => self.insert_mailbox(account, name, special_use)?,
         };
+        if let Some(above) = self.nearest_above(account, name)? {
+            self.inherit_rights(above.id, mailbox)?;
+        }
         self.journal(account, &Op::CreateMailbox { mailbox, name: name.clone() })?;
         Ok(mailbox)
     }
@@ -65,6 +64,8 @@ impl Txn<'_> {
         let confirmed_later = self.origin() == Origin::LocalUser && self.may_be_known_upstream(&mailbox)?;
         if has_children {
             self.set_selectable(mailbox.id, false)?;
+            let mut update = self.conn().prepare_cached("UPDATE mailbox SET special_use = '' WHERE id = ?1")?;
+            update.execute([mailbox.id.get()])?;
         } else if confirmed_later {
             let mut update = self.conn().prepare_cached("UPDATE mailbox SET name = NULL WHERE id = ?1")?;
             update.execute([mailbox.id.get()])?;
@@ -155,6 +156,14 @@ impl Txn<'_> {
         for sql in ["DELETE FROM remote_message WHERE mailbox_id = ?1", "DELETE FROM mailbox WHERE id = ?1"] {
             self.conn().prepare_cached(sql)?.execute([mailbox.get()])?;
         }
+        Ok(())
+    }
+
+    /// A mailbox that is made of one that was there is for what it was asked for (RFC 6154 section 3).
+    fn designate(&mut self, mailbox: MailboxId, special_use: Option<SpecialUse>) -> Result<()> {
+        let Some(special_use) = special_use else { return Ok(()) };
+        let mut update = self.conn().prepare_cached("UPDATE mailbox SET special_use = ?2 WHERE id = ?1")?;
+        update.execute(params![mailbox.get(), special_use.as_str()])?;
         Ok(())
     }
 

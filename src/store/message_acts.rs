@@ -6,6 +6,7 @@ use rusqlite::params;
 
 use super::flag_rows::Marks;
 use super::messages::With;
+use super::rights::Standing;
 use super::{Error, Mailbox, Message, Origin, Outline, Result, StoredContent, Txn};
 use crate::journal::Op;
 use crate::types::mutant::mutant;
@@ -141,8 +142,7 @@ impl Txn<'_> {
 
     /// Copies messages; flags and INTERNALDATE go along. UIDs without a message are passed over.
     pub fn copy(&mut self, from: MailboxId, uids: &[LocalUid], to: MailboxId) -> Result<Copied> {
-        let target = self.writable(to)?;
-        let standing = self.eyes().admit(&target, &[Right::Insert])?;
+        let (target, standing) = self.writable_by(to, &[Right::Insert])?;
         let sources = self.eyes().messages(from, uids, With::Columns)?;
         if sources.is_empty() {
             return Ok(Copied { uid_validity: target.uid_validity, uids: Vec::new() });
@@ -180,10 +180,8 @@ impl Txn<'_> {
 
     /// Moves messages. UIDs without a message are passed over. Between accounts they are copied, and the originals go.
     pub fn move_messages(&mut self, from: MailboxId, uids: &[LocalUid], to: MailboxId) -> Result<Copied> {
-        let source = self.writable(from)?;
-        let target = self.writable(to)?;
-        self.eyes().admit(&source, &REMOVE)?;
-        self.eyes().admit(&target, &[Right::Insert])?;
+        let (source, _) = self.writable_by(from, &REMOVE)?;
+        let (target, _) = self.writable_by(to, &[Right::Insert])?;
         let messages = self.reader().messages(from, uids, With::Columns)?;
         if source.account == target.account {
             return self.place(from, &messages, &target);
@@ -326,6 +324,13 @@ impl Txn<'_> {
             self.conn().prepare_cached("INSERT INTO expunged (mailbox_id, mod_seq, uid) VALUES (?1, ?2, ?3)")?;
         insert.execute(params![mailbox.get(), mod_seq.get().cast_signed(), uid.get()])?;
         Ok(())
+    }
+
+    /// As [`Self::writable`], for a viewer who may do that there. What may not be looked up is not told to be there, not even as
+    /// what cannot be written to (RFC 4314 section 6).
+    fn writable_by(&self, mailbox: MailboxId, needs: &[Right]) -> Result<(Mailbox, Standing)> {
+        let standing = self.eyes().admit(&self.reader().mailbox(mailbox)?, needs)?;
+        Ok((self.writable(mailbox)?, standing))
     }
 
     /// The mailbox, if its messages may be changed on this transaction's behalf.

@@ -223,7 +223,7 @@ impl Txn<'_> {
     pub(in crate::store) fn inherit_rights(&self, parent: MailboxId, child: MailboxId) -> Result<()> {
         let mut insert = self.conn().prepare_cached(
             "INSERT INTO mailbox_acl (mailbox_id, identifier, rights)
-             SELECT ?2, identifier, rights FROM mailbox_acl WHERE mailbox_id = ?1",
+             SELECT ?2, identifier, rights FROM mailbox_acl WHERE mailbox_id = ?1 ON CONFLICT DO NOTHING",
         )?;
         insert.execute(params![parent.get(), child.get()])?;
         Ok(())

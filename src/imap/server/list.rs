@@ -200,8 +200,9 @@ impl Names {
     /// The LIST responses, in the order of the names.
     fn listed(&self, wanted: &List, context: &Context) -> Vec<Line> {
         let form = context.enabled.name_form();
-        let patterns: Vec<Pattern> =
-            wanted.patterns.iter().map(|pattern| Pattern::new(&wanted.reference, pattern, form)).collect();
+        // "In the extended syntax, any mailbox name arguments that are empty strings are ignored" (RFC 5258 section 3).
+        let meant = wanted.patterns.iter().filter(|pattern| !wanted.extended || !pattern.is_empty());
+        let patterns: Vec<Pattern> = meant.map(|pattern| Pattern::new(&wanted.reference, pattern, form)).collect();
         let matches = |name: &MailboxName| patterns.iter().any(|pattern| pattern.matches(name));
         let (mut have_selected_below, mut stand_for_one) = (BTreeSet::new(), BTreeSet::new());
         for (name, mailbox) in self.names.iter().filter(|_| wanted.select.recursive_match) {

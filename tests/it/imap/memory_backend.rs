@@ -289,7 +289,7 @@ impl Account for MemoryBackend {
         let mut world = self.world();
         match world.mailboxes.get_mut(name) {
             Some(stand) if stand.selectable => return Err(Error::AlreadyExists),
-            Some(stand) => stand.selectable = true,
+            Some(stand) => (stand.selectable, stand.special_use) = (true, special_use),
             None => {
                 let above = std::iter::successors(name.parent(), MailboxName::parent);
                 for name in above.collect::<Vec<_>>() {
@@ -312,7 +312,7 @@ impl Account for MemoryBackend {
             return Err(Error::HasChildren);
         }
         let stand = world.named(name)?;
-        stand.selectable = false;
+        (stand.selectable, stand.special_use) = (false, None);
         stand.messages.clear();
         Ok(())
     }

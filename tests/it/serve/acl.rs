@@ -661,3 +661,29 @@ fn a_mailbox_of_ones_own_that_looks_like_one_of_another_namespace_stays_reachabl
     assert!(ok(&mut ben, "LIST \"\" Shared/*").contains("Shared/Old"));
     ok(&mut ben, "RENAME Shared/Old Old");
 }
+
+#[test]
+fn a_name_without_a_mailbox_that_may_not_be_looked_up_is_as_unknown_as_none() {
+    let town = Town::new();
+    let mut alice = town.login("alice");
+    ok(&mut alice, "CREATE Secret/below");
+    ok(&mut alice, "DELETE Secret");
+    let mut ben = town.login("ben");
+    ok(&mut ben, "SELECT INBOX");
+    for command in ["COPY 1", "MOVE 1"] {
+        let mut said = |name: &str| outcome(&ben.say(&format!("x {command} user/alice/{name}\r\n")));
+        assert_eq!(said("Secret"), "NO [TRYCREATE] No such mailbox", "{command}");
+        assert_eq!(said("Nothing"), "NO [TRYCREATE] No such mailbox", "{command}");
+    }
+}
+
+#[test]
+fn a_mailbox_made_of_a_name_that_stayed_has_the_rights_of_the_one_above() {
+    let town = Town::new();
+    let mut alice = town.login("alice");
+    ok(&mut alice, "CREATE Box/Sub/Leaf");
+    ok(&mut alice, "DELETE Box/Sub");
+    ok(&mut alice, "SETACL Box ben lrk");
+    ok(&mut alice, "CREATE Box/Sub");
+    assert!(ok(&mut alice, "GETACL Box/Sub").contains("ben lrkc\r\n"));
+}
