@@ -10,16 +10,15 @@ use super::select::enable_condstore;
 use super::thread_id;
 use super::view::View;
 use crate::imap::syntax::code::Code;
-use crate::imap::syntax::search::SearchKey;
+use crate::imap::syntax::search::{SearchKey, is_known_charset};
 use crate::message::search::Query;
 use crate::message::{Keyed, KeysRead};
 use crate::types::{LocalUid, ModSeq, UidSet, limits};
 
-/// The charsets that RFC 5256 section 3 asks for; others are not.
 pub fn check_charset(charset: &str) -> Result<(), Refusal> {
-    match charset {
-        "UTF-8" | "US-ASCII" => Ok(()),
-        _ => Err(Refusal::no(Code::BadCharset, "Search in US-ASCII or UTF-8")),
+    match is_known_charset(charset) {
+        true => Ok(()),
+        false => Err(Refusal::no(Code::BadCharset, "Search in US-ASCII or UTF-8")),
     }
 }
 

@@ -22,8 +22,8 @@ pub fn create<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
         [None] => return Err(Refusal::no(Code::UseAttr, "No such special use is known")),
         _ => return Err(Refusal::no(Code::UseAttr, "A mailbox can have one special use")),
     };
-    user.does_itself(Some(&name));
     let id = user.account.create(&name, special_use)?;
+    user.did_itself(Some(&name));
     let code = context.has(Capability::ObjectId).then_some(Code::MailboxId(id));
     Ok(Done::Reply(Reply { code, text: "Created".into() }))
 }
@@ -39,6 +39,10 @@ fn new_name(context: &Context, MailboxArgument(mut wire): MailboxArgument) -> Re
     if context.enabled.name_form() == NameForm::Utf8 && !is_nfc(name.as_str()) {
         return Err(Refusal::no(Code::Cannot, "A mailbox name is in Unicode's form NFC"));
     }
+    // They "MUST NOT contain ... a line separator (U+2028), or a paragraph separator (U+2029)" (RFC 6855 section 3).
+    if name.as_str().contains(['\u{2028}', '\u{2029}']) {
+        return Err(Refusal::no(Code::Cannot, "A mailbox name is one line"));
+    }
     // Programs that keep mailboxes as folders on disk take these for the way out of theirs: mbsync then refuses the whole
     // account.
     if name.components().any(|component| matches!(component, "." | "..")) {
@@ -52,8 +56,8 @@ pub fn delete<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
     if name.is_inbox() {
         return Err(Refusal::no(Code::Cannot, "INBOX cannot be deleted"));
     }
-    user.does_itself(Some(&name));
     user.account.delete(&name)?;
+    user.did_itself(Some(&name));
     // A client that deletes what it has selected has nothing selected any more.
     let deleted = user.selected.as_ref().is_some_and(|view| {
         let changes = user.account.changes(view.mailbox, ModSeq::new(i64::MAX as u64), false);
@@ -71,9 +75,9 @@ pub fn rename<B: Backend>(context: &mut Context, user: &mut User<B::Account>, ar
     if to.is_below(&from) && !from.is_inbox() {
         return Err(Refusal::no(Code::Cannot, "A mailbox cannot go below itself"));
     }
-    user.does_itself(Some(&from));
-    user.does_itself(Some(&to));
     user.account.rename(&from, &to)?;
+    user.did_itself(Some(&from));
+    user.did_itself(Some(&to));
     Done::ok("Renamed")
 }
 
@@ -98,6 +102,7 @@ fn set_subscribed<A: Account>(
     subscribed: bool,
 ) -> Result<(), Refusal> {
     let name = context.mailbox_name(&args.only_mailbox()?)?;
-    user.does_itself(Some(&name));
-    Ok(user.account.set_subscribed(&name, subscribed)?)
+    user.account.set_subscribed(&name, subscribed)?;
+    user.did_itself(Some(&name));
+    Ok(())
 }

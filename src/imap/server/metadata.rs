@@ -74,8 +74,8 @@ pub fn set<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args:
         return Err(Refusal::no(Code::MetadataTooMany, "There are too many annotations"));
     }
     let entries = entries.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect();
-    user.does_itself(of.as_ref());
     user.account.set_metadata(of.as_ref(), entries)?;
+    user.did_itself(of.as_ref());
     Done::ok("Annotated")
 }
 

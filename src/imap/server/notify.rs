@@ -66,8 +66,9 @@ impl Notify {
 }
 
 impl<A> User<A> {
-    /// This client is about to do something to a mailbox, or to the server (`None`), of which it need not be told.
-    pub fn does_itself(&mut self, name: Option<&MailboxName>) {
+    /// This client did something to a mailbox, or to the server (`None`), of which it need not be told. The look that follows at
+    /// once forgets it, whether anything is different now or not: what others do later is told.
+    pub fn did_itself(&mut self, name: Option<&MailboxName>) {
         if let Some(notify) = &mut self.notify {
             notify.own.insert(name.cloned());
         }

@@ -74,6 +74,11 @@ impl Context {
 
     /// The name a mailbox argument stands for.
     pub fn mailbox_name(&self, argument: &MailboxArgument) -> Result<MailboxName, Refusal> {
+        // "The server MUST reject, with a "BAD" response, any octet sequences with the high bit set that fail to comply with the
+        // formal syntax requirements of UTF-8" (RFC 6855 section 3).
+        if self.enabled.name_form() == NameForm::Utf8 && std::str::from_utf8(&argument.0).is_err() {
+            return Err(Refusal::bad("Expected a mailbox name in UTF-8"));
+        }
         let name = argument.name(self.enabled.name_form());
         name.ok_or_else(|| Refusal::no(Code::Cannot, "Not a mailbox name this server can have"))
     }

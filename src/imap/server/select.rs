@@ -31,6 +31,12 @@ fn open<B: Backend>(
     if wanted.qresync.is_some() && !context.enabled.qresync {
         return Err(Refusal::bad("ENABLE QRESYNC first"));
     }
+    let name = context.mailbox_name(&wanted.mailbox);
+    if let Err(refusal) = &name
+        && refusal.bad
+    {
+        return Err(refusal.clone());
+    }
     // "The SELECT command automatically deselects any currently selected mailbox before attempting the new selection"
     // (RFC 3501 section 6.3.1), which is told "whether or not a CONDSTORE enabling command was issued" (RFC 7162 section
     // 3.2.11).
@@ -39,7 +45,7 @@ fn open<B: Backend>(
         context.untagged_ok(&Code::Closed, "The mailbox before is closed");
     }
     context.enabled.condstore |= wanted.condstore;
-    let name = context.mailbox_name(&wanted.mailbox)?;
+    let name = name?;
     let opened = user.account.open(&name, !examine)?;
     let (first_unseen, uid_next) = (opened.first_unseen, opened.uid_next);
     let (uid_validity, mod_seq) = (opened.uid_validity, opened.highest_mod_seq);

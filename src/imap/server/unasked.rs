@@ -19,6 +19,7 @@ impl<B: Backend> Session<B> {
             (self.push, self.look) = (false, false);
             return false;
         };
+        self.look |= !notify.own.is_empty();
         let arrived = std::mem::take(&mut notify.arrived);
         if let Some(view) = selected.as_ref().filter(|_| !arrived.is_empty()) {
             self.work = Work::Unasked(of_arrived(notify.selected.fetch.clone(), view, &arrived));

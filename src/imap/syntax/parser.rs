@@ -18,6 +18,8 @@ pub struct Parser<'a> {
     input: &'a [u8],
     at: usize,
     depth: usize,
+    /// What is searched for is in a charset that is not known here: it is read, for the command to be refused for that.
+    pub(super) is_in_unknown_charset: bool,
 }
 
 /// Where a command leaves the grammar, and what was expected there.
@@ -50,7 +52,7 @@ impl MailboxArgument {
 impl<'a> Parser<'a> {
     /// A cursor at the beginning of `command`.
     pub const fn new(command: &'a [u8]) -> Self {
-        Self { input: command, at: 0, depth: 0 }
+        Self { input: command, at: 0, depth: 0, is_in_unknown_charset: false }
     }
 
     /// The next byte, not consumed.

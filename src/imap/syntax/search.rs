@@ -83,7 +83,7 @@ impl Parser<'_> {
         let mut charset = None;
         if self.skip_word("CHARSET") {
             self.sp()?;
-            charset = Some(self.text()?.to_ascii_uppercase());
+            charset = Some(self.charset()?);
             self.sp()?;
         }
         Ok(Search { returns, charset, key: self.search_keys()? })
@@ -250,10 +250,21 @@ impl Parser<'_> {
         }
     }
 
-    /// `SP astring`
+    /// `charset`, in upper case, which is that of the texts behind it.
+    pub(super) fn charset(&mut self) -> Parsed<String> {
+        let charset = self.text()?.to_ascii_uppercase();
+        self.is_in_unknown_charset = !is_known_charset(&charset);
+        Ok(charset)
+    }
+
+    /// `SP astring`. In a charset that is not known here it may hold anything: "the server MUST return a tagged NO response (not
+    /// a BAD)" (RFC 3501 section 6.4.4).
     fn search_text(&mut self) -> Parsed<String> {
         self.sp()?;
-        self.text()
+        match self.is_in_unknown_charset {
+            true => Ok(String::from_utf8_lossy(&self.astring()?).into_owned()),
+            false => self.text(),
+        }
     }
 
     /// `search-modsequence = "MODSEQ" [search-modseq-ext] SP mod-sequence-valzer` (RFC 7162 section 7). The extension
@@ -282,6 +293,11 @@ impl SearchKey {
             _ => 1,
         }
     }
+}
+
+/// The charsets that RFC 5256 section 3 asks for; others are not known.
+pub fn is_known_charset(charset: &str) -> bool {
+    matches!(charset, "UTF-8" | "US-ASCII")
 }
 
 /// One key for several that must all hold.

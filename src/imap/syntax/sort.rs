@@ -86,7 +86,7 @@ impl Parser<'_> {
 
     /// `search-criteria = charset 1*(SP search-key)`
     fn search_criteria(&mut self) -> Parsed<(String, SearchKey)> {
-        let charset = self.text()?.to_ascii_uppercase();
+        let charset = self.charset()?;
         self.sp()?;
         Ok((charset, self.search_keys()?))
     }

@@ -70,6 +70,37 @@ fn only_the_answer_to_a_failed_login_is_held_back() {
 }
 
 #[test]
+fn a_search_in_an_unknown_charset_is_refused_for_that_whatever_its_text_holds() {
+    let backend = MemoryBackend::new();
+    backend.fill_inbox(1, b"Subject: x\r\n\r\nbody\r\n");
+    let mut session = session(&backend);
+    converse(&mut session, b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc SEARCH RETURN (SAVE) ALL\r\n", NOW);
+    for command in ["SEARCH CHARSET", "SORT (DATE)", "THREAD REFERENCES", "ESEARCH CHARSET"] {
+        let asked = [format!("d {command} ISO-8859-1 SUBJECT {{1+}}\r\n").as_bytes(), b"\xe9\r\n"].concat();
+        let said = converse(&mut session, &asked, NOW);
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.starts_with("d NO [BADCHARSET "), "{command}: {said}");
+    }
+    // In a charset that is known it is no text.
+    let said = converse(&mut session, b"e SEARCH CHARSET UTF-8 SUBJECT {1+}\r\n\xe9\r\n", NOW);
+    assert!(said.starts_with(b"e BAD Expected text in UTF-8"));
+    // "Sets the value of the search result variable to the empty sequence" (RFC 5182 section 2.1).
+    let asked = b"f SEARCH RETURN (SAVE) CHARSET ISO-8859-1 SUBJECT {1+}\r\n\xe9\r\ng SEARCH $\r\n";
+    let said = converse(&mut session, asked, NOW);
+    assert!(String::from_utf8_lossy(&said).ends_with("* SEARCH\r\ng OK Searched\r\n"));
+}
+
+#[test]
+fn a_mailbox_name_that_is_no_utf8_where_it_has_to_be_is_bad_and_changes_nothing() {
+    let backend = MemoryBackend::new();
+    let mut session = session(&backend);
+    converse(&mut session, b"a LOGIN alice secret\r\nb ENABLE UTF8=ACCEPT\r\nc SELECT INBOX\r\n", NOW);
+    let said = converse(&mut session, b"d SELECT \"\xff\"\r\ne CHECK\r\n", NOW);
+    let expected = "d BAD Expected a mailbox name in UTF-8\r\ne OK Checked\r\n";
+    assert_eq!(String::from_utf8_lossy(&said), expected);
+}
+
+#[test]
 fn a_large_mailbox_is_told_in_bounded_pieces() {
     const COUNT: u32 = 20_000;
     let backend = MemoryBackend::new();
