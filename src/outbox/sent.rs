@@ -2,7 +2,8 @@
 //! or the mail program it was written in).
 //!
 //! Rules: a message in Sent is the copy of one submission at most; where several could have it, the one that is most
-//! like it does. So of different messages with one Message-ID each gets a copy.
+//! like it does. So of different messages with one Message-ID each gets a copy. A copy of which the header alone is here
+//! is one all the same; and one that seems older than what it is a copy of came while the clock was set back.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +31,8 @@ pub(super) struct Look {
 /// A message in Sent that may be a copy, or what it would be a copy of.
 struct Letter {
     saved: Timestamp,
-    content: ContentId,
+    /// None where its header alone is here.
+    content: Option<ContentId>,
     summary: Arc<Summary>,
 }
 
@@ -49,18 +51,23 @@ pub(super) fn look(reader: &Reader<'_>, account: AccountId, unfiled: &[Submissio
     let sent = sent.into_iter().map(|submission| letter_of(reader, &submission).map(|letter| (submission, letter)));
     let sent = sent.collect::<Result<Vec<_>>>()?;
     let first = sent.iter().map(|(submission, _)| submission.created).min().unwrap_or(now);
-    let found = arrived(reader, account, first)?.into_iter().filter(|(id, _)| !claimed.contains(id));
+    // As far back as a clock is thought to be set back.
+    let found = arrived(reader, account, first.plus_ms(-limits::SENT_COPY_MEMORY_MS))?
+        .into_iter()
+        .filter(|(id, _)| !claimed.contains(id));
     let found: Vec<(MessageId, Letter)> = found.collect();
     let copies = assign(&sent[filed..], &found);
     let free = |id: &MessageId| !copies.values().any(|copy| copy == id);
-    let late = |copy: &Letter| sent[..filed].iter().any(|(_, letter)| likeness(letter, copy) >= Some(Likeness::Fields));
+    let is_of =
+        |letter: &Letter, copy: &Letter| copy.saved >= letter.saved && likeness(letter, copy) >= Some(Likeness::Fields);
+    let late = |copy: &Letter| sent[..filed].iter().any(|(_, letter)| is_of(letter, copy));
     let came_late = found.iter().any(|(id, copy)| free(id) && late(copy));
     Ok(Look { copies, came_late })
 }
 
 fn letter_of(reader: &Reader<'_>, submission: &Submission) -> Result<Letter> {
     let summary = reader.summary(submission.content)?;
-    Ok(Letter { saved: submission.created, content: submission.content, summary })
+    Ok(Letter { saved: submission.created, content: Some(submission.content), summary })
 }
 
 /// What came into Sent from `since` on.
@@ -76,8 +83,8 @@ fn arrived(reader: &Reader<'_>, account: AccountId, since: Timestamp) -> Result<
     })?;
     let mut found = Vec::new();
     reader.for_each_message(mailbox.id, &recent.into_iter().collect(), With::Summary, |message| {
-        if let (Some(content), Some(summary)) = (message.content, message.summary) {
-            found.push((message.id, Letter { saved: message.saved, content, summary }));
+        if let Some(summary) = message.summary {
+            found.push((message.id, Letter { saved: message.saved, content: message.content, summary }));
         }
         Ok(())
     })?;
@@ -96,10 +103,7 @@ enum Likeness {
 
 /// How much `copy` is like `letter`, if it can be a copy of it at all.
 fn likeness(letter: &Letter, copy: &Letter) -> Option<Likeness> {
-    if copy.saved < letter.saved {
-        return None;
-    }
-    if copy.content == letter.content {
+    if copy.content.is_some() && copy.content == letter.content {
         return Some(Likeness::Bytes);
     }
     let (sent, found) = (&letter.summary.envelope, &copy.summary.envelope);
@@ -107,7 +111,8 @@ fn likeness(letter: &Letter, copy: &Letter) -> Option<Likeness> {
     id(&sent.message_id).filter(|sent| id(&found.message_id).as_ref() == Some(sent))?;
     match sent.date == found.date && sent.subject == found.subject {
         true => Some(Likeness::Fields),
-        false => Some(Likeness::MessageId),
+        // With the clock set back a good copy seems the older one; an earlier message of the same name seems so too.
+        false => (copy.saved >= letter.saved).then_some(Likeness::MessageId),
     }
 }
 
