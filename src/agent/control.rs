@@ -134,6 +134,8 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
         Request::JournalDiscard { id } => {
             let (now, discarded) = (agent.common.clock.now(), entry(agent, id)?);
             store.write(Origin::Upstream, now, move |txn| txn.discard(id)).map_err(failure)?;
+            // What is said to be gone must not come back with a power cut, and be done upstream after all.
+            store.settle().map_err(failure)?;
             agent.each(None, |running| running.nudge())?;
             json(&discarded)
         }
