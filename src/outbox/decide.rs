@@ -145,6 +145,7 @@ fn delay_ms(attempts: u32, chance: u32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store;
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
     const MINUTE: i64 = 60_000;
@@ -211,6 +212,8 @@ mod tests {
     fn what_went_wrong_decides_when_it_is_tried_again() {
         let (host, cause) = ("h".to_owned(), "c".to_owned());
         let later = Next::At(NOW.plus_ms(MINUTE / 4));
+        let cause_of_it = std::sync::Arc::new(std::io::Error::other("too many open files"));
+        let too_many_files = store::Error::Io { path: "1.pack".into(), cause: cause_of_it };
         for (error, next, deferred) in [
             (SendError::Lost { host: host.clone(), cause: cause.clone() }, later, false),
             (SendError::AnswerLost { host: host.clone(), cause: cause.clone() }, later, false),
@@ -218,6 +221,9 @@ mod tests {
             (SendError::LoginRefused { host: host.clone(), text: cause }, later, false),
             (SendError::Refused { host, reply: reply(421, "busy") }, later, true),
             (SendError::Local("gone".to_owned()), Next::Parked, false),
+            (SendError::of_store(&store::Error::NoContent), Next::Parked, false),
+            (SendError::of_store(&too_many_files), later, false),
+            (SendError::of_bytes(&std::io::Error::other(too_many_files.clone())), later, false),
         ] {
             let verdict = decide(None, &Err(error.clone()));
             assert_eq!((verdict.next, verdict.first_deferred.is_some()), (next, deferred), "{error}");

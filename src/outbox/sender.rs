@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store;
 use crate::types::ByteSource;
 
 /// The envelope of one message, as it was submitted (RFC 5321 section 2.3.1).
@@ -98,6 +99,28 @@ pub enum SendError {
     Refused { host: String, reply: Reply },
     #[error("cannot read the queued message: {0}")]
     Local(String),
+    /// It can be again by itself: too many files are open, say.
+    #[error("cannot read the queued message now: {0}")]
+    LocalForNow(String),
+}
+
+impl SendError {
+    /// The bytes of the message could not be read.
+    pub fn of_bytes(error: &std::io::Error) -> Self {
+        match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+            Some(cause) => Self::of_store(cause),
+            None => Self::Local(error.to_string()),
+        }
+    }
+
+    /// The store did not give the message.
+    pub fn of_store(error: &store::Error) -> Self {
+        match error {
+            store::Error::NoContent => Self::Local(error.to_string()),
+            _ if error.is_damage() => Self::Local(error.to_string()),
+            _ => Self::LocalForNow(error.to_string()),
+        }
+    }
 }
 
 /// Outcomes, and what is still to be said to the servers that gave them.

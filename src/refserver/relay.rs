@@ -169,7 +169,7 @@ impl<R: Resolve, H: Hosts> RelaySender<R, H> {
         for (host, port) in hosts {
             match self.hosts.host(&host, port, &self.hostname, proof).hand_over(envelope, bytes).await {
                 Ok(handed_over) => return Ok(handed_over),
-                Err(error @ SendError::Local(_)) => return Err(error),
+                Err(error @ (SendError::Local(_) | SendError::LocalForNow(_))) => return Err(error),
                 // It may have taken the message: another of its hosts must not get it as well.
                 Err(error @ SendError::AnswerLost { .. }) => {
                     return all(Outcome::Deferred(Reply::own(451, "4.4.2", error.to_string())));

@@ -111,8 +111,7 @@ async fn data(conversation: &mut Conversation, bytes: &mut dyn ByteSource) -> Re
     let mut stuffing = Stuffing::new();
     let mut sent = 0;
     loop {
-        let piece =
-            bytes.read_at(sent, limits::CONTENT_CHUNK_BYTES).map_err(|error| SendError::Local(error.to_string()))?;
+        let piece = bytes.read_at(sent, limits::CONTENT_CHUNK_BYTES).map_err(|error| SendError::of_bytes(&error))?;
         if piece.is_empty() {
             break;
         }
@@ -137,8 +136,7 @@ async fn chunks(conversation: &mut Conversation, bytes: &mut dyn ByteSource) -> 
     let mut ends = Stuffing::without_dots();
     let mut sent = 0;
     loop {
-        let piece =
-            bytes.read_at(sent, limits::CONTENT_CHUNK_BYTES).map_err(|error| SendError::Local(error.to_string()))?;
+        let piece = bytes.read_at(sent, limits::CONTENT_CHUNK_BYTES).map_err(|error| SendError::of_bytes(&error))?;
         sent += piece.len() as u64;
         let mut chunk = ends.piece(&piece);
         let is_last = sent >= bytes.size();
@@ -280,8 +278,7 @@ enum Until {
 fn has_eight_bit(bytes: &mut dyn ByteSource, until: Until) -> Result<bool, SendError> {
     let (mut offset, mut line_bytes) = (0, 0);
     loop {
-        let piece =
-            bytes.read_at(offset, limits::CONTENT_CHUNK_BYTES).map_err(|error| SendError::Local(error.to_string()))?;
+        let piece = bytes.read_at(offset, limits::CONTENT_CHUNK_BYTES).map_err(|error| SendError::of_bytes(&error))?;
         if piece.is_empty() {
             return Ok(false);
         }
