@@ -177,11 +177,10 @@ pub(super) async fn run<S: Sender>(
 ) -> Result<Progress> {
     let telling = clock.clone();
     let now = move || telling.now();
-    let progress = engine.run_due(World { now: &now, chance: &move || chance.number() }).await?;
-    if let Some(since) = synced {
-        engine.file_copies(since, clock.now())?;
-    }
-    Ok(progress)
+    let progress = engine.run_due(World { now: &now, chance: &move || chance.number() }).await;
+    // What one submission fails at does not hold up the copies of others.
+    let filed = synced.map_or(Ok(Progress::default()), |since| engine.file_copies(since, clock.now()));
+    progress.and_then(|progress| filed.map(|_| progress))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::copy::copy;
 use super::sender::{Envelope, Reply};
 use crate::message::Summary;
-use crate::store::{ContentSource, Result, Store, StoredContent};
+use crate::store::{ContentSource, Error, Result, Store, StoredContent};
 use crate::types::{ByteSource, Timestamp};
 
 /// A report to be made.
@@ -58,11 +58,13 @@ pub struct Dsn {
 }
 
 /// How much of the original a report holds (RFC 3461 section 4.3; a failure comes back whole unless asked otherwise,
-/// a success with the header).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// a success with the header); the least comes last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Original {
     Whole,
     Header,
+    /// Nothing: it cannot be read, or there is no room for it. That part may be left out (RFC 6522 section 3).
+    Nothing,
 }
 
 /// Should this be reported of this recipient (RFC 3461 section 4.1)? Never to the null reverse-path: reports of
@@ -79,17 +81,18 @@ pub fn wants(envelope: &Envelope, place: usize, action: Action) -> bool {
         }
 }
 
-/// Builds the report.
-pub fn build(report: &Report<'_>) -> Dsn {
+/// Builds the report, with `at_most` of the original.
+pub fn build(report: &Report<'_>, at_most: Original) -> Dsn {
     let utf8 =
         !report.envelope.mail_from.is_ascii() || report.recipients.iter().any(|told| !address(report, told).is_ascii());
     let tells = |action| report.recipients.iter().any(|told| told.action == action);
     // RET is about failures alone (RFC 3461 section 4.3).
-    let original = match report.envelope.ret.as_deref() {
+    let wanted = match report.envelope.ret.as_deref() {
         Some("HDRS") => Original::Header,
         _ if tells(Action::Failed) => Original::Whole,
         _ => Original::Header,
     };
+    let original = wanted.max(at_most);
     let subject = match () {
         () if tells(Action::Failed) => "Undelivered mail returned to sender",
         () if tells(Action::Delayed) => "Your message is not delivered yet",
@@ -108,31 +111,56 @@ pub fn build(report: &Report<'_>) -> Dsn {
     head += if utf8 { "Content-Transfer-Encoding: 8bit\r\n\r\n" } else { "\r\n" };
     head += &status(report, utf8);
     let original_type = match (original, utf8) {
-        (Original::Whole, false) => "message/rfc822",
-        (Original::Whole, true) => "message/global",
-        (Original::Header, false) => "text/rfc822-headers",
-        (Original::Header, true) => "message/global-headers",
+        (Original::Whole, false) => Some("message/rfc822"),
+        (Original::Whole, true) => Some("message/global"),
+        (Original::Header, false) => Some("text/rfc822-headers"),
+        (Original::Header, true) => Some("message/global-headers"),
+        (Original::Nothing, _) => None,
     };
-    // 8bit whatever it holds: a part that holds less is still well described.
-    head += &format!("\r\n--{boundary}\r\nContent-Type: {original_type}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
+    if let Some(kind) = original_type {
+        // 8bit whatever it holds: a part that holds less is still well described.
+        head += &format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
+    }
     Dsn { head: head.into_bytes(), original, tail: format!("\r\n--{boundary}--\r\n").into_bytes() }
 }
 
-/// Builds the report on the message in `original` and stores its bytes.
+/// Builds the report on the message that `open` opens and stores its bytes. Where the original cannot be read, or makes
+/// the report too large, the report holds less of it: that it was not delivered is told all the same.
 pub fn store(
     store: &Store,
     report: &Report<'_>,
-    original: &mut ContentSource,
+    open: impl Fn() -> Result<ContentSource>,
     summary: &Summary,
 ) -> Result<StoredContent> {
-    let dsn = build(report);
-    let bytes = match dsn.original {
-        Original::Whole => original.size(),
-        Original::Header => summary.root.body_start,
-    };
+    let mut stored = Err(Error::NoContent);
+    for at_most in [Original::Whole, Original::Header, Original::Nothing] {
+        stored = store_with(store, report, at_most, &open, summary);
+        if !matches!(stored, Err(Error::NoContent | Error::TooBig { .. })) {
+            break;
+        }
+    }
+    stored
+}
+
+fn store_with(
+    store: &Store,
+    report: &Report<'_>,
+    at_most: Original,
+    open: impl Fn() -> Result<ContentSource>,
+    summary: &Summary,
+) -> Result<StoredContent> {
+    let dsn = build(report, at_most);
     let mut upload = store.upload();
     upload.write(&dsn.head)?;
-    copy(original, bytes, |piece| upload.write(piece))?;
+    match dsn.original {
+        Original::Whole => {
+            let mut original = open()?;
+            let size = original.size();
+            copy(&mut original, size, |piece| upload.write(piece))?;
+        }
+        Original::Header => copy(&mut open()?, summary.root.body_start, |piece| upload.write(piece))?,
+        Original::Nothing => {}
+    }
     upload.write(&dsn.tail)?;
     upload.finish()
 }
@@ -289,16 +317,19 @@ mod tests {
     }
 
     fn report_of(envelope: &Envelope, told: &[Told<'_>]) -> Dsn {
-        build(&Report {
-            is_delivered: false,
-            reporting_mta: "mx.here",
-            unique: "7",
-            envelope,
-            message_id: "<1@here>",
-            arrived: Timestamp::from_unix_ms(1_000_000_000_000),
-            now: Timestamp::from_unix_ms(1_000_000_100_000),
-            recipients: told,
-        })
+        build(
+            &Report {
+                is_delivered: false,
+                reporting_mta: "mx.here",
+                unique: "7",
+                envelope,
+                message_id: "<1@here>",
+                arrived: Timestamp::from_unix_ms(1_000_000_000_000),
+                now: Timestamp::from_unix_ms(1_000_000_100_000),
+                recipients: told,
+            },
+            Original::Whole,
+        )
     }
 
     fn whole(dsn: &Dsn, original: &str) -> Vec<u8> {
@@ -350,7 +381,7 @@ mod tests {
                 recipients: &told,
                 is_delivered,
             };
-            String::from_utf8(build(&report).head).expect("text").lines().next().map(str::to_owned)
+            String::from_utf8(build(&report, Original::Whole).head).expect("text").lines().next().map(str::to_owned)
         };
         assert_eq!(begins(true).as_deref(), Some("Return-Path: <>"));
         assert_eq!(begins(false).as_deref(), Some("Date: Thu, 01 Jan 1970 00:00:00 +0000"));

@@ -120,11 +120,12 @@ impl<S: Sender> Engine<S> {
             }
         }
         drop(attempts);
-        recorded?;
-        self.report((world.now)(), &mut progress)?;
-        if self.settings.sent_copy == SentCopy::AtOnce {
-            self.file((world.now)(), (world.now)(), &mut progress)?;
-        }
+        let reported = self.report((world.now)(), &mut progress);
+        let filed = match self.settings.sent_copy {
+            SentCopy::AtOnce => self.file((world.now)(), (world.now)(), &mut progress),
+            SentCopy::AfterLooking => Ok(()),
+        };
+        recorded.and(reported).and(filed)?;
         Ok(progress)
     }
 
@@ -206,10 +207,11 @@ impl<S: Sender> Engine<S> {
     }
 
     async fn send(&self, submission: &Submission, places: &[usize]) -> std::result::Result<HandedOver, SendError> {
-        let local = |error: &dyn std::fmt::Display| SendError::Local(error.to_string());
-        let source = self.store.source(submission.content).map_err(|error| local(&error))?;
-        let summary = self.store.read(|reader| reader.summary(submission.content)).map_err(|error| local(&error))?;
-        let mut wire = Wire::without_bcc(source, summary.root.body_start).map_err(|error| local(&error))?;
+        let content = submission.content;
+        let source = self.store.source(content).map_err(|error| SendError::of_store(&error))?;
+        let summary = self.store.read(|reader| reader.summary(content)).map_err(|error| SendError::of_store(&error))?;
+        let mut wire =
+            Wire::without_bcc(source, summary.root.body_start).map_err(|error| SendError::of_bytes(&error))?;
         self.sender.hand_over(&submission.envelope.part(places), &mut wire).await
     }
 
@@ -237,29 +239,37 @@ impl<S: Sender> Engine<S> {
 
     /// Puts a report into INBOX for each submission of which something is to be told.
     fn report(&self, now: Timestamp, progress: &mut Progress) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut note = |id, reported| progress.reported += usize::from(go_on(&mut outcome, id, reported));
         for id in self.store.read(|reader| reader.submissions_untold(self.account))? {
-            let Some(submission) = self.store.read(|reader| reader.submission(id))? else { continue };
-            let untold = |(place, it): (usize, &RecipientStatus)| match it.state {
-                RecipientState::Failed if !it.told => Some((place, Action::Failed)),
-                RecipientState::Accepted if !it.told && it.unreported => Some((place, taken(it))),
-                _ => None,
-            };
-            let untold: Vec<_> = submission.recipients.iter().enumerate().filter_map(untold).collect();
-            let report = self.report_of(&submission, &untold, now)?;
-            let places: Vec<usize> = untold.into_iter().map(|(place, _)| place).collect();
-            let reported = self.deliver(report, now, move |txn| txn.mark_told(id, &places))?;
-            progress.reported += usize::from(reported);
+            note(id, self.report_outcome(id, now));
         }
         let since = now.plus_ms(-limits::SUBMISSION_DELAY_WARNING_MS);
         for id in self.store.read(|reader| reader.submissions_delayed(self.account, since))? {
-            let Some(submission) = self.store.read(|reader| reader.submission(id))? else { continue };
-            let waiting = submission.places(RecipientState::Waiting);
-            let waiting: Vec<_> = waiting.into_iter().map(|place| (place, Action::Delayed)).collect();
-            let report = self.report_of(&submission, &waiting, now)?;
-            let reported = self.deliver(report, now, move |txn| txn.mark_delay_told(id))?;
-            progress.reported += usize::from(reported);
+            note(id, self.report_delay(id, now));
         }
-        Ok(())
+        outcome
+    }
+
+    fn report_outcome(&self, id: SubmissionId, now: Timestamp) -> Result<bool> {
+        let Some(submission) = self.store.read(|reader| reader.submission(id))? else { return Ok(false) };
+        let untold = |(place, it): (usize, &RecipientStatus)| match it.state {
+            RecipientState::Failed if !it.told => Some((place, Action::Failed)),
+            RecipientState::Accepted if !it.told && it.unreported => Some((place, taken(it))),
+            _ => None,
+        };
+        let untold: Vec<_> = submission.recipients.iter().enumerate().filter_map(untold).collect();
+        let report = self.report_of(&submission, &untold, now)?;
+        let places: Vec<usize> = untold.into_iter().map(|(place, _)| place).collect();
+        self.deliver(report, now, move |txn| txn.mark_told(id, &places))
+    }
+
+    fn report_delay(&self, id: SubmissionId, now: Timestamp) -> Result<bool> {
+        let Some(submission) = self.store.read(|reader| reader.submission(id))? else { return Ok(false) };
+        let waiting = submission.places(RecipientState::Waiting);
+        let waiting: Vec<_> = waiting.into_iter().map(|place| (place, Action::Delayed)).collect();
+        let report = self.report_of(&submission, &waiting, now)?;
+        self.deliver(report, now, move |txn| txn.mark_delay_told(id))
     }
 
     /// The report in INBOX and the note that it was made, in one transaction; nothing where `note` says it was made.
@@ -311,7 +321,7 @@ impl<S: Sender> Engine<S> {
             is_delivered: true,
         };
         let summary = self.store.read(|reader| reader.summary(submission.content))?;
-        dsn::store(&self.store, &report, &mut self.store.source(submission.content)?, &summary).map(Some)
+        dsn::store(&self.store, &report, || self.store.source(submission.content), &summary).map(Some)
     }
 
     /// Makes the copies in Sent of what was handed over before `before`.
@@ -331,6 +341,7 @@ impl<S: Sender> Engine<S> {
             tracing::info!("copies in Sent are made by others as well, and come late: ours wait for them from now on");
             self.write(now, move |txn| txn.set_late_copies(account, true))?;
         }
+        let mut outcome = Ok(());
         for submission in unfiled {
             let id = submission.id;
             if let Some(copy) = look.copies.get(&id).copied() {
@@ -346,20 +357,24 @@ impl<S: Sender> Engine<S> {
             if mutant!(CopyNotFiled) {
                 continue;
             }
-            let content = self.again(&submission)?;
-            let filed = self.write(now, move |txn| {
-                if txn.reader().submission(id)?.is_none_or(|submission| submission.filed) {
-                    return Ok(false);
-                }
-                let mailbox = sent::mailbox_to_file_in(txn, account)?;
-                let seen = Flags::from_iter([SystemFlag::Seen.into()]);
-                let appended = txn.append(mailbox, &[new_message(content, seen, submission.created)])?;
-                let (copy, _) = *appended.messages.first().ok_or(Error::NoSuchMessage)?;
-                txn.mark_filed(id, copy)
-            })?;
-            progress.filed += usize::from(filed);
+            progress.filed += usize::from(go_on(&mut outcome, id, self.file_one(&submission, now)));
         }
-        Ok(())
+        outcome
+    }
+
+    fn file_one(&self, submission: &Submission, now: Timestamp) -> Result<bool> {
+        let (account, id, created) = (self.account, submission.id, submission.created);
+        let content = self.again(submission)?;
+        self.write(now, move |txn| {
+            if txn.reader().submission(id)?.is_none_or(|submission| submission.filed) {
+                return Ok(false);
+            }
+            let mailbox = sent::mailbox_to_file_in(txn, account)?;
+            let seen = Flags::from_iter([SystemFlag::Seen.into()]);
+            let appended = txn.append(mailbox, &[new_message(content, seen, created)])?;
+            let (copy, _) = *appended.messages.first().ok_or(Error::NoSuchMessage)?;
+            txn.mark_filed(id, copy)
+        })
     }
 
     /// The submission's bytes as something a message can be made of; equal bytes are stored once.
@@ -394,6 +409,16 @@ fn outcome_of(verdict: Verdict, now: Timestamp) -> AttemptOutcome {
         last_error: verdict.last_error,
         in_doubt: verdict.in_doubt,
     }
+}
+
+/// Whether it was done; what one submission fails at is told, and holds up no other.
+fn go_on(outcome: &mut Result<()>, id: SubmissionId, done: Result<bool>) -> bool {
+    done.unwrap_or_else(|error| {
+        tracing::warn!(submission = %id, "cannot be reported or filed: {error}");
+        let before = std::mem::replace(outcome, Ok(()));
+        *outcome = before.and(Err(error));
+        false
+    })
 }
 
 fn new_message(content: StoredContent, flags: Flags, date: Timestamp) -> NewMessage {

@@ -53,19 +53,23 @@ pub fn check(input: &[u8]) {
 }
 
 fn check_report(envelope: &Envelope, told: &[Told<'_>], message_id: &str) {
-    let report = build(&Report {
-        is_delivered: true,
-        reporting_mta: "mx.here",
-        unique: "7",
-        envelope,
-        message_id,
-        arrived: Timestamp::from_unix_ms(1_000_000_000_000),
-        now: Timestamp::from_unix_ms(1_000_000_100_000),
-        recipients: told,
-    });
+    let report = build(
+        &Report {
+            is_delivered: true,
+            reporting_mta: "mx.here",
+            unique: "7",
+            envelope,
+            message_id,
+            arrived: Timestamp::from_unix_ms(1_000_000_000_000),
+            now: Timestamp::from_unix_ms(1_000_000_100_000),
+            recipients: told,
+        },
+        Original::Whole,
+    );
     let original: &[u8] = match report.original {
         Original::Whole => b"Subject: x\r\n\r\nbody\r\n",
         Original::Header => b"Subject: x\r\n\r\n",
+        Original::Nothing => b"",
     };
     let bytes = [&report.head[..], original, &report.tail].concat();
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {

@@ -5,8 +5,12 @@ pub mod office;
 
 use mailtide::outbox::engine::{Engine, SentCopy, Settings, World};
 use mailtide::outbox::sender::{Envelope, HandedOver, Outcome, SendError, Sender};
-use mailtide::store::{Error, NewMessage, Origin, RecipientState, Stays, SubmissionState, check};
-use mailtide::types::{ByteSource, Flags, InternalDate, MailboxName, SpecialUse, SystemFlag, limits};
+use mailtide::store::{
+    Arrival, Cursor, Error, ListedMailbox, NewMessage, Origin, Outline, RecipientState, Stays, SubmissionState, check,
+};
+use mailtide::types::{
+    ByteSource, Flags, InternalDate, MailboxName, MessageId, RemoteUid, SpecialUse, SystemFlag, UidValidity, limits,
+};
 
 use office::{Act, HOUR_MS, Office};
 
@@ -255,6 +259,79 @@ fn what_the_provider_filed_itself_is_not_filed_again() {
         assert_eq!(office.mailbox("Gesendet").len(), 1 + filed_by_us, "{message_id}");
         assert!(office.mailbox("Sent").is_empty());
     }
+}
+
+#[test]
+fn a_copy_of_which_the_header_alone_is_here_is_not_made_again() {
+    let office = Office::new(&[Act::TakeAll]);
+    office.submit(&["yes@x"], MESSAGE);
+    let account = office.account;
+    let summary = mailtide::message::Scanner::scan(ON_THE_WIRE.as_bytes());
+    let header = &ON_THE_WIRE[..usize::try_from(summary.root.body_start).expect("small")];
+    let outline = Some(Outline { size_bytes: ON_THE_WIRE.len() as u64, summary: summary.into() });
+    let (content, internal_date) = (office.upload(header).expect("room"), InternalDate::from(office.at()));
+    let message = NewMessage { content, flags: Flags::none(), internal_date, email_id: None };
+    let name = MailboxName::parse("Sent").expect("a valid name");
+    let listed = ListedMailbox {
+        remote_name: "Sent".to_owned(),
+        is_wanted: true,
+        name: name.clone(),
+        special_use: Some(SpecialUse::Sent),
+        selectable: true,
+        subscribed: false,
+        uid_validity: Some(UidValidity::new(9)),
+        uid_next: None,
+        rights: None,
+    };
+    let arrive = move |txn: &mut mailtide::store::Txn<'_>| {
+        txn.take_listing(account, &[listed], "+*")?;
+        let sent = txn.reader().mailbox_named(account, &name)?.ok_or(Error::NoSuchMailbox)?.id;
+        txn.set_cursor(sent, &Cursor::start(Some(UidValidity::new(9))))?;
+        txn.arrive(sent, &[Arrival { uid: RemoteUid::new(7), message, outline }], MessageId::new(0))
+    };
+    assert_eq!(office.store().write(Origin::Upstream, office.at(), arrive).expect("room"), 1);
+    assert_eq!(office.run().filed, 0);
+    assert_eq!(office.run().filed, 0);
+}
+
+#[test]
+fn a_clock_set_back_makes_no_second_copy() {
+    let office = Office::new(&[Act::TakeAll]);
+    office.mailbox_with("Sent", SpecialUse::Sent, &[]);
+    office.pass(HOUR_MS);
+    office.submit(&["yes@x"], MESSAGE);
+    office.pass(-HOUR_MS);
+    office.copy_into("Sent", ON_THE_WIRE);
+    office.pass(2 * HOUR_MS);
+    assert_eq!(office.run().filed, 0);
+    assert_eq!(office.run().filed, 0);
+    assert_eq!(office.mailbox("Sent").len(), 1);
+}
+
+#[test]
+fn one_whose_bytes_are_lost_holds_up_no_report_and_no_copy_of_another() {
+    let office = Office::new(&[Act::ByName]);
+    let other = MESSAGE.replace("<1@here>", "<2@here>");
+    let ids = [office.submit(&["yes@x", "no@x"], MESSAGE), office.submit(&["yes@x", "no@x"], &other)];
+    let engine = office.engine(office.at());
+    let lost = office.submission(ids[0]).content.get();
+    let conn = rusqlite::Connection::open(office.folder().join("mailtide.db")).expect("a database");
+    // The bytes go with the last word of its server.
+    conn.execute_batch(&format!(
+        "CREATE TRIGGER lose AFTER UPDATE OF state ON submission WHEN new.id = {} AND new.state = 'settled'
+         BEGIN DELETE FROM content_place WHERE content_id = {lost}; END;",
+        ids[0].get()
+    ))
+    .expect("valid SQL");
+    let now = || office.at();
+    let sent = office::finish(engine.run_due(World { now: &now, chance: &|| 0 })).expect("each is reported");
+    assert_eq!((sent.sent, sent.reported), (2, 2));
+    let reports: Vec<String> = office.mailbox("INBOX").into_iter().map(|(_, report)| report).collect();
+    assert!(reports.iter().all(|report| report.contains("Final-Recipient: rfc822; no@x\r\n")));
+    assert!(!reports[0].contains("Hello") && reports[1].contains("Hello"), "{reports:?}");
+    office.pass(1);
+    assert!(matches!(engine.file_copies(office.at(), office.at()), Err(Error::NoContent)), "it is told");
+    assert_eq!(office.mailbox("Sent").into_iter().map(|(_, copy)| copy).collect::<Vec<_>>(), [other]);
 }
 
 #[test]
