@@ -41,7 +41,7 @@ const JUDGED: [&str; 29] = [
 ];
 
 /// Where Dovecot is not followed: in which transcript, at which commands, and why.
-const OVERRULED: [(&str, &[&str], &str); 20] = [
+const OVERRULED: [(&str, &[&str], &str); 23] = [
     ("append", &["a3"], "\\Recent is nobody's to set, so it is left out; Dovecot refuses the message"),
     ("store", &["a7"], "the same"),
     ("catenate", &["a9"], "a part that is not there cannot be put into a message; Dovecot puts nothing in its place"),
@@ -57,6 +57,17 @@ const OVERRULED: [(&str, &[&str], &str); 20] = [
     ("expunge_timing", &["a3", "a4", "a5"], "the same; and that it is gone is told by EXPUNGEISSUED (RFC 5530)"),
     ("list_extended", &["a4", "b1", "b2", "c10", "d1", "d2"], NEED_NOT_EXIST),
     ("list_extended", &["b5"], "Dovecot made Fruit as no more than a name above Fruit/Apple"),
+    (
+        "list_extended",
+        &["e1"],
+        "an empty pattern names nothing (RFC 5258 section 3); Dovecot takes the reference for it",
+    ),
+    (
+        "list_extended",
+        &["e4", "e5", "e6", "e7"],
+        "a mailbox with others below it is deleted but for its name (RFC 3501 section 6.3.4); Dovecot refuses that",
+    ),
+    ("mailboxes", &["z1", "z2"], "a name is one line (RFC 6855 section 3); Dovecot takes what separates lines"),
     ("rfc3501", &["x2", "x3", "A002", "A003"], NEED_NOT_EXIST),
     ("rfc5258", &["y3", "A02", "A05"], NEED_NOT_EXIST),
     ("rfc5258_children", &["y9", "C08", "z2", "a2", "a3"], NEED_NOT_EXIST),
