@@ -203,7 +203,7 @@ impl MaildropEngine {
             // was fetched (RFC 2449 section 6.7).
             let origin = if mutant!(MaildropNotSynced) { Origin::Upstream } else { Origin::LocalUser };
             self.store.write(origin, now, move |txn| txn.seen_in_maildrop(account, &seen))?;
-        } else {
+        } else if !mutant!(MaildropNotSynced) {
             // Bytes that were missing here may have been fetched anew, of which there is nothing else to write.
             self.store.settle()?;
         }
