@@ -133,7 +133,7 @@ fn a_start_on_a_disk_without_a_free_byte_is_refused_for_now_and_names_the_folder
 fn a_start_where_there_is_no_room_for_mail_says_so() {
     let server = RefServer::with_users(&["ada"]);
     let mut agent = Agent::new(&Account::at(&server, "ada", server.address("imap")).text());
-    let Some(_disk) = SmallDisk::mount(&agent.data, "2560k") else { return };
+    let Some(_disk) = SmallDisk::mount(&agent.data, "2200k") else { return };
     agent.start();
     let word = format!("the disk of {} has no room for mail", agent.data.display());
     assert!(agent.log().contains(&word), "{}", agent.log());
