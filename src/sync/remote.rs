@@ -161,11 +161,12 @@ pub struct Fingerprinted {
 /// Where the bytes of fetched messages go. Calls for one message: `begin`, `write` as often as needed, `end`; or
 /// `absent`. A message begun and not ended (a cut) leaves nothing.
 pub trait MessageSink: Send {
-    /// A message of `size_bytes` follows. Which one it is may be known only at its end.
+    /// A message of `size_bytes` follows. Which one it is may be known only at its end; one that was begun before and not
+    /// ended is none.
     fn begin(&mut self, size_bytes: u64) -> std::io::Result<()>;
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<()>;
     fn end(&mut self, message: Fetched) -> std::io::Result<()>;
-    /// The server named the message but gave no bytes (NIL), or did not describe it where that was asked for.
+    /// The server named the message but gave no bytes (NIL) or no flags, or did not describe it where that was asked for.
     fn absent(&mut self, uid: RemoteUid) -> std::io::Result<()>;
 }
 

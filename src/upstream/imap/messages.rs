@@ -319,6 +319,10 @@ impl<'a> Bodies<'a> {
             Heard::Body(bytes) => sink.write(&bytes).map_err(local)?,
             Heard::BodyEnds => {}
             Heard::Structure(structure) => self.structure = Some(structure),
+            // A message of which nothing can be understood is one that was left out of the answer, and stands in the way of no
+            // other (QUIRKS.md rows 5 and 32). Bytes of it that came are forgotten when the next one begins.
+            Heard::Untagged(Untagged::Unusable("FETCH")) => {}
+            Heard::Fetch(FetchedItems { uid: None, body: Body::Streamed | Body::Nil, .. }) => self.structure = None,
             Heard::Fetch(items) if items.body != Body::Unmentioned => {
                 let uid = items.uid.filter(|uid| self.uids.contains(*uid) && self.had.insert(*uid));
                 let uid = uid.ok_or_else(|| wrong("a message that was not asked for, or sent twice"))?;
@@ -326,8 +330,7 @@ impl<'a> Bodies<'a> {
                 let outline =
                     structure.zip(items.size_bytes).map(|(structure, size_bytes)| Described { size_bytes, structure });
                 match (items.body, items.flags) {
-                    (Body::Nil, _) => sink.absent(uid).map_err(local)?,
-                    (_, None) => return Err(wrong("a message without its flags")),
+                    (Body::Nil, _) | (_, None) => sink.absent(uid).map_err(local)?,
                     (_, Some(_)) if self.outlined && outline.is_none() => sink.absent(uid).map_err(local)?,
                     (_, Some(flags)) => {
                         let FetchedItems { mod_seq, internal_date, email_id, .. } = items;

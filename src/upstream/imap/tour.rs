@@ -221,6 +221,9 @@ impl Traveller<'_, '_> {
                     Work::Nothing | Work::Entering(_) => Some(heard),
                 };
                 let left = left.and_then(|left| self.unless_asked_next(stop, errand, left));
+                if let Some(Heard::Untagged(Untagged::Unusable("FETCH"))) = left {
+                    return Ok(false);
+                }
                 if left.is_some_and(|left| is_news(&left)) {
                     self.guide.news(stop);
                 }

@@ -3,7 +3,7 @@
 use mailtide::sync::remote::{Connect, Remote, RemoteName};
 use mailtide::types::Quirks;
 
-use super::imap_errors::{connect, logged_in};
+use super::imap_errors::{Counting, connect, logged_in, uids};
 use super::script::{Line, Scripted, account};
 
 fn name(text: &str) -> RemoteName {
@@ -131,4 +131,42 @@ async fn a_question_that_is_asked_too_fast_is_asked_again_when_the_server_says_s
     let twice = remote.uids().await.expect_err("it goes on being too fast");
     assert!(format!("{twice:?}").starts_with("Wait"), "{twice:?}");
     dial.assert_followed();
+}
+
+/// QUIRKS.md rows 5 and 32: what is wrong with one message is no reason to go without the others.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_understood_costs_no_other_of_its_batch() {
+    let good = "S: * 2 FETCH (UID 8 FLAGS () RFC822.SIZE 9 BODYSTRUCTURE (\"text\" \"plain\" NIL NIL NIL \"7bit\" 3 1) \
+        BODY[HEADER] {3}\ns: abc\nS: )\n";
+    let rows = [
+        "UID 7 FLAGS () BODYSTRUCTURE (\"application\" \"pdf\" (\"name\" \"7\" screen.pdf\") NIL NIL \"base64\" 800) \
+         BODY[HEADER] {4}\ns: wxyz\nS: )",
+        "UID 7 FLAGS (\\Seen a\"b) BODY[HEADER] \"wxyz\")",
+        &format!("UID 7 BODYSTRUCTURE {}", "(".repeat(100_000)),
+        "UID 7 FLAGS NIL BODY[HEADER] \"wxyz\")",
+        "UID 0 FLAGS () BODY[HEADER] \"wxyz\")",
+        "FLAGS () BODY[HEADER] \"wxyz\")",
+        "UID 7 BODY[HEADER] \"wxyz\")",
+        "UID 7 FLAGS () BODY[HEADER] 7)",
+    ];
+    for row in rows {
+        let ask = "C: UID FETCH 7:8 (UID FLAGS INTERNALDATE RFC822.SIZE BODYSTRUCTURE BODY.PEEK[HEADER])\n";
+        let script = format!("{ask}S: * 1 FETCH ({row}\n{good}S: $ OK\nC: UID SEARCH ALL\nS: * SEARCH 7 8\nS: $ OK\n");
+        let (mut remote, dial) = connect(&logged_in("", &script)).await;
+        let mut sink = Counting::default();
+        remote.outline(&uids("7:8"), &mut sink).await.expect(row);
+        let told: Vec<_> = sink.ended.iter().map(|message| message.uid.get()).collect();
+        assert_eq!(told, [8], "{row:.200}");
+        assert_eq!(remote.uids().await, Ok(uids("7:8")));
+        dial.assert_followed();
+    }
+}
+
+/// To leave one out of what changed would be to say that it did not.
+#[tokio::test(start_paused = true)]
+async fn flags_that_cannot_be_understood_are_not_taken_for_unchanged() {
+    let scan = "C: UID FETCH 7:8 (UID FLAGS)\nS: * 1 FETCH (UID 7 FLAGS (a\"b))\nS: $ OK\n";
+    let (mut remote, _) = connect(&logged_in("", scan)).await;
+    let error = remote.scan(&uids("7:8"), None).await.expect_err("it is not known what was told");
+    assert!(format!("{error:?}").starts_with("Protocol"), "{error:?}");
 }

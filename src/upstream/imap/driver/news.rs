@@ -34,23 +34,34 @@ impl Driver {
                 | Heard::Vanished(_)
                 | Heard::Untagged(Untagged::Exists(_) | Untagged::Expunge | Untagged::Unusable(_))
         );
+        let is_malformed_fetch = matches!(heard, Heard::Untagged(Untagged::Unusable("FETCH")));
         if let Heard::Untagged(Untagged::Unusable(what)) = &heard
             && *what != "VANISHED"
+            && !is_malformed_fetch
         {
-            return Err(self.protocol(&format!("a malformed {what} response")));
+            return Err(self.malformed(what));
         }
         if self.notifies {
             self.note(&heard)?;
         }
         let is_exists = matches!(heard, Heard::Untagged(Untagged::Exists(_)));
+        // While an IDLE ends, it is told of the mailbox that was watched.
+        let is_taken = self.leaving.is_none() && hear(heard)?;
+        if is_malformed_fetch && !is_taken {
+            return Err(self.malformed("FETCH"));
+        }
         let is_news = match self.leaving.is_some() {
-            // It is told of the mailbox that was watched. What comes next asks for what is new there, but another IDLE.
+            // What comes next asks for what is new there, but another IDLE.
             true => self.request == IDLE,
-            false => !hear(heard)?,
+            false => !is_taken,
         };
         self.touched |= is_news && may_be_news;
         self.arrived |= is_news && is_exists;
         Ok(())
+    }
+
+    fn malformed(&self, what: &str) -> RemoteError {
+        self.protocol(&format!("a malformed {what} response"))
     }
 
     /// What NOTIFY brings beside what concerns the mailbox selected (RFC 5465 section 5).
