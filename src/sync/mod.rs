@@ -24,6 +24,7 @@ mod covered;
 mod doubt;
 pub mod engine;
 mod fetch;
+mod flags;
 mod folders;
 pub mod guard;
 pub mod haul;
