@@ -53,18 +53,16 @@ impl Txn<'_> {
     }
 
     /// Upstream added and removed these flags.
-    pub fn flags_stored(&mut self, message: MessageId, add: &Flags, remove: &Flags, settles: &[EntryId]) -> Result<()> {
+    pub fn flags_stored(&mut self, message: MessageId, add: &Flags, remove: &Flags) -> Result<()> {
         let facts = self.reader().message_facts(message)?;
-        if let Some(binding) = facts.and_then(|facts| facts.upstream) {
-            let stored = binding.base.difference(remove).union(add);
-            match self.reader().is_pending(message)? {
-                true => self.set_base(message, &stored)?,
-                // The user took it back meanwhile: it is upstream's now.
-                false => drop(self.observe_flags(message, &stored)?),
-            }
-            self.goes_ahead(binding.mailbox)?;
+        let Some(binding) = facts.and_then(|facts| facts.upstream) else { return Ok(()) };
+        let stored = binding.base.difference(remove).union(add);
+        match self.reader().is_pending(message)? {
+            true => self.set_base(message, &stored)?,
+            // The user took it back meanwhile: it is upstream's now.
+            false => drop(self.observe_flags(message, &stored)?),
         }
-        self.settle_parts(message, settles)
+        self.goes_ahead(binding.mailbox)
     }
 
     /// Upstream expunged the message at the user's wish. One that the user took back meanwhile is appended anew.

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use super::Result;
 use super::pass::{Pass, Why, refusal};
 use super::plan::{Item, uids};
+use super::push::keeps;
 use super::remote::Remote;
 use super::send::Did;
-use crate::journal::Op;
-use crate::store::{self, Reader};
+use crate::journal::{Entry, Op};
+use crate::store::{self, Reader, Txn};
 use crate::types::{EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet};
 
 impl<R: Remote> Pass<'_, R> {
@@ -71,17 +72,22 @@ impl<R: Remote> Pass<'_, R> {
                 _ => refused = refused.union(&one),
             }
         }
+        let settled = items.clone();
+        self.write(move |txn| settled.iter().try_for_each(|item| settle_done(txn, item)))?;
         if refused.is_empty() {
-            self.write(move |txn| items.iter().try_for_each(|item| txn.settle_parts(item.message, &item.settles)))?;
             return Ok(Did::Something);
         }
-        let (parked, done) = self.read(|reader| flag_entries(reader, message, &refused))?;
-        self.write(move |txn| txn.settle_parts(message, &done))?;
-        match parked.is_empty() {
+        let about = self.read(|reader| entries_about(reader, message, &refused))?;
+        let asked = about.iter().filter_map(asked_for).fold(Flags::none(), |asked, flags| asked.union(&flags));
+        if !refused.difference(&asked).is_empty() {
             // The flags of a copy, which no entry of its own asks for.
-            true => self.park_items(&items, why),
-            false => self.park(message, &parked, why),
+            self.park_items(&items, why.clone())?;
         }
+        let parked: Vec<EntryId> = about.iter().map(|entry| entry.id).collect();
+        if !parked.is_empty() {
+            self.park(message, &parked, why)?;
+        }
+        Ok(Did::Something)
     }
 
     /// Records that flags were stored of those of the messages that are there.
@@ -98,18 +104,59 @@ impl<R: Remote> Pass<'_, R> {
         }
         self.report.flags_out += items.len();
         self.write(move |txn| {
-            items.iter().try_for_each(|item| txn.flags_stored(item.message, &add, &remove, &item.settles))
+            items.iter().try_for_each(|item| {
+                txn.flags_stored(item.message, &add, &remove)?;
+                settle_done(txn, item)
+            })
         })?;
         Ok(Did::Something)
     }
 }
 
-/// The entries that change flags of the message: those about any of `flags`, and the others.
-fn flag_entries(reader: &Reader<'_>, message: MessageId, flags: &Flags) -> store::Result<(Vec<EntryId>, Vec<EntryId>)> {
-    let about = reader.entries_about(message)?.into_iter().filter_map(|entry| match entry.op {
-        Op::Flags { add, remove, .. } => Some((entry.id, flags.iter().any(|flag| add.union(&remove).contains(&flag)))),
+/// The message's entries are done, but for those that wait for a flag that upstream has not taken (yet): what one step was
+/// refused another does not settle.
+fn settle_done(txn: &mut Txn<'_>, item: &Item) -> store::Result<()> {
+    let reader = txn.reader();
+    let open = open_flags(&reader, item.message)?;
+    if open.is_empty() {
+        return txn.settle_parts(item.message, &item.settles);
+    }
+    let about = reader.entries_about(item.message)?;
+    let asked = about.iter().filter_map(asked_for).fold(Flags::none(), |asked, flags| asked.union(&flags));
+    let is_done = |entry: &&Entry| match &entry.op {
+        Op::Flags { .. } => asked_for(entry).is_none_or(|flags| is_apart(&flags, &open)),
+        // It came with its flags: those that no entry of their own asks for.
+        Op::Append { .. } | Op::Copy { .. } => open.difference(&asked).is_empty(),
+        _ => true,
+    };
+    let is_meant = |entry: &&Entry| item.settles.contains(&entry.id);
+    let done: Vec<EntryId> = about.iter().filter(is_meant).filter(is_done).map(|entry| entry.id).collect();
+    txn.settle_parts(item.message, &done)
+}
+
+/// The flags of the message that are still to be stored or taken off upstream.
+fn open_flags(reader: &Reader<'_>, message: MessageId) -> store::Result<Flags> {
+    let Some(facts) = reader.message_facts(message)? else { return Ok(Flags::none()) };
+    let Some(binding) = facts.upstream else { return Ok(Flags::none()) };
+    let (add, remove) = keeps(reader, binding.mailbox)?.changes(&binding.base, &facts.flags);
+    Ok(add.union(&remove))
+}
+
+/// The entries that change any of these flags of the message.
+fn entries_about(reader: &Reader<'_>, message: MessageId, flags: &Flags) -> store::Result<Vec<Entry>> {
+    let mut about = reader.entries_about(message)?;
+    about.retain(|entry| asked_for(entry).is_some_and(|asked| !is_apart(&asked, flags)));
+    Ok(about)
+}
+
+/// The flags that an entry changes.
+fn asked_for(entry: &Entry) -> Option<Flags> {
+    match &entry.op {
+        Op::Flags { add, remove, .. } => Some(add.union(remove)),
         _ => None,
-    });
-    let (is, others): (Vec<_>, Vec<_>) = about.partition(|(_, is)| *is);
-    Ok((is.into_iter().map(|(id, _)| id).collect(), others.into_iter().map(|(id, _)| id).collect()))
+    }
+}
+
+fn is_apart(one: &Flags, other: &Flags) -> bool {
+    one.difference(other) == *one
 }

@@ -51,6 +51,11 @@ impl Keeps {
         let keeps = |flag: &Flag| self.flags.contains(flag) || (self.any_keyword && matches!(flag, Flag::Keyword(_)));
         flags.iter().filter(keeps).collect()
     }
+
+    /// What must be stored and what taken off where upstream has `base`, for it to have `flags` as far as it keeps them.
+    pub fn changes(&self, base: &Flags, flags: &Flags) -> (Flags, Flags) {
+        (self.of(&flags.difference(base)), base.difference(flags))
+    }
 }
 
 impl Default for Keeps {
@@ -79,7 +84,7 @@ pub struct Item {
     pub base: Flags,
     /// The entry that holds the evidence of a step that must not be done twice.
     pub carrier: Option<EntryId>,
-    /// The entries whose part for this message is done with the step.
+    /// The entries whose part for this message is done with the step; flags one of them wants may be refused before it.
     pub settles: Vec<EntryId>,
 }
 
@@ -256,11 +261,10 @@ impl<'a> Planner<'a> {
         self.view.messages.get(&message).is_some_and(is_nowhere) && self.run.iter().any(is_made)
     }
 
-    /// The difference between the flags here and there; `settles` goes with the last part of it.
+    /// The difference between the flags here and there; `settles` goes with the last part of it, as far as that is done.
     fn flags(&mut self, net: &Net, facts: &Facts, upstream: &Upstream, settles: Vec<EntryId>) {
         let keeps = self.keeps(upstream.mailbox);
-        let add = keeps.of(&facts.flags.difference(&upstream.base));
-        let remove = upstream.base.difference(&facts.flags);
+        let (add, remove) = keeps.changes(&upstream.base, &facts.flags);
         let key = |act| Key::On(upstream.mailbox, act);
         match (remove.is_empty(), add.is_empty()) {
             (true, true) => self.settle(net, settles),

@@ -227,7 +227,7 @@ fn in_sight(binding: Binding) -> Option<Upstream> {
     Some(Upstream { mailbox: binding.mailbox, uid: binding.uid?, base: binding.base })
 }
 
-fn keeps(reader: &Reader<'_>, mailbox: MailboxId) -> store::Result<Keeps> {
+pub(super) fn keeps(reader: &Reader<'_>, mailbox: MailboxId) -> store::Result<Keeps> {
     let known = reader.remote_mailbox(mailbox)?.filter(|known| known.cursor.uid_validity.is_some());
     Ok(known
         .map_or_else(Keeps::default, |known| Keeps { flags: known.permanent_flags, any_keyword: known.any_keyword }))

@@ -120,7 +120,7 @@ fn what_both_sides_did_to_the_flags_is_merged_and_forgotten_once_settled() {
     for entry in mirror.entries() {
         mirror
             .by(Origin::Upstream, move |txn| {
-                txn.flags_stored(id, &flags("\\Seen x"), &flags("\\Flagged"), &[])?;
+                txn.flags_stored(id, &flags("\\Seen x"), &flags("\\Flagged"))?;
                 txn.settle(entry.id, &entry.open)
             })
             .expect("settled");

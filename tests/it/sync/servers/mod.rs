@@ -2,6 +2,7 @@
 
 mod others;
 mod refusals;
+mod refused_flags;
 mod restored;
 mod unshown;
 
