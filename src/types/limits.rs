@@ -92,6 +92,19 @@ pub const UPSTREAM_LITERAL_MAX_BYTES: usize = 1024 * 1024;
 /// of its FETCH fit.
 pub const UPSTREAM_RESPONSE_MAX_BYTES: usize = 4 * 1024 * 1024;
 
+/// All that a server says in answer to one command, message data not counted: the flags of two million messages fit.
+pub const UPSTREAM_ANSWER_MAX_BYTES: usize = 128 * 1024 * 1024;
+
+/// Ranges of UIDs that a server names in answer to one question. A mailbox that lost every second of two million messages
+/// fits.
+pub const UPSTREAM_UID_RANGES_MAX: usize = 1_000_000;
+
+/// Messages of which SELECT itself tells that they changed (RFC 7162 section 3.2.5.1): beyond, it is cheaper to look at all.
+pub const UPSTREAM_CHANGED_MAX: usize = 1_000_000;
+
+/// Attributes of a mailbox in a LIST response: RFC 5258 and RFC 6154 have some twenty.
+pub const UPSTREAM_LIST_ATTRIBUTES_MAX: usize = 50;
+
 /// Longest command line sent upstream, unless the server is known to want less (RFC 7162 section 4 has servers take
 /// 8192; QUIRKS.md row 40).
 pub const UPSTREAM_COMMAND_LINE_MAX_BYTES: usize = 8000;

@@ -32,6 +32,8 @@ pub(super) enum FrameError {
     LiteralTooLarge { announced: u64, max: u64 },
     #[error("a literal of {0} bytes is announced")]
     LiteralBeyondMeasure(String),
+    #[error("an answer of more than {} bytes", limits::UPSTREAM_ANSWER_MAX_BYTES)]
+    AnswerTooLarge,
     #[error("two message bodies in one response")]
     TwoBodies,
 }

@@ -16,7 +16,7 @@ use super::fetch;
 use super::frame::{FrameError, Framer, Piece};
 use super::untagged::Untagged;
 use crate::message::Part;
-use crate::types::{RemoteUid, UidSet};
+use crate::types::{RemoteUid, UidSet, limits};
 use crate::upstream::trace;
 
 /// What the server said beside what async-imap reads.
@@ -59,6 +59,8 @@ pub(super) struct Inward {
     ready: BytesMut,
     told: VecDeque<Told>,
     told_bytes: usize,
+    /// Of the answer that is coming in.
+    answer_bytes: usize,
     greeted: bool,
     hushed: bool,
 }
@@ -73,6 +75,7 @@ impl Inward {
             ready: BytesMut::new(),
             told: VecDeque::new(),
             told_bytes: 0,
+            answer_bytes: 0,
             greeted,
             hushed: false,
         }
@@ -86,6 +89,11 @@ impl Inward {
     /// Bytes for async-imap.
     pub(super) const fn ready(&mut self) -> &mut BytesMut {
         &mut self.ready
+    }
+
+    /// What comes from here on is another answer.
+    pub(super) const fn begin_answer(&mut self) {
+        self.answer_bytes = 0;
     }
 
     /// Is everything that came read, up to the end of a response?
@@ -140,6 +148,11 @@ impl Inward {
     }
 
     fn response(&mut self, response: &[u8]) -> Result<(), Fault> {
+        // Time alone ends no answer: a server that talks is not silent.
+        self.answer_bytes += response.len();
+        if self.answer_bytes > limits::UPSTREAM_ANSWER_MAX_BYTES {
+            return Err(FrameError::AnswerTooLarge.into());
+        }
         trace::received(&self.label, if self.hushed { b"(not shown)" } else { response });
         if let Some(line) = response.strip_prefix(b"* ") {
             return self.untagged(line);

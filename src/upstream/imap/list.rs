@@ -227,7 +227,7 @@ async fn list_plain(remote: &mut ImapRemote) -> Result<Vec<Listed>, RemoteError>
     let hear = &mut |heard| match heard {
         Heard::Untagged(Untagged::Lsub(line)) => {
             // \Noselect here means: not subscribed itself, something below it is (RFC 3501 section 6.3.9).
-            if !line.has("\\Noselect") {
+            if !line.has("\\Noselect") && subscribed.len() < limits::MAILBOXES_MAX {
                 subscribed.insert(folded(&line.name));
             }
             Ok(true)
@@ -292,7 +292,9 @@ pub(super) async fn status(
         Heard::Untagged(Untagged::MailboxStatus(status)) => {
             match names.iter().position(|name| is_named(&status.name, name)) {
                 Some(place) => told_of[place] = Some(status),
-                None => unclaimed.push(status),
+                // Of several it is not known which is meant.
+                None if unclaimed.len() < 2 => unclaimed.push(status),
+                None => {}
             }
             Ok(true)
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::Command;
-use super::driver::Heard;
+use super::driver::{Heard, Ranges};
 use super::fetch::{Body, FetchedItems};
 use super::remote::ImapRemote;
 use super::untagged::Untagged;
@@ -36,7 +36,7 @@ pub(super) fn present_commands(remote: &ImapRemote, uids: &UidSet<RemoteUid>) ->
 
 async fn look(remote: &mut ImapRemote, commands: Vec<Command<'static>>) -> Result<UidSet<RemoteUid>, RemoteError> {
     let (mut sight, asked) = (Sight::default(), commands.len());
-    for answer in remote.driver.ask(commands, &mut |heard| Ok(sight.hear(heard).is_none())).await? {
+    for answer in remote.driver.ask(commands, &mut |heard| sight.hear(heard).map(|left| left.is_none())).await? {
         remote.driver.check("SEARCH", answer)?;
     }
     sight.found(asked)
@@ -45,20 +45,20 @@ async fn look(remote: &mut ImapRemote, commands: Vec<Command<'static>>) -> Resul
 /// What searches find.
 #[derive(Default)]
 pub(super) struct Sight {
-    found: Vec<(u32, u32)>,
+    found: Ranges,
     responses: usize,
 }
 
 impl Sight {
     /// Gives back what is no finding.
-    pub(super) fn hear(&mut self, heard: Heard) -> Option<Heard> {
+    pub(super) fn hear(&mut self, heard: Heard) -> Result<Option<Heard>, RemoteError> {
         match heard {
             Heard::Untagged(Untagged::Search(uids)) => {
-                self.found.extend_from_slice(uids.ranges());
+                self.found.add("SEARCH", uids.ranges())?;
                 self.responses += 1;
-                None
+                Ok(None)
             }
-            heard => Some(heard),
+            heard => Ok(Some(heard)),
         }
     }
 
@@ -67,7 +67,7 @@ impl Sight {
     pub(super) fn found(&self, searches: usize) -> Result<UidSet<RemoteUid>, RemoteError> {
         match self.responses < searches {
             true => Err(RemoteError::Protocol { request: "SEARCH", text: "OK without a SEARCH response".to_owned() }),
-            false => Ok(UidSet::from_ranges(self.found.iter().copied())),
+            false => Ok(self.found.to_set()),
         }
     }
 }
@@ -172,10 +172,13 @@ pub(super) async fn fingerprints(
     Ok(prints.into_found())
 }
 
+/// The header fields by which messages are known again.
+const FIELDS: [&str; 4] = ["MESSAGE-ID", "DATE", "FROM", "SUBJECT"];
+
 /// What is fetched of messages to know them again.
 pub(super) fn fingerprint_items(remote: &ImapRemote) -> String {
     let email_id = email_id_item(remote);
-    format!("(UID FLAGS RFC822.SIZE INTERNALDATE{email_id} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])")
+    format!("(UID FLAGS RFC822.SIZE INTERNALDATE{email_id} BODY.PEEK[HEADER.FIELDS ({})])", FIELDS.join(" "))
 }
 
 /// The fingerprints of those of `uids` that are told.
@@ -384,7 +387,7 @@ fn wrong(what: &str) -> RemoteError {
     RemoteError::Protocol { request: "FETCH", text: what.to_owned() }
 }
 
-/// Header fields by upper-case name, the first of each, unfolded (RFC 5322 section 2.2.3).
+/// The header fields asked for, by upper-case name, the first of each, unfolded (RFC 5322 section 2.2.3).
 fn header_fields(header: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
     for line in header.split(|byte| *byte == b'\n') {
@@ -403,7 +406,7 @@ fn header_fields(header: &[u8]) -> BTreeMap<String, Vec<u8>> {
         }
     }
     let trimmed = |(name, value): (String, Vec<u8>)| (name, value.trim_ascii().to_vec());
-    fields.into_iter().rev().map(trimmed).collect()
+    fields.into_iter().rev().filter(|(name, _)| FIELDS.contains(&name.as_str())).map(trimmed).collect()
 }
 
 #[cfg(test)]
@@ -411,8 +414,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn header_fields_are_unfolded_and_the_first_counts() {
-        let fields = header_fields(b"Subject: a\r\n b\r\nDATE : x\nsubject: c\r\nno field\r\n\r\n");
+    fn header_fields_are_unfolded_and_the_first_of_those_asked_for_counts() {
+        let fields = header_fields(b"Subject: a\r\n b\r\nX: y\r\n z\r\nDATE : x\nsubject: c\r\nno field\r\n\r\n");
         let expected = [("SUBJECT", &b"a b"[..]), ("DATE", b"x")];
         assert_eq!(fields, expected.map(|(name, value)| (name.to_owned(), value.to_vec())).into());
     }

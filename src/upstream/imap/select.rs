@@ -2,14 +2,14 @@
 
 use super::code::{Code, StatusLine};
 use super::command::Command;
-use super::driver::Heard;
+use super::driver::{Heard, Ranges};
 use super::fetch::FetchedItems;
 use super::list;
 use super::messages;
 use super::remote::{ImapRemote, SelectedMailbox};
 use super::untagged::Untagged;
 use crate::sync::remote::{Facts, Known, RemoteError, RemoteName, Resync, Scanned, Selected};
-use crate::types::{Flag, Flags, ModSeq, RemoteUid, SystemFlag, UidSet, UidValidity};
+use crate::types::{Flag, Flags, ModSeq, RemoteUid, SystemFlag, UidValidity, limits};
 
 /// What the untagged responses to SELECT told.
 #[derive(Default)]
@@ -19,9 +19,9 @@ pub(super) struct Told {
     uid_validity: Option<UidValidity>,
     highest_mod_seq: Option<ModSeq>,
     permanent_flags: Option<Vec<String>>,
-    vanished: Vec<(u32, u32)>,
+    vanished: Ranges,
     changed: Vec<Scanned>,
-    /// A VANISHED could not be read: what changed since is not known.
+    /// A VANISHED could not be read, or too much changed: what changed since is not known.
     is_incomplete: bool,
 }
 
@@ -49,10 +49,10 @@ pub(super) async fn select(
     if told.uid_next.is_none() || told.uid_validity.is_none() || told.exists.is_none() {
         fill(remote, name, &mut told).await?;
     }
-    let vanished = told.vanished.clone();
+    let vanished = told.vanished.to_set();
     let selected = told.into_selected(&remote.facts, known, &answer)?;
     if selected.since.is_none() {
-        remote.driver.vanish(&vanished)?;
+        remote.driver.vanish(vanished.ranges())?;
     }
     remote.selected = Some(SelectedMailbox { uid_next: selected.uid_next, exists: selected.exists });
     Ok(selected)
@@ -88,7 +88,12 @@ impl Told {
                 Some(Code::Other(name)) if name == "CLOSED" => *self = Self::default(),
                 _ => return Ok(false),
             },
-            Heard::Vanished(ranges) => self.vanished.extend(ranges),
+            Heard::Vanished(ranges) => self.vanished.add("SELECT", &ranges)?,
+            Heard::Fetch(FetchedItems { uid: Some(_), flags: Some(_), .. })
+                if self.changed.len() == limits::UPSTREAM_CHANGED_MAX =>
+            {
+                self.is_incomplete = true;
+            }
             Heard::Fetch(FetchedItems { uid: Some(uid), flags: Some(flags), mod_seq, .. }) => {
                 self.changed.push(Scanned { uid, flags, mod_seq });
             }
@@ -112,7 +117,7 @@ impl Told {
         let has_resync = known.is_some_and(|known| known.uid_validity == uid_validity)
             && highest_mod_seq.is_some()
             && !self.is_incomplete;
-        let since = has_resync.then(|| Resync { vanished: UidSet::from_ranges(self.vanished), changed: self.changed });
+        let since = has_resync.then(|| Resync { vanished: self.vanished.to_set(), changed: self.changed });
         let read_only = answer.code == Some(Code::ReadOnly);
         let (permanent_flags, any_keyword) = match &self.permanent_flags {
             // Of one that may only be read it is to say so, if it keeps any.
@@ -170,5 +175,21 @@ fn permanent_flags(told: Option<&[String]>) -> (Flags, bool) {
             (flags.iter().filter_map(|flag| Flag::parse(flag)).collect(), flags.iter().any(|flag| flag == "\\*"))
         }
         None => (SystemFlag::ALL.into_iter().map(Flag::from).collect(), true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beyond that all messages are looked at.
+    #[test]
+    fn no_more_changes_are_kept_than_there_may_be() {
+        let mut told = Told::default();
+        let change = || FetchedItems { uid: Some(RemoteUid::new(1)), flags: Some(Flags::none()), ..Default::default() };
+        for _ in 0..=limits::UPSTREAM_CHANGED_MAX {
+            assert_eq!(told.hear(Heard::Fetch(change())), Ok(true));
+        }
+        assert!(told.is_incomplete && told.changed.len() == limits::UPSTREAM_CHANGED_MAX);
     }
 }

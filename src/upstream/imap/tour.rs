@@ -13,7 +13,7 @@ use super::messages::{self, Bodies, Fingerprints, Scan, Sight};
 use super::refusal;
 use super::remote::ImapRemote;
 use super::select::{self, Told};
-use super::transfer::{self, Placing};
+use super::transfer::{self, CopyUids, Placing};
 use super::untagged::Untagged;
 use crate::sync::remote::{Facts, Known, RemoteError, Selected};
 use crate::sync::tour::{Brought, Errand, Guide, Stop};
@@ -49,7 +49,7 @@ pub(super) async fn tour(
         early: BTreeMap::new(),
         entered: None,
         at_work: Work::Nothing,
-        placed: Vec::new(),
+        placed: CopyUids::default(),
         shown_early: Vec::new(),
         sight: Sight::default(),
         listing,
@@ -170,7 +170,7 @@ struct Traveller<'a, 'g> {
     at_work: Work<'a>,
     /// COPYUIDs told untagged at this stop. Dovecot does the MOVEs of a burst together and tells of the later ones before
     /// it answers the first: they are known by their UIDs.
-    placed: Vec<Code>,
+    placed: CopyUids,
     /// Fingerprints that were told before the end of the errand before.
     shown_early: Vec<Heard>,
     /// What searches found at this stop, of whichever errand: Dovecot tells that, too, before it answers an earlier STORE.
@@ -202,13 +202,10 @@ impl Traveller<'_, '_> {
                 if let Heard::Untagged(Untagged::Status(StatusLine { code: Some(code @ Code::CopyUid(..)), .. })) =
                     heard
                 {
-                    // One for each command at the most.
-                    if self.placed.len() < self.legs.len() {
-                        self.placed.push(code);
-                    }
+                    self.placed.keep(code);
                     return Ok(true);
                 }
-                let Some(heard) = self.sight.hear(heard) else { return Ok(true) };
+                let Some(heard) = self.sight.hear(heard)? else { return Ok(true) };
                 self.begin(stop, errand);
                 let left = match &mut self.at_work {
                     Work::Scanning(scan) => scan.hear(heard),
@@ -293,7 +290,7 @@ impl Traveller<'_, '_> {
             }
             _ => Err(refusal::refusal(&self.host, "SELECT", status)),
         };
-        self.placed.clear();
+        self.placed = CopyUids::default();
         self.sight = Sight::default();
         self.entered = match &selected {
             Ok(_) => Some(stop),

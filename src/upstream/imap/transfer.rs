@@ -7,7 +7,7 @@ use super::messages::{Sight, present_commands};
 use super::remote::ImapRemote;
 use super::untagged::Untagged;
 use crate::sync::remote::{CopyUid, RemoteError, RemoteName};
-use crate::types::{Flags, RemoteUid, UidSet};
+use crate::types::{Flags, RemoteUid, UidSet, limits};
 
 /// UID STORE ±FLAGS.SILENT, and which of the messages were there for it. A server that refuses the question is believed.
 pub(super) async fn store(
@@ -39,7 +39,7 @@ async fn try_to_store(
 ) -> Result<(Sight, Vec<StatusLine>), RemoteError> {
     let mut sight = Sight::default();
     let commands = store_commands(remote, uids, sign, flags);
-    let hear = &mut |heard| Ok(sight.hear(heard).is_none_or(|heard| is_ours(&heard, uids)));
+    let hear = &mut |heard| Ok(sight.hear(heard)?.is_none_or(|heard| is_ours(&heard, uids)));
     let answers = remote.driver.run(commands, hear).await?;
     Ok((sight, answers))
 }
@@ -122,12 +122,29 @@ pub(super) fn copy_commands(
 pub(super) struct Placing<'a> {
     uids: &'a UidSet<RemoteUid>,
     moves: bool,
-    codes: Vec<Code>,
+    codes: CopyUids,
+}
+
+/// COPYUIDs as they were told. What is told beyond all measure is not kept: where those messages went is found by looking.
+#[derive(Default)]
+pub(super) struct CopyUids {
+    kept: Vec<Code>,
+    ranges: usize,
+}
+
+impl CopyUids {
+    pub(super) fn keep(&mut self, code: Code) {
+        let Code::CopyUid(_, from, to) = &code else { return };
+        self.ranges += from.len() + to.len();
+        if self.ranges <= limits::UPSTREAM_UID_RANGES_MAX {
+            self.kept.push(code);
+        }
+    }
 }
 
 impl<'a> Placing<'a> {
-    pub(super) const fn new(uids: &'a UidSet<RemoteUid>, moves: bool) -> Self {
-        Self { uids, moves, codes: Vec::new() }
+    pub(super) fn new(uids: &'a UidSet<RemoteUid>, moves: bool) -> Self {
+        Self { uids, moves, codes: CopyUids::default() }
     }
 
     /// Gives back what does not belong to it.
@@ -135,7 +152,7 @@ impl<'a> Placing<'a> {
         match heard {
             // MOVE tells it before the expunges (RFC 6851 section 4.3).
             Heard::Untagged(Untagged::Status(StatusLine { code: Some(code @ Code::CopyUid(..)), .. })) => {
-                self.codes.push(code);
+                self.codes.keep(code);
                 None
             }
             heard if self.moves && is_expunge(&heard) => None,
@@ -144,22 +161,22 @@ impl<'a> Placing<'a> {
     }
 
     pub(super) fn answered(&mut self, answer: StatusLine) {
-        self.codes.extend(answer.code);
+        answer.code.into_iter().for_each(|code| self.codes.keep(code));
     }
 
     /// Takes those of `codes` that tell of its messages.
-    pub(super) fn claim(&mut self, codes: &mut Vec<Code>) {
+    pub(super) fn claim(&mut self, codes: &mut CopyUids) {
         let is_ours = |code: &mut Code| match code {
             Code::CopyUid(_, from, _) => from.iter().all(|(low, high)| {
                 self.uids.contains(RemoteUid::new(*low)) && self.uids.contains(RemoteUid::new(*high))
             }),
             _ => false,
         };
-        self.codes.extend(codes.extract_if(.., is_ours));
+        codes.kept.extract_if(.., is_ours).for_each(|code| self.codes.keep(code));
     }
 
     pub(super) fn into_pairs(self) -> Option<CopyUid> {
-        pairs(&self.codes, self.uids)
+        pairs(&self.codes.kept, self.uids)
     }
 }
 
@@ -195,6 +212,16 @@ pub(super) fn each(ranges: &[(u32, u32)]) -> impl Iterator<Item = RemoteUid> + '
 mod tests {
     use super::*;
     use crate::types::UidValidity;
+
+    #[test]
+    fn no_more_of_copyuid_is_kept_than_there_may_be() {
+        let mut told = CopyUids::default();
+        let ranges: Vec<(u32, u32)> = (1..=200_000).map(|nth| (2 * nth, 2 * nth)).collect();
+        for _ in 0..30 {
+            told.keep(Code::CopyUid(UidValidity::new(5), ranges.clone(), ranges.clone()));
+        }
+        assert_eq!(told.kept.len(), 2);
+    }
 
     #[test]
     fn copyuid_pairs_in_the_order_given() {

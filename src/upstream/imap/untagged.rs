@@ -5,7 +5,7 @@ use super::allowance;
 use super::code::{StatusLine, nz_number, texts, uid_ranges, words};
 use super::namespace::Namespaces;
 use super::token::{Malformed, Token, Tokens};
-use crate::types::{ModSeq, QuotaUse, RemoteUid, Rights, UidSet, UidValidity};
+use crate::types::{ModSeq, QuotaUse, RemoteUid, Rights, UidSet, UidValidity, limits};
 
 /// An untagged response, FETCH and VANISHED apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,8 @@ impl ListLine {
     /// `mailbox-list = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox`; what RFC 5258 puts
     /// behind the name is not read.
     fn parse(tokens: &mut Tokens<'_>) -> Result<Self, Malformed> {
-        let attributes = texts(&tokens.flat_list()?);
+        let attributes = tokens.flat_list()?;
+        let attributes = texts(&attributes[..attributes.len().min(limits::UPSTREAM_LIST_ATTRIBUTES_MAX)]);
         let delimiter = match tokens.next()? {
             Some(Token::Atom(atom)) if atom.eq_ignore_ascii_case(b"NIL") => None,
             Some(Token::String(text)) => String::from_utf8_lossy(&text).chars().next(),

@@ -182,6 +182,9 @@ const APPEND: &str = "C: APPEND \"x\" () \" 1-Jan-1970 00:00:00 +0000\" {3}\n";
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_fails_says_what_to_do() {
+    let odd = |line: u32| (0..50_000).map(|nth| format!(" {}", 100_000 * line + 2 * nth + 1)).collect::<String>();
+    let scattered: String = (0..25).map(|line| format!("S: * SEARCH{}\n", odd(line))).collect();
+    let again = format!("S: * OK {}\n", "x".repeat(1_000_000));
     let message = "S: * 1 FETCH (UID 1 FLAGS () BODY[] {3}\ns: abc\nS: )\n";
     let rows: Vec<(Ask, String, &str)> = vec![
         (Ask::List, format!("{LISTS}S: $ NO not today\nS: $ OK\n"), "Refused:LIST: not today"),
@@ -192,6 +195,12 @@ async fn a_request_that_fails_says_what_to_do() {
         (Ask::Uids, "C: UID SEARCH ALL\nS: $ BAD what".into(), "Protocol:what"),
         (Ask::Uids, "C: UID SEARCH ALL\nS: $ OK nothing said".into(), "Protocol:OK without a SEARCH response"),
         (Ask::Uids, "C: UID SEARCH ALL\nS: * SEARCH 1 2 x\nS: $ OK".into(), "Protocol:malformed SEARCH"),
+        (Ask::Uids, format!("C: UID SEARCH ALL\n{scattered}"), "Protocol:more UIDs than any mailbox holds"),
+        (
+            Ask::Uids,
+            format!("C: UID SEARCH ALL\n{}", again.repeat(140)),
+            "Protocol:an answer of more than 134217728 bytes",
+        ),
         (Ask::Uids, "C: UID SEARCH ALL\nS: * SEARCH 1 2".into(), "Lost:closed"),
         (Ask::Uids, "C: UID SEARCH ALL\nS: * SEARCH 1 2\nC: never".into(), "Lost:no answer for 120 s"),
         (Ask::Uids, "C: UID SEARCH ALL\nS: * BYE shutting down".into(), "Lost:shutting down"),

@@ -8,6 +8,7 @@ mod heard;
 mod news;
 mod next;
 mod patient;
+mod ranges;
 mod sending;
 
 use std::collections::VecDeque;
@@ -16,6 +17,7 @@ use async_imap::Session;
 use tokio::io::AsyncWriteExt;
 
 pub(super) use self::patient::asked_wait_ms;
+pub(super) use self::ranges::Ranges;
 
 use self::next::Read;
 use self::sending::Sending;
@@ -55,7 +57,7 @@ pub(super) struct Driver {
     ended: Option<RemoteError>,
     last_tagged: Option<(String, StatusLine)>,
     goodbye: Option<StatusLine>,
-    vanished: Vec<(u32, u32)>,
+    vanished: Ranges,
     touched: bool,
     /// Of what touched, something was EXISTS.
     arrived: bool,
@@ -83,7 +85,7 @@ impl Driver {
             ended: None,
             last_tagged: None,
             goodbye: None,
-            vanished: Vec::new(),
+            vanished: Ranges::default(),
             touched: false,
             arrived: false,
             leaving: None,
@@ -177,6 +179,7 @@ impl Driver {
                         }
                         sending = Sending::default();
                     }
+                    self.session.get_mut().inward.begin_answer();
                     answers[place] = Some(status.clone());
                     hear(Heard::Answered(place, status))?;
                 }
@@ -196,6 +199,7 @@ impl Driver {
             return Err(self.lost("an earlier request was given up half way"));
         }
         self.request = request;
+        self.session.get_mut().inward.begin_answer();
         Ok(())
     }
 

@@ -6,9 +6,6 @@ use crate::types::{RemoteUid, UidSet, limits};
 use crate::upstream::imap::code::{Code, StatusLine};
 use crate::upstream::imap::untagged::Untagged;
 
-/// Ranges of vanished UIDs that nobody asked for yet. A mailbox that lost every second of two million messages fits.
-const VANISHED_MAX_RANGES: usize = 1_000_000;
-
 impl Driver {
     /// Whether the server told of a change by itself since last asked, and whether messages may have come with it.
     pub(in crate::upstream::imap) fn take_touched(&mut self) -> Option<Woken> {
@@ -23,7 +20,7 @@ impl Driver {
 
     /// UIDs that vanished since last asked.
     pub(in crate::upstream::imap) fn take_vanished(&mut self) -> UidSet<RemoteUid> {
-        UidSet::from_ranges(std::mem::take(&mut self.vanished))
+        std::mem::take(&mut self.vanished).to_set()
     }
 
     /// Hands on what was heard; keeps what nobody asked for.
@@ -102,13 +99,6 @@ impl Driver {
 
     /// Keeps UIDs until they are asked for.
     pub(in crate::upstream::imap) fn vanish(&mut self, ranges: &[(u32, u32)]) -> Result<(), RemoteError> {
-        self.vanished.extend_from_slice(ranges);
-        if self.vanished.len() > VANISHED_MAX_RANGES {
-            self.vanished = self.take_vanished().ranges().to_vec();
-            if self.vanished.len() > VANISHED_MAX_RANGES {
-                return Err(self.protocol("more VANISHED UIDs than any mailbox holds"));
-            }
-        }
-        Ok(())
+        self.vanished.add(self.request, ranges)
     }
 }
