@@ -363,9 +363,9 @@ impl Traveller<'_, '_> {
         }
     }
 
-    /// The answers to the rest of an errand that is refused tell nobody anything.
+    /// The answers to the rest of an errand that is refused tell nobody anything, and what was refused told nothing.
     fn skip_rest(&mut self, refused_stop: usize, refused: usize) {
-        for leg in &mut self.legs[self.at..] {
+        for leg in &mut self.legs[self.at - 1..] {
             match *leg {
                 Leg::Errand { stop, errand, .. } if (stop, errand) == (refused_stop, refused) => *leg = Leg::Leave,
                 _ => break,

@@ -408,3 +408,40 @@ async fn a_fingerprint_that_is_told_before_the_end_of_what_was_asked_before_it_i
         assert!(!diary.contains(&"0: news".to_owned()), "{diary:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_search_that_is_refused_costs_only_its_own_errand() {
+    let script = r#"
+    C: SELECT "a" (CONDSTORE)
+    C: UID STORE 3 +FLAGS.SILENT (\Seen)
+    C: UID SEARCH UID 3
+    C: UID STORE 5 -FLAGS.SILENT (\Seen)
+    C: UID SEARCH UID 5
+    S: * 2 EXISTS
+    S: * OK [UIDVALIDITY 6] valid
+    S: * OK [UIDNEXT 7] next
+    S: $ OK [READ-WRITE] selected
+    S: $ OK stored
+    S: $ NO search is busy
+    S: $ OK stored
+    S: * SEARCH 5
+    S: $ OK found
+    "#;
+    let seen: Flags = std::iter::once(Flag::from(SystemFlag::Seen)).collect();
+    let errands = || {
+        vec![
+            Errand::AddFlags { uids: uids("3"), flags: seen.clone() },
+            Errand::RemoveFlags { uids: uids("5"), flags: seen.clone() },
+        ]
+    };
+    for (diary, ended) in tour(script, &[stop("a", 6, errands())]).await {
+        assert_eq!(ended, Ok(()));
+        assert!(diary[1].starts_with("0.0: the server refused"), "{diary:#?}");
+        assert_eq!(diary[2], "0.1: 5 is there");
+    }
+    // An answer without its response is none all the same.
+    let untold = script.replace("S: * SEARCH 5\n", "");
+    for (_, ended) in tour(&untold, &[stop("a", 6, errands())]).await {
+        assert!(matches!(ended, Err(RemoteError::Protocol { .. })), "{ended:?}");
+    }
+}
