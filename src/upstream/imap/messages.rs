@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::code::{Condition, StatusLine};
 use super::command::Command;
 use super::driver::{Heard, Ranges};
 use super::fetch::{Body, FetchedItems};
@@ -296,10 +297,13 @@ fn common_items(remote: &ImapRemote) -> String {
     format!("UID FLAGS INTERNALDATE{mod_seq}{}", email_id_item(remote))
 }
 
-/// The bytes (or the headers) of those of `uids` that are sent, each at most once.
+/// The bytes (or the headers) of those of `uids` that are sent, each at most once: also where a command that was refused half
+/// way is sent again (QUIRKS.md row 12).
 pub(super) struct Bodies<'a> {
     uids: &'a UidSet<RemoteUid>,
     had: BTreeSet<RemoteUid>,
+    /// In answer to commands that were refused behind it.
+    had_before: BTreeSet<RemoteUid>,
     outlined: bool,
     /// Of the message that is told of next.
     structure: Option<Box<Part>>,
@@ -307,11 +311,11 @@ pub(super) struct Bodies<'a> {
 
 impl<'a> Bodies<'a> {
     pub(super) const fn new(uids: &'a UidSet<RemoteUid>) -> Self {
-        Self { uids, had: BTreeSet::new(), outlined: false, structure: None }
+        Self { uids, had: BTreeSet::new(), had_before: BTreeSet::new(), outlined: false, structure: None }
     }
 
-    pub(super) const fn outlined(uids: &'a UidSet<RemoteUid>) -> Self {
-        Self { uids, had: BTreeSet::new(), outlined: true, structure: None }
+    pub(super) fn outlined(uids: &'a UidSet<RemoteUid>) -> Self {
+        Self { outlined: true, ..Self::new(uids) }
     }
 
     /// Gives back what is not asked for.
@@ -326,7 +330,14 @@ impl<'a> Bodies<'a> {
             // other (QUIRKS.md rows 5 and 32). Bytes of it that came are forgotten when the next one begins.
             Heard::Untagged(Untagged::Unusable("FETCH")) => {}
             Heard::Fetch(FetchedItems { uid: None, body: Body::Streamed | Body::Nil, .. }) => self.structure = None,
+            Heard::Answered(_, StatusLine { condition: Condition::No | Condition::Bad, .. }) => {
+                self.had_before.append(&mut self.had);
+            }
             Heard::Fetch(items) if items.body != Body::Unmentioned => {
+                if items.uid.is_some_and(|uid| self.had_before.remove(&uid) && self.had.insert(uid)) {
+                    self.structure = None;
+                    return Ok(None);
+                }
                 let uid = items.uid.filter(|uid| self.uids.contains(*uid) && self.had.insert(*uid));
                 let uid = uid.ok_or_else(|| wrong("a message that was not asked for, or sent twice"))?;
                 let structure = self.structure.take().filter(|_| self.outlined);

@@ -170,3 +170,19 @@ async fn flags_that_cannot_be_understood_are_not_taken_for_unchanged() {
     let error = remote.scan(&uids("7:8"), None).await.expect_err("it is not known what was told");
     assert!(format!("{error:?}").starts_with("Protocol"), "{error:?}");
 }
+
+/// QUIRKS.md row 12.
+#[tokio::test(start_paused = true)]
+async fn messages_that_came_before_the_server_asked_to_wait_may_come_again() {
+    let fetch = "C: UID FETCH 1:2 (UID FLAGS INTERNALDATE BODY.PEEK[])\n";
+    let first = "S: * 1 FETCH (UID 1 FLAGS () BODY[] \"abc\")\n";
+    let second = "S: * 2 FETCH (UID 2 FLAGS () BODY[] \"abc\")\n";
+    let busy = "S: $ BAD Request is throttled. Suggested Backoff Time: 2000 milliseconds\n";
+    let script = format!("{fetch}{first}{busy}{fetch}{first}{second}S: $ OK\n");
+    let (mut remote, dial) = connect(&logged_in("", &script)).await;
+    let mut sink = Counting::default();
+    remote.fetch(&uids("1:2"), &mut sink).await.expect("it is asked again");
+    let told: Vec<_> = sink.ended.iter().map(|message| message.uid.get()).collect();
+    assert_eq!(told, [1, 2]);
+    dial.assert_followed();
+}
