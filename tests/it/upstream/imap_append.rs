@@ -105,3 +105,15 @@ async fn a_message_over_the_limit_is_refused_here_and_the_others_go() {
     let text = "the message has 11 bytes, and the server takes 10";
     assert_eq!((told, ended), (vec![uid(7), refused(RefusalCode::TooBig, text), uid(8)], Ok(())));
 }
+
+/// RFC 3501 section 7.5: the literal that was asked for is sent to its end, and what would have to be asked for is not.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_in_the_middle_of_a_literal_ends_the_command_behind_it() {
+    let large = 1_000_000;
+    let script = format!(
+        "{HEAD} {{{large}}}\nS: + go on\nS: $ NO [OVERQUOTA] full\nB: {large}\n\
+         {HEAD} {{{large}}}\nS: $ NO [OVERQUOTA] full\n{HEAD} {{2}}\nS: + go on\nB: 2\nS: $ OK [APPENDUID 5 7]\n"
+    );
+    let (told, ended) = append("MULTIAPPEND", &script, &[large, 2]).await;
+    assert_eq!((told, ended), (vec![refused(RefusalCode::OverQuota, "full [OVERQUOTA]"), uid(7)], Ok(())));
+}

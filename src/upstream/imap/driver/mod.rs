@@ -172,12 +172,12 @@ impl Driver {
                     let Some(at) = running.iter().position(|(running, _)| *running == tag) else { continue };
                     let is_last = at + 1 == running.len();
                     let Some((_, place)) = running.remove(at) else { continue };
-                    if is_last && sending.awaits_continue {
+                    if is_last && sending.needs_continue() {
                         // A refusal instead of "+": the rest is not sent (RFC 3501 section 7.5).
                         if status.condition == Condition::Ok {
                             return Err(self.protocol("OK to a command that is not complete"));
                         }
-                        sending = Sending::default();
+                        sending.cut_short();
                     }
                     self.session.get_mut().inward.begin_answer();
                     answers[place] = Some(status.clone());

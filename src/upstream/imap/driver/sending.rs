@@ -40,6 +40,27 @@ impl<'c> Sending<'c> {
         !self.awaits_continue && matches!(self.segments.front(), Some(Segment::Stream { .. }))
     }
 
+    /// Must the server ask for what is left of it, now or later?
+    pub(super) fn needs_continue(&self) -> bool {
+        self.awaits_continue || self.place_of_next_wait().is_some()
+    }
+
+    /// Leaves out what the server would have to ask for. A literal that it did ask for is sent to its end, and the line ended.
+    pub(super) fn cut_short(&mut self) {
+        if self.awaits_continue {
+            *self = Self::default();
+        } else if let Some(at) = self.place_of_next_wait() {
+            self.segments.truncate(at);
+            let mut line = Line::default();
+            line.text(b"\r\n");
+            self.segments.push_back(Segment::Line { line, awaits_continue: false });
+        }
+    }
+
+    fn place_of_next_wait(&self) -> Option<usize> {
+        self.segments.iter().position(|segment| matches!(segment, Segment::Line { awaits_continue: true, .. }))
+    }
+
     /// Sends as much as can be sent now.
     pub(super) fn proceed(&mut self, wire: &mut Wire) -> Result<(), RemoteError> {
         while !self.awaits_continue {
