@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::Instrument;
 
 use super::lookout::Lookouts;
-use super::maildrop;
+use super::maildrop::{self, Visits};
 use super::outbox::{Outbox, Turned};
 use super::servers::ServersOf;
 use super::supply::{Queue, Supply, Wishes};
@@ -25,6 +25,7 @@ use crate::net::{Chance, Clock, Shutdown};
 use crate::store::{self, Origin, Store};
 use crate::sync::Engine;
 use crate::sync::remote::News;
+use crate::sync::stock::Waiting;
 use crate::types::{AccountId, Timestamp};
 use crate::upstream::{Dial, Tcp};
 
@@ -62,6 +63,7 @@ pub struct Handle {
     pub config: config::Account,
     pub id: AccountId,
     engine: Engine,
+    visits: Visits,
     live: watch::Receiver<Live>,
     synced: watch::Receiver<Option<Timestamp>>,
     turned: watch::Receiver<Turned>,
@@ -133,12 +135,13 @@ impl<D: Dial + Clone> Work<D> {
             orders: orders.clone(),
             is_refused: AtomicBool::new(false),
         };
-        let engine = worker.engine().clone();
+        let (engine, visits) = (worker.engine().clone(), worker.visits.clone());
         let (turned, turned_seen) = watch::channel(Turned::default());
         let handle = Handle {
             config,
             id,
             engine,
+            visits,
             live: live_seen,
             synced: worker.synced.subscribe(),
             turned: turned_seen,
@@ -171,6 +174,7 @@ impl<D: Dial + Clone> Work<D> {
         let supply = Supply {
             account: self.worker.id,
             engine: self.worker.engine().clone(),
+            visits: self.worker.visits.clone(),
             clock: self.worker.common.clock.clone(),
             servers: self.worker.servers.clone(),
             wishes: self.worker.common.wishes.clone(),
@@ -204,9 +208,22 @@ impl Handle {
         turned.trouble.clone().filter(|_| turned.synced == *self.synced.borrow())
     }
 
-    /// What says which of its bodies are not here, and why.
-    pub const fn engine(&self) -> &Engine {
-        &self.engine
+    /// What its maildrop is visited with, if it has one.
+    pub(super) const fn visits(&self) -> &Visits {
+        &self.visits
+    }
+
+    /// Which of its bodies are not here, and why.
+    pub fn waiting(&self) -> impl FnOnce(Timestamp) -> store::Result<Waiting> + use<> {
+        let (engine, visits) = (self.engine.clone(), self.visits.clone());
+        let keep = match self.config.incoming {
+            config::Incoming::Imap(_) => None,
+            config::Incoming::Pop3 { keep, .. } => Some(keep),
+        };
+        move |now| match keep {
+            None => engine.waiting(now),
+            Some(keep) => visits.engine(keep).waiting(now),
+        }
     }
 
     /// Asks for a sync; the outcome comes once one that began after this has ended.

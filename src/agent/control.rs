@@ -7,7 +7,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::account::Live;
 use super::daemon::Agent;
 use super::numbered::Numbered;
 use super::{acts, editing, pinning, recovery, reports, search, settled, verify, why};
@@ -17,7 +16,6 @@ use crate::control::report::{self, ClientConfig, ClientUser, Entry, Status, Sync
 use crate::control::{Failure, Handler, Request};
 use crate::journal::State;
 use crate::store::{self, Due, Origin, Reader, Store, SubmissionState, Txn, Verdict};
-use crate::sync::Engine;
 use crate::types::{AccountId, ByteSource, ConflictId, EntryId, SubmissionId, Timestamp, limits};
 
 /// Of the form of `syncctl status --json`.
@@ -212,13 +210,14 @@ fn status(agent: &Agent) -> Result<Status, Failure> {
     let now = agent.common.clock.now();
     let mut known = Vec::new();
     agent.each(None, |running| {
-        known.push((running.id, running.config.name.clone(), running.live(), running.engine().clone()));
+        known.push((running.id, running.live(), running.waiting()));
     })?;
     let unconfigured = unconfigured(agent)?;
-    let account = |(id, _, live, engine): &(AccountId, String, Live, Engine)| {
-        reports::account(&agent.common.store, *id, live, &engine.waiting(now)?)
-    };
-    let accounts = known.iter().map(account).collect::<store::Result<_>>().map_err(failure)?;
+    let mut accounts = Vec::new();
+    for (id, live, waiting) in known {
+        let waiting = waiting(now).map_err(failure)?;
+        accounts.push(reports::account(&agent.common.store, id, &live, &waiting).map_err(failure)?);
+    }
     Ok(Status { version: STATUS_VERSION, accounts, unconfigured })
 }
 

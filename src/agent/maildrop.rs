@@ -1,19 +1,89 @@
 //! An account with a maildrop: visits now and then, since a server locks a maildrop for as long as somebody is in it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::account::Common;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
 use super::orders::Interrupted;
 use super::trouble::Trouble;
 use super::worker::Worker;
 use crate::config;
 use crate::control::report::State;
-use crate::store;
+use crate::net::Clock;
+use crate::store::{self, Store};
 use crate::sync::Report;
 use crate::sync::maildrop::MaildropEngine;
-use crate::sync::maildrop::seam::OpenMaildrop;
-use crate::types::{AccountId, Keep};
-use crate::upstream::{Dial, Pop3Connector};
+use crate::sync::maildrop::seam::{Maildrop as _, OpenMaildrop};
+use crate::sync::stock::Stocked;
+use crate::types::{AccountId, BodyPolicy, Keep, MailboxName};
+use crate::upstream::{Dial, Pop3Connector, Pop3Remote};
+
+/// What an account's maildrop is visited with. Clones are of the same account.
+#[derive(Clone)]
+pub(super) struct Visits {
+    store: Store,
+    account: AccountId,
+    bodies: BodyPolicy,
+    pub door: Door,
+    /// It was told that the server does not know TOP.
+    is_told: Arc<AtomicBool>,
+}
+
+/// The way into a maildrop, in which one can be at a time. Clones are the same door.
+#[derive(Clone, Default)]
+pub(super) struct Door {
+    inside: Arc<Mutex<()>>,
+    knocking: Arc<AtomicUsize>,
+}
+
+/// Counted while it lasts.
+struct Knock<'a>(&'a AtomicUsize);
+
+impl Visits {
+    /// To the maildrop of the account.
+    pub fn new(store: Store, account: AccountId, bodies: BodyPolicy) -> Self {
+        Self { store, account, bodies, door: Door::default(), is_told: Arc::default() }
+    }
+
+    pub fn engine(&self, keep: Keep) -> MaildropEngine {
+        MaildropEngine::new(self.store.clone(), self.account, keep).keeping(self.bodies.clone())
+    }
+
+    /// Told once: all messages come whole, whatever the configuration says.
+    pub fn tell_lack(&self, maildrop: &Pop3Remote) {
+        let leaves_out = !self.bodies.fetches_at_once(&MailboxName::inbox());
+        if leaves_out && !maildrop.gives_headers() && !self.is_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the server has no TOP: all messages are fetched whole, whatever `mirror` says of bodies");
+        }
+    }
+}
+
+impl Door {
+    /// Enters once nobody is inside.
+    pub async fn enter(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.inside).lock_owned().await
+    }
+
+    /// Likewise, for somebody who waits: who is inside sees that, and need not fetch all that there is to fetch first.
+    pub async fn knock(&self) -> OwnedMutexGuard<()> {
+        self.knocking.fetch_add(1, Ordering::Relaxed);
+        let _knock = Knock(&self.knocking);
+        self.enter().await
+    }
+
+    /// Does somebody knock?
+    pub fn is_knocked_at(&self) -> bool {
+        self.knocking.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Knock<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// The account of the configuration in the store; made there if it is new.
 pub(super) fn ensure_account(txn: &mut store::Txn<'_>, name: &str, is_maildrop: bool) -> store::Result<AccountId> {
@@ -25,22 +95,25 @@ pub(super) const fn is_maildrop(account: &config::Account) -> bool {
     matches!(account.incoming, config::Incoming::Pop3 { .. })
 }
 
-/// One visit.
+/// One visit. What was fetched by the way, and how many seconds the server wants between two logins.
 pub(super) async fn visit<D: Dial>(
-    common: &Common,
-    account: AccountId,
-    connector: &Pop3Connector<D>,
-    keep: Keep,
+    visits: &Visits,
+    (connector, keep): (&Pop3Connector<D>, Keep),
+    clock: &Clock,
     report: &mut Report,
     connected: impl FnOnce() -> store::Result<()>,
-) -> crate::sync::Result<Option<u64>> {
+) -> crate::sync::Result<(Stocked, Option<u64>)> {
+    let _alone = visits.door.enter().await;
     let mut maildrop = connector.open().await?;
     connected()?;
+    visits.tell_lack(&maildrop);
     let delay_seconds = maildrop.login_delay_seconds();
-    let clock = common.clock.clone();
-    let engine = MaildropEngine::new(common.store.clone(), account, keep);
-    engine.visit(&mut maildrop, &move || clock.now(), report).await?;
-    Ok(delay_seconds)
+    let (is_urgent, clock) = (|| visits.door.is_knocked_at(), clock.clone());
+    let stocked = visits.engine(keep).visit(&mut maildrop, &move || clock.now(), &is_urgent, report).await?;
+    if stocked.messages > 0 {
+        tracing::info!(messages = stocked.messages, bytes = stocked.bytes, "fetched bodies");
+    }
+    Ok((stocked, delay_seconds))
 }
 
 impl<D: Dial + Clone> Worker<D> {
@@ -49,18 +122,19 @@ impl<D: Dial + Clone> Worker<D> {
         self.set_live(State::Syncing, None);
         let began = self.common.clock.now();
         let mut report = Report::default();
-        let (common, id) = (self.common.clone(), self.id);
+        let (visits, clock, id) = (self.visits.clone(), self.common.clock.clone(), self.id);
         let (host, writer) = (self.config.incoming.server().host.clone(), self.common.clone());
         let connected = move || {
             tracing::info!(host, "connected");
             let now = writer.clock.now();
             writer.store.write(store::Origin::Upstream, now, move |txn| txn.hasten_submissions(id))
         };
-        let visit = visit(&common, id, connector, keep, &mut report, connected);
+        let visit = visit(&visits, (connector, keep), &clock, &mut report, connected);
         let outcome = match self.unless_halted(visit).await {
             Interrupted::Halted => Interrupted::Halted,
             Interrupted::Done(Err(error)) => Interrupted::Done(Err(error)),
-            Interrupted::Done(Ok(delay_seconds)) => {
+            Interrupted::Done(Ok((stocked, delay_seconds))) => {
+                self.has_more = stocked.has_more;
                 self.login_delay_seconds = delay_seconds.unwrap_or(0);
                 Interrupted::Done(Ok(()))
             }
@@ -70,7 +144,7 @@ impl<D: Dial + Clone> Worker<D> {
 
     /// Until the next visit: that of the configuration, not before the server allows it, or when somebody asks.
     pub(super) async fn rest_between_visits(&mut self) {
-        if self.is_asked {
+        if self.is_asked || self.has_more {
             return;
         }
         let wait = Duration::from_secs(u64::from(self.config.poll_seconds).max(self.login_delay_seconds));

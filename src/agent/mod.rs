@@ -16,6 +16,7 @@ mod editing;
 pub mod exit;
 pub mod faces;
 pub mod indexing;
+mod line;
 pub mod log;
 mod log_file;
 mod lookout;

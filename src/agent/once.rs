@@ -3,7 +3,7 @@
 use super::command::{NO_ACCOUNT, fail_of_store};
 use super::daemon::open_store;
 use super::exit::Exit;
-use super::maildrop;
+use super::maildrop::{self, Visits};
 use super::outbox;
 use super::paths::Paths;
 use super::reports;
@@ -13,11 +13,9 @@ use crate::config::{Account, Config};
 use crate::control::report::{Left, State};
 use crate::net::{Chance, Clock};
 use crate::store::{self, Origin, Store};
-use crate::sync::maildrop::MaildropEngine;
-use crate::sync::maildrop::seam::OpenMaildrop;
 use crate::sync::remote::{Connect, Remote, RemoteError};
 use crate::sync::{self, Engine, Report};
-use crate::types::{AccountId, Timestamp};
+use crate::types::{AccountId, Keep, Timestamp};
 use crate::upstream::imap::ImapRemote;
 use crate::upstream::{Pop3Connector, SmtpSender, Tcp};
 
@@ -118,7 +116,8 @@ async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Cl
             Mail::Mirror(engine, Box::new(remote))
         }
         Incoming::Pop3(connector, keep) => {
-            Mail::Maildrop(MaildropEngine::new(store.clone(), id, keep), Some(Box::new(connector)))
+            let visits = Visits::new(store.clone(), id, account.bodies.clone());
+            Mail::Maildrop(visits, Some((Box::new(connector), keep)))
         }
     };
     tracing::info!(account = account.name, host = account.incoming.server().host, "mail comes from there");
@@ -130,9 +129,7 @@ async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Cl
     for _ in 0..TURNS_MAX {
         let began = clock.now();
         let mut report = Report::default();
-        let telling = clock.clone();
-        let now = move || telling.now();
-        let outcome = mail.sync(&now, &mut report).await;
+        let outcome = mail.sync(clock, &mut report).await;
         tracing::info!(account = account.name, "synced: {report}");
         outcome?;
         let sent = match &sender {
@@ -154,19 +151,23 @@ async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Cl
 enum Mail {
     Mirror(Engine, Box<ImapRemote>),
     /// `None` after the visit: what is sent changes nothing in a maildrop.
-    Maildrop(MaildropEngine, Option<Box<Pop3Connector>>),
+    Maildrop(Visits, Option<(Box<Pop3Connector>, Keep)>),
 }
 
 impl Mail {
-    async fn sync(&mut self, now: &(dyn Fn() -> Timestamp + Sync), report: &mut Report) -> sync::Result<()> {
+    async fn sync(&mut self, clock: &Clock, report: &mut Report) -> sync::Result<()> {
+        let telling = clock.clone();
+        let now = &move || telling.now();
         match self {
             Self::Mirror(engine, remote) => {
                 engine.sync_once(remote.as_mut(), now, report).await?;
                 while engine.stock(remote.as_mut(), now, &|| false).await?.has_more {}
                 Ok(())
             }
-            Self::Maildrop(engine, connector) => match connector.take() {
-                Some(connector) => engine.visit(&mut connector.open().await?, now, report).await,
+            Self::Maildrop(visits, connector) => match connector.take() {
+                Some((connector, keep)) => {
+                    maildrop::visit(visits, (connector.as_ref(), keep), clock, report, || Ok(())).await.map(drop)
+                }
                 None => Ok(()),
             },
         }

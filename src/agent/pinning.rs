@@ -113,7 +113,8 @@ fn find(reader: &Reader<'_>, wanted: &str, accounts: &[(AccountId, String)]) -> 
         let Some((_, account_name)) = accounts.iter().find(|(id, _)| *id == account) else { continue };
         let facts = reader.message_facts(message)?;
         let is_here = facts.as_ref().is_some_and(|facts| facts.content.is_some());
-        let is_known = reader.absent_message(message)?.is_some() && reader.message(message)?.is_some();
+        let is_there = reader.absent_message(message)?.is_some() || reader.unpopped_message(message)?.is_some();
+        let is_known = is_there && reader.message(message)?.is_some();
         let only = |wanted: bool| if wanted { vec![message] } else { Vec::new() };
         found.push(Asked {
             wanted: wanted.to_owned(),

@@ -52,6 +52,11 @@ impl<D: Dial + Clone> ServersOf<D> {
         &self.dial
     }
 
+    /// Is the account's mail taken from a maildrop?
+    pub const fn is_maildrop(&self) -> bool {
+        super::maildrop::is_maildrop(&self.account)
+    }
+
     /// Does the account have a server to send by?
     pub fn can_send(&self) -> bool {
         !self.account.smtp.is_empty()

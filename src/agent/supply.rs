@@ -1,5 +1,5 @@
 //! Fetches for one account what mail clients wait for: on a connection of its own, so that neither a long sync nor a wait for
-//! news holds it up.
+//! news holds it up; from a maildrop, in which only one can be, once who is inside made room.
 //!
 //! Rules: the connection is made when somebody waits, and left when nobody has for a while; what cannot be had now is told at
 //! once, and for a moment nothing more is tried, so that a client that asks for a thousand messages offline is not kept
@@ -13,8 +13,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::account::Live;
-use super::servers::{Incoming, ServersOf};
-use super::worker::leave;
+use super::line::Line;
+use super::maildrop::Visits;
+use super::servers::ServersOf;
 use crate::control::report::State;
 use crate::message::outline::Wanted;
 use crate::net::{Clock, Shutdown};
@@ -22,16 +23,8 @@ use crate::serve::bring::{Answers, Bringer, Inquiry, Outcome, Wish};
 use crate::sync::Engine;
 use crate::sync::bring::Brought;
 use crate::sync::inquire::Told;
-use crate::sync::remote::Connect;
 use crate::types::{AccountId, MessageId, Timestamp};
 use crate::upstream::Dial;
-use crate::upstream::imap::ImapRemote;
-
-/// A connection on which nobody waits for anything is left after that time.
-const LINGER: Duration = Duration::from_secs(60);
-
-/// Whoever waits is told after that time that there is no connection.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Who searches is told after that time that a server does not say what its messages hold.
 const INQUIRY_MAX: Duration = Duration::from_secs(30);
@@ -189,6 +182,7 @@ impl Wishing {
 pub(super) struct Supply<D> {
     pub account: AccountId,
     pub engine: Engine,
+    pub visits: Visits,
     pub clock: Clock,
     pub servers: ServersOf<D>,
     pub wishes: Wishes,
@@ -210,17 +204,20 @@ impl<D: Dial + Clone> Supply<D> {
     }
 
     async fn grant_all(&self) {
-        let mut connection = None;
+        let mut connection: Option<Line> = None;
         let mut failed: Option<Timestamp> = None;
         loop {
             if self.queue.is_empty() {
                 let came = self.queue.came.notified();
-                match connection.is_some() {
-                    false => came.await,
-                    true if timeout(LINGER, came).await.is_ok() => {}
-                    true => leave(&mut connection).await,
+                match connection.as_ref().map(Line::lingers) {
+                    None => came.await,
+                    Some(lingers) if timeout(lingers, came).await.is_ok() => {}
+                    Some(_) => leave(&mut connection).await,
                 }
                 continue;
+            }
+            if connection.as_ref().is_some_and(|line| line.is_stale(self.clock.now())) {
+                leave(&mut connection).await;
             }
             tokio::time::sleep(GATHER).await;
             let just_failed = failed.is_some_and(|at| at.plus_ms(FAILURE_LASTS_MS) > self.clock.now());
@@ -261,14 +258,14 @@ impl<D: Dial + Clone> Supply<D> {
     }
 
     /// `None`: there is no connection.
-    async fn grant(&self, connection: &mut Option<ImapRemote>, wishes: &mut Wishing) -> Option<()> {
+    async fn grant(&self, connection: &mut Option<Line>, wishes: &mut Wishing) -> Option<()> {
         while let Some(inquiry) = self.queue.take_inquiry() {
             self.answer(connection, inquiry).await?;
         }
         while !wishes.are_settled() {
             let is_old = connection.is_some();
-            let remote = match connection {
-                Some(remote) => remote,
+            let line = match connection {
+                Some(line) => line,
                 None => connection.insert(self.connect().await?),
             };
             let clock = self.clock.clone();
@@ -276,7 +273,7 @@ impl<D: Dial + Clone> Supply<D> {
             let (places, wanted) = wishes.open();
             let before = self.fetched_bytes();
             let mut tell = |place: usize, brought| wishes.settle(places[place], brought);
-            if let Err(error) = self.engine.bring(remote, &wanted, &now, &mut tell).await {
+            if let Err(error) = line.bring(&self.engine, &wanted, &now, &mut tell).await {
                 tracing::info!("fetching what is asked for failed: {error}");
                 *connection = None;
                 // One on which nothing was asked for a while may have ended unnoticed; one by which something came was good
@@ -290,22 +287,32 @@ impl<D: Dial + Clone> Supply<D> {
     }
 
     /// Asks the server. `None`: there is no connection.
-    async fn answer(&self, connection: &mut Option<ImapRemote>, inquiry: Inquiry) -> Option<()> {
+    async fn answer(&self, connection: &mut Option<Line>, inquiry: Inquiry) -> Option<()> {
         loop {
             let is_old = connection.is_some();
-            let remote = match connection {
-                Some(remote) => remote,
+            let line = match connection {
+                Some(line) => line,
+                // POP3 knows no SEARCH, so nobody has to go there.
+                None if self.servers.is_maildrop() => {
+                    inquiry.settle(None);
+                    return Some(());
+                }
                 None => match self.connect().await {
-                    Some(remote) => connection.insert(remote),
+                    Some(line) => connection.insert(line),
                     None => {
                         inquiry.settle(None);
                         return None;
                     }
                 },
             };
+            let Line::Mirror(remote) = line else {
+                inquiry.settle(None);
+                return Some(());
+            };
             let clock = self.clock.clone();
             let now = move || clock.now();
-            let told = timeout(INQUIRY_MAX, self.engine.inquire(remote, inquiry.mailbox, &inquiry.keys, &now)).await;
+            let told =
+                timeout(INQUIRY_MAX, self.engine.inquire(remote.as_mut(), inquiry.mailbox, &inquiry.keys, &now)).await;
             match told {
                 Ok(Ok(told)) => {
                     inquiry.settle(told.map(|Told { asked, holding }| Answers { asked, holding }));
@@ -334,24 +341,21 @@ impl<D: Dial + Clone> Supply<D> {
         self.engine.spent(self.clock.now()).map_or(0, |spent| spent.bytes)
     }
 
-    async fn connect(&self) -> Option<ImapRemote> {
-        let connected = timeout(CONNECT_MAX, async {
-            let servers = self.servers.get().await.map_err(|error| error.to_string())?;
-            let Incoming::Imap(connector) = servers.incoming else {
-                return Err("mail comes from a maildrop".to_owned());
-            };
-            connector.connect().await.map_err(|error| error.to_string())
-        });
-        match connected.await {
-            Ok(Ok(remote)) => Some(remote),
-            Ok(Err(why)) => {
+    async fn connect(&self) -> Option<Line> {
+        let clock = self.clock.clone();
+        match Line::connect(&self.servers, &self.visits, &move || clock.now()).await {
+            Ok(line) => Some(line),
+            Err(why) => {
                 tracing::info!("no connection to fetch for a mail client: {why}");
                 None
             }
-            Err(_) => {
-                tracing::info!("no connection to fetch for a mail client within {} s", CONNECT_MAX.as_secs());
-                None
-            }
         }
+    }
+}
+
+/// Says goodbye, where there is a connection.
+async fn leave(connection: &mut Option<Line>) {
+    if let Some(line) = connection.take() {
+        line.leave().await;
     }
 }

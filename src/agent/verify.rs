@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::control::{failure, read};
 use super::daemon::Agent;
+use super::maildrop::Visits;
 use super::servers::{Incoming, Servers};
 use super::settled;
 use crate::config;
@@ -20,7 +21,7 @@ use crate::control::Failure;
 use crate::control::report::{Verified, VerifiedAccount};
 use crate::store::{self, MessageFacts, Reader, RemoteMailbox, Store};
 use crate::sync::identity::{self, Found as Recognised, Sought};
-use crate::sync::maildrop::engine::{Compared, MaildropEngine};
+use crate::sync::maildrop::engine::Compared;
 use crate::sync::maildrop::seam::OpenMaildrop;
 use crate::sync::remote::{Connect, Remote, RemoteError, RemoteName, Selected};
 use crate::sync::{self, scan_each};
@@ -101,7 +102,11 @@ async fn compare(agent: &Arc<Agent>, config: &config::Account, id: AccountId) ->
         Incoming::Pop3(connector, keep) => {
             sync(agent, config).await?;
             let clock = agent.common.clock.clone();
-            let engine = MaildropEngine::new(agent.common.store.clone(), id, keep);
+            let mut visits = Visits::new(agent.common.store.clone(), id, config.bodies.clone());
+            // One that was stopped meanwhile is inside no more.
+            let _ = agent.each(Some(&config.name), |running| visits = running.visits().clone());
+            let _alone = visits.door.enter().await;
+            let engine = visits.engine(keep);
             let compared = engine.compare(&mut connector.open().await?, &move || clock.now()).await?;
             let Compared { messages: listed, differences } = compared;
             let (mailboxes, messages) = agent.common.store.read(|reader| here(reader, id))?;

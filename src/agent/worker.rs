@@ -6,6 +6,7 @@
 use tokio::sync::{oneshot, watch};
 
 use super::account::{Common, Ends};
+use super::maildrop::Visits;
 use super::orders::Interrupted;
 use super::servers::{Incoming, ServersOf};
 use super::trouble::Trouble;
@@ -34,6 +35,7 @@ pub(super) struct Worker<D> {
     /// What the server can do, while there is a connection to it.
     pub facts: watch::Sender<Option<Facts>>,
     pub engine: Engine,
+    pub visits: Visits,
     pub paused: bool,
     /// Bodies are wanted that could be fetched at once.
     pub has_more: bool,
@@ -64,6 +66,7 @@ impl<D: Dial + Clone> Worker<D> {
         let paused = ends.live.borrow().state == State::Paused;
         Self {
             engine: Engine::new(common.store.clone(), id, config.folders.clone()).keeping(config.bodies.clone()),
+            visits: Visits::new(common.store.clone(), id, config.bodies.clone()),
             config: config.clone(),
             id,
             common: common.clone(),

@@ -14,7 +14,7 @@ use super::value::{
     Size, TlsIdentity, TlsMode, credential,
 };
 use crate::smtp::address::Address;
-use crate::types::{BodyPolicy, FolderFilter, Glob, Keep, Quirks, SecretKind};
+use crate::types::{Bodies, BodyPolicy, FolderFilter, Glob, Keep, Quirks, SecretKind};
 
 /// Everything syncd is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -258,9 +258,8 @@ struct RawPop3 {
     expecting = "a table such as { folders = [\"*\"], exclude = [\"Junk\"], bodies = \"all\" }"
 )]
 struct RawMirror {
-    folders: Option<Vec<String>>,
-    #[serde(default)]
-    exclude: Vec<String>,
+    folders: Option<Spanned<Vec<String>>>,
+    exclude: Option<Spanned<Vec<String>>>,
     bodies: Option<BodiesValue>,
     #[serde(default)]
     per_folder: BTreeMap<String, BodiesValue>,
@@ -277,6 +276,11 @@ impl RawMirror {
             budget_bytes: self.budget_per_day.map(|size| size.0),
             metered: self.metered,
         }
+    }
+
+    /// Is there any message of which it wants no more than the header?
+    fn leaves_out(&self) -> bool {
+        self.bodies.iter().chain(self.per_folder.values()).any(|bodies| bodies.0 != Bodies::All)
     }
 }
 
@@ -363,7 +367,8 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
     };
     let mirror = raw.mirror.map(Spanned::into_inner).unwrap_or_default();
     let bodies = mirror.bodies();
-    let folders = mirror.folders.unwrap_or_else(|| vec!["*".to_owned()]);
+    let folders = mirror.folders.map_or_else(|| vec!["*".to_owned()], Spanned::into_inner);
+    let exclude = mirror.exclude.map(Spanned::into_inner).unwrap_or_default();
     Ok(Account {
         incoming,
         smtp: raw
@@ -380,7 +385,7 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
         tls_ca: raw.tls_ca.map(|path| folder.join(path)),
         folders: FolderFilter {
             folders: folders.iter().map(|glob| Glob::new(glob)).collect(),
-            exclude: mirror.exclude.iter().map(|glob| Glob::new(glob)).collect(),
+            exclude: exclude.iter().map(|glob| Glob::new(glob)).collect(),
         },
         bodies,
         poll_seconds: raw.poll_seconds.map_or(usual_poll_seconds, |seconds| seconds.0),
@@ -391,14 +396,21 @@ fn account(source: &Source<'_>, folder: &Path, raw: Spanned<RawAccount>) -> Resu
 
 /// What is only of an IMAP server is refused with a POP3 server, never ignored.
 fn refuse_imap_keys(source: &Source<'_>, raw: &RawAccount) -> Result<(), ConfigError> {
-    if raw.pop3.is_some() {
+    if let Some(pop3) = &raw.pop3 {
+        let mirror = raw.mirror.as_ref().map(Spanned::get_ref);
         let meant_for_imap = [
-            ("mirror", raw.mirror.as_ref().map(Spanned::span)),
+            ("folders", mirror.and_then(|mirror| mirror.folders.as_ref()).map(Spanned::span)),
+            ("exclude", mirror.and_then(|mirror| mirror.exclude.as_ref()).map(Spanned::span)),
             ("quirks", raw.quirks.as_ref().map(Spanned::span)),
             ("connections", raw.connections.as_ref().map(Spanned::span)),
         ];
         if let Some((key, span)) = meant_for_imap.into_iter().find_map(|(key, span)| Some((key, span?))) {
             return Err(source.error(&span, Problem::NotWithPop3 { key }));
+        }
+        // Nothing goes from the server of which not all is here.
+        let goes_at_once = pop3.get_ref().keep.as_ref().is_some_and(|keep| keep.0 == Keep::Never);
+        if let Some(mirror) = raw.mirror.as_ref().filter(|mirror| goes_at_once && mirror.get_ref().leaves_out()) {
+            return Err(source.error(&mirror.span(), Problem::NothingLeftOut));
         }
     }
     Ok(())

@@ -41,6 +41,11 @@ pub enum Problem {
     TwoServers,
     #[error("{key} is for accounts with imap; an account with pop3 has no use for it")]
     NotWithPop3 { key: &'static str },
+    #[error(
+        "with keep = \"never\" every message is fetched whole, since nothing is deleted on the server that is not all here: \
+         choose another keep, or leave out bodies and per-folder"
+    )]
+    NothingLeftOut,
     #[error("there are both a password and oauth2; keep one of them")]
     TwoSecrets,
     #[error("there are both keyring and a password; keep one of them")]

@@ -170,7 +170,8 @@ const RULES: &[(&str, &str)] = &[
         "a message without bytes can be fetched",
         "SELECT 'message ' || m.id AS what FROM message AS m WHERE m.content_id IS NULL AND m.mailbox_id IS NOT NULL
          AND NOT EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = m.id)
-         AND NOT EXISTS (SELECT 1 FROM popped AS p WHERE p.message_id = m.id)
+         AND NOT EXISTS (SELECT 1 FROM popped AS p JOIN message AS taken ON taken.id = p.message_id
+                         WHERE taken.id = m.id OR taken.outline_id = m.outline_id)
          AND NOT EXISTS (SELECT 1 FROM journal_message AS jm WHERE jm.message_id = m.id)",
     ),
     (

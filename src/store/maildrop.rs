@@ -3,8 +3,9 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Error, NewMessage, Reader, Result, StoredContent, Txn};
-use crate::types::{AccountId, ContentHash, MailboxName, MessageId, PoppedId, Timestamp, limits};
+use super::outlines::{ASKED_MAX, SMALL_MAX_BYTES};
+use super::{Error, NewMessage, Outline, Reader, Result, StoredContent, Txn};
+use crate::types::{AccountId, ContentHash, InternalDate, MailboxName, MessageId, PoppedId, Timestamp, limits};
 
 /// The wait before a message that was refused is asked for again, doubled each time, and its limit.
 const AGAIN_FIRST_MS: i64 = 10 * 60_000;
@@ -23,14 +24,16 @@ pub struct Popped {
     pub size_bytes: u64,
     /// Of the header fields that a server leaves alone.
     pub header: ContentHash,
-    /// Of those and the body.
-    pub whole: ContentHash,
+    /// Of those and the body; `None` where that never was here.
+    pub whole: Option<ContentHash>,
     pub taken: Timestamp,
     /// When the server was first seen without it.
     pub missing_since: Option<Timestamp>,
     /// The user deleted it.
     pub is_gone_here: bool,
     pub has_bytes: bool,
+    /// Only its header is here.
+    pub is_outlined: bool,
 }
 
 /// A message just taken.
@@ -39,8 +42,28 @@ pub struct Fresh {
     pub unique_id: String,
     pub listed_bytes: u64,
     pub header: ContentHash,
-    pub whole: ContentHash,
+    /// `None`: only the header was taken.
+    pub whole: Option<ContentHash>,
     pub message: NewMessage,
+    /// Of one of which only the header was taken, which is the message's content then.
+    pub outline: Option<Outline>,
+}
+
+/// A message of which only the header was taken, in a mailbox in which it or a copy of it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpopped {
+    pub id: PoppedId,
+    /// As of [`Popped`].
+    pub header: ContentHash,
+    /// `None`: in one that is on its way out.
+    pub mailbox: Option<MailboxName>,
+    pub size_bytes: u64,
+    pub internal_date: InternalDate,
+    /// The user wants it.
+    pub pinned: bool,
+    /// It was asked for so often in vain that it is asked for no more unless the user wants it.
+    pub is_withheld: bool,
+    pub taken: Timestamp,
 }
 
 /// What a visit to the maildrop showed of messages that were taken.
@@ -77,12 +100,21 @@ impl Popped {
             unique_id: row.get("unique_id")?,
             size_bytes: row.get::<_, i64>("size_bytes")?.unsigned_abs(),
             header: ContentHash::from_bytes(row.get("header")?),
-            whole: ContentHash::from_bytes(row.get("whole")?),
+            whole: whole_from_row(row)?,
             taken: Timestamp::from_unix_ms(row.get("taken_ms")?),
             missing_since: row.get::<_, Option<i64>>("missing_ms")?.map(Timestamp::from_unix_ms),
             is_gone_here: row.get("is_gone")?,
             has_bytes: row.get("has_bytes")?,
+            is_outlined: row.get("is_outlined")?,
         })
+    }
+}
+
+/// Empty where the body never was here.
+fn whole_from_row(row: &Row<'_>) -> rusqlite::Result<Option<ContentHash>> {
+    match row.get_ref("whole")?.as_blob()?.is_empty() {
+        true => Ok(None),
+        false => row.get("whole").map(|hash| Some(ContentHash::from_bytes(hash))),
     }
 }
 
@@ -91,7 +123,7 @@ impl Reader<'_> {
     pub fn popped(&self, account: AccountId) -> Result<Vec<Popped>> {
         let mut select = self.conn().prepare_cached(
             "SELECT p.id, p.unique_id, p.size_bytes, p.header, p.whole, p.taken_ms, p.missing_ms,
-               m.mailbox_id IS NULL AS is_gone, m.content_id IS NOT NULL AS has_bytes
+               m.mailbox_id IS NULL AS is_gone, m.content_id IS NOT NULL AS has_bytes, m.outline_id IS NOT NULL AS is_outlined
              FROM popped AS p LEFT JOIN message AS m ON m.id = p.message_id WHERE p.account_id = ?1 ORDER BY p.id",
         )?;
         Ok(select.query_map([account.get()], Popped::from_row)?.collect::<rusqlite::Result<_>>()?)
@@ -103,6 +135,43 @@ impl Reader<'_> {
             "SELECT unique_id FROM popped WHERE message_id = ?1 AND missing_ms IS NULL AND going = 0",
         )?;
         Ok(select.query_row([message.get()], |row| row.get("unique_id")).optional()?)
+    }
+
+    /// Messages of which only the header is here and the server may have the rest: those that the server was asked for in vain
+    /// last, small ones first, newer ones before older ones. A message is among them once for each mailbox that it is in.
+    pub fn unpopped(&self, account: AccountId) -> Result<Vec<Unpopped>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT p.id, p.header, p.taken_ms, b.name, m.size_bytes, m.internal_s, m.internal_offset, m.pinned,
+               m.withheld >= ?2 AS is_withheld
+             FROM message AS m JOIN mailbox AS b ON b.id = m.mailbox_id
+             JOIN message AS taken ON taken.outline_id = m.outline_id JOIN popped AS p ON p.message_id = taken.id
+             WHERE m.account_id = ?1 AND m.outline_id IS NOT NULL AND p.missing_ms IS NULL
+             ORDER BY m.withheld, m.size_bytes > ?3, m.internal_s DESC, m.id DESC",
+        )?;
+        let rows = select.query_map(params![account.get(), ASKED_MAX, SMALL_MAX_BYTES], |row| {
+            let name: Option<String> = row.get("name")?;
+            Ok(Unpopped {
+                id: PoppedId::new(row.get("id")?),
+                header: ContentHash::from_bytes(row.get("header")?),
+                mailbox: name.and_then(|name| MailboxName::parse(&name).ok()),
+                size_bytes: row.get::<_, i64>("size_bytes")?.unsigned_abs(),
+                internal_date: InternalDate::new(row.get("internal_s")?, row.get("internal_offset")?),
+                pinned: row.get("pinned")?,
+                is_withheld: row.get("is_withheld")?,
+                taken: Timestamp::from_unix_ms(row.get("taken_ms")?),
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// As what the message, of which only the header is here, was taken, or that of which it is a copy; `None`: the server
+    /// does not have it any more.
+    pub fn unpopped_message(&self, message: MessageId) -> Result<Option<PoppedId>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT p.id FROM message AS m JOIN message AS taken ON taken.outline_id = m.outline_id
+             JOIN popped AS p ON p.message_id = taken.id WHERE m.id = ?1 AND p.missing_ms IS NULL ORDER BY p.id LIMIT 1",
+        )?;
+        Ok(select.query_row([message.get()], |row| row.get("id").map(PoppedId::new)).optional()?)
     }
 
     /// What the server lists and did not give.
@@ -159,7 +228,8 @@ impl Txn<'_> {
     pub(in crate::store) fn hand_on_popped(&mut self, message: MessageId) -> Result<()> {
         let mut update = self.conn().prepare_cached(
             "UPDATE popped SET message_id = coalesce((SELECT m.id FROM message AS gone
-               JOIN message AS m ON m.content_id = gone.content_id AND m.account_id = gone.account_id
+               JOIN message AS m ON (m.content_id = gone.content_id OR m.outline_id = gone.outline_id)
+                 AND m.account_id = gone.account_id
                WHERE gone.id = ?1 AND m.id <> ?1 AND m.mailbox_id IS NOT NULL
                  AND NOT EXISTS (SELECT 1 FROM popped AS p WHERE p.message_id = m.id)
                ORDER BY m.id LIMIT 1), message_id) WHERE message_id = ?1",
@@ -177,8 +247,8 @@ impl Txn<'_> {
     /// Messages were taken, and are in INBOX now. Returns them in the same order.
     pub fn pop(&mut self, account: AccountId, fresh: &[Fresh]) -> Result<Vec<PoppedId>> {
         let inbox = self.reader().mailbox_named(account, &MailboxName::inbox())?.ok_or(Error::NoSuchMailbox)?;
-        let messages: Vec<NewMessage> = fresh.iter().map(|one| one.message.clone()).collect();
-        let appended = self.append(inbox.id, &messages)?;
+        let messages: Vec<_> = fresh.iter().map(|one| (&one.message, one.outline.as_ref())).collect();
+        let appended = self.append_outlined(inbox.id, &messages)?;
         let mut insert = self.conn().prepare_cached(
             "INSERT INTO popped (account_id, message_id, unique_id, size_bytes, header, whole, taken_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -191,7 +261,7 @@ impl Txn<'_> {
                 one.unique_id,
                 one.listed_bytes.cast_signed(),
                 one.header.as_bytes(),
-                one.whole.as_bytes(),
+                one.whole.as_ref().map_or(&[][..], |whole| whole.as_bytes()),
                 self.now().unix_ms(),
             ])?;
             ids.push(PoppedId::new(self.conn().last_insert_rowid()));
@@ -200,11 +270,23 @@ impl Txn<'_> {
         Ok(ids)
     }
 
-    /// The bytes of a message whose bytes were lost here.
-    pub fn pop_again(&mut self, popped: PoppedId, content: &StoredContent) -> Result<()> {
+    /// The bytes of a message whose bytes never were here, or were lost here.
+    pub fn pop_again(&mut self, popped: PoppedId, whole: ContentHash, content: &StoredContent) -> Result<()> {
         let mut select = self.conn().prepare_cached("SELECT message_id FROM popped WHERE id = ?1")?;
         let message: Option<i64> = select.query_row([popped.get()], |row| row.get("message_id"))?;
+        let mut update = self.conn().prepare_cached("UPDATE popped SET whole = ?2 WHERE id = ?1")?;
+        update.execute(params![popped.get(), whole.as_bytes()])?;
         message.map_or(Ok(()), |message| self.refill(MessageId::new(message), content).map(drop))
+    }
+
+    /// The server did not give the rest of a message of which the header is here.
+    pub fn pop_withheld(&mut self, popped: PoppedId) -> Result<()> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE message SET withheld = withheld + 1 WHERE outline_id IS NOT NULL AND outline_id =
+               (SELECT m.outline_id FROM popped AS p JOIN message AS m ON m.id = p.message_id WHERE p.id = ?1)",
+        )?;
+        update.execute([popped.get()])?;
+        Ok(())
     }
 
     /// What a visit showed. What we deleted and the server has no more is forgotten; what went otherwise is remembered for
@@ -226,7 +308,10 @@ impl Txn<'_> {
         }
         let mut going = self.conn().prepare_cached("UPDATE popped SET going = 1 WHERE id = ?1")?;
         seen.going.iter().try_for_each(|id| going.execute([id.get()]).map(drop))?;
-        let mut expire = self.conn().prepare_cached("DELETE FROM popped WHERE account_id = ?1 AND missing_ms < ?2")?;
+        let mut expire = self.conn().prepare_cached(
+            "DELETE FROM popped WHERE account_id = ?1 AND missing_ms < ?2
+             AND NOT EXISTS (SELECT 1 FROM message AS m WHERE m.id = popped.message_id AND m.content_id IS NULL)",
+        )?;
         expire.execute(params![account.get(), now - limits::RECOVERY_MS])?;
         Ok(())
     }

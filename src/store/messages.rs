@@ -39,6 +39,8 @@ pub struct Message {
     pub content: Option<ContentId>,
     /// With [`With::Summary`], if the bytes are not here but the header is: that.
     pub header: Option<ContentId>,
+    /// With [`With::Summary`]: only the header is known, so its parts are not.
+    pub is_bare: bool,
     /// EMAILID or X-GM-MSGID of the server upstream.
     pub email_id: Option<String>,
     /// EMAILID as this program's own IMAP server shows it (RFC 8474).
@@ -59,6 +61,7 @@ const COLUMNS: &str =
 const UID: usize = 3;
 const SUMMARY: usize = 12;
 const HEADER_ID: usize = 13;
+const BARE: usize = 14;
 
 /// UIDs of which the flags are read at once.
 const FLAGS_MAX: u32 = 4096;
@@ -93,6 +96,7 @@ impl Message {
             told_bytes: row.get::<_, Option<i64>>(11)?.map(i64::unsigned_abs),
             content: row.get::<_, Option<i64>>(7)?.map(ContentId::new),
             header: None,
+            is_bare: false,
             email_id: row.get(8)?,
             object_id: row.get(10)?,
             saved: Timestamp::from_unix_ms(row.get(9)?),
@@ -187,9 +191,9 @@ impl Reader<'_> {
         mut visit: impl FnMut(Message) -> Result<()>,
     ) -> Result<()> {
         let (summary, join) = match with {
-            With::Columns => ("NULL AS summary, NULL AS header_id", ""),
+            With::Columns => ("NULL AS summary, NULL AS header_id, 0 AS bare", ""),
             With::Summary => (
-                "coalesce(c.summary, o.summary) AS summary, o.header_id",
+                "coalesce(c.summary, o.summary) AS summary, o.header_id, coalesce(o.bare, 0) AS bare",
                 "LEFT JOIN content AS c ON c.id = m.content_id LEFT JOIN outline AS o ON o.id = m.outline_id",
             ),
         };
@@ -214,6 +218,7 @@ impl Reader<'_> {
                 let unmarked = || Error::Damaged(format!("no flags of UID {uid} in mailbox {mailbox}"));
                 let mut message = Message::from_row(row, flags.find(|flags| flags.uid == uid).ok_or_else(unmarked)?)?;
                 message.header = row.get::<_, Option<i64>>(HEADER_ID)?.map(ContentId::new);
+                message.is_bare = row.get(BARE)?;
                 message.summary = row
                     .get_ref(SUMMARY)?
                     .as_blob_or_null()

@@ -36,6 +36,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0023_flags.sql"),
     include_str!("migrations/0024_flag_bits.sql"),
     include_str!("migrations/0025_counted_together.sql"),
+    include_str!("migrations/0026_bare.sql"),
 ];
 
 /// The search index's.

@@ -102,7 +102,7 @@ pub use handle::{Executor, Options, Store};
 pub use heal::Healed;
 pub use inspect::{Inspected, inspect};
 pub use mailboxes::Mailbox;
-pub use maildrop::{Fresh, Popped, Postponed, Seen};
+pub use maildrop::{Fresh, Popped, Postponed, Seen, Unpopped};
 pub use message_acts::{Appended, Copied, NewMessage};
 pub use messages::{Message, With};
 pub use mirror::Mirrored;

@@ -21,6 +21,8 @@ pub struct Outline {
     /// RFC822.SIZE.
     pub size_bytes: u64,
     pub summary: Arc<Summary>,
+    /// It told nothing more than the header: what the summary says of parts is of no use.
+    pub is_bare: bool,
 }
 
 /// A message whose bytes are to be fetched.
@@ -46,10 +48,10 @@ pub struct AbsentCounts {
 }
 
 /// How often upstream is asked for bytes that it does not give, before the user asks for them.
-const ASKED_MAX: u32 = 5;
+pub(in crate::store) const ASKED_MAX: u32 = 5;
 
 /// Messages above that size come after the smaller ones.
-const SMALL_MAX_BYTES: i64 = 256 * 1024;
+pub(in crate::store) const SMALL_MAX_BYTES: i64 = 256 * 1024;
 
 const ABSENT: &str = "SELECT m.id, r.mailbox_id, r.uid, m.size_bytes, m.internal_s, m.internal_offset, m.pinned
      FROM remote_message AS r JOIN message AS m ON m.id = r.message_id";
@@ -244,8 +246,9 @@ impl Txn<'_> {
         let header = self.link(header)?;
         let summary = postcard::to_stdvec(outline.summary.as_ref())
             .map_err(|error| Error::Damaged(format!("a summary that cannot be written: {error}")))?;
-        let mut insert = self.conn().prepare_cached("INSERT INTO outline (header_id, summary) VALUES (?1, ?2)")?;
-        insert.execute(params![header.get(), summary])?;
+        let mut insert =
+            self.conn().prepare_cached("INSERT INTO outline (header_id, summary, bare) VALUES (?1, ?2, ?3)")?;
+        insert.execute(params![header.get(), summary, outline.is_bare])?;
         Ok(OutlineId::new(self.conn().last_insert_rowid()))
     }
 

@@ -221,7 +221,7 @@ impl MessageSink for ArrivalSink {
         }
         let outline = message.outline.map(|described| {
             let summary = lay_out(&content.summary, content.size_bytes, *described.structure, described.size_bytes);
-            Outline { size_bytes: described.size_bytes, summary: summary.into() }
+            Outline { size_bytes: described.size_bytes, summary: summary.into(), is_bare: false }
         });
         self.batch_bytes += content.size_bytes;
         let internal_date = message.internal_date.unwrap_or_else(|| InternalDate::from(self.now));

@@ -74,7 +74,22 @@ impl BodyPolicy {
 
     /// Are messages that arrive in the mailbox fetched whole at once? What is bounded in any way is looked at first.
     pub fn fetches_at_once(&self, mailbox: &MailboxName) -> bool {
-        self.of(mailbox) == Bodies::All && self.budget_bytes.is_none() && !self.metered
+        self.of(mailbox) == Bodies::All && self.is_unlimited()
+    }
+
+    /// Is one of so many bytes? Where its size alone decides it need not be looked at first.
+    pub fn fetches_at_once_of(&self, mailbox: &MailboxName, size_bytes: u64) -> bool {
+        let is_within = match self.of(mailbox) {
+            Bodies::All => true,
+            Bodies::MaxSize(max) => size_bytes <= max,
+            Bodies::Headers | Bodies::RecentDays(_) => false,
+        };
+        is_within && self.is_unlimited()
+    }
+
+    /// Does nothing limit what may be fetched?
+    pub const fn is_unlimited(&self) -> bool {
+        self.budget_bytes.is_none() && !self.metered
     }
 }
 

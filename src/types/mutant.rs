@@ -106,6 +106,8 @@ mod switch {
         MaildropNotSynced,
         /// a message that a maildrop has under another unique id is taken for another
         UniqueIdIsIdentity,
+        /// a message of which only the header is here counts as taken when a maildrop is emptied
+        HeaderIsAll,
     }
 
     thread_local! {

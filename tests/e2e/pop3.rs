@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 
+use serde_json::json;
+
 use crate::support::agent::{Account, Agent};
 use crate::support::corpus;
+use crate::support::imap::Imap;
 use crate::support::pop3::Pop3;
 use crate::support::proxy::Proxy;
 use crate::support::refserver::{self, Options, RefServer};
@@ -77,8 +80,12 @@ fn taken_from(server: &RefServer, keep: &str) -> Agent {
 }
 
 fn taken_by(server: &RefServer, pop3: SocketAddr, keep: &str) -> Agent {
+    Agent::started(&account(server, pop3, keep))
+}
+
+fn account(server: &RefServer, pop3: SocketAddr, keep: &str) -> String {
     let submission = server.address("submission");
-    Agent::started(&format!(
+    format!(
         "[[account]]\nname = \"ada\"\naddress = \"ada@{}\"\n\
          pop3 = {{ host = \"{}\", port = {}, tls = \"none\", keep = {keep} }}\n\
          smtp = {{ host = \"{}\", port = {}, tls = \"none\" }}\n\
@@ -89,7 +96,86 @@ fn taken_by(server: &RefServer, pop3: SocketAddr, keep: &str) -> Agent {
         submission.ip(),
         submission.port(),
         refserver::PASSWORD,
-    ))
+    )
+}
+
+/// What a command is answered, but for literals.
+fn told(imap: &mut Imap, command: &str) -> String {
+    imap.ok(command).untagged.into_iter().map(|line| line.text).collect()
+}
+
+#[test]
+fn headers_come_by_pop3_and_the_rest_when_somebody_opens_a_message() {
+    let server = server();
+    let line = Proxy::to(server.address("pop3"));
+    let account =
+        |keep: &str, mirror: &str| format!("{}mirror = {{ {mirror} }}\n", account(&server, line.address, keep));
+    let agent = Agent::started(&account("\"always\"", "bodies = \"headers\""));
+    agent.sync();
+    let sizes: Vec<usize> = (0..5).map(|number| corpus::small(number).len()).collect();
+    let bodies = || agent.account()["bodies"].clone();
+    assert_eq!(bodies()["absent"], json!({"messages": 5, "bytes": sizes.iter().sum::<usize>()}));
+    assert_eq!((&bodies()["wanted"]["messages"], &bodies()["today"]["fetched_bytes"]), (&json!(0), &json!(0)));
+
+    let mut imap = agent.login("ada");
+    imap.select("INBOX");
+    let said = told(&mut imap, "FETCH 1:5 (ENVELOPE RFC822.SIZE)");
+    assert!(sizes.iter().all(|size| said.contains(&format!("RFC822.SIZE {size}"))), "{said}");
+    assert_eq!(bodies()["absent"]["messages"], 5, "nothing of that had to be fetched");
+    assert!(told(&mut imap, "FETCH 2 BODYSTRUCTURE").contains("BODYSTRUCTURE ("));
+    assert_eq!(bodies()["absent"]["messages"], 4, "that had");
+    assert_eq!(imap.fetch_all().len(), 5);
+    assert_eq!(bodies()["absent"]["messages"], 0);
+    assert_eq!(bodies()["today"]["on_demand_bytes"], sizes.iter().sum::<usize>());
+    let mut here: Vec<Vec<u8>> = imap.fetch_all().into_iter().map(|message| message.body).collect();
+    here.sort();
+    let mut sent: Vec<Vec<u8>> = (0..5).map(corpus::small).collect();
+    sent.sort();
+    assert!(here == sent, "byte for byte");
+
+    server.login("ada").append("INBOX", &[], 1_000_000_000, &corpus::small(6));
+    server.login("ada").append("INBOX", &[], 1_000_000_000, &corpus::small(7));
+    wait_until("the next header to come", SOON, || {
+        agent.ctl(&["sync", "--wait"]);
+        bodies()["absent"]["messages"] == 2
+    });
+    line.cut();
+    imap.select("INBOX");
+    for asked in ["FETCH 6 BODYSTRUCTURE", "FETCH 6 BODY[TEXT]", "FETCH 1:6 BODY.PEEK[]"] {
+        let refused = imap.command(asked).text;
+        assert!(refused.contains("[UNAVAILABLE]"), "{asked}: {refused}");
+    }
+    assert!(told(&mut imap, "FETCH 6 ENVELOPE").contains("ENVELOPE ("));
+    let mut pop3 = agent.login_pop3("ada");
+    assert!(pop3.command("RETR 6").starts_with("-ERR"));
+    assert!(!pop3.lines("TOP 6 0").is_empty());
+    assert_eq!(pop3.lines("RETR 1"), corpus::small(0));
+    pop3.ok("QUIT");
+    let said = agent.ctl_json(&["fetch", "INBOX", "--json"]);
+    assert_eq!(said["targets"][0]["waiting"], 2, "{said}");
+    line.join();
+    wait_until("what is wanted to come by itself", SOON, || {
+        agent.ctl(&["sync", "--wait"]);
+        bodies()["absent"]["messages"] == 0
+    });
+    assert!(told(&mut imap, "FETCH 7 BODYSTRUCTURE").contains("BODYSTRUCTURE ("));
+    assert_eq!(agent.ctl(&["verify"]).code, 0);
+    assert_eq!(server.login("ada").select("INBOX").exists(), 7, "nothing went from there");
+
+    // What waits while the line is dear stays on the server, whatever is to become of it there.
+    server.login("ada").append("INBOX", &[], 1_000_000_000, &corpus::small(8));
+    agent.configure(&account("\"never\"", "metered = true"));
+    wait_until("all but one to go from the server", SOON, || {
+        agent.ctl(&["sync", "--wait"]);
+        server.login("ada").select("INBOX").exists() == 1 && bodies()["stopped_by"] == "metered"
+    });
+    agent.ctl_ok(&["metered", "off"]);
+    wait_until("the last one to go as well", SOON, || {
+        agent.ctl(&["sync", "--wait"]);
+        server.login("ada").select("INBOX").exists() == 0
+    });
+    imap.select("INBOX");
+    assert_eq!(imap.fetch_all().len(), 8);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mailtide::config::{Config, ConfigError, Credential, Incoming, Server, ServerConfig, TlsIdentity, TlsMode};
-use mailtide::types::{Bodies, Keep, MailboxName};
+use mailtide::types::{Bodies, BodyPolicy, Keep, MailboxName};
 
 const GOOD: &str = r#"
 [local]
@@ -70,7 +70,24 @@ fn an_account_without_imap_takes_its_mail_by_pop3_and_says_how_long_it_stays_the
         let server = Server { host: "h".to_owned(), port: 995, tls: TlsMode::Implicit };
         assert_eq!(account.incoming, Incoming::Pop3 { server, keep: meant });
         assert_eq!(account.poll_seconds, 300);
+        assert_eq!(account.bodies, BodyPolicy::ALL);
     }
+}
+
+#[test]
+fn an_account_with_a_maildrop_says_of_which_messages_more_than_the_header_is_taken() {
+    let of = |keep: &str, mirror: &str| {
+        let text = format!(
+            "[[account]]\nname = \"a\"\naddress = \"a@b\"\npop3 = {{ host = \"h\", keep = {keep} }}\npassword = \"p\"\n\
+             mirror = {{ {mirror} }}\n"
+        );
+        parse(&text).expect(mirror).accounts[0].bodies.clone()
+    };
+    let policy = of("{ days = 7 }", "bodies = { max-size = \"1M\" }, per-folder = { \"Filed/*\" = \"all\" }");
+    assert_eq!(policy.default, Bodies::MaxSize(1 << 20));
+    assert_eq!(policy.of(&MailboxName::parse("Filed/x").expect("a name")), Bodies::All);
+    let limited = of("\"never\"", "budget-per-day = \"5M\", metered = true");
+    assert_eq!(limited, BodyPolicy { budget_bytes: Some(5 << 20), metered: true, ..BodyPolicy::ALL });
 }
 
 #[test]
@@ -280,7 +297,16 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "[[account]]\nname = \"a\"\naddress = \"a@b\"\npop3 = { host = \"h\" }\npassword = \"p\"\nmirror = { folders = [\"*\"] }\n",
-        "6:10: mirror is for accounts with imap; an account with pop3 has no use for it",
+        "6:22: folders is for accounts with imap; an account with pop3 has no use for it",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\npop3 = { host = \"h\" }\npassword = \"p\"\nmirror = { exclude = [] }\n",
+        "6:22: exclude is for accounts with imap; an account with pop3 has no use for it",
+    ),
+    (
+        "[[account]]\nname = \"a\"\naddress = \"a@b\"\npop3 = { host = \"h\", keep = \"never\" }\npassword = \"p\"\nmirror = { bodies = \"headers\" }\n",
+        "6:10: with keep = \"never\" every message is fetched whole, since nothing is deleted on the server that is not all here: \
+         choose another keep, or leave out bodies and per-folder",
     ),
     (
         "[account]\nname = \"a\"",

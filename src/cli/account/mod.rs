@@ -17,6 +17,7 @@ use crate::config::{self, Account, Config, Server, TlsMode};
 use crate::outbox::sender::SendError;
 use crate::sync::maildrop::seam::{Maildrop, OpenMaildrop};
 use crate::sync::remote::{Connect, Remote, RemoteError};
+use crate::types::{BodyPolicy, MailboxName};
 use crate::upstream::{Connector, Pop3Connector, SmtpSender, Tcp};
 
 #[derive(Debug, Subcommand)]
@@ -153,7 +154,7 @@ pub(super) async fn test_account(account: &Account) -> Vec<Tested> {
     };
     let outcome = match &servers.incoming {
         Incoming::Imap(connector) => test_imap(connector).await,
-        Incoming::Pop3(connector, _) => test_pop3(connector).await,
+        Incoming::Pop3(connector, _) => test_pop3(connector, &account.bodies).await,
     };
     let mut all = vec![tested(protocol, account.incoming.server(), outcome.map_err(failed))];
     let senders = servers.smtp.iter().flat_map(SmtpSender::each);
@@ -173,10 +174,13 @@ fn failed(error: RemoteError) -> (String, Exit) {
     (error.to_string(), if refused { Exit::NoPermission } else { Exit::TempFail })
 }
 
-async fn test_pop3(connector: &Pop3Connector) -> Result<String, RemoteError> {
+async fn test_pop3(connector: &Pop3Connector, bodies: &BodyPolicy) -> Result<String, RemoteError> {
     let mut maildrop = connector.open().await?;
     let messages = maildrop.list().await?.len();
-    let text = format!("logged in; {messages} messages; {}", maildrop.extensions());
+    let is_lacking = !bodies.fetches_at_once(&MailboxName::inbox()) && !maildrop.gives_headers();
+    let lack =
+        if is_lacking { "; without TOP, so messages are fetched whole, whatever `mirror` says of bodies" } else { "" };
+    let text = format!("logged in; {messages} messages; {}{lack}", maildrop.extensions());
     maildrop.leave().await?;
     Ok(text)
 }

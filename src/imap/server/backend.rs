@@ -379,6 +379,8 @@ pub struct Message {
     pub content: Option<ContentId>,
     /// With [`With::Summary`], where the bytes are not here: those of the header, as far as the summary says.
     pub header: Option<ContentId>,
+    /// With [`With::Summary`]: its parts are not known before its bytes are here.
+    pub is_bare: bool,
     /// Present with [`With::Summary`], unless neither bytes nor summary are here.
     pub summary: Option<Arc<Summary>>,
 }

@@ -88,6 +88,8 @@ fn wanted_for(row: &Row, item: &FetchItem) -> Option<Wanted> {
             to_bring(&row.message, &content.section, None)
         }
         FetchItem::Content(content) => to_bring(&row.message, &content.section, content.partial),
+        // It may never change (RFC 9051 section 2.3.1.1), so it is not guessed.
+        FetchItem::Body | FetchItem::BodyStructure => row.message.is_bare.then_some(Wanted::Whole),
         FetchItem::BinarySize(part) => {
             let section = Section { part: part.clone(), text: SectionText::Whole };
             to_bring(&row.message, &section, None)

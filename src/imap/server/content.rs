@@ -119,8 +119,9 @@ pub fn to_bring(message: &Message, section: &Section, partial: Option<(u32, u32)
     let is_here = message.content.is_some() || (is_own_header(section) && message.header.is_some());
     match (is_here, message.summary.as_deref(), is_whole_message(section)) {
         (true, ..) => None,
-        // Nothing of it is known, so all of it has to come.
+        // Nothing of it is known, or nothing of its parts, so all of it has to come.
         (false, None, _) | (false, _, true) => Some(Wanted::Whole),
+        (false, Some(_), false) if message.is_bare => Some(Wanted::Whole),
         (false, Some(summary), false) => wanted(summary, section, partial),
     }
 }
@@ -134,7 +135,7 @@ fn source(message: &Message, section: &Section, brought: Option<Source>) -> Resu
         (None, Some(id), true, _) => Ok(Some((id, 0..message.size_bytes))),
         (None, Some(id), false, Some(summary)) => Ok(resolve(summary, section).map(|range| (id, range))),
         // There is nothing to be brought where the message has no such section.
-        (None, None, false, Some(summary)) if resolve(summary, section).is_none() => Ok(None),
+        (None, None, false, Some(summary)) if !message.is_bare && resolve(summary, section).is_none() => Ok(None),
         (None, ..) => Err(ContentError::Unavailable),
     }
 }

@@ -91,6 +91,8 @@ pub fn write_item<A: Account>(
             text.extend_from_slice(b"ENVELOPE ");
             write_envelope(text, &summary.ok_or(ContentError::Unavailable)?.envelope);
         }
+        // Of what parts it consists nobody told.
+        FetchItem::Body | FetchItem::BodyStructure if message.is_bare => return Err(ContentError::Unavailable),
         FetchItem::Body => {
             text.extend_from_slice(b"BODY ");
             let form = BodyForm { global: context.enabled.rev2, ..BodyForm::BODY };

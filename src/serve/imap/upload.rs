@@ -31,6 +31,7 @@ impl From<store::Message> for Message {
             email_id: message.object_id,
             content: message.content,
             header: message.header,
+            is_bare: message.is_bare,
             summary: message.summary,
         }
     }

@@ -4,59 +4,92 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::intake::{Headers, Intake};
 use super::matching::{Look, Matching, is_due, is_look_due};
-use super::seam::{Listed, Maildrop};
-use crate::store::{Origin, Popped, Seen, Store};
+use super::seam::{Extent, Listed, Maildrop};
+use crate::store::{self, Origin, Popped, Seen, Store};
 use crate::sync::engine::Clock;
 use crate::sync::remote::RemoteError;
+use crate::sync::stock::Stocked;
 use crate::sync::{Report, Result};
 use crate::types::mutant::mutant;
-use crate::types::{AccountId, Keep, PoppedId};
+use crate::types::{AccountId, BodyPolicy, Keep, MailboxName, PoppedId};
 
 /// Takes the mail of one account. Only one visit of an account at a time.
 #[derive(Clone)]
 pub struct MaildropEngine {
-    store: Store,
-    account: AccountId,
-    keep: Keep,
+    pub(super) store: Store,
+    pub(super) account: AccountId,
+    pub(super) keep: Keep,
+    bodies: BodyPolicy,
 }
 
 /// What a visit found out.
-struct Visit {
+pub(super) struct Visit {
     listed: BTreeMap<u32, Listed>,
-    matching: Matching,
+    pub(super) matching: Matching,
     /// Which each listed message is.
     is: BTreeMap<u32, PoppedId>,
     /// Those whose header or bytes were looked at in this visit.
     looked_at: BTreeSet<u32>,
     arrived: BTreeSet<u32>,
+    /// Those of them of which only the header came.
+    outlined: BTreeSet<u32>,
+}
+
+/// Which known messages are looked at again, to see whether they are what they were.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Those of which nothing else tells what they are.
+    Unclear,
+    /// And those that are to go, and those whose time of the day it is.
+    Due,
 }
 
 impl MaildropEngine {
     /// The engine of an account that is in the store.
     pub const fn new(store: Store, account: AccountId, keep: Keep) -> Self {
-        Self { store, account, keep }
+        Self { store, account, keep, bodies: BodyPolicy::ALL }
     }
 
-    /// One visit: takes what is new, deletes what is not to stay, says goodbye. What was done before an error is recorded,
-    /// and counted in `report`.
-    pub async fn visit<M: Maildrop>(&self, maildrop: &mut M, clock: Clock<'_>, report: &mut Report) -> Result<()> {
-        let listed = maildrop.list().await?;
-        let known = self.store.read(|reader| reader.popped(self.account))?;
-        let mut visit = Visit::new(listed, known);
-        let wholes = self.look(maildrop, &mut visit, clock).await?;
-        let refused = self.take_in(maildrop, &mut visit, wholes, clock, report).await?;
-        self.settle(maildrop, &visit, refused, clock, report).await
+    /// Of which messages more than the header is taken; without this, of all.
+    #[must_use]
+    pub fn keeping(mut self, bodies: BodyPolicy) -> Self {
+        self.bodies = bodies;
+        self
+    }
+
+    /// The policy, and what the user has said of the line since.
+    pub(super) fn bodies_now(&self) -> store::Result<BodyPolicy> {
+        let metered = self.store.read(|reader| reader.metered(self.account))?;
+        Ok(BodyPolicy { metered: metered.unwrap_or(self.bodies.metered), ..self.bodies.clone() })
+    }
+
+    /// One visit: takes what is new, and what is wanted of what is not all here, deletes what is not to stay, says goodbye.
+    /// What was done before an error is recorded, and counted in `report`. Of what is not all here no more is fetched once
+    /// `is_urgent` says that something else has to be done.
+    pub async fn visit<M: Maildrop>(
+        &self,
+        maildrop: &mut M,
+        clock: Clock<'_>,
+        is_urgent: &(dyn Fn() -> bool + Sync),
+        report: &mut Report,
+    ) -> Result<Stocked> {
+        let (mut visit, new) = self.look_around(maildrop, Again::Due, clock).await?;
+        let refused = self.take_in(maildrop, &mut visit, new, clock, report).await?;
+        let stocked = self.stock(maildrop, &visit, clock, is_urgent).await?;
+        if stocked.messages > 0 {
+            // Durable before the goodbye, as what was taken in.
+            self.store.settle()?;
+        }
+        self.settle(maildrop, &visit, refused, clock, report).await?;
+        Ok(stocked)
     }
 
     /// Which messages differ from what is here: those that the server has and that are not here, in words.
     pub async fn compare<M: Maildrop>(&self, maildrop: &mut M, clock: Clock<'_>) -> Result<Compared> {
-        let listed = maildrop.list().await?;
-        let known = self.store.read(|reader| reader.popped(self.account))?;
-        let mut visit = Visit::new(listed, known);
-        let wholes = self.look(maildrop, &mut visit, clock).await?;
+        let (visit, new) = self.look_around(maildrop, Again::Due, clock).await?;
         maildrop.leave().await?;
         let postponed = self.store.read(|reader| reader.postponed(self.account))?;
-        let differences = wholes.iter().filter_map(|number| visit.listed.get(number)).map(|one| {
+        let differences = new.iter().filter_map(|number| visit.listed.get(number)).map(|one| {
             let id = one.called();
             match postponed.iter().find(|postponed| postponed.unique_id == id) {
                 Some(postponed) => format!("INBOX: the server does not give {id}: {}", postponed.why),
@@ -66,9 +99,28 @@ impl MaildropEngine {
         Ok(Compared { messages: visit.listed.len() as u64, differences: differences.collect() })
     }
 
-    /// Finds out which messages are known. Returns those of which all must be looked at.
-    async fn look<M: Maildrop>(&self, maildrop: &mut M, visit: &mut Visit, clock: Clock<'_>) -> Result<Vec<u32>> {
-        let (mut headers, mut wholes) = (Vec::new(), Vec::new());
+    /// Finds out which messages are there, and which of them are known. Returns those that are not, for all that can be seen.
+    pub(super) async fn look_around<M: Maildrop>(
+        &self,
+        maildrop: &mut M,
+        again: Again,
+        clock: Clock<'_>,
+    ) -> Result<(Visit, Vec<u32>)> {
+        let listed = maildrop.list().await?;
+        let known = self.store.read(|reader| reader.popped(self.account))?;
+        let mut visit = Visit::new(listed, known);
+        let new = self.look(maildrop, &mut visit, again, clock).await?;
+        Ok((visit, new))
+    }
+
+    async fn look<M: Maildrop>(
+        &self,
+        maildrop: &mut M,
+        visit: &mut Visit,
+        again: Again,
+        clock: Clock<'_>,
+    ) -> Result<Vec<u32>> {
+        let (mut headers, mut new) = (Vec::new(), Vec::new());
         let (now, can_look) = (clock(), maildrop.gives_headers());
         let last = self.store.read(|reader| reader.account(self.account))?.last_sync;
         let listed: Vec<Listed> = visit.listed.values().cloned().collect();
@@ -77,17 +129,17 @@ impl MaildropEngine {
                 Look::Known(id) => {
                     visit.is.insert(one.number, id);
                     let is_leaving = visit.matching.known(id).is_some_and(|known| is_due(self.keep, known, now));
-                    if is_leaving || (can_look && is_look_due(id, last, now)) {
+                    if again == Again::Due && (is_leaving || (can_look && is_look_due(id, last, now))) {
                         headers.push(one.number);
                     }
                 }
                 Look::Header => headers.push(one.number),
-                Look::Whole => wholes.push(one.number),
+                Look::Whole => new.push(one.number),
             }
         }
         let mut sink = Headers::default();
         if can_look && !headers.is_empty() {
-            maildrop.headers(&headers, &mut sink).await?;
+            maildrop.fetch(&extents(&headers, Extent::Header), &mut sink).await?;
         }
         for number in headers {
             let header = sink.of.get(&number);
@@ -108,21 +160,22 @@ impl MaildropEngine {
                             visit.is.insert(number, id);
                             visit.looked_at.insert(number);
                         }
-                        None => wholes.push(number),
+                        None => new.push(number),
                     }
                 }
             }
         }
-        wholes.sort_unstable();
-        Ok(wholes)
+        new.sort_unstable();
+        Ok(new)
     }
 
-    /// Fetches messages, oldest first, as they will stand in INBOX. Returns what the server did not give.
+    /// Fetches messages, or their headers where those suffice, oldest first, as they will stand in INBOX. Returns what the
+    /// server did not give.
     async fn take_in<M: Maildrop>(
         &self,
         maildrop: &mut M,
         visit: &mut Visit,
-        mut wholes: Vec<u32>,
+        mut new: Vec<u32>,
         clock: Clock<'_>,
         report: &mut Report,
     ) -> Result<Vec<u32>> {
@@ -134,24 +187,26 @@ impl MaildropEngine {
             let id = one.unique_id.clone();
             self.store.write(Origin::Upstream, now, move |txn| txn.given(account, &id))?;
         }
-        wholes.retain(|number| {
+        new.retain(|number| {
             let waits = trouble(number).is_some_and(|one| one.until > now);
             left.extend(waits.then_some(*number));
             !waits
         });
         // What the line broke at before does not stand in the way of the others.
-        wholes.sort_by_key(|number| (trouble(number).is_some(), *number));
+        new.sort_by_key(|number| (trouble(number).is_some(), *number));
+        let (bodies, gives_headers) = (self.bodies_now()?, maildrop.gives_headers());
+        let is_whole = |number: &u32| !gives_headers || self.is_wanted_at_once(&bodies, listed[number].size_bytes);
+        let extent = |number: &u32| if is_whole(number) { Extent::Whole } else { Extent::Header };
+        let wanted = new.iter().map(|number| (*number, extent(number))).collect();
         let mut intake = Intake::new(&self.store, self.account, now, listed, &mut visit.matching);
-        let outcome = match wholes.is_empty() {
-            true => Ok(()),
-            false => maildrop.fetch(&wholes, &mut intake).await,
-        };
+        let outcome = intake.fetch(maildrop, wanted).await;
         intake.commit()?;
-        let interrupted = intake.interrupted_at(&wholes).filter(|_| matches!(outcome, Err(RemoteError::Lost { .. })));
-        let Intake { found, arrived, refused, .. } = intake;
+        let interrupted = intake.interrupted_at().filter(|_| matches!(outcome, Err(RemoteError::Lost { .. })));
+        let Intake { found, arrived, outlined, refused, .. } = intake;
         report.arrived += arrived.len();
         visit.looked_at.extend(found.keys().chain(arrived.iter().map(|(number, _)| number)));
         visit.arrived.extend(arrived.iter().map(|(number, _)| *number));
+        visit.outlined.extend(outlined);
         for one in arrived.iter().filter_map(|(number, _)| trouble(number)) {
             let id = one.unique_id.clone();
             self.store.write(Origin::Upstream, now, move |txn| txn.given(account, &id))?;
@@ -172,6 +227,12 @@ impl MaildropEngine {
         Ok(left)
     }
 
+    /// Is a message that comes fetched whole at once? What is to go from the server at once is, unless something limits that.
+    fn is_wanted_at_once(&self, bodies: &BodyPolicy, size_bytes: u64) -> bool {
+        bodies.fetches_at_once_of(&MailboxName::inbox(), size_bytes)
+            || (self.keep == Keep::Never && bodies.is_unlimited())
+    }
+
     /// Writes down what was seen, deletes on the server what is not to stay there, and leaves.
     async fn settle<M: Maildrop>(
         &self,
@@ -186,7 +247,7 @@ impl MaildropEngine {
             visit.looked_at.contains(number)
                 && match visit.matching.known(*id) {
                     Some(known) => is_due(self.keep, known, now),
-                    None => self.keep == Keep::Never,
+                    None => self.keep == Keep::Never && (mutant!(HeaderIsAll) || !visit.outlined.contains(number)),
                 }
         };
         let leaving: Vec<(u32, PoppedId)> =
@@ -227,7 +288,13 @@ impl Visit {
     fn new(listed: Vec<Listed>, known: Vec<Popped>) -> Self {
         let matching = Matching::new(known, &listed);
         let listed = listed.into_iter().map(|one| (one.number, one)).collect();
-        Self { listed, matching, is: BTreeMap::new(), looked_at: BTreeSet::new(), arrived: BTreeSet::new() }
+        let (is, looked_at, arrived, outlined) = Default::default();
+        Self { listed, matching, is, looked_at, arrived, outlined }
+    }
+
+    /// The number of each message that was found.
+    pub(super) fn numbers(&self) -> BTreeMap<PoppedId, u32> {
+        self.is.iter().map(|(number, id)| (*id, *number)).collect()
     }
 
     /// Known messages that the server lists otherwise than before.
@@ -240,4 +307,8 @@ impl Visit {
         });
         changed.collect()
     }
+}
+
+pub(super) fn extents(numbers: &[u32], extent: Extent) -> Vec<(u32, Extent)> {
+    numbers.iter().map(|number| (*number, extent)).collect()
 }

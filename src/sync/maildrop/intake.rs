@@ -5,11 +5,12 @@ use std::io;
 
 use super::imprint::Imprinter;
 use super::matching::Matching;
-use super::seam::{LetterSink, Listed};
+use super::seam::{Extent, LetterSink, Listed, Maildrop};
 use crate::message::received_at;
-use crate::store::{self, Fresh, NewMessage, Origin, Store, StoredContent};
+use crate::store::{self, Fresh, NewMessage, Origin, Outline, Store, StoredContent};
 use crate::sync::landing::{Landing, is_commit_due};
-use crate::types::{AccountId, ContentHash, Flags, InternalDate, PoppedId, Timestamp};
+use crate::sync::remote::RemoteError;
+use crate::types::{AccountId, ContentHash, Flags, InternalDate, PoppedId, Timestamp, limits};
 
 /// Takes imprints of headers.
 #[derive(Default)]
@@ -51,21 +52,30 @@ pub(super) struct Intake<'a> {
     matching: &'a mut Matching,
     landing: Landing,
     letter: Option<Letter>,
-    /// Numbers of which the server told what becomes of them.
-    answered: BTreeSet<u32>,
+    /// What the server was asked for last.
+    asked: Vec<(u32, Extent)>,
+    /// Of how many of them, from the first on, it told what becomes of them.
+    answered: usize,
     batch: Vec<(u32, Fresh)>,
-    again: Vec<(PoppedId, StoredContent)>,
+    again: Vec<(PoppedId, ContentHash, StoredContent)>,
     batch_bytes: u64,
+    /// Numbers of which the header did not suffice.
+    unclear: Vec<u32>,
     /// Which each number was found to be.
     pub(super) found: BTreeMap<u32, PoppedId>,
     pub(super) arrived: Vec<(u32, PoppedId)>,
+    /// Those of them of which only the header came.
+    pub(super) outlined: BTreeSet<u32>,
     pub(super) refused: Vec<(u32, String)>,
 }
 
 /// A message on its way in.
 struct Letter {
     number: u32,
+    extent: Extent,
     imprinter: Imprinter,
+    /// All of it that is wanted came.
+    is_over: bool,
     /// As much of its beginning as tells when the server got it.
     beginning: Vec<u8>,
 }
@@ -92,14 +102,33 @@ impl<'a> Intake<'a> {
             matching,
             landing: Landing::new(store),
             letter: None,
-            answered: BTreeSet::new(),
+            asked: Vec::new(),
+            answered: 0,
             batch: Vec::new(),
             again: Vec::new(),
             batch_bytes: 0,
+            unclear: Vec::new(),
             found: BTreeMap::new(),
             arrived: Vec::new(),
+            outlined: BTreeSet::new(),
             refused: Vec::new(),
         }
+    }
+
+    /// Takes messages, or their headers; all of those of which the header does not suffice.
+    pub(super) async fn fetch<M: Maildrop>(
+        &mut self,
+        maildrop: &mut M,
+        wanted: Vec<(u32, Extent)>,
+    ) -> Result<(), RemoteError> {
+        let mut next = wanted;
+        while !next.is_empty() {
+            self.asked.clone_from(&next);
+            self.answered = 0;
+            maildrop.fetch(&next, self).await?;
+            next = std::mem::take(&mut self.unclear).into_iter().map(|number| (number, Extent::Whole)).collect();
+        }
+        Ok(())
     }
 
     /// Puts into the store what came whole. It may be lost in a power cut until something durable follows.
@@ -112,29 +141,41 @@ impl<'a> Intake<'a> {
         let account = self.account;
         let (numbers, fresh): (Vec<u32>, Vec<Fresh>) = batch.into_iter().unzip();
         let ids = self.store.write(Origin::Upstream, self.now, move |txn| {
-            again.iter().try_for_each(|(id, content)| txn.pop_again(*id, content))?;
+            again.iter().try_for_each(|(id, whole, content)| txn.pop_again(*id, *whole, content))?;
             if fresh.is_empty() { Ok(Vec::new()) } else { txn.pop(account, &fresh) }
         })?;
         self.arrived.extend(numbers.into_iter().zip(ids));
         Ok(())
     }
 
-    /// Of those that were asked for in that order, the one of which the answer did not come whole.
-    pub(super) fn interrupted_at(&self, asked: &[u32]) -> Option<u32> {
-        asked.iter().copied().find(|number| !self.answered.contains(number))
+    /// Of those that were asked for last, the one of which the answer did not come whole.
+    pub(super) fn interrupted_at(&self) -> Option<u32> {
+        self.asked.get(self.answered).map(|(number, _)| *number)
+    }
+
+    /// How much of the message that comes now is wanted: they are answered in order (RFC 2449 section 6.6).
+    fn extent(&self) -> Extent {
+        self.asked.get(self.answered).map_or(Extent::Whole, |(_, extent)| *extent)
     }
 
     fn take(&mut self, letter: Letter, content: StoredContent) {
+        let Some(listed) = self.listed.get(&letter.number) else { return };
         let (number, imprint) = (letter.number, letter.imprinter.finish());
+        let is_whole = letter.extent == Extent::Whole;
+        let outline = (!is_whole).then(|| outline(listed, &content));
+        let known = match outline {
+            None => self.matching.find_by_bytes(listed, imprint),
+            Some(_) if content.size_bytes > limits::HEADER_MAX_BYTES as u64 => return self.unclear.push(number),
+            Some(_) if self.matching.asks_for_bytes(imprint.header) => return self.unclear.push(number),
+            Some(_) => self.matching.find_by_header(listed, imprint.header),
+        };
         self.batch_bytes += content.size_bytes;
-        if let Some(id) = self.matching.find_by_bytes(imprint) {
+        if let Some(id) = known {
             self.found.insert(number, id);
-            if self.matching.known(id).is_some_and(|known| !known.has_bytes && !known.is_gone_here) {
-                self.again.push((id, content));
-            }
+            let lacks_bytes = self.matching.known(id).is_some_and(|known| !known.has_bytes && !known.is_gone_here);
+            self.again.extend((is_whole && lacks_bytes).then_some((id, imprint.whole, content)));
             return;
         }
-        let listed = self.listed.get(&number);
         let latest_s = self.now.plus_ms(AHEAD_MAX_MS).unix_seconds();
         let received = received_at(&letter.beginning).filter(|at| at.unix_seconds() <= latest_s);
         let message = NewMessage {
@@ -143,36 +184,67 @@ impl<'a> Intake<'a> {
             internal_date: received.unwrap_or_else(|| InternalDate::from(self.now)),
             email_id: None,
         };
+        self.outlined.extend((!is_whole).then_some(number));
         let fresh = Fresh {
-            unique_id: listed.and_then(|listed| listed.unique_id.clone()).unwrap_or_default(),
-            listed_bytes: listed.map_or(0, |listed| listed.size_bytes),
+            unique_id: listed.unique_id.clone().unwrap_or_default(),
+            listed_bytes: listed.size_bytes,
             header: imprint.header,
-            whole: imprint.whole,
+            whole: is_whole.then_some(imprint.whole),
             message,
+            outline,
         };
         self.batch.push((number, fresh));
     }
 }
 
+/// What is known of a message by its header, and by the size that the server tells.
+fn outline(listed: &Listed, header: &StoredContent) -> Outline {
+    let size_bytes = listed.size_bytes.max(header.size_bytes);
+    let mut summary = header.summary.as_ref().clone();
+    summary.root.end = size_bytes;
+    Outline { size_bytes, summary: summary.into(), is_bare: true }
+}
+
+impl Letter {
+    /// Takes the next bytes; how many of them are wanted. What some servers send behind a header is not.
+    fn push(&mut self, bytes: &[u8]) -> usize {
+        let mut wanted = bytes.len();
+        match self.extent {
+            Extent::Whole => self.imprinter.push(bytes),
+            Extent::Header => {
+                for (place, byte) in bytes.iter().enumerate() {
+                    if self.is_over {
+                        wanted = place;
+                        break;
+                    }
+                    self.imprinter.push(std::slice::from_ref(byte));
+                    self.is_over = *byte == b'\n' && self.imprinter.has_header();
+                }
+            }
+        }
+        let room = (BEGINNING_MAX_BYTES - self.beginning.len()).min(wanted);
+        self.beginning.extend_from_slice(&bytes[..room]);
+        wanted
+    }
+}
+
 impl LetterSink for Intake<'_> {
     fn begin(&mut self, number: u32) -> io::Result<()> {
-        self.letter = Some(Letter { number, imprinter: Imprinter::default(), beginning: Vec::new() });
+        let extent = self.extent();
+        let (imprinter, beginning) = (Imprinter::default(), Vec::new());
+        self.letter = Some(Letter { number, extent, imprinter, is_over: false, beginning });
         self.landing.begin();
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(letter) = &mut self.letter {
-            letter.imprinter.push(bytes);
-            let room = BEGINNING_MAX_BYTES - letter.beginning.len();
-            letter.beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        }
-        self.landing.write(bytes)
+        let wanted = self.letter.as_mut().map_or(0, |letter| letter.push(bytes));
+        self.landing.write(&bytes[..wanted])
     }
 
     fn end(&mut self) -> io::Result<()> {
         let Some(letter) = self.letter.take() else { return Ok(()) };
-        self.answered.insert(letter.number);
+        self.answered += 1;
         let Some(content) = self.landing.end()? else {
             self.refused.push((letter.number, "it is larger than what is taken here".to_owned()));
             return Ok(());
@@ -185,8 +257,13 @@ impl LetterSink for Intake<'_> {
     }
 
     fn refused(&mut self, number: u32, why: String) -> io::Result<()> {
-        self.answered.insert(number);
-        self.refused.push((number, why));
+        let extent = self.extent();
+        self.answered += 1;
+        match extent {
+            // Some servers know TOP, and not of every message.
+            Extent::Header => self.unclear.push(number),
+            Extent::Whole => self.refused.push((number, why)),
+        }
         Ok(())
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A unique id that both sides hold once, with the size that was listed then, is taken for the same message. Where the
 //! server tells none, or only counts its messages, where one stands twice, or the size is another, the header decides if
-//! it can be had, else all the bytes. Each known message is one of the listed ones at most.
+//! it can be had, else all the bytes. Each known message is one of the listed ones at most. One of which only the header is here
+//! is known by that, with its unique id or its size.
 
 use std::collections::BTreeMap;
 
@@ -58,13 +59,13 @@ impl Matching {
             let Some(id) = id_of(one).filter(|id| self.trusts_ids && listed_times[id] == 1) else { continue };
             if let Some([place]) = by_id.get(id).map(Vec::as_slice)
                 && self.known[*place].size_bytes == one.size_bytes
-                && is_safe(&self.known[*place])
+                && is_shown(&self.known[*place])
             {
                 self.is_found[*place] = true;
                 *look = Some(Look::Known(self.known[*place].id));
             }
         }
-        let may_be_known = |one: &Listed| self.lost().any(|(_, lost)| is_safe(lost) && is_alike(lost, one));
+        let may_be_known = |one: &Listed| self.lost().any(|(_, lost)| is_shown(lost) && is_alike(lost, one));
         listed
             .iter()
             .zip(looks)
@@ -74,12 +75,23 @@ impl Matching {
 
     /// The known message with this header, found.
     pub fn find_by_header(&mut self, listed: &Listed, header: ContentHash) -> Option<PoppedId> {
-        self.find(|lost| lost.header == header && is_safe(lost) && is_alike(lost, listed))
+        self.find(|lost| lost.header == header && is_shown(lost) && is_alike(lost, listed))
     }
 
-    /// The known message with these bytes, found.
-    pub fn find_by_bytes(&mut self, imprint: Imprint) -> Option<PoppedId> {
-        self.find(|lost| lost.whole == imprint.whole && lost.header == imprint.header)
+    /// The known message with these bytes, found. One whose body never was here is known by its header as without them.
+    pub fn find_by_bytes(&mut self, listed: &Listed, imprint: Imprint) -> Option<PoppedId> {
+        self.find(|lost| {
+            lost.header == imprint.header
+                && match lost.whole {
+                    Some(whole) => whole == imprint.whole,
+                    None => is_alike(lost, listed),
+                }
+        })
+    }
+
+    /// May it be a known message, which only all its bytes tell?
+    pub fn asks_for_bytes(&self, header: ContentHash) -> bool {
+        self.lost().any(|(_, lost)| lost.header == header && (lost.whole.is_some() || !lost.is_outlined))
     }
 
     /// It is another message than it seemed.
@@ -115,15 +127,20 @@ impl Matching {
     }
 }
 
-/// Is a known message not to stay on the server any longer? Not where the server has the only copy.
+/// Is a known message not to stay on the server any longer? Not where the server has the only copy, unless the user deleted
+/// the message.
 pub fn is_due(keep: Keep, known: &Popped, now: Timestamp) -> bool {
-    is_safe(known)
-        && match keep {
-            Keep::Always => false,
-            Keep::UntilDeleted => known.is_gone_here,
-            Keep::Days(days) => now >= known.taken.plus_ms(i64::from(days) * DAY_MS),
-            Keep::Never => true,
-        }
+    let has_all = mutant!(HeaderIsAll) || known.has_bytes || known.is_gone_here;
+    has_all && (is_over(keep, known.taken, now) || keep == Keep::UntilDeleted && known.is_gone_here)
+}
+
+/// Is the time over for which a message taken then stays on the server, whatever the user does with it?
+pub fn is_over(keep: Keep, taken: Timestamp, now: Timestamp) -> bool {
+    match keep {
+        Keep::Always | Keep::UntilDeleted => false,
+        Keep::Days(days) => now >= taken.plus_ms(i64::from(days) * DAY_MS),
+        Keep::Never => true,
+    }
 }
 
 /// Is it time to look whether the message is the one that it was? Each has its moment of the day: not all are looked at in
@@ -135,9 +152,9 @@ pub fn is_look_due(id: PoppedId, last: Option<Timestamp>, now: Timestamp) -> boo
     days_before(last) < days_before(now)
 }
 
-/// Is nothing of it to be fetched (again)?
-const fn is_safe(known: &Popped) -> bool {
-    known.has_bytes || known.is_gone_here
+/// Is it here as it is to be shown, so that nothing of it has to be fetched to know it?
+const fn is_shown(known: &Popped) -> bool {
+    known.has_bytes || known.is_outlined || known.is_gone_here
 }
 
 fn id_of(listed: &Listed) -> Option<&str> {

@@ -10,12 +10,18 @@
 //! - A message known already under another unique id, or under none, is that message: its bytes are looked at
 //!   ([`matching`]). Equal bytes listed twice are two messages.
 //! - A message that the server does not give waits; the others go on.
+//! - Of a message that the configuration leaves out the header is taken (TOP, RFC 1939 section 7), and the rest when somebody
+//!   wants it ([`fill`]), or before the message is to go from the server ([`bodies`]). Where the server does not know TOP all
+//!   messages are taken whole.
 
+mod bodies;
 pub mod engine;
+mod fill;
 mod imprint;
 mod intake;
 pub mod matching;
 pub mod seam;
 
 pub use engine::MaildropEngine;
+pub use fill::Counter;
 pub use imprint::{Imprint, Imprinter};

@@ -28,6 +28,14 @@ impl Listed {
     }
 }
 
+/// How much of a message is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The header; what follows it may come along.
+    Header,
+    Whole,
+}
+
 /// Where the bytes of messages go, dots undone. For each: `begin`, `write` as often as needed, `end`; or `refused`.
 /// A message begun and not ended (a cut) leaves nothing.
 pub trait LetterSink: Send {
@@ -44,16 +52,10 @@ pub trait Maildrop: Send {
     fn gives_headers(&self) -> bool;
     /// Every message.
     fn list(&mut self) -> impl Future<Output = Result<Vec<Listed>, RemoteError>> + Send;
-    /// The headers of these messages; what follows a header may come along.
-    fn headers(
-        &mut self,
-        numbers: &[u32],
-        sink: &mut dyn LetterSink,
-    ) -> impl Future<Output = Result<(), RemoteError>> + Send;
-    /// These messages.
+    /// These messages, or the headers of them.
     fn fetch(
         &mut self,
-        numbers: &[u32],
+        wanted: &[(u32, Extent)],
         sink: &mut dyn LetterSink,
     ) -> impl Future<Output = Result<(), RemoteError>> + Send;
     /// Marks messages, to be deleted by [`Self::leave`]. How many the server marked.

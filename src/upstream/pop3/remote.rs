@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::capability::Capabilities;
 use super::reply::{Refusal, Reply};
 use super::wire::Wire;
-use crate::sync::maildrop::seam::{LetterSink, Listed, Maildrop};
+use crate::sync::maildrop::seam::{Extent, LetterSink, Listed, Maildrop};
 use crate::sync::remote::RemoteError;
 use crate::types::limits;
 
@@ -32,53 +32,17 @@ impl Pop3Remote {
         if has.is_empty() { "no extensions".to_owned() } else { has.join(" ") }
     }
 
-    /// Sends `command` with each of `arguments`, as many ahead of their answers as the server takes, and has each answer
-    /// taken.
-    async fn each(
-        &mut self,
-        command: &'static str,
-        arguments: &[String],
-        sink: &mut dyn LetterSink,
-        numbers: &[u32],
-    ) -> Result<(), RemoteError> {
-        let mut asked = 0;
-        for (place, number) in numbers.iter().enumerate() {
-            asked = self.ask_ahead(command, arguments, place, asked).await?;
-            let local = |error: std::io::Error| RemoteError::Local(error.to_string());
-            match self.wire.reply(command).await? {
-                Reply::Ok(_) => {
-                    sink.begin(*number).map_err(local)?;
-                    self.wire.stream_to(&mut |bytes| sink.write(bytes)).await?;
-                    sink.end().map_err(local)?;
-                }
-                Reply::Refused(refusal) => match refusal.error(command, &self.capabilities) {
-                    error @ RemoteError::Wait { .. } => return Err(error),
-                    _ => sink.refused(*number, refusal.told()).map_err(local)?,
-                },
-                Reply::GoOn(_) => return Err(self.wire.lost("a challenge where a message should be")),
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends what may be on the way when the answer at `place` is due. Returns how many are sent.
-    async fn ask_ahead(
-        &mut self,
-        command: &str,
-        arguments: &[String],
-        place: usize,
-        asked: usize,
-    ) -> Result<usize, RemoteError> {
+    /// Sends those of `commands` that may be on the way when the answer at `place` is due. Returns how many are sent.
+    async fn ask_ahead(&mut self, commands: &[String], place: usize, asked: usize) -> Result<usize, RemoteError> {
         let ahead = if self.capabilities.has("PIPELINING") { limits::UPSTREAM_POP3_PIPELINE_MAX } else { 1 };
         // In bursts: half of what may be on the way.
         if asked > place + ahead / 2 {
             return Ok(asked);
         }
-        let until = arguments.len().min(place + ahead);
-        let commands: String =
-            arguments[asked..until.max(asked)].iter().map(|argument| format!("{command} {argument}\r\n")).collect();
-        if !commands.is_empty() {
-            self.wire.send(&commands).await?;
+        let until = commands.len().min(place + ahead);
+        let next = commands[asked..until.max(asked)].concat();
+        if !next.is_empty() {
+            self.wire.send(&next).await?;
         }
         Ok(until.max(asked))
     }
@@ -125,21 +89,39 @@ impl Maildrop for Pop3Remote {
         Ok(listed.into_values().collect())
     }
 
-    async fn headers(&mut self, numbers: &[u32], sink: &mut dyn LetterSink) -> Result<(), RemoteError> {
-        let arguments: Vec<String> = numbers.iter().map(|number| format!("{number} 0")).collect();
-        self.each("TOP", &arguments, sink, numbers).await
-    }
-
-    async fn fetch(&mut self, numbers: &[u32], sink: &mut dyn LetterSink) -> Result<(), RemoteError> {
-        let arguments: Vec<String> = numbers.iter().map(u32::to_string).collect();
-        self.each("RETR", &arguments, sink, numbers).await
+    /// TOP (RFC 1939 section 7) and RETR, as many ahead of their answers as the server takes.
+    async fn fetch(&mut self, wanted: &[(u32, Extent)], sink: &mut dyn LetterSink) -> Result<(), RemoteError> {
+        let command = |(number, extent): &(u32, Extent)| match extent {
+            Extent::Header => format!("TOP {number} 0\r\n"),
+            Extent::Whole => format!("RETR {number}\r\n"),
+        };
+        let commands: Vec<String> = wanted.iter().map(command).collect();
+        let mut asked = 0;
+        for (place, (number, extent)) in wanted.iter().enumerate() {
+            asked = self.ask_ahead(&commands, place, asked).await?;
+            let local = |error: std::io::Error| RemoteError::Local(error.to_string());
+            let request = if *extent == Extent::Header { "TOP" } else { "RETR" };
+            match self.wire.reply(request).await? {
+                Reply::Ok(_) => {
+                    sink.begin(*number).map_err(local)?;
+                    self.wire.stream_to(&mut |bytes| sink.write(bytes)).await?;
+                    sink.end().map_err(local)?;
+                }
+                Reply::Refused(refusal) => match refusal.error(request, &self.capabilities) {
+                    error @ RemoteError::Wait { .. } => return Err(error),
+                    _ => sink.refused(*number, refusal.told()).map_err(local)?,
+                },
+                Reply::GoOn(_) => return Err(self.wire.lost("a challenge where a message should be")),
+            }
+        }
+        Ok(())
     }
 
     async fn delete(&mut self, numbers: &[u32]) -> Result<usize, RemoteError> {
-        let arguments: Vec<String> = numbers.iter().map(u32::to_string).collect();
+        let commands: Vec<String> = numbers.iter().map(|number| format!("DELE {number}\r\n")).collect();
         let (mut asked, mut marked) = (0, 0);
         for (place, number) in numbers.iter().enumerate() {
-            asked = self.ask_ahead("DELE", &arguments, place, asked).await?;
+            asked = self.ask_ahead(&commands, place, asked).await?;
             match self.wire.reply("DELE").await? {
                 Reply::Ok(_) => marked += 1,
                 Reply::Refused(refusal) => tracing::warn!(number, "the server does not delete: {}", refusal.told()),

@@ -223,6 +223,7 @@ impl World {
             email_id: email_id(bytes),
             content: content.map(|content| ContentId::new(i64::try_from(content).expect("few messages"))),
             header: None,
+            is_bare: false,
             summary: content.map(|_| Arc::clone(summary)),
         }
     }

@@ -26,6 +26,11 @@ const VALIDITY: UidValidity = UidValidity::new(9);
 
 /// INBOX with a whole message, one of which only the outline is here, and another whole one.
 fn face() -> Face {
+    face_with(false)
+}
+
+/// Likewise; of a bare outline only the header is known.
+fn face_with(is_bare: bool) -> Face {
     let face = Face::new(Origin::LocalUser);
     face.give(b"Subject: first\r\n\r\nfirst text\r\n", "");
     let (account, inbox) = (face.account, face.mailbox("INBOX"));
@@ -36,7 +41,7 @@ fn face() -> Face {
     upload.write(&header).expect("room");
     let (content, internal_date) = (upload.finish().expect("room"), InternalDate::new(1_000_000_000, 0));
     let message = NewMessage { content, flags: Flags::none(), internal_date, email_id: None };
-    let outline = Some(Outline { size_bytes: letter().len() as u64, summary: summary.into() });
+    let outline = Some(Outline { size_bytes: letter().len() as u64, summary: summary.into(), is_bare });
     let listed = ListedMailbox {
         remote_name: "INBOX".to_owned(),
         is_wanted: true,
@@ -104,6 +109,35 @@ fn a_client_sees_all_but_the_text_and_nothing_is_asked_for() {
     assert!(talk.say("b SEARCH SUBJECT outlined LARGER 1000\r\n").contains("* SEARCH 2\r\n"));
     assert!(talk.say("c SORT (SIZE) UTF-8 ALL\r\n").contains(" 2\r\n"));
     assert_eq!(kept.take().len(), 0);
+}
+
+/// A body structure is for good (RFC 9051 section 2.3.1.1).
+#[test]
+fn of_what_parts_a_message_consists_is_told_only_once_that_is_known() {
+    let face = face_with(true);
+    let mut talk = face.inbox();
+    let said = talk.say("a FETCH 2 (ENVELOPE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (SUBJECT)])\r\n");
+    assert!(said.contains("Subject: outlined") && said.contains("a OK"), "{said}");
+    for item in ["BODYSTRUCTURE", "BODY", "BODY.PEEK[2]", "BODY.PEEK[9]", "BODY.PEEK[TEXT]", "BINARY.SIZE[1]"] {
+        let said = talk.say(&format!("b FETCH 1:2 (UID {item})\r\n"));
+        assert!(said.contains("* 2 FETCH (UID 2)\r\n") && said.contains("b NO [UNAVAILABLE]"), "{item}: {said}");
+    }
+    let mut face = face_with(true);
+    let (kept, inbox) = (waited_for(&mut face), face.mailbox("INBOX"));
+    let mut talk = face.inbox();
+    assert_eq!(talk.say("c FETCH 2 (BODYSTRUCTURE BODY.PEEK[9])\r\n"), "", "it waits");
+    let wishes = kept.take();
+    assert!(wishes.iter().all(|wish| wish.wanted == Wanted::Whole), "there is nothing else to ask for");
+    let mut upload = face.store.upload();
+    upload.write(&letter()).expect("room");
+    let content = upload.finish().expect("room");
+    let fill =
+        face.store.write(Origin::Upstream, NOW, move |txn| txn.fill(inbox, VALIDITY, RemoteUid::new(7), &content));
+    assert!(fill.expect("room"));
+    wishes.into_iter().for_each(|wish| wish.settle(Outcome::Here));
+    let said = talk.hear();
+    assert!(said.contains("(\"IMAGE\" \"PNG\" NIL NIL NIL \"7BIT\" 64000") && said.contains("BODY[9] NIL"), "{said}");
+    assert!(said.contains("c OK") && !talk.say("d FETCH 2 FLAGS\r\n").contains("\\Seen"), "{said}");
 }
 
 #[test]

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex};
 use mailtide::store::{self, Executor, Options, Origin, Store, With};
 use mailtide::sync::Report;
 use mailtide::sync::maildrop::MaildropEngine;
-use mailtide::sync::maildrop::seam::{LetterSink, Listed, Maildrop};
+use mailtide::sync::maildrop::seam::{Extent, LetterSink, Listed, Maildrop};
 use mailtide::sync::remote::RemoteError;
-use mailtide::types::{AccountId, Keep, LocalUid, MailboxName, Timestamp, UidSet};
+use mailtide::types::{AccountId, BodyPolicy, Keep, LocalUid, MailboxName, Timestamp, UidSet};
 
-const START: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
-const DAY_MS: i64 = 24 * 3_600_000;
+pub(super) const START: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
+pub(super) const DAY_MS: i64 = 24 * 3_600_000;
 
 /// How a server names its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ids {
+pub(super) enum Ids {
     /// As the standard wants it.
     Lasting,
     /// It does not know UIDL.
@@ -28,30 +28,33 @@ enum Ids {
     Same,
 }
 
-const ALL_IDS: [Ids; 5] = [Ids::Lasting, Ids::Absent, Ids::Numbers, Ids::Changing, Ids::Same];
+pub(super) const ALL_IDS: [Ids; 5] = [Ids::Lasting, Ids::Absent, Ids::Numbers, Ids::Changing, Ids::Same];
 
 #[derive(Debug, Clone)]
-struct Model {
+pub(super) struct Model {
     ids: Ids,
-    top: bool,
+    pub(super) top: bool,
+    /// What it gives whole has a header field of its own.
+    pub(super) adds_field: bool,
     /// Sizes are told differently each time.
     sizes_vary: bool,
     /// Never gives this message.
-    withheld: Option<usize>,
+    pub(super) withheld: Option<usize>,
     /// The line always breaks while it is sent.
-    poison: Option<usize>,
-    messages: Vec<(usize, String)>,
+    pub(super) poison: Option<usize>,
+    pub(super) messages: Vec<(usize, String)>,
     next: usize,
     visits: usize,
     /// Bytes of messages sent.
-    sent: usize,
+    pub(super) sent: usize,
 }
 
 impl Model {
-    fn with(ids: Ids, count: usize) -> Shared {
+    pub(super) fn with(ids: Ids, count: usize) -> Shared {
         let mut model = Self {
             ids,
             top: true,
+            adds_field: false,
             sizes_vary: false,
             withheld: None,
             poison: None,
@@ -64,7 +67,7 @@ impl Model {
         Arc::new(Mutex::new(model))
     }
 
-    fn deliver(&mut self) {
+    pub(super) fn deliver(&mut self) {
         self.next += 1;
         // All of one size.
         let text = format!("Subject: letter {:03}\r\n\r\nThe text of {:03}.\r\n", self.next, self.next);
@@ -76,10 +79,10 @@ impl Model {
     }
 }
 
-type Shared = Arc<Mutex<Model>>;
+pub(super) type Shared = Arc<Mutex<Model>>;
 
 /// A visit, whose line breaks after `left` steps.
-struct Visit {
+pub(super) struct Visit {
     server: Shared,
     open: Model,
     marked: Vec<usize>,
@@ -93,7 +96,7 @@ fn lost() -> RemoteError {
 }
 
 impl Visit {
-    fn to(server: &Shared, left: usize, heard: bool) -> Self {
+    pub(super) fn to(server: &Shared, left: usize, heard: bool) -> Self {
         let mut model = server.lock().expect("no panic holds it");
         model.visits += 1;
         Self { server: server.clone(), open: model.clone(), marked: Vec::new(), left, heard }
@@ -104,14 +107,19 @@ impl Visit {
         Ok(())
     }
 
-    fn give(&mut self, number: u32, header: bool, sink: &mut dyn LetterSink) -> Result<(), RemoteError> {
-        let (serial, text) = self.open.messages[number as usize - 1].clone();
+    fn give(&mut self, number: u32, extent: Extent, sink: &mut dyn LetterSink) -> Result<(), RemoteError> {
+        let (serial, mut text) = self.open.messages[number as usize - 1].clone();
+        let header = extent == Extent::Header;
+        if self.open.adds_field && !header {
+            text.insert_str(0, "X-Read: yes\r\n");
+        }
         self.step()?;
         if self.open.withheld == Some(serial) {
             sink.refused(number, "[SYS/PERM] it is broken".to_owned()).expect("room");
             return Ok(());
         }
-        let end = if header { text.find("\r\n\r\n").expect("a header") + 4 } else { text.len() };
+        // Some give what follows the header as well.
+        let end = if header { text.find("\r\n\r\n").expect("a header") + 4 + 3 } else { text.len() };
         self.server.lock().expect("no panic holds it").sent += if header { 0 } else { end };
         sink.begin(number).expect("room");
         for piece in text.as_bytes()[..end].chunks(32) {
@@ -148,12 +156,8 @@ impl Maildrop for Visit {
         Ok(self.open.messages.iter().enumerate().map(one).collect())
     }
 
-    async fn headers(&mut self, numbers: &[u32], sink: &mut dyn LetterSink) -> Result<(), RemoteError> {
-        numbers.iter().try_for_each(|number| self.give(*number, true, sink))
-    }
-
-    async fn fetch(&mut self, numbers: &[u32], sink: &mut dyn LetterSink) -> Result<(), RemoteError> {
-        numbers.iter().try_for_each(|number| self.give(*number, false, sink))
+    async fn fetch(&mut self, wanted: &[(u32, Extent)], sink: &mut dyn LetterSink) -> Result<(), RemoteError> {
+        wanted.iter().try_for_each(|(number, extent)| self.give(*number, *extent, sink))
     }
 
     async fn delete(&mut self, numbers: &[u32]) -> Result<usize, RemoteError> {
@@ -174,33 +178,37 @@ impl Maildrop for Visit {
     }
 }
 
-struct World {
+pub(super) struct World {
     _folder: tempfile::TempDir,
-    store: Store,
-    account: AccountId,
-    now: Timestamp,
+    pub(super) store: Store,
+    pub(super) account: AccountId,
+    pub(super) now: Timestamp,
+    pub(super) bodies: BodyPolicy,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
         let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
         let store = Store::open(folder.path(), &options, START).expect("a store");
         let account = store.write(Origin::Upstream, START, |txn| txn.ensure_maildrop("me")).expect("an account");
-        Self { _folder: folder, store, account, now: START }
+        Self { _folder: folder, store, account, now: START, bodies: BodyPolicy::ALL }
     }
 
-    async fn visit(&self, keep: Keep, mut visit: Visit) -> Result<Report, mailtide::sync::Error> {
-        let mut report = Report::default();
-        let (engine, now) = (MaildropEngine::new(self.store.clone(), self.account, keep), self.now);
-        engine.visit(&mut visit, &move || now, &mut report).await.map(|()| report)
+    pub(super) fn engine(&self, keep: Keep) -> MaildropEngine {
+        MaildropEngine::new(self.store.clone(), self.account, keep).keeping(self.bodies.clone())
     }
 
-    async fn visit_well(&self, keep: Keep, server: &Shared) -> Report {
+    pub(super) async fn visit(&self, keep: Keep, mut visit: Visit) -> Result<Report, mailtide::sync::Error> {
+        let (mut report, now) = (Report::default(), self.now);
+        self.engine(keep).visit(&mut visit, &move || now, &|| false, &mut report).await.map(|_| report)
+    }
+
+    pub(super) async fn visit_well(&self, keep: Keep, server: &Shared) -> Report {
         self.visit(keep, Visit::to(server, usize::MAX, true)).await.expect("nothing is in the way")
     }
 
-    fn inbox(&self) -> Vec<String> {
+    pub(super) fn inbox(&self) -> Vec<String> {
         let mut contents = Vec::new();
         self.store
             .read(|reader| {
@@ -215,7 +223,7 @@ impl World {
         contents.into_iter().map(|content| String::from_utf8(text(content)).expect("text")).collect()
     }
 
-    fn delete_here(&self, uid: u32) {
+    pub(super) fn delete_here(&self, uid: u32) {
         let account = self.account;
         let uids: UidSet<LocalUid> = std::iter::once(LocalUid::new(uid)).collect();
         self.store
@@ -226,22 +234,22 @@ impl World {
             .expect("the user may delete");
     }
 
-    fn assert_sound(&self) {
+    pub(super) fn assert_sound(&self) {
         assert_eq!(store::check(&self.store).expect("a readable store"), Vec::<String>::new());
         let entries = self.store.read(|reader| reader.entries(self.account)).expect("a readable store");
         assert!(entries.is_empty(), "nothing that is done here is for the server: {entries:?}");
     }
 }
 
-fn all() -> UidSet<LocalUid> {
+pub(super) fn all() -> UidSet<LocalUid> {
     UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX))
 }
 
-fn texts(server: &Shared) -> Vec<String> {
+pub(super) fn texts(server: &Shared) -> Vec<String> {
     server.lock().expect("no panic holds it").texts()
 }
 
-fn sorted(mut texts: Vec<String>) -> Vec<String> {
+pub(super) fn sorted(mut texts: Vec<String>) -> Vec<String> {
     texts.sort();
     texts
 }

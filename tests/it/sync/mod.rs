@@ -11,6 +11,7 @@ mod folders;
 mod guard;
 mod labels;
 mod maildrop;
+mod maildrop_bodies;
 mod meanwhile;
 mod mirror;
 mod model_remote;

@@ -11,7 +11,7 @@ use mailtide::pop3::server::backend::{Backend, Error, LoginError, Maildrop as Se
 use mailtide::pop3::server::{Config, Session, Tls};
 use mailtide::sasl::Credentials;
 use mailtide::sasl::scram::{ScramHash, ScramKeys, ScramProved};
-use mailtide::sync::maildrop::seam::{LetterSink, Maildrop, OpenMaildrop};
+use mailtide::sync::maildrop::seam::{Extent, LetterSink, Maildrop, OpenMaildrop};
 use mailtide::sync::remote::RemoteError;
 use mailtide::types::{Secret, SecretKind, Timestamp};
 use mailtide::upstream::dial::BoxedStream;
@@ -201,11 +201,15 @@ impl LetterSink for Kept {
     }
 }
 
+fn whole(numbers: &[u32]) -> Vec<(u32, Extent)> {
+    numbers.iter().map(|number| (*number, Extent::Whole)).collect()
+}
+
 /// Fetches and deletes everything.
 async fn empty(dial: impl Dial, kept: &mut Kept) -> Result<(), RemoteError> {
     let mut maildrop = connector(dial).open().await?;
     let numbers: Vec<u32> = maildrop.list().await?.iter().map(|listed| listed.number).collect();
-    maildrop.fetch(&numbers, kept).await?;
+    maildrop.fetch(&whole(&numbers), kept).await?;
     maildrop.delete(&numbers).await?;
     maildrop.leave().await
 }
@@ -247,10 +251,12 @@ async fn what_is_told_of_a_maildrop_is_what_is_in_it() {
     let size = |place: usize| MESSAGES[place].len() as u64;
     assert_eq!(told, [(1, size(0), Some("7.1")), (2, size(1), Some("7.2")), (3, size(2), Some("7.3"))]);
     let mut kept = Kept::default();
-    maildrop.headers(&[2, 3], &mut kept).await.expect("headers");
-    assert_eq!(kept.whole, [(2, "A: 2\r\n\r\n".to_owned()), (3, "A: 3\r\n\r\n".to_owned())]);
+    let wanted = [(2, Extent::Header), (1, Extent::Whole), (3, Extent::Header)];
+    maildrop.fetch(&wanted, &mut kept).await.expect("a message between two headers");
+    let (second, third) = ((2, "A: 2\r\n\r\n".to_owned()), (3, "A: 3\r\n\r\n".to_owned()));
+    assert_eq!(kept.whole, [second, (1, MESSAGES[0].to_owned()), third]);
     let mut kept = Kept::default();
-    maildrop.fetch(&[9, 1], &mut kept).await.expect("what there is");
+    maildrop.fetch(&whole(&[9, 1]), &mut kept).await.expect("what there is");
     assert_eq!((kept.whole.len(), kept.refused[0].0), (1, 9));
     maildrop.leave().await.expect("a goodbye");
 }
@@ -307,7 +313,7 @@ async fn a_server_of_1988_is_enough() {
     let listed = maildrop.list().await.expect("a list");
     assert!(listed.iter().all(|one| one.unique_id.is_none()));
     let mut kept = Kept::default();
-    maildrop.fetch(&[1, 2], &mut kept).await.expect("one of them");
+    maildrop.fetch(&whole(&[1, 2]), &mut kept).await.expect("one of them");
     assert_eq!(kept.whole, [(1, "A: 1\r\n\r\n.a\r\n".to_owned())]);
     assert_eq!(kept.refused, [(2, "[SYS/PERM] broken".to_owned())]);
     assert_eq!(maildrop.delete(&[1, 2]).await.expect("an answer"), 1);
