@@ -64,7 +64,7 @@ impl Line {
                     Ok(Connected::Mirror(remote))
                 }
                 Incoming::Pop3(connector, keep) => {
-                    let alone = visits.door.knock().await;
+                    let alone = visits.door.enter().await;
                     let maildrop = connector.open().await.map_err(told)?;
                     Ok(Connected::Maildrop(alone, maildrop, keep))
                 }

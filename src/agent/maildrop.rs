@@ -1,10 +1,10 @@
 //! An account with a maildrop: visits now and then, since a server locks a maildrop for as long as somebody is in it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::orders::Interrupted;
 use super::trouble::Trouble;
@@ -35,11 +35,12 @@ pub(super) struct Visits {
 #[derive(Clone, Default)]
 pub(super) struct Door {
     inside: Arc<Mutex<()>>,
-    knocking: Arc<AtomicUsize>,
+    /// How many wait before it.
+    knocking: Arc<watch::Sender<usize>>,
 }
 
 /// Counted while it lasts.
-struct Knock<'a>(&'a AtomicUsize);
+struct Knock<'a>(&'a watch::Sender<usize>);
 
 impl Visits {
     /// To the maildrop of the account.
@@ -61,27 +62,28 @@ impl Visits {
 }
 
 impl Door {
-    /// Enters once nobody is inside.
+    /// Enters once nobody is inside. Who is inside hears the knock, and makes room before all is done that could be done there.
     pub async fn enter(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.inside).lock_owned().await
-    }
-
-    /// Likewise, for somebody who waits: who is inside sees that, and need not fetch all that there is to fetch first.
-    pub async fn knock(&self) -> OwnedMutexGuard<()> {
-        self.knocking.fetch_add(1, Ordering::Relaxed);
+        self.knocking.send_modify(|count| *count += 1);
         let _knock = Knock(&self.knocking);
-        self.enter().await
+        Arc::clone(&self.inside).lock_owned().await
     }
 
     /// Does somebody knock?
     pub fn is_knocked_at(&self) -> bool {
-        self.knocking.load(Ordering::Relaxed) > 0
+        *self.knocking.borrow() > 0
+    }
+
+    /// Waits until somebody knocks.
+    pub async fn knocked_at(&self) {
+        // Its sender is here.
+        let _ = self.knocking.subscribe().wait_for(|count| *count > 0).await;
     }
 }
 
 impl Drop for Knock<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 

@@ -209,10 +209,18 @@ impl<D: Dial + Clone> Supply<D> {
         loop {
             if self.queue.is_empty() {
                 let came = self.queue.came.notified();
-                match connection.as_ref().map(Line::lingers) {
-                    None => came.await,
-                    Some(lingers) if timeout(lingers, came).await.is_ok() => {}
-                    Some(_) => leave(&mut connection).await,
+                let Some(lingers) = connection.as_ref().map(Line::lingers) else {
+                    came.await;
+                    continue;
+                };
+                let is_left = tokio::select! {
+                    biased;
+                    () = came => false,
+                    () = self.visits.door.knocked_at() => true,
+                    () = tokio::time::sleep(lingers) => true,
+                };
+                if is_left {
+                    leave(&mut connection).await;
                 }
                 continue;
             }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mailtide::types::mutant::{Mutant, switch};
 
 use super::budget;
-use super::script::{FIFTH_EDITION, FOURTH_EDITION, SECOND_EDITION, SIXTH_EDITION, Script};
+use super::script::{FIFTH_EDITION, FOURTH_EDITION, SECOND_EDITION, SEVENTH_EDITION, SIXTH_EDITION, Script};
 use super::world;
 
 /// Worlds in which a defect must show: on a search, and where the known world does not show it any more.
@@ -57,6 +57,7 @@ fn searched(max: u64) -> impl Iterator<Item = u64> {
         .chain(FOURTH_EDITION..FOURTH_EDITION + max)
         .chain(FIFTH_EDITION..FIFTH_EDITION + max)
         .chain(SIXTH_EDITION..SIXTH_EDITION + max)
+        .chain(SEVENTH_EDITION..SEVENTH_EDITION + max)
 }
 
 /// The first seed whose world is good without the defect and bad with it, and what it breaks.

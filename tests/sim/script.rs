@@ -211,6 +211,9 @@ pub const FIFTH_EDITION: u64 = 60_000;
 /// As [`SECOND_EDITION`].
 pub const SIXTH_EDITION: u64 = 400_000;
 
+/// As [`SECOND_EDITION`].
+pub const SEVENTH_EDITION: u64 = 500_000;
+
 const FLAGS: [&str; 7] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1", "\\Deleted"];
 const FOLDERS: [&str; 6] = ["Work", "Home", "Work/Old", "Lists", "Gr&APw-n", "Archive/2026"];
 
@@ -244,6 +247,9 @@ impl Script {
         }
         if seed >= SIXTH_EDITION {
             script.add_openings(&mut Random::stream(seed, "sixth"));
+        }
+        if seed >= SEVENTH_EDITION {
+            script.add_headers(&mut Random::stream(seed, "seventh"));
         }
         script
     }
@@ -311,6 +317,11 @@ impl Script {
         }
         // What is recoverable of a restored server is what was whole at the agent.
         self.steps.retain(|step| !matches!(step.act, Act::BackUp | Act::Restore));
+        self.leave_bodies_out(random);
+    }
+
+    /// Not all bodies are mirrored; some are asked for, and now and then the configuration changes.
+    fn leave_bodies_out(&mut self, random: &mut Random) {
         self.setup.bodies = BodyPolicy {
             default: bodies(random),
             per_folder: Vec::new(),
@@ -356,6 +367,14 @@ impl Script {
         }
         if random.percent(30) {
             self.add_removals(random);
+        }
+    }
+
+    /// What only worlds from [`SEVENTH_EDITION`] on have: of a maildrop's messages, in most of those that have one, the headers
+    /// alone, as of a mirror's since [`THIRD_EDITION`].
+    fn add_headers(&mut self, random: &mut Random) {
+        if self.setup.maildrop.is_some() && random.percent(70) {
+            self.leave_bodies_out(random);
         }
     }
 
