@@ -74,10 +74,21 @@ struct Letter {
     number: u32,
     extent: Extent,
     imprinter: Imprinter,
-    /// All of it that is wanted came.
-    is_over: bool,
+    /// The line that is being read of a header.
+    line: HeaderLine,
     /// As much of its beginning as tells when the server got it.
     beginning: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HeaderLine {
+    Start,
+    /// A CR is all of it so far.
+    Cr,
+    Within,
+    /// The empty line came, and nothing more is wanted. It is the one at which a header ends wherever one is read here: a
+    /// line of two CRs, as one server makes it of a CRLF in its files, is none.
+    Over,
 }
 
 /// A server writes its Received field at the top.
@@ -205,6 +216,21 @@ fn outline(listed: &Listed, header: &StoredContent) -> Outline {
     Outline { size_bytes, summary: summary.into(), is_bare: true }
 }
 
+impl HeaderLine {
+    /// Is the next byte part of the header?
+    const fn step(&mut self, byte: u8) -> bool {
+        let (next, is_wanted) = match (*self, byte) {
+            (Self::Over, _) => (Self::Over, false),
+            (Self::Start | Self::Cr, b'\n') => (Self::Over, true),
+            (Self::Within, b'\n') => (Self::Start, true),
+            (Self::Start, b'\r') => (Self::Cr, true),
+            _ => (Self::Within, true),
+        };
+        *self = next;
+        is_wanted
+    }
+}
+
 impl Letter {
     /// Takes the next bytes; how many of them are wanted. What some servers send behind a header is not.
     fn push(&mut self, bytes: &[u8]) -> usize {
@@ -212,14 +238,8 @@ impl Letter {
         match self.extent {
             Extent::Whole => self.imprinter.push(bytes),
             Extent::Header => {
-                for (place, byte) in bytes.iter().enumerate() {
-                    if self.is_over {
-                        wanted = place;
-                        break;
-                    }
-                    self.imprinter.push(std::slice::from_ref(byte));
-                    self.is_over = *byte == b'\n' && self.imprinter.has_header();
-                }
+                wanted = bytes.iter().take_while(|byte| self.line.step(**byte)).count();
+                self.imprinter.push(&bytes[..wanted]);
             }
         }
         let room = (BEGINNING_MAX_BYTES - self.beginning.len()).min(wanted);
@@ -232,7 +252,7 @@ impl LetterSink for Intake<'_> {
     fn begin(&mut self, number: u32) -> io::Result<()> {
         let extent = self.extent();
         let (imprinter, beginning) = (Imprinter::default(), Vec::new());
-        self.letter = Some(Letter { number, extent, imprinter, is_over: false, beginning });
+        self.letter = Some(Letter { number, extent, imprinter, line: HeaderLine::Start, beginning });
         self.landing.begin();
         Ok(())
     }
@@ -265,5 +285,28 @@ impl LetterSink for Intake<'_> {
             Extent::Whole => self.refused.push((number, why)),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_ends_where_its_reader_ends_it_and_takes_no_more() {
+        for (sent, header) in [
+            ("A: 1\r\n\r\nbody\r\n", "A: 1\r\n\r\n"),
+            ("A: 1\n\nbody\n\n", "A: 1\n\n"),
+            ("\r\nbody", "\r\n"),
+            ("A: 1\r\n", "A: 1\r\n"),
+            ("A: 1\r\r\n\r\r\nB: 2\r\n\r\nbody", "A: 1\r\r\n\r\r\nB: 2\r\n\r\n"),
+            ("A: 1\r\n \r\nB: 2\r\n\r\n\r\n", "A: 1\r\n \r\nB: 2\r\n\r\n"),
+        ] {
+            let mut line = HeaderLine::Start;
+            let count = sent.bytes().take_while(|byte| line.step(*byte)).count();
+            assert_eq!(&sent[..count], header);
+            let summary = crate::message::Scanner::scan(sent.as_bytes());
+            assert_eq!(summary.root.body_start, count as u64, "{sent:?}");
+        }
     }
 }
