@@ -76,10 +76,6 @@ impl MaildropEngine {
         let (mut visit, new) = self.look_around(maildrop, Again::Due, clock).await?;
         let refused = self.take_in(maildrop, &mut visit, new, clock, report).await?;
         let stocked = self.stock(maildrop, &visit, clock, is_urgent).await?;
-        if stocked.messages > 0 {
-            // Durable before the goodbye, as what was taken in.
-            self.store.settle()?;
-        }
         self.settle(maildrop, &visit, refused, clock, report).await?;
         Ok(stocked)
     }
@@ -265,7 +261,7 @@ impl MaildropEngine {
             let origin = if mutant!(MaildropNotSynced) { Origin::Upstream } else { Origin::LocalUser };
             self.store.write(origin, now, move |txn| txn.seen_in_maildrop(account, &seen))?;
         } else if !mutant!(MaildropNotSynced) {
-            // Bytes that were missing here may have been fetched anew, of which there is nothing else to write.
+            // Bytes that were missing here may have been fetched, of which there is nothing else to write.
             self.store.settle()?;
         }
         if !leaving.is_empty() {
