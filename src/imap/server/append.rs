@@ -232,7 +232,7 @@ impl<A: Account> Appending<A> {
             context.untagged_ok(&Code::AppendUid(appended.uid_validity, appended.uids), "The new message is there");
         }
         // The old one went "as if it were being removed with a UID EXPUNGE command" (section 4.5).
-        let code = selected.map(|view| mod_seq_after(context, account, view)).transpose()?.flatten();
+        let code = selected.and_then(|view| mod_seq_after(context, view));
         Ok(Done::Reply(Reply { code, text: "Replaced".into() }))
     }
 

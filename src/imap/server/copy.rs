@@ -48,7 +48,7 @@ pub fn move_messages<B: Backend>(
     }
     // "If at least one message was moved, the server MUST send the updated per-mailbox modification sequence" (RFC 6851 section
     // 4.4); where VANISHED tells of them, that comes with it.
-    let code = if moved_some && !context.enabled.qresync { mod_seq_after(context, account, view)? } else { None };
+    let code = mod_seq_after(context, view).filter(|_| moved_some && !context.enabled.qresync);
     Ok(Done::Reply(Reply { code, text: "Moved".into() }))
 }
 

@@ -58,7 +58,7 @@ pub fn expunge<B: Backend>(
     args.end()?;
     refuse_read_only(view)?;
     account.expunge(view.mailbox, None)?;
-    expunged::<B>(context, account, view)
+    expunged::<B>(context, view)
 }
 
 pub fn uid_expunge<B: Backend>(
@@ -71,21 +71,18 @@ pub fn uid_expunge<B: Backend>(
     let set = args.only_set()?;
     refuse_read_only(view)?;
     account.expunge(view.mailbox, Some(&view.uids_of_uids(&set)))?;
-    expunged::<B>(context, account, view)
+    expunged::<B>(context, view)
 }
 
-fn expunged<B: Backend>(context: &Context, account: &mut B::Account, view: &View) -> Outcome<B> {
-    let code = mod_seq_after(context, account, view)?;
-    Ok(Done::Reply(Reply { code, text: "Expunged".into() }))
+fn expunged<B: Backend>(context: &Context, view: &View) -> Outcome<B> {
+    Ok(Done::Reply(Reply { code: mod_seq_after(context, view), text: "Expunged".into() }))
 }
 
-/// The code of the tagged OK: the mod-sequence after an expunge, where the client knows of them (RFC 7162 section 3.2.7).
-pub fn mod_seq_after<A: Account>(context: &Context, account: &mut A, view: &View) -> Result<Option<Code>, Refusal> {
-    if !context.enabled.condstore || !context.has(Capability::CondStore) {
-        return Ok(None);
-    }
-    let mod_seq = account.changes(view.mailbox, view.mod_seq(), false)?.highest_mod_seq;
-    Ok(Some(Code::HighestModSeq(mod_seq)))
+/// The code of the tagged OK, where the client knows of mod-sequences (RFC 7162 section 3.2.7): where the view stands, which the
+/// command's end brings up to date.
+pub fn mod_seq_after(context: &Context, view: &View) -> Option<Code> {
+    let is_known = context.enabled.condstore && context.has(Capability::CondStore);
+    is_known.then(|| Code::HighestModSeq(view.mod_seq()))
 }
 
 /// EXAMINE selects for reading only (RFC 3501 section 6.3.2); and some mailboxes cannot be changed at all (RFC 5530: NOPERM).

@@ -1,7 +1,7 @@
 //! SELECT, EXAMINE, ENABLE, IDLE (RFC 3501 sections 6.3.1, 6.3.2; RFC 5161, 2177, 6855, 7162,
 //! 9051).
 
-use super::backend::{Account, Backend};
+use super::backend::{Account, Backend, Changed};
 use super::config::Capability;
 use super::list::list_selected;
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
@@ -92,11 +92,15 @@ fn resync_since<B: Backend>(
     let changes = account.changes(view.mailbox, known.mod_seq, false)?;
     let among = known.known_uids.as_ref().map(|set| view.uids_of_uids(set));
     let wanted = |uid: LocalUid| among.as_ref().is_none_or(|among| among.contains(uid));
-    let vanished: UidSet<LocalUid> = changes.vanished.into_iter().filter(|uid| wanted(*uid)).collect();
+    // What happened since the mailbox was opened is news: EXISTS counts what went meanwhile, and FLAGS lacks new keywords.
+    let is_there = |uid: &LocalUid| view.uids().binary_search(uid).is_ok();
+    let vanished = changes.vanished.into_iter().filter(|uid| wanted(*uid) && !is_there(uid));
+    let vanished: UidSet<LocalUid> = vanished.collect();
     if !vanished.is_empty() {
         context.untagged(format_args!("VANISHED (EARLIER) {vanished}"));
     }
-    let flags = changes.changed.into_iter().filter(|changed| wanted(changed.uid)).collect();
+    let is_old = |changed: &Changed| wanted(changed.uid) && changed.mod_seq <= view.mod_seq();
+    let flags = changes.changed.into_iter().filter(is_old).collect();
     Ok(Done::Run(Box::new(Resyncing { telling: Telling::flags_only(flags, context), reply })))
 }
 

@@ -239,7 +239,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// Brings the view up to date as far as the command allows, then ends the command with `then`.
-    pub(super) fn tell(&mut self, tells: Tells, then: Option<Result<Reply, Refusal>>) {
+    pub(super) fn tell(&mut self, tells: Tells, mut then: Option<Result<Reply, Refusal>>) {
         let events = self.user.as_ref().and_then(|user| user.notify.as_ref()).map(|notify| &notify.selected);
         let (wanted, flags, fetches) = match events {
             Some(events) => (events.messages, events.flags, events.messages && !events.fetch.is_empty()),
@@ -261,6 +261,10 @@ impl<B: Backend> Session<B> {
             Ok(mut telling) => {
                 if let Some(notify) = notify.as_mut().filter(|_| fetches) {
                     notify.arrived.append(&mut telling.arrived);
+                }
+                // All of it is told before: also what others did since the command.
+                if let Some(Ok(Reply { code: Some(Code::HighestModSeq(told)), .. })) = &mut then {
+                    *told = view.mod_seq();
                 }
                 self.work = Work::Telling { telling: Box::new(telling), then };
             }
