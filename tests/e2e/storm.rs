@@ -8,7 +8,7 @@ use crate::support::imap::{Imap, Reply};
 use crate::support::random::Random;
 use crate::support::refserver::RefServer;
 
-use witness::{May, Subjects, Witness};
+use witness::{May, Truth, Witness};
 
 mod witness;
 
@@ -25,6 +25,9 @@ const MESSAGES: usize = 200;
 /// What the server may take at its peak: some hundred sessions with their views of a mailbox of that size, and SQLite's caches.
 const PEAK_KIB_MAX: u64 = 400 * 1024;
 
+/// So many clients have a keyword of their own each, which nobody else sets or clears.
+const OWNERS: usize = 12;
+
 const USERS: [&str; 4] = ["ada", "bob", "cat", "dan"];
 
 #[test]
@@ -36,12 +39,12 @@ fn many_clients_on_one_mailbox_see_nothing_that_cannot_be() {
     let mut ada = server.login("ada");
     ada.ok("CREATE Storm");
     ada.ok("SETACL Storm anyone lrswipkxte");
-    let (subjects, calm) = (Mutex::new(Subjects::new()), Barrier::new(sessions));
+    let (truth, calm) = (Mutex::new(Truth::default()), Barrier::new(sessions));
     let ends = Instant::now() + Duration::from_secs(seconds);
     let reports: Vec<Report> = std::thread::scope(|scope| {
         let client = |number: usize| {
-            let (server, subjects, calm) = (&server, &subjects, &calm);
-            scope.spawn(move || Client::new(server, number, subjects).storm(ends, calm))
+            let (server, truth, calm) = (&server, &truth, &calm);
+            scope.spawn(move || Client::new(server, number, truth).storm(ends, calm))
         };
         let clients: Vec<_> = (0..sessions).map(client).collect();
         clients.into_iter().map(|client| client.join().expect("a client that does not panic")).collect()
@@ -69,29 +72,36 @@ struct Client<'a> {
     imap: Imap,
     mailbox: &'static str,
     select: String,
+    /// It selects the mailbox again with what it knows.
+    resumes: bool,
+    /// What it asks of all messages.
+    all: &'static str,
     random: Random,
     number: usize,
     commands: u64,
     witness: Witness,
-    subjects: &'a Mutex<Subjects>,
+    truth: &'a Mutex<Truth>,
 }
 
 impl<'a> Client<'a> {
-    fn new(server: &RefServer, number: usize, subjects: &'a Mutex<Subjects>) -> Self {
+    fn new(server: &RefServer, number: usize, truth: &'a Mutex<Truth>) -> Self {
         let user = USERS[number % USERS.len()];
         let mailbox = if user == "ada" { "Storm" } else { "user/ada/Storm" };
         let mut imap = server.login(user);
         // A third of each knows mod-sequences, and a third VANISHED.
-        let select = match number / USERS.len() % 3 {
-            0 => format!("SELECT {mailbox}"),
-            1 => format!("SELECT {mailbox} (CONDSTORE)"),
-            _ => {
-                imap.ok("ENABLE QRESYNC");
-                format!("SELECT {mailbox}")
-            }
+        let kind = number / USERS.len() % 3;
+        let (select, all) = match kind {
+            0 => (format!("SELECT {mailbox}"), "UID FETCH 1:* (UID FLAGS)"),
+            1 => (format!("SELECT {mailbox} (CONDSTORE)"), "UID FETCH 1:* (UID FLAGS MODSEQ)"),
+            _ => (format!("SELECT {mailbox}"), "UID FETCH 1:* (UID FLAGS MODSEQ)"),
         };
-        let (random, witness) = (Random::new(number as u64), Witness::default());
-        Self { imap, mailbox, select, random, number, commands: 0, witness, subjects }
+        let resumes = kind == 2;
+        if resumes {
+            imap.ok("ENABLE QRESYNC");
+        }
+        let witness = Witness::owner_of((number < OWNERS).then(|| format!("own{number}")));
+        let random = Random::new(number as u64);
+        Self { imap, mailbox, select, resumes, all, random, number, commands: 0, witness, truth }
     }
 
     fn storm(mut self, ends: Instant, calm: &Barrier) -> Report {
@@ -103,7 +113,7 @@ impl<'a> Client<'a> {
         self.say("NOOP", May::Expunge);
         // What the client was told of must be what is there.
         let told = self.witness.flags.clone();
-        self.say("UID FETCH 1:* (UID FLAGS)", May::Expunge);
+        self.say(self.all, May::Expunge);
         for (uid, flags) in told {
             if self.witness.flags.get(&uid) != Some(&flags) {
                 let now = self.witness.flags.get(&uid);
@@ -117,13 +127,50 @@ impl<'a> Client<'a> {
             let (flags, count) = (self.witness.flags.len(), self.witness.count());
             self.witness.violations.push(format!("{flags} messages were told by FETCH, {count} by EXISTS"));
         }
+        self.compare();
         Report { commands: self.commands, violations: self.witness.violations, left }
     }
 
+    /// In the calm: what the server counts and finds is what the client knows.
+    fn compare(&mut self) {
+        let having = |flag: &str| -> Vec<u32> {
+            let flags = self.witness.flags.iter().filter(|(_, flags)| flags.contains(flag));
+            flags.map(|(uid, _)| *uid).collect()
+        };
+        let (seen, deleted, all) = (having("\\Seen").len(), having("\\Deleted"), self.witness.flags.len());
+        let reply = self.imap.ok(&format!("STATUS {} (MESSAGES UNSEEN DELETED)", self.mailbox));
+        let counted = format!("(MESSAGES {all} UNSEEN {} DELETED {})", all - seen, deleted.len());
+        if !reply.untagged.iter().any(|line| line.text.ends_with(&counted)) {
+            self.witness.violations.push(format!("{counted} is known, and told was {:?}", reply.untagged));
+        }
+        let found = self.imap.ok("UID SEARCH DELETED").found();
+        if found != deleted {
+            self.witness.violations.push(format!("{deleted:?} are deleted, and found were {found:?}"));
+        }
+    }
+
     fn select(&mut self) {
-        self.witness.forget_all();
-        self.say(&self.select.clone(), May::Expunge);
-        self.say("UID FETCH 1:* (UID FLAGS)", May::Expunge);
+        let known = if self.resumes { self.learn() } else { None };
+        self.witness.select(known.is_some(), &mut self.truth.lock().unwrap_or_else(PoisonError::into_inner));
+        let select = known.map_or(self.select.clone(), |(uid_validity, mod_seq)| {
+            format!("SELECT {} (QRESYNC ({uid_validity} {mod_seq}))", self.mailbox)
+        });
+        self.say(&select, May::Expunge);
+        self.say(self.all, May::Expunge);
+    }
+
+    /// Up to where everything is known, once those messages are that were told of by their count alone: whoever selects the
+    /// mailbox with what is known is told no more of them.
+    fn learn(&mut self) -> Option<(u64, u64)> {
+        for _ in 0..MESSAGES {
+            let Some(place) = self.witness.unknown() else { break };
+            self.say(&format!("FETCH {} (UID FLAGS)", place + 1), May::NotExpunge);
+            if self.witness.unknown() == Some(place) {
+                // It is gone.
+                self.say("NOOP", May::Expunge);
+            }
+        }
+        self.witness.known_up_to()
     }
 
     fn act(&mut self) {
@@ -136,7 +183,7 @@ impl<'a> Client<'a> {
         let uid = self.witness.uid(place);
         let flag = ["\\Seen", "\\Flagged", "\\Answered", "work", "\\Deleted"][self.random.index(5)];
         let sign = ["+", "-"][self.random.index(2)];
-        match (self.random.below(16), uid) {
+        match (self.random.below(18), uid) {
             (0 | 1, _) if count < MESSAGES => self.append(),
             (0 | 1, _) => self.say(&format!("STORE {number} +FLAGS (\\Deleted)"), May::NotExpunge),
             (2, _) => self.say(&format!("FETCH {number} (UID FLAGS)"), May::NotExpunge),
@@ -152,8 +199,13 @@ impl<'a> Client<'a> {
             (12, Some(uid)) => self.say(&format!("UID MOVE {uid} {}", self.mailbox), May::Expunge),
             (13, _) => self.say(&format!("STATUS {} (MESSAGES UNSEEN UIDNEXT)", self.mailbox), May::Expunge),
             (14, _) => self.idle(),
-            (15, _) if self.random.below(10) == 0 => self.select(),
-            (15, _) => self.say("UID FETCH 1:* (UID FLAGS)", May::Expunge),
+            (15, _) if self.random.below(if self.resumes { 3 } else { 10 }) == 0 => self.select(),
+            (15, _) => self.say(self.all, May::Expunge),
+            (16, Some(uid)) => self.store_own(number, uid, sign),
+            (17, _) => {
+                let facts = "UID INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE";
+                self.say(&format!("FETCH {number} ({facts})"), May::NotExpunge);
+            }
             _ => self.say("NOOP", May::Expunge),
         }
     }
@@ -161,6 +213,18 @@ impl<'a> Client<'a> {
     fn append(&mut self) {
         let message = format!("Subject: {} of {}\r\n\r\nbody\r\n", self.commands, self.number);
         self.say(&format!("APPEND {} (work) {{{}+}}\r\n{message}", self.mailbox, message.len()), May::Expunge);
+    }
+
+    fn store_own(&mut self, number: usize, uid: u32, sign: &str) {
+        let Some(keyword) = self.witness.own_keyword() else { return };
+        let (command, may) = match self.random.below(2) {
+            0 => (format!("STORE {number} {sign}FLAGS ({keyword})"), May::NotExpunge),
+            _ => (format!("UID STORE {uid} {sign}FLAGS ({keyword})"), May::Expunge),
+        };
+        let reply = self.imap.command(&command);
+        self.commands += 1;
+        let mut truth = self.truth.lock().unwrap_or_else(PoisonError::into_inner);
+        self.witness.hear_own(sign, uid, &command, &reply, may, &mut truth);
     }
 
     /// Short: what is told between `+` and DONE belongs to it.
@@ -187,7 +251,7 @@ impl<'a> Client<'a> {
 
     fn hear(&mut self, command: &str, reply: &Reply, may: May) {
         self.commands += 1;
-        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
-        self.witness.hear(command, reply, may, &mut subjects);
+        let mut truth = self.truth.lock().unwrap_or_else(PoisonError::into_inner);
+        self.witness.hear(command, reply, may, &mut truth);
     }
 }
