@@ -201,6 +201,30 @@ fn a_message_that_breaks_off_ends_the_session_rather_than_show_other_bytes() {
     assert!(fetched.starts_with(b"* 1 FETCH (UID 1)\r\nc NO [UNAVAILABLE]"));
 }
 
+/// RFC 7162 section 3.2.5: who selects with what is known counts on EXISTS and FLAGS as they were told right before.
+#[test]
+fn what_happens_while_a_mailbox_is_selected_with_what_is_known_is_told_afterwards() {
+    let backend = MemoryBackend::new();
+    backend.fill_inbox(3, b"Subject: x\r\n\r\nbody\r\n");
+    let (mut client, mut other) = (session(&backend), session(&backend));
+    let said = converse(&mut client, b"a LOGIN alice secret\r\nb ENABLE QRESYNC\r\nc SELECT INBOX\r\n", NOW);
+    let said = String::from_utf8_lossy(&said);
+    let number = |name: &str| said.split_once(name).and_then(|(_, rest)| rest.split(']').next()).expect("a code");
+    let select = format!("d SELECT INBOX (QRESYNC ({} {}))\r\n", number("[UIDVALIDITY "), number("[HIGHESTMODSEQ "));
+    converse(&mut other, b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc STORE 3 +FLAGS (Old)\r\n", NOW);
+    backend.before_changes(move || {
+        converse(&mut other, b"d STORE 1 +FLAGS (\\Deleted)\r\ne EXPUNGE\r\nf STORE 1 +FLAGS (New)\r\n", NOW);
+    });
+    let resumed = String::from_utf8(converse(&mut client, select.as_bytes(), NOW)).expect("text");
+    assert!(resumed.contains("* 3 EXISTS\r\n"), "{resumed}");
+    assert!(resumed.contains("* 3 FETCH (UID 3 FLAGS (Old)"), "{resumed}");
+    assert!(!resumed.contains("VANISHED") && !resumed.contains("New"), "{resumed}");
+    let news = String::from_utf8(converse(&mut client, b"e NOOP\r\n", NOW)).expect("text");
+    for told in ["* VANISHED 1\r\n", " New Old)\r\n", "* 1 FETCH (UID 2 FLAGS (New)"] {
+        assert!(news.contains(told), "{told}: {news}");
+    }
+}
+
 /// Says something over a compressed connection, in small pieces.
 fn converse_compressed(client: &mut Compressing, session: &mut dyn Conversation, text: &str) -> String {
     let sent = client.compressed(text.as_bytes());

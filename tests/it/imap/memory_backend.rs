@@ -50,6 +50,8 @@ struct World {
     /// No content can be read from this offset on.
     readable_bytes: u64,
     last_id: i64,
+    /// Happens before changes are told the next time.
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
 struct Content {
@@ -88,6 +90,7 @@ impl MemoryBackend {
             withheld: BTreeSet::new(),
             readable_bytes: u64::MAX,
             last_id: 0,
+            meanwhile: None,
         };
         world.add_mailbox(MailboxName::inbox(), None);
         Self(Arc::new(Mutex::new(world)))
@@ -112,6 +115,11 @@ impl MemoryBackend {
     /// No message can be read from that offset on.
     pub fn break_after(&self, readable_bytes: u64) {
         self.world().readable_bytes = readable_bytes;
+    }
+
+    /// Somebody does something right before changes are asked for the next time.
+    pub fn before_changes(&self, act: impl FnOnce() + Send + 'static) {
+        self.world().meanwhile = Some(Box::new(act));
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -401,6 +409,10 @@ impl Account for MemoryBackend {
     }
 
     fn changes(&mut self, mailbox: MailboxId, since: ModSeq, claim_recent: bool) -> Result<Changes, Error> {
+        let meanwhile = self.world().meanwhile.take();
+        if let Some(act) = meanwhile {
+            act();
+        }
         let mut world = self.world();
         let stand = world.stand(mailbox)?;
         let changed = stand.messages.iter().filter(|(_, kept)| kept.mod_seq > since.get());
