@@ -6,6 +6,7 @@
 //! written in; a message without a readable Date header was sent on no day.
 
 use std::io;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 
@@ -21,7 +22,8 @@ pub enum Query {
     And(Vec<Query>),
     Or(Box<Query>, Box<Query>),
     Not(Box<Query>),
-    Uids(UidSet<LocalUid>),
+    /// Shared, as one set may be named many times.
+    Uids(Arc<UidSet<LocalUid>>),
     Has(Flag),
     /// INTERNALDATE's day is before / on / since.
     Before(NaiveDate),
@@ -349,8 +351,8 @@ mod tests {
             (Query::And(vec![Query::Body("absent".into()), seen()]), false),
             (Query::Or(Box::new(Query::Body("absent".into())), Box::new(seen())), true),
             (Query::Not(Box::new(seen())), false),
-            (Query::Uids(UidSet::range(LocalUid::new(1), LocalUid::new(7))), true),
-            (Query::Uids(UidSet::range(LocalUid::new(8), LocalUid::new(9))), false),
+            (Query::Uids(Arc::new(UidSet::range(LocalUid::new(1), LocalUid::new(7)))), true),
+            (Query::Uids(Arc::new(UidSet::range(LocalUid::new(8), LocalUid::new(9)))), false),
             (Query::Before(received), false),
             (Query::Before(day(2001, 9, 10)), true),
             (Query::On(received), true),

@@ -1,5 +1,6 @@
 //! Sections of a message (RFC 3501 section 6.4.5): each is a range of the stored bytes, or some fields of a header.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::{Body, Part, Summary};
@@ -84,6 +85,7 @@ fn child_of_message(root: &Part, index: usize) -> Option<&Part> {
 /// The fields of `header` whose names are among `names` (or, with `not`, are not), as they stand, in their order, with
 /// the empty line that ends a header.
 pub fn select_fields(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
+    let names: BTreeSet<Vec<u8>> = names.iter().map(|name| name.as_bytes().to_ascii_lowercase()).collect();
     let mut selected = Vec::new();
     let mut keep = false;
     for line in header.split_inclusive(|byte| *byte == b'\n') {
@@ -92,7 +94,7 @@ pub fn select_fields(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
         }
         if !matches!(line[0], b' ' | b'\t') {
             let name = line.split(|byte| *byte == b':').next().unwrap_or(line).trim_ascii();
-            keep = names.iter().any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name)) != not;
+            keep = names.contains(&name.to_ascii_lowercase()) != not;
         }
         if keep {
             selected.extend_from_slice(line);

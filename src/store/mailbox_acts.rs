@@ -112,6 +112,9 @@ impl Txn<'_> {
     /// Puts a name on the list of subscriptions or takes it off; whether a mailbox has that name does not matter
     /// (RFC 3501 section 6.3.6).
     pub fn set_subscribed(&mut self, account: AccountId, name: &MailboxName, subscribed: bool) -> Result<()> {
+        if subscribed && self.origin() != Origin::Upstream {
+            self.refuse_too_many_subscriptions(account)?;
+        }
         let sql = match subscribed {
             true => "INSERT INTO subscription (account_id, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
             false => "DELETE FROM subscription WHERE account_id = ?1 AND name = ?2",
@@ -122,6 +125,15 @@ impl Txn<'_> {
             self.journal(account, &Op::Subscribe { name: name.clone(), subscribed })?;
         }
         Ok(())
+    }
+
+    /// What upstream has is taken as it is.
+    fn refuse_too_many_subscriptions(&self, account: AccountId) -> Result<()> {
+        let mut count = self.conn().prepare_cached("SELECT count(*) AS n FROM subscription WHERE account_id = ?1")?;
+        match count.query_row([account.get()], |row| row.get::<_, u32>("n"))? as usize >= limits::SUBSCRIPTIONS_MAX {
+            true => Err(Error::Limit("the account is subscribed to too many names")),
+            false => Ok(()),
+        }
     }
 
     /// Why a mailbox cannot have the name of that one. What may not be looked up is not said to be there (RFC 4314 section 6).

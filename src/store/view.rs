@@ -80,7 +80,7 @@ impl Reader<'_> {
         };
         let mut keywords = Flags::none();
         for (_, some) in self.keyword_texts(mailbox.id)? {
-            keywords = keywords.union(&some);
+            keywords.add_all(&some);
         }
         Ok(Opened { mailbox, uids, first_unseen, keywords, rights })
     }

@@ -236,6 +236,16 @@ impl Flags {
         self.system == 0 && self.keywords.is_empty()
     }
 
+    /// Sets those of `other` as well.
+    pub fn add_all(&mut self, other: &Self) {
+        self.system |= other.system;
+        for keyword in &other.keywords {
+            if !self.keywords.contains(keyword) {
+                self.keywords.insert(keyword.clone());
+            }
+        }
+    }
+
     /// The flags of `self` that are not in `other`.
     pub fn difference(&self, other: &Self) -> Self {
         // Few messages have keywords, and many are looked at.

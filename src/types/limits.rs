@@ -58,6 +58,19 @@ pub const IMAP_MAILBOX_FILTERS_MAX: usize = 100;
 /// Items of one FETCH: each `BODY[]` is a whole message sent once more for every message named.
 pub const IMAP_FETCH_ITEMS_MAX: usize = 256;
 
+/// Field names of one `HEADER.FIELDS`: each line of the header is held against them.
+pub const IMAP_HEADER_FIELDS_MAX: usize = 1000;
+
+/// Bytes of the patterns of one LIST, each with the reference: each name is held against all of them.
+pub const IMAP_LIST_PATTERNS_MAX_BYTES: usize = 16 * 1024;
+
+/// Bytes of names times bytes of patterns in one step of LIST or LSUB: some ten milliseconds.
+pub const IMAP_LIST_STEP_COST: usize = 4 * 1024 * 1024;
+
+/// Keywords of a mailbox that FLAGS tells (it need not tell any, RFC 3501 section 7.2.6): the line is written anew with each
+/// one that is new.
+pub const IMAP_KEYWORDS_TOLD_MAX: usize = 1000;
+
 /// Rows of a mailbox that a session asks of its backend at once where only columns are wanted.
 pub const IMAP_ROWS_BATCH: usize = 500;
 
@@ -280,6 +293,9 @@ pub const MAILBOX_LEVELS_MAX: usize = 32;
 
 /// Mailboxes of one account.
 pub const MAILBOXES_MAX: usize = 100_000;
+
+/// Names one account is subscribed to: as many as it can have mailboxes. Each is looked at whenever subscriptions are listed.
+pub const SUBSCRIPTIONS_MAX: usize = MAILBOXES_MAX;
 
 /// How long a login may take before the server hangs up.
 pub const PRE_LOGIN_TIMEOUT_MS: i64 = 60_000;

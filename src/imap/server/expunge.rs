@@ -70,7 +70,7 @@ pub fn uid_expunge<B: Backend>(
 ) -> Outcome<B> {
     let set = args.only_set()?;
     refuse_read_only(view)?;
-    account.expunge(view.mailbox, Some(&view.uids_of_uids(&set)))?;
+    account.expunge(view.mailbox, Some(&*view.uids_of_uids(&set)))?;
     expunged::<B>(context, view)
 }
 

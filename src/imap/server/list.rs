@@ -6,15 +6,15 @@ use super::acl::write_my_rights;
 use super::backend::{Account, Backend, Mailbox};
 use super::config::Capability;
 use super::metadata::write_named;
+use super::pattern::{Matching, Pattern};
 use super::reply::{Context, Done, Progress, Refusal, Reply, Task, User};
 use super::status::{check_items, summed, write_status};
 use super::table::Outcome;
 use crate::imap::syntax::mailbox::{List, ListForms, ListReturn, StatusItem};
 use crate::imap::syntax::metadata::EntryName;
 use crate::imap::syntax::quote::{write_mailbox, write_string};
-use crate::imap::syntax::utf7;
 use crate::imap::syntax::{MailboxArgument, NameForm, Parser};
-use crate::types::{MailboxName, SpecialUse, limits};
+use crate::types::{MailboxName, SpecialUse};
 
 /// `namespace-response = "*" SP "NAMESPACE" SP namespace SP namespace SP namespace`: the user's own, other users', shared (RFC
 /// 2342 section 6).
@@ -45,9 +45,13 @@ pub fn list<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args
         return Done::ok("Listed");
     }
     let names = Names::of(user.account.list()?, subscriptions_wanted(&wanted, &mut user.account)?);
-    let lines = names.listed(&wanted, context);
-    let ListReturn { status, metadata, my_rights, .. } = wanted.returns;
-    Ok(Done::Run(Box::new(Listing { lines: lines.into_iter(), status, metadata, my_rights })))
+    // "In the extended syntax, any mailbox name arguments that are empty strings are ignored" (RFC 5258 section 3).
+    let patterns = wanted.patterns.iter().filter(|pattern| !wanted.extended || !pattern.is_empty());
+    let patterns = patterns.map(|pattern| Pattern::new(&wanted.reference, pattern)).collect();
+    let matching = Matching::new(patterns, names.names.keys().cloned().collect());
+    let ListReturn { status, metadata, my_rights, .. } = wanted.returns.clone();
+    let stage = Stage::Matching(matching, Wanted::List(names, Box::new(wanted)));
+    Ok(Done::Run(Box::new(Listing { stage, status, metadata, my_rights })))
 }
 
 /// The LIST response of a mailbox that is selected: "the list of mailbox attributes MUST be accurate" (RFC 9051
@@ -87,38 +91,52 @@ fn subscriptions_wanted<A: Account>(wanted: &List, account: &mut A) -> Result<Ve
 
 /// Subscribed names. With `%` a name that is not subscribed but has subscribed ones below shows as `\Noselect`
 /// (RFC 3501 section 6.3.9).
-pub fn lsub<B: Backend>(context: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
+pub fn lsub<B: Backend>(_: &mut Context, user: &mut User<B::Account>, args: &mut Parser<'_>) -> Outcome<B> {
     let wanted = args.lsub()?;
-    let form = context.enabled.name_form();
-    let pattern = Pattern::new(&wanted.reference, &wanted.patterns[0], form);
-    let subscribed = user.account.subscriptions()?;
-    let mut shown: BTreeMap<MailboxName, bool> = BTreeMap::new();
-    for name in &subscribed {
-        if pattern.matches(name) {
-            shown.insert(name.clone(), true);
-            continue;
-        }
-        let above = ancestors(name).into_iter().filter(|above| pattern.ends_in_percent && pattern.matches(above));
-        for above in above {
-            shown.entry(above).or_insert(false);
-        }
+    let pattern = Pattern::new(&wanted.reference, &wanted.patterns[0]);
+    let subscribed: BTreeSet<MailboxName> = user.account.subscriptions()?.into_iter().collect();
+    let mut names = subscribed.clone();
+    if pattern.ends_in_percent {
+        names.extend(subscribed.iter().flat_map(ancestors));
     }
-    let lines = shown.into_iter().map(|(name, subscribed)| {
-        let attributes = if subscribed { "" } else { "\\Noselect" };
-        Line { text: line("LSUB", attributes, &name, form, ""), status_of: None, mailbox: None }
-    });
-    let lines = lines.collect::<Vec<_>>().into_iter();
-    Ok(Done::Run(Box::new(Listing { lines, status: Vec::new(), metadata: Vec::new(), my_rights: false })))
+    let stage = Stage::Matching(Matching::new(vec![pattern], names), Wanted::Lsub(subscribed));
+    Ok(Done::Run(Box::new(Listing { stage, status: Vec::new(), metadata: Vec::new(), my_rights: false })))
 }
 
-/// Responses made and not yet written.
+/// The LSUB responses: a name that matches and is not subscribed is above one that does not match.
+fn lsub_lines(subscribed: &BTreeSet<MailboxName>, matching: &BTreeSet<MailboxName>, form: NameForm) -> Vec<Line> {
+    let hidden = subscribed.iter().filter(|name| !matching.contains(*name));
+    let levels: BTreeSet<MailboxName> = hidden.flat_map(ancestors).collect();
+    let shown = matching.iter().filter(|name| subscribed.contains(*name) || levels.contains(*name));
+    let lines = shown.map(|name| {
+        let attributes = if subscribed.contains(name) { "" } else { "\\Noselect" };
+        Line { text: line("LSUB", attributes, name, form, ""), status_of: None, mailbox: None }
+    });
+    lines.collect()
+}
+
+/// LIST or LSUB on its way.
 struct Listing {
-    lines: std::vec::IntoIter<Line>,
+    stage: Stage,
     status: Vec<StatusItem>,
     /// Annotations that follow a mailbox's line (RFC 9590).
     metadata: Vec<EntryName>,
     /// MYRIGHTS follows a mailbox's line (RFC 8440).
     my_rights: bool,
+}
+
+enum Stage {
+    /// The names are held against the patterns, some a step.
+    Matching(Matching, Wanted),
+    /// Responses made and not yet written.
+    Writing(std::vec::IntoIter<Line>),
+}
+
+/// What is made of the names that match.
+enum Wanted {
+    List(Names, Box<List>),
+    /// The subscribed names.
+    Lsub(BTreeSet<MailboxName>),
 }
 
 struct Line {
@@ -130,8 +148,30 @@ struct Line {
 }
 
 impl<A: Account> Task<A> for Listing {
+    fn progress(&self) -> Option<(usize, usize)> {
+        match &self.stage {
+            Stage::Matching(matching, _) => Some(matching.progress()),
+            Stage::Writing(_) => None,
+        }
+    }
+
     fn step(&mut self, context: &mut Context, user: &mut User<A>) -> Result<Progress, Refusal> {
-        let Some(line) = self.lines.next() else { return Ok(Progress::Done(Reply::new("Listed"))) };
+        let lines = match &mut self.stage {
+            Stage::Matching(matching, wanted) => {
+                if !matching.step(context.enabled.name_form()) {
+                    let lines = match wanted {
+                        Wanted::List(names, wanted) => names.listed(wanted, &matching.matching, context),
+                        Wanted::Lsub(subscribed) => {
+                            lsub_lines(subscribed, &matching.matching, context.enabled.name_form())
+                        }
+                    };
+                    self.stage = Stage::Writing(lines.into_iter());
+                }
+                return Ok(Progress::More);
+            }
+            Stage::Writing(lines) => lines,
+        };
+        let Some(line) = lines.next() else { return Ok(Progress::Done(Reply::new("Listed"))) };
         context.out.extend_from_slice(&line.text);
         // "If the server runs into unexpected problems while trying to look up the STATUS information, it MAY drop the
         // corresponding STATUS reply" (RFC 5819 section 2).
@@ -198,12 +238,8 @@ impl Names {
     }
 
     /// The LIST responses, in the order of the names.
-    fn listed(&self, wanted: &List, context: &Context) -> Vec<Line> {
-        let form = context.enabled.name_form();
-        // "In the extended syntax, any mailbox name arguments that are empty strings are ignored" (RFC 5258 section 3).
-        let meant = wanted.patterns.iter().filter(|pattern| !wanted.extended || !pattern.is_empty());
-        let patterns: Vec<Pattern> = meant.map(|pattern| Pattern::new(&wanted.reference, pattern, form)).collect();
-        let matches = |name: &MailboxName| patterns.iter().any(|pattern| pattern.matches(name));
+    fn listed(&self, wanted: &List, matching: &BTreeSet<MailboxName>, context: &Context) -> Vec<Line> {
+        let matches = |name: &MailboxName| matching.contains(name);
         let (mut have_selected_below, mut stand_for_one) = (BTreeSet::new(), BTreeSet::new());
         for (name, mailbox) in self.names.iter().filter(|_| wanted.select.recursive_match) {
             if self.selects(wanted, name, mailbox.as_ref()) {
@@ -296,104 +332,4 @@ fn line(command: &str, attributes: &str, name: &MailboxName, form: NameForm, ext
 /// The names above, nearest first.
 fn ancestors(name: &MailboxName) -> Vec<MailboxName> {
     std::iter::successors(name.parent(), MailboxName::parent).collect()
-}
-
-/// Reference and pattern put together, in the wire form: so a pattern need not be valid modified UTF-7 as a whole.
-struct Pattern {
-    wire: Vec<u8>,
-    form: NameForm,
-    ends_in_percent: bool,
-}
-
-impl Pattern {
-    fn new(reference: &[u8], pattern: &[u8], form: NameForm) -> Self {
-        let mut wire = [reference, pattern].concat();
-        wire.dedup_by(|next, before| *next == b'*' && *before == b'*');
-        let ends_in_percent = wire.last() == Some(&b'%');
-        Self { wire, form, ends_in_percent }
-    }
-
-    /// `*` matches anything, `%` anything within one level. Takes time in proportion to name and pattern, whatever
-    /// they hold: `reached` keeps every place of the pattern that the name read so far can stand at.
-    fn matches(&self, name: &MailboxName) -> bool {
-        // Longer than any name can be in modified UTF-7, wildcards or not.
-        if self.wire.len() > 4 * limits::MAILBOX_NAME_MAX_BYTES {
-            return false;
-        }
-        let wire = match self.form {
-            NameForm::ModifiedUtf7 => utf7::encode(name.as_str()),
-            NameForm::Utf8 => name.as_str().to_owned(),
-        };
-        // INBOX is known in any case, other names only in their own (RFC 3501 section 5.1).
-        let folded = if name.components().next() == Some("INBOX") { "INBOX".len() } else { 0 };
-        let mut reached = vec![false; self.wire.len() + 1];
-        reached[0] = true;
-        self.pass_wildcards(&mut reached);
-        let mut next = vec![false; self.wire.len() + 1];
-        for (place, byte) in wire.bytes().enumerate() {
-            next.fill(false);
-            for (at, wanted) in self.wire.iter().enumerate().filter(|(at, _)| reached[*at]) {
-                match wanted {
-                    b'*' => next[at] = true,
-                    b'%' => next[at] |= char::from(byte) != MailboxName::DELIMITER,
-                    _ if place < folded => next[at + 1] |= wanted.eq_ignore_ascii_case(&byte),
-                    _ => next[at + 1] |= *wanted == byte,
-                }
-            }
-            self.pass_wildcards(&mut next);
-            std::mem::swap(&mut reached, &mut next);
-        }
-        reached[self.wire.len()]
-    }
-
-    /// A wildcard may match nothing.
-    fn pass_wildcards(&self, reached: &mut [bool]) {
-        for (at, wanted) in self.wire.iter().enumerate() {
-            if reached[at] && matches!(wanted, b'*' | b'%') {
-                reached[at + 1] = true;
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wildcards_match_as_the_standard_says() {
-        let rows = [
-            ("*", "a/b/c", true),
-            ("%", "a", true),
-            ("%", "a/b", false),
-            ("a/%", "a/b", true),
-            ("a/%", "a", false),
-            ("%/%", "a/b", true),
-            ("*b", "a/b", true),
-            ("%b", "a/b", false),
-            ("a*c", "a/b/c", true),
-            ("inbox", "INBOX", true),
-            ("iNbOx/a", "INBOX/a", true),
-            ("INBOX/A", "INBOX/a", false),
-            ("sent", "Sent", false),
-            ("Entw&APw-r%", "Entwürfe", true),
-            ("Entw&*", "Entwürfe", true),
-            ("", "a", false),
-        ];
-        for (pattern, name, matches) in rows {
-            let name = MailboxName::parse(name).expect("a valid name");
-            assert_eq!(
-                Pattern::new(b"", pattern.as_bytes(), NameForm::ModifiedUtf7).matches(&name),
-                matches,
-                "{pattern} on {name}"
-            );
-        }
-    }
-
-    #[test]
-    fn no_pattern_takes_long() {
-        let name = MailboxName::parse(&"a".repeat(1000)).expect("a valid name");
-        let pattern = "*a".repeat(2000);
-        assert!(!Pattern::new(b"", format!("{pattern}b").as_bytes(), NameForm::ModifiedUtf7).matches(&name));
-    }
 }

@@ -44,6 +44,7 @@ mod mailbox;
 mod metadata;
 mod multisearch;
 mod notify;
+mod pattern;
 mod query;
 mod quota;
 mod search;

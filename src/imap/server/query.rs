@@ -1,6 +1,8 @@
 //! From the keys of a SEARCH to the query of the backend, which knows neither sequence numbers, nor `\Recent`, nor what
 //! time it is.
 
+use std::sync::Arc;
+
 use super::config::Capability;
 use super::reply::{Context, Refusal};
 use super::view::View;
@@ -49,7 +51,7 @@ impl Resolver<'_> {
             SearchKey::Has(flag) => Query::Has(flag),
             // Nothing is recent to a client of IMAP4rev2 (RFC 9051 appendix E item 12).
             SearchKey::Recent if self.context.enabled.rev2 => Query::Not(Box::new(Query::All)),
-            SearchKey::Recent => Query::Uids(self.view.recent().clone()),
+            SearchKey::Recent => Query::Uids(Arc::new(self.view.recent().clone())),
             SearchKey::Sequence(set) => Query::Uids(self.view.uids_of_sequence(&set)),
             SearchKey::Uid(set) => Query::Uids(self.view.uids_of_uids(&set)),
             SearchKey::Before(day) => Query::Before(day),

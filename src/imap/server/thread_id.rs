@@ -5,6 +5,7 @@
 //! The backend knows no threads: before it is asked, what a search says of them is turned into UIDs, batch by batch.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::backend::{Account, Message, With};
 use super::reply::Refusal;
@@ -70,7 +71,8 @@ fn with_uids(query: &Query, threads: &BTreeSet<(String, LocalUid)>) -> Query {
         Query::Or(one, other) => Query::Or(Box::new(with_uids(one, threads)), Box::new(with_uids(other, threads))),
         Query::Not(query) => Query::Not(Box::new(with_uids(query, threads))),
         Query::ThreadId(wanted) => {
-            Query::Uids(threads.iter().filter(|(id, _)| id == wanted).map(|(_, uid)| *uid).collect())
+            let of_thread = threads.iter().filter(|(id, _)| id == wanted).map(|(_, uid)| *uid);
+            Query::Uids(Arc::new(of_thread.collect()))
         }
         query => query.clone(),
     }

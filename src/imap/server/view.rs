@@ -9,7 +9,7 @@ use super::config::Capability;
 use super::reply::{Context, Enabled, Refusal};
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::sequence::{PartialRange, SequenceSet};
-use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, Right, Rights, SystemFlag, Uid, UidSet};
+use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, Right, Rights, SystemFlag, Uid, UidSet, limits};
 
 /// How a command names messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct View {
     gone_since: Option<ModSeq>,
     /// What the last search with SAVE found: `$` (RFC 5182), where the session has it. Messages that went meanwhile are
     /// no places any more.
-    saved: Option<UidSet<LocalUid>>,
+    saved: Option<Arc<UidSet<LocalUid>>>,
     /// Flags the client was told since `mod_seq`, by the mod-sequence they had: not to be told again.
     told: BTreeMap<LocalUid, ModSeq>,
 }
@@ -65,12 +65,12 @@ impl View {
             rights: opened.rights,
             claim_recent,
             recent: recent_between(opened.recent_from, opened.uid_next),
-            keywords: opened.keywords.keywords().cloned().map(Flag::Keyword).collect(),
+            keywords: told_keywords(&opened.keywords),
             mod_seq: opened.highest_mod_seq,
             uids: opened.uids,
             gone: Vec::new(),
             gone_since: None,
-            saved: context.has(Capability::SearchRes).then(UidSet::new),
+            saved: context.has(Capability::SearchRes).then(Arc::default),
             told: BTreeMap::new(),
         }
     }
@@ -156,7 +156,7 @@ impl View {
 
     /// `$` stands for these from now on.
     pub fn save(&mut self, uids: UidSet<LocalUid>) {
-        self.saved = Some(uids);
+        self.saved = Some(Arc::new(uids));
     }
 
     /// The messages a set names. A sequence number that no message has is the client's error; a UID is not
@@ -187,7 +187,7 @@ impl View {
     }
 
     /// The UIDs a set of sequence numbers names; numbers that no message has name nothing.
-    pub fn uids_of_sequence(&self, set: &SequenceSet) -> UidSet<LocalUid> {
+    pub fn uids_of_sequence(&self, set: &SequenceSet) -> Arc<UidSet<LocalUid>> {
         let count = self.uids.len();
         let Some(set) = set.resolve(u32::try_from(count).unwrap_or(u32::MAX)) else {
             return self.saved.clone().unwrap_or_default();
@@ -195,20 +195,26 @@ impl View {
         let uid = |number: u32| self.uids.get(usize::try_from(number).ok()?.checked_sub(1)?).map(|uid| uid.get());
         let last = self.uids.last().map(|uid| uid.get());
         // The messages between two neighbours of the view are no gaps: the set is used within the view only.
-        UidSet::from_ranges(set.ranges().iter().filter_map(|(low, high)| Some((uid(*low)?, uid(*high).or(last)?))))
+        let ranges = set.ranges().iter().filter_map(|(low, high)| Some((uid(*low)?, uid(*high).or(last)?)));
+        Arc::new(UidSet::from_ranges(ranges))
     }
 
     /// The UIDs a set of UIDs names.
-    pub fn uids_of_uids(&self, set: &SequenceSet) -> UidSet<LocalUid> {
-        set.resolve(self.uids.last().map_or(0, |uid| uid.get())).or_else(|| self.saved.clone()).unwrap_or_default()
+    pub fn uids_of_uids(&self, set: &SequenceSet) -> Arc<UidSet<LocalUid>> {
+        self.resolved(set, self.uids.last().map_or(0, |uid| uid.get()))
+    }
+
+    /// `$` is shared by all that name it, however often they do.
+    fn resolved(&self, set: &SequenceSet, largest: u32) -> Arc<UidSet<LocalUid>> {
+        set.resolve(largest).map(Arc::new).or_else(|| self.saved.clone()).unwrap_or_default()
     }
 
     /// The UIDs a set of UIDs names, those of messages that went among them: `*` is the last one that was given. In an empty
     /// mailbox it is none that any message has (RFC 9051 section 9, seq-number); in any other, a client that asks for `1:*`
     /// means to hear of those at the end as well.
-    pub fn uids_ever_named(&self, set: &SequenceSet, uid_next: LocalUid) -> UidSet<LocalUid> {
+    pub fn uids_ever_named(&self, set: &SequenceSet, uid_next: LocalUid) -> Arc<UidSet<LocalUid>> {
         let last = self.uids.last().map_or(0, |uid| uid.get()).max(uid_next.get().saturating_sub(1));
-        set.resolve(last).or_else(|| self.saved.clone()).unwrap_or_default()
+        self.resolved(set, last)
     }
 
     fn places_between(&self, low: u32, high: u32) -> Range<usize> {
@@ -287,12 +293,13 @@ impl View {
     /// Tells of keywords the client has not heard of, before a FETCH shows them (RFC 3501 section 7.2.6).
     pub fn announce_keywords<'a>(&mut self, context: &mut Context, flags: impl IntoIterator<Item = &'a Flags>) {
         let known = self.keywords.keywords().count();
-        for flags in flags {
-            for keyword in flags.keywords() {
-                self.keywords.insert(Flag::Keyword(keyword.clone()));
+        let mut count = known;
+        for keyword in flags.into_iter().flat_map(Flags::keywords) {
+            if count < limits::IMAP_KEYWORDS_TOLD_MAX {
+                count += usize::from(self.keywords.insert(Flag::Keyword(keyword.clone())));
             }
         }
-        if self.keywords.keywords().count() > known {
+        if count > known {
             self.write_flags(context);
         }
     }
@@ -333,6 +340,10 @@ impl View {
         }
         out.push(b')');
     }
+}
+
+fn told_keywords(in_use: &Flags) -> Flags {
+    in_use.keywords().take(limits::IMAP_KEYWORDS_TOLD_MAX).cloned().map(Flag::Keyword).collect()
 }
 
 fn recent_between(from: LocalUid, next: LocalUid) -> UidSet<LocalUid> {

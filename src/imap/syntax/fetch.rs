@@ -294,7 +294,11 @@ impl Parser<'_> {
     /// `header-list = "(" header-fld-name *(SP header-fld-name) ")"`
     fn header_list(&mut self) -> Parsed<Vec<String>> {
         self.sp()?;
-        self.list(Self::text)
+        let names = self.list(Self::text)?;
+        if names.len() > limits::IMAP_HEADER_FIELDS_MAX {
+            return self.fail("fewer header fields");
+        }
+        Ok(names)
     }
 
     /// The arguments of STORE after its name.

@@ -5,7 +5,7 @@ use super::metadata::EntryName;
 use super::parser::{MailboxArgument, Parsed, Parser};
 use super::quote::is_astring_char;
 use super::sequence::SequenceSet;
-use crate::types::{ModSeq, SpecialUse, UidValidity};
+use crate::types::{ModSeq, SpecialUse, UidValidity, limits};
 
 /// `select = "SELECT" SP mailbox [select-params]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -254,6 +254,10 @@ impl Parser<'_> {
             list.patterns = self.list(Self::list_mailbox)?;
         } else {
             list.patterns.push(self.list_mailbox()?);
+        }
+        let bytes: usize = list.patterns.iter().map(|pattern| list.reference.len() + pattern.len()).sum();
+        if bytes > limits::IMAP_LIST_PATTERNS_MAX_BYTES {
+            return self.fail("fewer patterns");
         }
         if forms.extended && self.skip(b' ') {
             list.extended = true;

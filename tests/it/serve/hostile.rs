@@ -2,9 +2,9 @@
 
 use mailtide::serve::sessions::Sessions;
 use mailtide::store::Origin;
-use mailtide::types::limits;
+use mailtide::types::{MailboxName, limits};
 
-use super::face::Face;
+use super::face::{Face, NOW};
 
 #[test]
 fn a_user_has_so_many_sessions_and_no_more() {
@@ -59,7 +59,47 @@ fn what_one_command_can_ask_for_is_bounded() {
     assert!(client.say(&format!("a NOTIFY SET{groups}\r\n")).contains("a OK"));
     let refused = client.say(&format!("a NOTIFY SET{groups} (personal NONE)\r\n"));
     assert!(refused.starts_with("a BAD Expected fewer filters"), "{refused}");
+    let fields = " x".repeat(limits::IMAP_HEADER_FIELDS_MAX);
+    assert!(client.say(&format!("a FETCH 1 BODY.PEEK[HEADER.FIELDS ({})]\r\n", fields.trim())).contains("a OK"));
+    let refused = client.say(&format!("a FETCH 1 BODY.PEEK[HEADER.FIELDS (x{fields})]\r\n"));
+    assert!(refused.starts_with("a BAD Expected fewer header fields"), "{refused}");
+    let patterns = " %".repeat(limits::IMAP_LIST_PATTERNS_MAX_BYTES);
+    assert!(client.say(&format!("a LIST \"\" ({})\r\n", patterns.trim())).contains("a OK"));
+    let refused = client.say(&format!("a LIST \"\" (%{patterns})\r\n"));
+    assert!(refused.starts_with("a BAD Expected fewer patterns"), "{refused}");
     // The same criterion again changes nothing, and costs nothing.
     let sorted = client.say(&format!("a SORT (SUBJECT{}) UTF-8 ALL\r\n", " REVERSE SUBJECT".repeat(3000)));
     assert_eq!(sorted, "* SORT 1\r\na OK Sorted\r\n");
+}
+
+#[test]
+fn so_many_keywords_are_told_and_no_more() {
+    let face = Face::new(Origin::Authority);
+    for message in 0..limits::IMAP_KEYWORDS_TOLD_MAX / limits::KEYWORDS_MAX + 1 {
+        let keywords: Vec<String> = (0..limits::KEYWORDS_MAX).map(|number| format!("k{message}-{number}")).collect();
+        face.give(b"Subject: x\r\n\r\nbody\r\n", &keywords.join(" "));
+    }
+    let mut client = face.login();
+    let told = client.say("a SELECT INBOX\r\n");
+    let flags = told.lines().find(|line| line.starts_with("* FLAGS")).expect("a FLAGS response");
+    assert_eq!(flags.matches('k').count(), limits::IMAP_KEYWORDS_TOLD_MAX);
+    let said = client.say("a STORE 1 FLAGS (another)\r\n");
+    assert_eq!(said, "* 1 FETCH (FLAGS (another \\Recent))\r\na OK Stored\r\n");
+}
+
+#[test]
+fn one_is_subscribed_to_so_many_names_and_no_more() {
+    let face = Face::new(Origin::Authority);
+    let account = face.account;
+    let subscribed = face.store.write(Origin::Upstream, NOW, move |txn| {
+        (0..limits::SUBSCRIPTIONS_MAX).try_for_each(|number| {
+            let name = MailboxName::parse(&format!("n{number}")).expect("a valid name");
+            txn.set_subscribed(account, &name, true)
+        })
+    });
+    subscribed.expect("upstream's subscriptions");
+    let mut client = face.login();
+    let refused = client.say("a SUBSCRIBE more\r\n");
+    assert_eq!(refused, "a NO [LIMIT] The account is subscribed to too many names\r\n");
+    assert!(client.say("a UNSUBSCRIBE n1\r\na SUBSCRIBE more\r\n").ends_with("a OK Subscribed\r\n"));
 }
