@@ -73,6 +73,12 @@ pub fn list_selected<A: Account>(
     Ok(())
 }
 
+/// A mailbox of which something is to be told that the user has no right to know (RFC 5465 section 3.1).
+pub fn write_no_access(context: &mut Context, name: &MailboxName) {
+    let line = line("LIST", "\\NoAccess", name, context.enabled.name_form(), "");
+    context.out.extend_from_slice(&line);
+}
+
 /// `oldname-extended-item = "OLDNAME" SP "(" mailbox ")"`
 fn add_old_name(line: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     line.truncate(line.len() - "\r\n".len());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::backend::{Account, Error, Mailbox, Status, Summed};
 use super::config::Capability;
-use super::list::Names;
+use super::list::{Names, write_no_access};
 use super::metadata::write_changed;
 use super::notify::Notify;
 use super::reply::{Context, Progress, Refusal, Reply, Task, User};
@@ -243,6 +243,13 @@ fn look_at_mailbox<A: Account>(
         match annotations(&mut user.account, Some(&mailbox.name)) {
             Ok(now) if is_first => drop(notify.known.annotations.insert(Some(mailbox.name.clone()), now)),
             Ok(now) => tell_annotations(context, notify, Some(&mailbox.name), now),
+            // "If the name refers to a mailbox that the client can LIST ..., but the client doesn't have another right required ...,
+            // then the server MUST respond with an untagged extended LIST response containing the \NoAccess name attribute" (RFC
+            // 5465 section 3.1).
+            Err(Error::NoPermission) if is_first => {
+                write_no_access(context, &mailbox.name);
+                return Ok(());
+            }
             // It went meanwhile: the next look tells it.
             Err(Error::NoSuchMailbox | Error::NoPermission) => {}
             Err(error) => return Err(error.into()),
@@ -255,6 +262,10 @@ fn look_at_mailbox<A: Account>(
     }
     let status = match user.account.status(&mailbox.name, Summed::Nothing) {
         Ok(status) => status,
+        Err(Error::NoPermission) if is_first => {
+            write_no_access(context, &mailbox.name);
+            return Ok(());
+        }
         Err(Error::NoSuchMailbox | Error::NotSelectable | Error::NoPermission) => return Ok(()),
         Err(error) => return Err(error.into()),
     };

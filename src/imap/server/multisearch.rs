@@ -1,6 +1,8 @@
 //! ESEARCH: a search of several mailboxes (RFC 7377), one after the other, one list of UIDs in memory at a time.
 
-use super::backend::{Account, Backend, Error};
+use std::collections::BTreeSet;
+
+use super::backend::{Account, Backend, Error, Mailbox};
 use super::esearch::{Answer, Correlator, significant};
 use super::filter::Filter;
 use super::hunt::{Hunt, check_charset};
@@ -53,14 +55,16 @@ fn meant<A: Account>(
     filters: &[MailboxFilter],
 ) -> Result<Vec<MailboxName>, Refusal> {
     let selected = user.selected.as_ref().filter(|_| filters.contains(&MailboxFilter::Selected));
-    let selected = selected.map(|view| view.mailbox);
     let others: Vec<Filter> = filters.iter().filter_map(|filter| Filter::of(filter, context)).collect();
-    let mailboxes = user
-        .account
-        .list()?
+    let is_selected = |mailbox: &Mailbox| selected.is_some_and(|view| view.mailbox == mailbox.id);
+    let mailboxes = user.account.list()?;
+    // What may be read need not be listed (RFC 4314 section 4).
+    let unlisted = selected.filter(|_| !mailboxes.iter().any(is_selected)).map(|view| view.name.clone());
+    let listed = mailboxes
         .into_iter()
-        .filter(|mailbox| selected == Some(mailbox.id) || others.iter().any(|filter| filter.selects(mailbox)));
-    Ok(mailboxes.map(|mailbox| mailbox.name).collect())
+        .filter(|mailbox| is_selected(mailbox) || others.iter().any(|filter| filter.selects(mailbox)));
+    let meant: BTreeSet<MailboxName> = listed.map(|mailbox| mailbox.name).chain(unlisted).collect();
+    Ok(meant.into_iter().collect())
 }
 
 struct Searching {
@@ -143,7 +147,7 @@ impl Searching {
             Err(error) => return Err(error.into()),
         };
         let uid_validity = opened.uid_validity;
-        let view = Box::new(View::new(opened, true, false, context));
+        let view = Box::new(View::new(name.clone(), opened, true, false, context));
         let known = user.selected.as_ref().filter(|selected| selected.mailbox == view.mailbox);
         let hunt = Hunt::new(self.key.clone(), context, known.unwrap_or(&view))?;
         self.stage = Stage::Hunting { name, uid_validity, view, hunt };

@@ -49,7 +49,7 @@ fn open<B: Backend>(
     let opened = user.account.open(&name, !examine)?;
     let (first_unseen, uid_next) = (opened.first_unseen, opened.uid_next);
     let (uid_validity, mod_seq) = (opened.uid_validity, opened.highest_mod_seq);
-    let view = View::new(opened, examine, !examine, context);
+    let view = View::new(name.clone(), opened, examine, !examine, context);
     view.write_flags(context);
     context.untagged(format_args!("{} EXISTS", view.uids().len()));
     if context.enabled.rev2 {

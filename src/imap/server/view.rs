@@ -9,7 +9,9 @@ use super::config::Capability;
 use super::reply::{Context, Enabled, Refusal};
 use crate::imap::syntax::code::Code;
 use crate::imap::syntax::sequence::{PartialRange, SequenceSet};
-use crate::types::{Flag, Flags, LocalUid, MailboxId, ModSeq, Right, Rights, SystemFlag, Uid, UidSet, limits};
+use crate::types::{
+    Flag, Flags, LocalUid, MailboxId, MailboxName, ModSeq, Right, Rights, SystemFlag, Uid, UidSet, limits,
+};
 
 /// How a command names messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub enum By {
 #[derive(Debug)]
 pub struct View {
     pub mailbox: MailboxId,
+    /// The name by which it was selected; it may have another by now.
+    pub name: MailboxName,
     /// Messages that this session itself put here, and has not heard of as new ones.
     own: BTreeSet<LocalUid>,
     /// EXAMINE, or a mailbox that cannot be changed.
@@ -56,9 +60,10 @@ pub struct News {
 }
 
 impl View {
-    pub fn new(opened: Opened, read_only: bool, claim_recent: bool, context: &Context) -> Self {
+    pub fn new(name: MailboxName, opened: Opened, read_only: bool, claim_recent: bool, context: &Context) -> Self {
         Self {
             mailbox: opened.id,
+            name,
             own: BTreeSet::new(),
             read_only: read_only || opened.read_only,
             is_fixed: opened.read_only,

@@ -687,3 +687,28 @@ fn a_mailbox_made_of_a_name_that_stayed_has_the_rights_of_the_one_above() {
     ok(&mut alice, "CREATE Box/Sub");
     assert!(ok(&mut alice, "GETACL Box/Sub").contains("ben lrkc\r\n"));
 }
+
+#[test]
+fn what_a_guest_wants_to_be_told_of_and_may_not_read_is_told_to_be_so() {
+    let town = Town::new();
+    town.permit("l");
+    let mut ben = town.login("ben");
+    let said = ok(&mut ben, "NOTIFY SET (mailboxes user/alice/Box (MessageNew MessageExpunge))");
+    assert_eq!(said, "* LIST (\\NoAccess) \"/\" user/alice/Box\r\nx OK Told from now on\r\n");
+    town.permit("");
+    let said = ok(&mut ben, "NOTIFY SET (mailboxes user/alice/Box (MessageNew MessageExpunge))");
+    assert_eq!(said, "x OK Told from now on\r\n", "what may not be looked up is not there");
+}
+
+#[test]
+fn what_may_be_read_and_not_listed_is_searched_where_it_is_selected() {
+    let town = Town::new();
+    town.permit("r");
+    let mut ben = town.login("ben");
+    ok(&mut ben, "SELECT user/alice/Box");
+    let said = ok(&mut ben, "ESEARCH RETURN (SAVE ALL) UID 2:3");
+    assert!(said.starts_with("* ESEARCH ") && said.contains(" UID ALL 2:3\r\n"), "{said}");
+    assert!(ok(&mut ben, "UID SEARCH $").starts_with("* SEARCH 2 3\r\n"));
+    let said = ok(&mut ben, "ESEARCH IN (subtree user) ALL");
+    assert_eq!(said, "x OK Searched\r\n", "it is not listed");
+}
