@@ -46,7 +46,7 @@ pub(super) struct Inside {
 }
 
 enum Connected {
-    Mirror(ImapRemote),
+    Mirror(Box<ImapRemote>),
     Maildrop(OwnedMutexGuard<()>, Pop3Remote, Keep),
 }
 
@@ -61,7 +61,7 @@ impl Line {
             match servers.get().await.map_err(told)?.incoming {
                 Incoming::Imap(connector) => {
                     let remote = connector.connect().await.map_err(told)?;
-                    Ok(Connected::Mirror(remote))
+                    Ok(Connected::Mirror(Box::new(remote)))
                 }
                 Incoming::Pop3(connector, keep) => {
                     let alone = visits.door.enter().await;
@@ -71,7 +71,7 @@ impl Line {
             }
         });
         match connected.await {
-            Ok(Ok(Connected::Mirror(remote))) => Ok(Self::Mirror(Box::new(remote))),
+            Ok(Ok(Connected::Mirror(remote))) => Ok(Self::Mirror(remote)),
             // To look around may take long where no unique ids tell what the messages are.
             Ok(Ok(Connected::Maildrop(alone, maildrop, keep))) => {
                 let (engine, since) = (visits.engine(keep), clock());

@@ -268,7 +268,7 @@ fn a_copy_of_which_the_header_alone_is_here_is_not_made_again() {
     let account = office.account;
     let summary = mailtide::message::Scanner::scan(ON_THE_WIRE.as_bytes());
     let header = &ON_THE_WIRE[..usize::try_from(summary.root.body_start).expect("small")];
-    let outline = Some(Outline { size_bytes: ON_THE_WIRE.len() as u64, summary: summary.into() });
+    let outline = Some(Outline { size_bytes: ON_THE_WIRE.len() as u64, summary: summary.into(), is_bare: false });
     let (content, internal_date) = (office.upload(header).expect("room"), InternalDate::from(office.at()));
     let message = NewMessage { content, flags: Flags::none(), internal_date, email_id: None };
     let name = MailboxName::parse("Sent").expect("a valid name");
