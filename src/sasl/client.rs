@@ -34,6 +34,35 @@ pub fn xoauth2(credentials: &Credentials) -> Vec<u8> {
     format!("user={user}\u{1}auth=Bearer {}\u{1}\u{1}", password.expose()).into_bytes()
 }
 
+/// How much of a secret must stand in a text to be found there: servers cut off what they repeat.
+const RECOGNISED_CHARS: usize = 16;
+
+/// What a server said to a login, with the secret left out in each form in which a login tells it.
+pub fn without_secret(said: &str, credentials: &Credentials, (host, port): (&str, u16)) -> String {
+    let password = credentials.password.expose();
+    let sent = [plain(credentials), oauth_bearer(credentials, host, port), xoauth2(credentials), password.into()];
+    let encoded = sent.iter().map(|message| STANDARD.encode(message));
+    encoded.chain([password.to_owned()]).fold(said.to_owned(), |said, secret| without(&said, &secret))
+}
+
+/// `said` with what begins as `secret` does left out, as far as it goes on so.
+fn without(said: &str, secret: &str) -> String {
+    let head: String = secret.chars().take(RECOGNISED_CHARS).collect();
+    if head.is_empty() {
+        return said.to_owned();
+    }
+    let mut shown = String::new();
+    let mut rest = said;
+    while let Some(at) = rest.find(&head) {
+        let (before, found) = rest.split_at(at);
+        let alike = found.chars().zip(secret.chars()).take_while(|(one, other)| one == other);
+        let end = alike.map(|(one, _)| one.len_utf8()).sum();
+        shown.extend([before, "..."]);
+        rest = &found[end..];
+    }
+    shown + rest
+}
+
 /// A name as `saslname` (RFC 5802 section 5.1).
 fn escaped(name: &str) -> String {
     name.replace('=', "=3D").replace(',', "=2C")
@@ -161,6 +190,28 @@ mod tests {
         ] {
             assert_eq!(answer(challenge).expect_err(challenge), error, "{challenge}");
         }
+    }
+
+    #[test]
+    fn a_secret_that_a_server_repeats_is_left_out_in_every_form() {
+        let credentials =
+            Credentials { user: "ann".to_owned(), authorize_as: None, password: Secret::new("hunter2".repeat(9)) };
+        let place = ("h", 25);
+        let bearer = STANDARD.encode(oauth_bearer(&credentials, place.0, place.1));
+        let forms = [
+            credentials.password.expose().to_owned(),
+            STANDARD.encode(credentials.password.expose()),
+            STANDARD.encode(plain(&credentials)),
+            STANDARD.encode(xoauth2(&credentials)),
+            bearer[..40].to_owned(),
+            bearer,
+        ];
+        for form in forms {
+            let said = without_secret(&format!("é{form} é no {form}"), &credentials, place);
+            assert_eq!(said, "é... é no ...", "{form}");
+        }
+        let empty = Credentials { password: Secret::new(""), ..credentials };
+        assert_eq!(without_secret("no", &empty, place), "no");
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub const TARGET: &str = "mailtide::wire";
 /// How much of a line is shown.
 const SHOWN_MAX_CHARS: usize = 500;
 
+/// Stands for what a server says to a login: it may repeat a secret.
+pub(super) const HUSHED: &[u8] = b"(not shown)";
+
 /// A line that went out, already without secrets.
 pub(super) fn sent(label: &str, shown: &str) {
     let shown: String = shown.trim_end().chars().take(SHOWN_MAX_CHARS).collect();

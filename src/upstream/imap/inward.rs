@@ -153,7 +153,7 @@ impl Inward {
         if self.answer_bytes > limits::UPSTREAM_ANSWER_MAX_BYTES {
             return Err(FrameError::AnswerTooLarge.into());
         }
-        trace::received(&self.label, if self.hushed { b"(not shown)" } else { response });
+        trace::received(&self.label, if self.hushed { trace::HUSHED } else { response });
         if let Some(line) = response.strip_prefix(b"* ") {
             return self.untagged(line);
         }

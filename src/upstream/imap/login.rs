@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::answering::Answering;
 use super::capability::Capabilities;
 use super::code::{Code, Condition, StatusLine};
-use super::driver::{Wire, fault_error};
+use super::driver::Wire;
 use super::inward::Told;
 use super::layer::Layer;
 use super::outward::Line;
@@ -311,9 +311,10 @@ impl<'a> Visitor<'a> {
     /// Why nothing more could be read.
     fn ended(&self, request: &'static str, error: Option<&str>) -> RemoteError {
         if let Some(fault) = self.client.get_ref().fault() {
-            return fault_error(request, fault);
+            return RemoteError::Protocol { request, text: self.login.hide(&fault.to_string()) };
         }
         if let Some(goodbye) = &self.goodbye {
+            let goodbye = &self.login.without_secret(goodbye);
             let text = format!("the server said goodbye: {}", goodbye.text);
             return refusal::wait(goodbye).unwrap_or_else(|| self.login.lost(&text));
         }
@@ -342,15 +343,16 @@ impl Login<'_> {
     }
 
     fn refused(&self, status: &StatusLine) -> RemoteError {
-        let credentials = self.credentials();
-        let said = [
-            client::plain(&credentials),
-            client::oauth_bearer(&credentials, &self.endpoint.host, self.endpoint.port),
-            client::xoauth2(&credentials),
-        ];
-        let said = said.map(|message| STANDARD.encode(message));
-        let secrets = [self.password.expose(), &said[0], &said[1], &said[2]];
-        refusal::login_refusal(&self.endpoint.host, status, &secrets)
+        refusal::login_refusal(&self.endpoint.host, &self.without_secret(status))
+    }
+
+    /// What the server said, which may repeat what it was told.
+    fn without_secret(&self, status: &StatusLine) -> StatusLine {
+        StatusLine { text: self.hide(&status.text), ..status.clone() }
+    }
+
+    fn hide(&self, said: &str) -> String {
+        client::without_secret(said, &self.credentials(), (&self.endpoint.host, self.endpoint.port))
     }
 
     fn lost(&self, cause: &str) -> RemoteError {

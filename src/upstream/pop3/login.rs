@@ -129,7 +129,7 @@ async fn by_sasl<D: Dial>(
     for _ in 0..TURNS_MAX {
         let challenge = match reply {
             Reply::Ok(_) => return exchange.accept().map_err(|error| refused(error.to_string())),
-            Reply::Refused(refusal) => return Err(refusal.login_error(&host, capabilities, to.password.expose())),
+            Reply::Refused(refusal) => return Err(refusal.login_error(place, capabilities, &credentials(to))),
             Reply::GoOn(challenge) => challenge,
         };
         let answer = exchange.answer(&challenge).map_err(|error| refused(error.to_string()))?;
@@ -154,7 +154,10 @@ async fn by_pass<D: Dial>(
     for line in [format!("USER {}", to.user), format!("PASS {password}")] {
         match wire.secret(&line).await? {
             Reply::Ok(_) => {}
-            Reply::Refused(refusal) => return Err(refusal.login_error(&wire.host, capabilities, password)),
+            Reply::Refused(refusal) => {
+                let place = (to.endpoint.host.as_str(), to.endpoint.port);
+                return Err(refusal.login_error(place, capabilities, &credentials(to)));
+            }
             Reply::GoOn(_) => return Err(wire.lost("it answers USER with a challenge")),
         }
     }

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::capability::Capabilities;
+use crate::sasl::{Credentials, client};
 use crate::sync::remote::{RefusalCode, RemoteError};
 
 /// Without a word from the server on how long to wait between logins: what many leave.
@@ -77,8 +78,14 @@ impl Refusal {
 
     /// What the refusal of a login means. A server that tells bad credentials apart ([AUTH]) means something else by
     /// any other refusal (RFC 3206 section 6).
-    pub(super) fn login_error(&self, host: &str, capabilities: &Capabilities, secret: &str) -> RemoteError {
-        let told = Self { code: self.code.clone(), text: self.text.replace(secret, "...") };
+    pub(super) fn login_error(
+        &self,
+        (host, port): (&str, u16),
+        capabilities: &Capabilities,
+        credentials: &Credentials,
+    ) -> RemoteError {
+        let text = client::without_secret(&self.text, credentials, (host, port));
+        let told = Self { code: self.code.clone(), text };
         match told.error("the login", capabilities) {
             RemoteError::Refused { text, .. } if told.code.starts_with("SYS") => {
                 RemoteError::Refused { request: "the login", code: Some(RefusalCode::Unavailable), text }
@@ -95,12 +102,17 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Secret;
 
     fn refusal(line: &str) -> Refusal {
         match Reply::parse(line) {
             Some(Reply::Refused(refusal)) => refusal,
             other => panic!("{line}: {other:?}"),
         }
+    }
+
+    fn ann() -> Credentials {
+        Credentials { user: "ann".to_owned(), authorize_as: None, password: Secret::new("hunter2") }
     }
 
     #[test]
@@ -120,7 +132,7 @@ mod tests {
             ("-ERR no", &plain, "login refused"),
             ("-ERR", &plain, "login refused"),
         ] {
-            let shown = match refusal(line).login_error("h", capabilities, "hunter2") {
+            let shown = match refusal(line).login_error(("h", 110), capabilities, &ann()) {
                 RemoteError::Wait { retry_after_ms: Some(ms), .. } => format!("wait {ms}"),
                 RemoteError::Wait { .. } => "wait".to_owned(),
                 RemoteError::Refused { .. } => "refused".to_owned(),
@@ -136,7 +148,7 @@ mod tests {
         for line in ["", "OK", "+OKAY", "* OK IMAP", "220 smtp", "-ERRor"] {
             assert_eq!(Reply::parse(line), None, "{line}");
         }
-        let error = refusal("-ERR bad password hunter2").login_error("h", &Capabilities::default(), "hunter2");
+        let error = refusal("-ERR bad password hunter2").login_error(("h", 110), &Capabilities::default(), &ann());
         assert_eq!(error.to_string(), "h refused the login: bad password ...");
     }
 }

@@ -25,11 +25,13 @@ pub(super) struct Wire {
     /// Read and not used yet, from `used` on.
     read: Vec<u8>,
     used: usize,
+    /// While hushed, nothing shows what the server says: it may repeat a secret.
+    hushed: bool,
 }
 
 impl Wire {
     pub(super) fn new(stream: BoxedStream, host: &str, timeouts: Timeouts) -> Self {
-        Self { stream, host: host.to_owned(), timeouts, read: Vec::new(), used: 0 }
+        Self { stream, host: host.to_owned(), timeouts, read: Vec::new(), used: 0, hushed: false }
     }
 
     /// The stream, if nothing that came is unread (RFC 2595 section 4: nothing from before TLS may count after it).
@@ -62,7 +64,10 @@ impl Wire {
     /// A line that must be shown nowhere, without its CRLF, and its status line.
     pub(super) async fn secret(&mut self, line: &str) -> Result<Reply, RemoteError> {
         self.write(format!("{line}\r\n").as_bytes(), "(login)").await?;
-        self.reply("the login").await
+        self.hushed = true;
+        let reply = self.reply("the login").await;
+        self.hushed = false;
+        reply
     }
 
     /// Commands, each with its CRLF.
@@ -132,7 +137,7 @@ impl Wire {
             }
             if end.is_some() {
                 line.truncate(line.trim_ascii_end().len());
-                trace::received(&self.host, &line);
+                trace::received(&self.host, if self.hushed { trace::HUSHED } else { &line });
                 return Ok(String::from_utf8_lossy(&line).into_owned());
             }
             self.fill().await?;
@@ -170,7 +175,7 @@ impl Wire {
     }
 
     fn protocol(&self, request: &'static str, line: &str) -> RemoteError {
-        let shown: String = line.chars().take(80).collect();
+        let shown: String = if self.hushed { "...".to_owned() } else { line.chars().take(80).collect() };
         RemoteError::Protocol { request, text: format!("{shown:?} is neither +OK nor -ERR") }
     }
 }

@@ -118,7 +118,10 @@ impl Conversation {
     /// A command that must be shown nowhere.
     pub(super) async fn secret(&mut self, command: String) -> Result<RawReply, SendError> {
         self.shared.prepare(command.into_bytes(), "AUTH ...");
-        self.command("AUTH").await
+        self.shared.hush(true);
+        let reply = self.command("AUTH").await;
+        self.shared.hush(false);
+        reply
     }
 
     /// Bytes of the message.

@@ -10,10 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use super::conversation::Conversation;
 use super::reply::{RawReply, Verdict};
 use crate::outbox::sender::SendError;
-use crate::sasl::Credentials;
 use crate::sasl::exchange::{self, Exchange};
 use crate::sasl::server::Mechanism;
+use crate::sasl::{Credentials, client};
 use crate::types::{Secret, SecretKind};
+use crate::upstream::dial::Endpoint;
 
 /// Who submits.
 #[derive(Debug, Clone)]
@@ -44,7 +45,7 @@ pub(super) async fn log_in(conversation: &mut Conversation, login: &Login) -> Re
             _ => Some(String::new()),
         };
         let Some(nonce) = nonce else { continue };
-        let reply = by(conversation, login, mechanism, nonce).await?;
+        let reply = login.without_secret(by(conversation, login, mechanism, nonce).await?, &conversation.endpoint);
         let unknown = reply.code == UNKNOWN_MECHANISM;
         answer = Some(reply);
         if !unknown {
@@ -61,14 +62,18 @@ pub(super) async fn log_in(conversation: &mut Conversation, login: &Login) -> Re
     match reply.verdict() {
         Verdict::Done => Ok(()),
         Verdict::NotNow => Err(conversation.refused(&reply)),
-        Verdict::GoOn | Verdict::Never => {
-            let text = reply.text().replace(login.password.expose(), "...");
-            Err(conversation.login_refused(format!("{} {text}", reply.code)))
-        }
+        Verdict::GoOn | Verdict::Never => Err(conversation.login_refused(format!("{} {}", reply.code, reply.text()))),
     }
 }
 
 impl Login {
+    /// What the server said, which may repeat what it was told.
+    fn without_secret(&self, reply: RawReply, to: &Endpoint) -> RawReply {
+        let credentials = self.credentials();
+        let hide = |line: &String| client::without_secret(line, &credentials, (&to.host, to.port));
+        RawReply { lines: reply.lines.iter().map(hide).collect(), ..reply }
+    }
+
     fn credentials(&self) -> Credentials {
         Credentials { user: self.user.clone(), authorize_as: None, password: self.password.clone() }
     }

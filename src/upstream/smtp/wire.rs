@@ -30,6 +30,7 @@ struct Beside {
     replies: VecDeque<RawReply>,
     fault: Option<String>,
     prepared: Option<Prepared>,
+    hushed: bool,
 }
 
 /// Bytes that take the place of what async-smtp writes next.
@@ -52,6 +53,11 @@ impl Shared {
     /// What async-smtp writes next is replaced by these bytes; the wire trace shows `shown`, if anything.
     pub(super) fn prepare(&self, bytes: Vec<u8>, shown: &'static str) {
         self.lock().prepared = Some(Prepared { bytes, shown });
+    }
+
+    /// While hushed, nothing shows what the server says: it may repeat a secret.
+    pub(super) fn hush(&self, hushed: bool) {
+        self.lock().hushed = hushed;
     }
 
     fn lock(&self) -> MutexGuard<'_, Beside> {
@@ -110,12 +116,14 @@ impl<T> ReplyWire<T> {
             self.lines_bytes += line.len();
             within_limit(self.lines_bytes)?;
             line.truncate(line.trim_ascii_end().len());
-            trace::received(&self.label, &line);
+            let hushed = self.shared.lock().hushed;
+            trace::received(&self.label, if hushed { trace::HUSHED } else { &line });
             let is_last = line.get(3) != Some(&b'-');
             self.lines.push(line);
             if is_last {
                 self.lines_bytes = 0;
-                let reply = RawReply::parse(&std::mem::take(&mut self.lines))?;
+                let reply = RawReply::parse(&std::mem::take(&mut self.lines));
+                let reply = reply.map_err(|fault| if hushed { "what is no SMTP".to_owned() } else { fault })?;
                 self.handed = reply.for_async_smtp();
                 self.handed_used = 0;
                 self.shared.lock().replies.push_back(reply);

@@ -103,6 +103,21 @@ async fn a_connection_that_cannot_be_made_says_why() {
         (plain, "S: * OK [CAPABILITY IMAP4rev1] hi\nC: LOGIN \"ann\" \"hunter2\"\nS: * BYE overload", "Lost:overload"),
         (
             plain,
+            "S: * OK [CAPABILITY IMAP4rev1] hi\nC: LOGIN \"ann\" \"hunter2\"\nS: * BYE hunter2 AGFubgBodW50ZXIy",
+            "Lost:said goodbye: ... ...",
+        ),
+        (
+            plain,
+            "S: * OK [CAPABILITY IMAP4rev1] hi\nC: LOGIN \"ann\" \"hunter2\"\nS: hunter2 AGFubgBodW50ZXIy",
+            "Protocol:not IMAP",
+        ),
+        (
+            plain,
+            "S: * OK [CAPABILITY IMAP4rev1] hi\nC: LOGIN \"ann\" \"hunter2\"\nS: $ NO [UNAVAILABLE] hunter2 AGFubgBodW50ZXIy",
+            "Wait:... ...",
+        ),
+        (
+            plain,
             "S: * OK [CAPABILITY IMAP4rev1] hi\nC: LOGIN \"ann\" \"hunter2\"\nC: never",
             "Lost:no answer to the login",
         ),
@@ -131,7 +146,8 @@ async fn a_connection_that_cannot_be_made_says_why() {
         account.endpoint.tls = tls;
         let Err(error) = account.connect().await else { panic!("{script:?} is no server to log in to") };
         assert_fits(&error, expected, script);
-        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        let said = format!("{error} {error:?}");
+        assert!(!said.contains("hunter2") && !said.contains("AGFubgBodW50ZXIy"), "{said}");
     }
 }
 

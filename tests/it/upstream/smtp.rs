@@ -320,7 +320,10 @@ async fn a_server_that_takes_nothing_says_why() {
         (false, format!("{GREETING}S: 421 busy"), "Refused:busy"),
         (true, format!("{GREETING}S: 250 mx"), "LoginRefused:no way to log in"),
         (true, format!("{auth}S: 535 5.7.8 hunter2 is wrong"), "LoginRefused:535 ... is wrong"),
+        (true, format!("{auth}S: 535 5.7.8 no: AGFubgBodW50ZXIy, aHVudGVyMg=="), "LoginRefused:535 no: ..., ..."),
         (true, format!("{auth}S: 454 4.7.0 later"), "Refused:later"),
+        (true, format!("{auth}S: 454-4.7.0 hunter2 not now\nS: 454 4.7.0 AGFubgBodW50ZXIy"), "Refused:... not now ..."),
+        (true, format!("{auth}S: AGFubgBodW50ZXIy hunter2"), "Lost:what is no SMTP"),
         (true, auth, "Lost"),
         (false, format!("{mail}S: 451 4.3.0 later\nS: 503 no"), "Refused:later"),
         (false, format!("{mail}S: 250\nS: 421 closing"), "Refused:closing"),
@@ -342,6 +345,9 @@ async fn a_server_that_takes_nothing_says_why() {
         let error = sent.expect_err(&script);
         let (variant, part) = expected.split_once(':').unwrap_or((expected, ""));
         let said = format!("{error:?}");
+        for secret in ["hunter2", "AGFubgBodW50ZXIy", "aHVudGVyMg=="] {
+            assert!(!said.contains(secret), "{said}");
+        }
         assert!(
             said.starts_with(&format!("{variant} ")) && said.contains(part),
             "{said}\nis not {expected}\nafter {script:.300}"

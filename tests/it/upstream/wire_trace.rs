@@ -4,9 +4,10 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use mailtide::outbox::sender::{Envelope, Recipient, Sender};
+use mailtide::sync::maildrop::seam::OpenMaildrop;
 use mailtide::sync::remote::{Connect, Remote, RemoteName};
 use mailtide::types::{Secret, SecretKind};
-use mailtide::upstream::{Login, SmtpSender, WIRE_TRACE_TARGET};
+use mailtide::upstream::{Login, Pop3Connector, SmtpSender, WIRE_TRACE_TARGET};
 
 use super::imap_errors::{Counting, append_one, outgoing, uids};
 use super::script::{Line, Scripted, account};
@@ -65,7 +66,7 @@ async fn everything_is_logged_but_secrets_and_mail() {
     remote.fetch(&uids("1:2"), &mut sink).await.expect("a fetch");
     append_one(&mut remote, &RemoteName("x".to_owned()), outgoing(&mut b"dear ann".to_vec())).await.expect("an append");
 
-    let smtp = "S: 220 hi\nC: EHLO c\nS: 250-mx\nS: 250 AUTH PLAIN\nC: AUTH PLAIN..\nS: 334\nC: ..\nS: 235 in\n\
+    let smtp = "S: 220 hi\nC: EHLO c\nS: 250-mx\nS: 250 AUTH PLAIN\nC: AUTH PLAIN..\nS: 334\nC: ..\nS: 235 in, AGFubgBodW50ZXIy hunter2\n\
         C: MAIL..\nS: 250\nC: RCPT..\nS: 250\nC: DATA\nS: 354\nC: dear ann\nC: .\nS: 250 taken\nC: QUIT\nS: 221\n";
     let dial = Scripted::new(&[smtp], Line::default());
     let imap = account(dial.clone());
@@ -94,6 +95,19 @@ async fn everything_is_logged_but_secrets_and_mail() {
     };
     sender.send(&envelope, &mut b"dear ann".to_vec()).await.expect("the message is taken");
 
+    let pop3 = "S: +OK POP3\nC: CAPA\nS: -ERR no\nC: USER ann\nS: +OK ann, hunter2?\nC: PASS hunter2\nS: -ERR no hunter2 here\n";
+    let maildrop = Pop3Connector {
+        dial: Scripted::new(&[pop3], Line::default()),
+        endpoint: imap.endpoint.clone(),
+        tls: imap.tls.clone(),
+        user: "ann".to_owned(),
+        password: Secret::new("hunter2"),
+        kind: SecretKind::Password,
+        timeouts: imap.timeouts,
+        nonce: || None,
+    };
+    assert!(maildrop.open().await.is_err());
+
     let log = String::from_utf8(written.0.lock().expect("no panic while locked").clone()).expect("text");
     for shown in [
         "C: A0001 AUTHENTICATE PLAIN ...",
@@ -101,7 +115,9 @@ async fn everything_is_logged_but_secrets_and_mail() {
         "BODY[] {message}",
         "{8+}",
         "C: AUTH ...",
-        "S: 235 in",
+        "S: 250 taken",
+        "S: +OK POP3",
+        "C: (login)",
     ] {
         assert!(log.contains(shown), "{shown:?} is not in the trace:\n{log}");
     }

@@ -23,7 +23,6 @@ use self::next::Read;
 use self::sending::Sending;
 use super::code::{Condition, StatusLine};
 use super::command::{Command, NonSync};
-use super::inward::Fault;
 use super::layer::Layer;
 use super::outward::Line;
 use super::refusal;
@@ -250,9 +249,4 @@ impl Driver {
     pub(super) fn protocol(&self, text: &str) -> RemoteError {
         RemoteError::Protocol { request: self.request, text: text.to_owned() }
     }
-}
-
-/// What a fault of the stream means.
-pub(super) fn fault_error(request: &'static str, fault: &Fault) -> RemoteError {
-    RemoteError::Protocol { request, text: fault.to_string() }
 }

@@ -9,7 +9,7 @@ use async_imap::imap_proto::Response;
 use tokio::time::timeout;
 
 use super::sending::UNSENT_MAX_BYTES;
-use super::{Driver, Event, Heard, IDLE, fault_error};
+use super::{Driver, Event, Heard, IDLE};
 use crate::sync::remote::RemoteError;
 use crate::types::limits;
 use crate::upstream::imap::code::{Condition, StatusLine};
@@ -130,7 +130,7 @@ impl Driver {
     /// Why there is nothing more to read.
     fn end_of_stream(&self, cause: &str) -> RemoteError {
         match (self.session.get_ref().fault(), &self.goodbye) {
-            (Some(fault), _) => fault_error(self.request, fault),
+            (Some(fault), _) => self.protocol(&fault.to_string()),
             (None, Some(goodbye)) => refusal::wait(goodbye)
                 .unwrap_or_else(|| self.lost(&format!("the server said goodbye: {}", goodbye.text))),
             (None, None) => self.lost(cause),
