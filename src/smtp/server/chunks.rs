@@ -14,6 +14,8 @@ pub(super) struct Chunk<U> {
     left: u64,
     size: u64,
     last: bool,
+    /// How often its end is answered.
+    answers: usize,
     /// The message it belongs to; or what the client is told once the chunk was read.
     of: Result<Receiving<U>, Reply>,
 }
@@ -21,8 +23,10 @@ pub(super) struct Chunk<U> {
 impl<B: Backend> Session<B> {
     /// The command; its octets come next.
     pub(super) fn bdat(&mut self, size: u64, last: bool, now: Timestamp) {
+        // RFC 2033 section 4.3: the last one is answered as the end of data is.
+        let answers = if last { self.answers_to_message() } else { 1 };
         let of = self.message_of_chunk(now);
-        self.phase = Phase::Chunk(Chunk { left: size, size, last, of });
+        self.phase = Phase::Chunk(Chunk { left: size, size, last, answers, of });
         if size == 0 {
             self.finish_chunk(now);
         }
@@ -64,14 +68,17 @@ impl<B: Backend> Session<B> {
         let Phase::Chunk(chunk) = std::mem::replace(&mut self.phase, Phase::Commands) else { return };
         let receiving = match chunk.of {
             Ok(receiving) => receiving,
-            Err(reply) => return self.mistake(reply),
+            Err(reply) => {
+                (1..chunk.answers).for_each(|_| self.reply(&reply));
+                return self.mistake(reply);
+            }
         };
         let refused = receiving.refusal().map(|refusal| refusal.reply().clone());
         match (refused, &mut self.transaction) {
             // A failed chunk ends the transaction: more of them meet none.
             (Some(reply), _) => {
                 self.transaction = None;
-                self.reply(&reply);
+                (0..chunk.answers).for_each(|_| self.reply(&reply));
             }
             (None, Some(transaction)) if !chunk.last => {
                 transaction.chunks = Some(receiving);

@@ -216,7 +216,8 @@ impl<B: Backend> Session<B> {
 
     /// The message is complete. The transaction is over whatever comes of it.
     pub(super) fn finish_message(&mut self, receiving: Receiving<B::Upload>, now: Timestamp) {
-        let recipients = self.transaction.take().map_or(1, |transaction| transaction.envelope.to.len());
+        let answers = self.answers_to_message();
+        self.transaction = None;
         let finished = receiving.finish(now);
         self.answer_unseen |= finished.is_ok();
         let reply = |place| match &finished {
@@ -226,9 +227,15 @@ impl<B: Backend> Session<B> {
             ),
             Err(refusal) => refusal.reply().clone(),
         };
-        // RFC 2033 section 4.2: one for each recipient.
-        let times = if self.config.role == Role::Lmtp { recipients } else { 1 };
-        (0..times).for_each(|place| self.reply(&reply(place)));
+        (0..answers).for_each(|place| self.reply(&reply(place)));
+    }
+
+    /// How often the end of the message under way is answered. RFC 2033 section 4.2: once for each recipient.
+    pub(super) fn answers_to_message(&self) -> usize {
+        match (&self.transaction, self.config.role) {
+            (Some(transaction), Role::Lmtp) => transaction.envelope.to.len().max(1),
+            _ => 1,
+        }
     }
 
     /// The last moment at which a message may be wanted to go out.
