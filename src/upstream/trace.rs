@@ -45,7 +45,7 @@ fn redacted(response: &[u8]) -> String {
             b'\r' => {
                 let digits = shown.rfind('{').map(|brace| &shown[brace + 1..]).and_then(|text| text.strip_suffix('}'));
                 let size = digits.and_then(|digits| digits.parse::<usize>().ok()).unwrap_or(0);
-                rest = &rest[(1 + size).min(rest.len())..];
+                rest = &rest[size.saturating_add(1).min(rest.len())..];
             }
             b'"' if is_fetch => {
                 shown.push_str("\"..\"");
@@ -76,12 +76,14 @@ mod tests {
 
     #[test]
     fn no_mail_is_shown() {
-        let rows: [(&[u8], &str); 5] = [
+        let rows: [(&[u8], &str); 6] = [
             (b"* 1 FETCH (BODY[] \0 FLAGS (\\Seen))", "* 1 FETCH (BODY[] {message} FLAGS (\\Seen))"),
             (b"* 1 FETCH (BODY[HEADER] {7}\r\nSubject UID 1)", "* 1 FETCH (BODY[HEADER] {7} UID 1)"),
             (b"* 1 FETCH (BODY[] \"Dear \\\"Ann\\\"\" UID 1)", "* 1 FETCH (BODY[] \"..\" UID 1)"),
             (b"* LIST () \"/\" {3}\r\nabc", "* LIST () \"/\" {3}"),
             (b"* LIST () \"/\" {99}\r\nabc", "* LIST () \"/\" {99}"),
+            // A CR alone, behind what is no size.
+            (b"* OK {18446744073709551615}\rx", "* OK {18446744073709551615}"),
         ];
         for (response, shown) in rows {
             assert_eq!(redacted(response), shown);
