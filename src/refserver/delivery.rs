@@ -135,6 +135,10 @@ impl Backend for DeliveryBackend {
         Ok(self.logged_in(account, &proved.user))
     }
 
+    fn forget_login(&mut self) {
+        self.account = None;
+    }
+
     /// A user sends as nobody else (RFC 6409 section 6.1).
     fn sender(&mut self, _: &Trace, from: &MailFrom) -> Result<(), Refusal> {
         let (Some(account), Some(address)) = (self.account, &from.address) else { return Ok(()) };

@@ -91,6 +91,10 @@ impl Backend for SubmissionBackend {
         Ok(proved.user.clone())
     }
 
+    fn forget_login(&mut self) {
+        self.account = None;
+    }
+
     fn sender(&mut self, _: &Trace, from: &MailFrom) -> Result<(), Refusal> {
         self.account(from).map(drop)
     }

@@ -8,7 +8,7 @@ use mailtide::serve::{Refused, Users};
 use mailtide::smtp::address::Address;
 use mailtide::smtp::server::{Config, Role, Session, Tls};
 use mailtide::store::{Executor, Options, Origin, Store, Submission, check};
-use mailtide::types::{AccountId, Conversation, Step, Timestamp};
+use mailtide::types::{AccountId, Conversation, Event, Step, Timestamp, TlsFacts};
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
 
@@ -76,13 +76,17 @@ impl Place {
     }
 
     fn session(&self) -> Session<SubmissionBackend> {
+        self.session_with(Tls::Absent)
+    }
+
+    fn session_with(&self, tls: Tls) -> Session<SubmissionBackend> {
         let (users, senders) = (Arc::clone(&self.accounts), Arc::clone(&self.accounts));
         let backend = SubmissionBackend::new(self.store().clone(), users, senders, Sequence::default());
         let config = Config {
             hostname: "here".to_owned(),
             peer: "127.0.0.1".to_owned(),
             role: Role::Submission { anonymous: true },
-            tls: Tls::Absent,
+            tls,
             plaintext_auth: true,
             scram_nonce: None,
             message_max_bytes: 10_000_000,
@@ -259,4 +263,17 @@ fn a_full_disk_is_a_temporary_refusal_and_the_session_goes_on() {
     assert!(reply.starts_with("452 4.3.1 "), "{reply}");
     assert!(talk(&mut session, "NOOP\r\n").starts_with("250 "));
     assert!(place.outbox(place.accounts.work).is_empty());
+}
+
+/// RFC 3207 section 4.2.
+#[test]
+fn who_logged_in_before_tls_is_forgotten_with_the_rest() {
+    let place = Place::new();
+    let mut session = place.session_with(Tls::Offered);
+    talk(&mut session, "EHLO c\r\nAUTH PLAIN AGhvbWUAc2VjcmV0\r\n");
+    assert!(talk(&mut session, "MAIL FROM:<other@x>\r\n").starts_with("250 "));
+    assert!(talk(&mut session, "STARTTLS\r\n").starts_with("220 "));
+    session.handle_event(Event::TlsStarted(TlsFacts::default()), NOW);
+    talk(&mut session, "EHLO c\r\n");
+    assert!(talk(&mut session, "MAIL FROM:<other@x>\r\n").starts_with("550 5.7.1 "));
 }

@@ -41,6 +41,9 @@ pub trait Backend: Send + 'static {
         Err(LoginError::Refused)
     }
 
+    /// Whoever logged in is not known to be there any more.
+    fn forget_login(&mut self);
+
     /// May the client send as this sender?
     fn sender(&mut self, trace: &Trace, from: &MailFrom) -> Result<(), Refusal>;
 

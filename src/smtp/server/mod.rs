@@ -290,7 +290,9 @@ impl<B: Backend> Conversation for Session<B> {
                 // RFC 3207 section 4.2: everything known of the client before the handshake is forgotten.
                 self.config.tls = Tls::Active(facts);
                 self.last_heard = Some(now);
-                (self.client, self.transaction, self.phase) = (None, None, Phase::Commands);
+                self.backend.forget_login();
+                (self.client, self.user, self.transaction) = (None, None, None);
+                self.phase = Phase::Commands;
             }
             Event::Shutdown => {
                 self.held = None;

@@ -71,6 +71,8 @@ impl Backend for Memory {
         }
     }
 
+    fn forget_login(&mut self) {}
+
     fn sender(&mut self, _: &Trace, from: &MailFrom) -> Result<(), Refusal> {
         match from.address.as_ref().map(|address| address.local_part()).as_deref() {
             Some("mallory") => Err(Refusal::permanent(553, "5.7.1", "That address is not yours")),
