@@ -36,8 +36,8 @@ impl Reader<'_> {
     /// Does upstream have the same message in this mailbox under another id of ours?
     pub fn is_in(&self, message: MessageId, mailbox: MailboxId) -> Result<bool> {
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT EXISTS (SELECT 1 FROM message AS m JOIN remote_message AS r ON r.mailbox_id = ?2
-               JOIN message AS twin ON twin.id = r.message_id WHERE m.id = ?1 AND {IS_SAME}) AS found"
+            "SELECT EXISTS (SELECT 1 FROM message AS m CROSS JOIN message AS twin ON {IS_SAME}
+               CROSS JOIN remote_message AS r ON r.message_id = twin.id AND r.mailbox_id = ?2 WHERE m.id = ?1) AS found"
         ))?;
         Ok(select.query_row(params![message.get(), mailbox.get()], |row| row.get("found"))?)
     }
@@ -54,8 +54,8 @@ impl Reader<'_> {
 
     fn twins(&self, message: MessageId, is_same: &str) -> Result<Vec<MessageId>> {
         let mut select = self.conn().prepare_cached(&format!(
-            "SELECT twin.id FROM message AS m JOIN message AS twin ON {is_same}
-             JOIN remote_message AS r ON r.message_id = twin.id WHERE m.id = ?1 ORDER BY twin.id"
+            "SELECT twin.id FROM message AS m CROSS JOIN message AS twin ON {is_same}
+             CROSS JOIN remote_message AS r ON r.message_id = twin.id WHERE m.id = ?1 ORDER BY twin.id"
         ))?;
         let twins = select.query_map([message.get()], |row| row.get("id").map(MessageId::new))?;
         Ok(twins.collect::<rusqlite::Result<_>>()?)

@@ -37,6 +37,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0024_flag_bits.sql"),
     include_str!("migrations/0025_counted_together.sql"),
     include_str!("migrations/0026_bare.sql"),
+    include_str!("migrations/0027_twins.sql"),
 ];
 
 /// The search index's.

@@ -3,6 +3,7 @@
 //! Each call is made on a mailbox and on one of [`TIMES`] as many messages. What is asked of a fixed number of messages
 //! must take the same steps on both; what reads the whole mailbox, so many times as many.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,11 +12,14 @@ use rusqlite::Connection;
 use super::contents::Contents;
 use super::fate::Fair;
 use super::files::{self, Files};
-use super::{Executor, FlagChange, NewMessage, Options, Origin, Result, Sieve, Store, Txn, With};
+use super::{
+    Arrival, Executor, FlagChange, ListedMailbox, NewMessage, Options, Origin, Result, Sieve, Store, Txn, With,
+};
 use crate::message::KeysRead;
 use crate::message::search::Query;
 use crate::types::{
-    AccountId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, ModSeq, SystemFlag, Timestamp, UidSet,
+    AccountId, ContentId, Flag, Flags, InternalDate, LocalUid, MailboxId, MailboxName, MessageId, ModSeq, RemoteUid,
+    SystemFlag, Timestamp, UidSet,
 };
 
 const FEW: u32 = 500;
@@ -83,11 +87,26 @@ fn fill(store: &Store, messages: u32) -> Place {
             content: upload.finish().expect("room"),
             flags: flags("\\Seen"),
             internal_date: InternalDate::new(0, 0),
-            email_id: None,
+            email_id: Some(number.to_string()),
         }
     });
-    let new: Vec<NewMessage> = new.collect();
-    store.write(Origin::Authority, NOW, move |txn| txn.append(inbox, &new)).expect("an append");
+    let listed = ListedMailbox {
+        remote_name: "INBOX".to_owned(),
+        name: MailboxName::inbox(),
+        special_use: None,
+        selectable: true,
+        subscribed: false,
+        is_wanted: true,
+        uid_validity: None,
+        uid_next: None,
+        rights: None,
+    };
+    store.write(Origin::Upstream, NOW, move |txn| txn.take_listing(account, &[listed], "*")).expect("a listing");
+    let uids = (1..).map(RemoteUid::new);
+    let new: Vec<Arrival> = uids.zip(new).map(|(uid, message)| Arrival { uid, message, outline: None }).collect();
+    let came =
+        move |txn: &mut Txn<'_>| txn.arrive(inbox, &new, MessageId::new(0)).and_then(|_| txn.close_round(account));
+    store.write(Origin::Upstream, NOW, came).expect("mail");
     let since = store.read(|reader| reader.mailbox(inbox)).expect("a read").highest_mod_seq;
     Place { account, inbox, since }
 }
@@ -101,6 +120,14 @@ fn some() -> Vec<LocalUid> {
 }
 
 type Act = fn(&mut Txn<'_>, Place) -> Result<()>;
+
+/// What came last waits, as if it may be another, moved.
+fn with_a_waiting_one(txn: &mut Txn<'_>, call: impl FnOnce(&mut Txn<'_>) -> Result<()>) -> Result<()> {
+    txn.conn().execute("INSERT INTO remote_arrival (message_id, waits) SELECT max(id), 1 FROM message", [])?;
+    call(txn)?;
+    txn.conn().execute("DELETE FROM remote_arrival", [])?;
+    Ok(())
+}
 
 /// What is called, whether it looks at the whole mailbox, and how.
 const CALLS: &[(&str, bool, Act)] = &[
@@ -120,6 +147,36 @@ const CALLS: &[(&str, bool, Act)] = &[
         let all = UidSet::range(LocalUid::new(1), LocalUid::new(u32::MAX));
         txn.reader().sifted(at.inbox, &all, &sieve).map(drop)
     }),
+    ("bytes that upstream may have had", false, |txn, at| {
+        let last = txn.reader().last_message()?;
+        txn.reader().had_upstream(at.account, ContentId::new(last.get()), None, last).map(drop)
+    }),
+    ("a header that upstream may have had", false, |txn, at| {
+        let last = txn.reader().last_message()?;
+        txn.reader().had_upstream(at.account, ContentId::new(last.get()), Some(7), last).map(drop)
+    }),
+    ("the same by its identity", false, |txn, _| {
+        let last = txn.reader().last_message()?;
+        txn.reader().twins_by_email_id(last).map(drop)
+    }),
+    ("the same elsewhere", false, |txn, _| {
+        let last = txn.reader().last_message()?;
+        txn.reader().is_held_elsewhere(last, &BTreeSet::new()).map(drop)
+    }),
+    ("the same in a mailbox", false, |txn, at| {
+        let last = txn.reader().last_message()?;
+        txn.reader().is_in(last, at.inbox).map(drop)
+    }),
+    ("no arrivals to count", false, |txn, at| txn.reader().count_fresh_arrivals(at.account).map(drop)),
+    ("no arrivals", false, |txn, at| txn.reader().fresh_arrivals(at.account).map(drop)),
+    ("an arrival", false, |txn, at| with_a_waiting_one(txn, |txn| txn.reader().fresh_arrivals(at.account).map(drop))),
+    ("an arrival's twins", false, |txn, at| {
+        with_a_waiting_one(txn, |txn| txn.reader().mailboxes_of_twins(at.account).map(drop))
+    }),
+    ("an arrival's late twins", false, |txn, at| {
+        with_a_waiting_one(txn, |txn| txn.reader().mailboxes_of_late_twins(at.account).map(drop))
+    }),
+    ("a round closed, nothing came", false, |txn, at| txn.close_round(at.account)),
     ("some flags", false, |txn, at| {
         let change = FlagChange::Add(flags("\\Deleted $Work"));
         txn.store_flags(at.inbox, &some(), &change, None).map(drop)

@@ -9,7 +9,7 @@ use rusqlite::params;
 
 use super::upstream_messages::FACTS;
 use super::{Error, Mailbox, MessageFacts, NewMessage, Outline, Reader, Result, Txn, contents};
-use crate::types::{AccountId, LocalUid, MailboxId, MessageId, RemoteUid, UidSet};
+use crate::types::{AccountId, ContentId, LocalUid, MailboxId, MessageId, RemoteUid, UidSet};
 
 /// A message that arrived upstream.
 #[derive(Debug, Clone)]
@@ -24,7 +24,8 @@ impl Reader<'_> {
     /// Messages that arrived since the last round was closed and that upstream still has.
     pub fn fresh_arrivals(&self, account: AccountId) -> Result<Vec<MessageFacts>> {
         let mut select = self.conn().prepare_cached(&format!(
-            "{FACTS} WHERE m.account_id = ?1 AND a.message_id IS NOT NULL AND r.message_id IS NOT NULL ORDER BY m.id"
+            "{FACTS} WHERE m.id IN (SELECT message_id FROM remote_arrival) AND m.account_id = ?1 AND r.message_id IS NOT NULL
+             ORDER BY m.id"
         ))?;
         Ok(select.query_map([account.get()], MessageFacts::from_row)?.collect::<rusqlite::Result<_>>()?)
     }
@@ -32,7 +33,7 @@ impl Reader<'_> {
     /// How many those are.
     pub fn count_fresh_arrivals(&self, account: AccountId) -> Result<usize> {
         let mut select = self.conn().prepare_cached(
-            "SELECT count(*) AS arrivals FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
+            "SELECT count(*) AS arrivals FROM remote_arrival AS a CROSS JOIN message AS m ON m.id = a.message_id
              WHERE m.account_id = ?1 AND EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = a.message_id)",
         )?;
         let arrivals: u32 = select.query_row([account.get()], |row| row.get("arrivals"))?;
@@ -42,7 +43,7 @@ impl Reader<'_> {
     /// Those of them that wait, and the mailbox that each came to, ascending.
     fn waiting_arrivals(&self, account: AccountId) -> Result<Vec<(MailboxId, MessageId)>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT r.mailbox_id, a.message_id FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
+            "SELECT r.mailbox_id, a.message_id FROM remote_arrival AS a CROSS JOIN message AS m ON m.id = a.message_id
              JOIN remote_message AS r ON r.message_id = a.message_id
              WHERE m.account_id = ?1 AND a.waits = 1 ORDER BY a.message_id",
         )?;
@@ -55,12 +56,13 @@ impl Reader<'_> {
     /// The mailboxes upstream of the messages that those that wait may be.
     pub fn mailboxes_of_twins(&self, account: AccountId) -> Result<Vec<MailboxId>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT DISTINCT r.mailbox_id FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
-             LEFT JOIN outline AS o ON o.id = m.outline_id
-             JOIN message AS twin ON twin.account_id = m.account_id AND (twin.content_id = m.content_id
-               OR (twin.size_bytes = m.size_bytes
-                   AND twin.outline_id IN (SELECT t.id FROM outline AS t WHERE t.header_id = o.header_id)))
-             JOIN remote_message AS r ON r.message_id = twin.id
+            "SELECT DISTINCT r.mailbox_id FROM remote_arrival AS a CROSS JOIN message AS m ON m.id = a.message_id
+             CROSS JOIN message AS twin ON twin.account_id = m.account_id AND twin.id IN (
+               SELECT same.id FROM message AS same WHERE same.content_id = m.content_id
+               UNION ALL
+               SELECT alike.id FROM outline AS o JOIN outline AS t ON t.header_id = o.header_id
+                 JOIN message AS alike ON alike.outline_id = t.id AND alike.size_bytes = m.size_bytes WHERE o.id = m.outline_id)
+             CROSS JOIN remote_message AS r ON r.message_id = twin.id
              WHERE m.account_id = ?1 AND a.waits = 1
                AND NOT EXISTS (SELECT 1 FROM remote_arrival AS other WHERE other.message_id = twin.id AND other.waits = 1)
              ORDER BY r.mailbox_id",
@@ -73,8 +75,8 @@ impl Reader<'_> {
     /// be one of them, moved on behind our back.
     pub fn mailboxes_of_late_twins(&self, account: AccountId) -> Result<Vec<MailboxId>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT DISTINCT r.mailbox_id FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
-             JOIN message AS twin ON twin.content_id = m.content_id AND twin.account_id = m.account_id AND twin.id < m.id
+            "SELECT DISTINCT r.mailbox_id FROM remote_arrival AS a CROSS JOIN message AS m ON m.id = a.message_id
+             CROSS JOIN message AS twin ON twin.content_id = m.content_id AND twin.account_id = m.account_id AND twin.id < m.id
              JOIN remote_arrival AS fresh ON fresh.message_id = twin.id
              JOIN remote_message AS r ON r.message_id = twin.id
              JOIN remote_message AS its ON its.message_id = m.id
@@ -83,6 +85,28 @@ impl Reader<'_> {
         )?;
         let ids = select.query_map([account.get()], |row| row.get("mailbox_id").map(MailboxId::new))?;
         Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Did upstream have a message with these bytes, no newer than `since`? With a size, they are the header of a message of
+    /// that size.
+    pub(in crate::store) fn had_upstream(
+        &self,
+        account: AccountId,
+        content: ContentId,
+        size_bytes: Option<u64>,
+        since: MessageId,
+    ) -> Result<bool> {
+        // The unary plus keeps SQLite from walking all messages up to `since`.
+        let is_like = match size_bytes {
+            None => "m.content_id = ?1 AND ?4 IS NULL",
+            Some(_) => "m.outline_id IN (SELECT o.id FROM outline AS o WHERE o.header_id = ?1) AND m.size_bytes = ?4",
+        };
+        let mut select = self.conn().prepare_cached(&format!(
+            "SELECT EXISTS (SELECT 1 FROM message AS m CROSS JOIN remote_message AS r ON r.message_id = m.id
+               WHERE {is_like} AND m.account_id = ?2 AND +m.id <= ?3) AS found"
+        ))?;
+        let values = params![content.get(), account.get(), since.get(), size_bytes.map(u64::cast_signed)];
+        Ok(select.query_row(values, |row| row.get("found"))?)
     }
 
     /// The greatest UID upstream of the messages of a mailbox; `None`: no message has one (any more).
@@ -180,14 +204,8 @@ impl Txn<'_> {
             return Ok(false);
         }
         let Some(content) = contents::find(self.conn(), &arrival.message.content.hash)? else { return Ok(false) };
-        let mut select = self.conn().prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM message AS m JOIN remote_message AS r ON r.message_id = m.id
-               WHERE m.account_id = ?2 AND m.id <= ?3 AND iif(?4 IS NULL, m.content_id = ?1,
-                 m.size_bytes = ?4 AND m.outline_id IN (SELECT o.id FROM outline AS o WHERE o.header_id = ?1))) AS found",
-        )?;
-        let size = arrival.outline.as_ref().map(|outline| outline.size_bytes.cast_signed());
-        let values = params![content.get(), target.account.get(), since.get(), size];
-        Ok(select.query_row(values, |row| row.get("found"))?)
+        let size_bytes = arrival.outline.as_ref().map(|outline| outline.size_bytes);
+        self.reader().had_upstream(target.account, content, size_bytes, since)
     }
 
     /// `arrival` is `message`, moved upstream: the message takes its place, its UID here and its binding.
@@ -249,7 +267,8 @@ impl Txn<'_> {
             }
         }
         let mut delete = self.conn().prepare_cached(
-            "DELETE FROM remote_arrival WHERE message_id IN (SELECT id FROM message WHERE account_id = ?1)",
+            "DELETE FROM remote_arrival WHERE EXISTS
+               (SELECT 1 FROM message AS m WHERE m.id = remote_arrival.message_id AND m.account_id = ?1)",
         )?;
         delete.execute([account.get()])?;
         Ok(())
