@@ -70,8 +70,19 @@ const RULES: &[(&str, &str)] = &[
          WHERE (b.present | b.seen | b.answered | b.flagged | b.deleted | b.draft) >> bit.n & 1 AND m.id IS NULL
          UNION ALL
          SELECT 'UID ' || q.uid || ' of mailbox ' || q.mailbox_id AS what
-         FROM (SELECT mailbox_id, uid FROM message_mod_seq UNION ALL SELECT mailbox_id, uid FROM message_keywords) AS q
-         LEFT JOIN message AS m ON m.mailbox_id = q.mailbox_id AND m.uid = q.uid WHERE m.id IS NULL",
+         FROM message_mod_seq AS q
+         LEFT JOIN message AS m ON m.mailbox_id = q.mailbox_id AND m.uid = q.uid WHERE m.id IS NULL
+         UNION ALL
+         SELECT 'UIDs from ' || (k.block * 64) || ' of mailbox ' || k.mailbox_id AS what
+         FROM keyword_block AS k LEFT JOIN flag_block AS b ON b.mailbox_id = k.mailbox_id AND b.block = k.block
+         WHERE k.bits & ~coalesce(b.present, 0) <> 0",
+    ),
+    (
+        "a message has one set of keywords",
+        "SELECT 'UIDs from ' || (k.block * 64) || ' of mailbox ' || k.mailbox_id AS what FROM keyword_block AS k
+         WHERE k.bits = 0 OR k.keywords = ''
+         OR EXISTS (SELECT 1 FROM keyword_block AS o
+                    WHERE o.mailbox_id = k.mailbox_id AND o.block = k.block AND o.keywords > k.keywords AND o.bits & k.bits <> 0)",
     ),
     (
         "a change is found where its message is",

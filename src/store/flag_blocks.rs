@@ -1,6 +1,8 @@
 //! The system flags of 64 UIDs in a row, a bit each ([`Bits`]), as they are read. What is asked of the flags of a whole
-//! mailbox is asked of a few rows so; what else belongs to the flags of a message is in rows of its own only where a message
-//! has it: keywords, and a mod-sequence other than that of its block.
+//! mailbox is asked of a few rows so. Keywords are kept so as well, each combination of a block by itself; a mod-sequence is
+//! in a row of its own only where a message has another than its block.
+
+use std::collections::BTreeMap;
 
 use rusqlite::{Row, params};
 
@@ -71,6 +73,18 @@ impl Block {
     pub fn system_bits(&self, uid: LocalUid) -> u8 {
         let place = uid.get() % BLOCK_UIDS;
         self.system.iter().rev().fold(0, |flags, bits| flags << 1 | (bits >> place & 1) as u8)
+    }
+}
+
+/// Keywords, by blocks: each combination, and which UIDs have it.
+#[derive(Default)]
+pub(in crate::store) struct Worded(BTreeMap<u32, Vec<(Bits, Flags)>>);
+
+impl Worded {
+    /// All flags of one of the UIDs of a block.
+    pub fn flags_of(&self, block: &Block, uid: LocalUid) -> Flags {
+        let words = self.0.get(&block.number).and_then(|words| words.iter().find(|(bits, _)| bits & bit_of(uid) != 0));
+        words.map_or(const { &Flags::none() }, |(_, keywords)| keywords).with_system_bits(block.system_bits(uid))
     }
 }
 
@@ -182,25 +196,24 @@ impl Reader<'_> {
         Ok(own.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The keywords of messages that have some, as they are stored, ascending by UID.
-    pub(in crate::store) fn keywords_at(
-        &self,
-        mailbox: MailboxId,
-        (first, last): (u32, u32),
-    ) -> Result<Vec<(LocalUid, String)>> {
+    /// The keywords of messages that have some, by their blocks.
+    pub(in crate::store) fn keywords_at(&self, mailbox: MailboxId, (first, last): (u32, u32)) -> Result<Worded> {
         let mut select = self.conn().prepare_cached(
-            "SELECT uid, keywords FROM message_keywords WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid",
+            "SELECT block, keywords, bits FROM keyword_block WHERE mailbox_id = ?1 AND block BETWEEN ?2 AND ?3",
         )?;
-        let words = select.query_map(params![mailbox.get(), first, last], |row| {
-            Ok((LocalUid::new(row.get(0)?), row.get::<_, String>(1)?))
-        })?;
-        Ok(words.collect::<rusqlite::Result<_>>()?)
+        let mut rows = select.query(params![mailbox.get(), first / BLOCK_UIDS, last / BLOCK_UIDS])?;
+        let mut worded = Worded::default();
+        while let Some(row) = rows.next()? {
+            let keywords = Flags::from_columns(0, row.get_ref(1)?.as_str().unwrap_or_default());
+            worded.0.entry(row.get(0)?).or_default().push((row.get::<_, i64>(2)?.cast_unsigned(), keywords));
+        }
+        Ok(worded)
     }
 
     /// The keywords that messages of a mailbox have, in each combination that there is.
     pub(in crate::store) fn keyword_texts(&self, mailbox: MailboxId) -> Result<Vec<(String, Flags)>> {
         let mut select =
-            self.conn().prepare_cached("SELECT DISTINCT keywords FROM message_keywords WHERE mailbox_id = ?1")?;
+            self.conn().prepare_cached("SELECT DISTINCT keywords FROM keyword_block WHERE mailbox_id = ?1")?;
         let texts = select.query_map([mailbox.get()], |row| {
             let text: String = row.get("keywords")?;
             Ok((text.clone(), Flags::from_columns(0, &text)))

@@ -1,5 +1,5 @@
 //! Writing flags and mod-sequences: those of all messages of a block ([`super::flag_blocks`]) that change at once with one
-//! statement.
+//! statement; with some more where keywords change.
 //!
 //! A mod-sequence is that of the block, or the message's own where others in the block have another: when all that are in the
 //! block change together nothing else is written.
@@ -14,7 +14,7 @@ use crate::types::{Flags, LocalUid, MailboxId, MessageId, ModSeq, SystemFlag};
 /// Where a message is.
 pub(in crate::store) type Place = (MailboxId, LocalUid);
 
-/// The system flags that messages of a mailbox have from now on.
+/// The flags that messages of a mailbox have from now on.
 #[derive(Default)]
 pub(in crate::store) struct Marks(Vec<(u32, Mark)>);
 
@@ -25,32 +25,61 @@ struct Mark {
     /// For each flag those of them that it is said of, and those that have it.
     said: [Bits; SYSTEM_FLAGS.len()],
     set: [Bits; SYSTEM_FLAGS.len()],
+    /// Those of them whose keywords are said, and what those are where there are some.
+    worded: Bits,
+    words: Vec<(Flags, Bits)>,
+}
+
+/// Of which flags a mark is.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct Of {
+    system_bits: u8,
+    keywords: bool,
+}
+
+impl Of {
+    pub const ALL: Self = Self { system_bits: u8::MAX, keywords: true };
+    pub const SYSTEM: Self = Self { system_bits: u8::MAX, keywords: false };
+    const ALL_BUT_SEEN: Self = Self { system_bits: !(SystemFlag::Seen as u8), keywords: true };
 }
 
 impl Marks {
     /// Those of one message.
-    pub fn one(uid: LocalUid, system_bits: u8) -> Self {
+    pub fn one(uid: LocalUid, of: Of, flags: &Flags) -> Self {
         let mut marks = Self::default();
-        marks.add(uid, system_bits);
+        marks.add(uid, of, flags);
         marks
     }
 
-    /// Of one message more. Called for ascending UIDs.
-    pub fn add(&mut self, uid: LocalUid, system_bits: u8) {
-        self.add_some(uid, u8::MAX, system_bits);
+    /// Of one message more, which is new where it is.
+    pub fn add_new(&mut self, uid: LocalUid, flags: &Flags) {
+        self.add(uid, if flags.keywords().next().is_some() { Of::ALL } else { Of::SYSTEM }, flags);
     }
 
-    /// The same, of those flags alone whose bits are in `said`.
-    fn add_some(&mut self, uid: LocalUid, said: u8, system_bits: u8) {
+    /// Of one message more. Called for ascending UIDs.
+    pub fn add(&mut self, uid: LocalUid, of: Of, flags: &Flags) {
         if self.0.last().is_none_or(|(block, _)| *block != block_of(uid)) {
             self.0.push((block_of(uid), Mark::default()));
         }
         let Some((_, mark)) = self.0.last_mut() else { return };
-        let bit = bit_of(uid);
+        let (bit, system_bits) = (bit_of(uid), flags.system_bits());
         mark.of |= bit;
         for (place, flag) in SYSTEM_FLAGS.into_iter().enumerate() {
-            mark.said[place] |= if said & flag as u8 != 0 { bit } else { 0 };
-            mark.set[place] |= if said & system_bits & flag as u8 != 0 { bit } else { 0 };
+            mark.said[place] |= if of.system_bits & flag as u8 != 0 { bit } else { 0 };
+            mark.set[place] |= if of.system_bits & system_bits & flag as u8 != 0 { bit } else { 0 };
+        }
+        if of.keywords {
+            mark.word(bit, flags);
+        }
+    }
+}
+
+impl Mark {
+    fn word(&mut self, bit: Bits, flags: &Flags) {
+        self.worded |= bit;
+        match self.words.iter_mut().find(|(words, _)| words.has_keywords_of(flags)) {
+            Some((_, bits)) => *bits |= bit,
+            None => self.words.extend(flags.keywords().next().map(|_| (flags.clone(), bit))),
         }
     }
 }
@@ -65,10 +94,7 @@ impl Txn<'_> {
         mod_seq: ModSeq,
     ) -> Result<()> {
         match place {
-            Some((mailbox, uid)) => {
-                self.mark(mailbox, &Marks::one(uid, flags.system_bits()), mod_seq)?;
-                self.set_keywords(mailbox, (uid, uid), flags)
-            }
+            Some((mailbox, uid)) => self.mark(mailbox, &Marks::one(uid, Of::ALL, flags), mod_seq),
             None => self.set_apart(message, flags),
         }
     }
@@ -80,10 +106,7 @@ impl Txn<'_> {
         flags: &Flags,
         mod_seq: ModSeq,
     ) -> Result<()> {
-        let mut marks = Marks::default();
-        marks.add_some(uid, !(SystemFlag::Seen as u8), flags.system_bits());
-        self.mark(mailbox, &marks, mod_seq)?;
-        self.set_keywords(mailbox, (uid, uid), flags)
+        self.mark(mailbox, &Marks::one(uid, Of::ALL_BUT_SEEN, flags), mod_seq)
     }
 
     /// The message's flags are in that place from now on, as the message is: it had none, or left it.
@@ -98,11 +121,10 @@ impl Txn<'_> {
         )?;
         let flags = select.query_row([message.get()], flags_from_row)?;
         self.set_apart(message, &Flags::none())?;
-        self.mark(mailbox, &Marks::one(uid, flags.system_bits()), mod_seq)?;
-        self.insert_keywords((mailbox, uid), &flags)
+        self.mark(mailbox, &Marks::one(uid, Of::ALL, &flags), mod_seq)
     }
 
-    /// Messages of the mailbox have these system flags from now on, with that mod-sequence.
+    /// Messages of the mailbox have these flags from now on, with that mod-sequence.
     pub(in crate::store) fn mark(&self, mailbox: MailboxId, marks: &Marks, mod_seq: ModSeq) -> Result<()> {
         let mut upsert = self.conn().prepare_cached(
             "INSERT INTO flag_block (mailbox_id, block, mod_seq, base_mod_seq, present, seen, answered, flagged, deleted, draft)
@@ -120,7 +142,7 @@ impl Txn<'_> {
              ON CONFLICT DO UPDATE SET mod_seq = excluded.mod_seq",
         )?;
         let (id, at) = (mailbox.get(), mod_seq.get().cast_signed());
-        for (block, Mark { of, said, set }) in &marks.0 {
+        for (block, Mark { of, said, set, .. }) in &marks.0 {
             let [of, a, b, c, d, e] = [*of, set[0], set[1], set[2], set[3], set[4]].map(u64::cast_signed);
             let [v, w, x, y, z] = said.map(u64::cast_signed);
             let values = params![id, block, at, of, a, b, c, d, e, v, w, x, y, z];
@@ -134,6 +156,33 @@ impl Txn<'_> {
                 }
             }
         }
+        self.mark_keywords(mailbox, marks)
+    }
+
+    fn mark_keywords(&self, mailbox: MailboxId, marks: &Marks) -> Result<()> {
+        let mut worded = marks.0.iter().filter(|(_, mark)| mark.worded != 0).peekable();
+        if worded.peek().is_none() {
+            return Ok(());
+        }
+        let mut clear = self.conn().prepare_cached(
+            "UPDATE keyword_block SET bits = bits & ~?3 WHERE mailbox_id = ?1 AND block = ?2 AND bits & ?3 <> 0",
+        )?;
+        let mut put = self.conn().prepare_cached(
+            "INSERT INTO keyword_block (mailbox_id, block, keywords, bits) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET bits = bits | excluded.bits",
+        )?;
+        let mut remove = self
+            .conn()
+            .prepare_cached("DELETE FROM keyword_block WHERE mailbox_id = ?1 AND block = ?2 AND bits = 0")?;
+        for (block, mark) in worded {
+            let cleared = clear.execute(params![mailbox.get(), block, mark.worded.cast_signed()])?;
+            for (flags, bits) in &mark.words {
+                put.execute(params![mailbox.get(), block, flags.keywords_text(), bits.cast_signed()])?;
+            }
+            if cleared > 0 {
+                remove.execute(params![mailbox.get(), block])?;
+            }
+        }
         Ok(())
     }
 
@@ -142,38 +191,6 @@ impl Txn<'_> {
         let mut update =
             self.conn().prepare_cached("UPDATE flag_block SET mod_seq = ?3 WHERE mailbox_id = ?1 AND block = ?2")?;
         update.execute(params![mailbox.get(), block_of(uid), mod_seq.get().cast_signed()])?;
-        Ok(())
-    }
-
-    /// The keywords of what is new in that place.
-    pub(in crate::store) fn insert_keywords(&self, (mailbox, uid): Place, flags: &Flags) -> Result<()> {
-        match flags.keywords().next() {
-            Some(_) => self.set_keywords(mailbox, (uid, uid), flags),
-            None => Ok(()),
-        }
-    }
-
-    /// The messages with UIDs from `first` to `last` have these keywords from now on, and those alone.
-    pub(in crate::store) fn set_keywords(
-        &self,
-        mailbox: MailboxId,
-        (first, last): (LocalUid, LocalUid),
-        flags: &Flags,
-    ) -> Result<()> {
-        let (keywords, range) = (flags.keywords_text(), (first.get(), last.get()));
-        if keywords.is_empty() {
-            let mut delete = self
-                .conn()
-                .prepare_cached("DELETE FROM message_keywords WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3")?;
-            delete.execute(params![mailbox.get(), range.0, range.1])?;
-        } else {
-            let mut upsert = self.conn().prepare_cached(
-                "INSERT INTO message_keywords (mailbox_id, uid, keywords)
-                 SELECT mailbox_id, uid, ?4 FROM message WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3
-                 ON CONFLICT DO UPDATE SET keywords = excluded.keywords",
-            )?;
-            upsert.execute(params![mailbox.get(), range.0, range.1, keywords])?;
-        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::flag_rows::Marks;
+use super::flag_rows::{Marks, Of};
 use super::journal::OpenFlags;
 use super::message_acts::check_keywords;
 use super::messages::flags_from_row;
@@ -15,7 +15,7 @@ use super::rights::Standing;
 use super::{Changed, Error, Origin, Result, Txn};
 use crate::journal::Op;
 use crate::merge::FlagReplicas;
-use crate::types::{AccountId, Flags, Keyword, LocalUid, MailboxId, MessageId, ModSeq, Right, Rights, SystemFlag};
+use crate::types::{AccountId, Flags, LocalUid, MailboxId, MessageId, ModSeq, Right, Rights, SystemFlag};
 
 /// STORE's three forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Txn<'_> {
         };
         let mut ids = ids.into_iter();
         stored.now.reserve(found.len());
-        let (mut marks, mut worded) = (Marks::default(), Vec::new());
+        let mut marks = Marks::default();
         for message in found {
             let id = ids.next();
             if unchanged_since.is_some_and(|since| message.mod_seq > since) {
@@ -117,8 +117,8 @@ impl Txn<'_> {
                 match guest.zip(id) {
                     Some((guest, id)) => self.set_flags_of_guest(guest, (id, mailbox), &message, &flags, mod_seq)?,
                     None => {
-                        marks.add(message.uid, flags.system_bits());
-                        worded.extend((!has_keywords_of(&flags, &message.flags)).then_some(message.uid));
+                        let of = if flags.has_keywords_of(&message.flags) { Of::SYSTEM } else { Of::ALL };
+                        marks.add(message.uid, of, &flags);
                     }
                 }
             }
@@ -130,17 +130,6 @@ impl Txn<'_> {
         }
         if let Some(mod_seq) = stored.taken {
             self.mark(mailbox, &marks, mod_seq)?;
-        }
-        let follows = |one: &&Changed, next: &&Changed| {
-            next.uid.get() == one.uid.get() + 1 && has_keywords_of(&next.flags, &one.flags)
-        };
-        let worded = stored.now.iter().filter(|changed| worded.binary_search(&changed.uid).is_ok());
-        for run in worded.collect::<Vec<_>>().chunk_by(follows) {
-            if let [first, ..] = run
-                && let [.., last] = run
-            {
-                self.set_keywords(mailbox, (first.uid, last.uid), &first.flags)?;
-            }
         }
         for ((add, remove), messages) in said {
             self.journal(account, &Op::Flags { messages, add, remove })?;
@@ -178,7 +167,7 @@ impl Txn<'_> {
         }
         let others = |flags: &Flags| flags.system_bits() & !(SystemFlag::Seen as u8);
         let place = (mailbox, message.uid);
-        if others(flags) == others(&message.flags) && has_keywords_of(flags, &message.flags) {
+        if others(flags) == others(&message.flags) && flags.has_keywords_of(&message.flags) {
             return self.note_change(place, mod_seq);
         }
         self.set_flags_but_seen(place, flags, mod_seq)
@@ -225,9 +214,4 @@ impl Txn<'_> {
             .optional()?;
         Ok(base.map(|(base, generation)| FlagReplicas::new(&base, flags, generation)))
     }
-}
-
-/// To the letter: keywords are equal in any case, and each message keeps its own.
-fn has_keywords_of(one: &Flags, other: &Flags) -> bool {
-    one.keywords().map(Keyword::as_str).eq(other.keywords().map(Keyword::as_str))
 }

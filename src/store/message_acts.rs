@@ -68,7 +68,7 @@ impl Txn<'_> {
                 false => Cow::Owned(NewMessage { flags, ..(*message).clone() }),
             };
             let id = self.insert(&target, Some(LocalUid::new(uid)), &message, *outline)?;
-            marks.add(LocalUid::new(uid), message.flags.system_bits());
+            marks.add_new(LocalUid::new(uid), &message.flags);
             if let Some(guest) = seen_by {
                 self.set_guest_seen(guest, (id, mailbox), true, mod_seq)?;
             }
@@ -81,8 +81,8 @@ impl Txn<'_> {
         Ok(Appended { uid_validity: target.uid_validity, messages: placed })
     }
 
-    /// The row of a new message: in the mailbox, where its system flags are still to be marked and it is to be counted, or (without a UID) in none yet.
-    /// With an outline its content is the header alone.
+    /// The row of a new message: in the mailbox, where its flags are still to be marked and it is to be counted, or (without a
+    /// UID) in none yet. With an outline its content is the header alone.
     pub(in crate::store) fn insert(
         &mut self,
         target: &Mailbox,
@@ -122,9 +122,8 @@ impl Txn<'_> {
                 .prepare_cached("UPDATE message SET object_id = 'L' || id WHERE id = ?1")?
                 .execute([id.get()])?;
         }
-        match uid {
-            Some(uid) => self.insert_keywords((target.id, uid), &message.flags)?,
-            None => self.set_apart(id, &message.flags)?,
+        if uid.is_none() {
+            self.set_apart(id, &message.flags)?;
         }
         Ok(id)
     }
@@ -164,8 +163,7 @@ impl Txn<'_> {
             let flags = if mutant!(CopyWithoutFlags) { Flags::none() } else { flags };
             copy.execute(params![source.id.get(), to.get(), uid, now, target.account.get()])?;
             let (id, uid) = (MessageId::new(self.conn().last_insert_rowid()), LocalUid::new(uid));
-            marks.add(uid, flags.system_bits());
-            self.insert_keywords((to, uid), &flags)?;
+            marks.add_new(uid, &flags);
             if let Some(guest) = seen_by {
                 self.set_guest_seen(guest, (id, to), true, mod_seq)?;
             }

@@ -38,6 +38,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0025_counted_together.sql"),
     include_str!("migrations/0026_bare.sql"),
     include_str!("migrations/0027_twins.sql"),
+    include_str!("migrations/0028_keyword_bits.sql"),
 ];
 
 /// The search index's.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value;
 use rusqlite::{params, params_from_iter};
 
-use super::flag_blocks::{Bits, Which, bit_of, bits_among, block_of, uids_of};
+use super::flag_blocks::{Bits, Which, bits_among, uids_of};
 use super::messages::{GuestColumns, wide_ranges};
 use super::{Reader, Result};
 use crate::message::search::Query;
@@ -139,12 +139,13 @@ impl Reader<'_> {
     /// The messages whose keywords are one of those texts, by their blocks.
     fn worded(&self, mailbox: MailboxId, texts: &Value) -> Result<BTreeMap<u32, Bits>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT uid FROM message_keywords WHERE mailbox_id = ?1 AND keywords IN (SELECT value FROM json_each(?2))",
+            "SELECT block, bits FROM keyword_block
+             WHERE mailbox_id = ?1 AND keywords IN (SELECT value FROM json_each(?2))",
         )?;
+        let mut rows = select.query(params![mailbox.get(), texts])?;
         let mut worded = BTreeMap::new();
-        for uid in select.query_map(params![mailbox.get(), texts], |row| row.get("uid").map(LocalUid::new))? {
-            let uid = uid?;
-            *worded.entry(block_of(uid)).or_insert(0) |= bit_of(uid);
+        while let Some(row) = rows.next()? {
+            *worded.entry(row.get("block")?).or_insert(0) |= row.get::<_, i64>("bits")?.cast_unsigned();
         }
         Ok(worded)
     }

@@ -209,14 +209,12 @@ impl Reader<'_> {
     ) -> Result<()> {
         for range in joined_ranges(uids, GAP_MAX_UIDS) {
             let mut own = self.own_mod_seqs(mailbox, range)?.into_iter().peekable();
-            let mut words = self.keywords_at(mailbox, range)?.into_iter().peekable();
+            let worded = self.keywords_at(mailbox, range)?;
             for block in self.blocks(mailbox, range, Which::All)? {
                 for uid in uids_of(block.number, block.present & bits_among(block.number, uids)) {
                     while own.next_if(|(of, _)| *of < uid).is_some() {}
-                    while words.next_if(|(of, _)| *of < uid).is_some() {}
                     let mod_seq = own.next_if(|(of, _)| *of == uid).map_or(block.base_mod_seq, |(_, own)| own);
-                    let keywords = words.next_if(|(of, _)| *of == uid).map(|(_, text)| text).unwrap_or_default();
-                    visit(Changed { uid, flags: Flags::from_columns(block.system_bits(uid), &keywords), mod_seq });
+                    visit(Changed { uid, flags: worded.flags_of(&block, uid), mod_seq });
                 }
             }
         }

@@ -177,6 +177,16 @@ impl Flags {
         self.keywords.iter().map(Keyword::as_str).collect::<Vec<_>>().join(" ")
     }
 
+    /// Has it the same keywords, to the letter? They are equal in any case, and each message keeps its own.
+    pub fn has_keywords_of(&self, other: &Self) -> bool {
+        self.keywords().map(Keyword::as_str).eq(other.keywords().map(Keyword::as_str))
+    }
+
+    /// Its keywords, beside these system flags.
+    pub fn with_system_bits(&self, system_bits: u8) -> Self {
+        Self { keywords: self.keywords.clone(), ..Self::from_columns(system_bits, "") }
+    }
+
     /// Is it set?
     pub fn contains(&self, flag: &Flag) -> bool {
         match flag {

@@ -307,7 +307,12 @@ fn a_check_finds_what_is_wrong() {
         ("UPDATE mailbox SET name = 'a//b' WHERE name = 'Work'", "a mailbox name is well formed"),
         ("UPDATE message SET size_bytes = 1 WHERE id = 2", "a message's size is its bytes' size"),
         ("UPDATE flag_block SET seen = present & ~seen", "a change of flags is in the journal"),
-        ("UPDATE message_keywords SET uid = 99", "flags are of a message"),
+        ("UPDATE keyword_block SET block = 99", "flags are of a message"),
+        ("UPDATE keyword_block SET bits = 0", "a message has one set of keywords"),
+        (
+            "INSERT INTO keyword_block SELECT mailbox_id, block, 'z', bits FROM keyword_block",
+            "a message has one set of keywords",
+        ),
         ("UPDATE message SET apart_flags = 1 WHERE id = 2", "a message has flags, in its place"),
         ("DELETE FROM flag_block", "a message has flags, in its place"),
         ("UPDATE flag_block SET draft = -1", "flags are of a message"),
