@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::messages::flags_from_row;
 use super::{Error, Mailbox, Origin, Reader, Result, Txn};
-use crate::journal::{Op, State};
+use crate::journal::{Entry, Op, State};
 use crate::types::{EntryId, Flags, MailboxId, MailboxName, MessageId};
 
 /// Where upstream has a message, and with which flags.
@@ -41,14 +41,14 @@ impl Reader<'_> {
 }
 
 impl Txn<'_> {
-    /// Removes an entry from the journal and takes back what it stands for. A message about which other entries are
-    /// open is left to them. Write it by [`Origin::Upstream`]: taking an act back is none.
+    /// Removes an entry from the journal and takes back what it stands for. A message that other open entries put somewhere
+    /// is left to them. Write it by [`Origin::Upstream`]: taking an act back is none.
     pub fn discard(&mut self, entry: EntryId) -> Result<()> {
         if self.origin() != Origin::Upstream {
             return Err(Error::Cannot("an entry is discarded on behalf of upstream"));
         }
         let entry = self.reader().entry(entry)?;
-        if matches!(entry.state, State::InFlight { .. }) {
+        if matches!(entry.state, State::InFlight { .. }) || self.is_sent_with_others(&entry)? {
             return Err(Error::Cannot("the entry is being sent; it is known soon what became of it"));
         }
         self.settle(entry.id, &entry.open)?;
@@ -70,6 +70,17 @@ impl Txn<'_> {
             Op::RenameMailbox { mailbox, from, to } => self.discard_rename(*mailbox, from, to),
             Op::Subscribe { name, subscribed } => self.set_subscribed(entry.account, name, !subscribed),
         }
+    }
+
+    /// Is a message being put where the entry wants it by a command that does other entries as well? One of them holds the
+    /// evidence.
+    fn is_sent_with_others(&self, entry: &Entry) -> Result<bool> {
+        if entry.op.is_barrier() || matches!(entry.op, Op::Flags { .. }) {
+            return Ok(false);
+        }
+        let under_way = self.reader().in_flight(entry.account)?;
+        let is_named = |(message, ..): &(MessageId, _, _)| entry.open.binary_search(message).is_ok();
+        Ok(under_way.iter().any(|evidence| evidence.messages.iter().any(is_named)))
     }
 
     /// The mailbox has its old name again, or one like it; a name that it got since stays. Those below it follow, if they
@@ -100,9 +111,10 @@ impl Txn<'_> {
         }
     }
 
-    /// Makes the message again what upstream has; one that upstream does not have goes, recoverable.
+    /// Makes the message again what upstream has, but for flags about which entries are open; one that upstream does not have
+    /// goes, recoverable.
     fn take_back(&mut self, id: MessageId) -> Result<()> {
-        if self.reader().is_pending(id)? {
+        if self.reader().is_to_be_placed(id)? {
             return Ok(());
         }
         let message = self.reader().message(id)?;
@@ -122,6 +134,9 @@ impl Txn<'_> {
                 self.place(message.mailbox, std::slice::from_ref(message), &target)?;
             }
             None => self.bring_back(id, target.id)?,
+        }
+        if self.reader().is_pending(id)? {
+            return Ok(());
         }
         let place = self.reader().message(id)?.map(|message| (message.mailbox, message.uid));
         let mod_seq = self.next_mod_seq(target.id)?;

@@ -103,6 +103,19 @@ impl Reader<'_> {
         Ok(evidence.collect())
     }
 
+    /// The evidence of what is on its way.
+    pub(in crate::store) fn in_flight(&self, account: AccountId) -> Result<Vec<Evidence>> {
+        // The second condition is what the index has.
+        let mut select = self.conn().prepare_cached(
+            "SELECT evidence FROM journal WHERE account_id = ?1 AND state = 'in-flight' AND state <> 'pending'",
+        )?;
+        let (mut rows, mut evidence) = (select.query([account.get()])?, Vec::new());
+        while let Some(row) = rows.next()? {
+            evidence.push(serde_json::from_str(row.get_ref("evidence")?.as_str().map_err(rusqlite::Error::from)?)?);
+        }
+        Ok(evidence)
+    }
+
     /// Is an open entry to append a message to the mailbox?
     pub fn is_appended_to(&self, account: AccountId, mailbox: MailboxId) -> Result<bool> {
         let mut select = self.conn().prepare_cached(
@@ -129,6 +142,15 @@ impl Reader<'_> {
     /// Is anything about the message still to be done upstream?
     pub fn is_pending(&self, message: MessageId) -> Result<bool> {
         let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM journal_message WHERE message_id = ?1")?;
+        Ok(select.exists([message.get()])?)
+    }
+
+    /// Is an open entry to put the message somewhere, or to take it away?
+    pub(in crate::store) fn is_to_be_placed(&self, message: MessageId) -> Result<bool> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT 1 AS one FROM journal_message AS jm JOIN journal AS j ON j.id = jm.entry_id
+             WHERE jm.message_id = ?1 AND j.kind <> 'flags'",
+        )?;
         Ok(select.exists([message.get()])?)
     }
 
@@ -179,6 +201,16 @@ impl Txn<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// The same of one that does others as well. [`Error::NoSuchEntry`]: the user took some of it back.
+    pub fn mark_together_in_flight(&mut self, carrier: EntryId, evidence: &Evidence) -> Result<()> {
+        for (message, ..) in &evidence.messages {
+            if !self.reader().is_to_be_placed(*message)? {
+                return Err(Error::NoSuchEntry);
+            }
+        }
+        self.mark_in_flight(&[carrier], evidence)
     }
 
     /// The entries are about to be sent, and may be sent again.

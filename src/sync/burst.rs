@@ -159,7 +159,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         let marked = self.write_durably(move |txn| {
             txn.try_entries(&tried)?;
-            evidence.iter().try_for_each(|(carrier, evidence)| txn.mark_in_flight(&[*carrier], evidence))
+            evidence.iter().try_for_each(|(carrier, evidence)| txn.mark_together_in_flight(*carrier, evidence))
         });
         match marked {
             Ok(()) => Ok(true),

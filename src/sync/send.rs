@@ -78,7 +78,8 @@ impl<R: Remote> Pass<'_, R> {
         let Some(carrier) = items.iter().filter_map(|item| item.carrier).min() else { return Ok(Did::Nothing) };
         let Some(evidence) = self.evidence(from, &target, items, moves)? else { return Ok(Did::Nothing) };
         if !self.mark_in_flight(carrier, &evidence)? {
-            return Ok(Did::Nothing);
+            // What is left is planned anew.
+            return Ok(Did::Something);
         }
         if mutant!(ExpungedBeforeCopied) && moves && by_copy {
             let _ = self.expunge_upstream(from, &all).await?;
@@ -336,13 +337,13 @@ impl<R: Remote> Pass<'_, R> {
         Ok(Some(evidence))
     }
 
-    /// `false`: the entry is no more, the user took it back.
+    /// `false`: the user took some of it back.
     fn mark_in_flight(&self, carrier: EntryId, evidence: &Evidence) -> Result<bool> {
         if mutant!(NoEvidence) {
             return Ok(true);
         }
         let evidence = evidence.clone();
-        self.write_durably(move |txn| match txn.mark_in_flight(&[carrier], &evidence) {
+        self.write_durably(move |txn| match txn.mark_together_in_flight(carrier, &evidence) {
             Ok(()) => Ok(true),
             Err(store::Error::NoSuchEntry) => Ok(false),
             Err(error) => Err(error),

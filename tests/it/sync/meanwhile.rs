@@ -95,13 +95,16 @@ fn busy(traits: Traits) -> World {
         world.server.create(mailbox);
         world.server.deliver(mailbox, &format!("in{mailbox}"), "");
     }
-    for text in ["a", "b", "c", "d", "e", "f", "g"] {
+    for text in ["a", "b", "c", "d", "e", "f", "g", "h"] {
         world.server.deliver("INBOX", text, "");
     }
     world.settle();
     world.flag("INBOX", "a", "\\Seen", "");
     world.move_message("INBOX", "b", "B");
     world.copy("INBOX", "c", "B");
+    // One command does both.
+    world.move_message("INBOX", "h", "B");
+    world.copy("INBOX", "a", "B");
     world.expunge("INBOX", "d");
     world.append("B", "draft", "\\Draft");
     world.create("New");

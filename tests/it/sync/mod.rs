@@ -20,6 +20,7 @@ mod one_message;
 mod policy;
 mod servers;
 mod table;
+mod taken_back;
 mod ways_out;
 mod world;
 
