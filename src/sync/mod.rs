@@ -23,6 +23,7 @@ mod cover;
 mod covered;
 mod doubt;
 pub mod engine;
+mod expunge;
 mod fetch;
 mod flags;
 mod folders;
