@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::messages::flags_from_row;
 use super::{Error, Mailbox, Origin, Reader, Result, Txn};
-use crate::journal::{Entry, Op, State};
+use crate::journal::{Entry, Op, Place, State, intent};
 use crate::types::{EntryId, Flags, MailboxId, MailboxName, MessageId};
 
 /// Where upstream has a message, and with which flags.
@@ -41,14 +41,14 @@ impl Reader<'_> {
 }
 
 impl Txn<'_> {
-    /// Removes an entry from the journal and takes back what it stands for. A message that other open entries put somewhere
-    /// is left to them. Write it by [`Origin::Upstream`]: taking an act back is none.
+    /// Removes an entry from the journal and takes back what it stands for. Of a message about which other entries are open
+    /// what they ask for stays. Write it by [`Origin::Upstream`]: taking an act back is none.
     pub fn discard(&mut self, entry: EntryId) -> Result<()> {
         if self.origin() != Origin::Upstream {
             return Err(Error::Cannot("an entry is discarded on behalf of upstream"));
         }
         let entry = self.reader().entry(entry)?;
-        if matches!(entry.state, State::InFlight { .. }) || self.is_sent_with_others(&entry)? {
+        if self.is_being_sent(&entry)? {
             return Err(Error::Cannot("the entry is being sent; it is known soon what became of it"));
         }
         self.settle(entry.id, &entry.open)?;
@@ -72,11 +72,13 @@ impl Txn<'_> {
         }
     }
 
-    /// Is a message being put where the entry wants it by a command that does other entries as well? One of them holds the
-    /// evidence.
-    fn is_sent_with_others(&self, entry: &Entry) -> Result<bool> {
-        if entry.op.is_barrier() || matches!(entry.op, Op::Flags { .. }) {
-            return Ok(false);
+    /// Is it on its way? A command may do several entries, of which one holds the evidence; an expunge needs none.
+    fn is_being_sent(&self, entry: &Entry) -> Result<bool> {
+        match (&entry.state, &entry.op) {
+            (State::InFlight { .. }, _) => return Ok(true),
+            (_, Op::Flags { .. }) => return Ok(false),
+            (State::Pending, Op::Expunge { .. }) if self.reader().is_tried(entry.id)? => return Ok(true),
+            _ => {}
         }
         let under_way = self.reader().in_flight(entry.account)?;
         let is_named = |(message, ..): &(MessageId, _, _)| entry.open.binary_search(message).is_ok();
@@ -111,20 +113,23 @@ impl Txn<'_> {
         }
     }
 
-    /// Makes the message again what upstream has, but for flags about which entries are open; one that upstream does not have
-    /// goes, recoverable.
+    /// Makes the message again what upstream has, but for what the entries ask for that are still open about it; one that
+    /// upstream does not have goes, recoverable.
     fn take_back(&mut self, id: MessageId) -> Result<()> {
-        if self.reader().is_to_be_placed(id)? {
-            return Ok(());
-        }
-        let message = self.reader().message(id)?;
-        let Some(base) = self.base(id)? else {
+        let (message, base) = (self.reader().message(id)?, self.base(id)?);
+        let left = intent(&self.reader().entries_about(id)?, id);
+        let target = match left.as_ref().map(|net| (net.place, net.place_entries.is_empty())) {
+            Some((Place::Gone, _) | (Place::Unchanged, false)) => return Ok(()),
+            Some((Place::In(to), _)) => Some(to),
+            Some((Place::Unchanged, true)) | None => base.as_ref().map(|base| base.mailbox),
+        };
+        let Some(target) = target else {
             let Some(message) = message else { return Ok(()) };
             let mailbox = self.reader().mailbox(message.mailbox)?;
             self.take_out(&mailbox, &[message], "it was discarded from the journal")?;
             return Ok(());
         };
-        let target = self.reader().mailbox(base.mailbox)?;
+        let target = self.reader().mailbox(target)?;
         if target.name.is_none() {
             return Ok(());
         }
@@ -135,9 +140,7 @@ impl Txn<'_> {
             }
             None => self.bring_back(id, target.id)?,
         }
-        if self.reader().is_pending(id)? {
-            return Ok(());
-        }
+        let Some(base) = base.filter(|_| left.is_none()) else { return Ok(()) };
         let place = self.reader().message(id)?.map(|message| (message.mailbox, message.uid));
         let mod_seq = self.next_mod_seq(target.id)?;
         self.set_flags(id, place, &base.flags, mod_seq)?;

@@ -116,6 +116,12 @@ impl Reader<'_> {
         Ok(evidence)
     }
 
+    /// Was it sent, without an answer so far?
+    pub(in crate::store) fn is_tried(&self, entry: EntryId) -> Result<bool> {
+        let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM journal WHERE id = ?1 AND tried = 1")?;
+        Ok(select.exists([entry.get()])?)
+    }
+
     /// Is an open entry to append a message to the mailbox?
     pub fn is_appended_to(&self, account: AccountId, mailbox: MailboxId) -> Result<bool> {
         let mut select = self.conn().prepare_cached(
@@ -216,6 +222,14 @@ impl Txn<'_> {
     /// The entries are about to be sent, and may be sent again.
     pub fn try_entries(&mut self, entries: &BTreeSet<EntryId>) -> Result<()> {
         let mut update = self.conn().prepare_cached("UPDATE journal SET tried = 1 WHERE id = ?1 AND tried = 0")?;
+        entries.iter().try_for_each(|entry| Ok(update.execute([entry.get()]).map(drop)?))
+    }
+
+    /// What was tried of the acts on places is answered.
+    pub fn end_try(&mut self, entries: &BTreeSet<EntryId>) -> Result<()> {
+        let mut update = self
+            .conn()
+            .prepare_cached("UPDATE journal SET tried = 0 WHERE id = ?1 AND tried = 1 AND kind <> 'flags'")?;
         entries.iter().try_for_each(|entry| Ok(update.execute([entry.get()]).map(drop)?))
     }
 

@@ -65,6 +65,15 @@ impl Txn<'_> {
         self.goes_ahead(binding.mailbox)
     }
 
+    /// The message is about to be expunged, unless (`false`) the user took it back.
+    pub fn begin_expunge(&mut self, message: MessageId, settles: &[EntryId]) -> Result<bool> {
+        if self.reader().message(message)?.is_some() {
+            return Ok(false);
+        }
+        self.try_entries(&settles.iter().copied().collect())?;
+        Ok(true)
+    }
+
     /// Upstream expunged the message at the user's wish. One that the user took back meanwhile is appended anew.
     pub fn expunged_upstream(&mut self, message: MessageId, settles: &[EntryId]) -> Result<()> {
         self.source_goes_ahead(message)?;

@@ -17,7 +17,7 @@ use super::remote::{CopyUid, Fetched, MessageSink, Remote, RemoteError, RemoteNa
 use super::send::{Did, Target};
 use super::tour::{Brought, Errand, Guide, Stop};
 use crate::journal::Evidence;
-use crate::store;
+use crate::store::{self, Txn};
 use crate::types::{EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet};
 
 /// Messages in one transfer of a burst: bounds the evidence and what must be looked at after a cut.
@@ -88,9 +88,11 @@ impl<R: Remote> Pass<'_, R> {
         // What is pushed is looked at in the next round, unless more is to be done first.
         let is_last = left.is_empty() && !route.tasks.iter().any(|task| matches!(task.step, Step::Expunge { .. }));
         let ended = self.remote.tour(&route.stops, &mut log, is_last).await;
+        let expunged: Vec<Item> = route.expunged().cloned().collect();
         let burst = self.settle(route, log, ended.is_ok(), left.is_empty()).await;
         ended?;
         let (did, is_clean) = burst?;
+        self.end_expunge(&expunged)?;
         Ok(Burst { did, left, is_clean })
     }
 
@@ -144,7 +146,7 @@ impl<R: Remote> Pass<'_, R> {
         Ok(Some((errand, Some((carrier, evidence)))))
     }
 
-    /// Makes the evidence durable, and that flags are stored known. `false`: the user took something back meanwhile.
+    /// Makes the evidence durable, and known what is stored and expunged. `false`: the user took something back meanwhile.
     fn record(&self, route: &Route) -> Result<bool> {
         let evidence: Vec<(EntryId, Evidence)> = route.tasks.iter().filter_map(|task| task.evidence.clone()).collect();
         let steps = route.tasks.iter().map(|task| &task.step);
@@ -153,15 +155,22 @@ impl<R: Remote> Pass<'_, R> {
             _ => None,
         });
         let tried: BTreeSet<EntryId> = flags.flatten().flat_map(|item| item.settles.iter().copied()).collect();
-        if evidence.is_empty() {
+        let expunged: Vec<Item> = route.expunged().cloned().collect();
+        let is_durable = !evidence.is_empty();
+        if !is_durable && expunged.is_empty() {
             self.try_entries(tried)?;
             return Ok(true);
         }
-        let marked = self.write_durably(move |txn| {
+        let work = move |txn: &mut Txn<'_>| {
             txn.try_entries(&tried)?;
+            for item in &expunged {
+                if !txn.begin_expunge(item.message, &item.settles)? {
+                    return Err(store::Error::NoSuchEntry);
+                }
+            }
             evidence.iter().try_for_each(|(carrier, evidence)| txn.mark_together_in_flight(*carrier, evidence))
-        });
-        match marked {
+        };
+        match if is_durable { self.write_durably(work) } else { self.write(work) } {
             Ok(()) => Ok(true),
             Err(super::Error::Store(store::Error::NoSuchEntry)) => Ok(false),
             Err(error) => Err(error),
@@ -351,6 +360,11 @@ fn deleted() -> Flags {
 }
 
 impl Route {
+    fn expunged(&self) -> impl Iterator<Item = &Item> {
+        let steps = self.tasks.iter().map(|task| &task.step);
+        steps.flat_map(|step| if let Step::Expunge { items, .. } = step { items.as_slice() } else { &[] })
+    }
+
     fn add(
         &mut self,
         mailbox: MailboxId,

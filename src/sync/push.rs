@@ -116,7 +116,7 @@ impl<R: Remote> Pass<'_, R> {
             Step::AddFlags { mailbox, flags, items } => self.store_flags(mailbox, flags, Flags::none(), items).await,
             Step::Copy { from, to, items } => self.transfer_all(from, to, &items, false).await,
             Step::Move { from, to, items } => self.transfer_all(from, to, &items, true).await,
-            Step::Expunge { from, items } => self.expunge(from, &items).await,
+            Step::Expunge { from, items } => self.expunge(from, items).await,
         }
     }
 

@@ -1,11 +1,15 @@
 //! What the user takes back while it is on its way, or of which only a part is taken back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use mailtide::journal::{Entry, Op, State};
 use mailtide::store::{Error, Origin};
+use mailtide::types::{Bodies, BodyPolicy, Timestamp};
 
-use super::model_remote::{Cut, Traits};
+use super::model_remote::{Cut, Here, Traits};
 use super::servers::with_mail;
-use super::world::World;
+use super::world::{NOW_MS, World};
 
 fn entries(world: &World, is_meant: impl Fn(&Entry) -> bool) -> Vec<Entry> {
     let mut entries = world.read(|reader| reader.entries(world.account));
@@ -73,5 +77,69 @@ fn an_act_on_the_place_alone_is_taken_back_though_flags_of_the_message_wait() {
         assert_eq!((world.here(), world.journal()), (world.there(), Vec::new()));
         assert!(world.here().contains("INBOX: m("), "{}", world.here());
         world.assert_sound();
+    }
+}
+
+/// Its bytes are not here, so that it could not be brought back.
+#[test]
+fn a_deletion_that_is_taken_back_at_any_moment_of_a_sync_is_not_carried_out() {
+    for traits in Traits::all() {
+        let mut taken_back = 0;
+        for call in 1.. {
+            let mut world = World::new(traits.clone());
+            world.bodies = BodyPolicy { default: Bodies::Headers, ..BodyPolicy::ALL };
+            ["x", "m", "y"].into_iter().for_each(|text| _ = world.server.deliver("INBOX", text, ""));
+            world.settle();
+            world.expunge("INBOX", "m");
+            world.append("INBOX", "sent before it", "");
+            let discarded = Arc::new(AtomicBool::new(false));
+            let (store, account, told) = (world.store().clone(), world.account, Arc::clone(&discarded));
+            let act = move || {
+                let entries = store.read(|reader| reader.entries(account)).expect("a read");
+                for entry in entries.into_iter().filter(|entry| matches!(entry.op, Op::Expunge { .. })) {
+                    let now = Timestamp::from_unix_ms(NOW_MS);
+                    let is_done = store.write(Origin::Upstream, now, move |txn| txn.discard(entry.id)).is_ok();
+                    told.store(is_done, Ordering::SeqCst);
+                }
+            };
+            let calls = world.server.state().calls;
+            world.server.state().here = Some((calls + call, Here(Box::new(act))));
+            world.sync().expect("a sync");
+            if world.server.state().here.take().is_some() {
+                break;
+            }
+            world.settle();
+            let is_there = world.there().contains(" m");
+            assert_eq!(is_there, discarded.load(Ordering::SeqCst), "before call {call}: {}", world.there());
+            assert_eq!((world.here(), world.journal()), (world.there(), Vec::new()), "before call {call}");
+            world.assert_sound();
+            taken_back += usize::from(is_there);
+        }
+        assert!(taken_back > 1, "some are in time");
+    }
+}
+
+#[test]
+fn of_several_acts_on_a_place_any_can_be_taken_back_alone() {
+    // Which act is taken back, and where the message is then.
+    for (nth, place) in [(0, None), (1, None), (2, Some("C"))] {
+        for traits in Traits::all() {
+            let world = with_mail(traits);
+            world.server.create("C");
+            world.settle();
+            world.move_message("INBOX", "m", "B");
+            world.move_message("B", "m", "C");
+            world.expunge("C", "m");
+            let acts = entries(&world, |entry| !matches!(entry.op, Op::Flags { .. }));
+            let entry = acts[nth].id;
+            world.write(Origin::Upstream, move |txn| txn.discard(entry));
+            world.assert_sound();
+            world.settle();
+            let count = world.there().matches(" m").count();
+            assert_eq!(count, usize::from(place.is_some()), "act {nth}: {}", world.there());
+            assert!(place.is_none_or(|place| world.there().contains(&format!("{place}: m("))), "{}", world.there());
+            assert_eq!((world.here(), world.journal()), (world.there(), Vec::new()), "act {nth}");
+            world.assert_sound();
+        }
     }
 }
