@@ -1,4 +1,5 @@
-//! Messages that arrived upstream, and are candidates for those that vanished until the round is closed.
+//! Messages that arrived upstream, and are candidates for those that vanished until the round is closed: once every mailbox
+//! that they may have left was looked into, or could not be for long.
 //!
 //! One with the bytes of a message that upstream had before the round waits: it may be that message, moved, and what
 //! would tell may come only after a cut. Nobody sees it before it is known, so nobody acts on one message twice.
@@ -9,7 +10,7 @@ use rusqlite::params;
 
 use super::upstream_messages::FACTS;
 use super::{Error, Mailbox, MessageFacts, NewMessage, Outline, Reader, Result, Txn, contents};
-use crate::types::{AccountId, ContentId, LocalUid, MailboxId, MessageId, RemoteUid, UidSet};
+use crate::types::{AccountId, ContentId, LocalUid, MailboxId, MessageId, RemoteUid, Timestamp, UidSet};
 
 /// A message that arrived upstream.
 #[derive(Debug, Clone)]
@@ -38,6 +39,16 @@ impl Reader<'_> {
         )?;
         let arrivals: u32 = select.query_row([account.get()], |row| row.get("arrivals"))?;
         Ok(arrivals as usize)
+    }
+
+    /// When the first of them came.
+    pub fn first_fresh_arrival(&self, account: AccountId) -> Result<Option<Timestamp>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT min(m.saved_ms) AS first FROM remote_arrival AS a JOIN message AS m ON m.id = a.message_id
+             WHERE m.account_id = ?1 AND EXISTS (SELECT 1 FROM remote_message AS r WHERE r.message_id = a.message_id)",
+        )?;
+        let first: Option<i64> = select.query_row([account.get()], |row| row.get("first"))?;
+        Ok(first.map(Timestamp::from_unix_ms))
     }
 
     /// Those of them that wait, and the mailbox that each came to, ascending.

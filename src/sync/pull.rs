@@ -19,6 +19,10 @@ const CATCH_UPS_MAX: usize = 5;
 /// How often it is looked again for what vanished while that was done.
 const LOOKS_MAX: usize = 5;
 
+/// How long what arrived waits for a mailbox that cannot be looked into and may have lost it: a lock is gone in minutes, and
+/// mail is not to be kept out of sight for half a day.
+const WAITS_MAX_MS: i64 = 60 * 60 * 1000;
+
 /// A mailbox that is mirrored, as the server listed it.
 pub(super) struct Folder {
     pub(super) mailbox: MailboxId,
@@ -73,12 +77,12 @@ impl<R: Remote> Pass<'_, R> {
                 return self.close_round();
             }
             let arrived = self.count_fresh_arrivals()?;
-            let vanished = self.look_again(left).await?;
+            let vanished = self.look_again(&left).await?;
             if !vanished.is_empty() {
                 self.catch_up().await?;
                 self.settle_doubts(&vanished).await?;
             }
-            if self.is_half_seen {
+            if self.is_half_seen || self.waits_for(&left)? {
                 break;
             }
             // What came while it was looked may be what left a mailbox that was looked at before.
@@ -87,8 +91,18 @@ impl<R: Remote> Pass<'_, R> {
             }
             self.account_for_all(vanished)?;
         }
-        // Arrivals that still wait do so until it is known what they are.
+        // Arrivals that still wait do so in the next round as well.
         Ok(())
+    }
+
+    /// Does what arrived wait for one of these mailboxes, which cannot be looked into (QUIRKS.md row 35)? It may be what was in
+    /// it, and then both are one.
+    fn waits_for(&self, left: &BTreeSet<MailboxId>) -> Result<bool> {
+        if !left.iter().any(|mailbox| self.shut.contains(mailbox) || self.unseen.contains_key(mailbox)) {
+            return Ok(false);
+        }
+        let first = self.read(|reader| reader.first_fresh_arrival(self.account))?;
+        Ok(first.is_some_and(|first| self.now() < first.plus_ms(WAITS_MAX_MS)))
     }
 
     fn close_round(&self) -> Result<()> {
@@ -149,9 +163,9 @@ impl<R: Remote> Pass<'_, R> {
     }
 
     /// Covers those once more: they tell.
-    async fn look_again(&mut self, left: BTreeSet<MailboxId>) -> Result<Vec<Vanishing>> {
+    async fn look_again(&mut self, left: &BTreeSet<MailboxId>) -> Result<Vec<Vanishing>> {
         let (mut vanishing, mut shut) = (Vec::new(), BTreeMap::new());
-        for mailbox in left {
+        for mailbox in left.iter().copied() {
             if let Some(known) = self.remote_mailbox(mailbox)?.filter(|_| !self.unseen.contains_key(&mailbox)) {
                 let name = RemoteName(known.remote_name);
                 vanishing.extend(self.cover(mailbox, &name).await?);

@@ -4,6 +4,7 @@ mod others;
 mod refusals;
 mod refused_flags;
 mod restored;
+mod shut;
 mod unshown;
 
 use super::model_remote::Traits;
