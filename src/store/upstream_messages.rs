@@ -128,6 +128,13 @@ impl Reader<'_> {
         Ok(bound.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Does the UID there name a message of ours?
+    pub fn is_bound(&self, mailbox: MailboxId, uid: RemoteUid) -> Result<bool> {
+        let mut select =
+            self.conn().prepare_cached("SELECT 1 AS one FROM remote_message WHERE mailbox_id = ?1 AND uid = ?2")?;
+        Ok(select.exists(params![mailbox.get(), uid.get()])?)
+    }
+
     /// How many messages upstream has in all mailboxes of the account.
     pub fn count_bound(&self, account: AccountId) -> Result<usize> {
         let mut select = self.conn().prepare_cached(

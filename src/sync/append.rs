@@ -136,6 +136,14 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(Did::Something);
         }
         let flights = flights.into_iter().filter(|(carrier, _)| marked.contains(carrier)).collect();
+        let mut made = BTreeSet::new();
+        for told in told.iter_mut().flatten() {
+            if let Ok(Some(AppendUid { uid, .. })) = told
+                && !self.may_be_made(*uid, (target.mailbox, target.uid_next), &mut made)?
+            {
+                *told = Ok(None);
+            }
+        }
         let (outcome, failed) = outcome(target, letters, told, flights);
         if mutant!(AppendedTwice) && !outcome.landed.is_empty() {
             self.write(move |txn| marked.iter().try_for_each(|carrier| txn.not_in_flight(*carrier)))?;

@@ -249,6 +249,7 @@ impl<R: Remote> Pass<'_, R> {
                     Brought::Placed(told) => told,
                     Brought::Nothing | Brought::Scanned(_) | Brought::Fingerprinted(_) | Brought::Present(_) => None,
                 };
+                let told = self.believed(told, &evidence)?;
                 let done = match told {
                     Some(told) if told.uid_validity == Some(evidence.target_uid_validity) => {
                         self.refresh(&mut evidence, moves)?;

@@ -88,7 +88,11 @@ impl<R: Remote> Pass<'_, R> {
             true => self.remote.copy(&all, &target.name).await,
             false => self.remote.move_messages(&all, &target.name).await,
         };
-        let done = match refusal(answer)? {
+        let answer = match refusal(answer)? {
+            Ok(told) => Ok(self.believed(told, &evidence)?),
+            Err(refused) => Err(refused),
+        };
+        let done = match answer {
             Ok(Some(told)) if told.uid_validity == Some(target.uid_validity) => {
                 self.landed_as_told(carrier, &evidence, &told, items, by_copy).await?
             }
@@ -217,6 +221,40 @@ impl<R: Remote> Pass<'_, R> {
             }
         }
         Ok(did)
+    }
+
+    /// COPYUID, unless it names what cannot have come of the step: then it is as if nothing was told.
+    pub(super) fn believed(&self, told: Option<CopyUid>, evidence: &Evidence) -> Result<Option<CopyUid>> {
+        let Some(told) = told else { return Ok(None) };
+        if told.uid_validity != Some(evidence.target_uid_validity) {
+            return Ok(Some(told));
+        }
+        let mut made = BTreeSet::new();
+        for uid in told.uids.values() {
+            if !self.may_be_made(*uid, (evidence.target, evidence.target_uid_next), &mut made)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(told))
+    }
+
+    /// Can it be the UID of a message that was made in a mailbox since that UIDNEXT, and is none of `made`, which it joins? They
+    /// only grow (RFC 3501 section 2.3.1.1), and some servers tell others (QUIRKS.md row 26). Where mailboxes are labels the
+    /// message may have been there before.
+    pub(super) fn may_be_made(
+        &self,
+        uid: RemoteUid,
+        (mailbox, since): (MailboxId, RemoteUid),
+        made: &mut BTreeSet<RemoteUid>,
+    ) -> Result<bool> {
+        if self.remote.facts().labels {
+            return Ok(true);
+        }
+        let may_be = uid >= since && made.insert(uid) && !self.read(|reader| reader.is_bound(mailbox, uid))?;
+        if !may_be {
+            tracing::warn!(account = %self.account, %mailbox, %uid, "the server tells a UID that it gave out before");
+        }
+        Ok(may_be)
     }
 
     /// COPYUID tells where each message went. Those that were copied to be moved leave the source now.

@@ -568,7 +568,7 @@ impl ModelRemote {
                 let source = state.selected(Some(&name))?;
                 let message = if moves { source.remove(uid) } else { source.messages.get(&uid).cloned() };
                 if let Some(new) = state.place(&to.0, message.expect("just listed")) {
-                    copied.insert(RemoteUid::new(uid), RemoteUid::new(new));
+                    copied.insert(RemoteUid::new(uid), RemoteUid::new(state.told(new)));
                 }
             }
             let uid_validity = Some(UidValidity::new(state.mailboxes[&to.0].uid_validity));

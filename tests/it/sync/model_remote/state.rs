@@ -60,6 +60,8 @@ pub struct State {
     pub refused: Cell<usize>,
     /// RFC822.SIZE is more than there is (QUIRKS.md row 14).
     pub lies_about_sizes: bool,
+    /// APPENDUID and COPYUID name the first message, whatever was made (QUIRKS.md row 26).
+    pub lies_about_uids: bool,
     /// After so many more, one SELECT is answered as if the mailbox were not there (QUIRKS.md row 35).
     pub denies_after: Option<usize>,
     /// Before the n-th call someone moves a message that is still there: from, its UID, to, which is made if need be.
@@ -261,9 +263,15 @@ impl State {
             self.next_email_id += 1;
             let new = Message { bytes: bytes.clone(), flags: self.kept(flags), date: *date, email_id, mod_seq: 0 };
             let uid = self.place(to, new).expect("it is new");
-            told.push(tells.then(|| AppendUid { uid_validity, uid: RemoteUid::new(uid) }));
+            let uid = RemoteUid::new(self.told(uid));
+            told.push(tells.then_some(AppendUid { uid_validity, uid }));
         }
         Ok(told)
+    }
+
+    /// The UID that is told of what was made.
+    pub(super) const fn told(&self, uid: u32) -> u32 {
+        if self.lies_about_uids { 1 } else { uid }
     }
 
     pub(super) fn kept(&self, flags: &Flags) -> Flags {

@@ -204,3 +204,37 @@ fn a_message_that_someone_moved_in_the_moment_of_its_expunge_stays_and_is_told()
         }
     }
 }
+
+/// QUIRKS.md row 26.
+#[test]
+fn a_uid_that_is_told_of_what_was_made_and_was_given_out_before_is_not_believed() {
+    for traits in Traits::all() {
+        for had_mail in [true, false] {
+            let world = with_mail(traits.clone());
+            world.server.deliver("B", "theirs", "");
+            world.settle();
+            if !had_mail {
+                world.server.expunge("B", 1);
+                world.settle();
+            }
+            world.server.state().lies_about_uids = true;
+            world.append("B", "one", "\\Seen");
+            world.append("B", "two", "");
+            world.copy("INBOX", "x", "B");
+            world.move_message("INBOX", "m", "B");
+            world.move_message("INBOX", "y", "B");
+            let uids = || ["one", "two", "x", "m", "y"].map(|text| world.uids("B", text));
+            let before = uids();
+            world.settle();
+            assert_eq!(uids(), before, "each is the message that it was");
+            world.flag("B", "two", "\\Flagged", "");
+            world.expunge("B", "x");
+            world.settle();
+            let theirs = if had_mail { "theirs " } else { "" };
+            let end = format!("B: m one(\\Seen) {theirs}two(\\Flagged) y\nINBOX: x");
+            assert_eq!((world.here(), world.there()), (end.clone(), end));
+            assert_eq!(world.journal(), Vec::<String>::new());
+            world.assert_sound();
+        }
+    }
+}
