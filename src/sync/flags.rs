@@ -36,10 +36,11 @@ impl<R: Remote> Pass<'_, R> {
             Ok(there) => self.flags_stored(add, remove, items, &there),
             Err(refused) if items.len() == 1 => self.store_each_flag(add, remove, items, refused.into()).await,
             Err(_) => {
+                let mut did = Did::Nothing;
                 for item in items {
-                    Box::pin(self.store_flags(mailbox, add.clone(), remove.clone(), vec![item])).await?;
+                    did = did.or(Box::pin(self.store_flags(mailbox, add.clone(), remove.clone(), vec![item])).await?);
                 }
-                Ok(Did::Something)
+                Ok(did)
             }
         }
     }

@@ -95,3 +95,23 @@ fn what_else_was_done_with_a_message_is_done_though_its_flag_is_refused() {
         world.assert_sound();
     }
 }
+
+/// What vanished is still there for the plan, for it waits for the user's word.
+#[test]
+fn flags_of_what_vanished_are_tried_once_in_a_sync() {
+    for traits in Traits::all() {
+        let world = with_mail(traits);
+        (0..60).for_each(|nth| _ = world.server.deliver("B", &format!("n{nth}"), ""));
+        world.settle();
+        (1..=60).for_each(|uid| world.server.expunge("B", uid));
+        world.server.state().refuses.push(("STORE", "bad".to_owned(), None));
+        world.flag("B", "n1", "\\Seen bad", "");
+        world.flag("B", "n2", "\\Seen bad", "");
+        let calls = world.server.state().calls;
+        let report = world.sync().expect("a sync");
+        let calls = world.server.state().calls - calls;
+        assert_eq!(report.blocked, ["B"]);
+        assert!(calls < 100, "{calls} calls");
+        world.assert_sound();
+    }
+}
