@@ -200,7 +200,8 @@ impl<R: Remote> Pass<'_, R> {
             }
         }
         if !is_cut && !open.is_empty() {
-            let done = self.resolve_all(&open.into_iter().collect::<Vec<_>>(), false).await?.len();
+            let done =
+                self.resolve_all(&open.into_iter().collect::<Vec<_>>(), false).await?.map_or(0, |done| done.len());
             self.report.appended += done;
             did = if done > 0 { Did::Something } else { did };
         }

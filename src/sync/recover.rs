@@ -20,7 +20,7 @@ use super::identity;
 use super::pass::{Pass, Refusal, from, refusal};
 use super::remote::{Fingerprinted, Remote, RemoteName, Scanned, Selected};
 use crate::journal::entry::EvidenceSource;
-use crate::journal::{Evidence, Place, intent};
+use crate::journal::{Evidence, Place, State, intent};
 use crate::store::{self, Landed, RemoteMailbox, Txn, bound_uids};
 use crate::types::mutant::mutant;
 use crate::types::{
@@ -73,10 +73,11 @@ impl<R: Remote> Pass<'_, R> {
             // A mailbox may have another name by now, and another mailbox its own.
             self.take_listing().await?;
         }
-        self.report.recovered += open.len();
         // What was appended at one time is looked for at one time.
         for flights in open.chunk_by(|(_, one), (_, next)| one.is_beside(next)) {
-            self.resolve_all(flights, true).await?;
+            if self.resolve_all(flights, true).await?.is_some() {
+                self.report.recovered += flights.len();
+            }
         }
         Ok(())
     }
@@ -84,22 +85,25 @@ impl<R: Remote> Pass<'_, R> {
     /// Finds out what became of one step that was answered, and records it. Returns the messages for which it is done. What was
     /// to be moved and was not is not marked yet.
     pub(super) async fn resolve(&mut self, carrier: EntryId, evidence: &Evidence) -> Result<Vec<MessageId>> {
-        self.resolve_all(&[(carrier, evidence.clone())], false).await
+        Ok(self.resolve_all(&[(carrier, evidence.clone())], false).await?.unwrap_or_default())
     }
 
-    /// The same of several entries whose messages went to one place at one time. `may_be_marked`: the line was cut, maybe behind
+    /// The same of several entries whose messages went to one place at one time; `None`: it cannot be seen. `may_be_marked`: the line was cut, maybe behind
     /// the mark.
     pub(super) async fn resolve_all(
         &mut self,
         flights: &[(EntryId, Evidence)],
         may_be_marked: bool,
-    ) -> Result<Vec<MessageId>> {
-        let Some(evidence) = &together(flights) else { return Ok(Vec::new()) };
+    ) -> Result<Option<Vec<MessageId>>> {
+        let Some(evidence) = &together(flights) else { return Ok(Some(Vec::new())) };
         let (home, look) = self.look_in_homes(evidence).await?;
         let (landed, has_holes) = match look {
             Look::Seen { landed, has_holes } => (landed, has_holes),
             Look::Gone => (Vec::new(), false),
-            Look::Refused(refused) => return self.give_up(flights, &refused, may_be_marked).await,
+            Look::Refused(refused) => {
+                self.give_up(flights, &refused, may_be_marked).await?;
+                return Ok(None);
+            }
         };
         let landed = if mutant!(AssumedNotDone) { Vec::new() } else { landed };
         let mut done: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
@@ -110,7 +114,8 @@ impl<R: Remote> Pass<'_, R> {
             && let Err(refused) = self.finish_move(source.mailbox, &done).await?
         {
             self.unseen.insert(home, refused.clone());
-            return self.give_up(flights, &refused, may_be_marked).await;
+            self.give_up(flights, &refused, may_be_marked).await?;
+            return Ok(None);
         }
         let sent = evidence.clone();
         self.write(move |txn| match home == sent.target {
@@ -128,7 +133,8 @@ impl<R: Remote> Pass<'_, R> {
             Some(_) => {}
             None if has_holes && !missing.is_empty() => {
                 if let Err(refused) = self.look_elsewhere(evidence, home, missing).await? {
-                    return self.give_up(flights, &refused, may_be_marked).await;
+                    self.give_up(flights, &refused, may_be_marked).await?;
+                    return Ok(None);
                 }
             }
             None => {}
@@ -140,7 +146,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         let carriers: Vec<EntryId> = flights.iter().map(|(carrier, _)| *carrier).collect();
         self.write(move |txn| carriers.iter().try_for_each(|carrier| txn.not_in_flight(*carrier)))?;
-        Ok(done.into_iter().collect())
+        Ok(Some(done.into_iter().collect()))
     }
 
     /// Looks where messages may have gone, and returns where they are, or where it was looked last.
@@ -186,22 +192,23 @@ impl<R: Remote> Pass<'_, R> {
 
     /// What cannot be seen is set aside. A mark for expunging that was ours comes off meanwhile, lest the pull take it for
     /// another's.
-    async fn give_up(
-        &mut self,
-        flights: &[(EntryId, Evidence)],
-        refused: &Refusal,
-        may_be_marked: bool,
-    ) -> Result<Vec<MessageId>> {
+    async fn give_up(&mut self, flights: &[(EntryId, Evidence)], refused: &Refusal, may_be_marked: bool) -> Result<()> {
         let why = format!("it cannot be seen whether the server did it: {}", refused.text);
         for (carrier, evidence) in flights.iter().cloned() {
             if let Some(source) = evidence.source.as_ref().filter(|source| source.moves && may_be_marked) {
                 self.unmark(source, &evidence, &evidence.messages).await?;
             }
-            self.report.parked += 1;
+            // One that is set aside already is no news.
+            let is_new = self.read(|reader| match reader.entry(carrier) {
+                Ok(entry) => Ok(matches!(entry.state, State::InFlight { .. })),
+                Err(store::Error::NoSuchEntry) => Ok(false),
+                Err(error) => Err(error),
+            })?;
+            self.report.parked += usize::from(is_new);
             let why = why.clone();
             self.write(move |txn| txn.park_in_doubt(carrier, &evidence, &why))?;
         }
-        Ok(Vec::new())
+        Ok(())
     }
 
     /// Those messages that a mailbox has, among what came into it since `known`, or since it was covered.
