@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::Instrument;
@@ -31,6 +32,13 @@ use crate::upstream::{Dial, Tcp};
 
 /// After a panic, before the next try.
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a server may take over our goodbye: one that does not answer is left without it.
+const GOODBYE_GRACE: Duration = Duration::from_secs(2);
+
+/// How long a server may still take over the message that is being sent: given up, it goes out again, though the server may
+/// have it. With what else there is to do it is less than the time that systemd gives us (packaging/mailtide.service).
+const SENDING_GRACE: Duration = Duration::from_secs(15);
 
 /// What is known of an account beside what the store holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,13 +190,27 @@ impl<D: Dial + Clone> Work<D> {
             live: self.worker.ends.live.subscribe(),
             nudge: Box::new(move || drop(nudge.send(Order::Sync(None)))),
         };
-        let all = async {
-            tokio::join!(self.worker.work(), outbox.work(&stop), self.lookouts.work(&stop), supply.work(&stop))
+        // What fails beside it ends the outbox as a stop does: a message under way is finished.
+        let ending = Shutdown::new();
+        let mirror = async {
+            let all = async { tokio::join!(self.worker.work(), self.lookouts.work(&stop), supply.work(&stop)) };
+            let ended = tokio::select! {
+                biased;
+                ended = AssertUnwindSafe(all).catch_unwind() => ended.map(drop),
+                () = grace(&stop, &ending, GOODBYE_GRACE) => Ok(()),
+            };
+            ending.request();
+            ended
         };
-        tokio::select! {
-            biased;
-            _ = all => {}
-            () = stop_with_grace(&stop) => {}
+        let sending = async {
+            tokio::select! {
+                biased;
+                () = outbox.work(&ending) => {}
+                () = grace(&ending, &ending, SENDING_GRACE) => {}
+            }
+        };
+        if let (Err(panic), ()) = tokio::join!(mirror, sending) {
+            std::panic::resume_unwind(panic);
         }
     }
 }
@@ -299,8 +321,154 @@ fn run(mut work: Work, runtime: &runtime::Handle) {
     }
 }
 
-/// A server that does not answer our goodbye is left without one.
-async fn stop_with_grace(stop: &Shutdown) {
+/// Waits until `stop` is asked for, hands that on to `ending`, and resolves so much later.
+async fn grace(stop: &Shutdown, ending: &Shutdown, grace: Duration) {
     stop.requested().await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    ending.request();
+    tokio::time::sleep(grace).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::outbox::sender::{Envelope, Recipient};
+    use crate::store::{Executor, NewSubmission, Options, RecipientState};
+    use crate::upstream::dial::BoxedStream;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
+
+    const CONFIG: &str = "[[account]]\nname = \"ada\"\naddress = \"ada@here\"\npassword = \"x\"\n\
+        imap = { host = \"127.0.0.1\", port = 143, tls = \"none\" }\n\
+        smtp = { host = \"127.0.0.1\", port = 25, tls = \"none\" }\n";
+
+    /// Reaches a server that takes mail and thinks about each message for so long; none that has mail.
+    #[derive(Clone)]
+    struct Thoughtful {
+        thinks: Duration,
+        begun: Arc<AtomicUsize>,
+        /// The last byte of a message came.
+        came: Arc<Notify>,
+        /// Whoever wants mail meanwhile panics.
+        panics: bool,
+    }
+
+    impl Dial for Thoughtful {
+        async fn dial(&self, _: &str, port: u16) -> io::Result<BoxedStream> {
+            if port != 25 {
+                if self.panics {
+                    self.came.notified().await;
+                    panic!("a parser met something it did not expect");
+                }
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            let (client, server) = tokio::io::duplex(4096);
+            tokio::spawn(self.clone().serve(server));
+            Ok(Box::new(client))
+        }
+    }
+
+    impl Thoughtful {
+        async fn serve(self, stream: DuplexStream) -> io::Result<()> {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(b"220 hello\r\n").await?;
+            let mut is_in_message = false;
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).await? == 0 {
+                    return Ok(());
+                }
+                let answer: &[u8] = match line.trim_end() {
+                    "." => {
+                        is_in_message = false;
+                        self.came.notify_one();
+                        tokio::time::sleep(self.thinks).await;
+                        b"250 taken\r\n"
+                    }
+                    _ if is_in_message => continue,
+                    "DATA" => {
+                        is_in_message = true;
+                        b"354 go on\r\n"
+                    }
+                    line if line.starts_with("EHLO") => b"250-mx\r\n250 AUTH PLAIN\r\n",
+                    line if line.starts_with("AUTH") => b"235 in\r\n",
+                    line if line.starts_with("MAIL") => {
+                        self.begun.fetch_add(1, Ordering::SeqCst);
+                        b"250 ok\r\n"
+                    }
+                    _ => b"250 ok\r\n",
+                };
+                stream.write_all(answer).await?;
+            }
+        }
+    }
+
+    /// Stops an account that sends the first of two messages, or has it panic, when the server has all of it and thinks about it
+    /// for so long. How many messages were begun, and what became of the first.
+    async fn stopped_while_it_sends(thinks: Duration, panics: bool) -> (usize, RecipientState) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
+        let store = Store::open(folder.path(), &options, NOW).expect("a new store");
+        let config = Config::parse(CONFIG, "config.toml".as_ref()).expect("a good configuration").accounts.remove(0);
+        let (begun, came) = (Arc::default(), Arc::default());
+        let dial = Thoughtful { thinks, begun: Arc::clone(&begun), came: Arc::clone(&came), panics };
+        let common = Common {
+            store: store.clone(),
+            clock: Clock::from_fn(|| NOW),
+            chance: Chance::from_fn(|| 0),
+            changes: Arc::default(),
+            wishes: Wishes::default(),
+        };
+        let (mut work, handle) =
+            Work::prepare(config.clone(), ServersOf::new(config, dial), &common).expect("an account");
+        for number in 1..=2 {
+            let mut upload = store.upload();
+            let message_id = format!("<{number}@here>");
+            upload.write(format!("Message-ID: {message_id}\r\n\r\nHi\r\n").as_bytes()).expect("room");
+            let to = Recipient { address: "bob@far.example".to_owned(), notify: None, orcpt: None };
+            let envelope = Envelope {
+                mail_from: "ada@here".to_owned(),
+                recipients: vec![to],
+                eight_bit: false,
+                smtp_utf8: false,
+                ret: None,
+                envid: None,
+            };
+            let content = upload.finish().expect("room");
+            let account = handle.id;
+            let new = NewSubmission { account, content, envelope, message_id, file: false, not_before: None };
+            store.write(Origin::LocalUser, NOW, move |txn| txn.enqueue(&new)).expect("room");
+        }
+        let stopping = async {
+            if !panics {
+                came.notified().await;
+                handle.ask_to_stop();
+            }
+        };
+        let (ended, ()) = tokio::join!(AssertUnwindSafe(work.proceed()).catch_unwind(), stopping);
+        assert_eq!(ended.is_err(), panics, "a panic is told to who may begin anew");
+        let submissions = store.read(|reader| reader.submissions(handle.id)).expect("readable");
+        (begun.load(Ordering::SeqCst), submissions[0].recipients[0].state)
+    }
+
+    /// Given up, it would go out again though the server has it.
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_a_server_thinks_about_is_finished_before_the_account_stops_and_none_is_begun() {
+        assert_eq!(stopped_while_it_sends(Duration::from_secs(12), false).await, (1, RecipientState::Accepted));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_under_way_is_finished_though_something_beside_it_panics() {
+        assert_eq!(stopped_while_it_sends(Duration::from_secs(12), true).await, (1, RecipientState::Accepted));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_stops_though_a_server_thinks_for_ever() {
+        assert_eq!(stopped_while_it_sends(Duration::from_secs(500), false).await, (1, RecipientState::Waiting));
+    }
 }

@@ -192,6 +192,8 @@ impl Daemon {
         self.agent.users.replace(password, undo_ms(&self.config), users);
         let left = self.take_accounts_that_differ();
         let stopped = left.len();
+        // All at once: each may take its time.
+        left.iter().for_each(|running| running.ask_to_stop());
         // Threads are waited for where waiting is allowed.
         let joined = tokio::task::spawn_blocking(|| left.into_iter().for_each(Running::join)).await;
         if joined.is_err() {

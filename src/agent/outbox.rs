@@ -59,7 +59,7 @@ impl<D: Dial + Clone> Outbox<D> {
         let mut engine = None;
         while !stop.is_requested() {
             let synced = *self.synced.borrow_and_update();
-            let (next, trouble) = match self.turn(&mut engine, synced).await {
+            let (next, trouble) = match self.turn(&mut engine, synced, stop).await {
                 Ok(next) => (next.map(|moment| self.clock.until(moment)), None),
                 Err(trouble) => {
                     tracing::warn!("{trouble}; the outbox rests");
@@ -107,6 +107,7 @@ impl<D: Dial + Clone> Outbox<D> {
         &mut self,
         engine: &mut Option<Engine<SmtpSender<D>>>,
         synced: Option<Timestamp>,
+        stop: &Shutdown,
     ) -> std::result::Result<Option<Timestamp>, Trouble> {
         let is_paused = self.live.borrow_and_update().state == State::Paused;
         if engine.is_none() {
@@ -122,13 +123,20 @@ impl<D: Dial + Clone> Outbox<D> {
                 *engine = None;
             }
             if engine.is_none() {
-                match self.servers.get().await? {
+                // A password program may take its time, and nothing is lost with it.
+                let servers = tokio::select! {
+                    biased;
+                    () = stop.requested() => return Ok(None),
+                    servers = self.servers.get() => servers?,
+                };
+                match servers {
                     Servers { smtp: Some(sender), .. } => *engine = Some(self.engine(sender)?),
                     Servers { smtp: None, .. } => return Ok(None),
                 }
             }
             if let Some(some) = engine {
-                let progress = run(some, synced, &self.clock, &self.chance).await?;
+                let goes_on = || !stop.is_requested();
+                let progress = run(some, synced, &self.clock, &self.chance, &goes_on).await?;
                 if progress.sent > 0 {
                     // The copy in Sent is made after a look at what the server has.
                     (self.nudge)();
@@ -168,16 +176,18 @@ pub(super) fn open<S: Sender>(store: Store, account: AccountId, sender: S, now: 
     Engine::new(store, account, sender, settings, now)
 }
 
-/// Sends what is due, and files copies of what was handed over before the last complete sync began.
+/// Sends what is due as long as that is to go on, and files copies of what was handed over before the last complete sync
+/// began.
 pub(super) async fn run<S: Sender>(
     engine: &Engine<S>,
     synced: Option<Timestamp>,
     clock: &Clock,
     chance: &Chance,
+    goes_on: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<Progress> {
     let telling = clock.clone();
     let now = move || telling.now();
-    let progress = engine.run_due(World { now: &now, chance: &move || chance.number() }).await;
+    let progress = engine.run_due(World { now: &now, chance: &move || chance.number(), goes_on }).await;
     // What one submission fails at does not hold up the copies of others.
     let filed = synced.map_or(Ok(Progress::default()), |since| engine.file_copies(since, clock.now()));
     progress.and_then(|progress| filed.map(|_| progress))

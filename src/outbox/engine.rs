@@ -56,12 +56,14 @@ pub enum SentCopy {
     AtOnce,
 }
 
-/// Where time and chance come from.
+/// Where time and chance come from, and how long there is work to do.
 #[derive(Clone, Copy)]
 pub struct World<'w> {
     pub now: &'w (dyn Fn() -> Timestamp + Send + Sync),
     /// Any number, evenly spread.
     pub chance: &'w (dyn Fn() -> u32 + Send + Sync),
+    /// May another attempt begin? Those under way are finished in any case.
+    pub goes_on: &'w (dyn Fn() -> bool + Send + Sync),
 }
 
 /// What a run did.
@@ -104,7 +106,7 @@ impl<S: Sender> Engine<S> {
         let mut progress = Progress::default();
         self.record_late((world.now)())?;
         let now = (world.now)();
-        let attempts = self.due(now).map(|due| async move {
+        let attempts = self.due(now).take_while(|_| (world.goes_on)()).map(|due| async move {
             match due {
                 Ok(submission) => self.attempt(submission, world).await,
                 Err(error) => Err(error),

@@ -324,7 +324,8 @@ async fn work_off_one<S: Sender>(store: Store, account: AccountId, sender: Arc<S
 /// Sends what is due. Gives how long nothing will be.
 async fn run<S: Sender>(engine: &Engine<S>, clock: &Clock) -> crate::store::Result<Duration> {
     let chance = Chance::system();
-    let progress = engine.run_due(World { now: &|| clock.now(), chance: &|| chance.number() }).await?;
+    let progress =
+        engine.run_due(World { now: &|| clock.now(), chance: &|| chance.number(), goes_on: &|| true }).await?;
     if progress != Progress::default() {
         let now = clock.now();
         engine.forget(now.plus_ms(-QUEUE_MEMORY_MS), now)?;

@@ -644,7 +644,8 @@ fn who_waits_for_a_server_that_cannot_be_reached_is_told_after_hours_and_gets_it
     for (hours, reports) in [(0, 0), (1, 0), (5, 1), (20, 1), (119, 1), (121, 2), (200, 2)] {
         let now = NOW.plus_ms(hours * hour_ms);
         engine.hasten(now).expect("a usable store");
-        finish(engine.run_due(engine::World { now: &|| now, chance: &|| 0 })).expect("a usable store");
+        finish(engine.run_due(engine::World { now: &|| now, chance: &|| 0, goes_on: &|| true }))
+            .expect("a usable store");
         assert_eq!(post.inbox("alice").len(), reports, "after {hours} hours");
     }
     let reports = post.inbox("alice");

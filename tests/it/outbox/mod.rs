@@ -142,7 +142,7 @@ fn one_that_takes_its_time_holds_up_no_other() {
     };
     let ferry = Ferry::default();
     let engine = Engine::new(office.store().clone(), office.account, &ferry, settings, office.at()).expect("usable");
-    let world = World { now: &|| office.at(), chance: &|| 0 };
+    let world = World { now: &|| office.at(), chance: &|| 0, goes_on: &|| true };
     assert_eq!(office::finish(engine.run_due(world)).expect("usable").sent, 2);
     assert!(ids.iter().all(|id| office.submission(*id).state == SubmissionState::Settled));
 }
@@ -152,7 +152,7 @@ fn what_became_of_a_message_is_recorded_once_the_disk_has_room() {
     let office = Office::new(&[Act::TakeAndFill]);
     let id = office.submit(&["yes@x"], MESSAGE);
     let engine = office.engine(office.at());
-    let run = || office::finish(engine.run_due(World { now: &|| office.at(), chance: &|| 0 }));
+    let run = || office::finish(engine.run_due(World { now: &|| office.at(), chance: &|| 0, goes_on: &|| true }));
     for _ in 0..2 {
         assert!(matches!(run(), Err(mailtide::store::Error::DiskFull { .. })));
         assert!(engine.has_unrecorded(), "nothing else is due: whoever runs it must know");
@@ -198,7 +198,7 @@ fn goodbye_is_said_once_the_outcome_is_recorded() {
     };
     let polite = Polite(office.store().clone(), std::sync::Arc::clone(&heard));
     let engine = Engine::new(office.store().clone(), office.account, polite, settings, office.at()).expect("usable");
-    let world = World { now: &|| office.at(), chance: &|| 0 };
+    let world = World { now: &|| office.at(), chance: &|| 0, goes_on: &|| true };
     assert_eq!(office::finish(engine.run_due(world)).expect("usable").sent, 1);
     assert_eq!(*heard.lock().expect("held by none"), [SubmissionState::Settled]);
 }
@@ -324,7 +324,8 @@ fn one_whose_bytes_are_lost_holds_up_no_report_and_no_copy_of_another() {
     ))
     .expect("valid SQL");
     let now = || office.at();
-    let sent = office::finish(engine.run_due(World { now: &now, chance: &|| 0 })).expect("each is reported");
+    let sent = office::finish(engine.run_due(World { now: &now, chance: &|| 0, goes_on: &|| true }))
+        .expect("each is reported");
     assert_eq!((sent.sent, sent.reported), (2, 2));
     let reports: Vec<String> = office.mailbox("INBOX").into_iter().map(|(_, report)| report).collect();
     assert!(reports.iter().all(|report| report.contains("Final-Recipient: rfc822; no@x\r\n")));

@@ -267,7 +267,8 @@ impl Office {
 
     /// Sends what is due, then files what was handed over before.
     pub fn step(&self, engine: &Engine<Script>, now: &(dyn Fn() -> Timestamp + Send + Sync)) -> Progress {
-        let mut progress = finish(engine.run_due(World { now, chance: &|| u32::MAX })).expect("a usable store");
+        let mut progress =
+            finish(engine.run_due(World { now, chance: &|| u32::MAX, goes_on: &|| true })).expect("a usable store");
         if self.sent_copy == SentCopy::AfterLooking {
             let since = now();
             progress.filed += engine.file_copies(since, now()).expect("a usable store").filed;
