@@ -1,8 +1,8 @@
 //! What becomes of a submission after an attempt to send it. Pure: the time and the chance are arguments.
 //!
 //! Rules: an answer that says "not now" is asked again for five days from the first such answer, then it is a failure
-//! (RFC 5321 section 4.5.4.1). Time without a connection does not count: a message written at sea waits for the
-//! harbour, however long the voyage. What the user must mend (login, TLS) waits for the user.
+//! (RFC 5321 section 4.5.4.1). Time in which no server answers does not count: a message waits for the harbour, however long
+//! the voyage, even if it was put off once before it. What the user must mend (login, TLS) waits for the user.
 
 use super::sender::{Outcome, Reply, SendError};
 use crate::store::{RecipientOutcome, RecipientState};
@@ -16,7 +16,9 @@ pub struct Tried<'a> {
     pub places: &'a [usize],
     /// How often it was tried, this attempt included.
     pub attempts: u32,
-    /// When a server first said "not now".
+    /// When this attempt was due.
+    pub due: Timestamp,
+    /// When a server first said "not now", later by the time in which none answered.
     pub first_deferred: Option<Timestamp>,
 }
 
@@ -63,16 +65,24 @@ pub fn after_attempt(
             let outcomes = vec![Outcome::Deferred(reply.clone()); tried.places.len()];
             after_answers(tried, &outcomes, now, chance)
         }
-        Err(error) => Verdict {
-            recipients: Vec::new(),
-            next: match error {
-                SendError::Local(_) => Next::Parked,
-                _ => Next::At(now.plus_ms(delay_ms(tried.attempts, chance))),
-            },
-            first_deferred: tried.first_deferred,
-            last_error: Some(error.to_string()),
-            in_doubt: matches!(error, SendError::AnswerLost { .. }),
-        },
+        Err(error) => {
+            let again = now.plus_ms(delay_ms(tried.attempts, chance));
+            Verdict {
+                recipients: Vec::new(),
+                next: if matches!(error, SendError::Local(_)) { Next::Parked } else { Next::At(again) },
+                first_deferred: tried.deferred_since(again),
+                last_error: Some(error.to_string()),
+                in_doubt: matches!(error, SendError::AnswerLost { .. }),
+            }
+        }
+    }
+}
+
+impl Tried<'_> {
+    /// When a server first said "not now", as if there were no time from when this attempt was due to the next one, `again`.
+    fn deferred_since(&self, again: Timestamp) -> Option<Timestamp> {
+        let unanswered_ms = (again.unix_ms() - self.due.unix_ms()).max(0);
+        self.first_deferred.map(|first| first.plus_ms(unanswered_ms).min(again))
     }
 }
 
@@ -156,7 +166,7 @@ mod tests {
     }
 
     fn decide(first_deferred: Option<Timestamp>, result: &Result<Vec<Outcome>, SendError>) -> Verdict {
-        after_attempt(Tried { places: &[0, 2], attempts: 1, first_deferred }, result, NOW, u32::MAX)
+        after_attempt(Tried { places: &[0, 2], attempts: 1, due: NOW, first_deferred }, result, NOW, u32::MAX)
     }
 
     fn states(verdict: &Verdict) -> Vec<(usize, RecipientState)> {
@@ -196,7 +206,7 @@ mod tests {
         let deferred = |text: &str| Outcome::Deferred(reply(451, text));
         let told = |outcomes: Vec<Outcome>| {
             let places: Vec<usize> = (0..6).collect();
-            let tried = Tried { places: &places, attempts: 1, first_deferred: None };
+            let tried = Tried { places: &places, attempts: 1, due: NOW, first_deferred: None };
             after_attempt(tried, &Ok(outcomes), NOW, 0).last_error.unwrap_or_default()
         };
         let never = || Outcome::Failed(reply(550, "no"));
@@ -234,10 +244,33 @@ mod tests {
 
     #[test]
     fn time_without_a_connection_never_fails_a_message() {
-        let lost = SendError::Lost { host: "h".to_owned(), cause: "no route".to_owned() };
-        let verdict = decide(Some(NOW.plus_ms(-30 * DAY)), &Err(lost));
+        let lost = || Err(SendError::Lost { host: "h".to_owned(), cause: "no route".to_owned() });
+        let verdict = decide(Some(NOW.plus_ms(-30 * DAY)), &lost());
         assert_eq!(verdict.recipients, Vec::new());
         assert_eq!(verdict.next, Next::At(NOW.plus_ms(MINUTE / 4)));
+        // Put off once; then thirty days without a line, in which it is tried each hour.
+        let (mut now, mut first_deferred) = (NOW, Some(NOW));
+        let not_now = Ok(vec![Outcome::Deferred(reply(451, "busy"))]);
+        let mut after = |now: Timestamp, result: &_| {
+            let verdict =
+                after_attempt(Tried { places: &[0], attempts: 9, due: now, first_deferred }, result, now, u32::MAX);
+            first_deferred = verdict.first_deferred;
+            verdict
+        };
+        while now < NOW.plus_ms(30 * DAY) {
+            let Next::At(due) = after(now, &lost()).next else { panic!("not to be tried again") };
+            now = due;
+        }
+        assert_eq!(states(&after(now, &not_now)), [(0, RecipientState::Waiting)]);
+        // Five days in which the server says no.
+        let end = now.plus_ms(5 * DAY);
+        while now < end {
+            let verdict = after(now, &not_now);
+            assert_eq!(states(&verdict), [(0, RecipientState::Waiting)]);
+            let Next::At(due) = verdict.next else { panic!("not to be tried again") };
+            now = due;
+        }
+        assert_eq!(states(&after(now, &not_now)), [(0, RecipientState::Failed)]);
     }
 
     #[test]

@@ -189,7 +189,8 @@ impl<S: Sender> Engine<S> {
             Err(error) => (Err(error), Vec::new()),
         };
         let now = (world.now)();
-        let tried = Tried { places: &places, attempts: submission.attempts, first_deferred: submission.first_deferred };
+        let Submission { attempts, next_attempt: due, first_deferred, .. } = submission;
+        let tried = Tried { places: &places, attempts, due, first_deferred };
         let verdict = decide::after_attempt(tried, &result, now, (world.chance)());
         let taken = verdict.recipients.iter().filter(|ruling| ruling.state == RecipientState::Accepted).count();
         tracing::info!(
