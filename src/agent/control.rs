@@ -15,7 +15,7 @@ use crate::control::outgoing::{Source, Submission};
 use crate::control::report::{self, ClientConfig, ClientUser, Entry, Status, Synced};
 use crate::control::{Failure, Handler, Request};
 use crate::journal::State;
-use crate::store::{self, Due, Origin, Reader, Store, SubmissionState, Txn, Verdict};
+use crate::store::{self, Due, Origin, Reader, Store, Txn, Verdict};
 use crate::types::{AccountId, ByteSource, ConflictId, EntryId, SubmissionId, Timestamp, limits};
 
 /// Of the form of `syncctl status --json`.
@@ -139,18 +139,17 @@ fn answer(agent: &Agent, request: Request) -> Result<Value, Failure> {
         }
         Request::OutboxList { account, waiting, after } => {
             let now = agent.common.clock.now();
-            let all = |reader: &Reader<'_>, name: &str, id| {
-                let mut submissions = reader.submissions(id)?;
-                submissions.retain(|submission| !waiting || submission.state != SubmissionState::Settled);
+            let (behind, max) = after.map_or((SubmissionId::new(0), usize::MAX), |after| (after, limits::OUTBOX_PAGE));
+            let page = |reader: &Reader<'_>, name: &str, id| {
+                let submissions = reader.submissions_behind(Some(id), waiting, behind, max)?;
                 submissions.iter().map(|submission| reports::submission(reader, name, submission, now)).collect()
             };
-            let mut submissions = listed_of_any(agent, account.as_deref(), all)?;
-            strand(agent, &mut submissions)?;
-            if let Some(after) = after {
+            let mut submissions = listed_of_any(agent, account.as_deref(), page)?;
+            if after.is_some() {
                 submissions.sort_by_key(|submission| submission.id);
-                submissions.retain(|submission| submission.id > after);
-                submissions.truncate(limits::OUTBOX_PAGE);
+                submissions.truncate(max);
             }
+            strand(agent, &mut submissions)?;
             json(&submissions)
         }
         Request::OutboxShow { id } => json(&submission(agent, id)?),

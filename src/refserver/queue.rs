@@ -185,7 +185,7 @@ impl QueueControl {
     fn waiting(&self, reader: &store::Reader<'_>, after: SubmissionId) -> store::Result<Vec<Submission>> {
         let now = self.clock.now();
         let names: BTreeMap<_, _> = self.users.accounts().map(|(name, account)| (account, name)).collect();
-        let waiting = reader.submissions_waiting(after, limits::OUTBOX_PAGE)?;
+        let waiting = reader.submissions_behind(None, true, after, limits::OUTBOX_PAGE)?;
         let name = |submission: &store::Submission| names.get(&submission.account).copied().unwrap_or_default();
         waiting.iter().map(|submission| reports::submission(reader, name(submission), submission, now)).collect()
     }

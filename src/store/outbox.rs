@@ -1,6 +1,6 @@
 //! The outbox as rows: submissions and what became of each recipient.
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Error, Reader, Result};
 use crate::outbox::sender::{Envelope, Reply};
@@ -176,17 +176,25 @@ impl Reader<'_> {
 
     /// Every submission of the account, oldest first.
     pub fn submissions(&self, account: AccountId) -> Result<Vec<Submission>> {
-        let ids = self.submission_ids("account_id = ?1 AND ?2 = ?2", account, START)?;
-        ids.into_iter().filter_map(|id| self.submission(id).transpose()).collect()
+        self.submissions_behind(Some(account), false, SubmissionId::new(0), usize::MAX)
     }
 
-    /// At most `max` submissions of any account that are not settled, with numbers above `after`, oldest first.
-    pub fn submissions_waiting(&self, after: SubmissionId, max: usize) -> Result<Vec<Submission>> {
-        let mut select = self
-            .conn()
-            .prepare_cached("SELECT id FROM submission WHERE state <> 'settled' AND id > ?1 ORDER BY id LIMIT ?2")?;
-        let max = i64::try_from(max).unwrap_or(i64::MAX);
-        let ids = select.query_map([after.get(), max], |row| row.get("id").map(SubmissionId::new))?;
+    /// At most `max` submissions with numbers above `after`, oldest first: of the account, or of any; all, or those that are
+    /// not settled.
+    pub fn submissions_behind(
+        &self,
+        account: Option<AccountId>,
+        waiting: bool,
+        after: SubmissionId,
+        max: usize,
+    ) -> Result<Vec<Submission>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT id FROM submission
+             WHERE id > ?1 AND (?2 IS NULL OR account_id = ?2) AND (NOT ?3 OR state <> 'settled') ORDER BY id LIMIT ?4",
+        )?;
+        let (account, max) = (account.map(AccountId::get), i64::try_from(max).unwrap_or(i64::MAX));
+        let values = params![after.get(), account, waiting, max];
+        let ids = select.query_map(values, |row| row.get("id").map(SubmissionId::new))?;
         let ids: Vec<SubmissionId> = ids.collect::<rusqlite::Result<_>>()?;
         ids.into_iter().filter_map(|id| self.submission(id).transpose()).collect()
     }

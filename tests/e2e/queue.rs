@@ -63,7 +63,8 @@ fn fill(store: &Store, messages: usize) {
 
 /// Everything in it may go.
 fn release(store: &Store) {
-    let all = |reader: &mailtide::store::Reader<'_>| reader.submissions_waiting(SubmissionId::new(0), usize::MAX);
+    let all =
+        |reader: &mailtide::store::Reader<'_>| reader.submissions_behind(None, true, SubmissionId::new(0), usize::MAX);
     let waiting = store.read(all).expect("readable");
     let released = store.write(Origin::Authority, NOW, move |txn| {
         waiting.iter().try_for_each(|submission| txn.release_submission(submission.id))
@@ -184,7 +185,8 @@ fn what_was_sent_is_no_more_in_the_queue_than_what_never_was() {
     stop(&mut server);
     let store = open(&server);
     fill(&store, 1);
-    let waiting = store.read(|reader| reader.submissions_waiting(SubmissionId::new(0), 1)).expect("readable");
+    let waiting =
+        store.read(|reader| reader.submissions_behind(None, true, SubmissionId::new(0), 1)).expect("readable");
     release(&store);
     drop(store);
     server.restart();
