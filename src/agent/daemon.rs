@@ -363,8 +363,8 @@ async fn sweep_now_and_then(agent: Arc<Agent>, stop: Shutdown) {
             () = stop.requested() => return,
             () = tokio::time::sleep(pause) => pause = SWEEP_INTERVAL,
         }
-        let agent = Arc::clone(&agent);
-        let swept = tokio::task::spawn_blocking(move || sweep(&agent)).await;
+        let (agent, stop) = (Arc::clone(&agent), stop.clone());
+        let swept = tokio::task::spawn_blocking(move || sweep(&agent, &stop)).await;
         match swept {
             Ok(Ok(swept)) if swept == store::Swept::default() => {}
             Ok(Ok(swept)) => tracing::info!(?swept, "swept"),
@@ -374,7 +374,7 @@ async fn sweep_now_and_then(agent: Arc<Agent>, stop: Shutdown) {
     }
 }
 
-fn sweep(agent: &Agent) -> store::Result<store::Swept> {
+fn sweep(agent: &Agent, stop: &Shutdown) -> store::Result<store::Swept> {
     let now = agent.common.clock.now();
     let before = now.plus_ms(-limits::RECOVERY_MS);
     let store = &agent.common.store;
@@ -382,5 +382,5 @@ fn sweep(agent: &Agent) -> store::Result<store::Swept> {
     store.write(store::Origin::Upstream, now, move |txn| {
         accounts.iter().try_for_each(|account| txn.forget_submissions(account.id, before).map(drop))
     })?;
-    store.sweep(before, now)
+    store.sweep_while(before, now, &|| !stop.is_requested())
 }

@@ -19,21 +19,21 @@ const UNUSED_MIN_BYTES: u64 = 4 * 1024;
 const MOVED_AT_ONCE: usize = 500;
 
 impl Store {
-    /// Gives back what room it can, where that is worth it. Returns how many bytes that was.
-    pub(super) fn reclaim(&self, now: Timestamp) -> Result<u64> {
+    /// Gives back what room it can, where that is worth it, while `goes_on`. Returns how many bytes that was.
+    pub(super) fn reclaim(&self, now: Timestamp, goes_on: &dyn Fn() -> bool) -> Result<u64> {
         let packs = self.contents().packs();
         // Looked at first: what is added meanwhile does not count as unused.
         let lengths = packs.lengths()?;
         let used = self.read(|reader| used_bytes(reader.conn()))?;
         let mut given_back = 0;
-        for (pack, length) in lengths {
+        for (pack, length) in lengths.into_iter().take_while(|_| goes_on()) {
             let used = used.get(&pack).copied().unwrap_or(0);
             let unused = length.saturating_sub(used);
             let held = packs.held_bytes(pack)?.saturating_sub(used);
             let done = match held {
                 0..UNUSED_MIN_BYTES => continue,
                 // What does not end well must not take the last room there is.
-                _ if unused > used && packs.room_bytes() / 2 >= used => self.remove_pack(pack, held, now),
+                _ if unused > used && packs.room_bytes() / 2 >= used => self.remove_pack(pack, held, now, goes_on),
                 _ => self.punch_pack(pack, length, now),
             };
             match done {
@@ -66,25 +66,30 @@ impl Store {
     }
 
     /// Moves what is of use elsewhere and removes the pack, unless somebody needs it. `held`: what the rest takes.
-    fn remove_pack(&self, pack: PackId, held: u64, now: Timestamp) -> Result<u64> {
+    fn remove_pack(&self, pack: PackId, held: u64, now: Timestamp, goes_on: &dyn Fn() -> bool) -> Result<u64> {
         let packs = self.contents().packs();
-        if !packs.close(pack) {
+        if !packs.close(pack) || !self.empty(pack, now, goes_on)? {
             return Ok(0);
         }
-        self.empty(pack, now)?;
         self.settle()?;
         packs.remove(pack)?;
         Ok(held)
     }
 
-    fn empty(&self, pack: PackId, now: Timestamp) -> Result<()> {
+    /// Is nothing of use in it any more?
+    fn empty(&self, pack: PackId, now: Timestamp, goes_on: &dyn Fn() -> bool) -> Result<bool> {
         loop {
             // Asked of the writer: it knows what was referred to just now and is not committed yet.
             let there = self.write(Origin::Authority, now, move |txn| contents_of(txn.conn(), pack))?;
             if there.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
-            there.chunks(MOVED_AT_ONCE).try_for_each(|some| self.move_out(some, pack, now))?;
+            for some in there.chunks(MOVED_AT_ONCE) {
+                if !goes_on() {
+                    return Ok(false);
+                }
+                self.move_out(some, pack, now)?;
+            }
         }
     }
 

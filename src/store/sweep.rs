@@ -18,6 +18,12 @@ impl Store {
     /// Forgets the messages that went before `before`, and every content to which nothing refers; gives back their room
     /// where that is worth it.
     pub fn sweep(&self, before: Timestamp, now: Timestamp) -> Result<Swept> {
+        self.sweep_while(before, now, &|| true)
+    }
+
+    /// The same, while `goes_on`: where much room is to be given back, that takes its time. What is not done by then the next
+    /// one does.
+    pub fn sweep_while(&self, before: Timestamp, now: Timestamp, goes_on: &dyn Fn() -> bool) -> Result<Swept> {
         let (messages, contents) = self.remove_contents(now, move |txn, doomed| {
             let messages = txn.purge_gone(before)?;
             let mut unused = txn.conn().prepare_cached(
@@ -31,7 +37,7 @@ impl Store {
             *doomed = txn.contents().holds().doom(unused.collect::<rusqlite::Result<_>>()?);
             Ok(messages)
         })?;
-        Ok(Swept { messages, contents, bytes: self.reclaim(now)? })
+        Ok(Swept { messages, contents, bytes: self.reclaim(now, goes_on)? })
     }
 
     /// Removes contents: those that `work` names, which it has doomed and to which nothing refers when it is done. Returns

@@ -2,6 +2,7 @@
 
 use mailtide::store::{Executor, NewMessage, Options, Origin, Store, With, audit};
 use mailtide::types::{ContentId, InternalDate, LocalUid, MailboxId, Timestamp};
+use std::cell::Cell;
 
 use super::place::{Place, flags, message, now};
 
@@ -78,6 +79,11 @@ fn what_is_left_of_a_pack_is_moved_together_once_nobody_needs_it() {
     assert_eq!(sweep().bytes, 0, "somebody reads from it");
     assert_eq!(reading.read(0, 100_000).expect("bytes"), message(5, 40_000));
     drop(reading);
+    // One that is to stop leaves the rest to the next.
+    let asked = Cell::new(0);
+    let is_first = || asked.replace(asked.get() + 1) == 0;
+    let stopped = store.sweep_while(now().plus_ms(1), now(), &is_first).expect("a sweep");
+    assert_eq!((stopped.bytes, asked.get(), packs(&place)), (0, 2, vec!["content-1.pack".to_owned()]));
     assert!(sweep().bytes >= 16 * 40_000);
     assert_eq!(packs(&place), ["content-2.pack"]);
     assert_eq!(sweep().bytes, 0);
