@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::covered::Covered;
+use super::half_seen::HalfSeen;
 use super::pass::Pass;
 use super::remote::Remote;
 use super::{Report, Result};
@@ -26,12 +27,14 @@ pub struct Engine {
     bodies: BodyPolicy,
     /// What the last sync covered.
     covered: Arc<Mutex<Covered>>,
+    /// What the last syncs could not look into.
+    half_seen: Arc<Mutex<HalfSeen>>,
 }
 
 impl Engine {
     /// The engine of an account that is in the store.
     pub fn new(store: Store, account: AccountId, filter: FolderFilter) -> Self {
-        Self { store, account, filter, bodies: BodyPolicy::ALL, covered: Arc::default() }
+        Self { store, account, filter, bodies: BodyPolicy::ALL, covered: Arc::default(), half_seen: Arc::default() }
     }
 
     /// Of which messages more than the header is mirrored; without this, of all.
@@ -54,6 +57,7 @@ impl Engine {
     pub async fn sync_once<R: Remote>(&self, remote: &mut R, clock: Clock<'_>, report: &mut Report) -> Result<()> {
         let bodies = self.bodies_now()?;
         let mut recognises = true;
+        let (half_seen_before, mut half_seen) = (self.half_seen().clone(), BTreeSet::new());
         for _ in 0..ROUNDS_MAX {
             let mut round = Report::default();
             let mut pass = Pass {
@@ -68,6 +72,8 @@ impl Engine {
                 selected: None,
                 unseen: BTreeMap::new(),
                 is_half_seen: false,
+                half_seen: BTreeSet::new(),
+                half_seen_before: &half_seen_before,
                 told_sizes: BTreeMap::new(),
                 shut: BTreeSet::new(),
                 listed: BTreeMap::new(),
@@ -88,6 +94,7 @@ impl Engine {
                 pass.covered.cut();
             }
             *self.covered() = pass.covered;
+            half_seen.append(&mut pass.half_seen);
             if round.has_pushed() || went_back {
                 // What was done must not be forgotten: done again by UID, it may hit what a restored server gave that UID.
                 self.store.settle()?;
@@ -99,6 +106,7 @@ impl Engine {
                 break;
             }
         }
+        self.half_seen().note(half_seen);
         let quarantined = self.store.read(|reader| reader.quarantined(self.account))?;
         let open = quarantined.into_iter().filter(|quarantine| quarantine.verdict == Verdict::Open);
         report.blocked = open.filter_map(|quarantine| quarantine.name).map(String::from).collect();
@@ -107,6 +115,10 @@ impl Engine {
 
     pub(super) fn covered(&self) -> MutexGuard<'_, Covered> {
         self.covered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn half_seen(&self) -> MutexGuard<'_, HalfSeen> {
+        self.half_seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The policy, and what the user has said of the line since.

@@ -28,6 +28,7 @@ mod fetch;
 mod flags;
 mod folders;
 pub mod guard;
+mod half_seen;
 pub mod haul;
 pub mod identity;
 pub mod inquire;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::covered::Covered;
 use super::engine::Clock;
+use super::half_seen::HalfSeen;
 use super::names;
 use super::remote::{Known, RefusalCode, Remote, RemoteError, RemoteName, Selected, Status};
 use super::{Error, Report, Result};
@@ -31,6 +32,10 @@ pub(super) struct Pass<'a, R> {
     pub(super) unseen: BTreeMap<MailboxId, Refusal>,
     /// One of them was selected, and then something was refused: what vanished elsewhere may be there.
     pub(super) is_half_seen: bool,
+    /// Those of which that is so.
+    pub(super) half_seen: BTreeSet<MailboxId>,
+    /// For how long it was so of each.
+    pub(super) half_seen_before: &'a HalfSeen,
     /// The sizes that the server tells of arrivals of which that may decide.
     pub(super) told_sizes: BTreeMap<MessageId, u64>,
     /// Mailboxes that could not be selected when they were last to be covered.
@@ -135,7 +140,8 @@ impl<R: Remote> Pass<'_, R> {
             let name = self.remote_mailbox(mailbox)?.map(|known| known.remote_name).unwrap_or_default();
             self.report.refused.push((name, refused.text.clone()));
             self.unseen.insert(mailbox, refused.clone());
-            self.is_half_seen = true;
+            self.half_seen.insert(mailbox);
+            self.is_half_seen |= self.half_seen_before.is_waited_for(mailbox);
         }
         Ok(refused)
     }

@@ -63,3 +63,41 @@ fn a_copy_of_what_is_in_a_mailbox_that_stays_shut_is_shown_within_hours() {
         world.assert_sound();
     }
 }
+
+/// A corrupted index, say: it opens, and what is in it cannot be told.
+#[test]
+fn a_mailbox_that_can_never_be_looked_into_holds_up_no_other_for_long() {
+    for traits in Traits::all() {
+        let world = mirrored(traits);
+        for text in ["x", "y", "z"] {
+            world.server.deliver("INBOX", text, "");
+        }
+        world.settle();
+        world.server.renumber("Else");
+        world.server.deliver("Else", "e", "");
+        world.server.renumber("Src");
+        world.server.state().refuses.push(("FINGERPRINTS", "Src ".to_owned(), None));
+        world.server.expunge("INBOX", 1);
+        let engine = world.engine();
+        let syncs = (1..20).find(|_| {
+            let report = world.sync_with(&engine, NOW_MS).expect("a sync");
+            assert!(!report.refused.is_empty(), "it is told each time");
+            world.assert_sound();
+            world.here().contains("INBOX: y z")
+        });
+        let syncs = syncs.expect("what others deleted is gone in the end");
+        assert!(syncs > 3, "it may be what came to where nobody can look, and is told of by a later sync: {syncs}");
+        assert!(world.here().contains("Src: m n") && world.here().contains("Else: e"), "{}", world.here());
+        // Once it can be looked into it counts again.
+        world.server.state().refuses.clear();
+        world.sync_with(&engine, NOW_MS).expect("a sync");
+        world.settle();
+        assert_eq!(world.here(), world.there());
+        world.server.renumber("Src");
+        world.server.state().refuses.push(("FINGERPRINTS", "Src ".to_owned(), None));
+        world.server.expunge("INBOX", 2);
+        world.sync_with(&engine, NOW_MS).expect("a sync");
+        assert!(world.here().contains("INBOX: y z"), "{}", world.here());
+        world.assert_sound();
+    }
+}
