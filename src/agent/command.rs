@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::daemon::{Daemon, StartError};
 use super::exit::{Exit, parse_arguments};
@@ -141,7 +142,21 @@ async fn serve(paths: Paths, config: Config) -> Exit {
             () = &mut watchdog => {}
             () = &mut changed => {
                 changed.set(next_change(watched.as_ref()));
-                reload(&mut daemon, &file).await;
+                let agent = Arc::clone(daemon.agent());
+                let reloaded = reload(&mut daemon, &file);
+                tokio::pin!(reloaded);
+                // It waits for a password program or for accounts to stop: meanwhile we are alive, and can be stopped.
+                let stopped_by = tokio::select! {
+                    () = &mut reloaded => None,
+                    name = &mut signal => Some(name),
+                    () = &mut watchdog => None,
+                };
+                if let Some(name) = stopped_by {
+                    tracing::info!("stopping: {name}");
+                    agent.ask_to_stop();
+                    reloaded.await;
+                    break Exit::Done;
+                }
             }
             _ = changes.changed() => tell_systemd(&daemon, &mut told),
         }

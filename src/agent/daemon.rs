@@ -44,6 +44,7 @@ pub struct Agent {
     pub users: Arc<LocalUsers>,
     accounts: Mutex<Vec<Running>>,
     served: Mutex<Served>,
+    stop: Shutdown,
 }
 
 /// Where mail clients connect.
@@ -70,7 +71,6 @@ pub struct Daemon {
     parts: Parts,
     /// Sweeping, and answering syncctl.
     tasks: JoinSet<()>,
-    stop: Shutdown,
 }
 
 /// Why the agent cannot start.
@@ -105,6 +105,12 @@ impl Agent {
             }
             None => Ok(()),
         }
+    }
+
+    /// Begins to stop. A reload is not waited for any more than it must.
+    pub fn ask_to_stop(&self) {
+        self.stop.request();
+        self.accounts().iter().for_each(|running| running.ask_to_stop());
     }
 
     /// Where mail clients connect.
@@ -146,16 +152,16 @@ impl Daemon {
         let faces = Faces::open(&config.local, &parts, &paths.data).await?;
         let changes = Arc::new(watch::Sender::new(0));
         let common = Common { store, clock, chance: Chance::system(), changes, wishes: parts.wishes.clone() };
-        let agent = Arc::new(Agent { common, users, accounts: Mutex::default(), served: Mutex::new(served(&faces)) });
-        let stop = Shutdown::new();
+        let (served, stop) = (Mutex::new(served(&faces)), Shutdown::new());
+        let agent = Arc::new(Agent { common, users, accounts: Mutex::default(), served, stop: stop.clone() });
         let mut tasks = JoinSet::new();
         for listener in control_sockets(&paths).await? {
             let (control, stop) = (Arc::new(Control(Arc::clone(&agent))), stop.clone());
             tasks.spawn(async move { control::serve(listener, control, stop.requested()).await });
         }
         tasks.spawn(sweep_now_and_then(Arc::clone(&agent), stop.clone()));
-        tasks.spawn(index_at_rest(agent.common.store.clone(), stop.clone()));
-        let mut daemon = Self { agent, paths, config, faces: Some(faces), parts, tasks, stop };
+        tasks.spawn(index_at_rest(agent.common.store.clone(), stop));
+        let mut daemon = Self { agent, paths, config, faces: Some(faces), parts, tasks };
         daemon.start_accounts()?;
         daemon.tell_unconfigured();
         Ok(daemon)
@@ -180,15 +186,20 @@ impl Daemon {
     /// taken over is told, and the old stays in its place.
     pub async fn apply(&mut self, config: Config) -> store::Result<()> {
         let users = users_of(&config, &self.agent.common.store, &self.agent.common.clock)?;
+        let password = match config.local.password == self.config.local.password {
+            true => self.agent.users.password(),
+            // Before anything is changed: a password program may take its time.
+            false => tokio::select! {
+                biased;
+                () = self.agent.stop.requested() => return Ok(()),
+                password = local_password(&config.local, &self.paths) => password.unwrap_or_else(|error| {
+                    tracing::error!("{error}; the old local password stays");
+                    self.agent.users.password()
+                }),
+            },
+        };
         let old = std::mem::replace(&mut self.config, config);
         self.apply_local(&old.local).await;
-        let password = match self.config.local.password == old.local.password {
-            true => self.agent.users.password(),
-            false => local_password(&self.config.local, &self.paths).await.unwrap_or_else(|error| {
-                tracing::error!("{error}; the old local password stays");
-                self.agent.users.password()
-            }),
-        };
         self.agent.users.replace(password, undo_ms(&self.config), users);
         let left = self.take_accounts_that_differ();
         let stopped = left.len();
@@ -198,6 +209,9 @@ impl Daemon {
         let joined = tokio::task::spawn_blocking(|| left.into_iter().for_each(Running::join)).await;
         if joined.is_err() {
             tracing::error!("an account did not stop cleanly");
+        }
+        if self.agent.stop.is_requested() {
+            return Ok(());
         }
         match self.start_accounts() {
             Ok(started) => tracing::info!(stopped, started, "the configuration is reloaded"),
@@ -267,9 +281,8 @@ impl Daemon {
 
     /// Stops everything: clients first, then the accounts, then the store.
     pub async fn stop(mut self) {
-        self.stop.request();
+        self.agent.ask_to_stop();
         let running = std::mem::take(&mut *self.agent.accounts());
-        running.iter().for_each(|running| running.ask_to_stop());
         if let Some(faces) = self.faces.take() {
             faces.close().await;
         }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 
 use crate::support::agent::{Account, Agent, LOCAL_PASSWORD};
 use crate::support::imap::Imap;
@@ -134,6 +135,51 @@ fn a_changed_configuration_is_taken_up_and_a_broken_one_is_not() {
     agent.configure(&text("bob"));
     wait_until("the first account to go", SOON, || names() == ["bob"]);
     assert!(agent.try_login("ada").is_err());
+}
+
+/// What systemd is told (sd_notify(3)).
+struct Told(UnixDatagram);
+
+impl Told {
+    fn waits_for(&self, state: &str) {
+        let mut message = [0; 1024];
+        loop {
+            let length = self.0.recv(&mut message).unwrap_or_else(|error| panic!("no {state}: {error}"));
+            if String::from_utf8_lossy(&message[..length]).lines().any(|line| line == state) {
+                return;
+            }
+        }
+    }
+
+    fn forget(&self) {
+        self.0.set_nonblocking(true).expect("a socket");
+        while self.0.recv(&mut [0; 1024]).is_ok() {}
+        self.0.set_nonblocking(false).expect("a socket");
+    }
+}
+
+#[test]
+fn who_waits_for_a_password_program_while_it_reloads_is_alive_and_can_be_stopped() {
+    let mut agent = Agent::new("");
+    let path = agent.folder().join("notify");
+    let told = Told(UnixDatagram::bind(&path).expect("a socket"));
+    // The program is given longer than that.
+    told.0.set_read_timeout(Some(SOON / 2)).expect("a limit");
+    agent.spawn_with(|command| {
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    });
+    told.waits_for("READY=1");
+    let asked = agent.folder().join("asked");
+    let text = std::fs::read_to_string(agent.config()).expect("it was written");
+    let program = format!("password-command = [\"sh\", \"-c\", \"touch {}; exec sleep 1000\"]", asked.display());
+    let changed = text.replace(&format!("password = \"{LOCAL_PASSWORD}\""), &program);
+    std::fs::write(agent.config(), changed).expect("a writable folder");
+    wait_until("the program to be asked", SOON, || asked.exists());
+    told.forget();
+    for _ in 0..3 {
+        told.waits_for("WATCHDOG=1");
+    }
+    assert!(agent.stop().success());
 }
 
 #[test]

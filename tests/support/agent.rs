@@ -125,7 +125,13 @@ impl Agent {
 
     /// Starts it without waiting for anything.
     pub fn spawn(&mut self) {
+        self.spawn_with(|_| ());
+    }
+
+    /// The same, with more in its environment.
+    pub fn spawn_with(&mut self, change: impl FnOnce(&mut Command)) {
         let mut command = self.command(env!("CARGO_BIN_EXE_syncd"));
+        change(&mut command);
         self.process = Some(Process::start(&mut command, "syncd", &self.log_file()));
     }
 
