@@ -57,7 +57,11 @@ impl Store {
             Ok(Findings { indexed: span.indexed()?, keys: keys.collect::<Result<_>>()? })
         });
         found.unwrap_or_else(|error| {
-            index.throw_away(&mut index.lock(), &error);
+            // Any other trouble passes, or is met by who builds it.
+            match error.is_damage() || !index.path.exists() {
+                true => index.throw_away(&mut index.lock(), &error),
+                false => tracing::debug!(%error, "the search index cannot be asked now"),
+            }
             Findings::default()
         })
     }

@@ -66,6 +66,10 @@ impl Face {
         self.store = open(self.folder.path(), None);
     }
 
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn mailbox(&self, name: &str) -> MailboxId {
         let name = MailboxName::parse(name).expect("a valid name");
         let found = self.store.read(|reader| reader.mailbox_named(self.account, &name)).expect("a read");

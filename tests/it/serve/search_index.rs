@@ -5,7 +5,7 @@ use mailtide::imap::server::backend::{Account, Backend};
 use mailtide::message::search::Query;
 use mailtide::sasl::Credentials;
 use mailtide::serve::imap::MailAccount;
-use mailtide::store::Origin;
+use mailtide::store::{Origin, With};
 use mailtide::types::{LocalUid, Secret, UidSet};
 use proptest::prelude::*;
 
@@ -245,6 +245,25 @@ fn an_index_that_is_damaged_gone_or_of_other_mail_tells_nothing_wrong() {
             }
         }
     }
+}
+
+/// So it is with too many open files.
+#[test]
+fn an_index_that_cannot_be_opened_for_a_moment_is_not_made_anew() {
+    let face = Face::new(Origin::LocalUser);
+    face.give(b"Subject: one\r\n\r\nneedle\r\n", "");
+    index(&face);
+    let (file, aside) = (face.folder().join("search.db"), face.folder().join("aside"));
+    std::fs::rename(&file, &aside).expect("an index");
+    std::fs::create_dir(&file).expect("a writable folder");
+    let needle = Query::Body("needle".to_owned());
+    assert_eq!(found(&face, &mut account(&face), &needle), [1]);
+    std::fs::remove_dir(&file).expect("it is empty");
+    std::fs::rename(&aside, &file).expect("its old place");
+    let inbox = face.mailbox("INBOX");
+    let messages = face.store.read(|reader| reader.messages(inbox, &reader.open(inbox)?.uids, With::Columns));
+    let content = messages.expect("a read")[0].content;
+    assert_eq!(face.store.findings(&needle, content.into_iter().collect()).say(content, &needle), Some(true));
 }
 
 #[test]
