@@ -11,7 +11,7 @@
 //! - The number of a pack names no other one, ever: a file that is in the way is left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -99,7 +99,7 @@ struct State {
     /// How many write to them, read them or have put bytes there to which nothing refers yet.
     holders: BTreeMap<PackId, usize>,
     open: BTreeMap<PackId, Arc<File>>,
-    /// Bytes in all packs.
+    /// Bytes in all packs. File systems round what a file holds, each in its way: about as many.
     total_bytes: u64,
     /// What may be added before the disk is asked again.
     room_bytes: u64,
@@ -149,8 +149,10 @@ impl Packs {
             looking: RwLock::default(),
         };
         let lengths = packs.lengths()?;
+        let total_bytes =
+            lengths.keys().map(|pack| packs.path(*pack).metadata().map_or(0, |file| bytes_in(&file))).sum();
         let mut state = packs.lock();
-        state.total_bytes = lengths.values().sum();
+        state.total_bytes = total_bytes;
         state.last = lengths.last_key_value().map_or(0, |(pack, _)| pack.get());
         // The oldest is filled first.
         state.resting = lengths.into_iter().rev().filter(|(_, length)| *length < PACK_MAX_BYTES).collect();
@@ -229,7 +231,7 @@ impl Packs {
             }
             Err(error) => {
                 // What of it got there is behind the end, and is cut off with whatever else is not finished.
-                state.total_bytes -= bytes.len() as u64;
+                state.total_bytes = state.total_bytes.saturating_sub(bytes.len() as u64);
                 state.room_bytes = 0;
                 Err(Error::io(self.path(lane.hold.pack), error))
             }
@@ -247,7 +249,9 @@ impl Packs {
     pub(super) fn abandon(&self, mut lane: Lane, start: u64) {
         // Bytes that stay are room that is given back later.
         if lane.file.set_len(start).is_ok() {
-            self.lock().total_bytes -= lane.end - start;
+            let mut state = self.lock();
+            state.total_bytes = state.total_bytes.saturating_sub(lane.end - start);
+            drop(state);
             lane.end = start;
         }
         self.rest(lane.hold.pack, lane.end);
@@ -307,7 +311,7 @@ impl Packs {
     /// Removes a closed pack to which nothing refers any more, durably.
     pub(super) fn remove(&self, pack: PackId) -> Result<()> {
         let path = self.path(pack);
-        let length = path.metadata().map_or(0, |file| file.len());
+        let held = path.metadata().map_or(0, |file| bytes_in(&file));
         self.fate.at(Moment::BeforeRemoval)?;
         match std::fs::remove_file(&path) {
             Ok(()) => {}
@@ -317,7 +321,7 @@ impl Packs {
         let mut state = self.lock();
         state.open.remove(&pack);
         state.unsynced.remove(&pack);
-        state.total_bytes = state.total_bytes.saturating_sub(length);
+        state.total_bytes = state.total_bytes.saturating_sub(held);
         self.fate.at(Moment::AfterRemoval)
     }
 
@@ -434,6 +438,11 @@ impl Packs {
         // Nothing in here can panic half way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Bytes of messages in a pack, without what was given back of it.
+fn bytes_in(file: &Metadata) -> u64 {
+    file.len().min(file.blocks() * BLOCK_BYTES)
 }
 
 impl State {

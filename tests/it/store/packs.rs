@@ -1,10 +1,10 @@
 //! The files with the bytes of messages.
 
-use mailtide::store::{Executor, NewMessage, Options, Origin, Store, With, audit};
+use mailtide::store::{Error, Executor, NewMessage, Options, Origin, Store, With, audit};
 use mailtide::types::{ContentId, InternalDate, LocalUid, MailboxId, Timestamp};
 use std::cell::Cell;
 
-use super::place::{Place, flags, message, now};
+use super::place::{Place, flags, message, name, now};
 
 fn contents(store: &Store, inbox: MailboxId) -> Vec<ContentId> {
     let uids = store.read(|reader| reader.open(inbox)).expect("a read").uids;
@@ -141,6 +141,36 @@ fn where_little_room_is_left_a_pack_is_not_moved() {
     let texts = contents(&store, inbox).into_iter().map(|content| place.bytes(&store, content));
     assert!(texts.eq([7, 8, 9, 10].map(|number| message(number, 100_000))));
     sound(&store);
+}
+
+#[test]
+fn what_was_given_back_of_a_pack_is_not_given_back_with_it_once_more() {
+    let place = Place::new();
+    let options = Options { max_bytes: Some(3_000_000), ..Place::options(Executor::Inline) };
+    let store = Store::open(place.folder.path(), &options, now()).expect("a store");
+    let account = place.account(&store, "me");
+    let inbox = place.inbox(&store, account);
+    let shelf = store.write(Origin::Authority, now(), move |txn| txn.create_mailbox(account, &name("Shelf"), None));
+    let shelf = shelf.expect("a mailbox");
+    // The first has the first pack to itself, and the other one the next.
+    let first = store.upload();
+    let mut uploads = [first, store.upload()];
+    uploads.iter_mut().for_each(|upload| upload.write(&message(100, 600_000)).expect("room"));
+    let [first, under_way] = uploads;
+    drop(first);
+    for number in 1..=9 {
+        let mailbox = if number % 3 == 0 { inbox } else { shelf };
+        place.append(&store, Origin::Authority, mailbox, &message(number, 100_000), "\\Deleted");
+    }
+    for mailbox in [inbox, shelf] {
+        store.write(Origin::Authority, now(), move |txn| txn.expunge(mailbox, None)).expect("an expunge");
+        assert!(store.sweep(now().plus_ms(1), now()).expect("a sweep").bytes > 0);
+    }
+    assert_eq!(packs(&place), ["content-2.pack"]);
+    let too_much = store.upload().write(&message(101, 2_900_000));
+    assert!(matches!(too_much, Err(Error::DiskFull { .. })), "{too_much:?}");
+    drop(under_way);
+    store.upload().write(&message(101, 2_900_000)).expect("room for it alone");
 }
 
 #[test]
