@@ -4,8 +4,9 @@
 //! what the remover had seen. An IMAP server carries no clocks, so it is modelled as an actor whose acts are inferred
 //! by comparing what it shows with what it last showed (the base).
 //!
-//! Rules. A value lives only while something about the message's flags is unsettled; it is stored whole, in the
-//! transaction of the act itself, because the causal context is the value. Both replicas are always in the same value
+//! Rules. A value is made of the journal when both sides are first seen to have changed flags of the message, and lives only
+//! while something about them is unsettled; it is stored whole, in the transaction of each act from then on, because the
+//! causal context is the value. Both replicas are always in the same value
 //! and are stored and restored together, so a dot cannot be spent on both; the store's generation in the actor ids
 //! keeps values of different incarnations of a store apart all the same. Encodings are not canonical: compare
 //! [`FlagReplicas::value`], never bytes.

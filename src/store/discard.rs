@@ -144,8 +144,7 @@ impl Txn<'_> {
         let place = self.reader().message(id)?.map(|message| (message.mailbox, message.uid));
         let mod_seq = self.next_mod_seq(target.id)?;
         self.set_flags(id, place, &base.flags, mod_seq)?;
-        self.conn().prepare_cached("DELETE FROM flag_merge WHERE message_id = ?1")?.execute([id.get()])?;
-        Ok(())
+        self.forget_replicas(id)
     }
 
     /// Puts a gone message into a mailbox again, under a new UID.

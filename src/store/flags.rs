@@ -1,7 +1,8 @@
 //! Changing the flags of messages.
 //!
-//! What the user changes is kept in two ways until it is settled: as a journal entry, and, for a message that upstream
-//! has, in its [`FlagReplicas`], by which it is merged with what others change there.
+//! What the user changes is a journal entry until it is settled. With what others change upstream it is merged by the
+//! message's [`FlagReplicas`], which are made of the journal when that is first seen, and kept from then on: what the user
+//! changes after it is not beside it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,6 @@ use rusqlite::{OptionalExtension, params};
 use super::flag_rows::{Marks, Of};
 use super::journal::OpenFlags;
 use super::message_acts::check_keywords;
-use super::messages::flags_from_row;
 use super::rights::Standing;
 use super::{Changed, Error, Origin, Result, Txn};
 use crate::journal::Op;
@@ -96,6 +96,7 @@ impl Txn<'_> {
             false => Vec::new(),
         };
         let mut ids = ids.into_iter();
+        let is_merging = is_user && self.is_merging()?;
         stored.now.reserve(found.len());
         let mut marks = Marks::default();
         for message in found {
@@ -123,7 +124,9 @@ impl Txn<'_> {
                 }
             }
             if let Some(id) = id.filter(|_| is_user && !(delta.0.is_empty() && delta.1.is_empty())) {
-                self.record_in_replicas(id, &message.flags, &delta)?;
+                if is_merging {
+                    self.record_in_replicas(id, &delta)?;
+                }
                 said.entry(delta).or_default().push(id);
             }
             stored.now.push(Changed { flags, mod_seq, ..message });
@@ -145,7 +148,7 @@ impl Txn<'_> {
             let mod_seq = self.next_mod_seq(other.mailbox)?;
             self.set_flags(other.id, Some((other.mailbox, other.uid)), &flags, mod_seq)?;
             let delta = (add, remove);
-            self.record_in_replicas(other.id, &other.flags, &delta)?;
+            self.record_in_replicas(other.id, &delta)?;
             let (add, remove) = delta;
             self.journal_for_user(other.account, &Op::Flags { messages: vec![other.id], add, remove })?;
         }
@@ -173,12 +176,17 @@ impl Txn<'_> {
         self.set_flags_but_seen(place, flags, mod_seq)
     }
 
-    /// The two replicas of a message's flags, while anything about them is unsettled.
+    /// The two replicas of a message's flags, if both sides changed some that are unsettled.
     pub(in crate::store) fn replicas(&self, message: MessageId) -> Result<Option<FlagReplicas>> {
         let mut select = self.conn().prepare_cached("SELECT replicas FROM flag_merge WHERE message_id = ?1")?;
         let bytes: Option<Vec<u8>> = select.query_row([message.get()], |row| row.get("replicas")).optional()?;
         let unreadable = |error| Error::Damaged(format!("flags of message {message}: {error}"));
         bytes.map(|bytes| FlagReplicas::from_bytes(&bytes).map_err(unreadable)).transpose()
+    }
+
+    /// Has any message some?
+    fn is_merging(&self) -> Result<bool> {
+        Ok(self.conn().prepare_cached("SELECT 1 AS one FROM flag_merge LIMIT 1")?.exists([])?)
     }
 
     /// Stores them.
@@ -191,27 +199,11 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Of a message that upstream does not have yet nobody else can change the flags: they go along with it.
-    fn record_in_replicas(&self, message: MessageId, flags: &Flags, (add, remove): &Delta) -> Result<()> {
-        let replicas = match self.replicas(message)? {
-            Some(replicas) => Some(replicas),
-            None => self.seed_replicas(message, flags)?,
-        };
-        if let Some(mut replicas) = replicas {
+    fn record_in_replicas(&self, message: MessageId, (add, remove): &Delta) -> Result<()> {
+        if let Some(mut replicas) = self.replicas(message)? {
             replicas.set_local(add, remove);
             self.set_replicas(message, &replicas)?;
         }
         Ok(())
-    }
-
-    fn seed_replicas(&self, message: MessageId, flags: &Flags) -> Result<Option<FlagReplicas>> {
-        let mut select = self.conn().prepare_cached(
-            "SELECT r.system_flags, r.keywords, s.generation FROM remote_message AS r, store_info AS s
-             WHERE r.message_id = ?1",
-        )?;
-        let base = select
-            .query_row([message.get()], |row| Ok((flags_from_row(row)?, row.get::<_, i64>("generation")?)))
-            .optional()?;
-        Ok(base.map(|(base, generation)| FlagReplicas::new(&base, flags, generation)))
     }
 }

@@ -5,6 +5,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::journal::OpenFlags;
 use super::messages::flags_from_row;
 use super::{Reader, Result, Txn};
 use crate::journal::{Op, intent};
@@ -189,11 +190,8 @@ impl Txn<'_> {
 
     /// Upstream has the message no more.
     pub fn unbind(&mut self, message: MessageId) -> Result<()> {
-        for sql in ["DELETE FROM remote_message WHERE message_id = ?1", "DELETE FROM flag_merge WHERE message_id = ?1"]
-        {
-            self.conn().prepare_cached(sql)?.execute([message.get()])?;
-        }
-        Ok(())
+        self.conn().prepare_cached("DELETE FROM remote_message WHERE message_id = ?1")?.execute([message.get()])?;
+        self.forget_replicas(message)
     }
 
     /// Upstream shows these flags on a bound message: what changed there since the base is merged with what the user
@@ -201,12 +199,18 @@ impl Txn<'_> {
     pub fn observe_flags(&mut self, message: MessageId, now: &Flags) -> Result<bool> {
         let Some(facts) = self.reader().message_facts(message)? else { return Ok(false) };
         let Some(binding) = facts.upstream.filter(|binding| binding.base != *now) else { return Ok(false) };
-        let merged = match self.replicas(message)? {
+        let open = self.reader().open_flags(message)?;
+        let replicas = match self.replicas(message)? {
+            Some(replicas) => Some(replicas),
+            None if open.is_empty() => None,
+            None => Some(self.new_replicas(&binding.base, &open, &facts.flags)?),
+        };
+        let merged = match replicas {
             Some(mut replicas) => {
                 replicas.observe_upstream(&binding.base, now);
                 // What is seen of our own act, whose answer was lost, is not another's: the user has taken it back since.
-                let open = self.reader().open_flags(message)?.into_iter().filter(|open| open.is_tried);
-                let tried = open.fold(Flags::none(), |flags, open| flags.union(&open.add));
+                let tried = open.iter().filter(|open| open.is_tried);
+                let tried = tried.fold(Flags::none(), |flags, open| flags.union(&open.add));
                 let appeared = now.difference(&binding.base).difference(&facts.flags);
                 replicas.set_local(&Flags::none(), &appeared.difference(&appeared.difference(&tried)));
                 self.set_replicas(message, &replicas)?;
@@ -254,7 +258,7 @@ impl Txn<'_> {
             let flags = facts.flags.difference(&deleted);
             self.set_flags(message, Some(place).zip(facts.uid), &flags, mod_seq)?;
         }
-        self.rebuild_replicas(message)
+        self.forget_replicas(message)
     }
 
     /// UIDVALIDITY changed: the messages in `found` have these UIDs now, the others none. Nothing else is covered.
@@ -299,24 +303,21 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// The replicas anew from the base, with the open entries' changes on top; none if no entry is open.
-    pub(in crate::store) fn rebuild_replicas(&mut self, message: MessageId) -> Result<()> {
-        self.conn().prepare_cached("DELETE FROM flag_merge WHERE message_id = ?1")?.execute([message.get()])?;
-        let Some(facts) = self.reader().message_facts(message)? else { return Ok(()) };
-        let Some(binding) = facts.upstream else { return Ok(()) };
-        let open = self.open_flag_ops(message)?;
-        if open.is_empty() {
-            return Ok(());
-        }
-        let mut replicas = FlagReplicas::new(&binding.base, &binding.base, self.generation()?);
-        for op in open {
-            if let Op::Flags { add, remove, .. } = op {
-                replicas.set_local(&add, &remove);
-            }
+    /// The replicas of a message that is so here: upstream's base, with the open entries' changes on top.
+    fn new_replicas(&self, base: &Flags, open: &[OpenFlags], here: &Flags) -> Result<FlagReplicas> {
+        let mut replicas = FlagReplicas::new(base, base, self.generation()?);
+        for OpenFlags { add, remove, .. } in open {
+            replicas.set_local(add, remove);
         }
         let value = replicas.value();
-        replicas.set_local(&facts.flags.difference(&value), &value.difference(&facts.flags));
-        self.set_replicas(message, &replicas)
+        replicas.set_local(&here.difference(&value), &value.difference(here));
+        Ok(replicas)
+    }
+
+    /// What is open says all again: what both sides changed is settled, or off.
+    pub(in crate::store) fn forget_replicas(&self, message: MessageId) -> Result<()> {
+        self.conn().prepare_cached("DELETE FROM flag_merge WHERE message_id = ?1")?.execute([message.get()])?;
+        Ok(())
     }
 
     pub(super) fn bound_at(&self, mailbox: MailboxId, uid: RemoteUid) -> Result<Option<MessageId>> {
@@ -324,16 +325,6 @@ impl Txn<'_> {
             self.conn().prepare_cached("SELECT message_id FROM remote_message WHERE mailbox_id = ?1 AND uid = ?2")?;
         let message = select.query_row(params![mailbox.get(), uid.get()], |row| row.get("message_id"));
         Ok(message.optional()?.map(MessageId::new))
-    }
-
-    fn open_flag_ops(&self, message: MessageId) -> Result<Vec<Op>> {
-        let mut select = self.conn().prepare_cached(
-            "SELECT j.op FROM journal_message AS jm JOIN journal AS j ON j.id = jm.entry_id
-             WHERE jm.message_id = ?1 AND j.kind = 'flags' ORDER BY j.id",
-        )?;
-        let ops = select.query_map([message.get()], |row| row.get::<_, String>("op"))?;
-        let ops = ops.collect::<rusqlite::Result<Vec<_>>>()?;
-        ops.iter().map(|op| Ok(serde_json::from_str(op)?)).collect()
     }
 
     fn generation(&self) -> Result<i64> {

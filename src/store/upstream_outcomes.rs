@@ -104,7 +104,7 @@ impl Txn<'_> {
                 Err(error) => return Err(error),
             }
         }
-        self.rebuild_replicas(message)
+        self.forget_replicas(message)
     }
 
     /// Everything about the message is done.
