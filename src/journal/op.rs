@@ -1,5 +1,7 @@
 //! What the user did, in terms of local ids, so that it means the same whatever happens to names and UIDs meanwhile.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::types::{Flags, MailboxId, MailboxName, MessageId};
@@ -57,5 +59,42 @@ impl Op {
             | Self::DeleteMailbox { .. }
             | Self::Subscribe { .. } => Vec::new(),
         }
+    }
+
+    /// The act in parts, each about at most so many messages.
+    pub fn into_parts(self, max: usize) -> Vec<Self> {
+        fn parts<T: Clone>(all: &[T], max: usize, part: impl Fn(Vec<T>) -> Op) -> Vec<Op> {
+            all.chunks(max).map(|some| part(some.to_vec())).collect()
+        }
+        match self {
+            Self::Flags { messages, add, remove } => {
+                parts(&messages, max, |messages| Self::Flags { messages, add: add.clone(), remove: remove.clone() })
+            }
+            Self::Move { messages, from, to } => parts(&messages, max, |messages| Self::Move { messages, from, to }),
+            Self::Copy { copies, from, to } => parts(&copies, max, |copies| Self::Copy { copies, from, to }),
+            Self::Expunge { messages, from } => parts(&messages, max, |messages| Self::Expunge { messages, from }),
+            Self::Append { .. }
+            | Self::CreateMailbox { .. }
+            | Self::RenameMailbox { .. }
+            | Self::DeleteMailbox { .. }
+            | Self::Subscribe { .. } => vec![self],
+        }
+    }
+
+    /// The act's part for these messages alone.
+    #[must_use]
+    pub fn only(mut self, wanted: &BTreeSet<MessageId>) -> Self {
+        match &mut self {
+            Self::Flags { messages, .. } | Self::Move { messages, .. } | Self::Expunge { messages, .. } => {
+                messages.retain(|message| wanted.contains(message));
+            }
+            Self::Copy { copies, .. } => copies.retain(|(_, copy)| wanted.contains(copy)),
+            Self::Append { .. }
+            | Self::CreateMailbox { .. }
+            | Self::RenameMailbox { .. }
+            | Self::DeleteMailbox { .. }
+            | Self::Subscribe { .. } => {}
+        }
+        self
     }
 }

@@ -135,7 +135,7 @@ impl Txn<'_> {
             self.mark(mailbox, &marks, mod_seq)?;
         }
         for ((add, remove), messages) in said {
-            self.journal(account, &Op::Flags { messages, add, remove })?;
+            self.journal(account, Op::Flags { messages, add, remove })?;
         }
         Ok(stored)
     }
@@ -150,7 +150,7 @@ impl Txn<'_> {
             let delta = (add, remove);
             self.record_in_replicas(other.id, &delta)?;
             let (add, remove) = delta;
-            self.journal_for_user(other.account, &Op::Flags { messages: vec![other.id], add, remove })?;
+            self.journal_for_user(other.account, Op::Flags { messages: vec![other.id], add, remove })?;
         }
         Ok(())
     }

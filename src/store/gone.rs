@@ -81,7 +81,7 @@ impl Txn<'_> {
         flags.remove(&SystemFlag::Deleted.into());
         self.set_flags(restored, Some((to, uid)), &flags, mod_seq)?;
         self.count_in(target.account, 1, gone.size_bytes)?;
-        self.journal(target.account, &Op::Append { message: restored, mailbox: to })?;
+        self.journal(target.account, Op::Append { message: restored, mailbox: to })?;
         Ok(Appended { uid_validity: target.uid_validity, messages: vec![(restored, LocalUid::new(uid.get()))] })
     }
 

@@ -40,7 +40,7 @@ impl Txn<'_> {
         if let Some(above) = self.nearest_above(account, name)? {
             self.inherit_rights(above.id, mailbox)?;
         }
-        self.journal(account, &Op::CreateMailbox { mailbox, name: name.clone() })?;
+        self.journal(account, Op::CreateMailbox { mailbox, name: name.clone() })?;
         Ok(mailbox)
     }
 
@@ -73,7 +73,7 @@ impl Txn<'_> {
             self.drop_mailbox(mailbox.id)?;
         }
         if confirmed_later {
-            self.journal(account, &Op::DeleteMailbox { mailbox: mailbox.id, name: name.clone() })?;
+            self.journal(account, Op::DeleteMailbox { mailbox: mailbox.id, name: name.clone() })?;
         }
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Txn<'_> {
         self.refuse_too_deep(to.levels() + deepest.unwrap_or(0).saturating_sub(from.levels()))?;
         self.create_parents(account, to)?;
         let mailbox = self.rename_tree(account, from, to)?;
-        self.journal(account, &Op::RenameMailbox { mailbox: mailbox.id, from: from.clone(), to: to.clone() })?;
+        self.journal(account, Op::RenameMailbox { mailbox: mailbox.id, from: from.clone(), to: to.clone() })?;
         Ok(())
     }
 
@@ -122,7 +122,7 @@ impl Txn<'_> {
         let changed = self.conn().prepare_cached(sql)?.execute(params![account.get(), name.as_str()])?;
         if changed > 0 {
             self.touch(account);
-            self.journal(account, &Op::Subscribe { name: name.clone(), subscribed })?;
+            self.journal(account, Op::Subscribe { name: name.clone(), subscribed })?;
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ impl Txn<'_> {
             if let Some(guest) = seen_by {
                 self.set_guest_seen(guest, (id, mailbox), true, mod_seq)?;
             }
-            self.journal(target.account, &Op::Append { message: id, mailbox })?;
+            self.journal(target.account, Op::Append { message: id, mailbox })?;
             placed.push((id, LocalUid::new(uid)));
         }
         self.mark(mailbox, &marks, mod_seq)?;
@@ -172,7 +172,7 @@ impl Txn<'_> {
         }
         self.mark(to, &marks, mod_seq)?;
         self.count_in(target.account, sources.len(), sources.iter().map(|source| source.size_bytes).sum())?;
-        self.journal(target.account, &Op::Copy { copies, from, to })?;
+        self.journal(target.account, Op::Copy { copies, from, to })?;
         Ok(Copied { uid_validity: target.uid_validity, uids })
     }
 
@@ -250,7 +250,7 @@ impl Txn<'_> {
         let gone = self.take_out(mailbox, messages, why)?;
         if !gone.is_empty() {
             let messages = messages.iter().map(|message| message.id).collect();
-            self.journal(mailbox.account, &Op::Expunge { messages, from: mailbox.id })?;
+            self.journal(mailbox.account, Op::Expunge { messages, from: mailbox.id })?;
         }
         Ok(gone)
     }
@@ -311,7 +311,7 @@ impl Txn<'_> {
         }
         if from != target.id {
             let messages = messages.iter().map(|message| message.id).collect();
-            self.journal(target.account, &Op::Move { messages, from, to: target.id })?;
+            self.journal(target.account, Op::Move { messages, from, to: target.id })?;
         }
         Ok(Copied { uid_validity: target.uid_validity, uids })
     }

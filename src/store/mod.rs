@@ -128,7 +128,7 @@ pub use upstream_guard::{Quarantine, Verdict};
 pub use upstream_listing::{ListedMailbox, Listing};
 pub use upstream_mailboxes::{Cursor, RemoteMailbox};
 pub use upstream_messages::{Binding, Bound, MessageFacts, bound_uids};
-pub use upstream_outcomes::Landed;
+pub use upstream_outcomes::{Landed, Parts};
 pub use upstream_skipped::NotGiven;
 pub use view::{Changed, Changes, Opened, Sizes, Status};
 pub use watch::{Wake, Watch};

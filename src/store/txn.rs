@@ -12,7 +12,7 @@ use super::contents::Contents;
 use super::{Error, Origin, Reader, Result, Viewer};
 use crate::journal::Op;
 use crate::types::mutant::mutant;
-use crate::types::{AccountId, EntryId, LocalUid, MailboxId, ModSeq, Timestamp};
+use crate::types::{AccountId, LocalUid, MailboxId, ModSeq, Timestamp, limits};
 
 /// A write transaction, open.
 pub struct Txn<'c> {
@@ -113,16 +113,24 @@ impl<'c> Txn<'c> {
     }
 
     /// Writes the act to the journal if the user did it, and a server is to hear of it.
-    pub(in crate::store) fn journal(&mut self, account: AccountId, op: &Op) -> Result<Option<EntryId>> {
+    pub(in crate::store) fn journal(&mut self, account: AccountId, op: Op) -> Result<()> {
         let is_forgotten = mutant!(NotJournalled) && matches!(op, Op::Expunge { .. });
         if self.origin != Origin::LocalUser || is_forgotten || self.is_maildrop(account)? {
-            return Ok(None);
+            return Ok(());
         }
-        self.journal_for_user(account, op).map(Some)
+        self.journal_for_user(account, op)
     }
 
-    /// Writes an entry that carries on what the user wants, whoever is at work.
-    pub(in crate::store) fn journal_for_user(&mut self, account: AccountId, op: &Op) -> Result<EntryId> {
+    /// Writes what carries on what the user wants, whoever is at work.
+    pub(in crate::store) fn journal_for_user(&mut self, account: AccountId, op: Op) -> Result<()> {
+        for part in op.into_parts(limits::JOURNAL_ENTRY_MESSAGES_MAX) {
+            self.journal_entry(account, &part)?;
+        }
+        self.touch(account);
+        Ok(())
+    }
+
+    fn journal_entry(&self, account: AccountId, op: &Op) -> Result<()> {
         let mut insert = self
             .conn
             .prepare_cached("INSERT INTO journal (account_id, created_ms, kind, op) VALUES (?1, ?2, ?3, ?4)")?;
@@ -132,13 +140,12 @@ impl<'c> Txn<'c> {
             super::journal::kind(op),
             serde_json::to_string(op)?
         ])?;
-        let entry = EntryId::new(self.conn.last_insert_rowid());
+        let entry = self.conn.last_insert_rowid();
         let mut insert =
             self.conn.prepare_cached("INSERT INTO journal_message (message_id, entry_id) VALUES (?1, ?2)")?;
         for message in op.messages() {
-            insert.execute([message.get(), entry.get()])?;
+            insert.execute([message.get(), entry])?;
         }
-        self.touch(account);
-        Ok(entry)
+        Ok(())
     }
 }

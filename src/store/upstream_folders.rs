@@ -98,7 +98,7 @@ impl Txn<'_> {
         let local = self.reader().mailbox(mailbox)?;
         let Some(name) = local.name else { return Ok(()) };
         self.unlink_mailbox(mailbox)?;
-        self.journal(local.account, &Op::CreateMailbox { mailbox, name })?;
+        self.journal(local.account, Op::CreateMailbox { mailbox, name })?;
         for message in self.reader().messages_in(mailbox, &super::message_acts::everything(), super::With::Columns)? {
             let bound = self.reader().message_facts(message.id)?.and_then(|facts| facts.upstream);
             if bound.is_none_or(|bound| bound.mailbox == mailbox || bound.uid.is_none()) {

@@ -290,7 +290,7 @@ impl Txn<'_> {
         let entries = self.reader().entries_about(message)?;
         let is_placed = intent(&entries, message).is_some_and(|net| !net.place_entries.is_empty());
         if !is_placed {
-            self.journal(here.account, &Op::Append { message, mailbox: here.mailbox })?;
+            self.journal(here.account, Op::Append { message, mailbox: here.mailbox })?;
         }
         Ok(())
     }

@@ -8,6 +8,9 @@ use super::{Error, Result, Txn};
 use crate::journal::{Evidence, Op, State};
 use crate::types::{AccountId, EntryId, Flags, MailboxId, MessageId, RemoteUid};
 
+/// Of each entry some of its messages.
+pub type Parts = BTreeMap<EntryId, BTreeSet<MessageId>>;
+
 /// A message that reached its mailbox upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Landed {
@@ -81,7 +84,7 @@ impl Txn<'_> {
         self.settle_parts(message, settles)?;
         match self.reader().message(message)? {
             Some(here) if !self.reader().is_pending(message)? => {
-                self.journal_for_user(here.account, &Op::Append { message, mailbox: here.mailbox }).map(drop)
+                self.journal_for_user(here.account, Op::Append { message, mailbox: here.mailbox })
             }
             Some(_) | None => Ok(()),
         }
@@ -120,23 +123,21 @@ impl Txn<'_> {
         Ok(entries.collect::<rusqlite::Result<Vec<_>>>()?)
     }
 
-    /// Sets the entries' parts for one message aside; the rest of each entry goes on. What `may_pass` is tried again by
+    /// Sets the entries' parts for these messages aside; the rest of each entry goes on. What `may_pass` is tried again by
     /// itself.
-    pub fn park_parts(&mut self, message: MessageId, entries: &[EntryId], why: &str, may_pass: bool) -> Result<()> {
-        for entry in entries {
+    pub fn park_parts(&mut self, parts: &Parts, why: &str, may_pass: bool) -> Result<()> {
+        for (entry, messages) in parts {
             let open = match self.reader().entry(*entry) {
                 Ok(entry) => entry.open,
                 Err(Error::NoSuchEntry) => continue,
                 Err(error) => return Err(error),
             };
-            let parked = match open.as_slice() {
-                [only] if *only == message => {
-                    self.park(*entry, why)?;
-                    *entry
-                }
-                open if open.contains(&message) => self.park_part(*entry, &[message], why)?,
-                _ => continue,
-            };
+            let meant: BTreeSet<MessageId> =
+                open.iter().copied().filter(|message| messages.contains(message)).collect();
+            if meant.is_empty() {
+                continue;
+            }
+            let parked = self.park_of(*entry, open.len(), &meant, why)?;
             if may_pass {
                 self.retry_later(parked)?;
             }
@@ -161,16 +162,8 @@ impl Txn<'_> {
             own.messages.retain(|_| kept.next().unwrap_or(false));
             let mut kept = is_own.into_iter();
             own.flags.retain(|_| kept.next().unwrap_or(false));
-            let parked = match self.reader().entry(entry)?.open.len() == messages.len() {
-                true => {
-                    self.park(entry, why)?;
-                    entry
-                }
-                false => {
-                    let messages: Vec<MessageId> = messages.into_iter().collect();
-                    self.park_part(entry, &messages, why)?
-                }
-            };
+            let open = self.reader().entry(entry)?.open.len();
+            let parked = self.park_of(entry, open, &messages, why)?;
             own.settles.iter_mut().filter(|settles| **settles == entry).for_each(|settles| *settles = parked);
             let own = serde_json::to_string(&own)?;
             let mut insert =
@@ -195,15 +188,25 @@ impl Txn<'_> {
         Ok(entry.optional()?)
     }
 
+    /// Sets aside the entry's part for these of its open messages. Returns the entry that it is then.
+    fn park_of(&mut self, entry: EntryId, open: usize, messages: &BTreeSet<MessageId>, why: &str) -> Result<EntryId> {
+        if open > messages.len() {
+            return self.park_part(entry, messages, why);
+        }
+        self.park(entry, why)?;
+        Ok(entry)
+    }
+
     /// Splits the messages' part off into an entry of its own, set aside. Returns that.
-    fn park_part(&mut self, entry: EntryId, messages: &[MessageId], why: &str) -> Result<EntryId> {
+    fn park_part(&mut self, entry: EntryId, messages: &BTreeSet<MessageId>, why: &str) -> Result<EntryId> {
+        let op = serde_json::to_string(&self.reader().entry(entry)?.op.only(messages))?;
         let mut insert = self.conn().prepare_cached(
             "INSERT INTO journal (account_id, created_ms, kind, op, state, why, attempts)
-             SELECT account_id, created_ms, kind, op, 'parked', ?2, attempts + 1 FROM journal WHERE id = ?1
+             SELECT account_id, created_ms, kind, ?3, 'parked', ?2, attempts + 1 FROM journal WHERE id = ?1
              RETURNING id, account_id",
         )?;
         let (split, account): (i64, i64) =
-            insert.query_row(params![entry.get(), why], |row| Ok((row.get("id")?, row.get("account_id")?)))?;
+            insert.query_row(params![entry.get(), why, op], |row| Ok((row.get("id")?, row.get("account_id")?)))?;
         let mut update = self
             .conn()
             .prepare_cached("UPDATE journal_message SET entry_id = ?3 WHERE entry_id = ?1 AND message_id = ?2")?;

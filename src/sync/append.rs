@@ -63,10 +63,7 @@ impl<R: Remote> Pass<'_, R> {
                 Ready::Yes(target) => target,
                 Ready::NotNow => return Ok(did),
                 Ready::Refused(refused) => {
-                    letters
-                        .iter()
-                        .try_for_each(|letter| self.park(letter.message, &letter.settles, refused.clone()).map(drop))?;
-                    return Ok(Did::Something);
+                    return self.park_all(letters.into_iter().map(|letter| (letter.message, letter.settles)), refused);
                 }
             },
         };

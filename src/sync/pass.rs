@@ -187,6 +187,21 @@ impl Refusal {
         }
     }
 
+    /// Is it about the mailbox, or the user, rather than the message that was to be put there (RFC 5530 section 3)? With no room
+    /// for a message there is none for a larger one.
+    pub(super) const fn is_for_all(&self) -> bool {
+        matches!(
+            self.code,
+            Some(
+                RefusalCode::OverQuota
+                    | RefusalCode::NoPerm
+                    | RefusalCode::ReadOnly
+                    | RefusalCode::InUse
+                    | RefusalCode::Unavailable
+            )
+        )
+    }
+
     /// A refusal is an answer; any other failure is none.
     pub(super) fn of<T>(
         answer: std::result::Result<T, RemoteError>,

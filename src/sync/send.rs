@@ -13,7 +13,7 @@ use super::remote::{CopyUid, RefusalCode, Remote, RemoteName};
 use crate::journal::entry::EvidenceSource;
 use crate::journal::{Evidence, Made, intent};
 use crate::merge::ConflictKind;
-use crate::store::{self, Landed};
+use crate::store::{self, Landed, Parts};
 use crate::types::mutant::mutant;
 use crate::types::{EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet, UidValidity};
 
@@ -34,6 +34,17 @@ impl Did {
             Self::Nothing => other,
         }
     }
+}
+
+/// After so many refusals in a row that are not about the message ([`Refusal::is_for_all`]) the others are not asked for: one
+/// may be a coincidence.
+const REFUSALS_MAX: usize = 2;
+
+/// What came of COPY or MOVE.
+enum Transferred {
+    Did(Did),
+    /// Of these messages it was refused.
+    Refused(Vec<Item>, Refusal),
 }
 
 /// Where messages are about to go.
@@ -61,25 +72,42 @@ impl<R: Remote> Pass<'_, R> {
         items: &[Item],
         moves: bool,
     ) -> Result<Did> {
+        match self.try_transfer(from, to, items, moves).await? {
+            Transferred::Did(did) => Ok(did),
+            Transferred::Refused(left, refused) if left.len() == 1 => self.park_items(&left, refused),
+            Transferred::Refused(left, _) => self.transfer_singly(from, to, left, moves).await,
+        }
+    }
+
+    async fn try_transfer(
+        &mut self,
+        from: MailboxId,
+        to: MailboxId,
+        items: &[Item],
+        moves: bool,
+    ) -> Result<Transferred> {
         let target = match self.target(to).await? {
             Ready::Yes(target) => target,
-            Ready::NotNow => return Ok(Did::Nothing),
-            Ready::Refused(refused) => return self.park_items(items, refused),
+            Ready::NotNow => return Ok(Transferred::Did(Did::Nothing)),
+            Ready::Refused(refused) => return self.park_items(items, refused).map(Transferred::Did),
         };
         if self.select_source(from).await?.is_err() {
-            return Ok(Did::Nothing);
+            return Ok(Transferred::Did(Did::Nothing));
         }
         let all = uids(items);
         let by_copy = !moves || !self.remote.facts().r#move;
         let is_safe = mutant!(OthersExpunged) || self.remote.facts().uid_plus || !moves || !by_copy;
         if !is_safe && !self.only_ours_are_deleted(from, &all).await? {
-            return self.park_items(items, "the server can only expunge everything marked deleted, and others are");
+            let why = "the server can only expunge everything marked deleted, and others are";
+            return self.park_items(items, why).map(Transferred::Did);
         }
-        let Some(carrier) = items.iter().filter_map(|item| item.carrier).min() else { return Ok(Did::Nothing) };
-        let Some(evidence) = self.evidence(from, &target, items, moves)? else { return Ok(Did::Nothing) };
+        let carrier = items.iter().filter_map(|item| item.carrier).min();
+        let Some((carrier, evidence)) = carrier.zip(self.evidence(from, &target, items, moves)?) else {
+            return Ok(Transferred::Did(Did::Nothing));
+        };
         if !self.mark_in_flight(carrier, &evidence)? {
             // What is left is planned anew.
-            return Ok(Did::Something);
+            return Ok(Transferred::Did(Did::Something));
         }
         if mutant!(ExpungedBeforeCopied) && moves && by_copy {
             let _ = self.expunge_upstream(from, &all).await?;
@@ -104,15 +132,14 @@ impl<R: Remote> Pass<'_, R> {
                 let done: BTreeSet<MessageId> = self.resolve(carrier, &evidence).await?.into_iter().collect();
                 self.count(done.len(), moves);
                 let left: Vec<Item> = items.iter().filter(|item| !done.contains(&item.message)).cloned().collect();
-                return match (is_absent(&refused), left.len()) {
-                    (true, _) | (_, 0) => Ok(if done.is_empty() { Did::Nothing } else { Did::Something }),
-                    (false, 1) => self.park_items(&left, refused),
-                    (false, _) => self.transfer_singly(from, to, &left, moves).await,
-                };
+                return Ok(match is_absent(&refused) || left.is_empty() {
+                    true => Transferred::Did(if done.is_empty() { Did::Nothing } else { Did::Something }),
+                    false => Transferred::Refused(left, refused),
+                });
             }
         };
         self.count(done.len(), moves);
-        Ok(if done.is_empty() { Did::Nothing } else { Did::Something })
+        Ok(Transferred::Did(if done.is_empty() { Did::Nothing } else { Did::Something }))
     }
 
     /// What became of a COPY or MOVE that was answered OK without UIDs. A server with UIDPLUS tells them of all that it copies
@@ -197,28 +224,53 @@ impl<R: Remote> Pass<'_, R> {
 
     /// The steps' parts for this message are set aside.
     pub(super) fn park(&mut self, message: MessageId, entries: &[EntryId], why: impl Into<Why>) -> Result<Did> {
-        let (entries, why) = (entries.to_vec(), why.into());
-        self.report.parked += 1;
-        self.write(move |txn| txn.park_parts(message, &entries, &why.text, why.may_pass))?;
-        Ok(Did::Something)
+        self.park_all(std::iter::once((message, entries.to_vec())), why)
     }
 
     pub(super) fn park_items(&mut self, items: &[Item], why: impl Into<Why>) -> Result<Did> {
-        let why = why.into();
-        for item in items {
-            let mut entries = item.settles.clone();
-            entries.extend(item.carrier.filter(|carrier| !item.settles.contains(carrier)));
-            self.park(item.message, &entries, why.clone())?;
+        let entries = |item: &Item| item.settles.iter().copied().chain(item.carrier).collect();
+        self.park_all(items.iter().map(|item| (item.message, entries(item))), why)
+    }
+
+    /// The same of several messages, in one commit.
+    pub(super) fn park_all(
+        &mut self,
+        messages: impl Iterator<Item = (MessageId, Vec<EntryId>)>,
+        why: impl Into<Why>,
+    ) -> Result<Did> {
+        let (mut parts, why) = (Parts::new(), why.into());
+        for (message, entries) in messages {
+            self.report.parked += 1;
+            entries.into_iter().for_each(|entry| _ = parts.entry(entry).or_default().insert(message));
         }
+        self.write(move |txn| txn.park_parts(&parts, &why.text, why.may_pass))?;
         Ok(Did::Something)
     }
 
-    async fn transfer_singly(&mut self, from: MailboxId, to: MailboxId, items: &[Item], moves: bool) -> Result<Did> {
-        let mut did = Did::Nothing;
+    /// One after the other, since all together were refused; the smallest first, so that where there is no room for it there
+    /// is none for the others. What the target refuses whatever comes is not asked for each.
+    async fn transfer_singly(&mut self, from: MailboxId, to: MailboxId, items: Vec<Item>, moves: bool) -> Result<Did> {
+        let mut todo = Vec::with_capacity(items.len());
         for item in items {
-            if Box::pin(self.transfer(from, to, std::slice::from_ref(item), moves)).await? == Did::Something {
-                did = Did::Something;
+            let facts = self.read(|reader| reader.message_facts(item.message))?;
+            todo.push((facts.map_or(0, |facts| facts.size_bytes), item));
+        }
+        todo.sort_by_key(|(size_bytes, _)| *size_bytes);
+        let mut todo = todo.into_iter().map(|(_, item)| item);
+        let (mut did, mut refusals) = (Did::Nothing, 0);
+        while let Some(item) = todo.next() {
+            let (mut left, refused) = match self.try_transfer(from, to, std::slice::from_ref(&item), moves).await? {
+                Transferred::Did(done) => {
+                    (did, refusals) = (did.or(done), 0);
+                    continue;
+                }
+                Transferred::Refused(left, refused) => (left, refused),
+            };
+            refusals = if refused.is_for_all() { refusals + 1 } else { 0 };
+            if refusals == REFUSALS_MAX {
+                left.extend(todo.by_ref());
             }
+            did = self.park_items(&left, refused)?;
         }
         Ok(did)
     }

@@ -282,6 +282,9 @@ pub const PREVIEW_SOURCE_BYTES: usize = 32 * 1024;
 /// Bytes of a mailbox name in UTF-8.
 pub const MAILBOX_NAME_MAX_BYTES: usize = 1000;
 
+/// Messages of one journal entry; an act on more is several. An entry is read whole for each of its messages.
+pub const JOURNAL_ENTRY_MESSAGES_MAX: usize = 500;
+
 /// Keywords on one message.
 pub const KEYWORDS_MAX: usize = 256;
 

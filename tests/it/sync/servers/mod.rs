@@ -3,6 +3,7 @@
 mod others;
 mod refusals;
 mod refused_flags;
+mod refused_sets;
 mod restored;
 mod shut;
 mod unshown;
