@@ -5,6 +5,7 @@
 //! A panic below (a parser met something it did not expect) costs the connection, not the account: both are begun anew.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -192,11 +193,11 @@ impl<D: Dial + Clone> Work<D> {
         };
         // What fails beside it ends the outbox as a stop does: a message under way is finished.
         let ending = Shutdown::new();
+        let mirroring = AssertUnwindSafe(mirror(&mut self.worker, &self.lookouts, supply, &stop));
         let mirror = async {
-            let all = async { tokio::join!(self.worker.work(), self.lookouts.work(&stop), supply.work(&stop)) };
             let ended = tokio::select! {
                 biased;
-                ended = AssertUnwindSafe(all).catch_unwind() => ended.map(drop),
+                ended = mirroring.catch_unwind() => ended,
                 () = grace(&stop, &ending, GOODBYE_GRACE) => Ok(()),
             };
             ending.request();
@@ -319,6 +320,18 @@ fn run(mut work: Work, runtime: &runtime::Handle) {
             });
         }
     }
+}
+
+/// The work beside the outbox. It takes much room, which must not lie on the stack of who does it.
+fn mirror<'w, D: Dial + Clone>(
+    worker: &'w mut Worker<D>,
+    lookouts: &'w Lookouts<D>,
+    supply: Supply<D>,
+    stop: &'w Shutdown,
+) -> Pin<Box<dyn Future<Output = ()> + Send + 'w>> {
+    Box::pin(async move {
+        tokio::join!(worker.work(), lookouts.work(stop), supply.work(stop));
+    })
 }
 
 /// Waits until `stop` is asked for, hands that on to `ending`, and resolves so much later.
