@@ -350,7 +350,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::outbox::sender::{Envelope, Recipient};
+    use crate::outbox::sender::Envelope;
     use crate::store::{Executor, NewSubmission, Options, RecipientState};
     use crate::upstream::dial::BoxedStream;
 
@@ -443,15 +443,7 @@ mod tests {
             let mut upload = store.upload();
             let message_id = format!("<{number}@here>");
             upload.write(format!("Message-ID: {message_id}\r\n\r\nHi\r\n").as_bytes()).expect("room");
-            let to = Recipient { address: "bob@far.example".to_owned(), notify: None, orcpt: None };
-            let envelope = Envelope {
-                mail_from: "ada@here".to_owned(),
-                recipients: vec![to],
-                eight_bit: false,
-                smtp_utf8: false,
-                ret: None,
-                envid: None,
-            };
+            let envelope = Envelope::plain("ada@here", &["bob@far.example"]);
             let content = upload.finish().expect("room");
             let account = handle.id;
             let new = NewSubmission { account, content, envelope, message_id, file: false, not_before: None };

@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::outbox::sender::{Envelope, Recipient};
+    use crate::outbox::sender::Envelope;
     use crate::store::{Error, Executor, Fate, Moment, NewSubmission, Options};
     use crate::upstream::dial::BoxedStream;
 
@@ -241,15 +241,7 @@ mod tests {
         let account = store.write(Origin::Upstream, NOW, |txn| txn.ensure_account("ada")).expect("an account");
         let mut upload = store.upload();
         upload.write(b"Message-ID: <1@here>\r\n\r\nHi\r\n").expect("room");
-        let to = Recipient { address: "bob@far.example".to_owned(), notify: None, orcpt: None };
-        let envelope = Envelope {
-            mail_from: "ada@here".to_owned(),
-            recipients: vec![to],
-            eight_bit: false,
-            smtp_utf8: false,
-            ret: None,
-            envid: None,
-        };
+        let envelope = Envelope::plain("ada@here", &["bob@far.example"]);
         let (content, message_id) = (upload.finish().expect("room"), "<1@here>".to_owned());
         let new = NewSubmission { account, content, envelope, message_id, file: false, not_before: None };
         let begun = store.write(Origin::LocalUser, NOW, move |txn| {

@@ -23,6 +23,18 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// From one to some, with nothing else asked for.
+    pub fn plain(mail_from: &str, recipients: &[&str]) -> Self {
+        Self {
+            mail_from: mail_from.to_owned(),
+            recipients: recipients.iter().copied().map(Recipient::plain).collect(),
+            eight_bit: false,
+            smtp_utf8: false,
+            ret: None,
+            envid: None,
+        }
+    }
+
     /// The envelope of those recipients alone.
     pub fn part(&self, places: &[usize]) -> Self {
         Self {
@@ -43,6 +55,13 @@ pub struct Recipient {
     /// As after `NOTIFY=` and `ORCPT=` (RFC 3461 section 4.1).
     pub notify: Option<String>,
     pub orcpt: Option<String>,
+}
+
+impl Recipient {
+    /// Nothing is asked for them.
+    pub fn plain(address: &str) -> Self {
+        Self { address: address.to_owned(), notify: None, orcpt: None }
+    }
 }
 
 /// What the server said to one recipient.

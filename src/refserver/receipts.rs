@@ -7,7 +7,7 @@ use super::delivery::Delivery;
 use super::lack::Lack;
 use super::post::{Post, message_id, post};
 use crate::outbox::dsn::{self, Action, Report, Told};
-use crate::outbox::sender::{Envelope, Recipient, Reply};
+use crate::outbox::sender::{Envelope, Reply};
 use crate::smtp::address::Address;
 use crate::store::{Error, StoredContent};
 use crate::types::{AccountId, Timestamp};
@@ -69,13 +69,5 @@ impl Delivered<'_> {
 
 /// The envelope of a report to the sender of `envelope`.
 fn report_envelope(envelope: &Envelope) -> Envelope {
-    let to = Recipient { address: envelope.mail_from.clone(), notify: None, orcpt: None };
-    Envelope {
-        mail_from: String::new(),
-        recipients: vec![to],
-        eight_bit: true,
-        smtp_utf8: envelope.smtp_utf8,
-        ret: None,
-        envid: None,
-    }
+    Envelope { eight_bit: true, smtp_utf8: envelope.smtp_utf8, ..Envelope::plain("", &[&envelope.mail_from]) }
 }

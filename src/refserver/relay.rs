@@ -378,18 +378,10 @@ mod tests {
             let account = store.write(Origin::Authority, NOW, |txn| txn.ensure_account("ada")).expect("an account");
             let mut upload = store.upload();
             upload.write(b"Message-ID: <1@here>\r\n\r\nHi\r\n").expect("room");
-            let to = Recipient { address: "bob@far.example".to_owned(), notify: None, orcpt: None };
             let new = NewSubmission {
                 account,
                 content: upload.finish().expect("room"),
-                envelope: Envelope {
-                    mail_from: "ada@here".to_owned(),
-                    recipients: vec![to],
-                    eight_bit: false,
-                    smtp_utf8: false,
-                    ret: None,
-                    envid: None,
-                },
+                envelope: Envelope::plain("ada@here", &["bob@far.example"]),
                 message_id: "<1@here>".to_owned(),
                 file: false,
                 not_before: None,

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use mailtide::outbox::sender::{Envelope, Recipient};
+use mailtide::outbox::sender::Envelope;
 use mailtide::store::{Executor, NewSubmission, Options as StoreOptions, Origin, Store};
 use mailtide::types::{SubmissionId, Timestamp};
 
@@ -41,15 +41,7 @@ fn fill(store: &Store, messages: usize) {
                 let mut upload = store.upload();
                 let text = format!("Message-ID: {message_id}\r\nSubject: number {number}\r\n\r\nHi.\r\n");
                 upload.write(text.as_bytes()).expect("there is room");
-                let to = Recipient { address: "bob@far.example".to_owned(), notify: None, orcpt: None };
-                let envelope = Envelope {
-                    mail_from: "ada@home.example".to_owned(),
-                    recipients: vec![to],
-                    eight_bit: false,
-                    smtp_utf8: false,
-                    ret: None,
-                    envid: None,
-                };
+                let envelope = Envelope::plain("ada@home.example", &["bob@far.example"]);
                 let content = upload.finish().expect("there is room");
                 NewSubmission { account, content, envelope, message_id, file: false, not_before: Some(LATER) }
             })

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use mailtide::config::ServerConfig;
 use mailtide::net::{Chance, Clock};
 use mailtide::outbox::engine::{self, Engine, SentCopy, Settings};
-use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
+use mailtide::outbox::sender::{Envelope, Outcome, SendError, Sender};
 use mailtide::refserver::delivery::{Delivery, DeliveryBackend};
 use mailtide::refserver::home::Home;
 use mailtide::refserver::lanes::Lanes;
@@ -770,15 +770,7 @@ fn each_domains_mail_goes_to_the_first_of_its_hosts_that_answers() {
     ] {
         let world = World::default();
         let relay = relay(zone(), &world, None);
-        let recipient = |address: &str| Recipient { address: address.to_owned(), notify: None, orcpt: None };
-        let envelope = Envelope {
-            mail_from: "me@here".to_owned(),
-            recipients: recipients.split(' ').map(recipient).collect(),
-            eight_bit: false,
-            smtp_utf8: false,
-            ret: None,
-            envid: None,
-        };
+        let envelope = Envelope::plain("me@here", &recipients.split(' ').collect::<Vec<_>>());
         let outcomes = finish(relay.send(&envelope, &mut Vec::new())).expect("our own disk is fine");
         let shown: Vec<String> = outcomes
             .iter()

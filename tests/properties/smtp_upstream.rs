@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
+use mailtide::outbox::sender::{Envelope, Outcome, SendError, Sender};
 use mailtide::types::{Secret, SecretKind, limits};
 use mailtide::upstream::{Login, SmtpSender, Timeouts};
 
@@ -53,14 +53,10 @@ fn send(mode: u8, dial: Speaks, secret: &str) -> Result<Vec<Outcome>, SendError>
         timeouts: Timeouts::default(),
         kept: None,
     };
-    let recipient = |address: &str| Recipient { address: address.to_owned(), notify: None, orcpt: None };
     let envelope = Envelope {
-        mail_from: "ann@a.example".to_owned(),
-        recipients: ["bob@b.example", "cy@c.example"].map(recipient).to_vec(),
         eight_bit: mode & EIGHT_BIT != 0,
-        smtp_utf8: false,
         ret: Some("HDRS".to_owned()),
-        envid: None,
+        ..Envelope::plain("ann@a.example", &["bob@b.example", "cy@c.example"])
     };
     let text = if mode & EIGHT_BIT != 0 { "Subject: é\r\n\r\n.\r\nx" } else { "Subject: e\r\n\r\n.\r\nx" };
     run(sender.send(&envelope, &mut text.as_bytes().to_vec()))

@@ -86,9 +86,7 @@ mod tests {
 
     #[test]
     fn recipients_are_shared_out_in_few_transactions() {
-        let recipients: Vec<_> = ["a@x", "b@y", "c@X", "d@z", "e@x", "f@y"]
-            .map(|address| Recipient { address: address.to_owned(), notify: None, orcpt: None })
-            .into();
+        let recipients: Vec<_> = ["a@x", "b@y", "c@X", "d@z", "e@x", "f@y"].map(Recipient::plain).into();
         let none = usize::MAX;
         for (rcpt_max, rcpt_domain_max, expected) in [
             (none, none, vec![vec![0, 1, 2, 3, 4, 5]]),

@@ -126,8 +126,7 @@ fn what_was_asked_of_reports_is_asked_of_the_new_one() {
     let by = replace(&office, id, &["a@x", "b@x"]).expect("queued").by;
     assert_eq!(office.submission(by).envelope, envelope);
     let again = replace(&office, by, &["b@x", "c@x"]).expect("queued").by;
-    let new = Recipient { address: "c@x".to_owned(), notify: None, orcpt: None };
-    let recipients = vec![envelope.recipients[1].clone(), new];
+    let recipients = vec![envelope.recipients[1].clone(), Recipient::plain("c@x")];
     assert_eq!(office.submission(again).envelope, Envelope { recipients, ..envelope }, "each asked for something else");
 }
 

@@ -182,14 +182,8 @@ impl Office {
             notify: notify.map(str::to_owned),
             orcpt: None,
         };
-        let envelope = Envelope {
-            mail_from: "me@here".to_owned(),
-            recipients: recipients.iter().map(recipient).collect(),
-            eight_bit: false,
-            smtp_utf8: false,
-            ret: None,
-            envid: None,
-        };
+        let recipients = recipients.iter().map(recipient).collect();
+        let envelope = Envelope { recipients, ..Envelope::plain("me@here", &[]) };
         let new = NewSubmission {
             account: self.account,
             content,

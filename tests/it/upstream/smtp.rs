@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailtide::outbox::sender::{Envelope, Outcome, Recipient, SendError, Sender};
+use mailtide::outbox::sender::{Envelope, Outcome, SendError, Sender};
 use mailtide::types::{ByteSource, Secret, SecretKind, limits};
 use mailtide::upstream::smtp::Kept;
 use mailtide::upstream::{Endpoint, Login, SmtpSender, Timeouts, TlsMode};
@@ -32,15 +32,7 @@ fn sender(dial: Scripted, login: bool) -> SmtpSender<Scripted> {
 }
 
 fn envelope(recipients: &[&str]) -> Envelope {
-    let recipient = |address: &&str| Recipient { address: (*address).to_owned(), notify: None, orcpt: None };
-    Envelope {
-        mail_from: "ann@a.example".to_owned(),
-        recipients: recipients.iter().map(recipient).collect(),
-        eight_bit: false,
-        smtp_utf8: false,
-        ret: None,
-        envid: None,
-    }
+    Envelope::plain("ann@a.example", recipients)
 }
 
 /// `+250 -550 ~450` and so on, one for each recipient.

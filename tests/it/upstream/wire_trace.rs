@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use mailtide::outbox::sender::{Envelope, Recipient, Sender};
+use mailtide::outbox::sender::{Envelope, Sender};
 use mailtide::sync::maildrop::seam::OpenMaildrop;
 use mailtide::sync::remote::{Connect, Remote, RemoteName};
 use mailtide::types::{Secret, SecretKind};
@@ -85,14 +85,7 @@ async fn everything_is_logged_but_secrets_and_mail() {
         timeouts: imap.timeouts,
         kept: None,
     };
-    let envelope = Envelope {
-        mail_from: "ann@a.example".to_owned(),
-        recipients: vec![Recipient { address: "bob@b.example".to_owned(), notify: None, orcpt: None }],
-        eight_bit: false,
-        smtp_utf8: false,
-        ret: None,
-        envid: None,
-    };
+    let envelope = Envelope::plain("ann@a.example", &["bob@b.example"]);
     sender.send(&envelope, &mut b"dear ann".to_vec()).await.expect("the message is taken");
 
     let pop3 = "S: +OK POP3\nC: CAPA\nS: -ERR no\nC: USER ann\nS: +OK ann, hunter2?\nC: PASS hunter2\nS: -ERR no hunter2 here\n";
