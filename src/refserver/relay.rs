@@ -339,7 +339,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::outbox::sender::Recipient;
     use crate::store::{Error, Executor, Fate, Moment, NewSubmission, Options};
     use crate::types::Timestamp;
 

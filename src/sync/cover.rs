@@ -4,10 +4,10 @@
 //! arrivals of the round are known ([`super::vanish`]), and the cursor moves with it. What a server says is not
 //! believed where it contradicts itself: then everything is looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{Difference, Sight};
-use super::identity::{self, Sought};
+use super::identity::{self, Sought, Wanted};
 use super::pass::{Pass, from, refusal, select};
 use super::remote::{Facts, Fingerprinted, Known, Remote, RemoteName, Scanned, Selected};
 use super::survey::between;
@@ -191,10 +191,11 @@ impl<R: Remote> Pass<'_, R> {
 
     /// Does the selected mailbox have other messages under these UIDs? What is not shown tells nothing.
     pub(super) async fn shows_another(&mut self, sample: &[(RemoteUid, MessageId)]) -> Result<bool> {
-        let uids = sample.iter().map(|(uid, _)| *uid).collect();
-        let Ok(shown) = refusal(self.remote.fingerprints(&uids).await)? else {
-            return self.seems_another(sample, &uids).await;
-        };
+        let uids: Vec<RemoteUid> = sample.iter().map(|(uid, _)| *uid).collect();
+        let (shown, refused) = self.show_each(&uids).await?;
+        if refused.is_some() && shown.is_empty() {
+            return self.seems_another(sample, &uids.into_iter().collect()).await;
+        }
         for shown in shown {
             let Some(sought) = self.sampled(sample, shown.uid)? else { continue };
             if self.is_certainly_other(&sought, &shown).await? {
@@ -263,8 +264,8 @@ impl<R: Remote> Pass<'_, R> {
         let hashes = self.hashes(&found.doubtful).await?;
         let is_found = |message: MessageId| pairs.binary_search_by_key(&message, |(found, _)| *found).is_ok();
         let left: Vec<_> = sought.iter().filter(|sought| !is_found(sought.message)).collect();
-        let left = left.into_iter().filter_map(|sought| Some((sought.message, sought.hash?, sought.internal_date)));
-        let by_hash = identity::by_hash(left, &hashes, &shown);
+        let left = left.into_iter().filter_map(Wanted::of);
+        let by_hash = identity::by_hash(left, &hashes, &shown, &BTreeMap::new());
         pairs.extend(by_hash);
         match refused {
             // What is not shown may be what is not found.

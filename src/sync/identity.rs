@@ -10,7 +10,7 @@ use super::remote::{Fetched, Fingerprinted};
 use crate::message::Envelope;
 use crate::store::{self, MessageFacts, Reader};
 use crate::types::mutant::mutant;
-use crate::types::{ContentHash, InternalDate, MessageId, RemoteUid, UidSet};
+use crate::types::{ContentHash, Flags, InternalDate, MessageId, RemoteUid, UidSet};
 
 /// A message of ours that is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,30 +140,58 @@ pub fn by_fingerprint(sought: &[Sought], shown: &[Fingerprinted]) -> Found {
     Found { pairs, doubtful: doubtful.into_iter().collect() }
 }
 
-/// Matches by the bytes: each candidate is one message at most. Of equal ones those of one internal date belong together.
+/// A message of ours that is looked for by its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub message: MessageId,
+    pub hash: ContentHash,
+    pub internal_date: InternalDate,
+    /// What flags it may have, the likeliest first; none where they tell nothing.
+    pub flags: Vec<Flags>,
+}
+
+impl Wanted {
+    /// `None`: its bytes are not here.
+    pub fn of(sought: &Sought) -> Option<Self> {
+        let Sought { message, internal_date, .. } = *sought;
+        Some(Self { message, hash: sought.hash?, internal_date, flags: Vec::new() })
+    }
+}
+
+/// Matches by the bytes: each candidate is one message at most. Of equal ones those of one internal date belong together, of
+/// those the ones with the flags that the message may have, and then they are interchangeable.
 pub fn by_hash(
-    sought: impl IntoIterator<Item = (MessageId, ContentHash, InternalDate)>,
+    wanted: impl IntoIterator<Item = Wanted>,
     hashes: &BTreeMap<RemoteUid, ContentHash>,
     shown: &[Fingerprinted],
+    flags: &BTreeMap<RemoteUid, Flags>,
 ) -> Vec<(MessageId, RemoteUid)> {
     let dates: BTreeMap<RemoteUid, i64> =
         shown.iter().filter_map(|shown| Some((shown.uid, shown.internal_date?.unix_seconds()))).collect();
-    let mut of_a_day: BTreeMap<(ContentHash, Option<i64>), VecDeque<RemoteUid>> = BTreeMap::new();
-    for (uid, hash) in hashes {
-        of_a_day.entry((*hash, dates.get(uid).copied())).or_default().push_back(*uid);
-    }
-    let (mut pairs, mut left) = (Vec::new(), Vec::new());
-    for (message, hash, date) in sought {
-        let same = of_a_day.get_mut(&(hash, Some(date.unix_seconds())));
-        match same.and_then(VecDeque::pop_front) {
-            Some(uid) => pairs.push((message, uid)),
-            None => left.push((message, hash)),
+    let mut left: Vec<Wanted> = wanted.into_iter().collect();
+    let mut free = hashes.clone();
+    let mut pairs = Vec::new();
+    let guesses = left.iter().map(|wanted| wanted.flags.len()).max().unwrap_or(0);
+    for is_dated in [true, false] {
+        for guess in (0..guesses).map(Some).chain([None]) {
+            let mut alike: BTreeMap<_, VecDeque<RemoteUid>> = BTreeMap::new();
+            for (uid, hash) in &free {
+                let date = is_dated.then(|| dates.get(uid).copied());
+                let flags = guess.map(|_| flags.get(uid).cloned());
+                alike.entry((*hash, date, flags)).or_default().push_back(*uid);
+            }
+            left.retain(|wanted| {
+                let date = is_dated.then(|| Some(wanted.internal_date.unix_seconds()));
+                let flags = guess.map(|guess| wanted.flags.get(guess).cloned());
+                let Some(uid) = alike.get_mut(&(wanted.hash, date, flags)).and_then(VecDeque::pop_front) else {
+                    return true;
+                };
+                free.remove(&uid);
+                pairs.push((wanted.message, uid));
+                false
+            });
         }
     }
-    let mut candidates: BTreeMap<ContentHash, VecDeque<RemoteUid>> = BTreeMap::new();
-    of_a_day.into_iter().for_each(|((hash, _), uids)| candidates.entry(hash).or_default().extend(uids));
-    let mut find = |(message, hash)| Some((message, candidates.get_mut(&hash)?.pop_front()?));
-    pairs.extend(left.into_iter().filter_map(&mut find));
     pairs
 }
 
@@ -208,6 +236,7 @@ fn trimmed(value: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Flag;
 
     fn sought(message: i64, bytes: &str, message_id: &str, email_id: Option<&str>) -> Sought {
         Sought {
@@ -229,6 +258,11 @@ mod tests {
             email_id: email_id.map(str::to_owned),
             is_deleted: false,
         }
+    }
+
+    fn wanted(message: i64, hash: ContentHash, date: i64, flags: &[&str]) -> Wanted {
+        let flags = flags.iter().map(|text| text.split_whitespace().filter_map(Flag::parse).collect()).collect();
+        Wanted { message: MessageId::new(message), hash, internal_date: InternalDate::new(date, 0), flags }
     }
 
     fn pairs(found: &Found) -> Vec<(i64, u32)> {
@@ -259,23 +293,46 @@ mod tests {
         let found = by_fingerprint(&ours, &[shown(7, "<x>", None)]);
         assert_eq!((found.pairs.len(), found.doubtful.to_string()), (0, "7".to_owned()));
         let hashes = [(RemoteUid::new(7), ContentHash::of(b"b"))].into();
-        let wanted = ours.iter().filter_map(|sought| Some((sought.message, sought.hash?, sought.internal_date)));
-        assert_eq!(by_hash(wanted, &hashes, &[]), [(MessageId::new(2), RemoteUid::new(7))]);
+        let wanted = ours.iter().filter_map(Wanted::of);
+        assert_eq!(by_hash(wanted, &hashes, &[], &BTreeMap::new()), [(MessageId::new(2), RemoteUid::new(7))]);
     }
 
     #[test]
     fn of_equal_bytes_those_of_one_day_belong_together() {
         let hash = ContentHash::of(b"a");
-        let ours = [(1, 300), (2, 200), (3, 100)];
-        let ours = ours.map(|(id, date)| (MessageId::new(id), hash, InternalDate::new(date, 0)));
+        let ours = [(1, 300), (2, 200), (3, 100)].map(|(id, date)| wanted(id, hash, date, &[]));
         let shown = [(7, 100), (8, 400), (9, 300)].map(|(uid, date)| Fingerprinted {
             internal_date: Some(InternalDate::new(date, 0)),
             ..shown(uid, "<x>", None)
         });
         let hashes = shown.iter().map(|shown| (shown.uid, hash)).collect();
-        let found: Vec<_> =
-            by_hash(ours, &hashes, &shown).into_iter().map(|(message, uid)| (message.get(), uid.get())).collect();
+        let found: Vec<_> = by_hash(ours, &hashes, &shown, &BTreeMap::new())
+            .into_iter()
+            .map(|(message, uid)| (message.get(), uid.get()))
+            .collect();
         assert_eq!(found, [(1, 9), (3, 7), (2, 8)]);
+    }
+
+    #[test]
+    fn of_equal_bytes_those_with_the_flags_that_one_may_have_are_it() {
+        let hash = ContentHash::of(b"a");
+        let of = |texts: &[(u32, &str)]| -> BTreeMap<RemoteUid, Flags> {
+            let flags = |text: &str| text.split_whitespace().filter_map(Flag::parse).collect();
+            texts.iter().map(|(uid, text)| (RemoteUid::new(*uid), flags(text))).collect()
+        };
+        let ours =
+            [wanted(1, hash, 100, &["c", "a"]), wanted(2, hash, 100, &["d", "a"]), wanted(3, hash, 100, &["", "a"])];
+        for (there, expected) in [
+            (vec![(7, "d"), (8, "c"), (9, "")], [(1, 8), (2, 7), (3, 9)]),
+            (vec![(7, "d"), (8, "x"), (9, "a")], [(2, 7), (1, 9), (3, 8)]),
+            (vec![(7, "a"), (8, "a"), (9, "a")], [(1, 7), (2, 8), (3, 9)]),
+        ] {
+            let flags = of(&there);
+            let hashes = flags.keys().map(|uid| (*uid, hash)).collect();
+            let found = by_hash(ours.clone(), &hashes, &[], &flags);
+            let found: Vec<_> = found.into_iter().map(|(message, uid)| (message.get(), uid.get())).collect();
+            assert_eq!(found, expected, "{there:?}");
+        }
     }
 
     #[test]

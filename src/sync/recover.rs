@@ -16,12 +16,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::cover::telling;
-use super::identity;
+use super::identity::{self, Wanted};
 use super::pass::{Pass, Refusal, from, refusal};
 use super::remote::{Fingerprinted, Remote, RemoteName, Scanned, Selected};
 use crate::journal::entry::EvidenceSource;
 use crate::journal::{Evidence, Place, State, intent};
-use crate::store::{self, Landed, RemoteMailbox, Txn, bound_uids};
+use crate::store::{self, Landed, Reader, RemoteMailbox, Txn, bound_uids};
 use crate::types::mutant::mutant;
 use crate::types::{
     ContentHash, EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet, UidValidity,
@@ -272,20 +272,28 @@ impl<R: Remote> Pass<'_, R> {
         };
         let mut hashed: UidSet<RemoteUid> = shown.iter().filter(is_alike).map(|shown| shown.uid).collect();
         let mut hashes = self.hashes(&hashed).await?;
-        let dated = self.read(|reader| {
-            let mut dated = Vec::with_capacity(sought.len());
-            for (message, hash, _) in sought {
-                let date = reader.message_facts(*message)?.map(|facts| facts.internal_date);
-                dated.extend(hash.zip(date).map(|(hash, date)| (*message, hash, date)));
+        let ours: BTreeSet<MessageId> = sought.iter().map(|(message, ..)| *message).collect();
+        let wanted = self.read(|reader| {
+            let mut wanted = wanted(reader, sought, evidence)?;
+            // What came may be what else was under way there: of equal messages each is the one with its flags.
+            let hashes: BTreeSet<ContentHash> = wanted.iter().map(|wanted| wanted.hash).collect();
+            for (_, other) in
+                reader.unresolved(self.account)?.iter().filter(|(_, other)| other.target == evidence.target)
+            {
+                let is_rival = |(message, hash, _): &&Sought| {
+                    !ours.contains(message) && hash.is_some_and(|hash| hashes.contains(&hash))
+                };
+                wanted.extend(self::wanted(reader, other.messages.iter().filter(is_rival), other)?);
             }
-            Ok(dated)
+            Ok(wanted)
         })?;
-        let find = |hashes: &BTreeMap<RemoteUid, ContentHash>, shown: &[Fingerprinted], alike: &[_]| {
-            let mut found = identity::by_hash(dated.iter().copied(), hashes, shown);
+        let find = |hashes: &BTreeMap<_, _>, shown: &[_], flags: &BTreeMap<_, _>, alike: &[_]| {
+            let mut found = identity::by_hash(wanted.iter().cloned(), hashes, shown, flags);
+            found.retain(|(message, _)| ours.contains(message));
             found.extend(alike);
             found
         };
-        let mut found = find(&hashes, &shown, &alike);
+        let mut found = find(&hashes, &shown, &flags, &alike);
         if found.len() < sought.len() {
             // RFC822.SIZE may be a lie (QUIRKS.md row 14), and FETCH may leave messages out (row 19): all that SEARCH tells
             // of is asked for, and the bytes decide where they are here, lest it be sent again and again.
@@ -304,7 +312,7 @@ impl<R: Remote> Pass<'_, R> {
                 hashes.extend(self.hashes(&hashed).await?);
                 hashes.retain(|uid, _| !alike.iter().any(|(_, alike)| alike == uid));
             }
-            found = find(&hashes, &shown, &alike);
+            found = find(&hashes, &shown, &flags, &alike);
         }
         let is_same = known.is_some_and(|(uid_validity, _)| uid_validity == selected.uid_validity);
         let came = selected.uid_next.filter(|_| is_same).map_or(0, |next| next.get().saturating_sub(first.get()));
@@ -491,6 +499,25 @@ fn landed_elsewhere(txn: &mut Txn<'_>, mailbox: MailboxId, landed: &Landed, evid
 }
 
 /// The flags with which a message was sent.
+/// Those of the messages whose bytes are here, to be known by them.
+fn wanted<'s>(
+    reader: &Reader<'_>,
+    sought: impl IntoIterator<Item = &'s Sought>,
+    evidence: &Evidence,
+) -> store::Result<Vec<Wanted>> {
+    let mut wanted = Vec::new();
+    for (message, hash, _) in sought {
+        // Its flags may have been stored before it went, and be others here by now.
+        wanted.extend(reader.message_facts(*message)?.zip(*hash).map(|(facts, hash)| Wanted {
+            message: *message,
+            hash,
+            internal_date: facts.internal_date,
+            flags: std::iter::once(facts.flags).chain(sent_flags(evidence, *message)).collect(),
+        }));
+    }
+    Ok(wanted)
+}
+
 fn sent_flags(evidence: &Evidence, message: MessageId) -> Option<Flags> {
     let place = evidence.messages.iter().position(|(sent, ..)| *sent == message)?;
     evidence.flags.get(place).cloned()

@@ -11,6 +11,7 @@ use mailtide::store::{self, FlagChange, NewMessage, Origin, Store, Txn, With};
 use mailtide::types::{AccountId, Bodies, BodyPolicy, InternalDate, LocalUid, MailboxId, Timestamp, UidSet};
 
 use super::model_remote::{Appends, Cut, Here, Traits};
+use super::table::{self, Row};
 use super::world::{NOW_MS, World, name};
 use super::{flags, mail};
 
@@ -411,4 +412,28 @@ fn what_is_sent_to_a_mailbox_that_gets_another_name_at_any_moment_is_sent_once()
             }
         }
     }
+}
+
+/// Their flags go up before they are moved, and the answer to that may be lost together with where each is.
+#[test]
+fn equal_messages_that_come_together_keep_each_its_flags() {
+    let row = Row {
+        name: "two equal ones are moved into one mailbox",
+        before: |server| {
+            ["B", "C"].into_iter().for_each(|name| server.create(name));
+            let uid = server.deliver("B", "m", "");
+            server.copy("B", uid, "C");
+        },
+        here: |world| {
+            world.flag("B", "m", "\\Flagged", "");
+            world.flag("C", "m", "\\Answered", "");
+            world.move_message("C", "m", "INBOX");
+            world.move_message("B", "m", "INBOX");
+        },
+        there: |_| {},
+        end: "B:\nC:\nINBOX: m(\\Answered) m(\\Flagged)",
+        conflicts: &[],
+        parked: 0,
+    };
+    Traits::all().into_iter().for_each(|traits| table::run(&row, traits));
 }
