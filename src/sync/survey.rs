@@ -113,10 +113,10 @@ impl<R: Remote> Pass<'_, R> {
         let mut is_recognised = false;
         for (uid, message) in &visit.plan.telling {
             let Some(shown) = visit.seen.shown.iter().find(|shown| shown.uid == *uid) else {
-                // One that is there and left out (QUIRKS.md row 19) is asked for by itself; one that is gone tells nothing.
-                match visit.seen.scanned.iter().any(|scanned| scanned.uid == *uid) {
-                    true => return Ok(None),
-                    false => continue,
+                // One that is left out, and is not said to be gone (QUIRKS.md row 19), is asked for by itself.
+                match visit.says_gone(*uid) {
+                    true => continue,
+                    false => return Ok(None),
                 }
             };
             if self.sought(*message)?.is_some_and(|sought| identity::may_be_other(&sought, shown)) {
@@ -235,6 +235,13 @@ pub(super) fn between(first: RemoteUid, next: RemoteUid) -> UidSet<RemoteUid> {
 }
 
 impl Visit {
+    /// Was the message under this UID, which was known, said to be there no more?
+    fn says_gone(&self, uid: RemoteUid) -> bool {
+        let since = self.seen.selected.as_ref().and_then(|selected| selected.since.as_ref());
+        let is_vanished = since.is_some_and(|since| since.vanished.contains(uid));
+        is_vanished || self.plan.is_whole && !self.seen.scanned.iter().any(|scanned| scanned.uid == uid)
+    }
+
     fn stop(&self) -> Stop {
         let Plan { status, cursor, errands, .. } = &self.plan;
         let known = cursor.uid_validity.filter(|_| cursor.highest_mod_seq.get() > 0);
