@@ -88,8 +88,8 @@ impl<R: Remote> Pass<'_, R> {
         Ok(self.resolve_all(&[(carrier, evidence.clone())], false).await?.unwrap_or_default())
     }
 
-    /// The same of several entries whose messages went to one place at one time; `None`: it cannot be seen. `may_be_marked`: the line was cut, maybe behind
-    /// the mark.
+    /// The same of several entries whose messages went to one place at one time; `None`: it cannot be seen. `may_be_marked`: the
+    /// line was cut, maybe behind the mark.
     pub(super) async fn resolve_all(
         &mut self,
         flights: &[(EntryId, Evidence)],
