@@ -91,8 +91,12 @@ pub struct EvidenceSource {
     pub mailbox: MailboxId,
     pub uid_validity: UidValidity,
     pub uids: UidSet<RemoteUid>,
-    /// Whether the messages leave the source (MOVE).
+    /// Whether the messages leave the source.
     pub moves: bool,
+    /// They do so by MOVE: what is in the source still was not moved, whatever is in the target. Else by a copy, which leaves them
+    /// there until they are expunged.
+    #[serde(default)]
+    pub by_move: bool,
 }
 
 #[cfg(test)]

@@ -105,17 +105,27 @@ impl<R: Remote> Pass<'_, R> {
                 return Ok(None);
             }
         };
-        let landed = if mutant!(AssumedNotDone) { Vec::new() } else { landed };
+        let mut landed = if mutant!(AssumedNotDone) { Vec::new() } else { landed };
         let mut done: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
         if mutant!(AssumedDone) {
             done.extend(evidence.messages.iter().map(|(message, ..)| *message));
         }
-        if let Some(source) = evidence.source.as_ref().filter(|source| source.moves)
-            && let Err(refused) = self.finish_move(source.mailbox, &done).await?
-        {
-            self.unseen.insert(home, refused.clone());
-            self.give_up(flights, &refused, may_be_marked).await?;
-            return Ok(None);
+        if let Some(source) = evidence.source.as_ref().filter(|source| source.moves) {
+            let left = match source.by_move {
+                // What MOVE takes leaves the source (RFC 6851 section 3.3): what is like it in the target is another's copy.
+                true => self.still_in(source.mailbox, done.clone()).await?.map(|there| there.into_keys().collect()),
+                false => self.finish_move(source.mailbox, &done).await?.map(|()| BTreeSet::new()),
+            };
+            let left: BTreeSet<MessageId> = match left {
+                Ok(left) => left,
+                Err(refused) => {
+                    self.unseen.insert(home, refused.clone());
+                    self.give_up(flights, &refused, may_be_marked).await?;
+                    return Ok(None);
+                }
+            };
+            landed.retain(|landed| !left.contains(&landed.message));
+            done.retain(|message| !left.contains(message));
         }
         let sent = evidence.clone();
         self.write(move |txn| match home == sent.target {
@@ -392,9 +402,6 @@ impl<R: Remote> Pass<'_, R> {
         source: MailboxId,
         messages: &BTreeSet<MessageId>,
     ) -> Result<std::result::Result<(), Refusal>> {
-        if messages.is_empty() {
-            return Ok(Ok(()));
-        }
         let there = match self.still_in(source, messages.clone()).await? {
             Ok(there) => there,
             Err(refused) => return Ok(Err(refused)),
@@ -438,7 +445,8 @@ impl<R: Remote> Pass<'_, R> {
         mailbox: MailboxId,
         messages: BTreeSet<MessageId>,
     ) -> Result<std::result::Result<BTreeMap<MessageId, Scanned>, Refusal>> {
-        let Some(row) = self.remote_mailbox(mailbox)? else { return Ok(Ok(BTreeMap::new())) };
+        let row = self.remote_mailbox(mailbox)?.filter(|_| !messages.is_empty());
+        let Some(row) = row else { return Ok(Ok(BTreeMap::new())) };
         if self.selected != Some(mailbox) {
             let selected = match self.enter(&RemoteName(row.remote_name.clone())).await? {
                 Entered::In(selected) => selected,

@@ -361,7 +361,8 @@ impl<R: Remote> Pass<'_, R> {
         let uid_validity = self.remote_mailbox(from)?.and_then(|known| known.cursor.uid_validity);
         let Some(uid_validity) = uid_validity else { return Ok(None) };
         let settles: BTreeSet<EntryId> = items.iter().flat_map(|item| item.settles.iter().copied()).collect();
-        let source = EvidenceSource { mailbox: from, uid_validity, uids: uids(items), moves };
+        let by_move = moves && self.remote.facts().r#move;
+        let source = EvidenceSource { mailbox: from, uid_validity, uids: uids(items), moves, by_move };
         let evidence = Evidence {
             target: target.mailbox,
             target_uid_validity: target.uid_validity,

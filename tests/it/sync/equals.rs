@@ -437,3 +437,34 @@ fn equal_messages_that_come_together_keep_each_its_flags() {
     };
     Traits::all().into_iter().for_each(|traits| table::run(&row, traits));
 }
+
+/// Another client copied to where the user moves, and the move never got there: what is in the source still was not moved, and
+/// the copy is not it.
+#[test]
+fn what_a_move_did_not_take_is_not_taken_away_because_another_put_a_copy_where_it_was_to_go() {
+    for traits in Traits::all().into_iter().filter(|traits| traits.facts.r#move && !traits.facts.labels) {
+        let mut template = World::new(traits.clone());
+        template.server.create("B");
+        let uid = template.server.deliver("B", "m", "");
+        template.settle();
+        template.move_message("B", "m", "INBOX");
+        template.close();
+        let world = template.fork();
+        world.sync().expect("a sync");
+        for cut in table::cuts(&world.server) {
+            let mut world = template.fork();
+            world.server.state().cut = cut;
+            let _ = world.sync();
+            world.server.state().cut = Cut::Never;
+            if world.there() != "B: m\nINBOX:" {
+                continue;
+            }
+            world.server.copy("B", uid, "INBOX");
+            world.reopen();
+            world.settle();
+            assert_eq!(world.there(), "B:\nINBOX: m m", "{cut:?}: {traits:?}");
+            assert_eq!(world.here(), world.there(), "{cut:?}: {traits:?}");
+            world.assert_sound();
+        }
+    }
+}
