@@ -32,8 +32,23 @@ pub fn entry(reader: &Reader<'_>, account: &str, entry: &Entry) -> report::Entry
     }
 }
 
-/// What giving the entry up does here.
+/// What giving the entry up does here, and what may come of it from the server.
 fn discarding(reader: &Reader<'_>, entry: &Entry) -> String {
+    let here = discarding_here(reader, entry);
+    let may_be_done = entry.state == State::Pending && reader.is_tried(entry.id).unwrap_or(false);
+    match &entry.op {
+        Op::Flags { .. } | Op::CreateMailbox { .. } | Op::RenameMailbox { .. } | Op::Subscribe { .. }
+            if may_be_done =>
+        {
+            format!(
+                "{here}; it was sent to the server before, and where the server has done it, the next sync brings it back"
+            )
+        }
+        _ => here,
+    }
+}
+
+fn discarding_here(reader: &Reader<'_>, entry: &Entry) -> String {
     let place = |id: &MailboxId| mailbox(reader, *id);
     let open = messages_text(entry.open.len());
     // They get, it gets.

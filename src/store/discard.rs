@@ -72,12 +72,15 @@ impl Txn<'_> {
         }
     }
 
-    /// Is it on its way? A command may do several entries, of which one holds the evidence; an expunge needs none.
+    /// Is it on its way? A command may do several entries, of which one holds the evidence; what removes mail needs none.
+    /// Other acts without evidence can be given up at any time: where they were done, the next pull brings it.
     fn is_being_sent(&self, entry: &Entry) -> Result<bool> {
         match (&entry.state, &entry.op) {
             (State::InFlight { .. }, _) => return Ok(true),
             (_, Op::Flags { .. }) => return Ok(false),
-            (State::Pending, Op::Expunge { .. }) if self.reader().is_tried(entry.id)? => return Ok(true),
+            (State::Pending, Op::Expunge { .. } | Op::DeleteMailbox { .. }) if self.reader().is_tried(entry.id)? => {
+                return Ok(true);
+            }
             _ => {}
         }
         let under_way = self.reader().in_flight(entry.account)?;

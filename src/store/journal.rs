@@ -116,8 +116,8 @@ impl Reader<'_> {
         Ok(evidence)
     }
 
-    /// Was it sent, without an answer so far?
-    pub(in crate::store) fn is_tried(&self, entry: EntryId) -> Result<bool> {
+    /// Was it sent, without an answer so far? Flags: was it ever sent?
+    pub fn is_tried(&self, entry: EntryId) -> Result<bool> {
         let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM journal WHERE id = ?1 AND tried = 1")?;
         Ok(select.exists([entry.get()])?)
     }
@@ -250,7 +250,9 @@ impl Txn<'_> {
         self.end_doubt(entry)?;
         self.change_entry(
             entry,
-            "UPDATE journal SET state = 'parked', evidence = NULL, why = ?2, retry_ms = NULL WHERE id = ?1 RETURNING account_id",
+            "UPDATE journal SET state = 'parked', evidence = NULL, why = ?2, retry_ms = NULL, tried = iif(kind = 'flags', tried, 0)
+             WHERE id = ?1
+             RETURNING account_id",
             why,
         )
     }

@@ -151,7 +151,7 @@ impl<R: Remote> Pass<'_, R> {
         let evidence: Vec<(EntryId, Evidence)> = route.tasks.iter().filter_map(|task| task.evidence.clone()).collect();
         let steps = route.tasks.iter().map(|task| &task.step);
         let flags = steps.filter_map(|step| match step {
-            Step::AddFlags { items, .. } => Some(items),
+            Step::AddFlags { items, .. } | Step::RemoveFlags { items, .. } => Some(items),
             _ => None,
         });
         let tried: BTreeSet<EntryId> = flags.flatten().flat_map(|item| item.settles.iter().copied()).collect();

@@ -25,9 +25,7 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(Did::Nothing);
         }
         let all = uids(&items);
-        if !add.is_empty() {
-            self.try_entries(items.iter().flat_map(|item| item.settles.iter().copied()).collect())?;
-        }
+        self.try_entries(items.iter().flat_map(|item| item.settles.iter().copied()).collect())?;
         let answer = match remove.is_empty() {
             true => self.remote.add_flags(&all, &add).await,
             false => self.remote.remove_flags(&all, &remove).await,
@@ -45,7 +43,7 @@ impl<R: Remote> Pass<'_, R> {
         }
     }
 
-    /// Flags of these entries are about to be stored.
+    /// These entries, which may be done twice, are about to be sent.
     pub(super) fn try_entries(&self, entries: BTreeSet<EntryId>) -> Result<()> {
         if entries.is_empty() { Ok(()) } else { self.write(move |txn| txn.try_entries(&entries)) }
     }

@@ -1,6 +1,8 @@
 //! The user's acts on mailboxes and subscriptions, done upstream. What is so already is done: a mailbox that exists was
 //! created, one that does not was deleted.
 
+use std::collections::BTreeSet;
+
 use super::Result;
 use super::pass::{Pass, Refusal, Why, refusal};
 use super::recover::Entered;
@@ -14,6 +16,9 @@ use crate::types::{EntryId, MailboxId, MailboxName, RemoteUid};
 
 impl<R: Remote> Pass<'_, R> {
     pub(super) async fn change_folder(&mut self, entry: EntryId, op: Op) -> Result<Did> {
+        if !matches!(op, Op::DeleteMailbox { .. }) {
+            self.try_entries(BTreeSet::from([entry]))?;
+        }
         let done = match op {
             Op::CreateMailbox { mailbox, name } => self.create(entry, mailbox, &name).await?,
             Op::RenameMailbox { mailbox, from, to } => self.rename(entry, mailbox, &from, &to).await?,
@@ -174,6 +179,7 @@ impl<R: Remote> Pass<'_, R> {
                 return self.park_folder(entry, why);
             }
         }
+        self.try_entries(BTreeSet::from([entry]))?;
         match refusal(self.remote.delete(&remote_name).await)? {
             Ok(()) => self.deleted(entry, mailbox, Some(remote_name)),
             Err(_) if self.look_up(&remote_name).await?.is_none() => self.deleted(entry, mailbox, Some(remote_name)),

@@ -52,6 +52,60 @@ fn an_act_that_is_on_its_way_with_another_is_not_taken_back() {
     }
 }
 
+/// Its answer is lost. What the server did is known to be possible, and comes back; what removes mail is not given up before
+/// that is known.
+#[test]
+fn an_act_that_may_be_done_twice_is_taken_back_and_comes_again_where_it_was_done() {
+    let acts: [fn(&World); 6] = [
+        |world| world.flag("INBOX", "m", "\\Seen", ""),
+        |world| world.flag("INBOX", "f", "", "\\Flagged"),
+        |world| world.rename("B", "C"),
+        |world| world.create("C"),
+        |world| world.subscribe("B", true),
+        |world| world.delete("B"),
+    ];
+    let upstream = |world: &World| {
+        let subscribed: Vec<bool> = world.server.state().mailboxes.values().map(|mailbox| mailbox.subscribed).collect();
+        (world.there(), subscribed)
+    };
+    let start = |traits: &Traits| {
+        let world = with_mail(traits.clone());
+        world.server.deliver("INBOX", "f", "\\Flagged");
+        world.settle();
+        world
+    };
+    for (traits, (nth, act)) in
+        Traits::all().into_iter().flat_map(|traits| acts.into_iter().enumerate().map(move |act| (traits.clone(), act)))
+    {
+        let (mut done, mut undone) = (0, 0);
+        for call in 1.. {
+            let mut world = start(&traits);
+            let before = upstream(&world);
+            act(&world);
+            let calls = world.server.state().calls;
+            world.server.state().cut = Cut::After(calls + call);
+            if world.sync().is_ok() {
+                break;
+            }
+            world.reopen();
+            let (was_done, what) = (before != upstream(&world), format!("act {nth}, call {call}"));
+            for entry in entries(&world, |_| true) {
+                let is_tried = world.read(|reader| reader.is_tried(entry.id));
+                assert!(is_tried || !was_done, "{what}");
+                let discarded = world.try_write(Origin::Upstream, move |txn| txn.discard(entry.id));
+                assert_eq!(discarded.is_err(), is_tried && matches!(entry.op, Op::DeleteMailbox { .. }), "{what}");
+            }
+            world.settle();
+            assert_eq!((world.here(), world.journal()), (world.there(), Vec::new()), "{what}");
+            let is_done = before != upstream(&world);
+            assert!(is_done == was_done || matches!(nth, 5), "{what}: {}", world.there());
+            world.assert_sound();
+            *if was_done { &mut done } else { &mut undone } += 1;
+        }
+        assert!(done > 0 && undone > 0, "act {nth}: some cuts are before it, some after it");
+    }
+}
+
 /// The flags that came before it, or after it, are another act.
 #[test]
 fn an_act_on_the_place_alone_is_taken_back_though_flags_of_the_message_wait() {
