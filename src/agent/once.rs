@@ -113,6 +113,7 @@ async fn until_quiet(account: &Account, id: AccountId, store: &Store, clock: &Cl
         Incoming::Imap(connector) => {
             let remote = connector.connect().await?;
             let engine = Engine::new(store.clone(), id, account.folders.clone()).keeping(account.bodies.clone());
+            tokio::time::sleep(engine.settling(clock.now())?).await;
             Mail::Mirror(engine, Box::new(remote))
         }
         Incoming::Pop3(connector, keep) => {

@@ -231,7 +231,11 @@ impl<D: Dial + Clone> Worker<D> {
                 // What waited for the line to come back need not wait for its own time.
                 let id = self.id;
                 self.write(move |txn| txn.hasten_submissions(id))?;
-                Ok(Interrupted::Done(Connected::Mirror(Box::new(remote))))
+                let settling = self.engine.settling(self.common.clock.now())?;
+                match self.unless_halted(tokio::time::sleep(settling)).await {
+                    Interrupted::Halted => Ok(Interrupted::Halted),
+                    Interrupted::Done(()) => Ok(Interrupted::Done(Connected::Mirror(Box::new(remote)))),
+                }
             }
         }
     }

@@ -118,8 +118,17 @@ impl Reader<'_> {
 
     /// Was it sent, without an answer so far? Flags: was it ever sent?
     pub fn is_tried(&self, entry: EntryId) -> Result<bool> {
-        let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM journal WHERE id = ?1 AND tried = 1")?;
+        let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM journal WHERE id = ?1 AND tried <> 0")?;
         Ok(select.exists([entry.get()])?)
+    }
+
+    /// When something was sent last of which it is not known whether it is done.
+    pub fn last_try(&self, account: AccountId) -> Result<Option<Timestamp>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT max(tried) AS last FROM journal WHERE account_id = ?1 AND state <> 'parked' AND tried <> 0",
+        )?;
+        let last: Option<i64> = select.query_row([account.get()], |row| row.get("last"))?;
+        Ok(last.map(Timestamp::from_unix_ms))
     }
 
     /// Is an open entry to append a message to the mailbox?
@@ -206,7 +215,7 @@ impl Txn<'_> {
                 &evidence,
             )?;
         }
-        Ok(())
+        self.try_entries(entries)
     }
 
     /// The same of one that does others as well. [`Error::NoSuchEntry`]: the user took some of it back.
@@ -220,16 +229,17 @@ impl Txn<'_> {
     }
 
     /// The entries are about to be sent, and may be sent again.
-    pub fn try_entries(&mut self, entries: &BTreeSet<EntryId>) -> Result<()> {
-        let mut update = self.conn().prepare_cached("UPDATE journal SET tried = 1 WHERE id = ?1 AND tried = 0")?;
-        entries.iter().try_for_each(|entry| Ok(update.execute([entry.get()]).map(drop)?))
+    pub fn try_entries<'a>(&mut self, entries: impl IntoIterator<Item = &'a EntryId>) -> Result<()> {
+        let now_ms = self.now().unix_ms();
+        let mut update = self.conn().prepare_cached("UPDATE journal SET tried = ?2 WHERE id = ?1")?;
+        entries.into_iter().try_for_each(|entry| Ok(update.execute([entry.get(), now_ms]).map(drop)?))
     }
 
     /// What was tried of the acts on places is answered.
     pub fn end_try(&mut self, entries: &BTreeSet<EntryId>) -> Result<()> {
         let mut update = self
             .conn()
-            .prepare_cached("UPDATE journal SET tried = 0 WHERE id = ?1 AND tried = 1 AND kind <> 'flags'")?;
+            .prepare_cached("UPDATE journal SET tried = 0 WHERE id = ?1 AND tried <> 0 AND kind <> 'flags'")?;
         entries.iter().try_for_each(|entry| Ok(update.execute([entry.get()]).map(drop)?))
     }
 
@@ -239,7 +249,7 @@ impl Txn<'_> {
         self.change_entry(
             entry,
             "UPDATE journal SET state = 'pending', evidence = NULL, why = NULL, retry_ms = NULL,
-               attempts = attempts + ?2 WHERE id = ?1
+               attempts = attempts + ?2, tried = iif(kind = 'flags', tried, 0) WHERE id = ?1
              RETURNING account_id",
             failed,
         )

@@ -73,7 +73,7 @@ impl Txn<'_> {
         if self.reader().message(message)?.is_some() {
             return Ok(false);
         }
-        self.try_entries(&settles.iter().copied().collect())?;
+        self.try_entries(settles)?;
         Ok(true)
     }
 

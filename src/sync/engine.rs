@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::covered::Covered;
 use super::half_seen::HalfSeen;
@@ -17,6 +18,9 @@ pub type Clock<'a> = &'a (dyn Fn() -> Timestamp + Sync);
 
 /// Pulls and pushes in one sync: what others change meanwhile is left to the next one.
 const ROUNDS_MAX: usize = 8;
+
+/// A server may still do what it had read of a connection that is gone: what is not seen sooner after it was sent may yet come.
+const SETTLING_MS: u64 = 2_000;
 
 /// Syncs one account. Only one sync of an account at a time.
 #[derive(Clone)]
@@ -111,6 +115,14 @@ impl Engine {
         let open = quarantined.into_iter().filter(|quarantine| quarantine.verdict == Verdict::Open);
         report.blocked = open.filter_map(|quarantine| quarantine.name).map(String::from).collect();
         Ok(())
+    }
+
+    /// How long the first sync on a new connection waits, so that what was sent on another one is done by then, if ever.
+    pub fn settling(&self, now: Timestamp) -> store::Result<Duration> {
+        let last = self.store.read(|reader| reader.last_try(self.account))?.filter(|_| !mutant!(LooksAtOnce));
+        let passed = last.and_then(|last| u64::try_from(now.unix_ms().saturating_sub(last.unix_ms())).ok());
+        // A try in the future was before the clock was set back.
+        Ok(Duration::from_millis(passed.map_or(0, |passed_ms| SETTLING_MS.saturating_sub(passed_ms))))
     }
 
     pub(super) fn covered(&self) -> MutexGuard<'_, Covered> {

@@ -102,6 +102,8 @@ mod switch {
         CopyNotFiled,
         /// it is tried again without waiting
         NoBackOff,
+        /// what became of what was sent is looked for while the server may still do it
+        LooksAtOnce,
         /// a maildrop is left before what was taken from it is on disk
         MaildropNotSynced,
         /// a message that a maildrop has under another unique id is taken for another

@@ -23,6 +23,7 @@ use client::{Client, Side, delete_folder};
 use ledger::Ledger;
 
 mod client;
+mod doubled;
 mod ledger;
 
 const SECONDS: u64 = 12;
@@ -51,7 +52,11 @@ fn random_clients_on_both_sides_of_a_line_that_breaks_end_equal_with_flat_memory
     let (seconds, seed) = (number("MAILTIDE_SOAK_SECONDS", SECONDS), number("MAILTIDE_SOAK_SEED", SEED));
     println!("MAILTIDE_SOAK_SEED={seed}");
     let mail: Vec<_> = corpus::demo().into_iter().chain((0..160).map(corpus::small)).collect();
-    let Some(world) = World::mirrored(&Kind::Dovecot(Options::default()), &FOLDERS, &mail, seed) else { return };
+    let Some(world) =
+        World::mirrored(&Kind::Dovecot(Options { logs_mail: true, ..Options::default() }), &FOLDERS, &mail, seed)
+    else {
+        return;
+    };
     let ledger = Ledger::of(&snapshot::take(&mut world.server()));
     let side = |name, connect| Side { name, connect, folders: RwLock::new(()), ledger: &ledger };
     let sides = [side("local", Box::new(|| world.local())), side("server", Box::new(|| world.server()))];
@@ -75,7 +80,13 @@ fn random_clients_on_both_sides_of_a_line_that_breaks_end_equal_with_flat_memory
     settle(&world);
     let (server, local) = (snapshot::take(&mut world.server()), snapshot::take(&mut world.local()));
     assert!(server == local, "both sides are quiet:\n{}", snapshot::tell(&server, &local));
-    let wrong = ledger.wrong(&server);
+    let log = world.upstream.log();
+    let doubled = doubled::by_others(&log);
+    let wrong = ledger.wrong(&server, &doubled);
+    for (id, what) in &wrong {
+        let told = log.lines().filter(|line| id.as_ref().is_some_and(|id| line.contains(id.as_str())));
+        println!("{what}\n{}", told.collect::<Vec<_>>().join("\n"));
+    }
     assert!(wrong.is_empty(), "{} of the messages: {wrong:#?}", wrong.len());
     // What is parked is for the user to decide, and so not all is settled.
     let verified = world.agent.ctl(&["verify", "--json"]);

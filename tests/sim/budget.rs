@@ -6,11 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::script::EIGHTH_EDITION;
 use super::world::Outcome;
 
-/// Without a wish of the environment: these worlds, and not longer than this.
+/// Without a wish of the environment: these worlds, which have all that scripts know, and not longer than this.
 const TIME: Duration = Duration::from_secs(60);
-const FIRST: u64 = 1950;
+const FIRST: u64 = EIGHTH_EDITION;
 const WORLDS: u64 = 400;
 /// After so many bad worlds it is enough.
 const BAD_MAX: usize = 20;

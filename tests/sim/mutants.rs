@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mailtide::types::mutant::{Mutant, switch};
 
 use super::budget;
-use super::script::{FIFTH_EDITION, FOURTH_EDITION, SECOND_EDITION, SEVENTH_EDITION, SIXTH_EDITION, Script};
+use super::script::{
+    EIGHTH_EDITION, FIFTH_EDITION, FOURTH_EDITION, SECOND_EDITION, SEVENTH_EDITION, SIXTH_EDITION, Script,
+};
 use super::world;
 
 /// Worlds in which a defect must show: on a search, and where the known world does not show it any more.
@@ -52,12 +54,10 @@ fn every_deliberate_defect_is_caught() {
 
 /// The seeds that are searched: some of the first worlds, then those with all that scripts know by now.
 fn searched(max: u64) -> impl Iterator<Item = u64> {
-    (0..100)
-        .chain(SECOND_EDITION..SECOND_EDITION + max)
-        .chain(FOURTH_EDITION..FOURTH_EDITION + max)
-        .chain(FIFTH_EDITION..FIFTH_EDITION + max)
-        .chain(SIXTH_EDITION..SIXTH_EDITION + max)
-        .chain(SEVENTH_EDITION..SEVENTH_EDITION + max)
+    // In turns, so that what only the worlds of one edition can catch is found as soon in each.
+    const EDITIONS: [u64; 7] =
+        [0, SECOND_EDITION, FOURTH_EDITION, FIFTH_EDITION, SIXTH_EDITION, SEVENTH_EDITION, EIGHTH_EDITION];
+    (0..max).flat_map(|nth| EDITIONS.map(|first| first + nth))
 }
 
 /// The first seed whose world is good without the defect and bad with it, and what it breaks.

@@ -34,6 +34,9 @@ pub struct Setup {
     pub mail: u32,
     /// How many messages the server takes from one sender in an hour; more are refused for now.
     pub posts_per_hour: Option<u32>,
+    /// The longest that the server takes over what it is to write, also if the line is gone meanwhile. Then the agent that died
+    /// is back in a moment.
+    pub slow_ms: u64,
     /// Every message has the same Message-ID.
     pub same_ids: bool,
     /// Which bodies the agent mirrors.
@@ -214,6 +217,9 @@ pub const SIXTH_EDITION: u64 = 400_000;
 /// As [`SECOND_EDITION`].
 pub const SEVENTH_EDITION: u64 = 500_000;
 
+/// As [`SECOND_EDITION`].
+pub const EIGHTH_EDITION: u64 = 600_000;
+
 const FLAGS: [&str; 7] = ["\\Seen", "\\Seen", "\\Flagged", "\\Answered", "work", "$Label1", "\\Deleted"];
 const FOLDERS: [&str; 6] = ["Work", "Home", "Work/Old", "Lists", "Gr&APw-n", "Archive/2026"];
 
@@ -250,6 +256,9 @@ impl Script {
         }
         if seed >= SEVENTH_EDITION {
             script.add_headers(&mut Random::stream(seed, "seventh"));
+        }
+        if seed >= EIGHTH_EDITION {
+            script.add_slow_server(&mut Random::stream(seed, "eighth"));
         }
         script
     }
@@ -375,6 +384,30 @@ impl Script {
     fn add_headers(&mut self, random: &mut Random) {
         if self.setup.maildrop.is_some() && random.percent(70) {
             self.leave_bodies_out(random);
+        }
+    }
+
+    /// What only worlds from [`EIGHTH_EDITION`] on have, a fifth of them: a server that does a while later what it read, though
+    /// who sent it is dead and back already.
+    fn add_slow_server(&mut self, random: &mut Random) {
+        if !random.percent(20) {
+            return;
+        }
+        self.setup.slow_ms = random.between(100, 1200);
+        let here = self.setup.here;
+        for _ in 0..random.between(2, 5) {
+            let (at, pick, to) = (random.index(self.steps.len() + 1), random.index(1000), random.index(1000));
+            let who = random.index(here);
+            let doing = match random.below(3) {
+                0 => Doing::Append { to },
+                1 => Doing::Copy { pick, to },
+                _ => Doing::Move { pick, to },
+            };
+            let act = Step { after_ms: random.below(5 * SECOND), act: Act::Mail { who, doing } };
+            // A moment later it is sent, and most of the time not answered yet.
+            let after_ms = random.between(40, 40 + self.setup.slow_ms);
+            let death = Step { after_ms, act: Act::Crash { power: Power::Stays } };
+            self.steps.splice(at..at, [act, death]);
         }
     }
 
@@ -545,6 +578,7 @@ fn setup(random: &mut Random) -> Setup {
         checks_each_commit: random.percent(5),
         mail: u32::try_from(random.below(6)).expect("a small number"),
         posts_per_hour: None,
+        slow_ms: 0,
         same_ids: false,
         bodies: BodyPolicy::ALL,
         connections: 2,

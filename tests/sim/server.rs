@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use mailtide::imap::server::{Capabilities, Capability, Session as ImapSession, SessionConfig};
 use mailtide::net::Clock;
@@ -22,6 +23,7 @@ use tokio::task::AbortHandle;
 
 use super::agent::{IMAP_PORT, POP3_PORT, SMTP_PORT};
 use super::network::{Accept, End, Network};
+use super::random::Random;
 use super::template::{self, DOMAIN};
 use super::trace::Trace;
 
@@ -34,6 +36,8 @@ pub struct Server {
     pub capabilities: Capabilities,
     pub faults: Faults,
     pub posts_per_hour: Option<u32>,
+    /// How long it may take over what it read, and what decides how long it does.
+    pub slow: Slow,
     pub running: Option<Running>,
     /// What it was when it was backed up.
     backup: Option<tempfile::TempDir>,
@@ -67,6 +71,34 @@ struct Shared {
     faults: Faults,
     maildrops: Maildrops,
     connections: Mutex<Vec<AbortHandle>>,
+    slow: Slow,
+}
+
+/// How slow a server is.
+#[derive(Clone, Default)]
+pub struct Slow(Option<(u64, Arc<Mutex<Random>>)>);
+
+impl Slow {
+    /// It takes up to so long over most of the pieces that it reads with something to be written.
+    pub fn up_to(ms: u64, seed: u64) -> Self {
+        Self((ms > 0).then(|| (ms, Arc::new(Mutex::new(Random::stream(seed, "slow"))))))
+    }
+
+    const fn is_slow(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn over_a_piece(&self, piece: &[u8]) -> Option<Duration> {
+        const WRITES: [&[u8]; 5] = [b" APPEND ", b" COPY ", b" MOVE ", b" STORE ", b" EXPUNGE "];
+        let (most_ms, random) = self.0.as_ref()?;
+        let is_one = |window: &[u8]| WRITES.iter().any(|write| window.starts_with(write));
+        let writes = (0..piece.len()).any(|at| is_one(&piece[at..]));
+        if !writes {
+            return None;
+        }
+        let mut random = random.lock().unwrap_or_else(PoisonError::into_inner);
+        random.percent(70).then(|| Duration::from_millis(random.below(*most_ms + 1)))
+    }
 }
 
 impl Server {
@@ -86,6 +118,7 @@ impl Server {
             capabilities,
             faults,
             posts_per_hour: None,
+            slow: Slow::default(),
             running: None,
             backup: None,
             was_restored: false,
@@ -115,6 +148,7 @@ impl Server {
             faults: self.faults.clone(),
             maildrops: Maildrops::default(),
             connections: Mutex::default(),
+            slow: self.slow.clone(),
         });
         let accepting = Arc::clone(&shared);
         let accept: Accept = Arc::new(move |port, end| accepting.accept(port, end));
@@ -207,7 +241,8 @@ impl Shared {
             other => panic!("nobody listens on port {other}"),
         };
         let clock = self.clock.clone();
-        let task = tokio::spawn(drive(end, session, clock, woken));
+        let slow = if port == IMAP_PORT { self.slow.clone() } else { Slow::default() };
+        let task = tokio::spawn(drive(end, session, clock, woken, slow));
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.retain(|connection| !connection.is_finished());
         connections.push(task.abort_handle());
@@ -270,13 +305,19 @@ impl Shared {
 }
 
 /// Drives one session over its end of a connection, as `net::pump` does it over a socket.
-async fn drive(mut end: End, mut session: Box<dyn Conversation>, clock: Clock, woken: Arc<Notify>) {
+async fn drive(mut end: End, mut session: Box<dyn Conversation>, clock: Clock, woken: Arc<Notify>, slow: Slow) {
     let mut input = vec![0; 16 * 1024];
     loop {
+        // Who is slow notices late that nobody hears the answers: what was read is done.
+        let mut is_heard = true;
         loop {
             let mut output = Vec::new();
             let step = session.poll_output(clock.now(), &mut output);
-            if !output.is_empty() && end.write_all(&output).await.is_err() {
+            if is_heard && !output.is_empty() {
+                is_heard = end.write_all(&output).await.is_ok();
+            }
+            let is_done = !matches!(step, Step::Continue);
+            if !is_heard && (is_done || !slow.is_slow()) {
                 session.handle_event(Event::PeerClosed, clock.now());
                 let _ = session.poll_output(clock.now(), &mut Vec::new());
                 return;
@@ -300,7 +341,12 @@ async fn drive(mut end: End, mut session: Box<dyn Conversation>, clock: Clock, w
         tokio::select! {
             biased;
             read = end.read(&mut input) => match read {
-                Ok(count) if count > 0 => session.handle_input(&input[..count], clock.now()),
+                Ok(count) if count > 0 => {
+                    if let Some(wait) = slow.over_a_piece(&input[..count]) {
+                        tokio::time::sleep(wait).await;
+                    }
+                    session.handle_input(&input[..count], clock.now());
+                }
                 Ok(_) | Err(_) => {
                     session.handle_event(Event::PeerClosed, clock.now());
                     let _ = session.poll_output(clock.now(), &mut Vec::new());

@@ -25,7 +25,7 @@ use super::people::Person;
 use super::presence::Presence;
 use super::random::Random;
 use super::script::{Act, Doing, Script};
-use super::server::Server;
+use super::server::{Server, Slow};
 use super::template::{DOMAIN, EPOCH_MS, PASSWORD, USERS};
 use super::trace::Trace;
 use super::{mail, provider, quiet};
@@ -68,6 +68,8 @@ pub struct World {
     revival: Option<Instant>,
     /// The agent is gone by a power cut.
     lost_power: bool,
+    /// The server may do later what the agent sent before it died: it is back before that.
+    is_slow: bool,
 }
 
 /// What came of a world.
@@ -121,6 +123,7 @@ impl World {
             network.clone(),
         );
         server.posts_per_hour = setup.posts_per_hour;
+        server.slow = Slow::up_to(setup.slow_ms, seed);
         let mut random = Random::stream(seed, "world");
         let people = people(script, &mut random);
         Self {
@@ -146,6 +149,7 @@ impl World {
             doom: Power::Stays,
             revival: None,
             lost_power: false,
+            is_slow: setup.slow_ms > 0,
         }
     }
 
@@ -239,7 +243,7 @@ impl World {
             self.lose_power();
         }
         self.disconnect(Side::Here);
-        let pause = self.random.below(20_000);
+        let pause = self.random.below(if self.is_slow { 300 } else { 20_000 });
         self.revival = Some(Instant::now() + Duration::from_millis(pause));
     }
 

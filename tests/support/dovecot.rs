@@ -46,13 +46,25 @@ pub struct Options {
     pub hides_shares: bool,
     /// Of what it writes: `never`, or `optimized` as Dovecot has it by itself.
     pub fsync: &'static str,
+    /// Its log tells of each message that is saved, copied or expunged, and of clients that say who they are.
+    pub logs_mail: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let (acl, shares, hides_shares) = (false, false, false);
+        let (acl, shares, hides_shares, logs_mail) = (false, false, false, false);
         let (mechanisms, fsync) = ("plain", "never");
-        Self { delimiter: '/', without: &[], mechanisms, acl, password: PASSWORD, shares, hides_shares, fsync }
+        Self {
+            delimiter: '/',
+            without: &[],
+            mechanisms,
+            acl,
+            password: PASSWORD,
+            shares,
+            hides_shares,
+            fsync,
+            logs_mail,
+        }
     }
 }
 
@@ -96,6 +108,10 @@ impl Dovecot {
         imap
     }
 
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// Of all its processes.
     pub fn processor_time(&self) -> Duration {
         self.process.family_processor_time()
@@ -128,6 +144,7 @@ fn configuration(folder: &Path, [imap, imaps, pop3]: [SocketAddr; 3], options: &
     };
     let capability = if options.without.is_empty() { String::new() } else { capability_without(options.without) };
     let Options { delimiter, mechanisms, password, acl, shares, hides_shares, fsync, .. } = options;
+    let mail_log = if options.logs_mail { MAIL_LOG } else { "" };
     let acl = if *acl { acl_settings(&folder.to_string()) } else { String::new() };
     let shares = if *shares { share_settings(&folder.to_string(), *delimiter, !hides_shares) } else { String::new() };
     let (imap_address, imap_port) = (imap.ip(), imap.port());
@@ -189,9 +206,17 @@ userdb {{
   driver = static
   args = home={folder}/home/%u
 }}
-{acl}{shares}"
+{acl}{shares}{mail_log}"
     )
 }
+
+const MAIL_LOG: &str = "mail_plugins = $mail_plugins notify mail_log
+imap_id_log = *
+plugin {
+  mail_log_events = expunge copy save mailbox_delete mailbox_rename
+  mail_log_fields = uid box msgid
+}
+";
 
 /// A namespace that is everybody's, with the rights that one file tells.
 fn share_settings(folder: &str, delimiter: char, is_listed: bool) -> String {

@@ -56,6 +56,14 @@ impl MailServer {
         }
     }
 
+    /// What it said of itself; of Dovecot alone.
+    pub fn log(&self) -> String {
+        match self {
+            Self::Dovecot(server) => server.log(),
+            Self::Cyrus(_) | Self::Courier(_) => String::new(),
+        }
+    }
+
     pub fn login(&self, user: &str) -> Imap {
         match self {
             Self::Dovecot(server) => server.login(user),

@@ -112,6 +112,7 @@ impl<'a> Client<'a> {
         let flags: Vec<&str> = FLAGS.into_iter().filter(|_| self.random.below(4) == 0).collect();
         let date = FIRST_DATE + i64::try_from(number).expect("a small number");
         let hash = hash(&message);
+        self.side.ledger.is_number(&hash, number);
         self.side.ledger.will_make(&hash);
         let reply = imap.try_append(folder, &flags, date, &message)?;
         self.tell(&hash, reply.status == "OK");

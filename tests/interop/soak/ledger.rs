@@ -1,7 +1,7 @@
 //! What must be there in the end, whoever did what: of each message, by its bytes, how many there may be. Clients act at the
 //! same time on both sides, so for a message that somebody deleted, and for an act whose answer was lost, there are bounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use crate::support::snapshot::Snapshot;
@@ -16,6 +16,8 @@ pub struct Ledger {
 struct State {
     messages: BTreeMap<String, Count>,
     numbers: u64,
+    /// The Message-IDs of those made while it runs, by hash.
+    ids: BTreeMap<String, String>,
 }
 
 /// Of one message.
@@ -41,13 +43,18 @@ impl Ledger {
             count.asked += 1;
             count.has_twins = count.asked > 1;
         }
-        Self { state: Mutex::new(State { messages, numbers: NEW_FROM }) }
+        Self { state: Mutex::new(State { messages, numbers: NEW_FROM, ids: BTreeMap::new() }) }
     }
 
     pub fn number(&self) -> u64 {
         let mut state = self.state();
         state.numbers += 1;
         state.numbers
+    }
+
+    /// The message is [`crate::support::corpus::small`] of that number.
+    pub fn is_number(&self, hash: &str, number: u64) {
+        self.state().ids.insert(hash.to_owned(), format!("{number}@far.example"));
     }
 
     /// Before it is asked for.
@@ -77,21 +84,25 @@ impl Ledger {
         self.state().messages.values().map(|count| count.asked.saturating_sub(count.deleted)).sum()
     }
 
-    /// What is lost, doubled or altered, one sentence each.
-    pub fn wrong(&self, snapshot: &Snapshot) -> Vec<String> {
+    /// What is lost, doubled or altered, one sentence each, and its Message-ID, where it was made while it ran. Of those with
+    /// one of the Message-IDs `doubled` the server itself made twins.
+    pub fn wrong(&self, snapshot: &Snapshot, doubled: &BTreeSet<String>) -> Vec<(Option<String>, String)> {
         let mut present: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (folder, entries) in snapshot {
             entries.iter().for_each(|entry| present.entry(&entry.hash).or_default().push(folder));
         }
         let state = self.state();
         let unknown = present.keys().filter(|hash| !state.messages.contains_key(**hash));
-        let mut wrong: Vec<String> =
-            unknown.map(|hash| format!("nobody made {hash}, in {:?}", present[hash])).collect();
+        let mut wrong: Vec<_> =
+            unknown.map(|hash| (None, format!("nobody made {hash}, in {:?}", present[hash]))).collect();
         for (hash, Count { made, asked, deleted, has_twins }) in &state.messages {
             let folders = present.get(hash.as_str()).cloned().unwrap_or_default();
             let count = folders.len() as u64;
+            let id = state.ids.get(hash);
+            let has_twins = *has_twins || id.is_some_and(|id| doubled.contains(id));
             if (count > *asked && !has_twins) || count + deleted < *made {
-                wrong.push(format!("{hash}: made {made} to {asked} times, deleted up to {deleted}; is in {folders:?}"));
+                let what = format!("{hash}: made {made} to {asked} times, deleted up to {deleted}; is in {folders:?}");
+                wrong.push((id.cloned(), what));
             }
         }
         wrong
