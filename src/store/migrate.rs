@@ -39,6 +39,7 @@ pub(super) const HOT: &[&str] = &[
     include_str!("migrations/0026_bare.sql"),
     include_str!("migrations/0027_twins.sql"),
     include_str!("migrations/0028_keyword_bits.sql"),
+    include_str!("migrations/0029_half_seen.sql"),
 ];
 
 /// The search index's.

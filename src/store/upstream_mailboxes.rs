@@ -1,5 +1,7 @@
 //! Where upstream has the mailboxes, and how far each was taken in.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{NewConflict, Reader, Result, Txn};
@@ -105,6 +107,16 @@ impl Reader<'_> {
         let mut select = self.conn().prepare_cached(&format!("{SELECT} WHERE r.mailbox_id = ?1"))?;
         Ok(select.query_row([mailbox.get()], RemoteMailbox::from_row).optional()?)
     }
+
+    /// In how many syncs in a row each of the account's mailboxes opened and could not be looked into; without those that could.
+    pub fn half_seen(&self, account: AccountId) -> Result<BTreeMap<MailboxId, u32>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT mailbox_id, half_seen FROM remote_mailbox WHERE account_id = ?1 AND half_seen > 0",
+        )?;
+        let rows = select
+            .query_map([account.get()], |row| Ok((MailboxId::new(row.get("mailbox_id")?), row.get("half_seen")?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
 }
 
 impl Txn<'_> {
@@ -160,6 +172,14 @@ impl Txn<'_> {
         let sql = "UPDATE remote_mailbox SET is_ahead = 1 WHERE mailbox_id = ?1 AND NOT is_ahead";
         self.conn().prepare_cached(sql)?.execute([mailbox.get()])?;
         Ok(())
+    }
+
+    /// What [`Reader::half_seen`] tells from now on.
+    pub fn note_half_seen(&mut self, account: AccountId, syncs: &BTreeMap<MailboxId, u32>) -> Result<()> {
+        let forget = "UPDATE remote_mailbox SET half_seen = 0 WHERE account_id = ?1 AND half_seen > 0";
+        self.conn().prepare_cached(forget)?.execute([account.get()])?;
+        let mut note = self.conn().prepare_cached("UPDATE remote_mailbox SET half_seen = ?2 WHERE mailbox_id = ?1")?;
+        syncs.iter().try_for_each(|(mailbox, syncs)| Ok(note.execute(params![mailbox.get(), syncs]).map(drop)?))
     }
 
     /// Which flags upstream keeps in the mailbox.

@@ -31,14 +31,12 @@ pub struct Engine {
     bodies: BodyPolicy,
     /// What the last sync covered.
     covered: Arc<Mutex<Covered>>,
-    /// What the last syncs could not look into.
-    half_seen: Arc<Mutex<HalfSeen>>,
 }
 
 impl Engine {
     /// The engine of an account that is in the store.
     pub fn new(store: Store, account: AccountId, filter: FolderFilter) -> Self {
-        Self { store, account, filter, bodies: BodyPolicy::ALL, covered: Arc::default(), half_seen: Arc::default() }
+        Self { store, account, filter, bodies: BodyPolicy::ALL, covered: Arc::default() }
     }
 
     /// Of which messages more than the header is mirrored; without this, of all.
@@ -61,7 +59,8 @@ impl Engine {
     pub async fn sync_once<R: Remote>(&self, remote: &mut R, clock: Clock<'_>, report: &mut Report) -> Result<()> {
         let bodies = self.bodies_now()?;
         let mut recognises = true;
-        let (half_seen_before, mut half_seen) = (self.half_seen().clone(), BTreeSet::new());
+        let half_seen_before = HalfSeen::new(self.store.read(|reader| reader.half_seen(self.account))?);
+        let mut half_seen = BTreeSet::new();
         for _ in 0..ROUNDS_MAX {
             let mut round = Report::default();
             let mut pass = Pass {
@@ -110,7 +109,10 @@ impl Engine {
                 break;
             }
         }
-        self.half_seen().note(half_seen);
+        if let Some(half_seen) = half_seen_before.after(half_seen) {
+            let account = self.account;
+            self.store.write(Origin::Upstream, clock(), move |txn| txn.note_half_seen(account, &half_seen))?;
+        }
         let quarantined = self.store.read(|reader| reader.quarantined(self.account))?;
         let open = quarantined.into_iter().filter(|quarantine| quarantine.verdict == Verdict::Open);
         report.blocked = open.filter_map(|quarantine| quarantine.name).map(String::from).collect();
@@ -127,10 +129,6 @@ impl Engine {
 
     pub(super) fn covered(&self) -> MutexGuard<'_, Covered> {
         self.covered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn half_seen(&self) -> MutexGuard<'_, HalfSeen> {
-        self.half_seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The policy, and what the user has said of the line since.

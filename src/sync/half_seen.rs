@@ -3,7 +3,7 @@
 //! One that is so for good (a corrupted index, say) would hold up what others delete and move in all mailboxes of the account
 //! (invariant 11): after some syncs in a row it is as one that does not open at all, which tells nothing of the others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::types::MailboxId;
 
@@ -11,19 +11,24 @@ use crate::types::MailboxId;
 const SYNCS_MAX: u32 = 5;
 
 /// In how many syncs in a row each could not be looked into.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(super) struct HalfSeen(BTreeMap<MailboxId, u32>);
 
 impl HalfSeen {
+    pub const fn new(syncs: BTreeMap<MailboxId, u32>) -> Self {
+        Self(syncs)
+    }
+
     /// Does what vanished elsewhere wait for the mailbox?
     pub fn is_waited_for(&self, mailbox: MailboxId) -> bool {
         self.0.get(&mailbox).is_none_or(|syncs| *syncs < SYNCS_MAX)
     }
 
-    /// A sync came to its end; these could not be looked into.
-    pub fn note(&mut self, mailboxes: BTreeSet<MailboxId>) {
-        let syncs = |mailbox: MailboxId| self.0.get(&mailbox).map_or(1, |syncs| syncs.saturating_add(1));
-        self.0 = mailboxes.into_iter().map(|mailbox| (mailbox, syncs(mailbox))).collect();
+    /// A sync came to its end; these could not be looked into. What is to be noted of it: `None`, nothing new.
+    pub fn after(&self, mailboxes: impl IntoIterator<Item = MailboxId>) -> Option<BTreeMap<MailboxId, u32>> {
+        let syncs = |mailbox: MailboxId| (self.0.get(&mailbox).copied().unwrap_or(0) + 1).min(SYNCS_MAX);
+        let now: BTreeMap<MailboxId, u32> = mailboxes.into_iter().map(|mailbox| (mailbox, syncs(mailbox))).collect();
+        (now != self.0).then_some(now)
     }
 }
 
@@ -34,13 +39,15 @@ mod tests {
     #[test]
     fn a_mailbox_is_waited_for_a_few_syncs_in_a_row() {
         let (mailbox, other) = (MailboxId::new(1), MailboxId::new(2));
-        let mut half_seen = HalfSeen::default();
+        let mut half_seen = HalfSeen::new(BTreeMap::new());
         for _ in 0..SYNCS_MAX {
             assert!(half_seen.is_waited_for(mailbox));
-            half_seen.note([mailbox].into_iter().collect());
+            half_seen = HalfSeen::new(half_seen.after([mailbox]).expect("news"));
         }
         assert!(!half_seen.is_waited_for(mailbox) && half_seen.is_waited_for(other));
-        half_seen.note(BTreeSet::new());
+        assert_eq!(half_seen.after([mailbox]), None, "nothing new");
+        half_seen = HalfSeen::new(half_seen.after([]).expect("news"));
         assert!(half_seen.is_waited_for(mailbox), "it was looked into");
+        assert_eq!(half_seen.after([]), None);
     }
 }

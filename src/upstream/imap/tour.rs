@@ -77,8 +77,8 @@ enum Leg {
         stop: usize,
         errand: usize,
         is_last: bool,
-        /// It asks which messages are there.
-        looks: bool,
+        /// What the command asks for: that of the errand itself, SEARCH for which messages are there, NOOP for nothing.
+        request: &'static str,
     },
 }
 
@@ -102,7 +102,7 @@ fn itinerary(remote: &ImapRemote, stops: &[Stop]) -> Result<(Vec<Leg>, Vec<Comma
                 stop: at,
                 errand,
                 is_last: nth == last,
-                looks: command.request == "SEARCH",
+                request: command.request,
             };
             legs.extend(of_errand.iter().enumerate().map(leg));
             commands.extend(of_errand);
@@ -261,12 +261,12 @@ impl Traveller<'_, '_> {
             match leg {
                 Leg::Leave => {}
                 Leg::Enter { stop } => self.enter(stop, &status)?,
-                Leg::Errand { stop, errand, .. } if self.entered != Some(stop) => {
-                    let request = &self.stops[stop].errands[errand];
-                    if request.changes() && status.condition == Condition::Ok {
+                Leg::Errand { stop, errand, request, .. } if self.entered != Some(stop) => {
+                    let changes = self.stops[stop].errands[errand].changes() && !matches!(request, "SEARCH" | "NOOP");
+                    if changes && status.condition == Condition::Ok {
                         // It was done in another mailbox, or in this one all the same: that is for those to find out who look.
                         let text = "it was done though SELECT was refused".to_owned();
-                        return Err(RemoteError::Protocol { request: request.request(), text });
+                        return Err(RemoteError::Protocol { request, text });
                     }
                 }
                 Leg::Errand { stop, errand, is_last, .. } => self.errand(stop, errand, is_last, status)?,
@@ -344,7 +344,9 @@ impl Traveller<'_, '_> {
     /// How many commands at the stop, up to this errand, ask which messages are there.
     fn looks_up_to(&self, wanted_stop: usize, last: usize) -> usize {
         let is_look = |leg: &&Leg| match leg {
-            Leg::Errand { stop, errand, looks, .. } => *looks && *stop == wanted_stop && *errand <= last,
+            Leg::Errand { stop, errand, request, .. } => {
+                *request == "SEARCH" && *stop == wanted_stop && *errand <= last
+            }
             Leg::Leave | Leg::Enter { .. } => false,
         };
         self.legs.iter().filter(is_look).count()

@@ -184,6 +184,8 @@ async fn a_mailbox_that_is_refused_leaves_none_selected_for_its_errands() {
     C: SELECT "a" (CONDSTORE)
     C: UID STORE 3 +FLAGS.SILENT (\Seen)
     C: UID SEARCH UID 3
+    C: NOOP
+    C: UID EXPUNGE 2
     C: UNSELECT
     C: SELECT "b" (CONDSTORE)
     C: UID MOVE 4:5 "c"
@@ -191,6 +193,8 @@ async fn a_mailbox_that_is_refused_leaves_none_selected_for_its_errands() {
     C: UID EXPUNGE 6
     S: $ NO [NONEXISTENT] no such mailbox
     S: $ BAD no mailbox is selected
+    S: $ BAD no mailbox is selected
+    S: $ OK nothing is new
     S: $ BAD no mailbox is selected
     S: $ BAD no mailbox is selected
     S: * 3 EXISTS
@@ -205,7 +209,7 @@ async fn a_mailbox_that_is_refused_leaves_none_selected_for_its_errands() {
     S: $ OK done
     "#;
     let seen: Flags = std::iter::once(Flag::from(SystemFlag::Seen)).collect();
-    let first = stop("a", 5, vec![Errand::AddFlags { uids: uids("3"), flags: seen }]);
+    let first = stop("a", 5, vec![Errand::AddFlags { uids: uids("3"), flags: seen }, Errand::Expunge(uids("2"))]);
     let to = RemoteName("c".to_owned());
     let second = stop("b", 6, vec![Errand::Move { uids: uids("4:5"), to }, Errand::Expunge(uids("6"))]);
     for (diary, ended) in tour(script, &[first, second]).await {
