@@ -506,7 +506,6 @@ fn landed_elsewhere(txn: &mut Txn<'_>, mailbox: MailboxId, landed: &Landed, evid
     }
 }
 
-/// The flags with which a message was sent.
 /// Those of the messages whose bytes are here, to be known by them.
 fn wanted<'s>(
     reader: &Reader<'_>,
@@ -526,6 +525,7 @@ fn wanted<'s>(
     Ok(wanted)
 }
 
+/// The flags with which a message was sent.
 fn sent_flags(evidence: &Evidence, message: MessageId) -> Option<Flags> {
     let place = evidence.messages.iter().position(|(sent, ..)| *sent == message)?;
     evidence.flags.get(place).cloned()

@@ -83,10 +83,7 @@ fn random_clients_on_both_sides_of_a_line_that_breaks_end_equal_with_flat_memory
     let log = world.upstream.log();
     let doubled = doubled::by_others(&log);
     let wrong = ledger.wrong(&server, &doubled);
-    for (id, what) in &wrong {
-        let told = log.lines().filter(|line| id.as_ref().is_some_and(|id| line.contains(id.as_str())));
-        println!("{what}\n{}", told.collect::<Vec<_>>().join("\n"));
-    }
+    wrong.iter().for_each(|(id, what)| tell(&world, &log, id.as_deref(), what));
     assert!(wrong.is_empty(), "{} of the messages: {wrong:#?}", wrong.len());
     // What is parked is for the user to decide, and so not all is settled.
     let verified = world.agent.ctl(&["verify", "--json"]);
@@ -94,6 +91,19 @@ fn random_clients_on_both_sides_of_a_line_that_breaks_end_equal_with_flat_memory
     let account = &verified["accounts"][0];
     assert_eq!((&verified["store"], &account["differences"]), (&json!([]), &json!([])), "the store is sound");
     is_flat(&memory);
+}
+
+/// What can be found out about a message of which something is wrong. `RUST_LOG=mailtide::sync=debug` has the agent tell more.
+fn tell(world: &World, log: &str, id: Option<&str>, what: &str) {
+    println!("{what}");
+    let Some(id) = id else { return };
+    log.lines().filter(|line| line.contains(id)).for_each(|line| println!("{line}"));
+    println!("{}", world.agent.ctl(&["why", id, "--json"]).out);
+    let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (name, log) in [("soak-dovecot.log", log), ("soak-syncd.log", &world.agent.log())] {
+        std::fs::write(kept.join(name), log).expect("a writable folder");
+    }
+    println!("all that both sides said is in {}", kept.display());
 }
 
 /// What befalls the line.
