@@ -20,9 +20,8 @@ use crate::types::limits;
 /// Takes a message in pieces.
 #[derive(Debug)]
 pub struct Scanner {
-    envelope: Box<Envelope>,
-    /// The messages this one answers.
-    references: Vec<u64>,
+    /// The header of the message itself: its envelope is read at the end, or by who finishes this elsewhere.
+    root_header: Vec<u8>,
     /// The parts that are not ended yet, each within the one before it; the message itself is first.
     open: Vec<Open>,
     /// The boundaries of open multiparts, outermost first.
@@ -36,7 +35,7 @@ pub struct Scanner {
     /// Whether the last byte taken is a carriage return.
     after_cr: bool,
     parts: usize,
-    /// Header bytes and addresses that may still be turned into values.
+    /// Header bytes, and addresses of messages within this one, that may still be turned into values.
     header_room: usize,
     address_room: usize,
     /// Bytes compared with boundaries, for the test that says how much work a message can make.
@@ -106,8 +105,7 @@ impl Scanner {
     /// Before the first byte.
     pub fn new() -> Self {
         let mut scanner = Self {
-            envelope: Box::default(),
-            references: Vec::new(),
+            root_header: Vec::new(),
             open: Vec::new(),
             boundaries: Vec::new(),
             reading: Reading::Body { line: Vec::new() },
@@ -199,8 +197,9 @@ impl Scanner {
         self.line = Line { start: self.offset, line_breaks: self.line_breaks, break_bytes: 0 };
         self.close_below(1);
         let root = self.open.pop().expect("the message itself is open from the beginning to the end");
-        let keys = Keys::with_references(&self.envelope, self.references);
-        (Summary { envelope: *self.envelope, root: root.ended(self.offset, self.line_breaks) }, keys)
+        let envelope = entity::envelope(&self.root_header, &mut { limits::ENVELOPE_ADDRESSES_MAX });
+        let keys = Keys::with_references(&envelope, keys::references(&self.root_header));
+        (Summary { envelope, root: root.ended(self.offset, self.line_breaks) }, keys)
     }
 
     /// Takes a line, or a piece of one.
@@ -302,13 +301,18 @@ impl Scanner {
         let header = if header.len() <= self.header_room { header } else { Vec::new() };
         self.header_room -= header.len();
 
-        self.read_envelope(&header);
+        if let [.., Open { kind: Kind::Message { envelope, .. }, .. }, _] = self.open.as_mut_slice() {
+            **envelope = entity::envelope(&header, &mut self.address_room);
+        }
         let nested_too_deep = self.open.len() > limits::MIME_NESTING_MAX;
         let depth = self.open.len() - 1;
         let open = &mut self.open[depth];
         open.part =
             Part { header_start: open.part.header_start, body_start, ..entity::describe(&header, open.default) };
         open.line_breaks = line_breaks;
+        if depth == 0 {
+            self.root_header = header;
+        }
         if nested_too_deep {
             return;
         }
@@ -322,19 +326,6 @@ impl Scanner {
             open.kind = Kind::Message { envelope: Box::default(), root };
             self.open_part(body_start, Default::TextPlain);
         }
-    }
-
-    /// If the innermost part is the root of a message, its header is the message's.
-    fn read_envelope(&mut self, header: &[u8]) {
-        let envelope = match self.open.as_mut_slice() {
-            [.., Open { kind: Kind::Message { envelope, .. }, .. }, _] => envelope,
-            [_] => {
-                self.references = keys::references(header);
-                &mut self.envelope
-            }
-            _ => return,
-        };
-        **envelope = entity::envelope(header, &mut self.address_room);
     }
 
     /// Ends all open parts but the outermost `keep`, before the line.

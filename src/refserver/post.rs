@@ -140,6 +140,6 @@ fn is_new(
 }
 
 pub(super) fn message_id(content: &StoredContent) -> String {
-    let raw = content.summary.envelope.message_id.as_deref().unwrap_or_default();
+    let raw = content.summary().envelope.message_id.as_deref().unwrap_or_default();
     String::from_utf8_lossy(raw).trim().to_owned()
 }

@@ -45,7 +45,7 @@ impl Delivered<'_> {
             recipients: &told,
             is_delivered: is_ours,
         };
-        let report = dsn::store(&delivery.store, &report, || self.content.source(), &self.content.summary)?;
+        let report = dsn::store(&delivery.store, &report, || self.content.source(), self.content.summary())?;
         let report = match is_ours {
             true => delivery.users.mailbox(&sender.local_part()).map(|account| Post::Inbox(account, report)),
             // From the null reverse-path, so that nothing is reported of the report.

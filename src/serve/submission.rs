@@ -197,7 +197,7 @@ fn has_header_end(head: &[u8], seen: usize) -> bool {
 
 /// The Message-ID header of what was taken in.
 pub fn message_id(content: &StoredContent) -> String {
-    let message_id = content.summary.envelope.message_id.as_deref().unwrap_or_default();
+    let message_id = content.summary().envelope.message_id.as_deref().unwrap_or_default();
     String::from_utf8_lossy(message_id).trim().to_owned()
 }
 

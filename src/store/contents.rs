@@ -124,14 +124,14 @@ impl Txn<'_> {
             None => {}
         }
         let content = note_place(self.conn(), None, stored.place().ok_or(Error::NoContent)?)?;
-        let summary = postcard::to_stdvec(stored.summary.as_ref())
+        let summary = postcard::to_stdvec(stored.summary())
             .map_err(|error| Error::Damaged(format!("a summary that cannot be written: {error}")))?;
         let mut insert = self.conn().prepare_cached(
             "INSERT INTO content (id, hash, size_bytes, summary, message_id_hash) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
-        let (size, message_id) = (stored.size_bytes.cast_signed(), message_id_hash(&stored.summary));
+        let (size, message_id) = (stored.size_bytes.cast_signed(), message_id_hash(stored.summary()));
         insert.execute(params![content.get(), stored.hash.as_bytes(), size, summary, message_id])?;
-        keys::note(self.conn(), content, &stored.keys)?;
+        keys::note(self.conn(), content, stored.keys())?;
         growth::note(self.conn(), content, stored.growth)?;
         Ok(content)
     }

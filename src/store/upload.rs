@@ -1,6 +1,6 @@
 //! Taking in the bytes of a message, in pieces, whatever its size: hashed, summarised and stored on the way.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::contents;
 use super::handle::Shared;
@@ -30,10 +30,15 @@ pub struct Upload {
 pub struct StoredContent {
     pub hash: ContentHash,
     pub size_bytes: u64,
-    pub summary: Arc<Summary>,
-    pub(super) keys: Arc<Keys>,
+    told: Arc<Told>,
     pub(super) growth: Growth,
     kept: Arc<Kept>,
+}
+
+/// What the bytes say, read when it is asked for first.
+struct Told {
+    scanner: Mutex<Option<Scanner>>,
+    read: OnceLock<(Summary, Keys)>,
 }
 
 /// Keeps the bytes from being swept.
@@ -87,19 +92,25 @@ impl Upload {
     }
 
     /// All bytes came. Equal bytes that are in the store already are shared.
-    pub fn finish(mut self) -> Result<StoredContent> {
+    pub fn finish(self) -> Result<StoredContent> {
+        let stored = self.finish_unread()?;
+        stored.told.read();
+        Ok(stored)
+    }
+
+    /// The same, with what the bytes say still to be read: by the writer, while whoever takes in a mailbox goes on.
+    pub fn finish_unread(mut self) -> Result<StoredContent> {
         let hash = ContentHash::from_bytes(*self.hasher.finalize().as_bytes());
         let shared = Arc::clone(&self.shared);
         let what = match self.same(&hash)? {
             Some(same) => What::Same(same),
             None => self.put_down().map_err(|error| shared.tell(error))?,
         };
-        let (summary, keys) = std::mem::take(&mut self.scanner).finish();
+        let scanner = Mutex::new(Some(std::mem::take(&mut self.scanner)));
         Ok(StoredContent {
             hash,
             size_bytes: self.size_bytes(),
-            summary: Arc::new(summary),
-            keys: Arc::new(keys),
+            told: Arc::new(Told { scanner, read: OnceLock::new() }),
             growth: std::mem::take(&mut self.meter).finish(),
             kept: Arc::new(Kept { shared, what }),
         })
@@ -154,6 +165,16 @@ impl Drop for Upload {
 }
 
 impl StoredContent {
+    /// What the message is made of.
+    pub fn summary(&self) -> &Summary {
+        &self.told.read().0
+    }
+
+    /// By what the message is sorted and threaded.
+    pub(super) fn keys(&self) -> &Keys {
+        &self.told.read().1
+    }
+
     /// The bytes, whether or not anything refers to them yet.
     pub fn source(&self) -> Result<ContentSource> {
         match self.kept.what {
@@ -168,6 +189,15 @@ impl StoredContent {
             What::New { place, .. } => Some(place),
             What::Same(_) => None,
         }
+    }
+}
+
+impl Told {
+    fn read(&self) -> &(Summary, Keys) {
+        self.read.get_or_init(|| {
+            let scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner).take();
+            scanner.unwrap_or_default().finish()
+        })
     }
 }
 

@@ -220,7 +220,7 @@ impl MessageSink for ArrivalSink {
             return Ok(());
         }
         let outline = message.outline.map(|described| {
-            let summary = lay_out(&content.summary, content.size_bytes, *described.structure, described.size_bytes);
+            let summary = lay_out(content.summary(), content.size_bytes, *described.structure, described.size_bytes);
             Outline { size_bytes: described.size_bytes, summary: summary.into(), is_bare: false }
         });
         self.batch_bytes += content.size_bytes;

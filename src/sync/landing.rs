@@ -44,7 +44,7 @@ impl Landing {
 
     /// All of it; `None` where it was passed over.
     pub(super) fn end(&mut self) -> io::Result<Option<StoredContent>> {
-        self.upload.take().map(|upload| upload.finish().map_err(io::Error::other)).transpose()
+        self.upload.take().map(|upload| upload.finish_unread().map_err(io::Error::other)).transpose()
     }
 
     /// There is no message.

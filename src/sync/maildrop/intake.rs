@@ -211,7 +211,7 @@ impl<'a> Intake<'a> {
 /// What is known of a message by its header, and by the size that the server tells.
 fn outline(listed: &Listed, header: &StoredContent) -> Outline {
     let size_bytes = listed.size_bytes.max(header.size_bytes);
-    let mut summary = header.summary.as_ref().clone();
+    let mut summary = header.summary().clone();
     summary.root.end = size_bytes;
     Outline { size_bytes, summary: summary.into(), is_bare: true }
 }
