@@ -99,15 +99,24 @@ impl Txn<'_> {
         let is_merging = is_user && self.is_merging()?;
         stored.now.reserve(found.len());
         let mut marks = Marks::default();
+        // Of many messages most have the same flags.
+        let mut last: Option<(Flags, Delta, Flags)> = None;
         for message in found {
             let id = ids.next();
             if unchanged_since.is_some_and(|since| message.mod_seq > since) {
                 stored.modified.push(message.uid);
                 continue;
             }
-            let (add, remove) = change.delta(&message.flags);
-            let delta = (rights.allowed(&add), rights.allowed(&remove));
-            let flags = message.flags.difference(&delta.1).union(&delta.0);
+            let is_same = |before: &Flags| *before == message.flags && before.has_keywords_of(&message.flags);
+            let (_, delta, flags) = match last.take().filter(|(before, ..)| is_same(before)) {
+                Some(same) => last.insert(same).clone(),
+                None => {
+                    let (add, remove) = change.delta(&message.flags);
+                    let delta = (rights.allowed(&add), rights.allowed(&remove));
+                    let flags = message.flags.difference(&delta.1).union(&delta.0);
+                    last.insert((message.flags.clone(), delta, flags)).clone()
+                }
+            };
             let mut mod_seq = message.mod_seq;
             if flags != message.flags {
                 check_keywords(&flags)?;

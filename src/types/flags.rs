@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -148,21 +149,49 @@ impl From<Flag> for String {
 #[serde(from = "Vec<Flag>", into = "Vec<Flag>")]
 pub struct Flags {
     system: u8,
-    keywords: BTreeSet<Keyword>,
+    keywords: Keywords,
+}
+
+/// The keywords of a message. Many messages have the same: a clone shares them. `None`: it has none; a set is never empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Keywords(Option<Arc<BTreeSet<Keyword>>>);
+
+impl Keywords {
+    fn of(keywords: BTreeSet<Keyword>) -> Self {
+        Self(Some(keywords).filter(|keywords| !keywords.is_empty()).map(Arc::new))
+    }
+
+    fn set(&self) -> &BTreeSet<Keyword> {
+        const NONE: &BTreeSet<Keyword> = &BTreeSet::new();
+        self.0.as_deref().unwrap_or(NONE)
+    }
+
+    /// Adds one; true if it was not among them.
+    fn insert(&mut self, keyword: Keyword) -> bool {
+        !self.set().contains(&keyword) && Arc::make_mut(self.0.get_or_insert_default()).insert(keyword)
+    }
+
+    /// Takes one out; true if it was among them.
+    fn remove(&mut self, keyword: &Keyword) -> bool {
+        let Some(keywords) = self.0.as_mut().filter(|keywords| keywords.contains(keyword)) else { return false };
+        Arc::make_mut(keywords).remove(keyword);
+        self.0 = self.0.take().filter(|keywords| !keywords.is_empty());
+        true
+    }
 }
 
 impl Flags {
     /// No flag.
     pub const fn none() -> Self {
-        Self { system: 0, keywords: BTreeSet::new() }
+        Self { system: 0, keywords: Keywords(None) }
     }
 
     /// Rebuilds what [`Self::system_bits`] and [`Self::keywords_text`] gave; unknown bits and words are dropped.
     pub fn from_columns(system_bits: u8, keywords_text: &str) -> Self {
         let known = SystemFlag::ALL.into_iter().fold(0, |bits, flag| bits | flag as u8);
         let keywords = match keywords_text.is_empty() {
-            true => BTreeSet::new(),
-            false => keywords_text.split(' ').filter_map(Keyword::new).collect(),
+            true => Keywords(None),
+            false => Keywords::of(keywords_text.split(' ').filter_map(Keyword::new).collect()),
         };
         Self { system: system_bits & known, keywords }
     }
@@ -174,7 +203,7 @@ impl Flags {
 
     /// The keywords, sorted, joined by spaces.
     pub fn keywords_text(&self) -> String {
-        self.keywords.iter().map(Keyword::as_str).collect::<Vec<_>>().join(" ")
+        self.keywords().map(Keyword::as_str).collect::<Vec<_>>().join(" ")
     }
 
     /// Has it the same keywords, to the letter? They are equal in any case, and each message keeps its own.
@@ -191,7 +220,7 @@ impl Flags {
     pub fn contains(&self, flag: &Flag) -> bool {
         match flag {
             Flag::System(flag) => self.system & *flag as u8 != 0,
-            Flag::Keyword(keyword) => self.keywords.contains(keyword),
+            Flag::Keyword(keyword) => self.keywords.set().contains(keyword),
         }
     }
 
@@ -227,51 +256,47 @@ impl Flags {
     /// Every flag set: system flags first, then keywords in order.
     pub fn iter(&self) -> impl Iterator<Item = Flag> + '_ {
         let system = SystemFlag::ALL.into_iter().filter(|flag| self.has(*flag)).map(Flag::System);
-        system.chain(self.keywords.iter().cloned().map(Flag::Keyword))
+        system.chain(self.keywords().cloned().map(Flag::Keyword))
     }
 
     /// Their names as on the wire, in the same order.
     pub fn names(&self) -> impl Iterator<Item = &str> + '_ {
         let system = SystemFlag::ALL.into_iter().filter(|flag| self.has(*flag)).map(|flag| -> &str { flag.as_str() });
-        system.chain(self.keywords.iter().map(Keyword::as_str))
+        system.chain(self.keywords().map(Keyword::as_str))
     }
 
     /// The keywords set, in order.
     pub fn keywords(&self) -> impl Iterator<Item = &Keyword> {
-        self.keywords.iter()
+        self.keywords.set().iter()
     }
 
     /// Is none set?
     pub fn is_empty(&self) -> bool {
-        self.system == 0 && self.keywords.is_empty()
+        self.system == 0 && self.keywords.0.is_none()
     }
 
     /// Sets those of `other` as well.
     pub fn add_all(&mut self, other: &Self) {
-        self.system |= other.system;
-        for keyword in &other.keywords {
-            if !self.keywords.contains(keyword) {
-                self.keywords.insert(keyword.clone());
-            }
-        }
+        *self = self.union(other);
     }
 
     /// The flags of `self` that are not in `other`.
     pub fn difference(&self, other: &Self) -> Self {
-        // Few messages have keywords, and many are looked at.
-        let keywords = match self.keywords.is_empty() {
-            true => BTreeSet::new(),
-            false => self.keywords.difference(&other.keywords).cloned().collect(),
+        let (ours, theirs) = (self.keywords.set(), other.keywords.set());
+        let keywords = match ours.is_disjoint(theirs) {
+            true => self.keywords.clone(),
+            false => Keywords::of(ours.difference(theirs).cloned().collect()),
         };
         Self { system: self.system & !other.system, keywords }
     }
 
     /// The flags of either.
     pub fn union(&self, other: &Self) -> Self {
-        let keywords = match (self.keywords.is_empty(), other.keywords.is_empty()) {
+        let (ours, theirs) = (self.keywords.set(), other.keywords.set());
+        let keywords = match (ours.is_empty(), theirs.is_subset(ours)) {
             (_, true) => self.keywords.clone(),
             (true, false) => other.keywords.clone(),
-            (false, false) => self.keywords.union(&other.keywords).cloned().collect(),
+            (false, false) => Keywords::of(ours.union(theirs).cloned().collect()),
         };
         Self { system: self.system | other.system, keywords }
     }
@@ -327,6 +352,22 @@ mod tests {
     fn columns_give_back_the_same_set() {
         let set = flags("\\Draft \\Answered work $Junk");
         assert_eq!(Flags::from_columns(set.system_bits(), &set.keywords_text()), set);
+    }
+
+    #[test]
+    fn what_is_changed_is_changed_in_no_other_and_without_keywords_all_are_equal() {
+        let work = Flag::parse("work").expect("a keyword");
+        let (mut one, other) = (flags("\\Seen work"), flags("\\Seen WORK"));
+        let before = one.clone();
+        assert_eq!(one, other);
+        assert!(one.remove(&work) && !one.remove(&work));
+        assert_eq!((&one, before.to_string().as_str()), (&flags("\\Seen"), "\\Seen work"));
+        assert_eq!(before.difference(&other), Flags::none());
+        assert!(before.difference(&other).is_empty());
+        assert!(one.insert(work.clone()) && !one.insert(work));
+        assert_eq!(one, before);
+        assert_eq!(flags("a b").union(&flags("b c")).to_string(), "a b c");
+        assert_eq!(flags("a b").difference(&flags("B c")).to_string(), "a");
     }
 
     #[test]
