@@ -68,20 +68,18 @@ fn an_act_that_may_be_done_twice_is_taken_back_and_comes_again_where_it_was_done
         let subscribed: Vec<bool> = world.server.state().mailboxes.values().map(|mailbox| mailbox.subscribed).collect();
         (world.there(), subscribed)
     };
-    let start = |traits: &Traits| {
-        let world = with_mail(traits.clone());
-        world.server.deliver("INBOX", "f", "\\Flagged");
-        world.settle();
-        world
-    };
     for (traits, (nth, act)) in
         Traits::all().into_iter().flat_map(|traits| acts.into_iter().enumerate().map(move |act| (traits.clone(), act)))
     {
+        let mut template = with_mail(traits);
+        template.server.deliver("INBOX", "f", "\\Flagged");
+        template.settle();
+        let before = upstream(&template);
+        act(&template);
+        template.close();
         let (mut done, mut undone) = (0, 0);
         for call in 1.. {
-            let mut world = start(&traits);
-            let before = upstream(&world);
-            act(&world);
+            let mut world = template.fork();
             let calls = world.server.state().calls;
             world.server.state().cut = Cut::After(calls + call);
             if world.sync().is_ok() {
