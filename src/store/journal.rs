@@ -228,7 +228,8 @@ impl Txn<'_> {
         self.mark_in_flight(&[carrier], evidence)
     }
 
-    /// The entries are about to be sent, and may be sent again.
+    /// The entries are about to be sent, and may be sent again. The column holds when, in Unix milliseconds: 0, not (any more); 1,
+    /// by a version that noted no time.
     pub fn try_entries<'a>(&mut self, entries: impl IntoIterator<Item = &'a EntryId>) -> Result<()> {
         let now_ms = self.now().unix_ms();
         let mut update = self.conn().prepare_cached("UPDATE journal SET tried = ?2 WHERE id = ?1")?;
