@@ -56,7 +56,13 @@ fn discarding_here(reader: &Reader<'_>, entry: &Entry) -> String {
     match &entry.op {
         Op::Append { mailbox, .. } => removed(&open, s, &place(mailbox)),
         Op::Copy { to, .. } => removed(&open, s, &place(to)),
-        Op::Flags { .. } => format!("{open} here get{s} back the flags that the server has"),
+        Op::Flags { add, remove, .. } => {
+            let names: Vec<String> = add.union(remove).names().map(str::to_owned).collect();
+            let names = names.join(" ");
+            format!(
+                "{open} here get{s} {names} back as the server has it, or as another entry asks; copies keep theirs"
+            )
+        }
         Op::Move { from, .. } => format!("{open} here return{s} to {}", place(from)),
         Op::Expunge { from, .. } => format!("{open} return{s} to {} here", place(from)),
         Op::CreateMailbox { name, .. } => format!("the mailbox {name} is deleted here, if it is empty"),

@@ -3,8 +3,8 @@
 use rusqlite::OptionalExtension;
 
 use super::messages::flags_from_row;
-use super::{Error, Mailbox, Origin, Reader, Result, Txn};
-use crate::journal::{Entry, Op, Place, State, intent};
+use super::{Error, Mailbox, Message, Origin, Reader, Result, Txn};
+use crate::journal::{Entry, Op, Place, State, flags_without, intent};
 use crate::types::{EntryId, Flags, MailboxId, MailboxName, MessageId};
 
 /// Where upstream has a message, and with which flags.
@@ -54,7 +54,10 @@ impl Txn<'_> {
         self.settle(entry.id, &entry.open)?;
         self.conn().prepare_cached("DELETE FROM journal WHERE id = ?1")?.execute([entry.id.get()])?;
         match &entry.op {
-            Op::Flags { .. } | Op::Move { .. } | Op::Copy { .. } | Op::Append { .. } | Op::Expunge { .. } => {
+            Op::Flags { add, remove, .. } => {
+                entry.open.iter().try_for_each(|message| self.take_back_flags(*message, add, remove))
+            }
+            Op::Move { .. } | Op::Copy { .. } | Op::Append { .. } | Op::Expunge { .. } => {
                 entry.open.iter().try_for_each(|message| self.take_back(*message))
             }
             Op::CreateMailbox { mailbox, .. } => self.discard_creation(*mailbox),
@@ -143,10 +146,30 @@ impl Txn<'_> {
             }
             None => self.bring_back(id, target.id)?,
         }
-        let Some(base) = base.filter(|_| left.is_none()) else { return Ok(()) };
-        let place = self.reader().message(id)?.map(|message| (message.mailbox, message.uid));
-        let mod_seq = self.next_mod_seq(target.id)?;
-        self.set_flags(id, place, &base.flags, mod_seq)?;
+        match base.filter(|_| left.is_none()) {
+            Some(base) => self.reset_flags(id, &base.flags),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the flags that an entry set and unset what they are without it, wherever the message is by now.
+    fn take_back_flags(&mut self, id: MessageId, add: &Flags, remove: &Flags) -> Result<()> {
+        let Some(facts) = self.reader().message_facts(id)? else { return Ok(()) };
+        let base = facts.upstream.as_ref().map(|upstream| &upstream.base);
+        let others = self.reader().entries_about(id)?;
+        let flags = flags_without(&facts.flags, base, (add, remove), &others);
+        self.reset_flags(id, &flags)
+    }
+
+    /// The message has these flags again, wherever it is; what was merged is off.
+    fn reset_flags(&mut self, id: MessageId, flags: &Flags) -> Result<()> {
+        match self.reader().message(id)? {
+            Some(Message { mailbox, uid, .. }) => {
+                let mod_seq = self.next_mod_seq(mailbox)?;
+                self.set_flags(id, Some((mailbox, uid)), flags, mod_seq)?;
+            }
+            None => self.set_apart(id, flags)?,
+        }
         self.forget_replicas(id)
     }
 

@@ -195,3 +195,83 @@ fn of_several_acts_on_a_place_any_can_be_taken_back_alone() {
         }
     }
 }
+
+/// Found by a user's trial: the flag stayed, and went to the server with the move.
+#[test]
+fn flags_are_taken_back_whatever_else_was_done_with_the_message() {
+    // What is done; which change of flags is taken back; what the message is on both sides in the end.
+    let table: [(fn(&World), usize, &str); 7] = [
+        (
+            |world| {
+                world.flag("INBOX", "m", "kw", "");
+                world.move_message("INBOX", "m", "B");
+            },
+            0,
+            "B: m\nINBOX: x y",
+        ),
+        (
+            |world| {
+                world.move_message("INBOX", "m", "B");
+                world.flag("B", "m", "kw", "");
+                world.move_message("B", "m", "INBOX");
+            },
+            0,
+            "B:\nINBOX: m x y",
+        ),
+        (
+            |world| {
+                world.flag("INBOX", "m", "kw", "");
+                world.flag("INBOX", "m", "\\Seen", "");
+            },
+            0,
+            "B:\nINBOX: m(\\Seen) x y",
+        ),
+        (
+            |world| {
+                world.flag("INBOX", "m", "kw", "");
+                world.flag("INBOX", "m", "", "kw");
+                world.flag("INBOX", "m", "\\Seen", "");
+            },
+            1,
+            "B:\nINBOX: m(\\Seen kw) x y",
+        ),
+        (
+            |world| {
+                world.server.set_flags("INBOX", 2, "\\Flagged");
+                world.flag("INBOX", "m", "kw", "");
+                world.move_message("INBOX", "m", "B");
+            },
+            0,
+            "B: m(\\Flagged)\nINBOX: x y",
+        ),
+        (
+            |world| {
+                world.copy("INBOX", "m", "B");
+                world.flag("B", "m", "kw", "");
+            },
+            0,
+            "B: m\nINBOX: m x y",
+        ),
+        (
+            |world| {
+                world.flag("INBOX", "m", "kw", "");
+                world.copy("INBOX", "m", "B");
+            },
+            0,
+            "B: m(kw)\nINBOX: m x y",
+        ),
+    ];
+    for (traits, (nth, (act, taken, is))) in
+        Traits::all().into_iter().flat_map(|traits| table.into_iter().enumerate().map(move |row| (traits.clone(), row)))
+    {
+        let world = with_mail(traits);
+        act(&world);
+        let entry = entries(&world, |entry| matches!(entry.op, Op::Flags { .. }))[taken].id;
+        world.write(Origin::Upstream, move |txn| txn.discard(entry));
+        world.assert_sound();
+        world.settle();
+        assert_eq!((world.here(), world.journal()), (world.there(), Vec::new()), "row {nth}");
+        assert_eq!(world.here().trim_end(), is, "row {nth}");
+        world.assert_sound();
+    }
+}
