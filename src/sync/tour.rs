@@ -69,6 +69,14 @@ impl Errand {
         !matches!(self, Self::Scan { .. } | Self::Present(_) | Self::Fingerprint(_) | Self::Fetch(_) | Self::Outline(_))
     }
 
+    /// The messages that it stores flags on, if it does.
+    pub const fn stores(&self) -> Option<&UidSet<RemoteUid>> {
+        match self {
+            Self::AddFlags { uids, .. } | Self::RemoveFlags { uids, .. } => Some(uids),
+            _ => None,
+        }
+    }
+
     /// The command that does it, for errors.
     pub const fn request(&self) -> &'static str {
         match self {

@@ -21,6 +21,7 @@ mod fetch;
 mod folders;
 mod frame;
 mod inward;
+mod itinerary;
 mod layer;
 mod list;
 mod login;

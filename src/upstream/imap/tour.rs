@@ -4,18 +4,19 @@
 //! do on SELECT. What it tells untagged belongs to the first command that is not answered yet.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::code::{Code, Condition, StatusLine};
-use super::command::Command;
 use super::driver::Heard;
+use super::itinerary::{Itinerary, Leg, known};
 use super::list::{Listing, is_told};
-use super::messages::{self, Bodies, Fingerprints, Scan, Sight};
+use super::messages::{Bodies, Fingerprints, Scan, Sight};
 use super::refusal;
 use super::remote::ImapRemote;
-use super::select::{self, Told};
+use super::select::Told;
 use super::transfer::{self, CopyUids, Placing};
 use super::untagged::Untagged;
-use crate::sync::remote::{Facts, Known, RemoteError, Selected};
+use crate::sync::remote::{Facts, RemoteError, Selected};
 use crate::sync::tour::{Brought, Errand, Guide, Stop};
 use crate::types::{RemoteUid, UidSet};
 
@@ -26,16 +27,10 @@ pub(super) async fn tour(
     guide: &mut dyn Guide,
     then_lists: bool,
 ) -> Result<(), RemoteError> {
-    let (mut legs, mut commands) = itinerary(remote, stops)?;
+    let mut itinerary = Itinerary::new(remote, stops)?;
     let can_list = remote.facts.unselect && remote.lists_at_once();
     let listing = (then_lists && can_list).then(|| Listing::new(&remote.capabilities, remote.facts.cond_store));
-    let mut list_at = 0..0;
-    if let Some(listing) = &listing {
-        // Of the mailbox selected a server may tell what this session has seen of it (RFC 3501 section 6.3.10).
-        commands.push(Command::new("UNSELECT", "UNSELECT"));
-        list_at = listing.ask(&mut commands, &remote.foreign, remote.hidden());
-        legs.resize(commands.len(), Leg::Leave);
-    }
+    let list_at = listing.as_ref().map_or(0..0, |listing| itinerary.list(listing, remote));
     remote.selected = None;
     remote.is_in_one = !stops.is_empty() && listing.is_none();
     let (host, facts) = (remote.driver.host().to_owned(), remote.facts.clone());
@@ -44,17 +39,18 @@ pub(super) async fn tour(
         facts,
         stops,
         guide,
-        legs,
+        legs: itinerary.legs,
         at: 0,
         early: BTreeMap::new(),
         entered: None,
         at_work: Work::Nothing,
         placed: CopyUids::default(),
         shown_early: Vec::new(),
+        refused: BTreeMap::new(),
         sight: Sight::default(),
         listing,
     };
-    let answers = remote.driver.run(commands, &mut |heard| traveller.hear(heard)).await?;
+    let answers = remote.driver.run(itinerary.commands, &mut |heard| traveller.hear(heard)).await?;
     let listing = traveller.listing.filter(|_| is_told(&answers, list_at));
     // Both are about mailboxes left by now; the guide was told.
     remote.driver.take_vanished();
@@ -65,81 +61,6 @@ pub(super) async fn tour(
     Ok(())
 }
 
-/// What one command is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leg {
-    Leave,
-    Enter {
-        stop: usize,
-    },
-    /// One command of an errand, and whether it is the last of it.
-    Errand {
-        stop: usize,
-        errand: usize,
-        is_last: bool,
-        /// What the command asks for: that of the errand itself, SEARCH for which messages are there, NOOP for nothing.
-        request: &'static str,
-    },
-}
-
-/// The commands of a tour, and what each is for.
-fn itinerary(remote: &ImapRemote, stops: &[Stop]) -> Result<(Vec<Leg>, Vec<Command<'static>>), RemoteError> {
-    let (mut legs, mut commands) = (Vec::new(), Vec::new());
-    for (at, stop) in stops.iter().enumerate() {
-        // A refused SELECT leaves nothing selected (RFC 9051 section 6.3.2), but not on every server.
-        let changes = stop.errands.iter().any(Errand::changes);
-        let is_selected = at > 0 || remote.is_in_one;
-        if is_selected && (changes || remote.profile.unselects_first) && remote.facts.unselect {
-            legs.push(Leg::Leave);
-            commands.push(Command::new("UNSELECT", "UNSELECT"));
-        }
-        legs.push(Leg::Enter { stop: at });
-        commands.push(select::command(&remote.facts, &stop.name, known(&remote.facts, stop)));
-        for (errand, wanted) in stop.errands.iter().enumerate() {
-            let of_errand = errand_commands(remote, wanted)?;
-            let last = of_errand.len().saturating_sub(1);
-            let leg = |(nth, command): (usize, &Command<'_>)| Leg::Errand {
-                stop: at,
-                errand,
-                is_last: nth == last,
-                request: command.request,
-            };
-            legs.extend(of_errand.iter().enumerate().map(leg));
-            commands.extend(of_errand);
-        }
-    }
-    Ok((legs, commands))
-}
-
-fn known(facts: &Facts, stop: &Stop) -> Option<Known> {
-    select::usable(facts, stop.known)
-}
-
-/// The commands of an errand; never none.
-fn errand_commands(remote: &ImapRemote, errand: &Errand) -> Result<Vec<Command<'static>>, RemoteError> {
-    let impossible = |what: &str| RemoteError::Impossible(format!("this server has no {what}"));
-    let commands = match errand {
-        Errand::Scan { uids, changed_since } => {
-            messages::fetch_commands(remote, uids, &messages::scan_items(remote, *changed_since))
-        }
-        Errand::Present(uids) => messages::present_commands(remote, uids),
-        Errand::Fingerprint(uids) => messages::fetch_commands(remote, uids, &messages::fingerprint_items(remote)),
-        Errand::Fetch(uids) => messages::fetch_commands(remote, uids, &messages::body_items(remote)),
-        Errand::Outline(uids) => messages::fetch_commands(remote, uids, &messages::outline_items(remote)),
-        Errand::AddFlags { uids, flags } => transfer::store_commands(remote, uids, '+', flags),
-        Errand::RemoveFlags { uids, flags } => transfer::store_commands(remote, uids, '-', flags),
-        Errand::Copy { uids, to } => transfer::copy_commands(remote, "COPY", uids, to),
-        Errand::Move { .. } if !remote.facts.r#move => return Err(impossible("MOVE")),
-        Errand::Move { uids, to } => transfer::copy_commands(remote, "MOVE", uids, to),
-        Errand::Expunge(_) if !remote.facts.uid_plus => return Err(impossible("UID EXPUNGE")),
-        Errand::Expunge(uids) => transfer::expunge_commands(remote, uids),
-    };
-    match commands.is_empty() {
-        true => Ok(vec![Command::new("NOOP", "NOOP")]),
-        false => Ok(commands),
-    }
-}
-
 /// What is being heard.
 enum Work<'a> {
     Nothing,
@@ -147,9 +68,9 @@ enum Work<'a> {
     Scanning(Scan<'a>),
     Fingerprinting(Fingerprints<'a>),
     Fetching(Bodies<'a>),
-    /// Flags, whether messages are there.
+    /// Whether messages are there.
     Looking,
-    /// Expunges: they bring nothing.
+    /// Flags, expunges: they bring nothing.
     Changing,
     Placing(Placing<'a>),
 }
@@ -173,6 +94,8 @@ struct Traveller<'a, 'g> {
     placed: CopyUids,
     /// Fingerprints that were told before the end of the errand before.
     shown_early: Vec<Heard>,
+    /// STOREs that were refused, by their errands: told with those that are answered by the same look.
+    refused: BTreeMap<usize, RemoteError>,
     /// What searches found at this stop, of whichever errand: Dovecot tells that, too, before it answers an earlier STORE.
     /// What one of them found is there for all.
     sight: Sight,
@@ -197,8 +120,8 @@ impl Traveller<'_, '_> {
                 self.at_work = Work::Entering(told);
                 is_ours
             }
-            Some(Leg::Errand { stop, .. }) if self.entered != Some(stop) => Ok(true),
-            Some(Leg::Errand { stop, errand, .. }) => {
+            Some(Leg::Errand { stop, .. } | Leg::Look { stop, .. }) if self.entered != Some(stop) => Ok(true),
+            Some(Leg::Errand { stop, errand, .. } | Leg::Look { stop, last: errand, .. }) => {
                 if let Heard::Untagged(Untagged::Status(StatusLine { code: Some(code @ Code::CopyUid(..)), .. })) =
                     heard
                 {
@@ -212,7 +135,7 @@ impl Traveller<'_, '_> {
                     Work::Fingerprinting(prints) => prints.hear(heard),
                     Work::Fetching(bodies) => bodies.hear(heard, self.guide)?,
                     Work::Placing(placing) => placing.hear(heard),
-                    Work::Looking => Some(heard).filter(|_| !self.stops[stop].errands[errand].changes()),
+                    Work::Looking => Some(heard),
                     // What a STORE or an EXPUNGE makes the server tell is told to nobody: it was asked for.
                     Work::Changing => None,
                     Work::Nothing | Work::Entering(_) => Some(heard),
@@ -244,8 +167,8 @@ impl Traveller<'_, '_> {
             }
             Errand::Fetch(uids) => Work::Fetching(Bodies::new(uids)),
             Errand::Outline(uids) => Work::Fetching(Bodies::outlined(uids)),
-            Errand::Present(_) | Errand::AddFlags { .. } | Errand::RemoveFlags { .. } => Work::Looking,
-            Errand::Expunge(_) => Work::Changing,
+            Errand::Present(_) => Work::Looking,
+            Errand::AddFlags { .. } | Errand::RemoveFlags { .. } | Errand::Expunge(_) => Work::Changing,
             Errand::Copy { uids, .. } => Work::Placing(Placing::new(uids, false)),
             Errand::Move { uids, .. } => Work::Placing(Placing::new(uids, true)),
         };
@@ -262,7 +185,7 @@ impl Traveller<'_, '_> {
                 Leg::Leave => {}
                 Leg::Enter { stop } => self.enter(stop, &status)?,
                 Leg::Errand { stop, errand, request, .. } if self.entered != Some(stop) => {
-                    let changes = self.stops[stop].errands[errand].changes() && !matches!(request, "SEARCH" | "NOOP");
+                    let changes = self.stops[stop].errands[errand].changes() && request != "NOOP";
                     if changes && status.condition == Condition::Ok {
                         // It was done in another mailbox, or in this one all the same: that is for those to find out who look.
                         let text = "it was done though SELECT was refused".to_owned();
@@ -270,6 +193,8 @@ impl Traveller<'_, '_> {
                     }
                 }
                 Leg::Errand { stop, errand, is_last, .. } => self.errand(stop, errand, is_last, status)?,
+                Leg::Look { stop, .. } if self.entered != Some(stop) => {}
+                Leg::Look { stop, first, last, is_last } => self.look(stop, first..=last, is_last, &status)?,
             }
         }
         Ok(())
@@ -309,8 +234,12 @@ impl Traveller<'_, '_> {
                 return Err(error);
             }
             // The first refusal is told; what its other commands brought is found out by looking.
-            self.skip_rest(stop, errand);
+            self.skip_rest();
             self.at_work = Work::Nothing;
+            if wanted.stores().is_some() {
+                self.refused.insert(errand, error);
+                return Ok(());
+            }
             return self.guide.done(stop, errand, Err(error));
         }
         if let Work::Placing(placing) = &mut self.at_work {
@@ -325,14 +254,46 @@ impl Traveller<'_, '_> {
             Work::Fingerprinting(prints) => Brought::Fingerprinted(prints.into_found()),
             Work::Looking => Brought::Present(self.present(stop, errand)?),
             Work::Placing(placing) => Brought::Placed(placing.into_pairs()),
+            // It is known with the look that follows.
+            Work::Changing if wanted.stores().is_some() => return Ok(()),
             _ => Brought::Nothing,
         };
         self.guide.done(stop, errand, Ok(brought))
     }
 
+    /// Which messages are there that those errands stored flags on is known, or refused.
+    fn look(
+        &mut self,
+        stop: usize,
+        errands: RangeInclusive<usize>,
+        is_last: bool,
+        status: &StatusLine,
+    ) -> Result<(), RemoteError> {
+        self.at_work = Work::Nothing;
+        let refused = match status.condition {
+            Condition::Ok if !is_last => return Ok(()),
+            Condition::Ok => None,
+            _ => Some(refusal::refusal(&self.host, "SEARCH", status)),
+        };
+        if let Some(error) = refused.as_ref().filter(|error| error.connection_lost()) {
+            return Err(error.clone());
+        }
+        if refused.is_some() {
+            self.skip_rest();
+        }
+        for errand in errands {
+            let brought = match self.refused.remove(&errand).or_else(|| refused.clone()) {
+                Some(error) => Err(error),
+                None => Ok(Brought::Present(self.present(stop, errand)?)),
+            };
+            self.guide.done(stop, errand, brought)?;
+        }
+        Ok(())
+    }
+
     /// Those of an errand's messages that are there.
     fn present(&self, stop: usize, errand: usize) -> Result<UidSet<RemoteUid>, RemoteError> {
-        let found = self.sight.found(self.looks_up_to(stop, errand))?;
+        let found = self.sight.found(self.looks_so_far(stop))?;
         Ok(match &self.stops[stop].errands[errand] {
             Errand::Present(uids) | Errand::AddFlags { uids, .. } | Errand::RemoveFlags { uids, .. } => {
                 found.intersection(uids)
@@ -341,15 +302,14 @@ impl Traveller<'_, '_> {
         })
     }
 
-    /// How many commands at the stop, up to this errand, ask which messages are there.
-    fn looks_up_to(&self, wanted_stop: usize, last: usize) -> usize {
+    /// How many answered commands asked at the stop which messages are there.
+    fn looks_so_far(&self, here: usize) -> usize {
         let is_look = |leg: &&Leg| match leg {
-            Leg::Errand { stop, errand, request, .. } => {
-                *request == "SEARCH" && *stop == wanted_stop && *errand <= last
-            }
+            Leg::Errand { stop, request, .. } => *request == "SEARCH" && *stop == here,
+            Leg::Look { stop, .. } => *stop == here,
             Leg::Leave | Leg::Enter { .. } => false,
         };
-        self.legs.iter().filter(is_look).count()
+        self.legs[..self.at].iter().filter(is_look).count()
     }
 
     /// Dovecot answers a short FETCH before the end of a long one that it was sent behind, as RFC 3501 section 5.5 lets it: what
@@ -365,14 +325,16 @@ impl Traveller<'_, '_> {
         }
     }
 
-    /// The answers to the rest of an errand that is refused tell nobody anything, and what was refused told nothing.
-    fn skip_rest(&mut self, refused_stop: usize, refused: usize) {
-        for leg in &mut self.legs[self.at - 1..] {
-            match *leg {
-                Leg::Errand { stop, errand, .. } if (stop, errand) == (refused_stop, refused) => *leg = Leg::Leave,
-                _ => break,
-            }
-        }
+    /// The answers to the rest of what is refused tell nobody anything, and what was refused told nothing.
+    fn skip_rest(&mut self) {
+        let work_of = |leg: Leg| match leg {
+            Leg::Errand { stop, errand, .. } => Some((stop, errand, false)),
+            Leg::Look { stop, last, .. } => Some((stop, last, true)),
+            Leg::Leave | Leg::Enter { .. } => None,
+        };
+        let refused = work_of(self.legs[self.at - 1]);
+        let rest = self.legs[self.at - 1..].iter_mut().take_while(|leg| work_of(**leg) == refused);
+        rest.for_each(|leg| *leg = Leg::Leave);
     }
 }
 

@@ -38,14 +38,15 @@ async fn try_to_store(
     flags: &Flags,
 ) -> Result<(Sight, Vec<StatusLine>), RemoteError> {
     let mut sight = Sight::default();
-    let commands = store_commands(remote, uids, sign, flags);
+    let mut commands = store_commands(remote, uids, sign, flags);
+    // What is there then was there when its flags were stored.
+    commands.extend(present_commands(remote, uids));
     let hear = &mut |heard| Ok(sight.hear(heard)?.is_none_or(|heard| is_ours(&heard, uids)));
     let answers = remote.driver.run(commands, hear).await?;
     Ok((sight, answers))
 }
 
-/// UID STORE in as many commands as the set needs, none where no flag is named; and behind it the question which of the
-/// messages are there. What is there then was there when its flags were stored.
+/// UID STORE in as many commands as the set needs, none where no flag is named.
 pub(super) fn store_commands(
     remote: &ImapRemote,
     uids: &UidSet<RemoteUid>,
@@ -55,7 +56,7 @@ pub(super) fn store_commands(
     let arguments = format!("{sign}FLAGS.SILENT ({flags})");
     let pieces = if flags.is_empty() { Vec::new() } else { remote.pieces(uids, arguments.len()) };
     let store = |piece| Command::new("STORE", format!("UID STORE {piece} {arguments}"));
-    pieces.iter().map(store).chain(present_commands(remote, uids)).collect()
+    pieces.iter().map(store).collect()
 }
 
 /// What the server tells of these messages is our own doing: mod-sequences, and flags despite .SILENT (QUIRKS.md row 10).

@@ -199,8 +199,9 @@ fn of_several_acts_on_a_place_any_can_be_taken_back_alone() {
 /// Found by a user's trial: the flag stayed, and went to the server with the move.
 #[test]
 fn flags_are_taken_back_whatever_else_was_done_with_the_message() {
-    // What is done; which change of flags is taken back; what the message is on both sides in the end.
-    let table: [(fn(&World), usize, &str); 7] = [
+    /// What is done; which change of flags is taken back; what is on both sides in the end.
+    type Row = (fn(&World), usize, &'static str);
+    let table: [Row; 7] = [
         (
             |world| {
                 world.flag("INBOX", "m", "kw", "");

@@ -339,30 +339,41 @@ async fn moves_that_the_server_tells_of_together_are_told_apart_by_their_uids() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_found_is_told_of_each_store_though_all_is_found_before_the_first_is_answered() {
+async fn which_messages_are_there_is_asked_once_behind_stores_that_follow_each_other() {
     let script = r#"
     C: SELECT "a" (CONDSTORE)
     C: UID STORE 3:5 +FLAGS.SILENT (\Seen)
-    C: UID SEARCH UID 3:5
-    C: UID STORE 5 -FLAGS.SILENT (\Seen)
-    C: UID SEARCH UID 5
+    C: UID STORE 5,7 -FLAGS.SILENT (\Seen)
+    C: UID SEARCH UID 3:5,7
+    C: UID MOVE 3 "b"
+    C: UID STORE 9 +FLAGS.SILENT (\Seen)
+    C: UID SEARCH UID 9
     S: * 2 EXISTS
     S: * OK [UIDVALIDITY 6] valid
     S: * OK [UIDNEXT 7] next
     S: A0004 OK [READ-WRITE] selected
     S: * SEARCH 3 5
-    S: * SEARCH 5
     S: A0005 OK done
     S: A0006 OK done
     S: A0007 OK done
-    S: A0008 OK done
+    S: * SEARCH 9
+    S: A0008 OK [COPYUID 8 3 21] moved
+    S: A0009 OK done
+    S: A0010 OK done
     "#;
     let seen: Flags = std::iter::once(Flag::from(SystemFlag::Seen)).collect();
-    let add = Errand::AddFlags { uids: uids("3:5"), flags: seen.clone() };
-    let remove = Errand::RemoveFlags { uids: uids("5"), flags: seen };
-    for (diary, ended) in tour(script, &[stop("a", 6, vec![add, remove])]).await {
+    let add = |set| Errand::AddFlags { uids: uids(set), flags: seen.clone() };
+    let remove = Errand::RemoveFlags { uids: uids("5,7"), flags: seen.clone() };
+    let goes = Errand::Move { uids: uids("3"), to: RemoteName("b".to_owned()) };
+    for (diary, ended) in tour(script, &[stop("a", 6, vec![add("3:5"), remove, goes, add("9")])]).await {
         assert_eq!(ended, Ok(()));
-        assert_eq!(diary[1..], ["0.0: 3,5 is there", "0.1: 5 is there"]);
+        let expected = [
+            "0.0: 3,5 is there",
+            "0.1: 5 is there",
+            "0.2: placed Some({RemoteUid(3): RemoteUid(21)})",
+            "0.3: 9 is there",
+        ];
+        assert_eq!(diary[1..], expected);
     }
 }
 
@@ -414,23 +425,24 @@ async fn a_fingerprint_that_is_told_before_the_end_of_what_was_asked_before_it_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_search_that_is_refused_costs_only_its_own_errand() {
-    let script = r#"
+async fn a_store_that_is_refused_costs_only_its_own_errand_and_a_search_those_before_it() {
+    let script = |search: &str| {
+        format!(
+            r#"
     C: SELECT "a" (CONDSTORE)
     C: UID STORE 3 +FLAGS.SILENT (\Seen)
-    C: UID SEARCH UID 3
     C: UID STORE 5 -FLAGS.SILENT (\Seen)
-    C: UID SEARCH UID 5
+    C: UID SEARCH UID 3,5
     S: * 2 EXISTS
     S: * OK [UIDVALIDITY 6] valid
     S: * OK [UIDNEXT 7] next
     S: $ OK [READ-WRITE] selected
+    S: $ NO [NOPERM] not this one
     S: $ OK stored
-    S: $ NO search is busy
-    S: $ OK stored
-    S: * SEARCH 5
-    S: $ OK found
-    "#;
+    {search}
+    "#
+        )
+    };
     let seen: Flags = std::iter::once(Flag::from(SystemFlag::Seen)).collect();
     let errands = || {
         vec![
@@ -438,13 +450,19 @@ async fn a_search_that_is_refused_costs_only_its_own_errand() {
             Errand::RemoveFlags { uids: uids("5"), flags: seen.clone() },
         ]
     };
-    for (diary, ended) in tour(script, &[stop("a", 6, errands())]).await {
-        assert_eq!(ended, Ok(()));
-        assert!(diary[1].starts_with("0.0: the server refused"), "{diary:#?}");
-        assert_eq!(diary[2], "0.1: 5 is there");
+    let expected: [(&str, [&str; 2]); 2] = [
+        ("S: * SEARCH 3 5\n    S: $ OK found", ["0.0: the server refused STORE", "0.1: 5 is there"]),
+        ("S: $ NO search is busy", ["0.0: the server refused STORE", "0.1: the server refused SEARCH"]),
+    ];
+    for (search, told) in expected {
+        for (diary, ended) in tour(&script(search), &[stop("a", 6, errands())]).await {
+            assert_eq!(ended, Ok(()));
+            let is_told = diary[1..].iter().zip(told).all(|(line, told)| line.starts_with(told));
+            assert!(is_told && diary.len() == 3, "{diary:#?}");
+        }
     }
     // An answer without its response is none all the same.
-    let untold = script.replace("S: * SEARCH 5\n", "");
+    let untold = script("S: $ OK found");
     for (_, ended) in tour(&untold, &[stop("a", 6, errands())]).await {
         assert!(matches!(ended, Err(RemoteError::Protocol { .. })), "{ended:?}");
     }
