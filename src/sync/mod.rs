@@ -14,6 +14,7 @@
 //! - What a transaction decides it decides on what it sees itself: a client may act at any moment.
 
 mod append;
+mod arrivals;
 pub mod backoff;
 pub mod bring;
 mod burst;

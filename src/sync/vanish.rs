@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
+use super::arrivals::Arrivals;
 use super::guard::is_mass;
-use super::identity::{self, Sought};
 use super::pass::Pass;
 use super::remote::Remote;
 use crate::journal::{Entry, Op, Place, intent};
@@ -102,9 +102,7 @@ struct Accounting<'t, 'c> {
     lost: &'t BTreeSet<MessageId>,
     /// A message is one thing in several mailboxes ([`super::labels`]).
     labels: bool,
-    /// The sizes that the server tells of arrivals whose bytes have another.
-    told_sizes: &'t BTreeMap<MessageId, u64>,
-    arrivals: Vec<MessageFacts>,
+    arrivals: Arrivals<'t>,
     outcome: Outcome,
 }
 
@@ -133,7 +131,8 @@ impl<'t, 'c> Accounting<'t, 'c> {
         // One whose mailbox was renumbered and that was not found again is nowhere.
         let is_there = |arrival: &MessageFacts| arrival.upstream.as_ref().is_some_and(|binding| binding.uid.is_some());
         arrivals.retain(|arrival| is_there(arrival) && !all.contains(&arrival.message));
-        Ok(Self { txn, account, vanishing, lost, labels, told_sizes, arrivals, outcome: Outcome::default() })
+        let arrivals = Arrivals::new(arrivals, told_sizes);
+        Ok(Self { txn, account, vanishing, lost, labels, arrivals, outcome: Outcome::default() })
     }
 
     fn run(mut self) -> store::Result<Outcome> {
@@ -211,18 +210,7 @@ impl<'t, 'c> Accounting<'t, 'c> {
                 self.txn.forget(facts.message)?;
                 continue;
             }
-            let mut found = None;
-            for (at, arrival) in self.arrivals.iter().enumerate() {
-                // Of equal messages the one of the same day: what moves keeps its date (RFC 3501 section 6.4.7).
-                let is_of_that_day = arrival.internal_date.unix_seconds() == facts.internal_date.unix_seconds();
-                if (found.is_none() || is_of_that_day) && self.is_same(&facts, arrival)? {
-                    found = Some(at);
-                    if is_of_that_day {
-                        break;
-                    }
-                }
-            }
-            let found = found.map(|at| self.arrivals.swap_remove(at));
+            let found = self.arrivals.take(&self.txn.reader(), &facts)?;
             let is_elsewhere = match &found {
                 Some(arrival) => self.txn.reader().is_pending(arrival.message)?,
                 None => false,
@@ -240,28 +228,6 @@ impl<'t, 'c> Accounting<'t, 'c> {
             cases.push(Case { facts, arrival, here, is_elsewhere });
         }
         Ok(cases)
-    }
-
-    /// Is the arrival the message? By EMAILID or the bytes; where not all bytes are here, by what is known without them.
-    fn is_same(&self, facts: &MessageFacts, arrival: &MessageFacts) -> store::Result<bool> {
-        if arrival.message == facts.message {
-            return Ok(false);
-        }
-        if arrival.email_id.is_some() && arrival.email_id == facts.email_id {
-            return Ok(true);
-        }
-        match (arrival.content, facts.content) {
-            (Some(one), Some(other)) => Ok(one == other),
-            _ => {
-                let size_bytes = self.told_sizes.get(&arrival.message).copied().unwrap_or(arrival.size_bytes);
-                if size_bytes != facts.size_bytes {
-                    return Ok(false);
-                }
-                let reader = self.txn.reader();
-                let arrived = Sought { size_bytes, ..Sought::of(&reader, arrival)? };
-                Ok(identity::is_alike(&arrived, &Sought::of(&reader, facts)?))
-            }
-        }
     }
 
     fn decide(&mut self, case: Case) -> store::Result<()> {
@@ -356,7 +322,7 @@ impl<'t, 'c> Accounting<'t, 'c> {
         let is_draft = |arrival: &MessageFacts| {
             arrival.flags.has(SystemFlag::Draft) && place_of(arrival) == Some(self.vanishing.mailbox)
         };
-        facts.flags.has(SystemFlag::Draft) && self.arrivals.iter().any(is_draft)
+        facts.flags.has(SystemFlag::Draft) && self.arrivals.left().any(is_draft)
     }
 }
 
