@@ -31,7 +31,9 @@ pub(super) const PAGE_BYTES: u32 = 8 * 1024;
 /// With less than this nothing can be opened: a page of each database, and what the file system writes beside it.
 const ROOM_BYTES: u64 = 64 * 1024;
 
-/// Page caches, in KiB. Each connection has its own, and they are most of the memory of an idle program.
+/// Page caches, in KiB. Each connection has its own, and they are most of the memory of an idle program: all of them together
+/// take no new page where they have as much as this, but one of their own that was not used for long.
+const ALL_CACHES_KIB: i64 = 24 * 1024;
 const HOT_CACHE_KIB: i64 = 16 * 1024;
 pub(super) const SEARCH_CACHE_KIB: i64 = 4 * 1024;
 pub(super) const HOT_READER_CACHE_KIB: i64 = 4 * 1024;
@@ -123,6 +125,8 @@ pub(super) fn open_looking(path: &Path) -> Result<Connection> {
 pub(super) fn set_up(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // It is that of the process.
+    conn.pragma_update(None, "soft_heap_limit", ALL_CACHES_KIB * 1024)?;
     conn.busy_timeout(BUSY_TIMEOUT)
 }
 

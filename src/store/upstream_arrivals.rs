@@ -21,6 +21,9 @@ pub struct Arrival {
     pub outline: Option<Outline>,
 }
 
+/// Rows in one statement.
+const DELETED_AT_ONCE: i64 = 10_000;
+
 impl Reader<'_> {
     /// Messages that arrived since the last round was closed and that upstream still has.
     pub fn fresh_arrivals(&self, account: AccountId) -> Result<Vec<MessageFacts>> {
@@ -80,6 +83,24 @@ impl Reader<'_> {
         )?;
         let ids = select.query_map([account.get()], |row| row.get("mailbox_id").map(MailboxId::new))?;
         Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The other messages like this one that upstream has, and in which mailbox each is there.
+    pub fn twins_upstream(&self, message: MessageId) -> Result<Vec<(MailboxId, MessageId)>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT r.mailbox_id, twin.id FROM message AS m CROSS JOIN message AS twin ON twin.account_id = m.account_id
+               AND twin.id <> m.id AND twin.id IN (
+               SELECT same.id FROM message AS same WHERE same.content_id = m.content_id
+               UNION ALL
+               SELECT alike.id FROM outline AS o JOIN outline AS t ON t.header_id = o.header_id
+                 JOIN message AS alike ON alike.outline_id = t.id AND alike.size_bytes = m.size_bytes WHERE o.id = m.outline_id)
+             CROSS JOIN remote_message AS r ON r.message_id = twin.id
+             WHERE m.id = ?1 ORDER BY r.mailbox_id, twin.id",
+        )?;
+        let twins = select.query_map([message.get()], |row| {
+            Ok((MailboxId::new(row.get("mailbox_id")?), MessageId::new(row.get("id")?)))
+        })?;
+        Ok(twins.collect::<rusqlite::Result<_>>()?)
     }
 
     /// The mailboxes upstream of messages that came in this round, and before another that is like them came elsewhere: that may
@@ -277,11 +298,13 @@ impl Txn<'_> {
                 self.put(message, mailbox, LocalUid::new(uid))?;
             }
         }
+        // SQLite notes in memory which rows a statement is to delete.
         let mut delete = self.conn().prepare_cached(
-            "DELETE FROM remote_arrival WHERE EXISTS
-               (SELECT 1 FROM message AS m WHERE m.id = remote_arrival.message_id AND m.account_id = ?1)",
+            "DELETE FROM remote_arrival WHERE message_id IN
+               (SELECT a.message_id FROM remote_arrival AS a CROSS JOIN message AS m ON m.id = a.message_id
+                WHERE m.account_id = ?1 LIMIT ?2)",
         )?;
-        delete.execute([account.get()])?;
+        while delete.execute(params![account.get(), DELETED_AT_ONCE])? > 0 {}
         Ok(())
     }
 

@@ -6,7 +6,8 @@
 //!
 //! If something came into the target since and is there no more, it may have been the new message, and someone may have
 //! moved it on: then what is new in the other mailboxes is looked at as well. Not for a message that was to be moved: it
-//! is in its source still, and a copy too many is better than one too few.
+//! is in its source still; nor for one of which another like it is not where it was upstream, for what is new may be that. A
+//! copy too many is better than one too few.
 //!
 //! A mailbox that cannot be selected tells nothing, whatever the server says of it; only the list tells that it is gone.
 //! What cannot be seen is neither done nor to be done again: it is set aside, in doubt, and looked for again by every sync.
@@ -127,6 +128,7 @@ impl<R: Remote> Pass<'_, R> {
             landed.retain(|landed| !left.contains(&landed.message));
             done.retain(|message| !left.contains(message));
         }
+        self.tell_found(&landed);
         let sent = evidence.clone();
         self.write(move |txn| match home == sent.target {
             true => txn.landed(home, &landed, &sent.settles),
@@ -376,6 +378,10 @@ impl<R: Remote> Pass<'_, R> {
         home: MailboxId,
         mut missing: Vec<Sought>,
     ) -> Result<std::result::Result<(), Refusal>> {
+        missing = match self.without_moved_twins(missing).await? {
+            Ok(missing) => missing,
+            Err(refused) => return Ok(Err(refused)),
+        };
         let (folders, _) = self.take_listing().await?;
         for folder in folders {
             if missing.is_empty() || folder.mailbox == home {
@@ -386,6 +392,7 @@ impl<R: Remote> Pass<'_, R> {
                 Look::Gone => continue,
                 Look::Refused(refused) => return Ok(Err(refused)),
             };
+            self.tell_found(&landed);
             let found: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
             missing.retain(|(message, ..)| !found.contains(message));
             let evidence = evidence.clone();
@@ -394,6 +401,35 @@ impl<R: Remote> Pass<'_, R> {
             })?;
         }
         Ok(Ok(()))
+    }
+
+    /// Those of which all that are like them are where they were upstream.
+    async fn without_moved_twins(
+        &mut self,
+        mut sought: Vec<Sought>,
+    ) -> Result<std::result::Result<Vec<Sought>, Refusal>> {
+        let mut twins: BTreeMap<MailboxId, BTreeMap<MessageId, Vec<MessageId>>> = BTreeMap::new();
+        for (message, ..) in &sought {
+            for (mailbox, twin) in self.read(|reader| reader.twins_upstream(*message))? {
+                twins.entry(mailbox).or_default().entry(twin).or_default().push(*message);
+            }
+        }
+        let mut doubtful: BTreeSet<MessageId> = BTreeSet::new();
+        for (mailbox, twins) in twins {
+            let there = match self.still_in(mailbox, twins.keys().copied().collect()).await? {
+                Ok(there) => there,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            doubtful.extend(twins.into_iter().filter(|(twin, _)| !there.contains_key(twin)).flat_map(|(_, of)| of));
+        }
+        sought.retain(|(message, ..)| !doubtful.contains(message));
+        Ok(Ok(sought))
+    }
+
+    fn tell_found(&self, landed: &[Landed]) {
+        for Landed { message, uid, .. } in landed {
+            tracing::debug!(account = %self.account, %message, %uid, "what was sent is there, though no answer told");
+        }
     }
 
     /// Messages that have reached the target leave the source, if they are there still.

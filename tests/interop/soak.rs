@@ -4,6 +4,7 @@
 //! Some seconds in the usual tests; the full run is `MAILTIDE_SOAK_SECONDS=1800 cargo test --test interop soak --
 //! --nocapture`, with `MAILTIDE_SOAK_SEED` for another one.
 
+use std::collections::BTreeSet;
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ use ledger::Ledger;
 mod client;
 mod doubled;
 mod ledger;
+mod logs;
+mod taken;
 
 const SECONDS: u64 = 12;
 const SEED: u64 = 1;
@@ -52,11 +55,13 @@ fn random_clients_on_both_sides_of_a_line_that_breaks_end_equal_with_flat_memory
     let (seconds, seed) = (number("MAILTIDE_SOAK_SECONDS", SECONDS), number("MAILTIDE_SOAK_SEED", SEED));
     println!("MAILTIDE_SOAK_SEED={seed}");
     let mail: Vec<_> = corpus::demo().into_iter().chain((0..160).map(corpus::small)).collect();
-    let Some(world) =
+    let Some(mut world) =
         World::mirrored(&Kind::Dovecot(Options { logs_mail: true, ..Options::default() }), &FOLDERS, &mail, seed)
     else {
         return;
     };
+    world.agent.stop();
+    world.agent.start_with(|syncd| _ = syncd.env("RUST_LOG", "info,mailtide::sync=debug"));
     let ledger = Ledger::of(&snapshot::take(&mut world.server()));
     let side = |name, connect| Side { name, connect, folders: RwLock::new(()), ledger: &ledger };
     let sides = [side("local", Box::new(|| world.local())), side("server", Box::new(|| world.server()))];
@@ -82,7 +87,13 @@ fn random_clients_on_both_sides_of_a_line_that_breaks_end_equal_with_flat_memory
     assert!(server == local, "both sides are quiet:\n{}", snapshot::tell(&server, &local));
     let log = world.upstream.log();
     let doubled = doubled::by_others(&log);
-    let wrong = ledger.wrong(&server, &doubled);
+    let said = world.agent.log();
+    let taken = |id: &str| {
+        let taken = taken::of_others(&said, &log, id, &copies(&world.agent, id));
+        println!("of {id} the agent took {taken} that others put there for what it had sent");
+        taken
+    };
+    let wrong = ledger.wrong(&server, &doubled, taken);
     wrong.iter().for_each(|(id, what)| tell(&world, &log, id.as_deref(), what));
     assert!(wrong.is_empty(), "{} of the messages: {wrong:#?}", wrong.len());
     // What is parked is for the user to decide, and so not all is settled.
@@ -93,7 +104,13 @@ fn random_clients_on_both_sides_of_a_line_that_breaks_end_equal_with_flat_memory
     is_flat(&memory);
 }
 
-/// What can be found out about a message of which something is wrong. `RUST_LOG=mailtide::sync=debug` has the agent tell more.
+/// The messages at the agent that have, or had, that Message-ID.
+fn copies(agent: &Agent, id: &str) -> BTreeSet<u64> {
+    let told: Value = serde_json::from_str(&agent.ctl_ok(&["why", id, "--json"])).expect("JSON");
+    told["copies"].as_array().into_iter().flatten().filter_map(|copy| copy["id"].as_u64()).collect()
+}
+
+/// What can be found out about a message of which something is wrong.
 fn tell(world: &World, log: &str, id: Option<&str>, what: &str) {
     println!("{what}");
     let Some(id) = id else { return };

@@ -113,7 +113,12 @@ impl Agent {
     }
 
     pub fn start(&mut self) {
-        self.spawn();
+        self.start_with(|_| ());
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_with(&mut self, change: impl FnOnce(&mut Command)) {
+        self.spawn_with(change);
         wait_until("syncd to serve", SOON, || {
             let process = self.process.as_mut().expect("just started");
             if let Some(status) = process.ended() {

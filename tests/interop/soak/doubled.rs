@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::logs::{agents_sessions, field, session};
+
 /// The Message-IDs of those that were moved out of one place by two connections, of which not both were the agent's.
 pub fn by_others(log: &str) -> BTreeSet<String> {
-    let agent: BTreeSet<&str> = log.lines().filter(|line| line.contains(": ID sent: ")).filter_map(session).collect();
+    let agent = agents_sessions(log);
     // By message and mailbox: who has copied it out of there since it came there.
     let mut copied: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     let mut doubled = BTreeSet::new();
@@ -27,16 +29,6 @@ pub fn by_others(log: &str) -> BTreeSet<String> {
         copied.remove(&(id, to));
     }
     doubled
-}
-
-/// The connection that a line of the log is about.
-fn session(line: &str) -> Option<&str> {
-    field(line, "imap(", ": ")?.rsplit_once('<')?.1.strip_suffix('>')
-}
-
-/// What stands between the two.
-fn field<'a>(line: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    line.split_once(before)?.1.split_once(after).map(|(text, _)| text)
 }
 
 #[test]

@@ -85,8 +85,13 @@ impl Ledger {
     }
 
     /// What is lost, doubled or altered, one sentence each, and its Message-ID, where it was made while it ran. Of those with
-    /// one of the Message-IDs `doubled` the server itself made twins.
-    pub fn wrong(&self, snapshot: &Snapshot, doubled: &BTreeSet<String>) -> Vec<(Option<String>, String)> {
+    /// one of the Message-IDs `doubled` the server itself made twins; `taken` tells how many of one the agent took for its own.
+    pub fn wrong(
+        &self,
+        snapshot: &Snapshot,
+        doubled: &BTreeSet<String>,
+        taken: impl Fn(&str) -> u64,
+    ) -> Vec<(Option<String>, String)> {
         let mut present: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (folder, entries) in snapshot {
             entries.iter().for_each(|entry| present.entry(&entry.hash).or_default().push(folder));
@@ -100,7 +105,9 @@ impl Ledger {
             let count = folders.len() as u64;
             let id = state.ids.get(hash);
             let has_twins = *has_twins || id.is_some_and(|id| doubled.contains(id));
-            if (count > *asked && !has_twins) || count + deleted < *made {
+            let is_lost =
+                count + deleted < *made && count + deleted + id.filter(|_| has_twins).map_or(0, |id| taken(id)) < *made;
+            if (count > *asked && !has_twins) || is_lost {
                 let what = format!("{hash}: made {made} to {asked} times, deleted up to {deleted}; is in {folders:?}");
                 wrong.push((id.cloned(), what));
             }
