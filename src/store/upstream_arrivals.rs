@@ -298,6 +298,19 @@ impl Txn<'_> {
                 self.put(message, mailbox, LocalUid::new(uid))?;
             }
         }
+        self.forget_arrivals(account)
+    }
+
+    fn forget_arrivals(&self, account: AccountId) -> Result<()> {
+        let mut of_others = self.conn().prepare_cached(
+            "SELECT 1 AS one FROM remote_arrival AS a CROSS JOIN message AS m ON m.id = a.message_id
+             WHERE m.account_id <> ?1 LIMIT 1",
+        )?;
+        if !of_others.exists([account.get()])? {
+            // All at once costs nothing for each.
+            self.conn().prepare_cached("DELETE FROM remote_arrival")?.execute([])?;
+            return Ok(());
+        }
         // SQLite notes in memory which rows a statement is to delete.
         let mut delete = self.conn().prepare_cached(
             "DELETE FROM remote_arrival WHERE message_id IN
