@@ -1,8 +1,8 @@
 //! What each act does, and what it leaves in the journal.
 
 use mailtide::journal::Op;
-use mailtide::store::{Error, Executor, FlagChange, Origin, Store, Txn, With, check};
-use mailtide::types::{AccountId, LocalUid, MailboxId, ModSeq, UidSet};
+use mailtide::store::{Arrival, Error, Executor, FlagChange, NewMessage, Origin, Store, Txn, With, check};
+use mailtide::types::{AccountId, InternalDate, LocalUid, MailboxId, MessageId, ModSeq, RemoteUid, UidSet};
 
 use super::place::{Place, flags, message, name, now};
 
@@ -370,4 +370,29 @@ fn an_open_mailbox_and_its_counts_are_of_one_moment() {
     assert_eq!(sizes.all_bytes, 5 * sizes.deleted_bytes, "of messages of one size, one is marked");
     let overview = scene.store.read(|reader| reader.overview(scene.account)).expect("an overview");
     assert_eq!((overview.mailboxes[0].messages, overview.mailboxes[0].pending, overview.journal.pending), (5, 5, 5));
+}
+
+#[test]
+fn a_round_ends_for_its_account_alone() {
+    let Scene { place, store, account, inbox, .. } = &Scene::new(Origin::Upstream);
+    let other = place.account(store, "other");
+    let accounts = [(*account, *inbox), (other, place.inbox(store, other))];
+    for (_, inbox) in accounts {
+        let content = place.upload(store, &message(1, 100));
+        let internal_date = InternalDate::new(0, 0);
+        let message = NewMessage { content, flags: flags(""), internal_date, email_id: None };
+        let came = store.write(Origin::Upstream, now(), move |txn| {
+            let account = txn.reader().mailbox(inbox)?.account;
+            txn.link_mailbox(account, inbox, "INBOX")?;
+            txn.arrive(inbox, &[Arrival { uid: RemoteUid::new(7), message, outline: None }], MessageId::new(0))
+        });
+        assert_eq!(came.expect("an arrival"), 1);
+    }
+    let mut fresh = [1, 1];
+    for (nth, (account, _)) in accounts.into_iter().enumerate() {
+        store.write(Origin::Upstream, now(), move |txn| txn.close_round(account)).expect("a write");
+        fresh[nth] = 0;
+        let count = |(account, _)| store.read(|reader| reader.count_fresh_arrivals(account)).expect("a read");
+        assert_eq!(accounts.map(count), fresh);
+    }
 }
