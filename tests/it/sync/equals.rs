@@ -486,7 +486,7 @@ fn a_message_that_moved_is_not_taken_for_its_copy_that_was_not_made() {
                 break;
             }
             world.reopen();
-            seen += usize::from(world.read(|reader| reader.unresolved(world.account)).len());
+            seen += world.read(|reader| reader.unresolved(world.account)).len();
             // Something came into the target and is there no more; the original is moved by another.
             if !world.there().contains("B: m") {
                 let came = world.server.deliver("B", "z", "");
