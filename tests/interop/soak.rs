@@ -42,11 +42,9 @@ const TRIES_MAX: u64 = 6;
 
 const SAMPLED_EACH: Duration = Duration::from_millis(250);
 
-/// The memory of the last third of the time may be so much more than that of the middle third: what an allocator keeps varies.
+/// The memory of the last third of the time may be so much more than that of the middle third: what an allocator and SQLite's
+/// caches keep varies.
 const GROWTH_MAX_KIB: u64 = 8 * 1024;
-
-/// Until the database is so large SQLite's caches are not full, and grow with it.
-const CACHES_FULL_KIB: u64 = 40 * 1024;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
@@ -161,21 +159,14 @@ fn cut_often(world: &World, random: &mut Random) {
     }
 }
 
-/// The agent's memory, and the size of its database, in KiB.
-struct Sample {
-    memory: u64,
-    database: u64,
-}
-
-/// All the time.
-fn sample(agent: &Agent, ends: Instant) -> Vec<Sample> {
-    let mut samples = Vec::new();
+/// The agent's memory all the time, in KiB.
+fn sample(agent: &Agent, ends: Instant) -> Vec<u64> {
+    let mut memory = Vec::new();
     while Instant::now() < ends {
-        let database = std::fs::metadata(agent.data.join("mailtide.db")).expect("a database").len() / 1024;
-        samples.push(Sample { memory: agent.memory_kib("VmRSS"), database });
+        memory.push(agent.memory_kib("VmRSS"));
         std::thread::sleep(SAMPLED_EACH);
     }
-    samples
+    memory
 }
 
 /// Fair weather, until there is nothing left to do. What upstream deleted in masses was meant so.
@@ -192,13 +183,7 @@ fn settle(world: &World) {
     world.await_equal();
 }
 
-/// From when SQLite's caches were full, if that was for half of the time or more.
-fn is_flat(samples: &[Sample]) {
-    let first_full = samples.iter().position(|sample| sample.database >= CACHES_FULL_KIB);
-    let from = first_full.filter(|first| *first <= samples.len() / 2).unwrap_or_default();
-    let memory: Vec<u64> = samples[from..].iter().map(|sample| sample.memory).collect();
-    let database = samples.last().map_or(0, |sample| sample.database);
-    println!("the database has {database} KiB; of {} samples those from {from} on count", samples.len());
+fn is_flat(memory: &[u64]) {
     let third = memory.len() / 3;
     let median = |samples: &[u64]| {
         let mut sorted = samples.to_vec();
