@@ -1,9 +1,11 @@
 //! The user's acts in words: journal entries as syncctl shows them, and what giving one up would do.
 
+use std::collections::BTreeMap;
+
 use crate::control::report;
 use crate::journal::{Entry, Op, State};
-use crate::store::Reader;
-use crate::types::{Flags, MailboxId, limits};
+use crate::store::{Reader, Without};
+use crate::types::{Flags, MailboxId, MailboxName, limits};
 
 /// The state of an entry that waits for its user.
 pub(super) const PARKED: &str = "parked";
@@ -28,7 +30,7 @@ pub fn entry(reader: &Reader<'_>, account: &str, entry: &Entry) -> report::Entry
         open_messages: entry.open.len() as u64,
         why,
         discarding: discarding(reader, entry),
-        discarding_removes_mail: discarding_removes_mail(entry),
+        discarding_removes_mail: discarding_removes_mail(reader, entry),
     }
 }
 
@@ -51,21 +53,28 @@ fn discarding(reader: &Reader<'_>, entry: &Entry) -> String {
 fn discarding_here(reader: &Reader<'_>, entry: &Entry) -> String {
     let place = |id: &MailboxId| mailbox(reader, *id);
     let open = messages_text(entry.open.len());
-    // They get, it gets.
-    let s = if entry.open.len() == 1 { "s" } else { "" };
     match &entry.op {
-        Op::Append { mailbox, .. } => removed(&open, s, &place(mailbox)),
-        Op::Copy { to, .. } => removed(&open, s, &place(to)),
+        Op::Append { .. } | Op::Copy { .. } | Op::Move { .. } | Op::Expunge { .. } => {
+            let places = places(without_it(reader, entry));
+            match places.is_empty() {
+                true => "there is nothing left of it to be done".to_owned(),
+                false => {
+                    let told = places.into_iter().map(|(becomes, count)| placed(reader, becomes, count));
+                    told.collect::<Vec<_>>().join("; ")
+                }
+            }
+        }
         Op::Flags { add, remove, .. } => {
             let names: Vec<String> = add.union(remove).names().map(str::to_owned).collect();
             let names = names.join(" ");
             format!(
-                "{open} here get{s} {names} back as the server has it, or as another entry asks; copies keep theirs"
+                "{names} on {open} here is again what the server has, or another entry asks for; copies keep theirs"
             )
         }
-        Op::Move { from, .. } => format!("{open} here return{s} to {}", place(from)),
-        Op::Expunge { from, .. } => format!("{open} return{s} to {} here", place(from)),
-        Op::CreateMailbox { name, .. } => format!("the mailbox {name} is deleted here, if it is empty"),
+        Op::CreateMailbox { mailbox, .. } => format!("the mailbox {} is deleted here, if it is empty", place(mailbox)),
+        Op::RenameMailbox { mailbox, to, .. } if !is_named(reader, *mailbox, to) => {
+            "the mailbox has another name by now, or is gone, and stays as it is".to_owned()
+        }
         Op::RenameMailbox { mailbox, from, to } => {
             let staying = reader.staying(*mailbox, to).unwrap_or_default();
             let staying: Vec<String> = staying.into_iter().filter_map(|child| child.name).map(String::from).collect();
@@ -89,6 +98,32 @@ fn renamed_back(from: &str, to: &str, staying: &[String]) -> String {
     }
 }
 
+/// What becomes of each message of the entry when it is discarded.
+fn without_it<'r>(reader: &'r Reader<'_>, entry: &'r Entry) -> impl Iterator<Item = Without> + 'r {
+    entry.open.iter().map(|message| reader.without(entry, *message).unwrap_or(Without::Stays))
+}
+
+/// How many of them each time.
+fn places(all: impl Iterator<Item = Without>) -> BTreeMap<Without, usize> {
+    let mut places = BTreeMap::new();
+    all.for_each(|becomes| *places.entry(becomes).or_default() += 1);
+    places
+}
+
+fn placed(reader: &Reader<'_>, becomes: Without, count: usize) -> String {
+    let (messages, s) = (messages_text(count), if count == 1 { "s" } else { "" });
+    match becomes {
+        Without::Stays => format!("{messages} stay{s} as another entry has it"),
+        Without::Goes(to) => format!("{messages} here return{s} to {}", mailbox(reader, to)),
+        Without::Leaves(from) => removed(&messages, s, &mailbox(reader, from)),
+    }
+}
+
+/// Has the mailbox that name?
+fn is_named(reader: &Reader<'_>, mailbox: MailboxId, name: &MailboxName) -> bool {
+    reader.mailbox(mailbox).is_ok_and(|mailbox| mailbox.name.as_ref() == Some(name))
+}
+
 fn removed(messages: &str, s: &str, from: &str) -> String {
     let days = limits::RECOVERY_MS / (24 * 3_600_000);
     format!(
@@ -98,8 +133,9 @@ fn removed(messages: &str, s: &str, from: &str) -> String {
 }
 
 /// What the server does not have goes with the entry that would have brought it there.
-const fn discarding_removes_mail(entry: &Entry) -> bool {
-    matches!(entry.op, Op::Append { .. } | Op::Copy { .. }) && !entry.open.is_empty()
+fn discarding_removes_mail(reader: &Reader<'_>, entry: &Entry) -> bool {
+    let is_about_a_place = !entry.op.is_barrier() && !matches!(entry.op, Op::Flags { .. });
+    is_about_a_place && without_it(reader, entry).any(|becomes| matches!(becomes, Without::Leaves(_)))
 }
 
 /// An act of the user in words.

@@ -13,7 +13,51 @@ struct Base {
     flags: Flags,
 }
 
+/// What becomes of a message when an entry about its place is discarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Without {
+    /// It stays where it is, or gone.
+    Stays,
+    Goes(MailboxId),
+    /// Upstream does not have it, and is not to get it: it leaves the mailbox it is in.
+    Leaves(MailboxId),
+}
+
 impl Reader<'_> {
+    /// What becomes of the message when `entry` is discarded. What would have brought it upstream takes it along, whatever was
+    /// done with it since; otherwise it is where the other entries want it, or, where none is about its place, where upstream
+    /// has it.
+    pub fn without(&self, entry: &Entry, id: MessageId) -> Result<Without> {
+        let base = self.base(id)?;
+        let others: Vec<Entry> = self.entries_about(id)?.into_iter().filter(|other| other.id != entry.id).collect();
+        let left = intent(&others, id);
+        let is_made_by_it = matches!(entry.op, Op::Append { .. } | Op::Copy { .. }) && base.is_none();
+        let target = match left.as_ref().map(|net| (net.place, net.place_entries.is_empty())) {
+            _ if is_made_by_it => None,
+            Some((Place::Gone, _) | (Place::Unchanged, false)) => return Ok(Without::Stays),
+            Some((Place::In(to), _)) => Some(to),
+            Some((Place::Unchanged, true)) | None => base.map(|base| base.mailbox),
+        };
+        let here = self.message(id)?.map(|message| message.mailbox);
+        Ok(match (target, here) {
+            (None, Some(here)) => Without::Leaves(here),
+            (Some(target), here) if here != Some(target) && self.mailbox(target)?.name.is_some() => {
+                Without::Goes(target)
+            }
+            _ => Without::Stays,
+        })
+    }
+
+    fn base(&self, message: MessageId) -> Result<Option<Base>> {
+        let mut select = self
+            .conn()
+            .prepare_cached("SELECT mailbox_id, system_flags, keywords FROM remote_message WHERE message_id = ?1")?;
+        let base = select.query_row([message.get()], |row| {
+            Ok(Base { mailbox: MailboxId::new(row.get("mailbox_id")?), flags: flags_from_row(row)? })
+        });
+        Ok(base.optional()?)
+    }
+
     /// The mailboxes that keep their names when the renaming of `mailbox` to `to` is discarded: they are below it here,
     /// but upstream they are (or are still to be made) by that name, not below the mailbox's old one.
     pub fn staying(&self, mailbox: MailboxId, to: &MailboxName) -> Result<Vec<Mailbox>> {
@@ -58,13 +102,13 @@ impl Txn<'_> {
                 entry.open.iter().try_for_each(|message| self.take_back_flags(*message, add, remove))
             }
             Op::Move { .. } | Op::Copy { .. } | Op::Append { .. } | Op::Expunge { .. } => {
-                entry.open.iter().try_for_each(|message| self.take_back(*message))
+                entry.open.iter().try_for_each(|message| self.take_back(&entry, *message))
             }
             Op::CreateMailbox { mailbox, .. } => self.discard_creation(*mailbox),
             Op::DeleteMailbox { mailbox, name } => match self.restore_mailbox(*mailbox, name) {
                 Ok(restored) => {
                     let messages = self.messages_upstream(restored.mailbox)?;
-                    messages.into_iter().try_for_each(|message| self.take_back(message))
+                    messages.into_iter().try_for_each(|message| self.take_back(&entry, message))
                 }
                 // It was deleted once more since, and is gone.
                 Err(Error::NoSuchMailbox) => Ok(()),
@@ -120,35 +164,25 @@ impl Txn<'_> {
     }
 
     /// Makes the message again what upstream has, but for what the entries ask for that are still open about it; one that
-    /// upstream does not have goes, recoverable.
-    fn take_back(&mut self, id: MessageId) -> Result<()> {
-        let (message, base) = (self.reader().message(id)?, self.base(id)?);
-        let left = intent(&self.reader().entries_about(id)?, id);
-        let target = match left.as_ref().map(|net| (net.place, net.place_entries.is_empty())) {
-            Some((Place::Gone, _) | (Place::Unchanged, false)) => return Ok(()),
-            Some((Place::In(to), _)) => Some(to),
-            Some((Place::Unchanged, true)) | None => base.as_ref().map(|base| base.mailbox),
-        };
-        let Some(target) = target else {
-            let Some(message) = message else { return Ok(()) };
-            let mailbox = self.reader().mailbox(message.mailbox)?;
-            self.take_out(&mailbox, &[message], "it was discarded from the journal")?;
-            return Ok(());
-        };
-        let target = self.reader().mailbox(target)?;
-        if target.name.is_none() {
-            return Ok(());
-        }
-        match &message {
-            Some(message) if message.mailbox == target.id => {}
-            Some(message) => {
-                self.place(message.mailbox, std::slice::from_ref(message), &target)?;
+    /// upstream does not have, and is not to get, goes, recoverable.
+    fn take_back(&mut self, entry: &Entry, id: MessageId) -> Result<()> {
+        match (self.reader().without(entry, id)?, self.reader().message(id)?) {
+            (Without::Leaves(from), Some(message)) => {
+                let mailbox = self.reader().mailbox(from)?;
+                self.settle_message(id)?;
+                self.take_out(&mailbox, &[message], "it was discarded from the journal")?;
+                return Ok(());
             }
-            None => self.bring_back(id, target.id)?,
+            (Without::Goes(to), Some(message)) => {
+                let target = self.reader().mailbox(to)?;
+                self.place(message.mailbox, std::slice::from_ref(&message), &target)?;
+            }
+            (Without::Goes(to), None) => self.bring_back(id, to)?,
+            (Without::Leaves(_), None) | (Without::Stays, _) => {}
         }
-        match base.filter(|_| left.is_none()) {
-            Some(base) => self.reset_flags(id, &base.flags),
-            None => Ok(()),
+        match self.reader().base(id)? {
+            Some(base) if self.reader().entries_about(id)?.is_empty() => self.reset_flags(id, &base.flags),
+            _ => Ok(()),
         }
     }
 
@@ -177,16 +211,6 @@ impl Txn<'_> {
     pub(in crate::store) fn bring_back(&mut self, id: MessageId, to: MailboxId) -> Result<()> {
         let uid = self.take_uids(to, 1)?;
         self.put(id, to, uid)
-    }
-
-    fn base(&self, message: MessageId) -> Result<Option<Base>> {
-        let mut select = self
-            .conn()
-            .prepare_cached("SELECT mailbox_id, system_flags, keywords FROM remote_message WHERE message_id = ?1")?;
-        let base = select.query_row([message.get()], |row| {
-            Ok(Base { mailbox: MailboxId::new(row.get("mailbox_id")?), flags: flags_from_row(row)? })
-        });
-        Ok(base.optional()?)
     }
 
     fn messages_upstream(&self, mailbox: MailboxId) -> Result<Vec<MessageId>> {

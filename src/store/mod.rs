@@ -93,6 +93,7 @@ pub use annotations::Annotated;
 pub use audit::{Audit, audit};
 pub use check::check;
 pub use conflicts::{Conflict, NewConflict};
+pub use discard::Without;
 pub use error::{Error, Result};
 pub use fate::{Fate, Moment};
 pub use flags::{FlagChange, Stored};

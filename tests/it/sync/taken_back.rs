@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mailtide::journal::{Entry, Op, State};
-use mailtide::store::{Error, Origin};
+use mailtide::store::{Error, Origin, Without};
 use mailtide::types::{Bodies, BodyPolicy, Timestamp};
 
 use super::model_remote::{Cut, Here, Traits};
@@ -269,6 +269,95 @@ fn flags_are_taken_back_whatever_else_was_done_with_the_message() {
         act(&world);
         let entry = entries(&world, |entry| matches!(entry.op, Op::Flags { .. }))[taken].id;
         world.write(Origin::Upstream, move |txn| txn.discard(entry));
+        world.assert_sound();
+        world.settle();
+        assert_eq!((world.here(), world.journal()), (world.there(), Vec::new()), "row {nth}");
+        assert_eq!(world.here().trim_end(), is, "row {nth}");
+        world.assert_sound();
+    }
+}
+
+/// Found by a user's trial: what was said was not what was done.
+#[test]
+fn what_becomes_of_the_messages_is_known_before_an_act_is_taken_back() {
+    // What is done; of which message (of its mailbox) which act is taken back; what becomes of it; what is on both sides in the end.
+    type Row = (fn(&World), usize, &'static str, &'static str);
+    let table: [Row; 7] = [
+        (|world| world.move_message("INBOX", "m", "B"), 0, "goes to INBOX", "B:\nINBOX: m x y"),
+        (
+            |world| {
+                world.copy("INBOX", "m", "B");
+                world.move_message("B", "m", "C");
+            },
+            0,
+            "leaves C",
+            "B:\nC:\nINBOX: m x y",
+        ),
+        (
+            |world| {
+                world.copy("INBOX", "m", "B");
+                world.move_message("B", "m", "C");
+            },
+            1,
+            "goes to B",
+            "B: m\nC:\nINBOX: m x y",
+        ),
+        (
+            |world| {
+                world.append("B", "new", "");
+                world.move_message("B", "new", "C");
+                world.flag("C", "new", "kw", "");
+            },
+            0,
+            "leaves C",
+            "B:\nC:\nINBOX: m x y",
+        ),
+        (
+            |world| {
+                world.move_message("INBOX", "m", "B");
+                world.move_message("B", "m", "C");
+            },
+            0,
+            "stays",
+            "B:\nC: m\nINBOX: x y",
+        ),
+        (
+            |world| {
+                world.move_message("INBOX", "m", "B");
+                world.move_message("B", "m", "C");
+            },
+            1,
+            "goes to B",
+            "B: m\nC:\nINBOX: x y",
+        ),
+        (
+            |world| {
+                world.move_message("INBOX", "m", "B");
+                world.expunge("B", "m");
+            },
+            0,
+            "stays",
+            "B:\nINBOX: x y",
+        ),
+    ];
+    for (traits, (nth, (act, taken, becomes, is))) in
+        Traits::all().into_iter().flat_map(|traits| table.into_iter().enumerate().map(move |row| (traits.clone(), row)))
+    {
+        let world = with_mail(traits);
+        if is.contains("C:") {
+            world.server.create("C");
+            world.settle();
+        }
+        act(&world);
+        let entry = entries(&world, |entry| !matches!(entry.op, Op::Flags { .. })).swap_remove(taken);
+        let name = |mailbox| world.read(|reader| reader.mailbox(mailbox)).name.expect("a name");
+        let told = match world.read(|reader| reader.without(&entry, entry.open[0])) {
+            Without::Stays => "stays".to_owned(),
+            Without::Goes(to) => format!("goes to {}", name(to)),
+            Without::Leaves(from) => format!("leaves {}", name(from)),
+        };
+        assert_eq!(told, becomes, "row {nth}");
+        world.write(Origin::Upstream, move |txn| txn.discard(entry.id));
         world.assert_sound();
         world.settle();
         assert_eq!((world.here(), world.journal()), (world.there(), Vec::new()), "row {nth}");
