@@ -72,12 +72,8 @@ impl<R: Remote> Pass<'_, R> {
         uids: &UidSet<RemoteUid>,
     ) -> Result<std::result::Result<(), Refusal>> {
         let uid_plus = self.remote.facts().uid_plus;
-        let others = || Refusal {
-            code: None,
-            text: "the server can only expunge everything marked deleted, and others are".to_owned(),
-        };
         if !uid_plus && !mutant!(OthersExpunged) && !self.only_ours_are_deleted(mailbox, uids).await? {
-            return Ok(Err(others()));
+            return Ok(Err(Refusal::others_are_marked()));
         }
         let deleted: Flags = std::iter::once(Flag::from(SystemFlag::Deleted)).collect();
         if let Err(refused) = refusal(self.remote.add_flags(uids, &deleted).await)? {
@@ -88,7 +84,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         match mutant!(OthersExpunged) || self.only_ours_are_deleted(mailbox, uids).await? {
             true => refusal(self.remote.expunge_all_deleted().await),
-            false => Ok(Err(others())),
+            false => Ok(Err(Refusal::others_are_marked())),
         }
     }
 }

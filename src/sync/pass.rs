@@ -177,6 +177,13 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// Without UIDPLUS single messages can be expunged only where no others are marked.
+    pub(super) fn others_are_marked() -> Self {
+        let text = "the server can only expunge everything marked deleted, and others are; it is done once those are gone, \
+                    or marked no more";
+        Self { code: Some(RefusalCode::InUse), text: text.to_owned() }
+    }
+
     /// As [`Self::of`], where a server that asks to wait has answered as well: this one was not done.
     pub(super) fn or_wait<T>(
         answer: std::result::Result<T, RemoteError>,
