@@ -113,7 +113,8 @@ fn places(all: impl Iterator<Item = Without>) -> BTreeMap<Without, usize> {
 fn placed(reader: &Reader<'_>, becomes: Without, count: usize) -> String {
     let (messages, s) = (messages_text(count), if count == 1 { "s" } else { "" });
     match becomes {
-        Without::Stays => format!("{messages} stay{s} as another entry has it"),
+        Without::Stays if count == 1 => format!("{messages} stays as it is"),
+        Without::Stays => format!("{messages} stay as they are"),
         Without::Goes(to) => format!("{messages} here return{s} to {}", mailbox(reader, to)),
         Without::Leaves(from) => removed(&messages, s, &mailbox(reader, from)),
     }

@@ -15,18 +15,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use elsewhere::landed_elsewhere;
+
 use super::Result;
 use super::cover::telling;
 use super::identity::{self, Wanted};
 use super::pass::{Pass, Refusal, from, refusal};
 use super::remote::{Fingerprinted, Remote, RemoteName, Scanned, Selected};
 use crate::journal::entry::EvidenceSource;
-use crate::journal::{Evidence, Place, State, intent};
-use crate::store::{self, Landed, Reader, RemoteMailbox, Txn, bound_uids};
+use crate::journal::{Evidence, State};
+use crate::store::{self, Landed, Reader, RemoteMailbox, bound_uids};
 use crate::types::mutant::mutant;
 use crate::types::{
     ContentHash, EntryId, Flag, Flags, MailboxId, MessageId, RemoteUid, SystemFlag, UidSet, UidValidity,
 };
+
+mod elsewhere;
 
 /// How often a mailbox in which must be looked is selected, if the server refuses (QUIRKS.md row 35).
 const SELECTS_MAX: usize = 3;
@@ -371,61 +375,6 @@ impl<R: Remote> Pass<'_, R> {
         }
     }
 
-    /// Something came into the target and is there no more. If it was ours, it is new in another mailbox.
-    async fn look_elsewhere(
-        &mut self,
-        evidence: &Evidence,
-        home: MailboxId,
-        mut missing: Vec<Sought>,
-    ) -> Result<std::result::Result<(), Refusal>> {
-        missing = match self.without_moved_twins(missing).await? {
-            Ok(missing) => missing,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let (folders, _) = self.take_listing().await?;
-        for folder in folders {
-            if missing.is_empty() || folder.mailbox == home {
-                continue;
-            }
-            let landed = match self.look_in(folder.mailbox, None, evidence, &missing).await? {
-                Look::Seen { landed, .. } => landed,
-                Look::Gone => continue,
-                Look::Refused(refused) => return Ok(Err(refused)),
-            };
-            self.tell_found(&landed);
-            let found: BTreeSet<MessageId> = landed.iter().map(|landed| landed.message).collect();
-            missing.retain(|(message, ..)| !found.contains(message));
-            let evidence = evidence.clone();
-            self.write(move |txn| {
-                landed.iter().try_for_each(|landed| landed_elsewhere(txn, folder.mailbox, landed, &evidence))
-            })?;
-        }
-        Ok(Ok(()))
-    }
-
-    /// Those of which all that are like them are where they were upstream.
-    async fn without_moved_twins(
-        &mut self,
-        mut sought: Vec<Sought>,
-    ) -> Result<std::result::Result<Vec<Sought>, Refusal>> {
-        let mut twins: BTreeMap<MailboxId, BTreeMap<MessageId, Vec<MessageId>>> = BTreeMap::new();
-        for (message, ..) in &sought {
-            for (mailbox, twin) in self.read(|reader| reader.twins_upstream(*message))? {
-                twins.entry(mailbox).or_default().entry(twin).or_default().push(*message);
-            }
-        }
-        let mut doubtful: BTreeSet<MessageId> = BTreeSet::new();
-        for (mailbox, twins) in twins {
-            let there = match self.still_in(mailbox, twins.keys().copied().collect()).await? {
-                Ok(there) => there,
-                Err(refused) => return Ok(Err(refused)),
-            };
-            doubtful.extend(twins.into_iter().filter(|(twin, _)| !there.contains_key(twin)).flat_map(|(_, of)| of));
-        }
-        sought.retain(|(message, ..)| !doubtful.contains(message));
-        Ok(Ok(sought))
-    }
-
     fn tell_found(&self, landed: &[Landed]) {
         for Landed { message, uid, .. } in landed {
             tracing::debug!(account = %self.account, %message, %uid, "what was sent is there, though no answer told");
@@ -522,24 +471,6 @@ fn together(flights: &[(EntryId, Evidence)]) -> Option<Evidence> {
 
 fn flags_of(scanned: Vec<Scanned>) -> BTreeMap<RemoteUid, Flags> {
     scanned.into_iter().map(|scanned| (scanned.uid, scanned.flags)).collect()
-}
-
-/// A new message that we sent to one mailbox was moved on by someone else: it follows, unless the user has put it
-/// elsewhere since.
-fn landed_elsewhere(txn: &mut Txn<'_>, mailbox: MailboxId, landed: &Landed, evidence: &Evidence) -> store::Result<()> {
-    let message = landed.message;
-    txn.goes_ahead(mailbox)?;
-    txn.bind(message, mailbox, landed.uid, &landed.sent)?;
-    txn.observe_flags(message, &landed.shown)?;
-    if landed.is_finished {
-        txn.settle_parts(message, &evidence.settles)?;
-    }
-    let entries = txn.reader().entries_about(message)?;
-    let place = intent(&entries, message).map_or(Place::Unchanged, |net| net.place);
-    match place {
-        Place::Unchanged => txn.follow(message, mailbox),
-        Place::In(_) | Place::Gone => Ok(()),
-    }
 }
 
 /// Those of the messages whose bytes are here, to be known by them.
