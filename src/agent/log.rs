@@ -7,10 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use tracing::{Level, Metadata, Subscriber};
+use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::layer::{Filter, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, filter, fmt};
 
@@ -71,21 +71,29 @@ pub fn begin(options: &Options, usual_file: Option<&Path>) -> Result<(), LogErro
     let look = Look { terminal: false, time: true };
     let kept = file.map(|file| Ok(layer(options.log_format, look, file, filter(options)?))).transpose()?;
     let wire = options.trace_wire.as_deref().map(wire_layer).transpose()?;
-    let all = lines.and_then(kept).and_then(wire);
-    tracing_subscriber::registry().with(all).with(Cap).try_init().map_err(|_| LogError::Twice)?;
+    together([Some(lines), kept, wire]).try_init().map_err(|_| LogError::Twice)?;
     if let (Some(error), Some(path)) = (failed, path) {
         tracing::warn!("no log is kept in {}: {error}; --log-file FILE keeps it elsewhere", path.display());
     }
     Ok(())
 }
 
-fn filter(options: &Options) -> Result<EnvFilter, LogError> {
-    match options.log.as_deref().filter(|filter| !filter.is_empty()) {
+/// What is asked for, but for what would show secrets (see [`LOG_CAPS`]).
+fn filter(options: &Options) -> Result<impl Filter<Registry> + Send + Sync + 'static, LogError> {
+    let wanted = match options.log.as_deref().filter(|filter| !filter.is_empty()) {
         Some(filter) => {
-            EnvFilter::try_new(filter).map_err(|cause| LogError::Filter { filter: filter.to_owned(), cause })
+            EnvFilter::try_new(filter).map_err(|cause| LogError::Filter { filter: filter.to_owned(), cause })?
         }
-        None => Ok(EnvFilter::new("info")),
-    }
+        None => EnvFilter::new("info"),
+    };
+    let capped = filter::filter_fn(|metadata| *metadata.level() <= loudest(metadata.target()));
+    Ok(wanted.and(capped.with_max_level_hint(Level::TRACE)))
+}
+
+/// Each has a filter of its own, and there is nothing around them: so what none of them wants costs a look at a flag.
+fn together(all: impl IntoIterator<Item = Option<Lines>>) -> impl Subscriber + Send + Sync + 'static {
+    let all: Vec<Lines> = all.into_iter().flatten().collect();
+    tracing_subscriber::registry().with(all)
 }
 
 /// How lines of text look.
@@ -97,9 +105,10 @@ struct Look {
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
-fn layer<W>(format: Format, look: Look, writer: W, filter: EnvFilter) -> Lines
+fn layer<W, F>(format: Format, look: Look, writer: W, filter: F) -> Lines
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    F: Filter<Registry> + Send + Sync + 'static,
 {
     let text = fmt::layer().with_target(false).with_ansi(look.terminal);
     match (format, look.time) {
@@ -110,7 +119,7 @@ where
 }
 
 /// The wire trace in a file of its own, readable by its owner: it holds mail.
-fn wire_layer<S: Subscriber + for<'a> LookupSpan<'a>>(path: &Path) -> Result<impl Layer<S>, LogError> {
+fn wire_layer(path: &Path) -> Result<Lines, LogError> {
     let file = File::options()
         .create(true)
         .append(true)
@@ -118,16 +127,7 @@ fn wire_layer<S: Subscriber + for<'a> LookupSpan<'a>>(path: &Path) -> Result<imp
         .open(path)
         .map_err(|cause| LogError::Trace { path: path.to_owned(), cause })?;
     let only_wire = filter::Targets::new().with_target(WIRE_TRACE_TARGET, Level::TRACE);
-    Ok(fmt::layer().with_ansi(false).with_target(false).with_writer(Arc::new(file)).with_filter(only_wire))
-}
-
-/// Refuses what would show secrets, see [`LOG_CAPS`].
-struct Cap;
-
-impl<S: Subscriber> Layer<S> for Cap {
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        *metadata.level() <= loudest(metadata.target())
-    }
+    Ok(fmt::layer().with_ansi(false).with_target(false).with_writer(Arc::new(file)).with_filter(only_wire).boxed())
 }
 
 fn loudest(target: &str) -> Level {
@@ -139,6 +139,24 @@ fn loudest(target: &str) -> Level {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_wants_is_not_made() {
+        let look = Look { terminal: false, time: false };
+        let lines = || {
+            let filter = filter(&Options::default()).expect("a filter");
+            Some(layer(Format::Text, look, io::sink, filter))
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let wire = || Some(wire_layer(&folder.path().join("wire")).expect("a file"));
+        for (wire, is_wanted) in [(None, false), (wire(), true)] {
+            tracing::subscriber::with_default(together([lines(), lines(), wire]), || {
+                assert_eq!(tracing::enabled!(target: WIRE_TRACE_TARGET, Level::TRACE), is_wanted);
+                assert!(!tracing::enabled!(target: "mailtide::sync", Level::DEBUG));
+                assert!(tracing::enabled!(target: "mailtide::sync", Level::INFO));
+            });
+        }
+    }
 
     #[test]
     fn crates_that_would_log_secrets_are_capped() {

@@ -24,8 +24,11 @@ impl Field<'_> {
     /// The value on one line (RFC 5322 section 2.2.3), without white space at its ends. NULs are dropped, too: an IMAP
     /// string cannot hold them (RFC 3501 section 9, CHAR8).
     pub fn unfolded(&self) -> Vec<u8> {
-        let flat: Vec<u8> = self.value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
-        trim(&flat).to_vec()
+        let dropped = |byte: u8| matches!(byte, b'\r' | b'\n' | 0);
+        let value = trim_all(self.value, |byte| dropped(byte) || is_blank(byte));
+        let mut line = Vec::with_capacity(value.len());
+        line.extend(value.iter().copied().filter(|byte| !dropped(*byte)));
+        line
     }
 }
 
@@ -91,9 +94,16 @@ pub(super) fn without_line_break(line: &[u8]) -> &[u8] {
 
 /// `bytes` without spaces and tabs at its ends.
 pub(super) fn trim(bytes: &[u8]) -> &[u8] {
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = bytes.iter().position(|byte| !blank(byte)).unwrap_or(bytes.len());
-    let end = bytes.iter().rposition(|byte| !blank(byte)).map_or(start, |place| place + 1);
+    trim_all(bytes, is_blank)
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn trim_all(bytes: &[u8], goes: impl Fn(u8) -> bool) -> &[u8] {
+    let start = bytes.iter().position(|byte| !goes(*byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !goes(*byte)).map_or(start, |place| place + 1);
     &bytes[start..end]
 }
 

@@ -17,6 +17,9 @@ use super::header::is_empty_line;
 use super::{Body, Envelope, Keys, Part, Summary, keys};
 use crate::types::limits;
 
+/// Most headers are no longer.
+const HEADER_USUAL_BYTES: usize = 2048;
+
 /// Takes a message in pieces.
 #[derive(Debug)]
 pub struct Scanner {
@@ -281,7 +284,7 @@ impl Scanner {
         let part = Part { header_start, ..entity::describe(&[], default) };
         self.parts += 1;
         self.open.push(Open { part, kind: Kind::Leaf, default, line_breaks: 0 });
-        self.reading = Reading::Header { bytes: Vec::new(), line: 0 };
+        self.reading = Reading::Header { bytes: Vec::with_capacity(HEADER_USUAL_BYTES), line: 0 };
     }
 
     /// Ends the header being read, and those of messages that begin there.

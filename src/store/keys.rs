@@ -60,7 +60,7 @@ fn from_bytes(bytes: &[u8], read: KeysRead) -> Result<Keys> {
 pub(super) fn note(hot: &Connection, content: ContentId, keys: &Keys) -> Result<()> {
     let keys = postcard::to_stdvec(keys)
         .map_err(|error| Error::Damaged(format!("sort keys that cannot be written: {error}")))?;
-    let mut insert = hot.prepare_cached("INSERT OR REPLACE INTO content_keys (content_id, keys) VALUES (?1, ?2)")?;
+    let mut insert = hot.prepare_cached("INSERT INTO content_keys (content_id, keys) VALUES (?1, ?2)")?;
     insert.execute(params![content.get(), keys])?;
     Ok(())
 }

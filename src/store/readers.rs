@@ -25,19 +25,31 @@ impl Readers {
 
     /// Runs `work` in a read transaction: all it sees is of one moment.
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.lend(|conn| {
+            // A panic drops the connection with its transaction.
+            control(conn, "BEGIN")?;
+            let value = work(conn);
+            control(conn, "COMMIT")?;
+            Ok(value)
+        })?
+    }
+
+    /// Runs `work`, which is one statement and so sees one moment by itself.
+    pub(super) fn ask<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.lend(|conn| Ok(work(conn)))?
+    }
+
+    fn lend<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let conn = match self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             Some(conn) => conn,
             None => self.open()?,
         };
-        // A panic drops the connection with its transaction.
-        control(&conn, "BEGIN")?;
-        let value = work(&conn);
-        control(&conn, "COMMIT")?;
+        let value = work(&conn)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX {
             idle.push(conn);
         }
-        value
+        Ok(value)
     }
 
     /// Closes the idle ones.

@@ -118,7 +118,7 @@ impl Upload {
 
     /// A content with the same bytes, pinned.
     fn same(&self, hash: &ContentHash) -> Result<Option<ContentId>> {
-        let find = || self.shared.hot.read(|hot| contents::find(hot, hash));
+        let find = || self.shared.hot.ask(|hot| contents::find(hot, hash));
         let holds = self.shared.contents.holds();
         let Some(same) = find()?.filter(|same| holds.pin_spared(*same)) else { return Ok(None) };
         // It may have been swept between the look and the pin; from now on it stays.

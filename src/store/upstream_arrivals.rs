@@ -222,7 +222,7 @@ impl Txn<'_> {
     }
 
     fn arrived(&mut self, message: MessageId, mailbox: MailboxId, arrival: &Arrival, waits: bool) -> Result<()> {
-        self.bind(message, mailbox, arrival.uid, &arrival.message.flags)?;
+        self.bind_new(message, mailbox, arrival.uid, &arrival.message.flags)?;
         let mut insert =
             self.conn().prepare_cached("INSERT INTO remote_arrival (message_id, waits) VALUES (?1, ?2)")?;
         insert.execute(params![message.get(), waits])?;

@@ -179,10 +179,21 @@ impl Reader<'_> {
 impl Txn<'_> {
     /// Upstream has the message there, with these flags.
     pub fn bind(&mut self, message: MessageId, mailbox: MailboxId, uid: RemoteUid, base: &Flags) -> Result<()> {
+        let mut update = self.conn().prepare_cached(
+            "UPDATE remote_message SET mailbox_id = ?2, uid = ?3, system_flags = ?4, keywords = ?5 WHERE message_id = ?1",
+        )?;
+        let values = params![message.get(), mailbox.get(), uid.get(), base.system_bits(), base.keywords_text()];
+        if update.execute(values)? == 0 {
+            self.bind_new(message, mailbox, uid, base)?;
+        }
+        Ok(())
+    }
+
+    /// The same of a message that is bound nowhere. Its statement is a plain one: for an upsert, which may have to be undone
+    /// alone, SQLite copies every page that it touches.
+    pub(super) fn bind_new(&self, message: MessageId, mailbox: MailboxId, uid: RemoteUid, base: &Flags) -> Result<()> {
         let mut insert = self.conn().prepare_cached(
-            "INSERT INTO remote_message (message_id, mailbox_id, uid, system_flags, keywords) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (message_id) DO UPDATE SET mailbox_id = excluded.mailbox_id, uid = excluded.uid,
-               system_flags = excluded.system_flags, keywords = excluded.keywords",
+            "INSERT INTO remote_message (message_id, mailbox_id, uid, system_flags, keywords) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         insert.execute(params![message.get(), mailbox.get(), uid.get(), base.system_bits(), base.keywords_text()])?;
         Ok(())

@@ -1,5 +1,6 @@
 //! Points in time as values. Nothing here reads a clock.
 
+use chrono::format::{self, Fixed, Item, Numeric, Pad, Parsed};
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, TimeZone, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,23 @@ fn utc(moment: Timestamp) -> DateTime<Utc> {
     Utc.timestamp_millis_opt(moment.0).single().unwrap_or(DateTime::<Utc>::UNIX_EPOCH)
 }
 
+/// `date-time` of RFC 3501 section 9, without the quotes.
+const DATE_TIME: [Item<'static>; 13] = [
+    Item::Numeric(Numeric::Day, Pad::Space),
+    Item::Literal("-"),
+    Item::Fixed(Fixed::ShortMonthName),
+    Item::Literal("-"),
+    Item::Numeric(Numeric::Year, Pad::Zero),
+    Item::Space(" "),
+    Item::Numeric(Numeric::Hour, Pad::Zero),
+    Item::Literal(":"),
+    Item::Numeric(Numeric::Minute, Pad::Zero),
+    Item::Literal(":"),
+    Item::Numeric(Numeric::Second, Pad::Zero),
+    Item::Space(" "),
+    Item::Fixed(Fixed::TimezoneOffset),
+];
+
 /// INTERNALDATE: seconds since the epoch with the zone it was written in (RFC 3501 section 2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InternalDate {
@@ -75,14 +93,16 @@ impl InternalDate {
 
     /// The date-time of RFC 3501 section 9, without the quotes: `23-Nov-2026 13:49:00 +0000`, the day padded by a space.
     pub fn to_imap(self) -> String {
-        self.zoned().format("%e-%b-%Y %H:%M:%S %z").to_string()
+        self.zoned().format_with_items(DATE_TIME.iter()).to_string()
     }
 
     /// Parses the date-time of RFC 3501 section 9, without the quotes. The day may be padded by space or zero, or not.
     pub fn parse_imap(text: &str) -> Option<Self> {
         // `date-year = 4DIGIT`; chrono takes fewer.
         text.split('-').nth(2)?.split(' ').next().filter(|year| year.len() == 4)?;
-        let parsed = DateTime::parse_from_str(text.trim_start(), "%d-%b-%Y %H:%M:%S %z").ok()?;
+        let mut parsed = Parsed::new();
+        format::parse(&mut parsed, text.trim_start(), DATE_TIME.iter()).ok()?;
+        let parsed = parsed.to_datetime().ok()?;
         Some(Self::new(parsed.timestamp(), (parsed.offset().local_minus_utc() / 60) as i16))
     }
 
