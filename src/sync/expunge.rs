@@ -73,7 +73,7 @@ impl<R: Remote> Pass<'_, R> {
     ) -> Result<std::result::Result<(), Refusal>> {
         let uid_plus = self.remote.facts().uid_plus;
         if !uid_plus && !mutant!(OthersExpunged) && !self.only_ours_are_deleted(mailbox, uids).await? {
-            return Ok(Err(Refusal::others_are_marked()));
+            return self.others_are_marked(mailbox).map(Err);
         }
         let deleted: Flags = std::iter::once(Flag::from(SystemFlag::Deleted)).collect();
         if let Err(refused) = refusal(self.remote.add_flags(uids, &deleted).await)? {
@@ -84,7 +84,7 @@ impl<R: Remote> Pass<'_, R> {
         }
         match mutant!(OthersExpunged) || self.only_ours_are_deleted(mailbox, uids).await? {
             true => refusal(self.remote.expunge_all_deleted().await),
-            false => Ok(Err(Refusal::others_are_marked())),
+            false => self.others_are_marked(mailbox).map(Err),
         }
     }
 }

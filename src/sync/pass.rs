@@ -108,6 +108,17 @@ impl<R: Remote> Pass<'_, R> {
         self.listed.get(&mailbox).map(|status| status.uid_validity)
     }
 
+    /// Without UIDPLUS single messages of the mailbox can be expunged only where no others are marked.
+    pub(super) fn others_are_marked(&self, mailbox: MailboxId) -> Result<Refusal> {
+        let name = self.local_mailbox(mailbox)?.and_then(|local| local.name).map(String::from);
+        let text = format!(
+            "the server can only expunge everything marked deleted in {}, and others are; it is done once those are gone, \
+             or marked no more",
+            name.as_deref().unwrap_or("a deleted mailbox")
+        );
+        Ok(Refusal { code: Some(RefusalCode::InUse), text })
+    }
+
     /// Are messages that arrive in the mailbox described first, and not fetched whole at once?
     pub(super) fn outlines(&self, mailbox: MailboxId) -> Result<bool> {
         let name = self.local_mailbox(mailbox)?.and_then(|local| local.name);
@@ -177,13 +188,6 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Without UIDPLUS single messages can be expunged only where no others are marked.
-    pub(super) fn others_are_marked() -> Self {
-        let text = "the server can only expunge everything marked deleted, and others are; it is done once those are gone, \
-                    or marked no more";
-        Self { code: Some(RefusalCode::InUse), text: text.to_owned() }
-    }
-
     /// As [`Self::of`], where a server that asks to wait has answered as well: this one was not done.
     pub(super) fn or_wait<T>(
         answer: std::result::Result<T, RemoteError>,

@@ -98,7 +98,7 @@ impl<R: Remote> Pass<'_, R> {
         let by_copy = !moves || !self.remote.facts().r#move;
         let is_safe = mutant!(OthersExpunged) || self.remote.facts().uid_plus || !moves || !by_copy;
         if !is_safe && !self.only_ours_are_deleted(from, &all).await? {
-            return self.park_items(items, Refusal::others_are_marked()).map(Transferred::Did);
+            return self.park_items(items, self.others_are_marked(from)?).map(Transferred::Did);
         }
         let carrier = items.iter().filter_map(|item| item.carrier).min();
         let Some((carrier, evidence)) = carrier.zip(self.evidence(from, &target, items, moves)?) else {
