@@ -1,7 +1,5 @@
 //! What a worker is told while it works, and what it tells those who asked.
 
-use tokio::sync::oneshot;
-
 use super::account::{Live, Order};
 use super::worker::Worker;
 use crate::control::report::{Left, State, SyncedAccount};
@@ -94,14 +92,16 @@ impl<D: Dial + Clone> Worker<D> {
         }
     }
 
-    pub(super) fn answer_waiting(&mut self, complete: bool) {
-        let waiting = std::mem::take(&mut self.waiting);
-        self.answer(waiting, complete);
+    /// Answers those who asked before the sync under way began, and those who asked since.
+    pub(super) fn answer_all(&mut self, complete: bool) {
+        self.asked.append(&mut self.waiting);
+        self.answer_asked(complete);
     }
 
-    pub(super) fn answer(&self, asked: Vec<oneshot::Sender<SyncedAccount>>, complete: bool) {
+    /// Answers those who asked before the sync under way began.
+    pub(super) fn answer_asked(&mut self, complete: bool) {
         let live = self.ends.live.borrow().clone();
-        for tell in asked {
+        for tell in std::mem::take(&mut self.asked) {
             // Whoever asked may have gone away.
             let _ = tell.send(SyncedAccount {
                 name: self.config.name.clone(),

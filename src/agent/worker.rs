@@ -45,7 +45,9 @@ pub(super) struct Worker<D> {
     pub came: Vec<RemoteName>,
     /// Between two logins to a maildrop, as its server wants it.
     pub login_delay_seconds: u64,
-    /// Those who want to know how it goes.
+    /// Those who want to know how the sync goes that is under way.
+    pub asked: Vec<oneshot::Sender<SyncedAccount>>,
+    /// Those who asked since it began: theirs is the next.
     pub waiting: Vec<oneshot::Sender<SyncedAccount>>,
     pub backoff: Backoff,
     /// Journal entries up to this one were there when the last sync began.
@@ -79,6 +81,7 @@ impl<D: Dial + Clone> Worker<D> {
             is_asked: false,
             came: Vec::new(),
             login_delay_seconds: 0,
+            asked: Vec::new(),
             waiting: Vec::new(),
             backoff: Backoff::default(),
             pushed_up_to: None,
@@ -98,7 +101,7 @@ impl<D: Dial + Clone> Worker<D> {
                 leave(&mut connection).await;
                 self.tell_facts(None);
                 self.set_live(State::Paused, None);
-                self.answer_waiting(false);
+                self.answer_all(false);
                 self.next_order().await;
                 continue;
             }
@@ -121,19 +124,22 @@ impl<D: Dial + Clone> Worker<D> {
         }
         self.tell_facts(None);
         leave(&mut connection).await;
-        self.answer_waiting(false);
+        self.answer_all(false);
     }
 
     /// Connects where there is no connection, and syncs.
     async fn round(&mut self, connection: &mut Option<ImapRemote>) -> Result<Interrupted<()>, Trouble> {
-        let asked = std::mem::take(&mut self.waiting);
+        let rested = connection.is_some() && self.asked.is_empty();
+        self.asked.append(&mut self.waiting);
         self.is_asked = false;
         self.came.clear();
         let outcome = self.connect_and_sync(connection).await;
         match &outcome {
-            Ok(Interrupted::Done(())) if !self.has_more => self.answer(asked, true),
+            Ok(Interrupted::Done(())) if !self.has_more => self.answer_asked(true),
+            // A line that rested may have broken long before: whether the server is there, another shows.
+            Err(trouble) if rested && trouble.lacks_line() => self.waiting.append(&mut self.asked),
             // They are answered with what comes of it.
-            Ok(_) | Err(_) => self.waiting.extend(asked),
+            Ok(_) | Err(_) => {}
         }
         outcome
     }

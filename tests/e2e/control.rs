@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::support::agent::{Account, Agent, LOCAL_PASSWORD};
 use crate::support::corpus;
+use crate::support::proxy::Proxy;
 use crate::support::refserver::RefServer;
 use crate::support::wait::{SOON, wait_until};
 
@@ -162,6 +163,27 @@ fn a_sync_is_not_complete_while_something_is_parked() {
     let said = once.once();
     assert_eq!(said.code, 75, "{said:?}");
     assert!(said.err.contains("1 journal entry is parked"), "{said:?}");
+}
+
+#[test]
+fn a_sync_that_is_asked_for_on_a_line_that_is_dead_is_done_on_another() {
+    let server = server();
+    let line = Proxy::to(server.address("imap"));
+    let agent = Agent::started(&Account::at(&server, USER, line.address).text());
+    agent.sync();
+    wait_until("the account to rest", SOON, || agent.account()["state"] == "online");
+    // As of a host that went down, and is up again: the agent hears of it when it asks for something.
+    line.stall();
+    server.login(USER).append("INBOX", &[], 1_000_000_000, &corpus::small(1));
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| agent.ctl(&["sync", "--wait", "--timeout", "60"]));
+        wait_until("the sync to begin", SOON, || agent.account()["state"] == "syncing");
+        line.break_connections();
+        line.join();
+        let said = asked.join().expect("no panic");
+        assert!(said.code == 0 && said.out.contains("complete"), "{said:?}");
+    });
+    assert_eq!(agent.login(USER).select("INBOX").exists(), 1);
 }
 
 #[test]
