@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::recovery;
 use crate::control::report;
 use crate::journal::{Entry, Op, State};
 use crate::store::{Reader, Without};
@@ -9,6 +10,9 @@ use crate::types::{Flags, MailboxId, MailboxName, limits};
 
 /// The state of an entry that waits for its user.
 pub(super) const PARKED: &str = "parked";
+
+/// In place of the name of a mailbox that has none any more.
+const DELETED: &str = "a deleted mailbox";
 
 /// A journal entry of the account called `account`.
 pub fn entry(reader: &Reader<'_>, account: &str, entry: &Entry) -> report::Entry {
@@ -20,13 +24,22 @@ pub fn entry(reader: &Reader<'_>, account: &str, entry: &Entry) -> report::Entry
             (PARKED, Some(format!("{why}; it is tried again by itself at {}", at.to_rfc3339())))
         }
     };
+    let (mailbox, to_mailbox) = mailboxes(reader, entry);
+    let messages = entry.op.messages();
     report::Entry {
         id: entry.id,
         account: account.to_owned(),
         created: entry.created.to_rfc3339(),
         state: state.to_owned(),
         attempts: entry.attempts,
-        what: act(reader, &entry.op),
+        what: act(reader, entry),
+        mailbox,
+        to_mailbox,
+        messages: messages.len() as u64,
+        subject: match messages[..] {
+            [one] => Some(recovery::headline_of(reader, one).unwrap_or_default().1),
+            _ => None,
+        },
         open_messages: entry.open.len() as u64,
         why,
         discarding: discarding(reader, entry),
@@ -39,6 +52,7 @@ fn discarding(reader: &Reader<'_>, entry: &Entry) -> String {
     let here = discarding_here(reader, entry);
     let may_be_done = entry.state == State::Pending && reader.is_tried(entry.id).unwrap_or(false);
     match &entry.op {
+        Op::CreateMailbox { mailbox, .. } if count_in(reader, *mailbox) > 0 => here,
         Op::Flags { .. } | Op::CreateMailbox { .. } | Op::RenameMailbox { .. } | Op::Subscribe { .. }
             if may_be_done =>
         {
@@ -71,7 +85,16 @@ fn discarding_here(reader: &Reader<'_>, entry: &Entry) -> String {
                 "{names} on {open} here is again what the server has, or another entry asks for; copies keep theirs"
             )
         }
-        Op::CreateMailbox { mailbox, .. } => format!("the mailbox {} is deleted here, if it is empty", place(mailbox)),
+        Op::CreateMailbox { mailbox, .. } => match count_in(reader, *mailbox) {
+            0 => format!("the mailbox {} is deleted here", place(mailbox)),
+            count => {
+                let (messages, them) = (messages_text(count), if count == 1 { "it" } else { "them" });
+                format!(
+                    "that is not possible while the mailbox {} holds {messages}: move or delete {them} first",
+                    place(mailbox)
+                )
+            }
+        },
         Op::RenameMailbox { mailbox, to, .. } if !is_named(reader, *mailbox, to) => {
             "the mailbox has another name by now, or is gone, and stays as it is".to_owned()
         }
@@ -140,12 +163,17 @@ fn discarding_removes_mail(reader: &Reader<'_>, entry: &Entry) -> bool {
 }
 
 /// An act of the user in words.
-fn act(reader: &Reader<'_>, op: &Op) -> String {
+fn act(reader: &Reader<'_>, entry: &Entry) -> String {
     let place = |id: &MailboxId| mailbox(reader, *id);
-    match op {
+    match &entry.op {
         Op::Flags { messages, add, remove } => {
             let changes = [("+", add), ("-", remove)].map(|(sign, flags)| signed(sign, flags));
-            format!("flags {} on {}", changes.concat().join(" "), messages_text(messages.len()))
+            let place = match &reader.entry_mailboxes(entry.id).unwrap_or_default()[..] {
+                [] => DELETED.to_owned(),
+                [one] => one.clone(),
+                [one, ..] => format!("{one} and elsewhere"),
+            };
+            format!("flags {} on {} in {place}", changes.concat().join(" "), messages_text(messages.len()))
         }
         Op::Move { messages, from, to } => {
             format!("move {} from {} to {}", messages_text(messages.len()), place(from), place(to))
@@ -171,10 +199,30 @@ fn messages_text(count: usize) -> String {
     format!("{count} message{}", if count == 1 { "" } else { "s" })
 }
 
-/// The mailbox's name now.
+/// The mailbox that an act is about, and the one that it leads to.
+fn mailboxes(reader: &Reader<'_>, entry: &Entry) -> (Option<String>, Option<String>) {
+    match &entry.op {
+        Op::Flags { .. } => (reader.entry_mailboxes(entry.id).unwrap_or_default().into_iter().next(), None),
+        Op::Move { from, to, .. } | Op::Copy { from, to, .. } => (name(reader, *from), name(reader, *to)),
+        Op::Append { mailbox, .. } | Op::Expunge { from: mailbox, .. } => (name(reader, *mailbox), None),
+        Op::RenameMailbox { from, to, .. } => (Some(from.to_string()), Some(to.to_string())),
+        Op::CreateMailbox { name, .. } | Op::DeleteMailbox { name, .. } | Op::Subscribe { name, .. } => {
+            (Some(name.to_string()), None)
+        }
+    }
+}
+
+fn count_in(reader: &Reader<'_>, mailbox: MailboxId) -> usize {
+    reader.message_count(mailbox).map_or(0, |count| count as usize)
+}
+
 fn mailbox(reader: &Reader<'_>, id: MailboxId) -> String {
-    let name = reader.mailbox(id).ok().and_then(|mailbox| mailbox.name);
-    name.map_or_else(|| "a deleted mailbox".to_owned(), String::from)
+    name(reader, id).unwrap_or_else(|| DELETED.to_owned())
+}
+
+/// The mailbox's name now.
+fn name(reader: &Reader<'_>, id: MailboxId) -> Option<String> {
+    reader.mailbox(id).ok().and_then(|mailbox| mailbox.name).map(String::from)
 }
 
 #[cfg(test)]

@@ -413,6 +413,7 @@ pub(super) fn failure(error: store::Error) -> Failure {
         | store::Error::NoSuchEntry
         | store::Error::NoSuchRow(_) => Failure::not_found(error),
         store::Error::Cannot(_)
+        | store::Error::HoldsMessages(_)
         | store::Error::OtherKind { .. }
         | store::Error::AlreadyExists
         | store::Error::Limit(_)

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::Context;
 use super::acts::Acts;
 use super::failure::Failure;
-use super::screen::{Screen, Tone, counted};
+use super::screen::{Screen, Tone, counted, titled};
 use crate::agent::Exit;
 use crate::control::Request;
 use crate::control::report::Conflict;
@@ -83,8 +83,7 @@ fn print(screen: &mut Screen, conflict: &Conflict) -> io::Result<()> {
         (Tone::Busy, &format!(" {}", conflict.kind)),
     ])?;
     if let Some(message) = &conflict.message {
-        let subject = if message.subject.is_empty() { "(no subject)" } else { &message.subject };
-        screen.line(&format!("  message:   {subject}"))?;
+        screen.line(&format!("  message:   {}", titled(&message.subject)))?;
         screen.line(&format!("  from:      {}", message.from))?;
         if let Some(message_id) = &message.message_id {
             screen.line(&format!("  id:        {message_id}"))?;

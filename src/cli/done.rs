@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::failure::Failure;
+use super::screen::printable;
 use crate::agent::Exit;
 use crate::control::CallError;
 
@@ -42,6 +43,7 @@ impl Context {
 
     /// Tells what would happen and asks. Without anyone to ask, nothing is done.
     pub(super) fn confirm(&self, what: &str) -> Result<(), Failure> {
+        let what = printable(what);
         let refused = |message: String| Err(Failure::Said { message, exit: Exit::Usage });
         if self.json || !io::stdin().is_terminal() {
             return refused(format!("{what}\nNothing is done: say --yes if that is what you want."));

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::Context;
 use super::acts::Acts;
 use super::failure::Failure;
-use super::screen::{Screen, counted};
+use super::screen::{Screen, counted, titled};
 use crate::agent::Exit;
 use crate::control::Request;
 use crate::control::report::Entry;
@@ -77,19 +77,30 @@ pub(super) async fn run(context: &mut Context, acts: Acts<Act>) -> Result<Exit, 
 async fn discard(context: &mut Context, id: EntryId, yes: bool) -> Result<(), Failure> {
     let entry: Entry = context.ask(&Request::JournalShow { id }).await?;
     if entry.discarding_removes_mail && !yes {
-        context.confirm(&format!("Discarding \"{}\": {}.", entry.what, entry.discarding))?;
+        context.confirm(&format!("Discarding {}: {}.", told(&context.screen, &entry), entry.discarding))?;
     }
     let discarded: Entry = context.ask(&Request::JournalDiscard { id }).await?;
-    Ok(context.done(&discarded, &format!("Discarded \"{}\": {}.", discarded.what, discarded.discarding))?)
+    let text = format!("Discarded {}: {}.", told(&context.screen, &discarded), discarded.discarding);
+    Ok(context.done(&discarded, &text)?)
+}
+
+/// The act, and which message it is about where it is one.
+fn told(screen: &Screen, entry: &Entry) -> String {
+    match &entry.subject {
+        Some(subject) => format!("\"{}\" ({})", entry.what, screen.fitting(titled(subject))),
+        None => format!("\"{}\"", entry.what),
+    }
 }
 
 fn table(screen: &mut Screen, entries: Vec<Entry>) -> io::Result<()> {
-    let row = |entry: Entry| {
-        let what = entry.why.map_or_else(|| entry.what.clone(), |why| format!("{}: {why}", entry.what));
-        vec![entry.id.to_string(), entry.account, entry.state, entry.created, what]
+    let row = |entry: &Entry| {
+        let subject = entry.subject.as_deref().map(|subject| screen.fitting(titled(subject))).unwrap_or_default();
+        let what = entry.why.as_ref().map_or_else(|| entry.what.clone(), |why| format!("{}: {why}", entry.what));
+        let [account, state, created] = [&entry.account, &entry.state, &entry.created].map(String::clone);
+        vec![entry.id.to_string(), account, state, created, subject, what]
     };
-    let rows: Vec<Vec<String>> = entries.into_iter().map(row).collect();
-    screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "WHAT"], &rows, &[0])
+    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    screen.table("", &["NUMBER", "ACCOUNT", "STATE", "SINCE", "SUBJECT", "WHAT"], &rows, &[0])
 }
 
 async fn show(context: &mut Context, number: i64) -> Result<(), Failure> {
@@ -102,6 +113,9 @@ async fn show(context: &mut Context, number: i64) -> Result<(), Failure> {
     screen.line(&format!("account:   {}", entry.account))?;
     screen.line(&format!("since:     {}", entry.created))?;
     screen.line(&format!("what:      {}", entry.what))?;
+    if let Some(subject) = &entry.subject {
+        screen.line(&format!("subject:   {}", titled(subject)))?;
+    }
     screen.line(&format!("state:     {}", entry.state))?;
     screen.line(&format!("messages:  {} still to be done", entry.open_messages))?;
     screen.line(&format!("attempts:  {}", entry.attempts))?;

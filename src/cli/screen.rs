@@ -93,6 +93,16 @@ impl Screen {
         self.out.flush()
     }
 
+    /// Text that is one of several things in a row: what does not fit half the screen is cut off.
+    pub fn fitting(&self, text: &str) -> String {
+        let (text, max) = (printable(text), self.columns / 2);
+        if text.width() <= max {
+            return text;
+        }
+        let ends = text.char_indices().map(|(end, _)| end).take_while(|end| text[..*end].width() < max);
+        format!("{}…", &text[..ends.last().unwrap_or(0)])
+    }
+
     /// Rows under a heading, each column as wide as its widest cell; columns in `right` are flush right. No column is made
     /// wider than half the screen for the sake of one cell: that cell sticks out.
     pub fn table(&mut self, indent: &str, heading: &[&str], rows: &[Vec<String>], right: &[usize]) -> io::Result<()> {
@@ -141,8 +151,13 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
+/// A subject, or that there is none.
+pub(super) const fn titled(subject: &str) -> &str {
+    if subject.is_empty() { "(no subject)" } else { subject }
+}
+
 /// Text from servers and messages could carry terminal sequences: control characters are shown, never sent.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|character| match character.is_control() {
             true => character.escape_default().collect::<Vec<_>>(),
@@ -194,6 +209,19 @@ mod tests {
         let text = shown(|screen| screen.table("", &["MAILBOX", "N"], &rows, &[1]));
         let gap = " ".repeat(40 - "Sent".len());
         assert!(text.ends_with(&format!("{long}    7\nSent{gap}  120\n")), "{text}");
+    }
+
+    #[test]
+    fn what_does_not_fit_half_the_screen_is_cut_off_whatever_the_script() {
+        let screen = Screen::to(Memory::default(), false);
+        for (text, fitting) in [
+            ("x".repeat(40), "x".repeat(40)),
+            ("x".repeat(41), format!("{}…", "x".repeat(39))),
+            ("受".repeat(21), format!("{}…", "受".repeat(19))),
+            ("a\x1b[2J".to_owned(), "a\\u{1b}[2J".to_owned()),
+        ] {
+            assert_eq!(screen.fitting(&text), fitting);
+        }
     }
 
     #[test]

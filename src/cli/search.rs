@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::Context;
 use super::failure::Failure;
-use super::screen::{Screen, Tone, counted};
+use super::screen::{Screen, Tone, counted, titled};
 use crate::agent::Exit;
 use crate::control::Request;
 use crate::control::report::{Found, FoundMessage, State, Unsearched};
@@ -106,7 +106,7 @@ fn not_searched(unsearched: &Unsearched) -> String {
 }
 
 fn print(screen: &mut Screen, message: &FoundMessage) -> std::io::Result<()> {
-    let subject = if message.subject.is_empty() { "(no subject)" } else { &message.subject };
+    let subject = titled(&message.subject);
     let tone = if message.unread { Tone::Bold } else { Tone::Plain };
     screen.toned(&[(Tone::Busy, &message.date), (Tone::Plain, &format!("  {}  ", message.from)), (tone, subject)])?;
     let place = if message.at_server { ", its text only at the server" } else { "" };

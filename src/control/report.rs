@@ -246,6 +246,18 @@ pub struct Entry {
     pub attempts: u32,
     /// The act in words.
     pub what: String,
+    /// The mailbox it is about, by its name here; of a move, a copy or a renaming where it began. `null`: it is deleted.
+    #[serde(default)]
+    pub mailbox: Option<String>,
+    /// Where a move, a copy or a renaming leads.
+    #[serde(default)]
+    pub to_mailbox: Option<String>,
+    /// How many messages the act is about.
+    #[serde(default)]
+    pub messages: u64,
+    /// That of its message, where it is one.
+    #[serde(default)]
+    pub subject: Option<String>,
     /// Messages whose part is still to be done.
     pub open_messages: u64,
     /// Why it is parked.

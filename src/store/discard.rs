@@ -154,10 +154,8 @@ impl Txn<'_> {
 
     fn discard_creation(&mut self, mailbox: MailboxId) -> Result<()> {
         let mailbox = self.reader().mailbox(mailbox)?;
-        if self.reader().message_count(mailbox.id)? > 0 {
-            return Err(Error::Cannot("the mailbox holds messages: move or delete them first"));
-        }
         match mailbox.name {
+            Some(name) if self.reader().message_count(mailbox.id)? > 0 => Err(Error::HoldsMessages(name)),
             Some(name) => self.delete_mailbox(mailbox.account, &name),
             None => Ok(()),
         }

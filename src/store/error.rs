@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::stays::Stays;
-use crate::types::MessageId;
+use crate::types::{MailboxName, MessageId};
 
 /// The answer of every call to the store.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -37,6 +37,9 @@ pub enum Error {
     /// What is to be put back is there.
     #[error("the bytes of message {0} are in that mailbox already; nothing is done")]
     InPlace(MessageId),
+    /// It is not deleted with what is in it.
+    #[error("the mailbox {0} holds messages: move or delete them first")]
+    HoldsMessages(MailboxName),
     /// Never possible, as the reason says.
     #[error("{0}")]
     Cannot(&'static str),

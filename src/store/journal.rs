@@ -154,6 +154,19 @@ impl Reader<'_> {
         Ok(entries)
     }
 
+    /// The mailboxes in which the entry's open messages are, or, of those that are in none here, in which upstream has them;
+    /// the first message's first, and two at most.
+    pub fn entry_mailboxes(&self, entry: EntryId) -> Result<Vec<String>> {
+        let mut select = self.conn().prepare_cached(
+            "SELECT b.name FROM journal_message AS jm JOIN message AS m ON m.id = jm.message_id
+               LEFT JOIN remote_message AS r ON r.message_id = m.id
+               JOIN mailbox AS b ON b.id = coalesce(m.mailbox_id, r.mailbox_id)
+             WHERE jm.entry_id = ?1 AND b.name IS NOT NULL GROUP BY b.id ORDER BY min(jm.message_id) LIMIT 2",
+        )?;
+        let names = select.query_map([entry.get()], |row| row.get("name"))?;
+        Ok(names.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Is anything about the message still to be done upstream?
     pub fn is_pending(&self, message: MessageId) -> Result<bool> {
         let mut select = self.conn().prepare_cached("SELECT 1 AS one FROM journal_message WHERE message_id = ?1")?;

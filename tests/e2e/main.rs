@@ -10,6 +10,7 @@ mod demo;
 mod disk;
 mod far;
 mod hostile;
+mod journal;
 mod kills;
 mod live;
 mod merge;
