@@ -37,6 +37,8 @@ pub(super) struct Builder {
     missing: VecDeque<(i64, Hash)>,
     /// Contents up to this one were looked at.
     looked_to: i64,
+    /// There were none behind it.
+    saw_all: bool,
 }
 
 impl Store {
@@ -70,7 +72,7 @@ impl Store {
             builder.look(self)?;
         }
         builder.take_in(self, room::to_spare(&index.path))?;
-        Ok(!builder.missing.is_empty())
+        Ok(!builder.missing.is_empty() || !builder.saw_all)
     }
 }
 
@@ -78,7 +80,7 @@ impl Builder {
     fn open(index: &Index, store: &Store) -> Result<Self> {
         let agreeing = || {
             let conn = open(&index.path, &index.options)?;
-            let mut builder = Self { conn, missing: VecDeque::new(), looked_to: 0 };
+            let mut builder = Self { conn, missing: VecDeque::new(), looked_to: 0, saw_all: false };
             builder.agree(store).map(|()| builder)
         };
         agreeing().or_else(|error| match error {
@@ -129,8 +131,8 @@ impl Builder {
     /// Finds what came since.
     fn look(&mut self, store: &Store) -> Result<()> {
         let mut is_known = self.conn.prepare_cached("SELECT 1 AS one FROM entry WHERE id = ?1")?;
-        let mut is_over = false;
-        while self.missing.is_empty() && !is_over {
+        self.saw_all = false;
+        while self.missing.is_empty() && !self.saw_all {
             let after = self.looked_to - LOOK_BACK;
             let there: Vec<(i64, Hash)> = store.read(|reader| {
                 let mut select =
@@ -138,7 +140,7 @@ impl Builder {
                 let rows = select.query_map(params![after, LOOK_BACK + LOOK as i64], id_and_hash)?;
                 Ok(rows.collect::<rusqlite::Result<_>>()?)
             })?;
-            is_over = there.last().is_none_or(|(id, _)| *id <= self.looked_to);
+            self.saw_all = there.last().is_none_or(|(id, _)| *id <= self.looked_to);
             for (id, hash) in there {
                 self.looked_to = self.looked_to.max(id);
                 if !is_known.exists([id])? {
@@ -234,4 +236,37 @@ fn open(path: &Path, options: &Options) -> Result<Connection> {
     let mut conn = files::open(path, options, files::PAGE_BYTES, files::SEARCH_CACHE_KIB)?;
     migrate::migrate(&mut conn, migrate::SEARCH)?;
     Ok(conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Executor, NewMessage, Origin};
+    use super::*;
+    use crate::types::{Flags, InternalDate, MailboxName, Timestamp};
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_795_441_740_000);
+
+    #[test]
+    fn at_rest_everything_is_taken_in_however_much_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
+        let store = Store::open(folder.path(), &options, NOW).expect("a store");
+        let account = store.write(Origin::Authority, NOW, |txn| txn.ensure_account("me")).expect("an account");
+        let inbox = store.read(|reader| reader.mailbox_named(account, &MailboxName::inbox()));
+        let inbox = inbox.expect("a read").expect("an INBOX").id;
+        let count = 2 * LOOK + 1;
+        let message = |number: usize| {
+            let mut upload = store.upload();
+            upload.write(format!("Subject: {number}\r\n\r\n").as_bytes()).expect("room");
+            let (flags, internal_date) = (Flags::none(), InternalDate::new(5, 0));
+            NewMessage { content: upload.finish().expect("room"), flags, internal_date, email_id: None }
+        };
+        let messages: Vec<_> = (0..count).map(message).collect();
+        store.write(Origin::Authority, NOW, move |txn| txn.append(inbox, &messages)).expect("an append");
+        while store.index_more().expect("an index") {}
+        let index = Connection::open(folder.path().join("search.db")).expect("an index");
+        let entries = "SELECT count(*) AS entries FROM entry";
+        let entries: u32 = index.query_row(entries, [], |row| row.get("entries")).expect("a count");
+        assert_eq!(entries as usize, count);
+    }
 }
