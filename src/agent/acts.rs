@@ -85,6 +85,9 @@ fn discarding_here(reader: &Reader<'_>, entry: &Entry) -> String {
                 "{names} on {open} here is again what the server has, or another entry asks for; copies keep theirs"
             )
         }
+        Op::CreateMailbox { mailbox, .. } if reader.mailbox(*mailbox).is_ok_and(|mailbox| mailbox.name.is_none()) => {
+            "the mailbox was deleted here since, and nothing else becomes of it".to_owned()
+        }
         Op::CreateMailbox { mailbox, .. } => match count_in(reader, *mailbox) {
             0 => format!("the mailbox {} is deleted here", place(mailbox)),
             count => {

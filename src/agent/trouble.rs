@@ -71,16 +71,17 @@ impl<D: Dial + Clone> Worker<D> {
         }
         self.set_live(state, Some(text));
         if is_wanted_now {
+            self.backoff.cut_short();
             return self.answer_asked(false);
         }
         self.answer_all(false);
         let (clock, dial) = (self.common.clock.clone(), self.servers.dial().clone());
         tokio::select! {
             biased;
-            () = self.next_order() => {}
+            () = self.next_order() => self.backoff.cut_short(),
             () = tokio::time::sleep(wait) => {}
             // What failed may have been the network that we are in no more.
-            () = distrust(&clock, &dial), if lacks_line => {}
+            () = distrust(&clock, &dial), if lacks_line => self.backoff.cut_short(),
         }
     }
 }
@@ -109,7 +110,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::agent::account::{Common, Work};
+    use crate::agent::account::{Common, Handle, Work};
     use crate::agent::servers::ServersOf;
     use crate::agent::supply::Wishes;
     use crate::config::Config;
@@ -141,22 +142,43 @@ mod tests {
         }
     }
 
-    /// Its answer would tell of a server that has been up since.
-    #[tokio::test(start_paused = true)]
-    async fn who_asks_while_a_try_is_under_way_is_told_of_the_next_which_is_made_at_once() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+    fn account(folder: &std::path::Path, dial: Unreachable) -> (Work<Unreachable>, Handle) {
         let options = Options { executor: Executor::Inline, program: "test".to_owned(), max_bytes: None };
         let config = Config::parse(CONFIG, "config.toml".as_ref()).expect("a good configuration").accounts.remove(0);
         let common = Common {
-            store: Store::open(folder.path(), &options, NOW).expect("a new store"),
+            store: Store::open(folder, &options, NOW).expect("a new store"),
             clock: Clock::from_fn(|| NOW),
             chance: Chance::from_fn(|| 0),
             changes: Arc::default(),
             wishes: Wishes::default(),
         };
+        Work::prepare(config.clone(), ServersOf::new(config, dial), &common).expect("an account")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_again_and_again_makes_no_wait_longer() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let dial = Unreachable::default();
-        let (mut work, handle) =
-            Work::prepare(config.clone(), ServersOf::new(config, dial.clone()), &common).expect("an account");
+        dial.ends.notify_one();
+        let (mut work, handle) = account(folder.path(), dial.clone());
+        let asking = async {
+            for _ in 0..20 {
+                handle.sync().await.expect("an answer");
+            }
+            let tries = dial.tries.load(Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert!(dial.tries.load(Ordering::SeqCst) > tries, "{tries}");
+            handle.ask_to_stop();
+        };
+        tokio::join!(work.proceed(), asking);
+    }
+
+    /// Its answer would tell of a server that has been up since.
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_while_a_try_is_under_way_is_told_of_the_next_which_is_made_at_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dial = Unreachable::default();
+        let (mut work, handle) = account(folder.path(), dial.clone());
         let began = tokio::time::Instant::now();
         let asking = async {
             dial.begun.notified().await;

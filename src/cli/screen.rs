@@ -156,14 +156,24 @@ pub(super) const fn titled(subject: &str) -> &str {
     if subject.is_empty() { "(no subject)" } else { subject }
 }
 
-/// Text from servers and messages could carry terminal sequences: control characters are shown, never sent.
+/// Text from servers and messages could carry terminal sequences, and what turns the writing around: such characters are
+/// shown, never sent.
 pub(super) fn printable(text: &str) -> String {
     text.chars()
-        .flat_map(|character| match character.is_control() {
+        .flat_map(|character| match character.is_control() || turns_or_hides(character) {
             true => character.escape_default().collect::<Vec<_>>(),
             false => vec![character],
         })
         .collect()
+}
+
+/// Is it a mark, an embedding, an override or an isolate of the bidirectional algorithm (Unicode Standard Annex 9), a
+/// separator of lines, or a space that has no width?
+const fn turns_or_hides(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+    )
 }
 
 #[cfg(test)]
@@ -219,6 +229,7 @@ mod tests {
             ("x".repeat(41), format!("{}…", "x".repeat(39))),
             ("受".repeat(21), format!("{}…", "受".repeat(19))),
             ("a\x1b[2J".to_owned(), "a\\u{1b}[2J".to_owned()),
+            ("a\u{202e}b".to_owned(), "a\\u{202e}b".to_owned()),
         ] {
             assert_eq!(screen.fitting(&text), fitting);
         }

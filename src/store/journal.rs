@@ -154,16 +154,17 @@ impl Reader<'_> {
         Ok(entries)
     }
 
-    /// The mailboxes in which the entry's open messages are, or, of those that are in none here, in which upstream has them;
-    /// the first message's first, and two at most.
+    /// The mailboxes in which the entry's open messages are, or were last here, or, of those that were in none here, in which
+    /// upstream has them; the first message's first, and two at most.
     pub fn entry_mailboxes(&self, entry: EntryId) -> Result<Vec<String>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT b.name FROM journal_message AS jm JOIN message AS m ON m.id = jm.message_id
-               LEFT JOIN remote_message AS r ON r.message_id = m.id
-               JOIN mailbox AS b ON b.id = coalesce(m.mailbox_id, r.mailbox_id)
-             WHERE jm.entry_id = ?1 AND b.name IS NOT NULL GROUP BY b.id ORDER BY min(jm.message_id) LIMIT 2",
+            "SELECT coalesce(here.name, m.gone_from, there.name) AS place
+             FROM journal_message AS jm JOIN message AS m ON m.id = jm.message_id
+               LEFT JOIN mailbox AS here ON here.id = m.mailbox_id
+               LEFT JOIN remote_message AS r ON r.message_id = m.id LEFT JOIN mailbox AS there ON there.id = r.mailbox_id
+             WHERE jm.entry_id = ?1 AND place IS NOT NULL GROUP BY place ORDER BY min(jm.message_id) LIMIT 2",
         )?;
-        let names = select.query_map([entry.get()], |row| row.get("name"))?;
+        let names = select.query_map([entry.get()], |row| row.get("place"))?;
         Ok(names.collect::<rusqlite::Result<_>>()?)
     }
 

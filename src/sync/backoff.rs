@@ -20,17 +20,26 @@ const ASKED_MAX_MS: u64 = 24 * 60 * 60_000;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
+    /// How many there were before the last.
+    before: u32,
 }
 
 impl Backoff {
     /// After something worked.
     pub const fn reset(&mut self) {
         self.failures = 0;
+        self.before = 0;
+    }
+
+    /// The wait was not waited for: somebody asked for a try, or the network is another. The next is no longer for it.
+    pub const fn cut_short(&mut self) {
+        self.failures = self.before;
     }
 
     /// How long to wait after `error`, in milliseconds. `chance` is any number, best a random one: it spreads the
     /// tries of many clients over the second half of the wait.
     pub fn wait_ms(&mut self, error: &Error, chance: u64) -> u64 {
+        self.before = self.failures;
         if mutant!(NoBackOff) {
             return 10;
         }

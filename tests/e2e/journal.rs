@@ -84,3 +84,21 @@ fn a_new_mailbox_that_holds_mail_is_named_when_its_creation_is_not_discarded() {
     agent.ctl_ok(&["journal", "discard", &append, "--yes"]);
     assert!(agent.ctl_ok(&["journal", "discard", &create]).contains("the mailbox Papers is deleted here"));
 }
+
+#[test]
+fn what_became_of_a_message_or_a_mailbox_since_is_told() {
+    let server = RefServer::with_users(&[USER]);
+    let agent = offline(&server);
+    let mut imap = agent.login(USER);
+    imap.select("INBOX");
+    imap.ok("MOVE 1 Archive");
+    imap.select("Archive");
+    imap.ok("STORE 2 +FLAGS (\\Deleted)");
+    imap.ok("EXPUNGE");
+    imap.ok("CREATE Papers");
+    imap.ok("DELETE Papers");
+    let entries = list(&agent);
+    assert_eq!(entries[1]["what"], "flags +\\Deleted on 1 message in Archive");
+    let create = entries.iter().find(|entry| entry["what"] == "create mailbox Papers").expect("an entry");
+    assert_eq!(create["discarding"], "the mailbox was deleted here since, and nothing else becomes of it");
+}
