@@ -82,7 +82,7 @@ pub(super) fn open_writing(files: &Files, options: &Options, packs: &Arc<Packs>)
     migrate::refuse_newer(&files.former, CONTENT).map_err(in_former)?;
     let mut hot = open(&files.hot, options, PAGE_BYTES, HOT_CACHE_KIB).map_err(in_hot)?;
     give_back_room(files, &hot, packs);
-    migrate::migrate(&mut hot, HOT).map_err(in_hot)?;
+    migrate::migrate_hot(&mut hot).map_err(in_hot)?;
     former::move_in(&mut hot, packs, &files.former, options).map_err(in_former)?;
     trace::note_message_ids(&mut hot).map_err(in_hot)?;
     keys::note_missing(&mut hot, packs).map_err(in_hot)?;

@@ -1,5 +1,5 @@
 //! Numbered migrations. A database's `user_version` is the number of the last one applied. A released migration is
-//! never edited: the next one is added.
+//! never edited: the next one is added. A new database is made at once as they leave it in the end.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,6 +8,9 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{Error, Result, files};
+
+/// A new hot database: what [`HOT`] ends in.
+const NEW_HOT: &str = include_str!("migrations/newest.sql");
 
 /// The hot database's migrations, from number 1 on.
 pub(super) const HOT: &[&str] = &[
@@ -84,18 +87,82 @@ fn version_in_header(path: &Path) -> io::Result<i64> {
     Ok(version.map_or(0, |bytes| i32::from_be_bytes(bytes).into()))
 }
 
+/// Brings the hot database to the newest version, or makes it.
+pub(super) fn migrate_hot(conn: &mut Connection) -> Result<()> {
+    match version(conn)? {
+        0 => apply(conn, NEW_HOT, HOT.len()),
+        _ => migrate(conn, HOT),
+    }
+}
+
 /// Brings the database to the newest version, each migration in a transaction of its own.
 pub(super) fn migrate(conn: &mut Connection, migrations: &[&str]) -> Result<()> {
     let done = usize::try_from(version(conn)?).unwrap_or(0);
-    for (place, migration) in migrations.iter().enumerate().skip(done) {
-        let transaction = conn.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-        transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", place as i64 + 1)?;
-        transaction.commit()?;
+    for (migration, number) in migrations.iter().zip(1..).skip(done) {
+        apply(conn, migration, number)?;
     }
     Ok(())
 }
 
+/// Runs `script` in a transaction that leaves the database at `version`.
+fn apply(conn: &mut Connection, script: &str, version: usize) -> Result<()> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    transaction.execute_batch(script)?;
+    transaction.pragma_update(None, "user_version", version as i64)?;
+    Ok(transaction.commit()?)
+}
+
 fn version(conn: &Connection) -> Result<i64> {
     Ok(conn.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::types::Value;
+
+    use super::*;
+
+    type Rows = Vec<Vec<Value>>;
+
+    fn rows(conn: &Connection, select: &str) -> Rows {
+        let mut select = conn.prepare(select).expect("SQL");
+        let columns = select.column_count();
+        let rows = select.query_map([], |row| (0..columns).map(|column| row.get(column)).collect());
+        rows.expect("a query").map(|row| row.expect("a row")).collect()
+    }
+
+    /// What the database is made of, without comments and however it is laid out. In order: which of two equally good
+    /// indexes is taken may depend on it.
+    fn schema(conn: &Connection) -> Rows {
+        let mut schema = rows(conn, "SELECT tbl_name, type, name, sql FROM sqlite_schema ORDER BY 1, 2, rowid");
+        for sql in schema.iter_mut().filter_map(|row| row.last_mut()) {
+            if let Value::Text(sql) = sql {
+                *sql = plain(sql);
+            }
+        }
+        schema
+    }
+
+    fn plain(sql: &str) -> String {
+        let code = sql.lines().map(|line| line.split_once("--").map_or(line, |(code, _)| code));
+        let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
+        // A table that was renamed has its name in quotes.
+        words.join(" ").replace('"', "").replace(" ,", ",").replace(" )", ")")
+    }
+
+    #[test]
+    fn a_new_database_is_what_all_migrations_in_turn_end_in() {
+        let mut made = Connection::open_in_memory().expect("a database");
+        migrate_hot(&mut made).expect("a new database");
+        let mut migrated = Connection::open_in_memory().expect("a database");
+        migrate(&mut migrated, HOT).expect("every migration");
+
+        assert_eq!(version(&made).expect("a version"), version(&migrated).expect("a version"));
+        assert_eq!(schema(&made), schema(&migrated));
+        for table in rows(&migrated, "SELECT name FROM sqlite_schema WHERE type = 'table'").concat() {
+            let Value::Text(table) = table else { panic!("a name that is no text: {table:?}") };
+            let select = format!("SELECT * FROM {table}");
+            assert_eq!(rows(&made, &select), rows(&migrated, &select), "{table}");
+        }
+    }
 }
