@@ -39,7 +39,7 @@ pub struct Options {
     /// Keep the log in FILE, too [default of syncd: ~/.local/state/mailtide/syncd.log; with --data, in DIR]
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
-    /// Write what is said to and by the servers (without passwords) to FILE
+    /// Write what this program says to servers as their client, and they to it (without passwords), to FILE
     #[arg(long, value_name = "FILE")]
     pub trace_wire: Option<PathBuf>,
 }
@@ -49,6 +49,10 @@ pub struct Options {
 pub enum LogError {
     #[error("--log {filter:?} is not a filter: {cause}; try \"debug\" or \"info,mailtide::sync=debug\"")]
     Filter { filter: String, cause: filter::ParseError },
+    #[error(
+        "--log {filter:?}: {word:?} is no level (off, error, warn, info, debug, trace); a part of the program is named with one: {word}=debug"
+    )]
+    Level { filter: String, word: String },
     #[error("cannot write the wire trace to {}: {cause}", path.display())]
     Trace { path: PathBuf, cause: io::Error },
     #[error("logging was begun before")]
@@ -82,12 +86,23 @@ pub fn begin(options: &Options, usual_file: Option<&Path>) -> Result<(), LogErro
 fn filter(options: &Options) -> Result<impl Filter<Registry> + Send + Sync + 'static, LogError> {
     let wanted = match options.log.as_deref().filter(|filter| !filter.is_empty()) {
         Some(filter) => {
+            if let Some(word) = misspelt_level(filter) {
+                return Err(LogError::Level { filter: filter.to_owned(), word: word.to_owned() });
+            }
             EnvFilter::try_new(filter).map_err(|cause| LogError::Filter { filter: filter.to_owned(), cause })?
         }
         None => EnvFilter::new("info"),
     };
     let capped = filter::filter_fn(|metadata| *metadata.level() <= loudest(metadata.target()));
     Ok(wanted.and(capped.with_max_level_hint(Level::TRACE)))
+}
+
+/// A word that stands alone and is no level would be taken for the name of a part, and silence all others. A path or a span is
+/// meant so.
+fn misspelt_level(filter: &str) -> Option<&str> {
+    let words =
+        filter.split(',').map(str::trim).filter(|word| !word.is_empty() && !word.contains(['=', ':', '[', ']', '}']));
+    words.into_iter().find(|word| word.parse::<filter::LevelFilter>().is_err())
 }
 
 /// Each has a filter of its own, and there is nothing around them: so what none of them wants costs a look at a flag.
@@ -155,6 +170,20 @@ mod tests {
                 assert!(!tracing::enabled!(target: "mailtide::sync", Level::DEBUG));
                 assert!(tracing::enabled!(target: "mailtide::sync", Level::INFO));
             });
+        }
+    }
+
+    #[test]
+    fn a_level_that_is_misspelt_is_said_to_be() {
+        for meant in
+            ["debug", "WARN", "off", "info,mailtide::sync=debug", "mailtide::sync", "[pull{mailbox,n}]", "hyper=trace"]
+        {
+            assert_eq!(misspelt_level(meant), None, "{meant}");
+        }
+        for wrong in ["debgu", "info,debgu", "mailtide::sync=debug, verbose"] {
+            let options = Options { log: Some(wrong.to_owned()), ..Options::default() };
+            let Err(error) = filter(&options).map(drop) else { panic!("{wrong} is taken") };
+            assert!(error.to_string().contains("is no level"), "{error}");
         }
     }
 
