@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::pump::{Surroundings, handshake, tls_facts};
+use super::pump::{Surroundings, handshake, in_place, tls_facts};
 use super::{Clock, Shutdown, Wake, drive};
 use crate::types::{Conversation, TlsFacts, limits};
 
@@ -139,24 +139,23 @@ async fn connection(
     let mut around = Surroundings { wake: wake.clone(), clock, shutdown, upgrade: None };
     let mut accepted = Accepted { peer, local, tls: None, can_upgrade: false, wake };
     match &service.security {
-        Security::Plain => drive(stream, session(service, accepted).await?, around).await,
+        Security::Plain => drive(stream, session(service, accepted)?, around).await,
         Security::Upgradable(acceptor) => {
             around.upgrade = Some(acceptor.clone());
             accepted.can_upgrade = true;
-            drive(stream, session(service, accepted).await?, around).await
+            drive(stream, session(service, accepted)?, around).await
         }
         Security::Implicit(acceptor) => {
             let stream = handshake(stream, acceptor).await?;
             accepted.tls = Some(tls_facts(&stream));
-            drive(stream, session(service, accepted).await?, around).await
+            drive(stream, session(service, accepted)?, around).await
         }
     }
 }
 
 /// Making a session may look into the store, so it is session work too.
-async fn session(service: &Service, accepted: Accepted) -> io::Result<Box<dyn Conversation>> {
-    let make = Arc::clone(&service.make);
-    tokio::task::spawn_blocking(move || make(accepted)).await.map_err(io::Error::other)
+fn session(service: &Service, accepted: Accepted) -> io::Result<Box<dyn Conversation>> {
+    in_place(|| (service.make)(accepted))
 }
 
 /// Says that there is no room. Under implicit TLS nothing is said: a handshake is what cannot be afforded.

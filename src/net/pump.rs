@@ -1,16 +1,19 @@
 //! Drives a [`Conversation`] over a byte stream: the loop described in [`crate::types::conversation`].
 //!
-//! One task a connection. The session value travels into a blocking thread for its work (it may wait for the store)
-//! and back; between two steps its output is written whole, so a peer that reads slowly holds one chunk and nothing
-//! more is read from it meanwhile. A session that panics costs its own connection only.
+//! One task a connection. Its thread gives all others away while the session works ([`in_place`]: it may wait for the
+//! store), so that what is answered is sent by who made it; between two steps the output is written whole, so a peer that
+//! reads slowly holds one chunk and nothing more is read from it meanwhile. A session that panics costs its own connection
+//! only.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -53,8 +56,7 @@ where
     let mut taken = None;
     let mut ending = Ending::No;
     loop {
-        let step;
-        (session, step) = settle(&mut transport, session, taken.take(), &around, &mut ending).await?;
+        let step = settle(&mut transport, session.as_mut(), taken.take(), &around, &mut ending).await?;
         match step {
             Step::Close => return close(transport).await,
             Step::StartTls => {
@@ -147,16 +149,14 @@ async fn next_event<S: AsyncRead + AsyncWrite + Unpin>(
 /// Hands in what was taken, then writes output until the session wants something else than [`Step::Continue`].
 async fn settle<S: AsyncRead + AsyncWrite + Unpin>(
     transport: &mut Transport<S>,
-    mut session: Box<dyn Conversation>,
+    session: &mut dyn Conversation,
     mut taken: Option<Taken>,
     around: &Surroundings,
     ending: &mut Ending,
-) -> io::Result<(Box<dyn Conversation>, Step)> {
+) -> io::Result<Step> {
     loop {
-        let now = around.clock.now();
-        let output;
-        let step;
-        (session, output, step) = in_background(session, taken.take(), now).await?;
+        let (now, next) = (around.clock.now(), taken.take());
+        let (output, step) = in_place(|| round(session, next, now))?;
         if !output.is_empty() && *ending != Ending::PeerClosed {
             match write_all(transport, &output, &around.shutdown).await {
                 Ok(()) => {}
@@ -170,31 +170,35 @@ async fn settle<S: AsyncRead + AsyncWrite + Unpin>(
             }
         }
         if step != Step::Continue {
-            return Ok((session, step));
+            return Ok(step);
         }
     }
 }
 
-/// One round of session work on a blocking thread: at most a little over one chunk of output.
-async fn in_background(
-    mut session: Box<dyn Conversation>,
-    taken: Option<Taken>,
-    now: Timestamp,
-) -> io::Result<(Box<dyn Conversation>, Vec<u8>, Step)> {
-    let work = move || {
-        match taken {
-            Some(Taken::Input(bytes)) => session.handle_input(&bytes, now),
-            Some(Taken::Event(event)) => session.handle_event(event, now),
-            None => {}
-        }
-        let mut output = Vec::new();
-        let mut step = session.poll_output(now, &mut output);
-        while step == Step::Continue && output.len() < limits::OUTPUT_CHUNK_BYTES {
-            step = session.poll_output(now, &mut output);
-        }
-        (session, output, step)
+/// One round of session work: at most a little over one chunk of output.
+fn round(session: &mut dyn Conversation, taken: Option<Taken>, now: Timestamp) -> (Vec<u8>, Step) {
+    match taken {
+        Some(Taken::Input(bytes)) => session.handle_input(&bytes, now),
+        Some(Taken::Event(event)) => session.handle_event(event, now),
+        None => {}
+    }
+    let mut output = Vec::new();
+    let mut step = session.poll_output(now, &mut output);
+    while step == Step::Continue && output.len() < limits::OUTPUT_CHUNK_BYTES {
+        step = session.poll_output(now, &mut output);
+    }
+    (output, step)
+}
+
+/// Runs session work, which may wait for the store, while another thread takes over whatever else this one would do. A
+/// runtime of one thread has no other.
+pub(super) fn in_place<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+    let work = || catch_unwind(AssertUnwindSafe(work));
+    let done = match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => work(),
+        _ => tokio::task::block_in_place(work),
     };
-    tokio::task::spawn_blocking(work).await.map_err(|failed| io::Error::other(format!("the session failed: {failed}")))
+    done.map_err(|_| io::Error::other("the session failed"))
 }
 
 /// Writes and flushes, unless the peer stops reading or the program stops.
