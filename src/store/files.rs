@@ -36,7 +36,7 @@ const ROOM_BYTES: u64 = 64 * 1024;
 const ALL_CACHES_KIB: i64 = 24 * 1024;
 const HOT_CACHE_KIB: i64 = 16 * 1024;
 pub(super) const SEARCH_CACHE_KIB: i64 = 4 * 1024;
-pub(super) const HOT_READER_CACHE_KIB: i64 = 2 * 1024;
+pub(super) const HOT_READER_CACHE_KIB: i64 = 6 * 1024;
 
 /// The files in a data folder.
 pub(super) struct Files {

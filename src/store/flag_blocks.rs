@@ -2,9 +2,10 @@
 //! mailbox is asked of a few rows so. Keywords are kept so as well, each combination of a block by itself; a mod-sequence is
 //! in a row of its own only where a message has another than its block.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Reader, Result};
 use crate::types::{Flags, LocalUid, MailboxId, ModSeq, SystemFlag, UidSet};
@@ -76,6 +77,17 @@ impl Block {
     }
 }
 
+/// Counts of a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::store) struct Tally {
+    pub messages: u32,
+    /// From the UID on that was asked for.
+    pub recent: u32,
+    /// Without the owner's `\Seen`.
+    pub unseen: u32,
+    pub deleted: u32,
+}
+
 /// Keywords, by blocks: each combination, and which UIDs have it.
 #[derive(Default)]
 pub(in crate::store) struct Worded(BTreeMap<u32, Vec<(Bits, Flags)>>);
@@ -115,6 +127,15 @@ pub(in crate::store) fn bits_among(number: u32, uids: &UidSet<LocalUid>) -> Bits
         let (low, high) = (range.0.max(first) - first, range.1.min(last) - first);
         bits | Bits::MAX << low & Bits::MAX >> (BLOCK_UIDS - 1 - high)
     })
+}
+
+/// Those of a block from that UID on.
+fn bits_from(number: u32, first: LocalUid) -> Bits {
+    match number.cmp(&block_of(first)) {
+        Ordering::Less => 0,
+        Ordering::Equal => Bits::MAX << (first.get() % BLOCK_UIDS),
+        Ordering::Greater => Bits::MAX,
+    }
 }
 
 /// The first and the last UID of a block.
@@ -159,20 +180,26 @@ impl Reader<'_> {
         Ok(uids_of(row.get("block")?, row.get::<_, i64>("unseen")?.cast_unsigned()).next())
     }
 
-    /// How many messages are without `\Seen`.
-    pub(in crate::store) fn count_unseen(&self, mailbox: MailboxId) -> Result<u32> {
-        self.count_bits(mailbox, "present & ~seen", Which::Unseen)
-    }
-
-    /// How many messages have `\Deleted`.
-    pub(in crate::store) fn count_deleted(&self, mailbox: MailboxId) -> Result<u32> {
-        self.count_bits(mailbox, "deleted", Which::Deleted)
-    }
-
-    fn count_bits(&self, mailbox: MailboxId, bits: &str, which: Which) -> Result<u32> {
-        let mut select = self.conn().prepare_cached(&format!("SELECT {bits} AS bits FROM {}", which.rows()))?;
-        let counts = select.query_map([mailbox.get()], |row| Ok(row.get::<_, i64>("bits")?.count_ones()))?;
-        Ok(counts.sum::<rusqlite::Result<_>>()?)
+    /// How many messages of a mailbox are what, without reading any: they may be hundreds of thousands.
+    pub(in crate::store) fn tally(&self, mailbox: MailboxId, recent_from: LocalUid) -> Result<Tally> {
+        let mut select =
+            self.conn().prepare_cached("SELECT block, present, seen, deleted FROM flag_block WHERE mailbox_id = ?1")?;
+        let mut rows = select.query([mailbox.get()])?;
+        let mut tally = Tally::default();
+        while let Some(row) = rows.next()? {
+            let [present, seen, deleted] = [1, 2, 3].map(|place| row.get(place).map(i64::cast_unsigned));
+            let (number, present) = (row.get(0)?, present?);
+            let recent = present & bits_from(number, recent_from);
+            for (sum, bits) in [
+                (&mut tally.messages, present),
+                (&mut tally.recent, recent),
+                (&mut tally.unseen, present & !seen?),
+                (&mut tally.deleted, deleted?),
+            ] {
+                *sum += bits.count_ones();
+            }
+        }
+        Ok(tally)
     }
 
     /// The messages with `\Deleted`, ascending.
@@ -181,19 +208,23 @@ impl Reader<'_> {
         Ok(blocks.iter().flat_map(|block| uids_of(block.number, block.having(SystemFlag::Deleted))).collect())
     }
 
-    /// The mod-sequences of messages that have one of their own, ascending by UID.
+    /// The mod-sequences of messages in these ranges that have one of their own, ascending by UID.
     pub(in crate::store) fn own_mod_seqs(
         &self,
         mailbox: MailboxId,
-        (first, last): (u32, u32),
+        ranges: impl IntoIterator<Item = (u32, u32)>,
     ) -> Result<Vec<(LocalUid, ModSeq)>> {
         let mut select = self.conn().prepare_cached(
             "SELECT uid, mod_seq FROM message_mod_seq WHERE mailbox_id = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid",
         )?;
-        let own = select.query_map(params![mailbox.get(), first, last], |row| {
-            Ok((LocalUid::new(row.get(0)?), ModSeq::new(row.get::<_, i64>(1)?.unsigned_abs())))
-        })?;
-        Ok(own.collect::<rusqlite::Result<_>>()?)
+        let mut own = Vec::new();
+        for (first, last) in ranges {
+            let mut rows = select.query(params![mailbox.get(), first, last])?;
+            while let Some(row) = rows.next()? {
+                own.push((LocalUid::new(row.get(0)?), ModSeq::new(row.get::<_, i64>(1)?.unsigned_abs())));
+            }
+        }
+        Ok(own)
     }
 
     /// The keywords of messages that have some, by their blocks.
@@ -210,15 +241,20 @@ impl Reader<'_> {
         Ok(worded)
     }
 
-    /// The keywords that messages of a mailbox have, in each combination that there is.
+    /// The keywords that messages of a mailbox have, in each combination that there is: from one to the next, since there are
+    /// a few of them in many blocks.
     pub(in crate::store) fn keyword_texts(&self, mailbox: MailboxId) -> Result<Vec<(String, Flags)>> {
-        let mut select =
-            self.conn().prepare_cached("SELECT DISTINCT keywords FROM keyword_block WHERE mailbox_id = ?1")?;
-        let texts = select.query_map([mailbox.get()], |row| {
-            let text: String = row.get("keywords")?;
-            Ok((text.clone(), Flags::from_columns(0, &text)))
-        })?;
-        Ok(texts.collect::<rusqlite::Result<_>>()?)
+        let mut select = self.conn().prepare_cached(
+            "SELECT keywords FROM keyword_block WHERE mailbox_id = ?1 AND keywords > ?2 ORDER BY keywords LIMIT 1",
+        )?;
+        let mut texts: Vec<(String, Flags)> = Vec::new();
+        loop {
+            let last = texts.last().map_or("", |(text, _)| text.as_str());
+            let next: Option<String> = select.query_row(params![mailbox.get(), last], |row| row.get(0)).optional()?;
+            let Some(text) = next else { return Ok(texts) };
+            let keywords = Flags::from_columns(0, &text);
+            texts.push((text, keywords));
+        }
     }
 }
 
@@ -242,6 +278,13 @@ mod tests {
         assert_eq!(of(0), [3, 4, 60, 61, 62, 63]);
         assert_eq!(of(1), [64, 65, 66, 127]);
         assert_eq!((bits_among(2, &uids), bits_among(4, &uids)), (Bits::MAX, 0));
+    }
+
+    #[test]
+    fn what_is_from_a_uid_on_is_some_of_its_block_and_all_of_later_ones() {
+        let from = |number| bits_from(number, LocalUid::new(70));
+        assert_eq!((from(0), from(1), from(2)), (0, !0b11_1111, Bits::MAX));
+        assert_eq!(bits_from(1, LocalUid::new(64)), Bits::MAX);
     }
 
     #[test]

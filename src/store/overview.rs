@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::{Account, Reader, Result};
-use crate::types::{AccountId, MailboxId, UidValidity};
+use crate::types::{AccountId, LocalUid, MailboxId, UidValidity};
 
 /// An account at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +77,7 @@ impl Reader<'_> {
 
     fn mailbox_counts(&self, account: AccountId) -> Result<Vec<MailboxCounts>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT b.id, b.name, b.uid_validity, coalesce(p.pending, 0) AS pending,
-               (SELECT count(*) FROM message AS m WHERE m.mailbox_id = b.id) AS messages
+            "SELECT b.id, b.name, b.uid_validity, coalesce(p.pending, 0) AS pending
              FROM mailbox AS b LEFT JOIN (
                SELECT m.mailbox_id, count(DISTINCT jm.message_id) AS pending
                FROM journal AS j JOIN journal_message AS jm ON jm.entry_id = j.id JOIN message AS m ON m.id = jm.message_id
@@ -90,7 +89,7 @@ impl Reader<'_> {
             Ok(MailboxCounts {
                 id: MailboxId::new(row.get("id")?),
                 name: row.get("name")?,
-                messages: row.get("messages")?,
+                messages: 0,
                 unseen: 0,
                 uid_validity: UidValidity::new(row.get("uid_validity")?),
                 pending: row.get("pending")?,
@@ -98,7 +97,8 @@ impl Reader<'_> {
         })?;
         let mut counts = counts.collect::<rusqlite::Result<Vec<_>>>()?;
         for of in &mut counts {
-            of.unseen = self.count_unseen(of.id)?;
+            let tally = self.tally(of.id, LocalUid::new(1))?;
+            (of.messages, of.unseen) = (tally.messages, tally.unseen);
         }
         Ok(counts)
     }

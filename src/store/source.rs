@@ -24,7 +24,7 @@ impl ContentSource {
         let mut known = None;
         loop {
             let _looking = packs.looking();
-            let place = shared.hot.read(|hot| contents::place(hot, content))?.ok_or(Error::NoContent)?;
+            let place = shared.hot.ask(|hot| contents::place(hot, content))?.ok_or(Error::NoContent)?;
             match Self::at(packs, place) {
                 // It was moved since it was looked up.
                 Err(Error::NoContent) if known != Some(place) => known = Some(place),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
-use super::flag_blocks::{Which, bits_among, uids_of};
+use super::flag_blocks::{Tally, Which, bits_among, uids_of};
 use super::messages::{GuestColumns, flags_from_row, joined_ranges, wide_ranges};
 use super::rights::Standing;
 use super::uid_lists::key_of;
@@ -65,8 +65,11 @@ pub struct Changed {
     pub mod_seq: ModSeq,
 }
 
-/// UIDs between two that are wanted whose flags are read along: to look a place up takes as long as some blocks do.
+/// UIDs between two that are wanted whose blocks are read along: to look a place up takes as long as some blocks do.
 const GAP_MAX_UIDS: u32 = 1024;
+
+/// The same of mod-sequences, which messages may have one by one.
+const MOD_SEQ_GAP_MAX_UIDS: u32 = 16;
 
 impl Reader<'_> {
     /// Opens a mailbox. A session that claims the recent messages follows with [`Txn::claim_recent`] where
@@ -112,28 +115,20 @@ impl Reader<'_> {
     /// Counts of a mailbox.
     pub fn status(&self, mailbox: MailboxId) -> Result<Status> {
         let (mailbox, Standing { guest, .. }) = self.open_mailbox(mailbox)?;
-        let mut select = self.conn().prepare_cached(
-            "SELECT count(*) AS messages,
-               (SELECT count(*) FROM message WHERE mailbox_id = ?1 AND uid >= ?2) AS recent
-             FROM message WHERE mailbox_id = ?1",
-        )?;
-        let seen = guest.map(|guest| self.seen_by_guest(mailbox.id, guest)).transpose()?;
-        let (unseen, deleted) = (self.count_unseen(mailbox.id)?, self.count_deleted(mailbox.id)?);
-        Ok(select.query_row(params![mailbox.id.get(), mailbox.recent_from.get()], |row| {
-            let messages: u32 = row.get("messages")?;
-            Ok(Status {
-                messages,
-                recent: row.get("recent")?,
-                unseen: match seen {
-                    Some(seen) => messages.saturating_sub(seen),
-                    None => unseen,
-                },
-                deleted,
-                uid_next: mailbox.uid_next,
-                uid_validity: mailbox.uid_validity,
-                highest_mod_seq: mailbox.highest_mod_seq,
-            })
-        })?)
+        let Tally { messages, recent, unseen, deleted } = self.tally(mailbox.id, mailbox.recent_from)?;
+        let unseen = match guest {
+            Some(guest) => messages.saturating_sub(self.seen_by_guest(mailbox.id, guest)?),
+            None => unseen,
+        };
+        Ok(Status {
+            messages,
+            recent,
+            unseen,
+            deleted,
+            uid_next: mailbox.uid_next,
+            uid_validity: mailbox.uid_validity,
+            highest_mod_seq: mailbox.highest_mod_seq,
+        })
     }
 
     /// The sizes of all messages of a mailbox, which takes a look at each.
@@ -207,8 +202,10 @@ impl Reader<'_> {
         uids: &UidSet<LocalUid>,
         mut visit: impl FnMut(Changed),
     ) -> Result<()> {
+        let mut near = joined_ranges(uids, MOD_SEQ_GAP_MAX_UIDS).into_iter().peekable();
         for range in joined_ranges(uids, GAP_MAX_UIDS) {
-            let mut own = self.own_mod_seqs(mailbox, range)?.into_iter().peekable();
+            let within = std::iter::from_fn(|| near.next_if(|near| near.1 <= range.1));
+            let mut own = self.own_mod_seqs(mailbox, within)?.into_iter().peekable();
             let worded = self.keywords_at(mailbox, range)?;
             for block in self.blocks(mailbox, range, Which::All)? {
                 for uid in uids_of(block.number, block.present & bits_among(block.number, uids)) {
