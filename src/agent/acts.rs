@@ -106,6 +106,9 @@ fn discarding_here(reader: &Reader<'_>, entry: &Entry) -> String {
             let staying: Vec<String> = staying.into_iter().filter_map(|child| child.name).map(String::from).collect();
             renamed_back(from.as_str(), to.as_str(), &staying)
         }
+        Op::DeleteMailbox { mailbox, .. } if reader.mailbox(*mailbox).is_ok_and(|mailbox| mailbox.name.is_some()) => {
+            format!("the mailbox {}, which is here again already, stays", place(mailbox))
+        }
         Op::DeleteMailbox { name, .. } => format!("the mailbox {name} comes back here with its messages"),
         Op::Subscribe { name, subscribed: true } => format!("{name} is not subscribed to any more"),
         Op::Subscribe { name, subscribed: false } => format!("{name} is subscribed to again"),

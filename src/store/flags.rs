@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, params};
 
 use super::flag_rows::{Marks, Of};
-use super::journal::OpenFlags;
+use super::journal::PartFlags;
 use super::message_acts::check_keywords;
 use super::rights::Standing;
 use super::{Changed, Error, Origin, Result, Txn};
@@ -151,7 +151,7 @@ impl Txn<'_> {
 
     /// What the user changed of a message's flags, and upstream does not have yet, is wanted of another as well.
     pub fn hand_on_flags(&mut self, message: MessageId, other: MessageId) -> Result<()> {
-        for OpenFlags { add, remove, .. } in self.reader().open_flags(message)? {
+        for PartFlags { add, remove, .. } in self.reader().open_flags(message)? {
             let Some(other) = self.reader().message(other)? else { continue };
             let flags = other.flags.difference(&remove).union(&add);
             let mod_seq = self.next_mod_seq(other.mailbox)?;

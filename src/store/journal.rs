@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension, Row, params};
+use serde::Deserialize;
 
 use super::{Error, Reader, Result, Txn};
 use crate::journal::entry::retry_after_ms;
@@ -21,12 +22,30 @@ const SELECT: &str =
 /// As the index `journal_folders` has it.
 const IS_ABOUT_A_MAILBOX: &str = "kind IN ('create-mailbox', 'rename-mailbox', 'delete-mailbox', 'subscribe')";
 
-/// What one entry changes of a message's flags.
-pub(in crate::store) struct OpenFlags {
+/// An entry of which a message's part is not done, as far as it is about the message's flags.
+pub struct Part {
+    pub entry: EntryId,
+    /// It brings the message upstream, with the flags that it has.
+    pub brings: bool,
+    /// What it changes of the flags.
+    pub flags: Option<PartFlags>,
+}
+
+/// What an entry changes of flags: its act, but for the messages, which may be hundreds.
+#[derive(Deserialize)]
+pub struct PartFlags {
     pub add: Flags,
     pub remove: Flags,
     /// It was sent upstream, and no answer came.
+    #[serde(skip)]
     pub is_tried: bool,
+}
+
+impl PartFlags {
+    /// All that it changes.
+    pub fn all(&self) -> Flags {
+        self.add.union(&self.remove)
+    }
 }
 
 impl Reader<'_> {
@@ -183,19 +202,29 @@ impl Reader<'_> {
         Ok(select.exists([message.get()])?)
     }
 
-    /// What the open entries change of the message's flags, oldest first.
-    pub(in crate::store) fn open_flags(&self, message: MessageId) -> Result<Vec<OpenFlags>> {
+    /// The entries of which the message's part is not done, oldest first. A mailbox may have been flagged hundreds of times, so
+    /// that no more is read of each than this.
+    pub fn parts_of(&self, message: MessageId) -> Result<Vec<Part>> {
         let mut select = self.conn().prepare_cached(
-            "SELECT j.op, j.tried FROM journal_message AS jm JOIN journal AS j ON j.id = jm.entry_id
-             WHERE jm.message_id = ?1 AND j.kind = 'flags' ORDER BY j.id",
+            "SELECT j.id, j.kind, j.tried, j.op FROM journal_message AS jm JOIN journal AS j ON j.id = jm.entry_id
+             WHERE jm.message_id = ?1 ORDER BY j.id",
         )?;
-        let (mut rows, mut open) = (select.query([message.get()])?, Vec::new());
+        let (mut rows, mut parts) = (select.query([message.get()])?, Vec::new());
         while let Some(row) = rows.next()? {
-            if let Op::Flags { add, remove, .. } = op_of(row)? {
-                open.push(OpenFlags { add, remove, is_tried: row.get("tried")? });
-            }
+            let text = |place| row.get_ref(place)?.as_str().map_err(rusqlite::Error::from);
+            let (kind, op): (&str, &str) = (text(1)?, text(3)?);
+            let flags = match kind {
+                FLAGS => Some(PartFlags { is_tried: row.get(2)?, ..serde_json::from_str(op)? }),
+                _ => None,
+            };
+            parts.push(Part { entry: EntryId::new(row.get(0)?), brings: [APPEND, COPY].contains(&kind), flags });
         }
-        Ok(open)
+        Ok(parts)
+    }
+
+    /// What the open entries change of the message's flags, oldest first.
+    pub(in crate::store) fn open_flags(&self, message: MessageId) -> Result<Vec<PartFlags>> {
+        Ok(self.parts_of(message)?.into_iter().filter_map(|part| part.flags).collect())
     }
 
     /// The newest entry that still waits; numbers only grow, so a greater one than before is new work.
@@ -321,24 +350,34 @@ impl Txn<'_> {
 
     /// The entry is done for these messages. Flags of a message about which no entry is left are settled.
     pub fn settle(&mut self, entry: EntryId, messages: &[MessageId]) -> Result<()> {
-        let account = self.reader().entry_account(entry)?;
-        let mut delete =
-            self.conn().prepare_cached("DELETE FROM journal_message WHERE message_id = ?1 AND entry_id = ?2")?;
         let mut settle_flags = self.conn().prepare_cached(
             "DELETE FROM flag_merge WHERE message_id = ?1 AND NOT EXISTS (
                SELECT 1 FROM journal_message AS jm JOIN journal AS j ON j.id = jm.entry_id
                WHERE jm.message_id = ?1 AND j.kind = 'flags')",
         )?;
+        let account = self.reader().entry_account(entry)?;
         for message in messages {
-            delete.execute([message.get(), entry.get()])?;
+            self.end_part(entry, *message)?;
             settle_flags.execute([message.get()])?;
         }
+        self.end_if_done(entry)?;
+        self.touch(account);
+        Ok(())
+    }
+
+    pub(in crate::store) fn end_part(&self, entry: EntryId, message: MessageId) -> Result<()> {
+        let mut delete =
+            self.conn().prepare_cached("DELETE FROM journal_message WHERE message_id = ?1 AND entry_id = ?2")?;
+        delete.execute([message.get(), entry.get()])?;
+        Ok(())
+    }
+
+    pub(in crate::store) fn end_if_done(&self, entry: EntryId) -> Result<()> {
         let mut delete = self.conn().prepare_cached(
             "DELETE FROM journal WHERE id = ?1
              AND NOT EXISTS (SELECT 1 FROM journal_message WHERE entry_id = ?1)",
         )?;
         delete.execute([entry.get()])?;
-        self.touch(account);
         Ok(())
     }
 
@@ -364,7 +403,7 @@ impl Txn<'_> {
 }
 
 impl Reader<'_> {
-    fn entry_account(&self, entry: EntryId) -> Result<AccountId> {
+    pub(in crate::store) fn entry_account(&self, entry: EntryId) -> Result<AccountId> {
         let mut select = self.conn().prepare_cached("SELECT account_id FROM journal WHERE id = ?1")?;
         let account: Option<i64> = select.query_row([entry.get()], |row| row.get("account_id")).optional()?;
         account.map(AccountId::new).ok_or(Error::NoSuchEntry)
@@ -401,13 +440,17 @@ fn op_of(row: &Row<'_>) -> Result<Op> {
     Ok(serde_json::from_str(row.get_ref("op")?.as_str().map_err(rusqlite::Error::from)?)?)
 }
 
+const FLAGS: &str = "flags";
+const COPY: &str = "copy";
+const APPEND: &str = "append";
+
 /// What is in the column `kind`: the name that the op's JSON bears as well.
 pub(in crate::store) const fn kind(op: &Op) -> &'static str {
     match op {
-        Op::Flags { .. } => "flags",
+        Op::Flags { .. } => FLAGS,
         Op::Move { .. } => "move",
-        Op::Copy { .. } => "copy",
-        Op::Append { .. } => "append",
+        Op::Copy { .. } => COPY,
+        Op::Append { .. } => APPEND,
         Op::Expunge { .. } => "expunge",
         Op::CreateMailbox { .. } => "create-mailbox",
         Op::RenameMailbox { .. } => "rename-mailbox",

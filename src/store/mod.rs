@@ -102,6 +102,7 @@ pub use growth::Grown;
 pub use handle::{Executor, Options, Store};
 pub use heal::Healed;
 pub use inspect::{Inspected, inspect};
+pub use journal::{Part, PartFlags};
 pub use mailboxes::Mailbox;
 pub use maildrop::{Fresh, Popped, Postponed, Seen, Unpopped};
 pub use message_acts::{Appended, Copied, NewMessage};

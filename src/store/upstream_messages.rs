@@ -5,7 +5,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::journal::OpenFlags;
+use super::journal::PartFlags;
 use super::messages::flags_from_row;
 use super::{Reader, Result, Txn};
 use crate::journal::{Op, intent};
@@ -315,9 +315,9 @@ impl Txn<'_> {
     }
 
     /// The replicas of a message that is so here: upstream's base, with the open entries' changes on top.
-    fn new_replicas(&self, base: &Flags, open: &[OpenFlags], here: &Flags) -> Result<FlagReplicas> {
+    fn new_replicas(&self, base: &Flags, open: &[PartFlags], here: &Flags) -> Result<FlagReplicas> {
         let mut replicas = FlagReplicas::new(base, base, self.generation()?);
-        for OpenFlags { add, remove, .. } in open {
+        for PartFlags { add, remove, .. } in open {
             replicas.set_local(add, remove);
         }
         let value = replicas.value();

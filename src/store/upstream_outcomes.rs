@@ -100,12 +100,12 @@ impl Txn<'_> {
 
     /// The entries' parts for one message are done.
     pub fn settle_parts(&mut self, message: MessageId, entries: &[EntryId]) -> Result<()> {
-        let about = self.entries_about(message)?;
+        let about: BTreeSet<EntryId> = self.entries_about(message)?.into_iter().collect();
         for entry in entries.iter().filter(|entry| about.contains(entry)) {
-            match self.settle(*entry, &[message]) {
-                Ok(()) | Err(Error::NoSuchEntry) => {}
-                Err(error) => return Err(error),
-            }
+            let account = self.reader().entry_account(*entry)?;
+            self.end_part(*entry, message)?;
+            self.end_if_done(*entry)?;
+            self.touch(account);
         }
         self.forget_replicas(message)
     }

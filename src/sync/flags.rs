@@ -9,8 +9,8 @@ use super::push::keeps;
 use super::remote::Remote;
 use super::send::Did;
 use crate::journal::{Entry, Op};
-use crate::store::{self, Reader, Txn};
-use crate::types::{EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet};
+use crate::store::{self, Part, Reader, Txn};
+use crate::types::{EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet, limits};
 
 impl<R: Remote> Pass<'_, R> {
     /// STORE. It may be done twice, so it needs no evidence. What is gone meanwhile waits for the pull, which finds it.
@@ -102,12 +102,16 @@ impl<R: Remote> Pass<'_, R> {
             return Ok(Did::Nothing);
         }
         self.report.flags_out += items.len();
-        self.write(move |txn| {
-            items.iter().try_for_each(|item| {
-                txn.flags_stored(item.message, &add, &remove)?;
-                settle_done(txn, item)
-            })
-        })?;
+        // Some at a time: whoever writes meanwhile comes in between.
+        for some in items.chunks(limits::SETTLED_AT_ONCE_MAX) {
+            let (some, add, remove) = (some.to_vec(), add.clone(), remove.clone());
+            self.write(move |txn| {
+                some.iter().try_for_each(|item| {
+                    txn.flags_stored(item.message, &add, &remove)?;
+                    settle_done(txn, item)
+                })
+            })?;
+        }
         Ok(Did::Something)
     }
 }
@@ -120,16 +124,16 @@ fn settle_done(txn: &mut Txn<'_>, item: &Item) -> store::Result<()> {
     if open.is_empty() {
         return txn.settle_parts(item.message, &item.settles);
     }
-    let about = reader.entries_about(item.message)?;
-    let asked = about.iter().filter_map(asked_for).fold(Flags::none(), |asked, flags| asked.union(&flags));
-    let is_done = |entry: &&Entry| match &entry.op {
-        Op::Flags { .. } => asked_for(entry).is_none_or(|flags| is_apart(&flags, &open)),
+    let about = reader.parts_of(item.message)?;
+    let asked = about.iter().filter_map(|part| part.flags.as_ref());
+    let asked = asked.fold(Flags::none(), |asked, flags| asked.union(&flags.all()));
+    let is_done = |part: &&Part| match &part.flags {
+        Some(flags) => is_apart(&flags.all(), &open),
         // It came with its flags: those that no entry of their own asks for.
-        Op::Append { .. } | Op::Copy { .. } => open.difference(&asked).is_empty(),
-        _ => true,
+        None => !part.brings || open.difference(&asked).is_empty(),
     };
-    let is_meant = |entry: &&Entry| item.settles.contains(&entry.id);
-    let done: Vec<EntryId> = about.iter().filter(is_meant).filter(is_done).map(|entry| entry.id).collect();
+    let is_meant = |part: &&Part| item.settles.contains(&part.entry);
+    let done: Vec<EntryId> = about.iter().filter(is_meant).filter(is_done).map(|part| part.entry).collect();
     txn.settle_parts(item.message, &done)
 }
 

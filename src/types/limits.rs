@@ -285,6 +285,10 @@ pub const MAILBOX_NAME_MAX_BYTES: usize = 1000;
 /// Messages of one journal entry; an act on more is several. An entry is read whole for each of its messages.
 pub const JOURNAL_ENTRY_MESSAGES_MAX: usize = 500;
 
+/// Messages of which it is noted at once that a change to them was made upstream: nobody else writes meanwhile, and of each
+/// there may be hundreds of entries.
+pub const SETTLED_AT_ONCE_MAX: usize = 50;
+
 /// Keywords on one message.
 pub const KEYWORDS_MAX: usize = 256;
 

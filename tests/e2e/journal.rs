@@ -102,3 +102,20 @@ fn what_became_of_a_message_or_a_mailbox_since_is_told() {
     let create = entries.iter().find(|entry| entry["what"] == "create mailbox Papers").expect("an entry");
     assert_eq!(create["discarding"], "the mailbox was deleted here since, and nothing else becomes of it");
 }
+
+#[test]
+fn a_mailbox_that_is_back_stays_when_its_deletion_is_discarded() {
+    let server = RefServer::with_users(&[USER]);
+    let agent = offline(&server);
+    agent.login(USER).ok("DELETE Archive");
+    server.login(USER).append("Archive", &[], 1_000_000_000, &corpus::small(4));
+    agent.ctl_ok(&["online"]);
+    agent.sync();
+    let [entry] = &list(&agent)[..] else { panic!("{:?}", list(&agent)) };
+    let told = agent.ctl_ok(&["journal", "discard", &entry["id"].to_string(), "--yes"]);
+    assert!(told.contains("the mailbox Archive, which is here again already, stays"), "{told}");
+    agent.sync();
+    let mut imap = agent.login(USER);
+    imap.select("Archive");
+    assert_eq!(imap.ok("SEARCH ALL").found(), [1, 2]);
+}

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use mailtide::store::{FlagChange, Origin, With};
-use mailtide::types::{LocalUid, MailboxId, UidSet};
+use mailtide::types::{LocalUid, MailboxId, UidSet, limits};
 
 use super::flags;
 use super::model_remote::{Cut, Traits};
@@ -89,6 +89,27 @@ fn a_backlog_goes_upstream_whole() {
     println!("{:?} for {done}", began.elapsed());
     assert_eq!((open(&world), world.here()), (0, world.there()));
     world.assert_sound();
+}
+
+/// Commits of a sync that flags so many messages upstream.
+fn commits_to_flag(messages: usize) -> u64 {
+    let world = World::new(Traits::modern());
+    (0..messages).for_each(|of| _ = world.server.deliver("INBOX", &format!("m{of}"), ""));
+    world.settle();
+    let (inbox, all) = (world.mailbox("INBOX"), (1..=messages as u32).map(LocalUid::new).collect::<Vec<_>>());
+    world.write(Origin::LocalUser, move |txn| {
+        txn.store_flags(inbox, &all, &FlagChange::Add(flags("\\Flagged")), None).map(drop)
+    });
+    let before = world.store().commits();
+    world.sync().expect("a sync");
+    assert_eq!((open(&world), world.here()), (0, world.there()));
+    world.store().commits() - before
+}
+
+#[test]
+fn what_became_of_many_messages_is_noted_of_some_at_a_time() {
+    let some = limits::SETTLED_AT_ONCE_MAX;
+    assert_eq!(commits_to_flag(4 * some) - commits_to_flag(some), 3);
 }
 
 #[test]
