@@ -2,7 +2,6 @@
 //! mailbox is asked of a few rows so. Keywords are kept so as well, each combination of a block by itself; a mod-sequence is
 //! in a row of its own only where a message has another than its block.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Row, params};
@@ -129,15 +128,6 @@ pub(in crate::store) fn bits_among(number: u32, uids: &UidSet<LocalUid>) -> Bits
     })
 }
 
-/// Those of a block from that UID on.
-fn bits_from(number: u32, first: LocalUid) -> Bits {
-    match number.cmp(&block_of(first)) {
-        Ordering::Less => 0,
-        Ordering::Equal => Bits::MAX << (first.get() % BLOCK_UIDS),
-        Ordering::Greater => Bits::MAX,
-    }
-}
-
 /// The first and the last UID of a block.
 pub(in crate::store) const fn range_of(number: u32) -> (u32, u32) {
     (number * BLOCK_UIDS, number * BLOCK_UIDS + (BLOCK_UIDS - 1))
@@ -185,14 +175,14 @@ impl Reader<'_> {
         let mut select =
             self.conn().prepare_cached("SELECT block, present, seen, deleted FROM flag_block WHERE mailbox_id = ?1")?;
         let mut rows = select.query([mailbox.get()])?;
+        let recent = UidSet::range(recent_from, LocalUid::new(u32::MAX));
         let mut tally = Tally::default();
         while let Some(row) = rows.next()? {
             let [present, seen, deleted] = [1, 2, 3].map(|place| row.get(place).map(i64::cast_unsigned));
             let (number, present) = (row.get(0)?, present?);
-            let recent = present & bits_from(number, recent_from);
             for (sum, bits) in [
                 (&mut tally.messages, present),
-                (&mut tally.recent, recent),
+                (&mut tally.recent, present & bits_among(number, &recent)),
                 (&mut tally.unseen, present & !seen?),
                 (&mut tally.deleted, deleted?),
             ] {
@@ -278,13 +268,6 @@ mod tests {
         assert_eq!(of(0), [3, 4, 60, 61, 62, 63]);
         assert_eq!(of(1), [64, 65, 66, 127]);
         assert_eq!((bits_among(2, &uids), bits_among(4, &uids)), (Bits::MAX, 0));
-    }
-
-    #[test]
-    fn what_is_from_a_uid_on_is_some_of_its_block_and_all_of_later_ones() {
-        let from = |number| bits_from(number, LocalUid::new(70));
-        assert_eq!((from(0), from(1), from(2)), (0, !0b11_1111, Bits::MAX));
-        assert_eq!(bits_from(1, LocalUid::new(64)), Bits::MAX);
     }
 
     #[test]

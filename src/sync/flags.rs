@@ -8,7 +8,6 @@ use super::plan::{Item, uids};
 use super::push::keeps;
 use super::remote::Remote;
 use super::send::Did;
-use crate::journal::{Entry, Op};
 use crate::store::{self, Part, Reader, Txn};
 use crate::types::{EntryId, Flags, MailboxId, MessageId, RemoteUid, UidSet, limits};
 
@@ -76,13 +75,13 @@ impl<R: Remote> Pass<'_, R> {
         if refused.is_empty() {
             return Ok(Did::Something);
         }
-        let about = self.read(|reader| entries_about(reader, message, &refused))?;
-        let asked = about.iter().filter_map(asked_for).fold(Flags::none(), |asked, flags| asked.union(&flags));
-        if !refused.difference(&asked).is_empty() {
+        let mut about = self.read(|reader| reader.parts_of(message))?;
+        about.retain(|part| part.flags.as_ref().is_some_and(|flags| !is_apart(&flags.all(), &refused)));
+        if !refused.difference(&asked_for(&about)).is_empty() {
             // The flags of a copy, which no entry of its own asks for.
             self.park_items(&items, why.clone())?;
         }
-        let parked: Vec<EntryId> = about.iter().map(|entry| entry.id).collect();
+        let parked: Vec<EntryId> = about.iter().map(|part| part.entry).collect();
         if !parked.is_empty() {
             self.park(message, &parked, why)?;
         }
@@ -125,8 +124,7 @@ fn settle_done(txn: &mut Txn<'_>, item: &Item) -> store::Result<()> {
         return txn.settle_parts(item.message, &item.settles);
     }
     let about = reader.parts_of(item.message)?;
-    let asked = about.iter().filter_map(|part| part.flags.as_ref());
-    let asked = asked.fold(Flags::none(), |asked, flags| asked.union(&flags.all()));
+    let asked = asked_for(&about);
     let is_done = |part: &&Part| match &part.flags {
         Some(flags) => is_apart(&flags.all(), &open),
         // It came with its flags: those that no entry of their own asks for.
@@ -145,19 +143,10 @@ fn open_flags(reader: &Reader<'_>, message: MessageId) -> store::Result<Flags> {
     Ok(add.union(&remove))
 }
 
-/// The entries that change any of these flags of the message.
-fn entries_about(reader: &Reader<'_>, message: MessageId, flags: &Flags) -> store::Result<Vec<Entry>> {
-    let mut about = reader.entries_about(message)?;
-    about.retain(|entry| asked_for(entry).is_some_and(|asked| !is_apart(&asked, flags)));
-    Ok(about)
-}
-
-/// The flags that an entry changes.
-fn asked_for(entry: &Entry) -> Option<Flags> {
-    match &entry.op {
-        Op::Flags { add, remove, .. } => Some(add.union(remove)),
-        _ => None,
-    }
+/// The flags that entries change.
+fn asked_for(parts: &[Part]) -> Flags {
+    let flags = parts.iter().filter_map(|part| part.flags.as_ref());
+    flags.fold(Flags::none(), |asked, flags| asked.union(&flags.all()))
 }
 
 fn is_apart(one: &Flags, other: &Flags) -> bool {
