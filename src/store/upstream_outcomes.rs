@@ -55,16 +55,16 @@ impl Txn<'_> {
         }
     }
 
-    /// Upstream added and removed these flags.
+    /// Upstream added and removed these flags. Of those, what no open entry names the user took back meanwhile: it is upstream's
+    /// now.
     pub fn flags_stored(&mut self, message: MessageId, add: &Flags, remove: &Flags) -> Result<()> {
         let facts = self.reader().message_facts(message)?;
         let Some(binding) = facts.and_then(|facts| facts.upstream) else { return Ok(()) };
-        let stored = binding.base.difference(remove).union(add);
-        match self.reader().is_pending(message)? {
-            true => self.set_base(message, &stored)?,
-            // The user took it back meanwhile: it is upstream's now.
-            false => drop(self.observe_flags(message, &stored)?),
-        }
+        let open = self.reader().open_flags(message)?;
+        let named = open.iter().fold(Flags::none(), |named, open| named.union(&open.all()));
+        let of_ours = |flags: &Flags| flags.difference(&flags.difference(&named));
+        self.set_base(message, &binding.base.difference(&of_ours(remove)).union(&of_ours(add)))?;
+        self.observe_flags(message, &binding.base.difference(remove).union(add))?;
         self.goes_ahead(binding.mailbox)
     }
 
